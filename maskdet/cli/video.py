@@ -152,7 +152,7 @@ class VideoBatch:
                 partial_report, error=format_error_reason(error)
             )
             # The next video would fail in the same way.
-            if error.output == "rows":
+            if error.output == "csv":
                 cause = error.__cause__
                 self.csv_error = cause if isinstance(cause, OSError) else error
         except (ValueError, OSError) as error:

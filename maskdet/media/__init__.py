@@ -1,4 +1,4 @@
-"""Images and videos in and out; nothing else decodes what a stranger sent."""
+"""Reading and writing images and videos; all untrusted files are decoded here."""
 
 from __future__ import annotations
 

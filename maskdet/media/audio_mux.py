@@ -1,8 +1,8 @@
-"""Putting a video's sound beside new images, in a process of its own.
+"""Add the audio of a source video to a new video, in a process of its own.
 
-The sound comes from a video that a stranger sent, so whoever reads it is kept apart, as
-in `maskdet.media.decoder_process`: `python -m maskdet.media.audio_mux` with an order on
-stdin.
+The source is an untrusted file, so it is read in a separate process, as in
+`maskdet.media.decoder_process`: `python -m maskdet.media.audio_mux`, with a request as
+a line of JSON on stdin.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
 
-AUDIO_LOST: Final = "the sound could not be kept"
+AUDIO_LOST: Final = "the audio could not be kept"
 
 _COPYABLE_CODECS: Final = {
     "mp4": ("aac", "mp3"),
@@ -33,7 +33,8 @@ _COPYABLE_CODECS: Final = {
     "webm": ("opus", "vorbis"),
     "matroska": ("aac", "mp3", "opus", "vorbis", "flac"),
 }
-"""Sounds that a kind of file holds and browsers play; others are encoded anew."""
+"""Audio codecs that are copied, because browsers play them in that container; others
+are re-encoded."""
 
 _AUDIO_ENCODERS: Final = {"webm": "libopus"}
 _SAMPLE_RATE_HZ: Final = 48_000
@@ -41,19 +42,19 @@ _AUDIO_BIT_RATE: Final = 128_000
 
 
 class AudioMuxError(RuntimeError):
-    """There is no sound that could be added."""
+    """The audio cannot be read or added."""
 
 
 @dataclass(frozen=True)
 class AudioTrack:
-    """Sound to keep, and what reading it may cost.
+    """Audio to keep, and limits of reading it.
 
     Attributes:
-        source: the video that has it.
-        start_s: what that video calls the time of the first image.
-        end_s: where the new video ends; sound after it is dropped.
-        memory_bytes: as in `FilmLimits`.
-        timeout_s: how long it may take, in seconds.
+        source: the video with the audio.
+        start_s: timestamp of the first frame in that video.
+        end_s: end of the new video; audio after it is dropped.
+        memory_bytes: as in `VideoLimits`.
+        timeout_s: maximum time, in seconds.
     """
 
     source: str
@@ -64,28 +65,28 @@ class AudioTrack:
 
 
 def faststart_options(kind: str) -> dict[str, str]:
-    """Return the option that puts a video's index first, where there is one."""
+    """Return the muxer option that puts the index first, if the format has one."""
     return {"movflags": "faststart"} if kind in ("mp4", "mov") else {}
 
 
 def mux_audio(audio: AudioTrack, video: Path, target: Path, *, kind: str) -> None:
-    """Write a video with the images of one and the sound of another.
+    """Write a video with the frames of one video and the audio of another.
 
     Args:
-        audio: what to add.
-        video: a video that was written here.
-        target: where the video goes.
-        kind: what kind of file it is, as PyAV calls it.
+        audio: the audio to add.
+        video: a video that `VideoWriter` wrote.
+        target: path of the result.
+        kind: container format, by its name in PyAV.
 
     Raises:
-        AudioMuxError: the sound cannot be read, or takes too long.
+        AudioMuxError: the audio cannot be read, or it takes too long.
     """
     root = str(Path(__file__).parents[2])
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     request = {
         **asdict(audio),
         "end_s": min(audio.end_s, 1e9),
-        "images": str(video),
+        "video": str(video),
         "target": str(target),
         "kind": kind,
     }
@@ -107,13 +108,13 @@ def mux_audio(audio: AudioTrack, video: Path, target: Path, *, kind: str) -> Non
 
 
 def mux_streams(request: dict[str, Any]) -> None:
-    """Do what `mux_audio` asks for."""
+    """Process a request of `mux_audio`."""
     import av
 
     input_request = {"source": request["source"], "live": False, "wait_s": None}
     with (
         decoder_process.open_input(input_request) as audio_input,
-        av.open(request["images"]) as video_input,
+        av.open(request["video"]) as video_input,
         av.open(
             request["target"],
             "w",
@@ -153,7 +154,7 @@ def _copy_audio(
     output: OutputContainer,
     request: Any,
 ) -> Iterator[tuple[float, Packet[Any]]]:
-    """Yield the sound as it is, moved to where the first image is at 0."""
+    """Yield times and copied packets, shifted so that the first frame is at 0."""
     stream = output.add_stream_from_template(audio_stream)
     normalizer = decoder_process.TimestampNormalizer(
         may_jump=decoder_process.has_clock_jumps(container)
@@ -181,7 +182,7 @@ def _encode_audio(
     output: OutputContainer,
     request: Any,
 ) -> Iterator[tuple[float, Packet[Any]]]:
-    """Yield the sound in a form that the file may hold."""
+    """Yield times and re-encoded packets, in a codec for the target format."""
     import av
 
     name = _AUDIO_ENCODERS.get(request["kind"], "aac")
@@ -216,7 +217,7 @@ def _packet_time_s(packet: Packet[Any]) -> float:
 
 
 def run_audio_mux() -> int:
-    """Obey the order on stdin; anything that goes wrong is the sound's fault."""
+    """Process the request on stdin; return the exit status, 1 for unreadable audio."""
     request = json.loads(sys.stdin.readline())
     import av
 

@@ -1,7 +1,4 @@
-"""Cameras: the newest image only, and patience with those that go away.
-
-Addresses of cameras and videos, and how they are shown.
-"""
+"""Webcams and network cameras: newest frame only, reconnecting, and `open_video`."""
 
 from __future__ import annotations
 
@@ -34,20 +31,20 @@ from maskdet.media.video_reader import (
 from maskdet.types import Image
 
 URL_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
-"""Addresses that can be read."""
+"""Supported URL schemes."""
 
 _SECRET_PARAMETER: Final = re.compile(
     r"((?:pass(?:w(?:or)?d)?|pwd|token|secret|auth|key|sig(?:nature)?)=)[^&;/]*", re.I
 )
-"""What follows such a name, in the options of an address or, as some cameras have it,
-in its path: `/user=me_password=x_channel=1`."""
+"""A secret parameter in the query of a URL or, for some cameras, in its path:
+`/user=me_password=x_channel=1`."""
 
 
 def validate_url(url: str) -> str:
-    """Return an address of a kind that can be read.
+    """Return a URL, if its scheme is supported.
 
     Raises:
-        ValueError: it is of no known kind.
+        ValueError: the scheme is not one of `URL_SCHEMES`.
     """
     if urlsplit(url).scheme.lower() not in URL_SCHEMES:
         raise ValueError(f"an address must begin with {', '.join(URL_SCHEMES)}")
@@ -55,12 +52,12 @@ def validate_url(url: str) -> str:
 
 
 def redact_url(name: str) -> str:
-    """Return a source's name without the user and password of an address."""
+    """Return the name of a source without user, password and tokens of a URL."""
     if "://" not in name:
         return name
     url_parts = urlsplit(name)
     if "@" not in url_parts.netloc and ":" in url_parts.netloc and "@" in name:
-        # A password with a sign such as / that should have been written as %2F.
+        # A password with a character such as / that should be encoded as %2F.
         url_parts = urlsplit(f"{url_parts.scheme}://{name.rpartition('@')[2]}")
     url_parts = url_parts._replace(netloc=url_parts.netloc.rpartition("@")[2])
     return _SECRET_PARAMETER.sub(r"\1***", urlunsplit(url_parts))
@@ -74,13 +71,13 @@ _POLL_S: Final = 0.25
 
 @dataclasses.dataclass(frozen=True)
 class ReconnectPolicy:
-    """How a camera that goes away is waited for.
+    """Delays of reconnecting to a camera.
 
     Attributes:
-        initial_delay_s: it is tried again after so long, in seconds; after each
-            failure, twice as long.
-        max_delay_s: but never longer.
-        timeout_s: without an image for so long it is given up.
+        initial_delay_s: delay before the first attempt, in seconds; doubled after each
+            failure.
+        max_delay_s: maximum delay, in seconds.
+        timeout_s: give up after so long without a frame, in seconds.
     """
 
     initial_delay_s: float = 0.5
@@ -92,13 +89,13 @@ DEFAULT_RECONNECT_POLICY: Final = ReconnectPolicy()
 
 
 class LatestFrameSource:
-    """A camera; iterating it gives the newest image each time, older ones are lost.
+    """A camera of which each iteration yields the newest frame; older ones are dropped.
 
-    A thread reads all the time. Where the camera goes away it is tried again, after
-    longer and longer waits; only one that was never there is refused at once.
+    A thread reads the frames. If the connection is lost, it reconnects with increasing
+    delays. If the first connection fails, it raises an error.
 
     Attributes:
-        info: what is known of it.
+        info: the metadata.
     """
 
     def __init__(
@@ -112,19 +109,20 @@ class LatestFrameSource:
         """Open the camera.
 
         Args:
-            open_source: opens it, now and again after it went away.
-            opened_source: the camera, where it is open already.
-            reconnect_policy: how it is waited for.
-            on_status: gets one line when it goes away and when it is back.
+            open_source: opens the camera, now and for each new connection.
+            opened_source: the camera, if it is open already.
+            reconnect_policy: delays of reconnecting.
+            on_status: called with one line when the camera is disconnected and when it
+                is connected again.
 
         Raises:
-            VideoReadError: it cannot be opened.
+            VideoReadError: the camera cannot be opened.
         """
         self._open_source, self._reconnect_policy = open_source, reconnect_policy
         self._on_status = on_status if on_status is not None else _ignore_status
         self._source = open_source() if opened_source is None else opened_source
         self.info = dataclasses.replace(
-            self._source.info, duration_s=0.0, n_frames=0, has_sound=False
+            self._source.info, duration_s=0.0, n_frames=0, has_audio=False
         )
         self._start_s, self._last_s = time.monotonic(), 0.0
         self._error = ""
@@ -135,14 +133,14 @@ class LatestFrameSource:
 
     @property
     def end_s(self) -> float:
-        """Until when the last image so far is shown, in seconds from the first."""
+        """Until when the last frame so far is shown, in seconds from the first."""
         return self._last_s + 1 / float(self.info.frame_rate or 25)
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
-        """Yield the newest `(h, w, 3)` BGR image and when it came, in seconds.
+        """Yield the newest `(h, w, 3)` BGR frame and its time of arrival, in seconds.
 
         Raises:
-            VideoReadError: the camera was away for too long.
+            VideoReadError: the camera was disconnected for too long.
         """
         try:
             while (frame := self._take_frame()) is not None:
@@ -152,20 +150,20 @@ class LatestFrameSource:
             self.close()
 
     def __enter__(self) -> LatestFrameSource:
-        """Return it, to be closed at the end of the block."""
+        """Return the camera, which is closed at the end of the block."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Close it."""
+        """Close the camera."""
         self.close()
 
     def stop(self) -> None:
-        """End the images soon; safe in a signal handler."""
+        """End the iteration soon; safe in a signal handler."""
         self._stopped.set()
         self._source.stop()
 
     def close(self) -> None:
-        """Let go of the camera; may be called twice."""
+        """Release the camera; can be called twice."""
         self.stop()
         self._thread.join(5)
 
@@ -181,15 +179,15 @@ class LatestFrameSource:
             return frame
 
     def _read_thread(self) -> None:
-        """Read on a thread; whoever waits for images is told how it ended."""
+        """Read frames on a thread; keep its error for the iterator."""
         try:
             self._read_with_reconnect()
-        except Exception as error:  # nobody else sees what ends a thread
-            logger.exception("a camera was not read on")
+        except Exception as error:  # else the thread would end without a message
+            logger.exception("the thread that reads a camera failed")
             self._error = f"the camera cannot be read: {type(error).__name__}"
 
     def _read_with_reconnect(self) -> None:
-        """Read until told to stop, or until patience ends."""
+        """Read and reconnect until `stop`, or until the timeout."""
         last_frame_s, delay_s, is_open = (
             time.monotonic(),
             self._reconnect_policy.initial_delay_s,
@@ -209,21 +207,23 @@ class LatestFrameSource:
                 time.monotonic() - last_frame_s + delay_s
                 > self._reconnect_policy.timeout_s
             ):
-                self._error = "the camera was away for too long"
+                self._error = "the camera was disconnected for too long"
                 return
-            self._on_status(f"the camera is away; it is tried again in {delay_s:g} s")
+            self._on_status(
+                f"the camera is disconnected; next attempt in {delay_s:g} s"
+            )
             self._stopped.wait(delay_s)
             delay_s = min(2 * delay_s, self._reconnect_policy.max_delay_s)
             is_open = self._reopen()
 
     def _read_until_lost(self, *, is_reconnect: bool) -> bool:
-        """Read until the camera goes away; whether there was an image."""
+        """Read until the connection is lost; return whether there was a frame."""
         has_frames = False
         ignore_read_errors = contextlib.suppress(VideoReadError, OSError)
         with contextlib.closing(self._source), ignore_read_errors:
             for image, _ in self._source:
                 if is_reconnect and not has_frames:
-                    self._on_status("the camera is back")
+                    self._on_status("the camera is connected again")
                 has_frames = True
                 self._store_frame(image)
                 if self._stopped.is_set():
@@ -237,14 +237,14 @@ class LatestFrameSource:
             self._source = self._open_source()
         except (VideoReadError, OSError):
             return False
-        if self._stopped.is_set():  # while it was opened: nobody else closes it
+        if self._stopped.is_set():  # stopped while opening: close it here
             self._source.close()
         return True
 
     def _store_frame(self, image: Image) -> None:
-        """Put an image where the next one is taken from, in place of an older one."""
+        """Store the newest frame in place of an older one."""
         size_wh = (self.info.width, self.info.height)
-        if image.shape[1::-1] != size_wh:  # it came back with another size
+        if image.shape[1::-1] != size_wh:  # the size changed on reconnecting
             image = np.asarray(cv2.resize(image, size_wh), np.uint8)
         with self._condition:
             self._latest_frame = image, time.monotonic() - self._start_s
@@ -252,26 +252,26 @@ class LatestFrameSource:
 
 
 class Webcam:
-    """A camera of this computer, every image; `LatestFrameSource` makes it the newest only.
+    """A local camera with all of its frames; wrap it in a `LatestFrameSource`.
 
     Attributes:
-        info: its size and rate.
+        info: the frame size.
     """
 
     end_s = 0.0
 
     def __init__(self, device_index: int, every: int = 1, rotate: int = 0) -> None:
-        """Open it.
+        """Open the camera.
 
         Args:
-            device_index: that of the camera.
-            every: yield only every so many frames.
-            rotate: turn them so far clockwise, in degrees.
+            device_index: index of the camera.
+            every: yield only every n-th frame.
+            rotate: clockwise rotation of the frames, in degrees.
 
         Raises:
-            VideoReadError: there is no such camera, or another program has it.
+            VideoReadError: there is no such camera, or another program uses it.
         """
-        # OpenCV tells the terminal about every camera that it cannot open.
+        # OpenCV prints a line for every camera that it cannot open.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self._every, self._rotate = every, rotate
         self._capture = cv2.VideoCapture(device_index)
@@ -286,7 +286,7 @@ class Webcam:
         self.info = VideoInfo(width, height)
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
-        """Yield images until it goes away; `LatestFrameSource` knows their times."""
+        """Yield frames until the camera fails; `LatestFrameSource` sets the times."""
         frame_index = 0
         try:
             while not self._stopped and self._capture.grab():
@@ -302,19 +302,19 @@ class Webcam:
             self.close()
 
     def __enter__(self) -> Webcam:
-        """Return it, to be closed at the end of the block."""
+        """Return the camera, which is closed at the end of the block."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Close it."""
+        """Close the camera."""
         self.close()
 
     def stop(self) -> None:
-        """End the images soon."""
+        """End the iteration soon."""
         self._stopped = True
 
     def close(self) -> None:
-        """Let go of it; only on the thread that reads it, and may be called twice."""
+        """Release the camera; call it on the reading thread. Can be called twice."""
         self._stopped = True
         self._capture.release()
 
@@ -328,13 +328,12 @@ def open_video(
     reconnect_policy: ReconnectPolicy = DEFAULT_RECONNECT_POLICY,
     on_status: Callable[[str], None] | None = None,
 ) -> VideoSource:
-    """Open a video file, a camera of this computer, or an RTSP or HTTP address.
+    """Open a video file, a local camera, or an RTSP or HTTP URL.
 
-    A file gives every frame. A camera gives the newest frame each time, and is tried
-    again when it goes away. An address that says how long it lasts is a file; one that
-    gives a single image, as many cameras have it, is asked for it once a second. The
-    frames are decoded in a process of their own, so that a malformed video can do no
-    harm.
+    A file yields every frame. A camera yields the newest frame each time, and is
+    reconnected if the connection is lost. A URL with a duration is read like a file;
+    one that returns a single image, a snapshot of a camera, is read once a second.
+    Frames are decoded in a separate process, because malformed video can crash it.
 
     Examples:
         >>> video = maskdet.open_video("lobby.mp4", every=50)
@@ -342,24 +341,22 @@ def open_video(
         [0, 2, 4, 6, 8, 10]
 
     Args:
-        source: path of a file (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG, WMV, GIF, or
-            bare H.264, H.265 or motion JPEG), whatever its name ends in; number of a
-            camera, as `0` or `"0"`, or its device, as `/dev/video0`; or an `rtsp://`
-            or `http(s)://` address.
-        limits: what a video may cost.
+        source: path of a file of any name (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG,
+            WMV, GIF, or raw H.264, H.265 or motion JPEG); index of a camera, such as
+            `0` or `"0"`, or its device, such as `/dev/video0`; or an `rtsp://` or
+            `http(s)://` URL.
+        limits: resource limits.
         every: yield only every n-th frame.
-        rotate: 0, 90, 180 or 270; turn every frame so far clockwise, in degrees, for a
-            camera that hangs upside down or on its side. Boxes and points are those of
-            the turned frame.
-        reconnect_policy: how long a camera that goes away is waited for.
-        on_status: gets one line when a camera goes away and when it is back, and if an
-            address gives single images.
+        rotate: clockwise rotation of every frame in degrees: 0, 90, 180 or 270. Boxes
+            and points refer to the rotated frame.
+        reconnect_policy: delays of reconnecting to a camera.
+        on_status: called with one line when a camera is disconnected and when it is
+            connected again, and if a URL returns single images.
 
     Raises:
         FileNotFoundError: there is no such file.
         VideoReadError: the source gives no frames.
-        ValueError: the address is of an unknown kind, `every` is not above 0, or
-            `rotate` is not one of those numbers.
+        ValueError: the URL scheme, `every` or `rotate` is not allowed.
     """
     name, rotate = str(source), validate_rotation(rotate)
     camera_index = _parse_camera_index(source)
@@ -374,7 +371,7 @@ def open_video(
     open_url = _make_url_opener(name, limits, every, rotate)
     reader = open_url()
     if reader.info.is_snapshot and on_status is not None:
-        on_status("the address gives single images; it is asked for one every second")
+        on_status("the address returns single images; one is read every second")
     if reader.info.duration_s > 0 and name.lower().startswith("http"):
         return reader
     return LatestFrameSource(
@@ -386,10 +383,10 @@ def open_video(
 
 
 def _parse_camera_index(source: int | str | Path) -> int | None:
-    """Return the number of the camera that a source is, or None.
+    """Return the camera index of a source, or None.
 
     Raises:
-        VideoReadError: it is a device of another kind.
+        VideoReadError: it is another kind of device.
     """
     name = str(source)
     if not isinstance(source, Path) and name.isascii() and name.isdigit():
@@ -397,7 +394,7 @@ def _parse_camera_index(source: int | str | Path) -> int | None:
     device = Path(name)
     if "://" in name or not device.is_char_device():
         return None
-    # Links such as /dev/v4l/by-id/... stay the same when cameras are plugged in anew.
+    # Resolve links such as /dev/v4l/by-id/..., which are stable across reconnections.
     match = re.fullmatch(r"/dev/video(\d+)", str(device.resolve()))
     if match is None:
         raise VideoReadError("this device is not a camera, such as /dev/video0")
@@ -407,7 +404,7 @@ def _parse_camera_index(source: int | str | Path) -> int | None:
 def _make_url_opener(
     url: str, limits: VideoLimits, every: int, rotate: int
 ) -> Callable[[], VideoReader]:
-    """Return what opens an address, as often as it has gone away."""
+    """Return a function that opens a URL, for each new connection."""
     unlimited = dataclasses.replace(
         limits, max_duration_s=_UNLIMITED_S, cpu_s=_UNLIMITED_S
     )
@@ -418,4 +415,4 @@ def _make_url_opener(
 
 
 def _ignore_status(line: str) -> None:
-    """Hear a line that nobody wants."""
+    """Ignore a status line (default of `on_status`)."""

@@ -1,4 +1,4 @@
-"""The other end of `maskdet.media.decoder_process`: a decoder kept at arm's length."""
+"""The parent's side of `maskdet.media.decoder_process`: starts and reads it."""
 
 from __future__ import annotations
 
@@ -24,25 +24,24 @@ from maskdet.types import Image
 
 DECODER_SCRIPT: Final = Path(decoder_process.__file__)
 _MAX_MESSAGE_BYTES: Final = 4096
-"""Nothing that the decoder says is longer; whoever says more is not ours."""
+"""Maximum length of a message; a longer one means that the decoder is corrupted."""
 
 _CPU_LIMIT_RETURN_CODES: Final = (-getattr(signal, "SIGXCPU", 0),)
-
 
 _CONNECTION_ERRORS: Final = {
     "HTTPUnauthorizedError": "login",
     "HTTPForbiddenError": "login",
     "HTTPNotFoundError": "no path",
-    "ConnectionRefusedError": "nobody",
+    "ConnectionRefusedError": "refused",
 }
-"""What a server's answer, or none, means; by the name of PyAV's error."""
+"""Reasons why a URL cannot be read, by the name of PyAV's error."""
 
 
 class DecoderError(Exception):
     """The decoder ended early.
 
-    The message is one of `decoder.WHY`, `hangs` or `crash`; of an address also `login`,
-    `no path`, `nobody` or `away`.
+    The message is one of `decoder_process.STOP_REASONS`, `timeout` or `crash`; for a
+    URL also `login`, `no path`, `refused` or `unreachable`.
     """
 
 
@@ -50,18 +49,17 @@ class DecoderClient:
     """A process that decodes one video.
 
     Attributes:
-        header: what it said about the video, once there was a first image.
-        end_info: what it said about the video's end, once that was reached.
-        end_s: until when the last image is shown, once it was taken.
+        header: metadata of the video, once the first frame was read.
+        end_info: whether the video is complete, once its end was reached.
+        end_s: until when the last frame is shown, once the end was reached.
     """
 
     def __init__(self, request: dict[str, Any], *, timeout_s: float) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
-            request: what to read and how; see `decode` in
-                `maskdet.media.decoder_process`.
-            timeout_s: how long it may take for one image, in seconds.
+            request: what to read and how; see `video_reader.build_decode_request`.
+            timeout_s: maximum time to decode one frame, in seconds.
         """
         self.header: dict[str, Any] = {}
         self.end_info: dict[str, Any] = {}
@@ -81,10 +79,10 @@ class DecoderClient:
         ).start()
 
     def read_frame(self) -> tuple[Image, float] | None:
-        """Return the next image and its time, or None after the last.
+        """Return the next frame and its time, or None after the last.
 
         Raises:
-            DecoderError: the video is not what it should be, or the decoder died.
+            DecoderError: the video cannot be decoded, or the process ended.
         """
         self._requested_s = monotonic()
         try:
@@ -93,12 +91,12 @@ class DecoderClient:
             self._requested_s = None
 
     def stop(self) -> None:
-        """End the process without waiting for that, as a signal handler must."""
+        """Kill the process without waiting; safe in a signal handler."""
         with contextlib.suppress(OSError):
             self._process.kill()
 
     def close(self) -> None:
-        """End the process and forget it; may be called twice."""
+        """Kill the process and release its resources; can be called twice."""
         self.stop()
         self._finalizer()
         if self._fd >= 0:
@@ -107,11 +105,11 @@ class DecoderClient:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not been closed."""
+        """Whether `close` was not called yet."""
         return self._finalizer.alive
 
     def kill_if_overdue(self) -> None:
-        """End the process if it takes too long for an image."""
+        """Kill the process if it takes too long for a frame."""
         requested_s = self._requested_s
         if requested_s is not None and monotonic() - requested_s > self._timeout_s:
             self._timed_out = True
@@ -139,7 +137,7 @@ class DecoderClient:
                 raise DecoderError(_parse_reason(reason))
 
     def _map_shared_memory(self) -> None:
-        """Open the shared memory, now that the size of its images is known."""
+        """Map the shared memory, now that the size of the frames is known."""
         shape = (
             decoder_process.N_SLOTS,
             int(self.header["height"]),
@@ -148,7 +146,7 @@ class DecoderClient:
         )
         size = int(np.prod(shape))
         if sys.platform == "win32":
-            memory = mmap.mmap(-1, size, str(self.about["tag"]))
+            memory = mmap.mmap(-1, size, str(self.header["tag"]))
         else:
             memory = mmap.mmap(self._fd, size)
             os.close(self._fd)
@@ -156,7 +154,7 @@ class DecoderClient:
         self._frames = np.frombuffer(memory, np.uint8).reshape(shape)
 
     def _read_exactly(self, n: int) -> bytes:
-        """Return exactly `n` bytes of what it says."""
+        """Return exactly `n` bytes of the output of the process."""
         stdout = self._process.stdout
         data = b""
         while (
@@ -177,26 +175,27 @@ class DecoderClient:
         timed_out = (
             self._timed_out or self._process.returncode in _CPU_LIMIT_RETURN_CODES
         )
-        raise DecoderError("hangs" if timed_out else "crash")
+        raise DecoderError("timeout" if timed_out else "crash")
 
     def _write(self, content: bytes) -> None:
-        # If it has ended, what it still says tells why.
+        # If the process has ended, its output says why.
         with contextlib.suppress(OSError, ValueError):
             if self._process.stdin is not None:
                 self._process.stdin.write(content)
 
 
 def _parse_reason(reason: str) -> str:
-    """Return what a decoder's last word means; it may have been overwritten."""
-    if reason.startswith("away:"):
-        return _CONNECTION_ERRORS.get(reason.removeprefix("away:"), "away")
+    """Return the reason of an error record; an unknown one counts as a crash."""
+    kind, _, name = reason.partition(":")
+    if kind == "unreachable":
+        return _CONNECTION_ERRORS.get(name, kind)
     return reason if reason in decoder_process.STOP_REASONS else "crash"
 
 
 def _create_shared_memory() -> tuple[int, str]:
-    """Return memory that needs no name and so leaves nothing behind.
+    """Return the descriptor of anonymous shared memory, and a tag.
 
-    Windows has that only by name: there the file number is -1.
+    On Windows the memory has the tag as its name, and the descriptor is -1.
     """
     tag = f"maskdet-{uuid.uuid4()}"
     if sys.platform == "win32":
@@ -208,9 +207,9 @@ def _create_shared_memory() -> tuple[int, str]:
 
 
 def _start_process(fd: int) -> subprocess.Popen[bytes]:
-    """Start the program, away from Ctrl-C, with nothing but its pipes and memory."""
-    # -P: the folder of the program is no place to import from. One thread for
-    # NumPy, which would reserve memory for as many as there are processors.
+    """Start the decoder in its own session, with only its pipes and the memory."""
+    # -P keeps the folder of the script out of sys.path. One thread for NumPy, which
+    # would reserve memory for each processor.
     return subprocess.Popen(
         [sys.executable, "-P", str(DECODER_SCRIPT)],
         stdin=subprocess.PIPE,
@@ -224,7 +223,7 @@ def _start_process(fd: int) -> subprocess.Popen[bytes]:
 
 
 def _kill_process(process: subprocess.Popen[bytes]) -> None:
-    """End a process and leave nothing of it; also where its owner was just dropped."""
+    """Kill a process, wait for it and close its pipes."""
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):
@@ -235,7 +234,7 @@ def _kill_process(process: subprocess.Popen[bytes]) -> None:
 def _kill_when_overdue(
     client_ref: weakref.ref[DecoderClient], timeout_s: float
 ) -> None:
-    """End a decoder that takes too long, for as long as somebody wants it."""
+    """Kill a decoder that takes too long, until it is closed or garbage-collected."""
     while True:
         sleep(min(0.25, timeout_s / 4))
         client = client_ref()

@@ -1,19 +1,20 @@
-"""The program that decodes one video, in a process of its own.
+"""The program of the process that decodes one video.
 
-A video can crash, stall or bloat whoever decodes it (PyAV issue 2344 ends the process
-with a memory fault that nothing can catch), so only this process is put at risk. It is
-started by the path of this file, without the package, to be ready in a fifth of a
-second; `maskdet.media.decoder_client` is the other end.
+Malformed video can crash, hang or exhaust the memory of the decoding process (PyAV
+issue 2344 is a segmentation fault), so it is decoded in a process of its own. The
+process is started by the path of this file, without the package, to be ready in a fifth
+of a second; `maskdet.media.decoder_client` is the parent's side.
 
-It gets its order as a line of JSON on stdin, then a byte for each image that was
-taken; where stdin ends, its parent is gone and it goes too. It answers in records:
+It reads a request as a line of JSON from stdin, then one byte for each frame that the
+parent has taken. When stdin ends, the parent has ended, and so does this process. It
+writes records to stdout:
 
-    I  length  0        then JSON of that length: what video it is
-    F  slot    time_s   an image lies in that slot of the shared memory
-    E  length  0        then so long a text: one of `STOP_REASONS`, or `away:` and
-    PyAV's error .  length  end_s    the video is over, and its last image is shown
-    until then; then
-                        JSON of that length: what tells whether that was all of it
+    I  length  0        then JSON of that length: the header, see `describe_stream`
+    F  slot    time_s   a frame is in that slot of the shared memory
+    E  length  0        then a text of that length: one of `STOP_REASONS`, or
+                        `unreachable:` and the name of PyAV's error
+    .  length  end_s    end of the video, the last frame is shown until then; then JSON
+                        of that length, see `StreamReader.describe_end`
 """
 
 from __future__ import annotations
@@ -44,46 +45,45 @@ if TYPE_CHECKING:
 
 RECORD: Final = struct.Struct("<cId")
 N_SLOTS: Final = 3
-"""Images in the shared memory: one is looked at, one waits, one is being made."""
+"""Frames in the shared memory: one is analyzed, one waits, one is being decoded."""
 
-STOP_REASONS: Final = ("no video", "only sound", "too large", "too long", "memory")
+STOP_REASONS: Final = ("no video", "only audio", "too large", "too long", "memory")
 
 VIDEO_FORMATS: Final = (
     "mov,mp4,matroska,webm,avi,mpeg,mpegts,flv,ogg,asf,mxf,ivf,yuv4mpegpipe,gif,"
     "h264,hevc,m4v,mpegvideo,mjpeg"
 )
-"""What may be opened; no playlists, which make the reader fetch other files."""
+"""Formats that can be opened; no playlists, which refer to other files."""
 
 NET_PROTOCOLS: Final = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,crypto"
-"""What an address may lead to; no files, so that a playlist cannot name ours."""
+"""Protocols allowed for URLs; no files, so that a playlist cannot read local ones."""
 
 _MAX_BAD_PACKETS: Final = 200
-"""Damaged packets are skipped, as players do, but a video of nothing else is none."""
+"""Damaged packets are skipped, as players do, up to so many in a row."""
 
 _DEFAULT_RATE_HZ: Final = 25
 _RATE_RANGE_HZ: Final = (Fraction(1, 100), 1000)
-"""Frame rates that a header may name; others are a mistake, or built to do harm."""
+"""Plausible frame rates of a header; others are errors or malicious."""
 
 _RAW_RATE_RANGE_HZ: Final = (1, 240)
-"""The same of a stream without times, where nothing else says how fast it is."""
+"""The same for streams without timestamps."""
 
 _TS_DISCONT: Final = 0x0200
 _NO_TIMESTAMPS: Final = 0x0080
-"""What libavformat says of a kind of file, as AVFMT_TS_DISCONT and
-AVFMT_NOTIMESTAMPS."""
+"""Format flags of libavformat: AVFMT_TS_DISCONT and AVFMT_NOTIMESTAMPS."""
 
 _MAX_CLOCK_JUMP_S: Final = 10.0
-"""A clock that may leap does so if it jumps ahead further than this, as in FFmpeg."""
+"""A larger step ahead is a timestamp jump where those are possible, as in FFmpeg."""
 
 _FORMATS_WITH_DURATION: Final = ("mov", "matroska", "flv", "asf")
-"""Formats whose header says how long they are; of others that is worked out from what
-is there, so that it says nothing of what is missing."""
+"""Formats whose header has a duration. For others it is computed from the content, so
+it does not show that something is missing."""
 
 _N_END_PACKETS: Final = 5
-"""A damaged packet is at the end if so few follow; threads tell of it later."""
+"""A damaged packet is at the end if fewer follow; threads report it late."""
 
 _SNAPSHOT_INTERVAL_S: Final = 1.0
-"""A camera that gives single images is asked for one as often as this."""
+"""Interval between requests to a snapshot URL."""
 
 
 class StopDecodingError(Exception):
@@ -91,10 +91,10 @@ class StopDecodingError(Exception):
 
 
 def limit_resources(memory_bytes: int, cpu_s: int) -> None:
-    """Bound this process, where the system can: memory from now on and work in all."""
+    """Limit this process: additional memory from now on, and total CPU time."""
     try:
         import resource
-    except ImportError:  # Windows has none; pixel and time limits hold there too
+    except ImportError:  # not on Windows, where only pixel and time limits hold
         return
     with contextlib.suppress(OSError, ValueError):
         pages = Path("/proc/self/statm").read_text("ascii").split()[0]
@@ -109,17 +109,18 @@ def limit_resources(memory_bytes: int, cpu_s: int) -> None:
 
 
 def open_input(request: dict[str, Any]) -> InputContainer:
-    """Open what is to be read: a file, or an address where `request["live"]`."""
+    """Open the source: a file, or a URL if `request["live"]`."""
     import av
 
     options = {"format_whitelist": VIDEO_FORMATS, "protocol_whitelist": "file"}
     if request["live"]:
-        # A % in the address of an image is no number to count up.
+        # Do not read a % in the URL of an image as a counter.
         options = {"protocol_whitelist": NET_PROTOCOLS, "pattern_type": "none"}
         if request["source"].lower().startswith("rtsp"):
-            # UDP loses parts of images, but some know nothing else; sound delays.
+            # UDP loses parts of frames, but some cameras support nothing else. Audio
+            # would add a delay.
             options |= {"rtsp_flags": "prefer_tcp", "allowed_media_types": "video"}
-    # Titles in old encodings are no reason to refuse a video.
+    # Accept metadata in other encodings.
     open_container = partial(
         av.open,
         str(request["source"]),
@@ -129,42 +130,45 @@ def open_input(request: dict[str, Any]) -> InputContainer:
     try:
         return open_container(options=options)
     except av.error.EOFError:
-        # An MP4 in pieces whose last head is cut: without looking ahead, the pieces
-        # before it can be read.
+        # A fragmented MP4 with a truncated last header: ignoring the index, the
+        # fragments before it can be read.
         return open_container(options=options | {"fflags": "+ignidx"})
 
 
 def is_snapshot(container: InputContainer) -> bool:
-    """Return whether an address gives a single image, as many cameras have one."""
+    """Return whether a URL returns a single image, a snapshot of a camera."""
     return container.format.name == "image2" or container.format.name.endswith("_pipe")
 
 
 def select_video_stream(
     container: InputContainer, request: dict[str, Any]
 ) -> VideoStream:
-    """Return the stream to decode, if it is safe to."""
+    """Return the video stream to decode.
+
+    Raises:
+        StopDecodingError: there is none, or its frames are too large.
+    """
     import av
 
-    attached_picture = av.stream.Disposition.attached_pic
-    # Decoding a stream without a codec is that memory fault (PyAV 18.0.0).
+    cover_image = av.stream.Disposition.attached_pic
+    # Decoding a stream without a codec is a segmentation fault (PyAV 18.0.0).
     streams = [
         stream
         for stream in container.streams.video
-        if stream.codec_context is not None
-        and not stream.disposition & attached_picture
+        if stream.codec_context is not None and not stream.disposition & cover_image
     ]
     if not streams:
-        raise StopDecodingError("only sound" if container.streams.audio else "no video")
+        raise StopDecodingError("only audio" if container.streams.audio else "no video")
     best = container.streams.best("video")
     stream = next((candidate for candidate in streams if candidate is best), streams[0])
     if stream.codec_context.width * stream.codec_context.height > request["max_pixels"]:
         raise StopDecodingError("too large")
     stream.codec_context.options = {"max_pixels": str(request["max_pixels"])}
-    # Of a bare stream nothing but a damaged last frame tells that the rest is missing,
-    # and threads may hand that out before they know.
+    # In a raw stream only a damaged last frame shows that the rest is missing, and
+    # threads may return it before they have detected the damage.
     is_raw = is_raw_stream(container)
     stream.codec_context.thread_count = 1 if is_raw else min(4, os.cpu_count() or 1)
-    # Whole images a thread come late; what has an end at a web address is a video.
+    # Frame threading adds a delay. A URL with a duration is a video, not a camera.
     has_end = (
         request["source"].lower().startswith("http") and (container.duration or 0) > 0
     )
@@ -174,30 +178,30 @@ def select_video_stream(
 
 
 class StreamReader:
-    """Reads one stream of a video, and notes what tells whether that was all of it."""
+    """Reads one stream of a video, and records whether it is complete."""
 
     def __init__(
         self, container: InputContainer, stream: VideoStream, max_s: float
     ) -> None:
-        """Read nothing yet; what claims to last longer than `max_s` does not."""
+        """Start before the first packet; durations above `max_s` are ignored."""
         self._container, self._stream, self._max_s = container, stream, max_s
         self._n_packets, self._n_bad, self._last_bad = 0, 0, -_N_END_PACKETS
         self._is_packet_corrupt = self._is_frame_corrupt = False
         self._start_s, self._end_s, self._shown_s = float("inf"), 0.0, 0.0
 
     def iter_frames(self) -> Iterator[VideoFrame]:
-        """Yield what can be decoded."""
+        """Yield the frames that can be decoded."""
         import av
 
-        # Sound is not decoded, but it is there for as long as its video is.
+        # Audio is not decoded, but its packets count for the duration.
         streams = [self._stream, *self._container.streams.audio]
         for packet in self._container.demux(streams):
             self._record_packet(packet)
             if packet.stream is not self._stream:
                 continue
             if packet.is_corrupt and not has_clock_jumps(self._container):
-                # Half a frame, where the file ends. With it threads would lose whole
-                # ones before it; in a transport stream a part is worth something.
+                # A partial frame at the end of the file. Decoding it would make
+                # threads drop complete frames before it.
                 continue
             try:
                 decoded = cast("list[VideoFrame]", packet.decode())
@@ -215,12 +219,12 @@ class StreamReader:
                 yield frame
 
     def describe_end(self) -> dict[str, Any]:
-        """Return what is known of the end, once that was reached.
+        """Return whether the video is complete, once its end was reached.
 
         Returns:
-            `is_damaged`: its last packets or frames are damaged, or some are not there;
+            `is_damaged`: whether the last packets or frames are damaged or missing;
             `missing_s`: how much longer the video should be by its header;
-            `exact`: whether that header tells it of every frame.
+            `is_exact`: whether the header lists every frame.
         """
         missing_s, n_missing = 0.0, 0
         format_name, stream = self._container.format.name.split(",")[0], self._stream
@@ -241,9 +245,9 @@ class StreamReader:
             or n_missing > 0
         )
         return {
-            "torn": is_damaged,
+            "is_damaged": is_damaged,
             "missing_s": missing_s,
-            "exact": format_name == "mov",
+            "is_exact": format_name == "mov",
         }
 
     def _record_packet(self, packet: Packet[Any]) -> None:
@@ -259,21 +263,21 @@ class StreamReader:
 
 
 class TimestampNormalizer:
-    """Times that go on where a stream's own clock starts anew or leaps ahead."""
+    """Makes times continuous where the timestamps of a stream restart or jump ahead."""
 
     def __init__(self, *, may_jump: bool, tolerance_s: float = 0.1) -> None:
-        """Start before the first time.
+        """Start before the first timestamp.
 
         Args:
-            may_jump: whether a large step ahead is one of the clock, not a long pause.
-            tolerance_s: what is so much too early is out of order, and no new start.
+            may_jump: whether a large step ahead is a jump, not a long pause.
+            tolerance_s: a step back of at most this is out of order, not a restart.
         """
         self._may_jump, self._tolerance_s = may_jump, tolerance_s
         self._offset_s, self._end_s = 0.0, 0.0
         self._last_s: float | None = None
 
     def normalize(self, timestamp_s: float, duration_s: float) -> float:
-        """Return the time of what has this stamp and lasts so long, in seconds."""
+        """Return the continuous time of a timestamp and duration, in seconds."""
         time_s = timestamp_s + self._offset_s
         if self._last_s is not None:
             has_restarted = time_s < self._last_s - self._tolerance_s
@@ -288,21 +292,21 @@ class TimestampNormalizer:
 
 
 def has_clock_jumps(container: InputContainer) -> bool:
-    """Return whether the clock of this kind of video may leap, as that of MPEG-TS."""
+    """Return whether timestamps of this format can jump, as in MPEG-TS."""
     return bool(container.format.flags & _TS_DISCONT)
 
 
 def is_raw_stream(container: InputContainer) -> bool:
-    """Return whether this kind of video has no times, as bare H.264."""
+    """Return whether this format has no timestamps, such as raw H.264."""
     return bool(container.format.flags & _NO_TIMESTAMPS)
 
 
 def get_frame_rate(
     container: InputContainer, stream: VideoStream
 ) -> tuple[Fraction, bool]:
-    """Return the usual frames a second, 0 if not known, and whether that is a guess.
+    """Return the frame rate, 0 if not known, and whether it is assumed.
 
-    A bare stream has no times, so there has to be one.
+    A raw stream has no timestamps, so a rate is assumed if it has none either.
     """
     if is_raw_stream(container):
         declared = stream.codec_context.framerate or 0
@@ -317,11 +321,11 @@ def get_frame_rate(
 
 
 class FrameClock:
-    """When each image is shown, in seconds from the first; never falls.
+    """Computes the time of each frame, in seconds from the first; never decreases.
 
     Attributes:
-        start_s: what the video itself calls the time of its first image.
-        end_s: until when the last one is shown.
+        start_s: timestamp of the first frame in the video itself.
+        end_s: until when the last frame is shown.
     """
 
     def __init__(
@@ -333,15 +337,14 @@ class FrameClock:
         may_jump: bool = False,
         max_s: float = float("inf"),
     ) -> None:
-        """Count in steps of the usual rate where images have no time.
+        """Start before the first frame.
 
         Args:
-            rate: usual images a second; 0 if not known.
-            start_s: what the video calls the time of its first image, if that is
-                not the first one to come.
-            is_raw: whether times are made up, and so not to be used.
-            may_jump: whether the clock may leap; see `TimestampNormalizer`.
-            max_s: nothing is shown for longer.
+            rate: frame rate, for frames without a timestamp; 0 if not known.
+            start_s: timestamp of the first frame, if reading starts later.
+            is_raw: whether timestamps are invented by the reader, and so ignored.
+            may_jump: whether timestamps can jump; see `TimestampNormalizer`.
+            max_s: longer durations of a frame are ignored.
         """
         self.start_s = start_s
         self.end_s = 0.0
@@ -353,7 +356,7 @@ class FrameClock:
         self._time_s = -self._step_s
 
     def compute_time(self, frame: VideoFrame) -> float:
-        """Return when the next image is shown."""
+        """Return the time of the next frame."""
         duration_s = float((frame.duration or 0) * (frame.time_base or 0))
         if self._is_raw or not 0 < duration_s <= self._max_s:
             duration_s = self._step_s
@@ -369,10 +372,10 @@ class FrameClock:
 
 
 class SharedFrameBuffer:
-    """Images of one size in memory shared with the parent."""
+    """Frames of one size in memory shared with the parent."""
 
     def __init__(self, fd: int, tag: str) -> None:
-        """Wait for the size of the first image; `tag` names it on Windows."""
+        """Store the file descriptor; `tag` names the memory on Windows."""
         self._fd, self.tag = fd, tag
         self._free = threading.Semaphore(N_SLOTS)
         self._next_slot = 0
@@ -384,9 +387,10 @@ class SharedFrameBuffer:
     def allocate(
         self, frame: VideoFrame, pixel_aspect: float, request: dict[str, Any]
     ) -> None:
-        """Take size and turn from the first image; later ones are made to fit.
+        """Allocate frames with the size and orientation of the first one.
 
-        Its pixels are shown `pixel_aspect` times as wide as high.
+        Later frames are resized to fit. `pixel_aspect` is the width of a pixel divided
+        by its height.
         """
         max_pixels = request["max_pixels"]
         width = (
@@ -411,7 +415,7 @@ class SharedFrameBuffer:
         self._slots = np.frombuffer(memory, np.uint8).reshape(N_SLOTS, *self.shape)
 
     def put(self, frame: VideoFrame) -> int:
-        """Write an image, upright and in BGR, once there is room; return where."""
+        """Write a frame, upright and in BGR, to the next free slot; return the slot."""
         width, height = self._size_wh
         plane = frame.reformat(width, height, format="bgr24").planes[0]
         flat_pixels = np.frombuffer(memoryview(plane), np.uint8)
@@ -427,18 +431,18 @@ class SharedFrameBuffer:
         return slot
 
     def receive_acks(self) -> None:
-        """Count the images that were taken; end with the parent."""
+        """Free a slot for each byte on stdin; end the process when stdin ends."""
         while os.read(0, 1):
             self._free.release()
         os._exit(0)
 
 
 def get_orientation(frame: VideoFrame) -> tuple[int, bool]:
-    """Return how an image is made upright, by its display matrix if it has one.
+    """Return the orientation of a frame by its display matrix.
 
     Returns:
-        How often it is turned by 90 degrees counterclockwise, after it was mirrored
-        left to right if that is so.
+        Quarter turns counterclockwise that make it upright, and whether it is
+        mirrored left to right before them.
     """
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
@@ -456,7 +460,7 @@ def get_orientation(frame: VideoFrame) -> tuple[int, bool]:
 def seek_start(
     container: InputContainer, stream: VideoStream, request: dict[str, Any]
 ) -> FrameClock:
-    """Go to a time in the video; without an index it is read from its beginning."""
+    """Seek to `request["from_s"]`, if the video has an index; return the clock."""
     rate, _ = get_frame_rate(container, stream)
     is_raw, start_s = is_raw_stream(container), None
     if request["from_s"] > 0 and stream.time_base is not None and not is_raw:
@@ -481,7 +485,7 @@ def describe_stream(
     frame_buffer: SharedFrameBuffer,
     clock: FrameClock,
 ) -> dict[str, Any]:
-    """Return what is known of the video once its first image is decoded."""
+    """Return the header: metadata of the video once its first frame is decoded."""
     duration_s = (container.duration or 0) / 1e6
     if stream.duration is not None and stream.time_base is not None:
         duration_s = float(stream.duration * stream.time_base)
@@ -494,7 +498,7 @@ def describe_stream(
         "frame_rate": [rate.numerator, rate.denominator],
         "rate_is_assumed": is_guess,
         "n_frames": stream.frames or round(max(0.0, duration_s) * float(rate)),
-        "has_sound": bool(container.streams.audio),
+        "has_audio": bool(container.streams.audio),
         "rotation_deg": frame_buffer.quarter_turns * 90,
         "mirrored": frame_buffer.is_mirrored,
         "start_s": clock.start_s or 0.0,
@@ -508,7 +512,7 @@ def decode_video(
     frame_buffer: SharedFrameBuffer,
     send: Callable[[bytes, int, float, bytes], None],
 ) -> None:
-    """Send the video image by image."""
+    """Decode the video and send its frames."""
     with open_input(request) as container:
         if request["live"] and is_snapshot(container):
             poll_snapshots(container, request, frame_buffer, send)
@@ -543,9 +547,9 @@ def poll_snapshots(
     frame_buffer: SharedFrameBuffer,
     send: Callable[[bytes, int, float, bytes], None],
 ) -> NoReturn:
-    """Send a camera's image again and again: it gives the newest to whoever asks.
+    """Request and send the current image of a snapshot URL again and again.
 
-    Every one is sent, as `request["every"]` is for those that come fast.
+    Every image is sent; `request["every"]` does not apply at one image per second.
     """
     while True:
         requested_s = time.monotonic()
@@ -566,9 +570,9 @@ def poll_snapshots(
 
 
 def run_decoder() -> None:
-    """Obey the order on stdin."""
+    """Read the request from stdin and decode the video."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
-    # Nothing that a library prints may fall among the records.
+    # Output that libraries print to stdout must not mix with the records.
     out = os.dup(1)
     os.dup2(2, 1)
     request_line = b""
@@ -594,10 +598,11 @@ def run_decoder() -> None:
     except MemoryError:
         reason = "memory"
     except (av.error.FFmpegError, OSError) as error:
-        reason = f"away:{type(error).__name__}" if request["live"] else "no video"
+        name = type(error).__name__
+        reason = f"unreachable:{name}" if request["live"] else "no video"
     if reason:
         send(b"E", len(reason), 0.0, reason.encode())
-    os._exit(0)  # threads of a damaged decoder are not waited for
+    os._exit(0)  # do not wait for threads of a broken decoder
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The images in a folder and in the folders in it."""
+"""Find the image files in a folder and its subfolders."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from maskdet.media.image_formats import (
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """The files of a folder and the folders in it, each list sorted.
+    """The files of a folder and its subfolders, each list sorted.
 
     Attributes:
-        images: files that hold an image, and files that should by their ending.
-        skipped: other files, and links that lead to none.
-        unreadable_folders: folders that cannot be listed, each with what is wrong.
+        images: files with the content or the suffix of an image.
+        skipped: other files, and broken links.
+        unreadable_folders: folders that cannot be listed, each with its error.
     """
 
     images: list[Path] = field(default_factory=list)
@@ -31,16 +31,16 @@ class ImageFolder:
 
 
 def find_images(folder: str | Path, *, exclude: Path | None = None) -> ImageFolder:
-    """Return the image files in a folder and in the folders in it.
+    """Return the image files in a folder and its subfolders.
 
-    The content of a file decides. An image of a kind that cannot be read counts as an
-    image, so that reading it says why. Hidden files and folders do not count at all:
-    some systems put unreadable twins beside images. A folder behind a link is searched
-    once, so a loop ends.
+    A file is an image by its content or its suffix, also if its format cannot be read:
+    reading it gives the reason. Hidden files and folders are ignored, because some
+    systems put unreadable copies beside images. A linked folder is searched once, so a
+    loop of links ends.
 
     Args:
-        folder: where to search.
-        exclude: a folder in it that is not searched, such as that of the results.
+        folder: the folder to search.
+        exclude: a subfolder that is not searched, such as that of the results.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -49,7 +49,7 @@ def find_images(folder: str | Path, *, exclude: Path | None = None) -> ImageFold
     if not root.is_dir():
         raise FileNotFoundError("there is no such folder")
     result = ImageFolder()
-    # Links that lead up would bring everything beside the folder.
+    # Do not follow links to parent folders.
     visited = {root.resolve(), *root.resolve().parents}
     if exclude is not None:
         visited.add(exclude.resolve())
@@ -62,7 +62,7 @@ def find_images(folder: str | Path, *, exclude: Path | None = None) -> ImageFold
 def _iter_files(
     folder: Path, visited: set[Path], unreadable_folders: dict[Path, OSError]
 ) -> Iterator[Path]:
-    """Yield the files of a folder and of those below it that were not seen yet."""
+    """Yield the files of a folder and of its unvisited subfolders."""
     try:
         names = sorted(name for name in os.listdir(folder) if name[0] != ".")
     except OSError as error:
@@ -71,7 +71,7 @@ def _iter_files(
     subfolders = [folder / name for name in names if os.path.isdir(folder / name)]
     yield from (folder / name for name in names if folder / name not in subfolders)
     unvisited: list[Path] = []
-    # Real folders first: a link beside a folder does not take its place.
+    # Visit real folders before links to them.
     for path in sorted(subfolders, key=os.path.islink):
         target = path.resolve()
         if target not in visited:
@@ -82,7 +82,7 @@ def _iter_files(
 
 
 def _may_be_image(path: Path) -> bool:
-    """Return whether a file holds an image, or should by its ending."""
+    """Return whether a file is an image by its suffix or its content."""
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return True
     if not os.path.isfile(path):
@@ -91,7 +91,7 @@ def _may_be_image(path: Path) -> bool:
         with path.open("rb") as file:
             head = file.read(SIGNATURE_BYTES)
     except OSError:
-        # Nobody knows what it is; reading it says why.
+        # Not known; reading it gives the reason.
         return True
     signatures = (*READABLE_FORMATS.values(), *UNREADABLE_FORMATS.values())
     return any(signature.match(head) for signature in signatures)

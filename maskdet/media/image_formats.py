@@ -1,4 +1,4 @@
-"""Formats of image files: which are read, and how their content begins."""
+"""Image formats: signatures of those that are read, and names of others."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ IMAGE_SUFFIXES: Final = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif"),
     *(".bmp", ".dib", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm"),
 )
-"""Usual endings of image files, in lower case. Readers of data sets search for them; a
-file of another name is read all the same where it is named."""
+"""Usual suffixes of image files, in lower case. Dataset readers search for them; a file
+that is named explicitly can have any suffix."""
 
 IMAGE_FORMATS: Final = "JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF and PNM"
-"""What can be read, for messages and help."""
+"""Readable formats, for messages and help."""
 
 SIGNATURE_BYTES: Final = 64
-"""So much of a file tells what it is."""
+"""Length of the beginning of a file that is compared with the signatures."""
 
-# Format as Pillow calls it, and how its files begin.
+# Format name of Pillow, and the signature of its files.
 READABLE_FORMATS: Final[dict[str, re.Pattern[bytes]]] = {
     "JPEG": re.compile(rb"\xff\xd8\xff"),
     "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
     "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
-    # The major brand may be a general one; the compatible ones follow.
+    # The major brand can be a general one; compatible brands follow.
     "AVIF": re.compile(
         rb"....ftyp(?:avi[fs]|(?:mif1|miaf|msf1).{4,40}avi[fs])", re.DOTALL
     ),
     "GIF": re.compile(rb"GIF8[79]a"),
-    # Two letters alone would be many a text: the size of the header follows.
+    # Two letters alone match many texts, so the header size is checked too.
     "BMP": re.compile(
         rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00", re.DOTALL
     ),
@@ -36,7 +36,7 @@ READABLE_FORMATS: Final[dict[str, re.Pattern[bytes]]] = {
     "PPM": re.compile(rb"P[1-6][\s#]"),
 }
 
-# Images of other kinds, which a message can name.
+# Image formats that cannot be read, with a name for the message.
 UNREADABLE_FORMATS: Final[dict[str, re.Pattern[bytes]]] = {
     "a HEIC photo": re.compile(
         rb"....ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL
@@ -51,7 +51,7 @@ UNREADABLE_FORMATS: Final[dict[str, re.Pattern[bytes]]] = {
     ),
 }
 
-# What is no image but often sent for one.
+# Other formats that are often sent by mistake.
 _NON_IMAGE_FORMATS: Final[dict[str, re.Pattern[bytes]]] = {
     "a PDF": re.compile(rb"%PDF"),
     "a video": re.compile(
@@ -74,10 +74,10 @@ class ImageReadError(ValueError):
 
 
 def identify_format(data: bytes) -> str:
-    """Return which readable format the content of a file has, as Pillow calls it.
+    """Return the format of the content of a file, by its name in Pillow.
 
     Raises:
-        ImageReadError: it has none; the message says what it is, if that is known.
+        ImageReadError: the format cannot be read; the message names it if it is known.
     """
     if not data:
         raise ImageReadError("the file is empty")
@@ -95,5 +95,5 @@ def identify_format(data: bytes) -> str:
 
 
 def format_unsupported(name: str) -> str:
-    """Return a line on a kind of image that cannot be read."""
+    """Return the message for an image format that cannot be read."""
     return f"this is {name}; save it as JPEG or PNG (accepted are {IMAGE_FORMATS})"

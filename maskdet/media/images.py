@@ -1,4 +1,4 @@
-"""Reading and writing still images; the content of a file decides, not its name."""
+"""Read and write still images; the format is detected from the content of a file."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ MAX_PIXELS: Final = 51_000_000
 MAX_JPEG_PIXELS: Final = 4 * MAX_PIXELS
 MAX_SIDE_PX: Final = 65_500
 MAX_BYTES: Final = 100_000_000
-"""Limits of one image. 51 megapixels are the usual largest photo of a phone; decoded,
-they take 153 MB. A JPEG up to four times as large can be decoded at half its width and
+"""Limits of one image. 51 megapixels is the usual largest photo of a phone; decoded, it
+takes 153 MB. A JPEG of up to four times as many pixels is decoded at half its width and
 height, and so takes no more. No JPEG has a side above 65,500 pixels; an image one pixel
-wide and millions high costs a decoder far more than its pixels."""
+wide and millions high takes a decoder far more memory than its pixels."""
 
 _MAX_JPEG_BUFFER_BYTES: Final = 260_000_000
-"""A progressive JPEG is decoded only after all of its coefficients were collected, two
-bytes each, whatever the size that is asked for."""
+"""The decoder of a progressive JPEG buffers all coefficients, two bytes each, whatever
+the output size."""
 
 _MAX_SCANS: Final = 100
-"""A progressive JPEG of any camera has about 10 scans. Each costs a pass over all
-pixels but only a few bytes, so thousands keep a processor busy for hours."""
+"""Progressive JPEGs of cameras have about 10 scans. A scan of a few bytes takes a pass
+over all pixels, so thousands of them keep a processor busy for hours."""
 
 _MAX_PAGES: Final = 20
-"""Pages of a TIFF that are looked at for another whole image."""
+"""Maximum number of TIFF pages that are checked for another full image."""
 
 _TAG_ORIENTATION: Final = 0x0112  # Exif 2.32, tag 274
 # TIFF 6.0, sections 4 and 8; DNG 1.7, section 4.
@@ -55,26 +55,24 @@ _TAG_ORIENTATION: Final = 0x0112  # Exif 2.32, tag 274
     _TAG_SAMPLES_PER_PIXEL,
     _TAG_DNG_VERSION,
 ) = 254, 258, 262, 277, 50706
-_SUBFILE_REDUCED, _SUBFILE_MASK = (
-    1,
-    4,
-)  # bits of _SUBFILE: not a page, but a small copy or a mask of one
+# Bits of the subfile type: not a page, but a reduced copy or a mask of one.
+_SUBFILE_REDUCED, _SUBFILE_MASK = 1, 4
 _PHOTOMETRIC_WHITE_IS_ZERO, _PHOTOMETRIC_RGB = 0, 2
 
 _BIT_DEPTHS: Final = (8, 10, 12, 14, 16)
-"""Bits that sensors give; see `read_image`."""
+"""Bit depths of sensors; see `read_image`."""
 
 _URL: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/")
-"""How an address begins; a drive of Windows has one letter only."""
+"""Beginning of a URL; a Windows drive has only one letter."""
 
-# Pillow warns of damaged tags and of sizes on the terminal; both are judged here,
-# and who reads a folder of photos can do nothing about their tags.
-for _kind_of_warning in (UserWarning, RuntimeWarning):
-    warnings.filterwarnings("ignore", category=_kind_of_warning, module=r"PIL\.")
+# Pillow warns about damaged tags and large sizes. Sizes are checked here, and users
+# cannot do anything about damaged tags.
+for _category in (UserWarning, RuntimeWarning):
+    warnings.filterwarnings("ignore", category=_category, module=r"PIL\.")
 
 
 def rotate_image(image: Image, rotate: int) -> Image:
-    """Return an image turned clockwise by so many degrees, one of `ROTATIONS`."""
+    """Return an image rotated clockwise by `rotate` degrees, one of `ROTATIONS`."""
     if rotate == 0:
         return image
     result: Image = np.ascontiguousarray(np.rot90(image, -rotate // 90))
@@ -83,14 +81,14 @@ def rotate_image(image: Image, rotate: int) -> Image:
 
 @dataclass(frozen=True, eq=False)
 class DecodedImage:
-    """The pixels of an image, and the size that it has in its file.
+    """The pixels of an image, and its original size.
 
     Attributes:
-        pixels: `(h, w, 3)` uint8 BGR, upright; of a very large JPEG, half its width
-            and height.
-        width: of the upright original, in pixels; as the pixels have it unless given.
-        height: of the upright original, in pixels; as the pixels have it unless given.
-        format: as Pillow calls it, for example `JPEG`; empty for an array.
+        pixels: `(h, w, 3)` uint8 BGR, upright; a very large JPEG has half its width and
+            height.
+        width: width of the upright original in pixels; by default, that of `pixels`.
+        height: height of the upright original in pixels; by default, that of `pixels`.
+        format: format name of Pillow, for example `JPEG`; empty for an array.
     """
 
     pixels: Image
@@ -99,19 +97,19 @@ class DecodedImage:
     format: str = ""
 
     def __post_init__(self) -> None:
-        """Take the size of the pixels for the original's unless another is given."""
+        """Set the original size to that of the pixels if it is not given."""
         if not self.width:
             object.__setattr__(self, "height", self.pixels.shape[0])
             object.__setattr__(self, "width", self.pixels.shape[1])
 
     @property
     def scale_factors(self) -> tuple[float, float]:
-        """Pixels of the original for each one of `pixels`, across and down."""
+        """Original size divided by the size of `pixels`: width and height."""
         height, width = self.pixels.shape[:2]
         return self.width / width, self.height / height
 
     def rotate(self, rotate: int) -> DecodedImage:
-        """Return the image turned clockwise by so many degrees, one of `ROTATIONS`."""
+        """Return the image rotated clockwise by `rotate` degrees (`ROTATIONS`)."""
         width, height = self.width, self.height
         if rotate % 180:
             width, height = height, width
@@ -120,7 +118,7 @@ class DecodedImage:
         )
 
     def scale_scene(self, scene: Scene) -> Scene:
-        """Return a scene of the original with its boxes in `pixels`."""
+        """Return a scene of the original with its boxes in pixels of `pixels`."""
         across, down = self.scale_factors
         if across == down == 1:
             return scene
@@ -133,49 +131,48 @@ def read_image(
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
 ) -> Image:
-    """Read an image, turned upright, in its full size.
+    """Read an image upright and in its full size.
 
     Examples:
         >>> image = maskdet.read_image("group.jpg")
         >>> image.shape, image.dtype.name  # height, width, BGR
         ((480, 960, 3), 'uint8')
 
-    JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF and PNM are read. The content decides, not the
-    name. Transparent parts become white; grey, palette and CMYK images become 8-bit
-    BGR. An animation and a TIFF of several pages are refused rather than reduced to
-    one image, and so is a truncated file.
+    Reads JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF and PNM, whatever the file name.
+    Transparent parts become white; grey, palette and CMYK images become 8-bit BGR.
+    Animations, TIFFs with several pages and truncated files are rejected.
 
-    Deeper images are scaled by the bits that they use, as sensors of 10, 12 or 14 bits
-    are often stored in 16 without being scaled: if no value needs more than 8, 10, 12,
-    14 or 16 bits, so many count as white. Floating-point numbers are taken as 0 to 1,
-    or, where larger ones occur, the largest counts as white.
+    Images with more than 8 bits are scaled by the bits they use, because values of 10,
+    12 or 14-bit sensors are often stored in 16 bits without scaling: white is the
+    largest value of the smallest of 8, 10, 12, 14 and 16 bits that holds all values.
+    Floating-point values range from 0 to 1, or to the largest value if that is higher.
 
     Args:
         source: path of a file, or its content.
-        max_pixels: larger images are refused before they are decoded, and so are those
+        max_pixels: larger images are rejected before they are decoded, and so are those
             with a side above 65,500 pixels.
-        max_bytes: larger files are refused before they are read.
+        max_bytes: larger files are rejected before they are read.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ImageReadError: it is not an image, or one that is refused; the message says
-            what is wrong and what to do.
+        ImageReadError: the file is not an image, or it is rejected; the message gives
+            the reason and what to do.
     """
     return _read_source(source, max_pixels, max_pixels, max_bytes).pixels
 
 
 def decode_image(source: object) -> DecodedImage:
-    """Return an image that is given as an array, as a path, or as file content.
+    """Decode an image that is given as an array, a path, or the content of a file.
 
     Args:
-        source: `(h, w, 3)` uint8 BGR or `(h, w)` grey array; path of a file; or the
-            bytes of one. A JPEG of more than `MAX_PIXELS` is decoded at half its width
-            and height, which takes a fourth of the memory.
+        source: `(h, w, 3)` uint8 BGR or `(h, w)` grey array; path of a file; or its
+            content. A JPEG of more than `MAX_PIXELS` is decoded at half its width and
+            height, which takes a quarter of the memory.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ImageReadError: the file is not an image that can be read.
-        TypeError: `source` is none of these, or an array of other numbers than uint8.
+        ImageReadError: the file cannot be read as an image.
+        TypeError: `source` has another type, or the array is not uint8.
         ValueError: the array is empty or has another shape.
     """
     if isinstance(source, str | Path | bytes):
@@ -184,20 +181,20 @@ def decode_image(source: object) -> DecodedImage:
 
 
 def write_image(path: str | Path, image: Image) -> None:
-    """Write an image file; the ending chooses the format.
+    """Write an image file; the suffix chooses the format.
 
     Examples:
         >>> maskdet.write_image("copy.webp", maskdet.read_image("group.jpg"))
 
     Args:
-        path: the file, ending in .png, .jpg, .jpeg (quality 95) or .webp (lossless);
-            a file that is there is replaced.
+        path: the file: .png, .jpg, .jpeg (quality 95) or .webp (lossless); an existing
+            file is replaced.
         image: `(h, w, 3)` uint8 BGR, or `(h, w)` grey.
 
     Raises:
-        ValueError: the ending is another one, or the image is empty or too long for
+        ValueError: the suffix is not supported, or the image is empty or too large for
             the format.
-        TypeError: `image` is not an array of uint8 numbers.
+        TypeError: `image` is not a uint8 array.
         OSError: the file cannot be written.
     """
     path = Path(path)
@@ -210,7 +207,7 @@ def write_image(path: str | Path, image: Image) -> None:
 
 
 def encode_png(image: Image) -> bytes:
-    """Return the image as a PNG file, without any metadata."""
+    """Return the image as a PNG file without metadata."""
     return _encode(".png", image, [])
 
 
@@ -230,7 +227,7 @@ _ENCODERS: Final[dict[str, Callable[[Image], bytes]]] = {
 
 
 _ENCODER_MAX_SIDE_PX: Final = {".jpg": 65_500, ".webp": 16_383}
-"""What the encoders take, in pixels."""
+"""Maximum side of an image by format, in pixels."""
 
 
 def _encode(suffix: str, image: Image, options: list[int]) -> bytes:
@@ -242,26 +239,26 @@ def _encode(suffix: str, image: Image, options: list[int]) -> bytes:
     max_side = _ENCODER_MAX_SIDE_PX.get(suffix)
     if max_side is not None and max(width, height) > max_side:
         raise ValueError(
-            f"an image of {width} x {height} pixels does not fit into a {suffix} file, "
-            f"whose sides have at most {max_side}; write a .png file"
+            f"an image of {width} x {height} pixels is too large for a {suffix} file, "
+            f"whose sides are at most {max_side}; write a .png file"
         )
     content: NDArray[np.uint8] = cv2.imencode(suffix, image, options)[1]
     return content.tobytes()
 
 
 def _read_file_bytes(source: str | Path, max_bytes: int) -> bytes:
-    """Return the content of a file, at most one byte more than is allowed."""
+    """Return the content of a file, at most `max_bytes` + 1 bytes."""
     path = Path(source)
     try:
         if path.is_dir():
             raise ImageReadError("this is a folder, not an image")
         if not path.exists() and _URL.match(str(source)):
             raise ImageReadError(
-                "this is an address and nothing is fetched: download the image and "
-                "give its file (`maskdet video` reads cameras and streams)"
+                "this is a URL, which is not downloaded: save the image and pass its "
+                "file (`maskdet video` reads cameras and streams)"
             )
         if path.exists() and not path.is_file():
-            # A pipe or a device could keep its reader waiting for ever.
+            # Reading a pipe or a device could block forever.
             raise ImageReadError("this is not a file that can be read")
         with path.open("rb") as file:
             return file.read(max_bytes + 1)
@@ -294,19 +291,19 @@ def _read_source(
             pixels, orientation, size_wh = _decode_other(data, format_, max_pixels)
     except ImageReadError:
         raise
-    # Hostile bytes make decoders raise nearly anything (OSError, SyntaxError,
-    # struct.error, zlib.error, MemoryError...): all mean the same to the caller.
+    # Malformed files make decoders raise many types of errors (OSError, SyntaxError,
+    # struct.error, zlib.error, MemoryError...), with the same meaning for the caller.
     except Exception:
         raise ImageReadError(
-            "the image is damaged or incomplete; please save or send it again"
+            "the image is damaged or incomplete; save or send it again"
         ) from None
-    # Only now, as the decoder has given its own copy of the pixels back.
+    # Rotate only now: the decoder has released its own copy of the pixels.
     width, height = size_wh if orientation < 5 else size_wh[::-1]
     return DecodedImage(_apply_orientation(pixels, orientation), width, height, format_)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
-    """Refuse an image that would take too much memory, from its header alone."""
+    """Raise an error for an image that is too large, from its header alone."""
     size = f"the image has {width} x {height} pixels"
     if max(width, height) > MAX_SIDE_PX:
         raise ImageReadError(f"{size}; a side may have at most {MAX_SIDE_PX}: crop it")
@@ -317,14 +314,14 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 _StoredImage = tuple[Image, int, tuple[int, int]]
-"""Pixels as they are stored, the EXIF orientation, and width and height as stored."""
+"""Pixels as stored, EXIF orientation, and width and height as stored."""
 
 
 def _decode_jpeg(data: bytes, max_pixels: int, max_jpeg_pixels: int) -> _StoredImage:
     """Decode a JPEG, at half its width and height if it has more than `max_pixels`."""
-    # Imported here: `import maskdet` would take 80 ms longer. The class itself, as
-    # `Image.open` has a limit of its own, and takes a second image (depth, HDR gain)
-    # for another format.
+    # Imported here to save 80 ms of `import maskdet`. The class is used directly,
+    # because `Image.open` has its own size limit, and takes a JPEG with a second image
+    # (depth, HDR gain) for another format.
     from PIL.JpegImagePlugin import JpegImageFile
 
     n_scans, n_in_first = _count_scans(data)
@@ -348,10 +345,10 @@ def _decode_jpeg(data: bytes, max_pixels: int, max_jpeg_pixels: int) -> _StoredI
 
 
 def _count_scans(data: bytes) -> tuple[int, int]:
-    """Return how many scans a JPEG has, and how many components the first one has.
+    """Return the number of scans of a JPEG, and of components of the first scan.
 
-    Counting ends at the end of the image: phones put other images and videos behind
-    it, in which anything may look like the beginning of a scan.
+    Counting ends at the end of the image: phones append other images and videos, whose
+    bytes can look like the beginning of a scan.
     """
     n_scans, n_in_first, position = 0, 0, 2
     while n_scans <= _MAX_SCANS:
@@ -367,11 +364,11 @@ def _count_scans(data: bytes) -> tuple[int, int]:
 
 
 _JPEG_MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
-"""A marker that a segment follows, or the end: no stuffing, restart or fill."""
+"""A marker with a segment, or the end marker; not stuffing, restart or fill."""
 
 
 def _count_coefficient_bytes(image: JpegImageFile) -> int:
-    """Return what all coefficients of a JPEG take, two bytes each."""
+    """Return the size of all coefficients of a JPEG, two bytes each."""
     width, height = image.size
     factors = [(across, down) for _, across, down, _ in image.layer]
     max_across = max(across for across, _ in factors)
@@ -381,14 +378,14 @@ def _count_coefficient_bytes(image: JpegImageFile) -> int:
 
 
 def _decode_other(data: bytes, format_: str, max_pixels: int) -> _StoredImage:
-    """Decode what is no JPEG; the header is judged before the pixels are decoded."""
+    """Decode an image other than JPEG; the header is checked before decoding."""
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
 
     try:
         opened = Pillow.open(io.BytesIO(data), formats=[format_])
     except Pillow.DecompressionBombError:
-        # Pillow's own limit is far above ours, and it keeps the size to itself.
+        # Pillow's own limit is far above ours; its error does not contain the size.
         raise ImageReadError(
             f"the image has more than {max_pixels / 1e6:g} megapixels; make it smaller"
         ) from None
@@ -404,26 +401,26 @@ def _decode_other(data: bytes, format_: str, max_pixels: int) -> _StoredImage:
         is_inverted = (
             _get_tiff_tags(image).get(_TAG_PHOTOMETRIC) == _PHOTOMETRIC_WHITE_IS_ZERO
         )
-        if format_ != "WEBP":  # of which Pillow would hold four copies
-            # A TIFF turns itself here, and then has no orientation any more.
+        if format_ != "WEBP":  # Pillow would hold four copies
+            # This rotates a TIFF and removes its orientation tag.
             image.load()
         orientation = _get_exif_orientation(image)
         if not use_opencv:
             pixels = _convert_pillow(image, is_inverted=is_inverted)
     if use_opencv:
-        # Pillow has found it whole, and gives its copy back.
+        # Pillow has checked that it is complete; release its copy.
         image.close()
         pixels = _decode_with_opencv(data)
     return pixels, orientation, (pixels.shape[1], pixels.shape[0])
 
 
 def _get_tiff_tags(image: PillowImage) -> Any:
-    """Return the tags of a TIFF by number; none of another format."""
+    """Return the tags of a TIFF by number; empty for other formats."""
     return getattr(image, "tag_v2", {})
 
 
 def _convert_pillow(image: PillowImage, *, is_inverted: bool) -> Image:
-    """Return the pixels of what Pillow has decoded, of any mode, as 8-bit BGR."""
+    """Return the pixels of a Pillow image of any mode as 8-bit BGR."""
     if image.mode[0] not in "IF":
         return _to_bgr(image)
     values = np.asarray(image)
@@ -432,11 +429,11 @@ def _convert_pillow(image: PillowImage, *, is_inverted: bool) -> Image:
 
 
 def _reject_multiple_images(image: PillowImage, format_: str) -> None:
-    """Refuse an animation, pages, and a TIFF whose image is only a small copy."""
+    """Raise an error for animations, several pages, and raw files with a preview."""
     if format_ != "TIFF":
         if getattr(image, "is_animated", False):
             raise ImageReadError(
-                "this is an animation; send one frame of it, or use it as a video"
+                "this is an animation; use one frame of it, or analyze it as a video"
             )
         return
     if (
@@ -453,15 +450,16 @@ def _reject_multiple_images(image: PillowImage, format_: str) -> None:
             _SUBFILE_REDUCED | _SUBFILE_MASK
         ):
             raise ImageReadError(
-                "this TIFF has several pages; save each as an image of its own"
+                "this TIFF has several pages; save each page as a separate image"
             )
     image.seek(0)
 
 
 def _is_deep_colour(data: bytes, image: PillowImage, format_: str) -> bool:
-    """Return whether it has several channels of more than 8 bits.
+    """Return whether an image has several channels of more than 8 bits.
 
-    Pillow keeps only the upper 8 of 16 bits, and nothing of an image that uses 8 less.
+    Pillow keeps only the upper 8 of 16 bits, so images that use only the lower bits
+    would be black.
     """
     if format_ == "PNG":
         # The IHDR chunk is the first: depth, then colour type (0 and 3: one channel).
@@ -479,10 +477,10 @@ def _is_deep_colour(data: bytes, image: PillowImage, format_: str) -> bool:
 def _decode_with_opencv(data: bytes) -> Image:
     """Return the pixels of an image of any depth as 8-bit BGR, over white.
 
-    OpenCV turns a TIFF upright, and nothing else.
+    OpenCV applies the orientation of a TIFF, but not that of other formats.
     """
     level = cv2.utils.logging.getLogLevel()
-    # It would print on the terminal what a person can do nothing about.
+    # Suppress warnings about files on the terminal.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         values: NDArray[Any] | None = cv2.imdecode(
@@ -491,7 +489,7 @@ def _decode_with_opencv(data: bytes) -> Image:
     finally:
         cv2.utils.logging.setLogLevel(level)
     if values is None:
-        raise OSError("damaged, or of a kind that is not known")
+        raise OSError("damaged, or of an unknown kind")
     if values.dtype == np.uint8 and values.shape[2:] == (3,):
         return check_image(values)
     if values.ndim == 2:
@@ -511,13 +509,13 @@ def _decode_with_opencv(data: bytes) -> Image:
 
 
 def _iter_strips(height: int, width: int) -> Iterator[slice]:
-    """Yield rows of an image, some at a time: whole copies take too much memory."""
+    """Yield slices of rows; copies of the whole image would take too much memory."""
     rows = max(1, 2_000_000 // width)
     return (slice(top, min(height, top + rows)) for top in range(0, height, rows))
 
 
 def _decode_unusual_tiff(data: bytes, max_pixels: int) -> Image:
-    """Decode a TIFF that Pillow does not know, such as colours in floating point."""
+    """Decode a TIFF that Pillow cannot open, such as RGB in floating point."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     file = io.BytesIO(data)
@@ -542,7 +540,7 @@ def _decode_unusual_tiff(data: bytes, max_pixels: int) -> Image:
 
 
 def _get_white_level(values: NDArray[Any]) -> float:
-    """Return which number is white in an image of any numbers; see `read_image`."""
+    """Return the value of white in an array of any type; see `read_image`."""
     if values.dtype.kind == "f":
         return float(np.max(values, where=np.isfinite(values), initial=1))
     max_value = int(values.max(initial=0))
@@ -553,7 +551,7 @@ def _get_white_level(values: NDArray[Any]) -> float:
 
 
 def _to_8bit(values: NDArray[Any], white: float) -> Image:
-    """Return numbers of any kind as 8-bit, from 0 for 0 to 255 for `white`."""
+    """Return values of any type as 8-bit, from 0 for 0 to 255 for `white`."""
     if values.dtype.kind == "f":
         values = np.nan_to_num(values.astype(np.float32), posinf=white)
     if values.dtype.kind in "fi":
@@ -562,7 +560,7 @@ def _to_8bit(values: NDArray[Any], white: float) -> Image:
 
 
 def _to_bgr(image: PillowImage) -> Image:
-    """Return the pixels of any mode of 8 bits as BGR, over white."""
+    """Return the pixels of an image with an 8-bit mode as BGR, over white."""
     from PIL import Image as Pillow
 
     width, height = image.size
@@ -576,7 +574,7 @@ def _to_bgr(image: PillowImage) -> Image:
             rgb = np.asarray(strip.convert("RGB"))
         except ValueError:
             raise ImageReadError(
-                f"colours of the kind {image.mode} cannot be read; save it as RGB"
+                f"colour mode {image.mode} cannot be read; save the image as RGB"
             ) from None
         cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR, dst=result[rows])
     return result
@@ -586,7 +584,7 @@ def _get_exif_orientation(image: PillowImage) -> int:
     """Return the EXIF orientation, 1 to 8; damaged metadata counts as upright."""
     try:
         value = image.getexif().get(_TAG_ORIENTATION, 1)
-    # EXIF is parsed from hostile bytes too, but the pixels are fine without it.
+    # Malformed EXIF can raise any error; the pixels are readable without it.
     except Exception:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

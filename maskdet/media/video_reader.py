@@ -1,9 +1,8 @@
-"""Reading videos, one upright image at a time, decoded by a process of their own.
+"""Read video files: detect the format, decode the frames, and find truncated files.
 
-What the first and last bytes of a video file say: its kind, and whether it is whole.
-
-Nothing is decoded here. A player reads a file that was copied half way up to where it
-stops and calls that the end; most kinds of file say beforehand how long they are.
+Frames are decoded in a process of its own, see `maskdet.media.decoder_process`. Players
+take a truncated file for a shorter video. Here its container is checked: most formats
+state how long they are.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from maskdet.types import Image
 
 _HEAD_BYTES: Final = 65_536
 _MAX_PARTS: Final = 100_000
-"""Top-level parts of a file; a fragmented MP4 of a day has fewer."""
+"""Maximum number of top-level parts; a fragmented MP4 of a day has fewer."""
 
 _TS_PACKET_SIZES: Final = ((188, 0), (192, 4), (204, 0))
-"""Bytes of a packet of MPEG-TS, of M2TS and with checksums; where its 0x47 lies."""
+"""Packet size and offset of the sync byte 0x47: MPEG-TS, M2TS, TS with checksums."""
 
 _ISO_FIRST_BOXES: Final = (
     *(b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"sidx"),
     *(b"free", b"skip", b"wide", b"pnot"),
 )
 _ISO_CHECKED_BOXES: Final = (b"moov", b"moof", b"mdat", b"mfra")
-"""Parts whose end must be in the file; some programs write their own things behind."""
+"""Boxes that must end inside the file; some programs append data of their own."""
 
 _NON_VIDEO_BRANDS: Final = (
     b"M4A ",
@@ -65,12 +64,12 @@ _MOTION_JPEG_SUFFIXES: Final = (".mjpeg", ".mjpg")
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a file looks like a video, whatever its name ends in.
+    """Return whether the content of a file is a video, whatever its suffix.
 
-    Motion JPEG begins as any JPEG image does, so there the name decides.
+    Motion JPEG begins like any JPEG image, so it is recognized by its suffix.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -86,8 +85,8 @@ def is_video(path: Path) -> bool:
         return path.suffix.lower() in _MOTION_JPEG_SUFFIXES
     if head.startswith(b"RIFF"):
         return head[8:12] == b"AVI "
-    # A start code of MPEG: a program stream or bare H.264, H.265, MPEG-1, 2 or 4; an
-    # icon begins with 00 00 01 00.
+    # A start code of MPEG: a program stream or raw H.264, H.265, MPEG-1, 2 or 4. An
+    # icon file begins with 00 00 01 00.
     stripped = head.lstrip(b"\0")
     if stripped.startswith(b"\x01") and 2 <= len(head) - len(stripped) <= 3:
         return stripped[1:2] not in (b"", b"\0")
@@ -95,12 +94,12 @@ def is_video(path: Path) -> bool:
 
 
 def is_file_complete(path: Path) -> bool | None:
-    """Return whether a video file goes on to the end that it names.
+    """Return whether a video file extends to the end that its container states.
 
-    None where it names none. An MP4 in fragments may have lost whole ones all the same.
+    None if it states none. A fragmented MP4 can lack complete fragments nevertheless.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -129,11 +128,11 @@ def is_file_complete(path: Path) -> bool | None:
 def _has_all_parts(
     parts: Iterator[tuple[int, bool]], size: int, tail: bytes
 ) -> bool | None:
-    """Return whether the file goes on to where its parts end.
+    """Return whether the file extends to the end of its parts.
 
     Args:
-        parts: where each one ends, and whether that says something.
-        size: of the file.
+        parts: the end of each part, and whether it must be inside the file.
+        size: size of the file.
         tail: its last bytes.
     """
     last = 0
@@ -143,7 +142,7 @@ def _has_all_parts(
         last = max(last, end)
         if index > _MAX_PARTS:
             return None
-    # Some programs make room for the whole file before they fetch it.
+    # Some programs allocate the whole file before they download it.
     return True if last >= size and any(tail[-4096:]) else None
 
 
@@ -156,12 +155,12 @@ def _iter_iso_boxes(file: BinaryIO, size: int) -> Iterator[tuple[int, bool]]:
         length, box_type = int.from_bytes(head[:4], "big"), head[4:8]
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
-        if length < 8:  # 0 is "to the end of the file"
+        if length < 8:  # 0 means "to the end of the file"
             return
         position += length
         is_fragmented = is_fragmented or box_type == b"moof"
         yield position, box_type in _ISO_CHECKED_BOXES
-    if is_fragmented and position < size:  # the head of the next piece is cut
+    if is_fragmented and position < size:  # the header of a fragment is truncated
         yield position + 8, True
 
 
@@ -176,20 +175,20 @@ def _iter_ebml_elements(file: BinaryIO, size: int) -> Iterator[tuple[int, bool]]
             return
         unknown_length = (1 << 7 * n_bytes) - 1
         length = int.from_bytes(head[4 : 4 + n_bytes], "big") & unknown_length
-        if length == unknown_length:  # it was written as it came
+        if length == unknown_length:  # a live recording
             return
         position += 4 + n_bytes + length
         yield position, True
 
 
 def _iter_riff_chunks(file: BinaryIO, size: int) -> Iterator[tuple[int, bool]]:
-    """Yield the parts of AVI, of which a large one has several."""
+    """Yield the RIFF chunks of AVI; a large file has several."""
     position = 0
     while position + 12 <= size:
         file.seek(position)
         head = file.read(12)
         length = int.from_bytes(head[4:8], "little")
-        if head[:4] != b"RIFF" or length in (0, 2**32 - 1):  # it was never ended
+        if head[:4] != b"RIFF" or length in (0, 2**32 - 1):  # not finalized
             return
         position += 8 + length
         yield position, True
@@ -210,7 +209,7 @@ def _iter_asf_objects(file: BinaryIO, size: int) -> Iterator[tuple[int, bool]]:
 
 
 def _is_ogg_complete(tail: bytes) -> bool | None:
-    """Return False if the last page (RFC 3533, 6) goes beyond the file."""
+    """Return False if the last page (RFC 3533, 6) is truncated, else None."""
     position = tail.rfind(b"OggS")
     if position < 0:
         return None
@@ -221,7 +220,7 @@ def _is_ogg_complete(tail: bytes) -> bool | None:
 
 
 def _get_ts_packet_size(head: bytes) -> int:
-    """Return the bytes of a packet of a transport stream; 0 if it is none."""
+    """Return the packet size of a transport stream; 0 if it is not one."""
     for packet_size, offset in _TS_PACKET_SIZES:
         sync_bytes = head[offset : 5 * packet_size : packet_size]
         if len(head) > packet_size + offset and set(sync_bytes) == {0x47}:
@@ -234,19 +233,19 @@ VIDEO_SUFFIXES: Final = (
     *(".mpg", ".mpeg", ".vob", ".m2ts", ".mts", ".wmv", ".asf", ".flv", ".ogv"),
     *(".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc"),
 )
-"""A file in a folder that ends in one of them is meant to be a video, also where it is
-damaged; case does not matter. Others are looked into. `.ts` is TypeScript as well."""
+"""Files in a folder with one of these suffixes, in any case, count as videos even if
+they are damaged. Others are checked by content; `.ts` is also TypeScript."""
 
 ROTATIONS: Final = (0, 90, 180, 270)
-"""Degrees clockwise by which frames can be turned after they were read."""
+"""Allowed clockwise rotations of frames, in degrees."""
 
 NOT_A_VIDEO: Final = (
-    "this is no video, or it is damaged; please use a whole MP4, MOV, MKV or WebM"
+    "this is not a video, or it is damaged; use a complete MP4, MOV, MKV or WebM"
 )
 
 _DURATION_TOLERANCE_S: Final = 1.0
 _DURATION_TOLERANCE_RATIO: Final = 0.02
-"""A header may be wrong by so many seconds and such a part of what it says."""
+"""The tolerance for the duration in a header is the sum of both terms."""
 
 
 class VideoReadError(ValueError):
@@ -257,22 +256,23 @@ class VideoReadError(ValueError):
         ...     maskdet.open_video("notes.txt")
         ... except maskdet.VideoReadError as error:
         ...     print(error)
-        this is no video, or it is damaged; please use a whole MP4, MOV, MKV or WebM
+        this is not a video, or it is damaged; use a complete MP4, MOV, MKV or WebM
     """
 
 
 @dataclass(frozen=True)
 class VideoLimits:
-    """What a video may cost.
+    """Resource limits of reading a video.
 
     Attributes:
-        max_pixels: width times height of its images.
-        max_duration_s: how long it may last.
-        max_bytes: how large its file may be.
-        memory_bytes: what decoding it may take beyond what Python takes anyway; not
-            watched on Windows and macOS.
-        frame_timeout_s: how long one image may take to decode, in seconds.
-        cpu_s: how long a processor may work for the whole video; not on Windows.
+        max_pixels: maximum width times height of a frame.
+        max_duration_s: maximum duration, in seconds.
+        max_bytes: maximum file size.
+        memory_bytes: maximum memory of the decoder beyond that of Python itself; not
+            enforced on Windows and macOS.
+        frame_timeout_s: maximum time to decode one frame, in seconds.
+        cpu_s: maximum CPU time for the whole video, in seconds; not enforced on
+            Windows.
     """
 
     max_pixels: int = MAX_PIXELS
@@ -288,27 +288,27 @@ DEFAULT_VIDEO_LIMITS: Final = VideoLimits()
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video says about itself; a camera says less.
+    """Metadata of a video or camera; unknown values are 0, empty or None.
 
     Attributes:
-        width: of its images once upright, in square pixels.
-        height: the same.
-        duration_s: how long it lasts; 0 if it does not say, as a camera.
-        frame_rate: usual images a second; 0 if it does not say.
-        n_frames: about how many images there are; 0 if it does not say.
-        has_sound: whether there is sound.
-        rotation_deg: how far images were turned counterclockwise to be upright, as
-            the video says; `rotate` of `open_video` comes after that.
-        start_s: what the video itself calls the time of its first image.
-        source: its file, where it is one.
-        taken_at: when it says that it was taken, in UTC; None if it does not say.
-        mirrored: whether the video says that its frames are mirrored left to right
-            before they are turned, as some front cameras do.
-        duration_is_estimate: whether `duration_s` comes from a clock that may leap,
+        width: width of the upright frames, in square pixels.
+        height: height of the upright frames, in square pixels.
+        duration_s: duration in seconds; 0 for a camera.
+        frame_rate: frames per second.
+        n_frames: approximate number of frames.
+        has_audio: whether there is an audio stream.
+        rotation_deg: counterclockwise rotation by which frames were made upright;
+            `rotate` of `open_video` is applied after it.
+        start_s: timestamp of the first frame in the video itself.
+        source: path of the file; empty for URLs and cameras.
+        taken_at: date of the recording, in UTC.
+        mirrored: whether the frames are mirrored left to right before the rotation, as
+            those of some front cameras.
+        duration_is_estimate: whether `duration_s` comes from timestamps that can jump,
             as in MPEG-TS.
-        rate_is_assumed: whether the frame rate is a guess, because the file has no
-            times and does not name it, such as raw H.264.
-        is_snapshot: whether an address gives single images, one a second.
+        rate_is_assumed: whether the frame rate is assumed, because the file has neither
+            timestamps nor a rate, such as raw H.264.
+        is_snapshot: whether a URL returns single images, which are read once a second.
     """
 
     width: int
@@ -316,7 +316,7 @@ class VideoInfo:
     duration_s: float = 0.0
     frame_rate: Fraction = Fraction(0)
     n_frames: int = 0
-    has_sound: bool = False
+    has_audio: bool = False
     rotation_deg: int = 0
     start_s: float = 0.0
     source: str = ""
@@ -328,9 +328,9 @@ class VideoInfo:
 
 
 class VideoSource(Protocol):
-    """Frames one after the other, of a video file or a camera; all of one size.
+    """An iterable of the frames of a video file or camera, all of one size.
 
-    Iterate it once, or use it in a `with` block, which closes it.
+    Iterate it once. A `with` block closes it.
 
     Examples:
         >>> with maskdet.open_video("lobby.mp4") as source:
@@ -342,7 +342,7 @@ class VideoSource(Protocol):
 
     @property
     def info(self) -> VideoInfo:
-        """What is known beforehand: size, rate, duration."""
+        """The metadata: size, frame rate, duration."""
         ...
 
     @property
@@ -351,42 +351,43 @@ class VideoSource(Protocol):
         ...
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
-        """Yield `(h, w, 3)` uint8 BGR frames and when they are shown, in seconds.
+        """Yield `(h, w, 3)` uint8 BGR frames and their times, in seconds.
 
         Raises:
-            VideoReadError: the video breaks off, or the camera was away for too long.
+            VideoReadError: the video breaks off, or the camera was disconnected for
+                too long.
         """
         ...
 
     def stop(self) -> None:
-        """End the frames soon; safe in a signal handler."""
+        """End the iteration soon; safe in a signal handler."""
         ...
 
     def close(self) -> None:
-        """Release the file or camera; may be called twice."""
+        """Release the file or camera; can be called twice."""
         ...
 
     def __enter__(self) -> VideoSource:
-        """Return the source, to be closed at the end of the block."""
+        """Return the source, which is closed at the end of the block."""
         ...
 
     def __exit__(self, *error: object) -> None:
-        """Close it."""
+        """Close the source."""
         ...
 
 
 class VideoReader:
-    """A video that is being read; `open_video_file` opens it. Iterate it once.
+    """A `VideoSource` of a file or URL; open it with `open_video_file`.
 
     Attributes:
-        info: what it says about itself.
+        info: the metadata.
     """
 
     def __init__(self, request: dict[str, Any], timeout_s: float) -> None:
-        """Open the video and decode its first image.
+        """Open the video and decode its first frame.
 
         Raises:
-            VideoReadError: there is none.
+            VideoReadError: the first frame cannot be decoded.
         """
         self._stopped, self._is_live = False, bool(request["live"])
         self._request, self._has_frames = request, False
@@ -406,14 +407,14 @@ class VideoReader:
 
     @property
     def end_s(self) -> float:
-        """Until when the last image so far is shown, in seconds from the first."""
+        """Until when the last frame so far is shown, in seconds from the first."""
         return self._decoder.end_s or self._last_s + self._step_s
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
-        """Yield `(h, w, 3)` BGR images, upright, and their times in seconds.
+        """Yield upright `(h, w, 3)` BGR frames and their times in seconds.
 
         Raises:
-            VideoReadError: the video breaks off, or goes beyond a limit.
+            VideoReadError: the video breaks off, or exceeds a limit.
         """
         try:
             while self._next_frame is not None:
@@ -425,20 +426,20 @@ class VideoReader:
             self.close()
 
     def __enter__(self) -> VideoReader:
-        """Return the video, to be closed at the end of the block."""
+        """Return the video, which is closed at the end of the block."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Close it."""
+        """Close the video."""
         self.close()
 
     def stop(self) -> None:
-        """End the images soon; safe in a signal handler."""
+        """End the iteration soon; safe in a signal handler."""
         self._stopped = True
         self._decoder.stop()
 
     def close(self) -> None:
-        """End the process that decodes; may be called twice."""
+        """End the decoder process; can be called twice."""
         self._stopped = True
         self._decoder.close()
 
@@ -458,20 +459,20 @@ class VideoReader:
         return frame
 
     def _format_error(self, reason: str) -> str:
-        """Return why the decoder stopped, for people."""
-        if self._is_live and reason == "hangs":
+        """Return the message for a reason of the decoder."""
+        if self._is_live and reason == "timeout":
             reason = "silent"
-        if self._has_frames and reason in ("no video", "away"):
+        if self._has_frames and reason in ("no video", "unreachable"):
             reason = "damaged"
         return _ERROR_MESSAGES.get(reason, NOT_A_VIDEO)
 
     def _check_complete(self, end_info: dict[str, Any]) -> None:
-        """Refuse an end that is not that of the video.
+        """Check that the end of the file is the end of the video.
 
         Raises:
-            VideoReadError: only the beginning of the video is there.
+            VideoReadError: the video is incomplete.
         """
-        if self._request["from_s"] > 0:  # somebody looks back, and knows it
+        if self._request["from_s"] > 0:  # a single frame is read again
             return
         duration_s, missing_s = self.info.duration_s, float(end_info["missing_s"])
         is_complete = (
@@ -480,36 +481,35 @@ class VideoReader:
         is_short = (
             missing_s > _DURATION_TOLERANCE_S + _DURATION_TOLERANCE_RATIO * duration_s
         )
-        # Where all is there, a header that says more is only wrong.
+        # If the file is complete, a longer duration in the header is just wrong.
         if (
             is_complete is False
-            or end_info["torn"]
-            or (is_short and (end_info["exact"] or not is_complete))
+            or end_info["is_damaged"]
+            or (is_short and (end_info["is_exact"] or not is_complete))
         ):
             detail = f" by its header it lasts {duration_s:.1f} s;" if is_short else ""
             raise VideoReadError(
-                f"the video is incomplete or damaged at its end;{detail} please copy "
-                "or "
+                f"the video is incomplete or damaged at its end;{detail} copy or "
                 "download it again"
             )
 
 
 _ERROR_MESSAGES: Final = {
     "no video": NOT_A_VIDEO,
-    "only sound": "there is no video in this file, only sound",
+    "only audio": "this file has no video stream, only audio; use a file with video",
     "damaged": "the rest of the video is damaged and cannot be read",
-    "too large": "the video has too many pixels; please make its images smaller",
-    "too long": "the video is longer than is allowed; please cut it",
-    "memory": "the video takes more memory than is allowed; please make it smaller",
-    "away": "the address gives no video or camera that can be read",
-    "login": "the address wants a user and a password, or refuses those it was given",
-    "no path": "there is nothing at this address; check what comes after the host",
-    "nobody": "nobody answers at this address; check its host and port",
-    "silent": "the address sends no images",
-    "hangs": "the video takes too long to read; it is damaged, or built to be slow",
-    "crash": "the video cannot be read: it made its decoder crash",
+    "too large": "the video has too many pixels; reduce its resolution",
+    "too long": "the video is longer than is allowed; cut it into shorter parts",
+    "memory": "decoding takes more memory than is allowed; reduce the resolution",
+    "unreachable": "there is no readable video or camera at this address",
+    "login": "the address requires a user and a password, or rejects those given",
+    "no path": "there is no stream at this address; check the path after the host",
+    "refused": "no connection to this address; check its host and port",
+    "silent": "the address sends no frames",
+    "timeout": "decoding the video takes too long; the file is damaged or malicious",
+    "crash": "the video cannot be read: the decoder crashed",
 }
-"""Why a decoder stopped, for people."""
+"""Messages for the reasons of `DecoderError`."""
 
 
 def open_video_file(
@@ -520,20 +520,20 @@ def open_video_file(
     from_s: float = 0.0,
     rotate: int = 0,
 ) -> VideoReader:
-    """Open a video; a process of its own decodes it, so that it can do no harm.
+    """Open a video file, which is decoded in a separate process.
 
     Args:
-        path: a file; MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG, WMV, GIF, or bare
-            H.264, H.265 or motion JPEG, whatever its name ends in.
-        limits: what it may cost.
-        every: hand out only every so many images.
-        from_s: begin with the first image at this time, in seconds.
-        rotate: one of `ROTATIONS`; turn upright frames so far clockwise, in degrees.
+        path: a file of any name: MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG, WMV, GIF, or
+            raw H.264, H.265 or motion JPEG.
+        limits: resource limits.
+        every: yield only every n-th frame.
+        from_s: start with the first frame at or after this time, in seconds.
+        rotate: clockwise rotation of the upright frames in degrees; one of `ROTATIONS`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        VideoReadError: it is no video, holds no images, or goes beyond a limit.
-        ValueError: `every` is no whole number above 0, or `rotate` not one of those.
+        VideoReadError: the file is not a video, has no frames, or exceeds a limit.
+        ValueError: `every` is not a whole number above 0, or `rotate` is not allowed.
     """
     if every < 1 or every != int(every):
         raise ValueError(f"every must be a whole number from 1, not {every!r}")
@@ -542,7 +542,7 @@ def open_video_file(
         raise FileNotFoundError("there is no such file")
     if path.stat().st_size > limits.max_bytes:
         size = f"{limits.max_bytes / 1e6:g} MB"
-        raise VideoReadError(f"the video is larger than {size}; please make it smaller")
+        raise VideoReadError(f"the video is larger than {size}; make it smaller")
     request = build_decode_request(str(path.resolve()), limits, rotate=rotate)
     return VideoReader(
         {**request, "every": int(every), "from_s": from_s}, limits.frame_timeout_s
@@ -556,10 +556,10 @@ def build_decode_request(
     live: bool = False,
     rotate: int = 0,
 ) -> dict[str, Any]:
-    """Return what `maskdet.media.decoder_process` is to do with a file or an address.
+    """Return the request to `maskdet.media.decoder_process` for a file or URL.
 
     Raises:
-        ValueError: `rotate` is none of `ROTATIONS`.
+        ValueError: `rotate` is not one of `ROTATIONS`.
     """
     return {
         "source": source,
@@ -575,12 +575,12 @@ def build_decode_request(
 
 
 def _parse_creation_time(text: str) -> datetime | None:
-    """Return a time of a video's header; without a zone it means that of here."""
+    """Return the date in a video's header; without a time zone, it is local time."""
     try:
         created_at = datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    # A camera whose clock was never set says 1904, 1970 or some year to come.
+    # A camera whose clock was not set gives 1904, 1970 or a date in the future.
     latest = datetime.now(UTC) + timedelta(days=1)
     return (
         created_at if datetime(1990, 1, 1, tzinfo=UTC) <= created_at <= latest else None
@@ -588,10 +588,10 @@ def _parse_creation_time(text: str) -> datetime | None:
 
 
 def validate_rotation(rotate: int) -> int:
-    """Return degrees by which frames can be turned.
+    """Return a clockwise rotation in degrees, if it is allowed.
 
     Raises:
-        ValueError: they are none of `ROTATIONS`.
+        ValueError: it is not one of `ROTATIONS`.
     """
     if rotate not in ROTATIONS:
         choices = ", ".join(map(str, ROTATIONS))
@@ -600,9 +600,9 @@ def validate_rotation(rotate: int) -> int:
 
 
 def find_videos(folder: str | Path) -> list[Path]:
-    """Return the video files directly in a folder, sorted by name, no hidden ones.
+    """Return the video files directly in a folder, sorted by name, without hidden ones.
 
-    A file is one by its content, or if its name says so: then it may be damaged.
+    A file is a video by its suffix or by its content.
 
     Raises:
         FileNotFoundError: there is no such folder.

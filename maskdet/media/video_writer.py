@@ -1,4 +1,4 @@
-"""Writing videos that browsers play: H.264 where there is an encoder, else VP9."""
+"""Write videos that browsers play: H.264 if there is an encoder, else VP9."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ VIDEO_CONTAINERS: Final = {
     ".mkv": "matroska",
     ".webm": "webm",
 }
-"""What a video's name may end in, and what kind of file that is."""
+"""Allowed suffixes and their container formats."""
 
 _VIDEO_ENCODERS: Final = {
-    # Faces and captions stay sharp at 23, the encoder's own default; `veryfast`
-    # takes a third of the time of `medium` for files a tenth larger.
+    # Faces and captions are sharp at the default crf of 23. `veryfast` takes a third
+    # of the time of `medium` for 10 % larger files.
     "libx264": {"preset": "veryfast", "crf": "23"},
     "libvpx-vp9": {
         "deadline": "realtime",
@@ -52,23 +52,22 @@ _VIDEO_ENCODERS: Final = {
 
 _DEFAULT_RATE: Final = Fraction(25)
 _MIN_TICKS_HZ: Final = 10_000
-"""A variable rate is kept to a tenth of a millisecond."""
+"""Frame times have a resolution of a tenth of a millisecond."""
 
 _RATE_RANGE: Final = (Fraction(1, 100), 1000)
-"""Usual frames a second that a header may name; others are a mistake."""
+"""Plausible frame rates; others are replaced by the default."""
 
 
 class VideoWriter:
-    """Writes one video; nothing is seen under its name until it is whole.
+    """Writes one video to a file that appears only once it is complete.
 
-    Images keep their own times, so a variable rate stays one. H.264 knows even
-    sizes only: where width or height is odd, the last column or row is doubled.
+    Frames keep their times, so the frame rate can vary. H.264 has even sizes only: the
+    last column or row is repeated if width or height is odd.
 
-    Use it as a context manager: leaving by an error leaves no file. A video is whole
-    once `finish` was called.
+    Use it as a context manager: without a call of `finish`, no file is left.
 
     Attributes:
-        note: one line about what could not be kept, after `finish`; else empty.
+        note: after `finish`, one line if something could not be kept; else empty.
     """
 
     def __init__(
@@ -79,18 +78,17 @@ class VideoWriter:
         frame_rate: Fraction = _DEFAULT_RATE,
         audio: AudioTrack | None = None,
     ) -> None:
-        """Begin a video.
+        """Create the video.
 
         Args:
-            target: where it goes; the ending says what kind of file, see
-                `VIDEO_CONTAINERS`.
-            size_wh: width and height of every image, in pixels.
-            frame_rate: usual images a second; 0 if not known.
-            audio: whose sound to keep.
+            target: the path; its suffix chooses the format, see `VIDEO_CONTAINERS`.
+            size_wh: width and height of the frames, in pixels.
+            frame_rate: usual frames per second; 0 if not known.
+            audio: the audio to add, or None.
 
         Raises:
-            ValueError: the ending is not known.
-            OSError: no file can be written there.
+            ValueError: the suffix is not supported.
+            OSError: the file cannot be created.
         """
         self.note = ""
         self._target = validate_output_path(target)
@@ -99,8 +97,7 @@ class VideoWriter:
         self._last_pts = -1
         self._pending_packet: Packet[VideoStream] | None = None
         name = f".maskdet-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        # FFmpeg takes what stands before a colon for a protocol, but not in a path
-        # from the root.
+        # FFmpeg takes the text before a colon for a protocol, except in absolute paths.
         folder = self._target.absolute().parent
         self._part_paths = [folder / f"{name}-{n}.part" for n in (1, 2)]
         is_plausible = _RATE_RANGE[0] <= frame_rate <= _RATE_RANGE[1]
@@ -122,16 +119,16 @@ class VideoWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Leave no file behind unless it was finished."""
+        """Delete the file unless it is finished."""
         self.cancel()
 
     def write(self, image: Image, time_s: float) -> None:
-        """Add an image.
+        """Add a frame.
 
         Args:
-            image: `(h, w, 3)` uint8 BGR; other sizes are made to fit.
-            time_s: when it is shown, in seconds from the first; later than the last
-                one, else it takes the next moment.
+            image: `(h, w, 3)` uint8 BGR; other sizes are resized.
+            time_s: time in seconds from the first frame; if it is not later than the
+                last one, the next possible time is used.
         """
         import av
 
@@ -144,8 +141,8 @@ class VideoWriter:
             padding = ((0, height % 2), (0, width % 2), (0, 0))
             image = np.asarray(np.pad(image, padding, mode="edge"), np.uint8)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
-        # Players take videos without a word on it for BT.601 when small and BT.709
-        # when large; so the one that is meant is used and named.
+        # Without a declared colour space, players assume BT.601 for small and BT.709
+        # for large videos. So convert to BT.709, and declare it.
         frame = frame.reformat(format="yuv420p", dst_colorspace="itu709")
         pts = max(self._last_pts + 1, round(time_s / self._tick_s))
         frame.pts, frame.time_base = pts, self._tick_s
@@ -154,19 +151,19 @@ class VideoWriter:
             self._mux(self._stream.encode(frame))
 
     def finish(self, end_s: float = 0.0, *, trim_audio: bool = False) -> Path:
-        """End the video, put it in its place and return that.
+        """Finish the video, move it to its path, and return the path.
 
         Args:
-            end_s: until when the last image is shown; by default, one usual step.
-            trim_audio: whether sound that goes on after that is dropped.
+            end_s: until when the last frame is shown; by default, for one frame period.
+            trim_audio: whether audio after `end_s` is dropped.
 
         Raises:
-            ValueError: there was no image.
-            OSError: it cannot be written.
+            ValueError: there is no frame.
+            OSError: the file cannot be written.
         """
         if self._output is None or self._last_pts < 0:
             self.cancel()
-            raise ValueError("a video needs at least one image")
+            raise ValueError("a video needs at least one frame")
         step = max(1, round(1 / self._rate / self._tick_s))
         end = max(round(end_s / self._tick_s), self._last_pts + 1)
         if end_s <= 0:
@@ -188,10 +185,10 @@ class VideoWriter:
         return self._target
 
     def cancel(self) -> None:
-        """Give the video up; does nothing to one that is finished."""
+        """Discard the video, unless it is finished."""
         container, self._output, self._pending_packet = self._output, None, None
         if container is not None:
-            # What cannot be ended well is thrown away all the same.
+            # Errors do not matter, as the file is deleted.
             with contextlib.suppress(Exception):
                 container.close()
         for part_path in self._part_paths:
@@ -199,7 +196,7 @@ class VideoWriter:
 
     @contextlib.contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Tell errors of the name that was asked for, not of the unfinished file."""
+        """Raise errors with the target's name, not that of the temporary file."""
         import av
 
         try:
@@ -207,14 +204,14 @@ class VideoWriter:
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self._target)) from None
         except av.error.FFmpegError as error:
-            line = f"the video cannot be encoded or written there: {error.strerror}"
+            line = f"the video cannot be encoded or written: {error.strerror}"
             raise OSError(error.errno, line, str(self._target)) from None
 
     def _open_output(self) -> OutputContainer:
         import av
 
-        # The index goes to the front, so that a browser may start before the end;
-        # where sound is added, that is done then.
+        # The index goes to the front, so that browsers can start before the end is
+        # loaded. With audio, `mux_audio` does that.
         muxer_options = faststart_options(self._kind) if self._audio is None else {}
         self._part_paths[0].touch()
         return av.open(
@@ -222,7 +219,7 @@ class VideoWriter:
         )
 
     def _add_video_stream(self, container: OutputContainer) -> VideoStream:
-        """Add the stream of images."""
+        """Add the video stream."""
         codec = select_encoder(self._kind)
         stream = cast(
             "VideoStream",
@@ -236,11 +233,11 @@ class VideoWriter:
         context.time_base = stream.time_base = self._tick_s
         context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
         context.color_range = 1  # 16 to 235
-        context.max_b_frames = 0  # so that the first image is at 0 in every player
+        context.max_b_frames = 0  # so that the first frame is at 0 in every player
         return stream
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
-        """Add packets, but the last one waits: only `finish` knows how long it is."""
+        """Write packets, except the last: its duration is set by `finish`."""
         for packet in packets:
             if self._pending_packet is not None and self._output is not None:
                 self._output.mux(self._pending_packet)
@@ -260,10 +257,10 @@ class VideoWriter:
 
 
 def validate_output_path(target: str | Path) -> Path:
-    """Return where a video may be written.
+    """Return the path of a video to write, if its suffix is supported.
 
     Raises:
-        ValueError: the ending is not known; the message names those that are.
+        ValueError: the suffix is not one of `VIDEO_CONTAINERS`.
     """
     path = Path(target)
     if path.suffix.lower() not in VIDEO_CONTAINERS:
@@ -275,10 +272,10 @@ def validate_output_path(target: str | Path) -> Path:
 
 
 def select_encoder(kind: str) -> str:
-    """Return the name of the encoder for a kind of file.
+    """Return the name of the encoder for a container format.
 
     Raises:
-        RuntimeError: this build of PyAV has none.
+        RuntimeError: this build of PyAV has no encoder for it.
     """
     import av
 

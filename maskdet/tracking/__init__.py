@@ -1,4 +1,4 @@
-"""Who is who from image to image: people keep their number, seen or turned away."""
+"""Multi-object tracking: each person keeps one track ID, also without a detection."""
 
 from __future__ import annotations
 

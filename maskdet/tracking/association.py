@@ -1,8 +1,7 @@
-"""Which face is whose: overlap, distance and size against where heads should be.
+"""Data association: costs of track-face pairs, and the optimal assignment.
 
-The best pairing of two groups, exactly (Kuhn 1955), NumPy only.
-
-Written here because SciPy, which has it, would be a new dependency for one function.
+The assignment problem (Kuhn 1955) is solved exactly, with NumPy only: SciPy would be a
+new dependency for one function.
 """
 
 from __future__ import annotations
@@ -15,24 +14,24 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes, box_areas, intersection_areas, iou_matrix
 
 UNMATCHED = -1
-"""Who is paired with no one."""
+"""Marks a row without a partner."""
 
 
 def max_weight_assignment(gains: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Pair rows with columns so that the sum of the gains is as large as can be.
+    """Assign rows to columns so that the sum of the gains is maximal.
 
-    Nobody has to be paired: only pairs with a gain above 0 are ever made.
+    Only pairs with a gain above 0 are made, so rows and columns may stay unassigned.
 
     Args:
-        gains: `(n, m)` finite, what it is worth to pair each row with each column.
+        gains: `(n, m)` finite, the gain of pairing each row with each column.
 
     Returns:
-        `(n,)` the column of each row, `UNMATCHED` for none.
+        `(n,)` the column of each row; `UNMATCHED` for none.
     """
     gains = np.asarray(gains, dtype=np.float64)
     pairs = np.full(len(gains), UNMATCHED, np.int64)
     rows, columns = np.nonzero(gains > 0)
-    # Groups that share no possible pair are solved alone: most are one of each.
+    # Connected components are solved separately; most have one row and one column.
     for group_rows, group_columns in _connected_components(
         rows.tolist(), columns.tolist()
     ):
@@ -59,7 +58,7 @@ def max_weight_assignment(gains: NDArray[np.float64]) -> NDArray[np.int64]:
 def _connected_components(
     rows: list[int], columns: list[int]
 ) -> list[tuple[list[int], list[int]]]:
-    """Return rows and columns of each group that possible pairs hold together."""
+    """Return the rows and columns of each connected component of possible pairs."""
     columns_of_row: dict[int, list[int]] = {}
     rows_of_column: dict[int, list[int]] = {}
     for row, column in zip(rows, columns, strict=True):
@@ -88,10 +87,10 @@ def _connected_components(
 
 
 def _min_cost_assignment(costs: NDArray[np.float64]) -> list[int]:
-    """Give each row its own column at the least total cost; n must not exceed m.
+    """Assign each row its own column at the minimum total cost; n must not exceed m.
 
-    Shortest augmenting paths with potentials (Jonker & Volgenant 1987). Column 0 of
-    the arrays is where each search starts.
+    Uses shortest augmenting paths with potentials (Jonker & Volgenant 1987). Column 0
+    of the arrays is the start of each search.
     """
     n, m = costs.shape
     row_potentials, column_potentials = np.zeros(n + 1), np.zeros(m + 1)
@@ -130,28 +129,27 @@ def _min_cost_assignment(costs: NDArray[np.float64]) -> list[int]:
 Array = NDArray[np.float64]
 
 _MAX_EXIT_DISTANCE = 0.5
-"""Somebody who comes out from behind a head is at most so far beside it at first, in
-face sizes: then half of the face is still hidden, or just no longer."""
+"""Maximum distance from the occluder at which an occluded person reappears, in face
+sizes: about half of the face is hidden at that distance."""
 
 
 def compute_costs(
     heads: Boxes, faces: Boxes, gates: Array, max_growth: float
 ) -> NDArray[np.float64]:
-    """Return what it costs to take each face for each head; infinite if never.
+    """Return the cost of matching each face to each head; infinite outside the gate.
 
-    Half is what the boxes do not overlap, half the distance of their centres as a
-    share of the head's reach, and half the change in size as a share of the largest
-    allowed. Boxes of fast heads at a low frame rate do not overlap at all: then
-    distance and size still tell.
+    The cost is half the sum of 1 - IoU, the distance of the centres divided by the
+    gate, and the log size ratio divided by the largest allowed one. Boxes of fast heads
+    at a low frame rate have an IoU of 0; distance and size still separate them.
 
     Args:
-        heads: `(n, 4)` where the heads should be.
-        faces: `(m, 4)` what was seen.
-        gates: `(n,)` how far from there each may be, in face sizes.
-        max_growth: the largest allowed ratio of their sizes.
+        heads: `(n, 4)` predicted boxes of the heads.
+        faces: `(m, 4)` detected boxes.
+        gates: `(n,)` largest allowed distance of the centres, in face sizes.
+        max_growth: largest allowed size ratio.
 
     Returns:
-        `(n, m)` from 0 for the same box to 1.5.
+        `(n, m)` from 0 (identical boxes) to 1.5.
     """
     distances, growths = _distances_and_growths(heads, faces)
     distance_ratios = distances / gates[:, None]
@@ -164,10 +162,10 @@ def compute_costs(
 
 
 def match_min_cost(costs: NDArray[np.float64], max_cost: float) -> NDArray[np.int64]:
-    """Pair heads with faces at the least cost, none that costs `max_cost` or more.
+    """Match heads to faces at the minimum cost; pairs cost less than `max_cost`.
 
     Returns:
-        `(n,)` the face of each head, `NOBODY` for none.
+        `(n,)` the face of each head; `UNMATCHED` for none.
     """
     return max_weight_assignment(np.maximum(max_cost - costs, 0.0))
 
@@ -175,20 +173,20 @@ def match_min_cost(costs: NDArray[np.float64], max_cost: float) -> NDArray[np.in
 def compute_reappearance_costs(
     heads: Boxes, faces: Boxes, occluders: Boxes, max_growth: float
 ) -> NDArray[np.float64]:
-    """Return what it costs to take each face for each hidden head; infinite if never.
+    """Return the cost of matching each face to each occluded head.
 
-    Somebody comes out on any side of whoever they are behind, at first in part: not
-    where they went in, but how near a face is to whom it came from behind tells, and
-    its size.
+    An occluded person can reappear on any side of the occluder, partly visible at
+    first. So the cost depends on the distance of the face to the occluder and on its
+    size, not on where the person disappeared.
 
     Args:
-        heads: `(n, 4)` as they were last seen.
-        faces: `(m, 4)` what was seen.
-        occluders: `(n, 4)` the head that each is behind.
-        max_growth: as for `compute_costs`.
+        heads: `(n, 4)` last boxes of the occluded heads.
+        faces: `(m, 4)` detected boxes.
+        occluders: `(n, 4)` box of the head that occludes each.
+        max_growth: largest allowed size ratio.
 
     Returns:
-        `(n, m)` from 0 to 1.
+        `(n, m)` from 0 to 1; infinite outside the gate.
     """
     _, growths = _distances_and_growths(heads, faces)
     growth_ratios = growths / math.log(max_growth)
@@ -202,7 +200,7 @@ def compute_reappearance_costs(
 
 
 def compute_occlusion(heads: Boxes, faces: Boxes) -> NDArray[np.float32]:
-    """Return the `(n, m)` share of each head that each face covers."""
+    """Return the `(n, m)` fraction of each head's area that each face covers."""
     head_areas = np.maximum(box_areas(heads), 1)[:, None]
     result: NDArray[np.float32] = np.divide(
         intersection_areas(heads, faces), head_areas
@@ -211,7 +209,7 @@ def compute_occlusion(heads: Boxes, faces: Boxes) -> NDArray[np.float32]:
 
 
 def _distances_outside(occluders: Boxes, faces: Boxes) -> Array:
-    """Return how far outside each box the centres of faces are, in face sizes."""
+    """Return the distance of each face centre outside each box, in face sizes."""
     boxes, face_boxes = occluders.astype(np.float64)[:, None], faces.astype(np.float64)
     centres = (face_boxes[:, :2] + face_boxes[:, 2:]) / 2
     offsets = np.maximum(boxes[..., :2] - centres, centres - boxes[..., 2:]).clip(0)
@@ -226,7 +224,7 @@ def _box_sizes(boxes: Boxes) -> Array:
 
 
 def _distances_and_growths(heads: Boxes, faces: Boxes) -> tuple[Array, Array]:
-    """Return distances of centres in face sizes, and log ratios of sizes, `(n, m)`."""
+    """Return `(n, m)` distances of centres in face sizes, and log size ratios."""
     a, b = heads.astype(np.float64), faces.astype(np.float64)
     head_sizes, face_sizes = _box_sizes(heads)[:, None], _box_sizes(faces)[None]
     across, down = (

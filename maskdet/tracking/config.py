@@ -1,7 +1,7 @@
-"""The numbers that tracking goes by, in seconds and sizes of a face.
+"""Parameters of the tracker, in seconds and face sizes.
 
-The size of a face is the square root of its area. Nothing is counted in frames or
-pixels, so the same video gives the same people at any frame rate and resolution.
+A face size is the square root of the area of a face. No parameter is in frames or
+pixels, so the results do not depend on frame rate or resolution.
 """
 
 from __future__ import annotations
@@ -13,31 +13,35 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """How people move and how sure a match must be.
+    """Motion model and matching thresholds of the tracker.
 
-    The defaults were chosen on drawn videos; `benchmarks/tracking.py` judges them on
-    others.
+    The defaults were tuned on synthetic videos; `benchmarks/tracking.py` evaluates them
+    on others.
 
     Attributes:
-        confirm_s: a face gets its number once it was seen twice, this far apart.
-        tentative_s: a face without a number is dropped when it was missing for so long.
-        min_gate: a face this near to where it was expected may always be matched,
+        confirm_s: minimum time between two detections before a track gets an ID.
+        tentative_s: a track without an ID is removed after so long without a
+            detection.
+        min_gate: faces at most this far from the prediction can always be matched,
             in face sizes.
-        max_gate: one farther away never, however long the person was out of sight.
-        low_score_gate: the same for doubtful faces, which must be near.
-        max_growth: a face this many times larger or smaller is somebody else.
-        max_cost: pairs that cost more are not made; see `association.costs`.
-        process_noise: how much speeds change, in face sizes per second, each second.
-        initial_speed: how fast a new face may be, in face sizes per second.
-        velocity_decay_s: unseen speed falls to 37 % in this time: people who turn,
-            stop.
-        measurement_noise: how far boxes lie beside the face, in face sizes.
-        flow_noise: the same for boxes that optical flow moved on; larger ones let
-            the head lag behind, as each step starts where the last one ended.
-        max_coast_ratio: a head is followed for this many times as long as it had been
-            known.
-        min_occlusion: a followed head that a seen face overlaps by this much is hidden.
-        min_visible: a followed head of which less lies in the image has left it.
+        max_gate: faces farther away are never matched, in face sizes.
+        low_score_gate: `max_gate` of faces below the detection threshold.
+        max_growth: largest size ratio of a match.
+        max_cost: only pairs below this cost are matched; see `compute_costs`.
+        process_noise: standard deviation of the change of velocity in one second, in
+            face sizes per second.
+        initial_speed: standard deviation of the velocity of a new track, in face
+            sizes per second.
+        velocity_decay_s: the velocity of a coasting track falls to 37 % in this time,
+            because people who turn away often stop.
+        measurement_noise: standard deviation of detected boxes, in face sizes.
+        flow_noise: standard deviation of boxes from optical flow, in face sizes. Larger
+            values let the track lag behind, as each step starts from the last one.
+        max_coast_ratio: a track coasts at most this many times as long as it had been
+            visible.
+        min_occlusion: a coasting head is occluded if a detected face covers at least
+            this fraction of it.
+        min_visible: a coasting head with a smaller fraction inside the frame is lost.
     """
 
     confirm_s: float = 0.15
@@ -57,8 +61,8 @@ class TrackerConfig:
     min_visible: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse numbers that are not above 0."""
+        """Check that every value is finite and above 0."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if not math.isfinite(value) or value <= 0:
-                raise ValueError(f"{field.name} must be above 0, not {value!r}")
+                raise ValueError(f"{field.name} must be above 0, got {value!r}")

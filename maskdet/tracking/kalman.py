@@ -1,11 +1,10 @@
-"""Where heads are and how they move: one small Kalman filter each, all at once.
+"""A vectorized Kalman filter: one state per head, all updated at once.
 
-Each head has four numbers, its centre and the logarithms of its width and height, and
-the speed of each. Between images speed changes by chance and dies away slowly (an
-Ornstein-Uhlenbeck speed, whose limit for a long `glide_s` is constant velocity), so
-the step from one image to the next depends on the seconds between, not on how many
-images came. Uncertainties are in face sizes; centre x and y share theirs, width and
-height as well.
+The state is the centre and the logarithms of width and height, with a velocity for
+each. The velocity follows an Ornstein-Uhlenbeck process (constant velocity in the limit
+of a long `velocity_decay_s`), so a prediction depends on the seconds between frames,
+not on their number. Variances are in squared face sizes; centre x and y have a common
+variance, and so have width and height.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from maskdet.tracking.config import TrackerConfig
 Array = NDArray[np.float64]
 
 _SIZE_RATIO = 0.2
-"""Sizes change this much slower than places, both in face sizes."""
+"""Standard deviation of size changes relative to position changes."""
 
 _MIN_SIDE_PX = 1.0
-"""Boxes without an area have no logarithm."""
+"""Smaller sides are clipped to this, so that their logarithm is finite."""
 
 
 class KalmanFilter:
-    """The places, sizes and speeds of `n` heads.
+    """Positions, sizes and velocities of `n` heads.
 
     Attributes:
         states: `(n, 4)` centre x and y in pixels, logarithms of width and height.
@@ -36,11 +35,11 @@ class KalmanFilter:
     """
 
     def __init__(self, config: TrackerConfig) -> None:
-        """Start without a head."""
+        """Create a filter without heads."""
         self._config = config
         self.states: Array = np.zeros((0, 4))
         self.velocities: Array = np.zeros((0, 4))
-        # Columns: centre, size. Variances of place and speed, and what they share.
+        # Columns: centre, size. Variances of state and velocity, and their covariance.
         self._state_var: Array = np.zeros((0, 2))
         self._velocity_var: Array = np.zeros((0, 2))
         self._covariance: Array = np.zeros((0, 2))
@@ -50,7 +49,7 @@ class KalmanFilter:
         return len(self.states)
 
     def add(self, boxes: Boxes) -> None:
-        """Add heads seen for the first time, at rest as far as is known."""
+        """Add new heads, with a velocity of 0."""
         n, config = len(boxes), self._config
         scale = np.array([1.0, _SIZE_RATIO])
         self.states = np.concatenate([self.states, _to_states(boxes)])
@@ -62,14 +61,14 @@ class KalmanFilter:
         self._covariance = np.concatenate([self._covariance, np.zeros((n, 2))])
 
     def select(self, mask: NDArray[np.bool_]) -> None:
-        """Forget all heads but those that a mask selects."""
+        """Keep only the heads that a mask selects."""
         self.states, self.velocities = self.states[mask], self.velocities[mask]
         self._state_var = self._state_var[mask]
         self._velocity_var = self._velocity_var[mask]
         self._covariance = self._covariance[mask]
 
     def predict(self, dt_s: float) -> None:
-        """Move every head on by `dt_s` seconds."""
+        """Predict every head `dt_s` seconds ahead."""
         if dt_s <= 0:
             return
         decay_s = self._config.velocity_decay_s
@@ -77,8 +76,8 @@ class KalmanFilter:
         travel_s = decay_s * (1 - decay)
         self.states = self.states + travel_s * self.velocities
         self.velocities = decay * self.velocities
-        # White noise on the speed, integrated over the step (constant velocity's
-        # usual covariance, Bar-Shalom 2001, 6.2.2).
+        # White noise on the velocity, integrated over the step (the usual covariance
+        # of the constant-velocity model, Bar-Shalom 2001, 6.2.2).
         process_var = (self._config.process_noise * np.array([1.0, _SIZE_RATIO])) ** 2
         state_var, velocity_var, covariance = (
             self._state_var,
@@ -99,12 +98,12 @@ class KalmanFilter:
     def update(
         self, rows: NDArray[np.int64], boxes: Boxes, measurement_std: float
     ) -> None:
-        """Draw some heads towards where they were seen.
+        """Correct some heads by measured boxes.
 
         Args:
-            rows: `(k,)` which heads.
-            boxes: `(k, 4)` where each was seen.
-            measurement_std: how far these boxes may lie beside them, in face sizes.
+            rows: `(k,)` rows of the heads.
+            boxes: `(k, 4)` measured box of each.
+            measurement_std: standard deviation of these boxes, in face sizes.
         """
         if not len(rows):
             return
@@ -119,18 +118,18 @@ class KalmanFilter:
         self._covariance[rows] = (1 - gain) * covariance
 
     def zero_scale_velocity(self, rows: NDArray[np.int64]) -> None:
-        """Let some heads keep the size that they have."""
+        """Set the velocity of the size of some heads to 0."""
         self.velocities[rows, 2:] = 0
 
     def rescale(self, x: float, y: float) -> None:
-        """Follow images that from now on come `x` times as wide, `y` as high."""
+        """Rescale the states after the frame size changed by the factors `x`, `y`."""
         self.states[:, :2] *= (x, y)
         self.states[:, 2:] += np.log((x, y))
         self.velocities[:, :2] *= (x, y)
 
     @property
     def boxes(self) -> Boxes:
-        """`(n, 4)` where the heads are."""
+        """`(n, 4)` current boxes of the heads."""
         centres, halves = self.states[:, :2], np.exp(self.states[:, 2:]) / 2
         result: Boxes = np.concatenate(
             [centres - halves, centres + halves], axis=1
@@ -139,7 +138,7 @@ class KalmanFilter:
 
     @property
     def std(self) -> Array:
-        """`(n, 2)` how unsure place and size are, one deviation, in face sizes."""
+        """`(n, 2)` standard deviation of position and size, in face sizes."""
         result: Array = np.sqrt(self._state_var)
         return result
 

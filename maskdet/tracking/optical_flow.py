@@ -1,9 +1,9 @@
-"""Following heads that show no face: median optical flow, checked backwards.
+"""Median optical flow with a forward-backward check, for heads without a detection.
 
-A grid of points in each head goes with the image (pyramidal Lucas-Kanade, Bouguet
-2000) and back again. Points that do not come back to where they started, are thrown
-away; the medians of the others say how the head moved and grew (Kalal, Mikolajczyk &
-Matas, "Forward-Backward Error", ICPR 2010).
+A grid of points in each box is tracked to the next frame and back (pyramidal
+Lucas-Kanade, Bouguet 2000). Points with a large forward-backward error are discarded;
+the medians of the others give the motion and the growth of the box (Kalal,
+Mikolajczyk & Matas, "Forward-Backward Error", ICPR 2010).
 """
 
 from __future__ import annotations
@@ -21,42 +21,44 @@ from maskdet.boxes import Boxes
 from maskdet.types import Image
 
 GreyImage = NDArray[np.uint8]
-"""`(h, w)` uint8, a small grey image."""
+"""`(h, w)` uint8, a downscaled grey frame."""
 
 MAX_FLOW_SIDE_PX = 320
-"""Longer side of the small images: heads of 30 px keep enough points."""
+"""Longer side of the downscaled frames: heads of 30 px keep enough points."""
 
 _GRID_SIZE = 6
 _GRID_INSET = 0.15
-"""Share of each side of a box left out: corners show what is behind the head."""
+"""Fraction of each side of a box left out: its corners show the background."""
 
 _WINDOW_PX = 11
 _PYRAMID_LEVELS = 3
 _TERM_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 8, 0.03)
 
 _MAX_ERROR_PX = 1.0
-"""Points that come back farther off are lost; half of them always are (Kalal)."""
+"""Points with a larger forward-backward error are discarded, and always the worse half
+(Kalal)."""
 
 _MIN_INLIER_RATIO = 0.25
-"""With fewer good points the head is lost."""
+"""The head is lost with a smaller fraction of inliers."""
 
 _PATCH_PX = 16
 _MIN_PATCH_CORRELATION = 0.6
-"""Correlation of a head with itself an image later; without the head, 0 on average."""
+"""Minimum correlation of a head with itself in the next frame; background gives 0 on
+average."""
 
 _MAX_GROWTH = 1.15
-"""From one image to the next; more is a mistake."""
+"""Largest growth from one frame to the next; larger estimates are clipped."""
 
 _MIN_POINT_DISTANCE_PX = 8.0
-"""Points nearer than a share of the head say little about its size."""
+"""Pairs of points closer to each other are not used to estimate the growth."""
 
 
 @dataclass(frozen=True, eq=False)
 class FlowResult:
-    """Where heads went.
+    """Result of `track_boxes`.
 
     Attributes:
-        boxes: `(n, 4)` in pixels of the image; unchanged where lost.
+        boxes: `(n, 4)` in pixels of the frame; unchanged where lost.
         is_tracked: `(n,)` bool, whether enough points agree.
     """
 
@@ -65,7 +67,7 @@ class FlowResult:
 
 
 def downscale_to_grey(image: Image) -> GreyImage:
-    """Return the image in grey, its longer side at most `MAX_FLOW_SIDE_PX`."""
+    """Return a grey copy with a longer side of at most `MAX_FLOW_SIDE_PX`."""
     height, width = image.shape[:2]
     factor = MAX_FLOW_SIDE_PX / max(height, width)
     if factor < 1:
@@ -78,13 +80,13 @@ def downscale_to_grey(image: Image) -> GreyImage:
 def track_boxes(
     previous: GreyImage, current: GreyImage, boxes: Boxes, scale: float
 ) -> FlowResult:
-    """Follow heads from one small image to the next.
+    """Track boxes from one downscaled frame to the next.
 
     Args:
-        previous: the image that the boxes were in.
-        current: the next one, of the same size.
-        boxes: `(n, 4)` in pixels of the image.
-        scale: pixels of the small images per pixel of the image.
+        previous: the frame of the boxes.
+        current: the next frame, of the same size.
+        boxes: `(n, 4)` in pixels of the original frame.
+        scale: pixels of the downscaled frame per pixel of the original.
     """
     n = len(boxes)
     if not n or previous.shape != current.shape:
@@ -108,7 +110,7 @@ def track_boxes(
 
 
 def _make_grid(boxes: Boxes) -> NDArray[np.float32]:
-    """Return `(n, _GRID**2, 2)` points evenly spread inside each box."""
+    """Return `(n, _GRID_SIZE**2, 2)` points on a regular grid inside each box."""
     ticks = np.linspace(_GRID_INSET, 1 - _GRID_INSET, _GRID_SIZE, dtype=np.float32)
     fractions = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(1, -1, 2)
     sides = boxes[:, None, 2:] - boxes[:, None, :2]
@@ -121,13 +123,13 @@ def _make_grid(boxes: Boxes) -> NDArray[np.float32]:
 def _track_points(
     previous: GreyImage, current: GreyImage, starts: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return where points went, and how far off each came back; infinite if lost."""
+    """Return the new points and their forward-backward errors; infinite if lost."""
     options: dict[str, Any] = {
         "winSize": (_WINDOW_PX, _WINDOW_PX),
         "maxLevel": _PYRAMID_LEVELS,
         "criteria": _TERM_CRITERIA,
     }
-    # OpenCV makes the array of the ends itself when given none; its types forbid that.
+    # OpenCV allocates the output when given None, which its type stubs do not allow.
     no_points: Any = None
     ends, forward_status, _ = cv2.calcOpticalFlowPyrLK(
         previous, current, starts, no_points, **options
@@ -148,7 +150,7 @@ def _track_points(
 def _estimate_motion(
     starts: NDArray[np.float32], ends: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], float]:
-    """Return the median shift and the median growth of the distances of points."""
+    """Return the median shift, and the median growth of the pairwise distances."""
     shift: NDArray[np.float32] = np.median(ends - starts, axis=0)
     first, second = _index_pairs(len(starts))
     old, new = (
@@ -167,7 +169,7 @@ def _is_same_patch(
     current: GreyImage,
     new_box: NDArray[np.float32],
 ) -> bool:
-    """Return whether a head looks like itself; the wall behind it does not."""
+    """Return whether the content of a box is the same in both frames."""
     a, b = (
         _crop_patch(grey, box)
         for grey, box in ((previous, old_box), (current, new_box))
@@ -194,7 +196,7 @@ def _crop_patch(grey: GreyImage, box: NDArray[np.float32]) -> NDArray[np.float32
 
 @lru_cache(maxsize=_GRID_SIZE**2)
 def _index_pairs(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return every two of `n` points."""
+    """Return the index pairs of `n` points."""
     first, second = np.triu_indices(n, 1)
     return first, second
 

@@ -1,6 +1,6 @@
-"""The scene in view, the one before the last cut, and the people of each.
+"""Shot-cut detection, and the tracks of the current and the previous shot.
 
-Telling a cut from a moving camera: two thumbnails, at most one shift.
+Two thumbnails belong to one shot if they correlate, directly or after one shift.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from maskdet.tracking.tracks import TrackTable
 from maskdet.types import Image
 
 Thumbnail = NDArray[np.float32]
-"""`(48, 64)` float32, grey, 0 on average."""
+"""`(48, 64)` float32, grey, with a mean of 0."""
 
 _THUMBNAIL_WH = (64, 48)
 
 _MIN_CORRELATION = 0.7
-"""Correlation of two thumbnails of one scene. Of 200 pairs of unrelated photographs
-none reached it; a still camera always does."""
+"""Minimum correlation of two thumbnails of one shot. None of 200 pairs of unrelated
+photographs reached it; a static camera always does."""
 
 _MIN_PHASE_PEAK = 0.45
-"""Height of the peak of the phase correlation (Kuglin & Hines 1975). 1 of 100
-unrelated pairs reached 0.5; with a camera that swung by a tenth of the image 99 of
-100 photographs reached 0.58."""
+"""Minimum peak of the phase correlation (Kuglin & Hines 1975). 1 of 100 unrelated pairs
+reached 0.5; with a camera pan of a tenth of the frame, 99 of 100 photographs reached
+0.58."""
 
 _MIN_STD = 2.0
-"""An image with a smaller deviation of its grey levels shows nothing."""
+"""A frame with a smaller standard deviation of its grey levels is blank."""
 
 
 def make_thumbnail(grey: GreyImage) -> Thumbnail:
-    """Return the image so small that only the scene is left."""
+    """Return a thumbnail of a grey frame, minus its mean."""
     small: Thumbnail = cv2.resize(
         grey, _THUMBNAIL_WH, interpolation=cv2.INTER_AREA
     ).astype(np.float32)
@@ -45,7 +45,7 @@ def make_thumbnail(grey: GreyImage) -> Thumbnail:
 
 
 def is_same_shot(a: Thumbnail, b: Thumbnail) -> bool:
-    """Return whether two images show one scene, moved and lit as may be."""
+    """Return whether two thumbnails belong to one shot, up to a shift."""
     stds = [math.sqrt(float(np.vdot(thumb, thumb)) / thumb.size) for thumb in (a, b)]
     if min(stds) < _MIN_STD:
         return max(stds) < _MIN_STD
@@ -60,12 +60,12 @@ _HANNING_WINDOW = cv2.createHanningWindow(_THUMBNAIL_WH, cv2.CV_32F)
 
 @dataclass(frozen=True, eq=False)
 class FrameThumbnail:
-    """One image, small.
+    """Downscaled copies of one frame.
 
     Attributes:
-        size_wh: the image's size in pixels.
-        grey: the small image.
-        thumb: a still smaller one.
+        size_wh: width and height of the frame in pixels.
+        grey: the downscaled grey frame.
+        thumb: its thumbnail.
     """
 
     size_wh: tuple[int, int]
@@ -74,29 +74,29 @@ class FrameThumbnail:
 
     @classmethod
     def from_image(cls, image: Image) -> FrameThumbnail:
-        """Return the view of an image, `(h, w, 3)` uint8, BGR."""
+        """Return the copies of a frame, `(h, w, 3)` uint8, BGR."""
         grey = downscale_to_grey(image)
         return cls((image.shape[1], image.shape[0]), grey, make_thumbnail(grey))
 
     @property
     def scale(self) -> float:
-        """Pixels of the small image per pixel of the image."""
+        """Pixels of `grey` per pixel of the frame."""
         return float(self.grey.shape[1] / self.size_wh[0])
 
 
 class ShotMemory:
-    """The scene in view and the one before it.
+    """The tracks of the current shot and of the one before it.
 
-    A video that cuts back to the scene before, or a camera that shows one broken
-    image, finds its people again; everybody else is new after a cut.
+    After a cut back to the previous shot, or after a single broken frame, its tracks
+    continue. After any other cut all tracks are new.
 
     Attributes:
-        tracks: who is in the scene in view.
-        frame: its last image, if images are given.
+        tracks: the tracks of the current shot.
+        frame: its last frame, if frames are given.
     """
 
     def __init__(self, config: TrackerConfig) -> None:
-        """Start with nobody and no image."""
+        """Start without tracks and without a frame."""
         self.tracks = TrackTable(config)
         self.frame: FrameThumbnail | None = None
         self._config = config
@@ -104,10 +104,10 @@ class ShotMemory:
         self._previous_frame: FrameThumbnail | None = None
 
     def update(self, frame: FrameThumbnail | None) -> tuple[int, ...]:
-        """Take in the next image.
+        """Process the next frame; switch the tracks if there is a cut.
 
         Returns:
-            The numbers of people who are forgotten because the scene changed twice.
+            The IDs of the tracks that are removed, because a second cut followed.
         """
         previous, self.frame = self.frame, frame
         if frame is None or previous is None:
@@ -133,6 +133,6 @@ class ShotMemory:
         )
 
     def remove_expired(self, time_s: float, memory_s: float) -> tuple[int, ...]:
-        """Forget whoever was not seen for too long; return their numbers."""
+        """Remove tracks that were not seen for too long; return their IDs."""
         removed = self.tracks.remove_expired(time_s, memory_s)
         return removed + self._previous_tracks.remove_expired(time_s, memory_s)

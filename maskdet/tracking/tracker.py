@@ -1,8 +1,8 @@
-"""Giving people numbers that stay, over misses, crossings, turned backs and cuts.
+"""The tracker: keeps track IDs through missed detections, crossings, turns and cuts.
 
-Sure faces are given to people first; then doubtful ones may continue somebody, but
-never make a new person (the two thresholds of ByteTrack, Zhang et al., ECCV 2022).
-Heads that show no face are followed by optical flow until the memory ends.
+High-score faces are matched first. Low-score faces can then continue a track, but never
+start one (the two thresholds of ByteTrack, Zhang et al., ECCV 2022). Heads without a
+detection coast on optical flow until `memory_s` has passed.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from maskdet.tracking.tracks import TIME_EPSILON_S
 from maskdet.types import UNTRACKED, Faces, Image
 
 _LOW_THRESHOLD_RATIO = 0.4
-"""Share of the lowest sure score that may still continue a track."""
+"""Lowest score that can continue a track, as a fraction of the detection threshold."""
 
 _AGE_COST = 0.3
-"""What somebody nearly forgotten costs more than somebody seen a moment ago."""
+"""Extra cost of a track that is about to expire, over one that was just seen."""
 
 _OCCLUSION_COST = 0.15
-"""What somebody who was behind another costs more than that other."""
+"""Extra cost of an occluded track, so that it does not take its occluder's face."""
 
 _GATE_STDS = 3.0
-"""Deviations that a face may be from where it was expected."""
+"""Standard deviations that a face can be away from the prediction."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """Who is who in one image.
+    """The tracks in one frame.
 
     Attributes:
-        ids: `(n,)` int64 number of each given face in the given order; `UNTRACKED`
-            where it was not seen long enough yet, or is doubtful and nobody's.
-        is_visible: `(n,)` bool, False for doubtful faces that are nobody's.
-        coasting_ids: `(k,)` int64 people whose head was followed without a face.
-        coasting_boxes: `(k, 4)` float32 their heads, in pixels of the image.
-        coasting_unseen_s: `(k,)` float32 seconds since each was last seen.
-        lost_boxes: `(m, 4)` float32 where everybody else who is remembered was last
-            and where they may be by now: covered, lost, or seen too short a time.
-        removed_ids: numbers that were forgotten in this step; they never come again.
+        ids: `(n,)` int64 track ID of each face, in the given order; `UNTRACKED` for
+            tracks that are not confirmed yet and for unmatched low-score faces.
+        is_visible: `(n,)` bool, False for unmatched low-score faces.
+        coasting_ids: `(k,)` int64 IDs of the tracks that coast without a detection.
+        coasting_boxes: `(k, 4)` float32 their heads, in pixels of the frame.
+        coasting_unseen_s: `(k,)` float32 seconds since each was last detected.
+        lost_boxes: `(m, 4)` float32 last and predicted boxes of all other tracks in
+            memory: occluded, lost or not confirmed.
+        removed_ids: IDs that were removed in this step; they are not used again.
     """
 
     ids: NDArray[np.int64]
@@ -66,21 +66,21 @@ class Tracks:
 
 
 class Tracker:
-    """Gives the people of one camera or video numbers from 1 up.
+    """Assigns track IDs, from 1 up, to the people of one camera or video.
 
     Attributes:
-        memory_s: whoever was not seen for so long is forgotten, in seconds; may be
-            replaced at any time.
+        memory_s: a track is removed after so long without a detection, in seconds;
+            can be changed at any time.
     """
 
     def __init__(
         self, memory_s: float = 3.0, config: TrackerConfig | None = None
     ) -> None:
-        """Start with nobody.
+        """Start without tracks.
 
         Args:
             memory_s: see the attribute.
-            config: how people move and how sure a match must be.
+            config: motion model and matching thresholds.
         """
         self.memory_s = memory_s
         self._config = TrackerConfig() if config is None else config
@@ -90,9 +90,9 @@ class Tracker:
 
     @staticmethod
     def low_threshold(min_score: float) -> float:
-        """Return the lowest score with which a face may continue a track.
+        """Return the lowest score with which a face can continue a track.
 
-        An analyzer should be asked for faces down to this one.
+        Let the analyzer return faces down to this score.
         """
         return _LOW_THRESHOLD_RATIO * min_score
 
@@ -104,17 +104,17 @@ class Tracker:
         *,
         min_score: float = 0.5,
     ) -> Tracks:
-        """Say who is who in the next image.
+        """Track the faces of the next frame.
 
         Args:
-            faces: what was found in it, down to `low_threshold(min_score)`.
-            time_s: when it was taken, in seconds; never earlier than the last one.
-            image: `(h, w, 3)` uint8, BGR; not changed. Without, heads are followed by
-                their last motion alone, and cuts go unnoticed.
-            min_score: faces with a lower score are doubtful.
+            faces: its detections, down to `low_threshold(min_score)`.
+            time_s: its time in seconds; must not decrease.
+            image: `(h, w, 3)` uint8, BGR; not changed. Without it, heads coast on
+                their last velocity only, and cuts are not detected.
+            min_score: the detection threshold; faces below it are low-score faces.
 
         Raises:
-            ValueError: time went back or is not a number.
+            ValueError: the time decreases or is not a finite number.
         """
         if not self._time_s <= time_s < math.inf:
             raise ValueError(
@@ -126,7 +126,7 @@ class Tracker:
             None if image is None else FrameThumbnail.from_image(image)
         )
         removed_ids += self._shots.remove_expired(time_s, self.memory_s)
-        # Faces are sorted by score: sure ones first, then doubtful ones, then noise.
+        # Faces are sorted by score: high-score, then low-score, then unused ones.
         n_high_score = int(np.count_nonzero(faces.scores >= min_score))
         n_usable = int(np.count_nonzero(faces.scores >= self.low_threshold(min_score)))
         face_index = self._associate(
@@ -146,7 +146,7 @@ class Tracker:
         n_usable: int,
         previous_frame: FrameThumbnail | None,
     ) -> NDArray[np.int64]:
-        """Return `(people,)` the face of each, `UNMATCHED` for none."""
+        """Return the `(n_tracks,)` face of each track; `UNMATCHED` for none."""
         table, config = self._shots.tracks, self._config
         previous_boxes = table.kalman.boxes
         table.predict(self._time_s)
@@ -162,7 +162,7 @@ class Tracker:
             config.low_score_gate,
         )
         self._coast(face_index, previous_boxes, boxes, previous_frame)
-        # Flow may have found where somebody went whose face was too far away before.
+        # After optical flow, a face may be inside the gate of a track.
         self._match_stage(
             face_index, table.is_located, boxes[:n_high_score], 0, config.max_gate
         )
@@ -177,7 +177,7 @@ class Tracker:
         first: int,
         max_gate: float,
     ) -> None:
-        """Fill in faces of people who have none; `boxes` are those from `first` on."""
+        """Match faces to unmatched tracks in place; `boxes` start at face `first`."""
         table, config = self._shots.tracks, self._config
         rows = np.flatnonzero(is_allowed & (face_index == UNMATCHED))
         free = _find_unassigned(first, first + len(boxes), face_index)
@@ -192,7 +192,7 @@ class Tracker:
         self._assign_faces(face_index, rows, free, costs_matrix)
 
     def _recover_occluded(self, face_index: NDArray[np.int64], boxes: Boxes) -> None:
-        """Fill in faces of people who come out from behind somebody, anywhere."""
+        """Match faces to occluded tracks in place, on any side of the occluder."""
         table = self._shots.tracks
         rows = np.flatnonzero(
             table.is_occluded & table.has_id & (face_index == UNMATCHED)
@@ -220,10 +220,10 @@ class Tracker:
         free: NDArray[np.int64],
         costs_matrix: NDArray[np.float64],
     ) -> None:
-        """Give free faces to people at the least cost; `costs_matrix` has a row for each."""
+        """Match `free` faces to the tracks `rows` in place, at the minimum cost."""
         table = self._shots.tracks
         penalties = _AGE_COST * np.minimum(table.unseen_s[rows] / self.memory_s, 1)
-        # Who was behind somebody must not take the face of whoever that is.
+        # An occluded track must not take the face of its occluder.
         penalties += _OCCLUSION_COST * table.is_occluded[rows]
         costs_matrix = costs_matrix + penalties[:, None]
         matches = match_min_cost(costs_matrix, self._config.max_cost)
@@ -237,13 +237,13 @@ class Tracker:
         boxes: Boxes,
         previous_frame: FrameThumbnail | None,
     ) -> None:
-        """Move heads without a face along with the image.
+        """Move unmatched heads by optical flow, or by their velocity without frames.
 
         Args:
-            face_index: `(people,)` the face of each.
-            previous_boxes: `(people, 4)` where the heads were in the image before.
-            boxes: `(n, 4)` the faces; those of others may stand in front.
-            previous_frame: that image.
+            face_index: `(n_tracks,)` the face of each track.
+            previous_boxes: `(n_tracks, 4)` the heads in the previous frame.
+            boxes: `(n, 4)` the faces, which can occlude heads.
+            previous_frame: the previous frame.
         """
         table, frame = self._shots.tracks, self._shots.frame
         rows = np.flatnonzero(table.is_located & (face_index == UNMATCHED))
@@ -259,18 +259,18 @@ class Tracker:
             table.update_coasting(
                 unoccluded[flow.is_tracked], flow.boxes[flow.is_tracked]
             )
-            # Flow that tried again next time would follow the wall behind.
+            # Not tried again in the next frame: flow would track the background.
             table.mark_lost(unoccluded[~flow.is_tracked])
             self._lose_out_of_frame(rows, frame.size_wh)
 
     def _mark_occluded(
         self, rows: NDArray[np.int64], face_index: NDArray[np.int64], boxes: Boxes
     ) -> NDArray[np.bool_]:
-        """Note which heads somebody stands in front of.
+        """Update which heads are occluded, and by whom.
 
         Returns:
-            `(rows,)` who is or was a moment ago: what stands in front would take the
-            points of the flow along.
+            `(rows,)` whether each is occluded or was in the previous frame: points of
+            the optical flow would move with the occluder.
         """
         table = self._shots.tracks
         was_occluded = table.is_occluded[rows]
@@ -284,7 +284,7 @@ class Tracker:
             table.mark_occluded(
                 rows[is_occluded], occluders[fractions[is_occluded].argmax(axis=1)]
             )
-        # Whoever is missed for a moment still stands where they stood.
+        # An occluder that is not detected in this frame still occludes.
         previous_occluders = table.find_occluders(rows)
         is_gone = (previous_occluders == UNMATCHED) | (
             face_index[previous_occluders] != UNMATCHED
@@ -326,7 +326,7 @@ class Tracker:
         )
 
     def _spawn_tracks(self, face_index: NDArray[np.int64], boxes: Boxes) -> None:
-        """Begin to watch sure faces that are nobody's, from left to right."""
+        """Start tracks for unmatched high-score faces, from left to right."""
         new_boxes = boxes[_find_unassigned(0, len(boxes), face_index)]
         if len(new_boxes):
             self._shots.tracks.add(
@@ -337,7 +337,7 @@ class Tracker:
 def _find_unassigned(
     first: int, stop: int, face_index: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return the faces from `first` to before `stop` that are nobody's."""
+    """Return the unmatched faces from `first` to before `stop`."""
     is_taken = np.zeros(stop, np.bool_)
     is_taken[face_index[(face_index >= 0) & (face_index < stop)]] = True
     free: NDArray[np.int64] = np.flatnonzero(~is_taken[first:]) + first

@@ -1,4 +1,4 @@
-"""The people that a tracker knows: number, when they were seen, where their head is."""
+"""The table of tracks: IDs, times and Kalman states."""
 
 from __future__ import annotations
 
@@ -12,38 +12,37 @@ from maskdet.tracking.kalman import KalmanFilter
 from maskdet.types import UNTRACKED
 
 TIME_EPSILON_S = 1e-6
-"""Times that differ by less are equal: seconds made of frame numbers are rounded."""
+"""Times that differ by less are equal: seconds from frame numbers are rounded."""
 
 _LOW_SCORE_NOISE_FACTOR = 2.0
-"""Boxes of doubtful faces lie so much farther off: by a guess, not by measurement."""
-
+"""Noise factor of boxes of low-score faces; an assumption, not measured."""
 
 _MAX_LOW_SCORE_S = 1.0
-"""Doubtful faces continue nobody for longer: who raises the lowest score means it."""
+"""Low-score faces continue a track for at most so long after its last high-score face:
+a raised detection threshold must take effect."""
 
 _MAX_FRAME_INTERVAL_S = 1.0
-"""Slow cameras, too, ask once more after whoever was there in the image before; after
-a longer pause nobody knows what became of them."""
+"""Tracks of the previous frame are matched at least once more, whatever the frame rate,
+if the interval is not longer than this."""
 
 
 class TrackTable:
-    """The people of one scene, in the order in which they came.
+    """The tracks of one shot, in order of their first detection.
 
     Attributes:
-        kalman: their heads.
-        ids: `(n,)` int64; `UNTRACKED` for who was not seen long enough yet.
-        first_seen_s: `(n,)` when each was first seen.
-        last_seen_s: `(n,)` when each was last seen.
-        last_high_score_s: `(n,)` when each last had a sure face.
-        last_located_s: `(n,)` when it was last known where each head is.
-        last_boxes: `(n, 4)` where each was at that time.
-        keys: `(n,)` int64 tell people apart, also those without a number.
-        occluder_keys: `(n,)` key of whose face hid it when it was last to be seen,
-            `UNMATCHED` if none did.
+        kalman: the Kalman filter of their heads.
+        ids: `(n,)` int64 track IDs; `UNTRACKED` before the track is confirmed.
+        first_seen_s: `(n,)` time of the first detection.
+        last_seen_s: `(n,)` time of the last detection.
+        last_high_score_s: `(n,)` time of the last high-score detection.
+        last_located_s: `(n,)` time of the last detection or optical-flow position.
+        last_boxes: `(n, 4)` box at that time.
+        keys: `(n,)` int64 unique keys, also of tracks without an ID.
+        occluder_keys: `(n,)` key of the track that occludes each; `UNMATCHED` for none.
     """
 
     def __init__(self, config: TrackerConfig) -> None:
-        """Start with nobody."""
+        """Start without tracks."""
         self.kalman = KalmanFilter(config)
         self.ids = np.zeros(0, np.int64)
         self.first_seen_s = np.zeros(0)
@@ -59,30 +58,30 @@ class TrackTable:
         self._step_s = 0.0
 
     def __len__(self) -> int:
-        """Return the number of people."""
+        """Return the number of tracks."""
         return len(self.ids)
 
     @property
     def has_id(self) -> NDArray[np.bool_]:
-        """`(n,)` who has a number."""
+        """`(n,)` whether each track has an ID."""
         result: NDArray[np.bool_] = self.ids != UNTRACKED
         return result
 
     @property
     def has_recent_high_score(self) -> NDArray[np.bool_]:
-        """`(n,)` who has a number and had a sure face a moment ago."""
+        """`(n,)` whether each has an ID and a recent high-score detection."""
         return self.has_id & (self._time_s - self.last_high_score_s <= _MAX_LOW_SCORE_S)
 
     @property
     def is_located(self) -> NDArray[np.bool_]:
-        """`(n,)` who has a number and a head that is where its box is."""
+        """`(n,)` whether each has an ID and a known position."""
         unlocated_s = self._time_s - self.last_located_s
-        # However slow the camera is, who was followed in the image before still is.
+        # A track located in the previous frame still is, whatever the frame rate.
         max_unlocated_s = (
             max(self._config.tentative_s, min(self._step_s, _MAX_FRAME_INTERVAL_S))
             + TIME_EPSILON_S
         )
-        # What looked like a face for a moment only may not have been one.
+        # A track with few detections may be a false positive.
         max_coast_s = self._config.max_coast_ratio * (
             self.last_seen_s - self.first_seen_s
         )
@@ -95,18 +94,18 @@ class TrackTable:
 
     @property
     def is_occluded(self) -> NDArray[np.bool_]:
-        """`(n,)` who is known to be behind somebody."""
+        """`(n,)` whether each is occluded by another."""
         result: NDArray[np.bool_] = self.occluder_keys != UNMATCHED
         return result
 
     @property
     def unseen_s(self) -> NDArray[np.float64]:
-        """`(n,)` seconds since each was last seen."""
+        """`(n,)` seconds since the last detection of each."""
         result: NDArray[np.float64] = self._time_s - self.last_seen_s
         return result
 
     def predict(self, time_s: float) -> None:
-        """Move every head on to the time of the next image."""
+        """Predict every head at the time of the next frame."""
         if len(self):
             self.kalman.predict(time_s - self._time_s)
         self._step_s, self._time_s = time_s - self._time_s, time_s
@@ -114,12 +113,12 @@ class TrackTable:
     def update(
         self, face_index: NDArray[np.int64], boxes: Boxes, n_high_score: int
     ) -> None:
-        """Note whose face was seen in this image.
+        """Update the tracks that have a face in this frame.
 
         Args:
-            face_index: `(n,)` the face of each, `UNMATCHED` for none.
-            boxes: `(m, 4)` the faces, best first.
-            n_high_score: how many of them are sure.
+            face_index: `(n,)` the face of each; `UNMATCHED` for none.
+            boxes: `(m, 4)` the faces, highest score first.
+            n_high_score: the number of high-score faces.
         """
         rows = np.flatnonzero(face_index != UNMATCHED)
         is_high_score = face_index[rows] < n_high_score
@@ -138,34 +137,34 @@ class TrackTable:
     def mark_occluded(
         self, rows: NDArray[np.int64], occluders: NDArray[np.int64]
     ) -> None:
-        """Note that some heads are behind others; both `(k,)` rows."""
+        """Mark tracks as occluded by others; both are `(k,)` rows."""
         self.occluder_keys[rows] = self.keys[occluders]
-        # What was seen of them last got smaller with each image; they did not.
+        # The last boxes shrank because part of the head was hidden.
         self.kalman.zero_scale_velocity(rows)
 
     def find_occluders(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the row of whoever each is behind, `UNMATCHED` if they left."""
+        """Return the row of each track's occluder; `UNMATCHED` if it was removed."""
         same = self.occluder_keys[rows][:, None] == self.keys
         result: NDArray[np.int64] = np.where(same.any(1), same.argmax(1), UNMATCHED)
         return result
 
     def update_coasting(self, rows: NDArray[np.int64], boxes: Boxes) -> None:
-        """Note where some heads went that showed no face: `(k,)` and `(k, 4)`."""
+        """Update coasting tracks: `(k,)` rows and `(k, 4)` boxes."""
         self.kalman.update(rows, boxes, self._config.flow_noise)
         self.last_located_s[rows] = self._time_s
         self.last_boxes[rows] = boxes
 
     def rescale(self, x: float, y: float) -> None:
-        """Follow images that from now on come `x` times as wide, `y` as high."""
+        """Rescale the tracks after the frame size changed by the factors `x`, `y`."""
         self.kalman.rescale(x, y)
         self.last_boxes *= np.array([x, y, x, y], np.float32)
 
     def mark_lost(self, rows: NDArray[np.int64] | slice = slice(None)) -> None:
-        """Note that nobody knows where some heads are, until they are seen again."""
+        """Mark tracks as lost until they are detected again."""
         self.last_located_s[rows] = -np.inf
 
     def assign_ids(self, face_index: NDArray[np.int64], first_id: int) -> int:
-        """Give a number to whoever was seen long enough; return the next free one."""
+        """Assign IDs to tracks that are confirmed now; return the next free ID."""
         age_s = self._time_s - self.first_seen_s
         is_confirmed = ~self.has_id & (face_index != UNMATCHED)
         is_confirmed &= age_s >= self._config.confirm_s - TIME_EPSILON_S
@@ -174,7 +173,7 @@ class TrackTable:
         return first_id + count
 
     def add(self, boxes: Boxes) -> None:
-        """Add people seen for the first time."""
+        """Add new tracks."""
         n = len(boxes)
         now = np.full(n, self._time_s)
         self.kalman.add(boxes)
@@ -192,11 +191,11 @@ class TrackTable:
         self._next_key += n
 
     def remove_expired(self, time_s: float, memory_s: float) -> tuple[int, ...]:
-        """Forget whoever was not seen for too long; return their numbers."""
+        """Remove tracks that were not seen for too long; return their IDs."""
         tentative_s = min(memory_s, self._config.tentative_s)
         limits_s = np.where(self.has_id, memory_s, tentative_s) + TIME_EPSILON_S
-        # Whoever was there a moment ago is looked for once more, however slow the
-        # camera is and however short the memory.
+        # Tracks of the previous frame are matched once more, whatever the frame rate
+        # and `memory_s`.
         seen_last_frame = self.last_seen_s >= self._time_s - TIME_EPSILON_S
         step_s = min(time_s - self._time_s, _MAX_FRAME_INTERVAL_S)
         limits_s[seen_last_frame] = max(memory_s, step_s) + TIME_EPSILON_S

@@ -1,4 +1,4 @@
-"""Whole videos: looked at from the first image to the last, drawn on and counted."""
+"""Analysis of whole videos: annotated video, report, timeline, contacts and events."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""One video from its first image to its last: looked at, drawn on, counted.
+"""Analyze one video from start to end.
 
-What happened in a video: kept for its report, and seen by a witness.
-
-The annotated video beside a report, and what is left where a file finds no room.
+`run_video_analysis` reads the frames, runs the stream, writes the annotated video and
+the CSV, collects the events, and returns a `VideoReport`.
 """
 
 from __future__ import annotations
@@ -42,28 +41,28 @@ from maskdet.video.summary import ContactAggregator, PersonAggregator, Timeline
 logger = logging.getLogger(__name__)
 
 MAX_EVENTS: Final = 10_000
-"""A report keeps the newest so many; a camera may run for months."""
+"""A report keeps only the newest events, because a camera can run for months."""
 
 
 class SceneObserver(Protocol):
-    """What is shown every scene of a video, as `maskdet.alerts.monitor.StreamMonitor` is."""
+    """Receives every scene of a video, such as `alerts.monitor.StreamMonitor`."""
 
     @property
     def stream_info(self) -> StreamInfo:
-        """What the video is called in events, and when it began."""
+        """The name of the video in events, and its start time."""
         ...
 
     def on_scene(self, scene: Scene) -> Sequence[Event]:
-        """Look at the next scene; return what happened."""
+        """Process the next scene; return its events."""
         ...
 
     def end(self) -> Sequence[Event]:
-        """Return that everybody left, because the video ended; may be called twice."""
+        """Return the events at the end of the video; can be called twice."""
         ...
 
 
 class EventObserver:
-    """A witness who says what happened, and tells nobody else."""
+    """An observer that detects events without storing or sending them."""
 
     def __init__(self, stream_info: StreamInfo) -> None:
         """Start at the beginning of a video."""
@@ -71,28 +70,28 @@ class EventObserver:
         self._event_detector = EventDetector(stream_info)
 
     def on_scene(self, scene: Scene) -> Sequence[Event]:
-        """Look at the next scene; return what happened."""
+        """Process the next scene; return its events."""
         return self._event_detector.update(scene)
 
     def end(self) -> Sequence[Event]:
-        """Return that everybody left, because the video ended."""
+        """Return the events at the end of the video."""
         return self._event_detector.end()
 
 
 class EventCollector:
-    """Shows scenes to a witness, whose failures never stop a video.
+    """Passes scenes to an observer and keeps its events; errors of it are only logged.
 
     Attributes:
-        stream_info: what the video is called in events, and when it began.
-        n_events: how many there were in all.
+        stream_info: the name of the video in events, and its start time.
+        n_events: the total number of events.
     """
 
     def __init__(self, observer: SceneObserver, max_events: int = MAX_EVENTS) -> None:
-        """Start with nothing.
+        """Start without events.
 
         Args:
-            observer: looks at every scene.
-            max_events: so many events are kept, the newest.
+            observer: receives every scene.
+            max_events: how many events are kept, the newest.
         """
         self.stream_info = observer.stream_info
         self.n_events = 0
@@ -102,22 +101,22 @@ class EventCollector:
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """What happened so far, oldest first; of very much, the newest."""
+        """The newest `max_events` events so far, in the order of their time."""
         return tuple(sorted(self._events, key=lambda event: event.at))
 
     def add(self, scene: Scene) -> None:
-        """Show the next scene."""
+        """Pass the next scene to the observer."""
         self._collect(lambda: self._observer.on_scene(scene))
 
     def end(self) -> None:
-        """Note that everybody left; may be called twice."""
+        """End the stream of scenes; can be called twice."""
         self._collect(self._observer.end)
 
     def _collect(self, observe: Callable[[], Sequence[Event]]) -> None:
         try:
             events = observe()
         except Exception:
-            # The failures 1, 10, 100 ...: a witness can fail with every image.
+            # Log failures 1, 10, 100 ...: an observer can fail with every frame.
             self._n_failed += 1
             if self._n_failed == 10 ** (len(str(self._n_failed)) - 1):
                 logger.exception("events were lost (%d scenes so far)", self._n_failed)
@@ -126,19 +125,19 @@ class EventCollector:
         self._events.extend(events)
 
 
-OutputKind: TypeAlias = Literal["video", "rows"]
+OutputKind: TypeAlias = Literal["video", "csv"]
 
 
 class OutputError(OSError):
-    """A file could not be written, so the video was not looked at any further.
+    """An output file could not be written, so the analysis stopped.
 
     Attributes:
-        output: which one: the annotated video, or everybody in every image.
-        report: what was found until then.
+        output: which file: the annotated `"video"` or the `"csv"`.
+        report: the results until then.
     """
 
     def __init__(self, error: OSError, output: OutputKind) -> None:
-        """Say the same as the error that it was."""
+        """Copy number, message and file name of the original error."""
         if error.errno is None:
             super().__init__(*error.args)
         elif error.filename is None:
@@ -151,7 +150,7 @@ class OutputError(OSError):
 
 @contextlib.contextmanager
 def wrap_output_errors(output: OutputKind) -> Iterator[None]:
-    """Tell errors of what is written from all others."""
+    """Turn an `OSError` of an output into an `OutputError`."""
     try:
         yield
     except OSError as error:
@@ -159,11 +158,11 @@ def wrap_output_errors(output: OutputKind) -> Iterator[None]:
 
 
 def open_video_writer(out: Path, source: VideoSource) -> VideoWriter:
-    """Begin the annotated video, like its source in size, rate and sound."""
+    """Open the annotated video, with the size, frame rate and audio of its source."""
     info = source.info
     audio = (
         AudioTrack(info.source, info.start_s)
-        if info.has_sound and info.source
+        if info.has_audio and info.source
         else None
     )
     size_wh = (info.width, info.height)
@@ -171,26 +170,26 @@ def open_video_writer(out: Path, source: VideoSource) -> VideoWriter:
 
 
 def describe_lost_audio(source: VideoSource) -> str:
-    """Return that sound was left out; that of an address is read no second time."""
-    return AUDIO_LOST if source.info.has_sound and not source.info.source else ""
+    """Return a note if the audio is lost, as that of a URL is; else an empty text."""
+    return AUDIO_LOST if source.info.has_audio and not source.info.source else ""
 
 
 _PREVIEW_INTERVAL_S: Final = 0.5
 _PROGRESS_INTERVAL_S: Final = 0.1
 _MAX_FRAME_DURATION_S: Final = 1.0
-"""Nobody knows what happened in a longer pause, so no more is counted of it."""
+"""At most so much of a longer pause between two frames is counted."""
 
 
 @dataclass(frozen=True)
 class VideoProgress:
-    """How far a video is.
+    """Progress of a video analysis.
 
     Attributes:
-        fraction_done: share of it, 0 to 1; 0 where its length is not known.
-        remaining_s: how long the rest takes, in seconds; None where that is not known.
-        time_s: where in the video it is, in seconds.
-        n_frames: how many images were looked at.
-        preview: `(h, w, 3)` an annotated image, twice a second; else None.
+        fraction_done: analyzed fraction, 0 to 1; 0 if the duration is not known.
+        remaining_s: estimated time for the rest, in seconds; None if not known.
+        time_s: time of the last frame in the video, in seconds.
+        n_frames: number of analyzed frames.
+        preview: `(h, w, 3)` an annotated frame, twice a second; else None.
     """
 
     fraction_done: float
@@ -202,18 +201,18 @@ class VideoProgress:
 
 @dataclass(frozen=True)
 class VideoOutputs:
-    """What is wanted of a video beside the report.
+    """Outputs of a video analysis beside the report.
 
     Attributes:
-        style: how it is drawn on.
-        out: where the annotated video goes, if it is wanted.
-        csv_writer: gets every image's people, if that is wanted.
-        every: only every so many images are looked at, and written.
-        keep_crops: whether each person's best view is kept; not where faces are to
-            be hidden.
-        keep_partial: whether the annotated video is kept when it is stopped early.
-        observer: is shown every scene, for events and alerts; without one, the report
-            has the events all the same.
+        style: how the annotated video is drawn.
+        out: path of the annotated video, or None.
+        csv_writer: receives the people of every frame, or None.
+        every: only every n-th frame is analyzed and written.
+        keep_crops: whether to keep the best face crop of each person; ignored if
+            `style` blurs faces.
+        keep_partial: whether to keep the annotated video of a cancelled analysis.
+        observer: receives every scene, for events and alerts. The report has events
+            without it, too.
     """
 
     style: Style = DEFAULT_STYLE
@@ -238,27 +237,28 @@ def run_video_analysis(
     on_progress: Callable[[VideoProgress], None] | None = None,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> VideoReport:
-    """Look at a video, draw on it and count its people; memory stays flat.
+    """Analyze a video in constant memory, and return the report.
 
-    A video that breaks off gives what was found until then, with its `problem`. One
-    that is cancelled gives that too, but leaves no annotated video, unless
-    `outputs.keep_part` says so.
+    If the video breaks off, the report has the results until then and an `error`. If
+    the analysis is cancelled, it has the results until then; the annotated video is
+    deleted unless `outputs.keep_partial` is set.
 
     Args:
-        source: a path, an address, or what `open_video` opened (with `every` given
-            there); it is closed in the end.
-        analyzer: looks at each image.
-        settings: what counts as a face, a sure label and nearness.
+        source: a path, a URL, or an open source (opened with the same `every`), which
+            is closed at the end.
+        analyzer: analyzes each frame.
+        settings: thresholds, label smoothing and distances.
         outputs: what to write and keep.
-        name: what the video is called in files; by default its path or address.
-        on_progress: hears how far it is.
-        is_cancelled: asked before each image whether to stop.
+        name: name of the video in the outputs; by default its path or URL.
+        on_progress: called with the progress, at most ten times a second.
+        is_cancelled: called before each frame; return True to stop.
 
     Raises:
         FileNotFoundError: there is no such file.
-        VideoReadError: it cannot be opened.
-        Unwritten: video or rows could not be written on; it has what was found so far.
-        OSError: the annotated video cannot be begun.
+        VideoReadError: the video cannot be opened.
+        OutputError: the annotated video or the CSV cannot be written any further; has
+            the report so far.
+        OSError: the annotated video cannot be created.
     """
     if isinstance(source, str | Path):
         name = name or redact_url(str(source))
@@ -277,7 +277,7 @@ def _process_video(
     is_cancelled: Callable[[], bool],
     on_progress: Callable[[VideoProgress], None] | None,
 ) -> VideoReport:
-    """Look at all of a video, or at what comes before it is cancelled."""
+    """Analyze all frames, or those before it is cancelled."""
     try:
         for image, time_s in analysis.iter_frames():
             if is_cancelled():
@@ -289,7 +289,7 @@ def _process_video(
         analysis.reached_end = not is_cancelled()
         analysis.finish_output()
     except OutputError as error:
-        if error.output == "rows":
+        if error.output == "csv":
             with suppress(OutputError):
                 analysis.finish_output()
         error.report = analysis.build_report()
@@ -298,13 +298,12 @@ def _process_video(
 
 
 class _VideoAnalysis:
-    """What is known while a video is looked at.
+    """State of a running video analysis.
 
     Attributes:
-        end_s: when the first image that was not looked at is shown; 0 if there is
-            none.
-        reached_end: whether all images were looked at.
-        pipeline: who detects and who classifies, in one line.
+        end_s: time of the first frame that was not analyzed; 0 if there is none.
+        reached_end: whether all frames were analyzed.
+        pipeline: the detector and the classifier, in one line.
     """
 
     def __init__(
@@ -313,7 +312,7 @@ class _VideoAnalysis:
         self._name, self._source, self._outputs = name, source, outputs
         self._stream = stream
         self._timeline, self._contacts = Timeline(), ContactAggregator()
-        # A person who must not be recognised in the video must not be beside it.
+        # If faces are blurred in the video, there must be no crops of them either.
         crops = outputs.keep_crops and not outputs.style.blur
         self._people = PersonAggregator(keep_crops=crops)
         observer = outputs.observer or EventObserver(_build_stream_info(name, source))
@@ -332,7 +331,7 @@ class _VideoAnalysis:
         )
 
     def iter_frames(self) -> Iterator[tuple[Image, float]]:
-        """Yield the images; a video that breaks off later is a video up to there."""
+        """Yield the frames; an error after the first one is kept for the report."""
         try:
             yield from self._source
         except VideoReadError as error:
@@ -341,7 +340,7 @@ class _VideoAnalysis:
             self._error = str(error)
 
     def process_frame(self, image: Image, time_s: float) -> None:
-        """Do all there is to do with one image."""
+        """Analyze one frame, and write it to all outputs."""
         scene = self._stream.step(image, time_s)
         self._events.add(scene)
         self._count_pending(time_s)
@@ -349,14 +348,14 @@ class _VideoAnalysis:
         self._n_frames, self._last_s = self._n_frames + 1, time_s
         self._annotated_frame = None
         if self._outputs.csv_writer is not None:
-            with wrap_output_errors("rows"):
+            with wrap_output_errors("csv"):
                 self._outputs.csv_writer.add(self._name, scene)
         if self._writer is not None:
             with wrap_output_errors("video"):
                 self._writer.write(self._annotate_frame(), time_s)
 
     def report_progress(self, on_progress: Callable[[VideoProgress], None]) -> None:
-        """Say how far it is, not too often."""
+        """Call `on_progress`, unless the last call was a moment ago."""
         now_s = monotonic()
         if now_s - self._last_progress_s < _PROGRESS_INTERVAL_S:
             return
@@ -368,7 +367,7 @@ class _VideoAnalysis:
         on_progress(self._compute_progress(now_s - self._start_s, preview))
 
     def finish_output(self) -> None:
-        """End the annotated video, if there is one that is to be kept."""
+        """Finish the annotated video if it is kept; write an error to the CSV."""
         is_kept = self._outputs.keep_partial or self.reached_end
         if self._writer and self._out is None and is_kept and self._n_frames:
             with wrap_output_errors("video"):
@@ -376,13 +375,13 @@ class _VideoAnalysis:
                 self._out = self._writer.finish(end_s, trim_audio=not self._is_complete)
             self._note = self._writer.note or describe_lost_audio(self._source)
         if self._error and self._outputs.csv_writer is not None:
-            with wrap_output_errors("rows"):
+            with wrap_output_errors("csv"):
                 self._outputs.csv_writer.add_error(
                     self._name, self._last_s, self._error
                 )
 
     def build_report(self) -> VideoReport:
-        """Return what was found; everybody has left by now."""
+        """Close all open tracks and return the report."""
         end_s = self.end_s or self._source.end_s
         self._count_pending(end_s)
         self._events.end()
@@ -407,7 +406,7 @@ class _VideoAnalysis:
         )
 
     def close(self) -> None:
-        """Leave no half video, and nobody who never left."""
+        """Discard an unfinished output video and close all open tracks."""
         self._events.end()
         if self._writer is not None:
             self._writer.cancel()
@@ -417,16 +416,16 @@ class _VideoAnalysis:
         return self.reached_end and not self._error
 
     def _annotate_frame(self) -> Image:
-        """Return the last image, drawn on once."""
+        """Return the annotated last frame; it is drawn only once."""
         if self._annotated_frame is None and self._pending is not None:
             scene, image = self._pending
             self._annotated_frame = draw(image, scene, self._outputs.style)
         if self._annotated_frame is None:
-            raise RuntimeError("there was no image yet")
+            raise RuntimeError("there is no frame yet")
         return self._annotated_frame
 
     def _count_pending(self, time_s: float) -> None:
-        """Count the last image, now that it is known how long it was shown."""
+        """Count the last frame, now that its duration is known."""
         if self._pending is None:
             return
         scene, image = self._pending
@@ -453,7 +452,7 @@ class _VideoAnalysis:
 
 
 def _build_stream_info(name: str, source: VideoSource) -> StreamInfo:
-    """Return what events say of a video; where it does not say when it was, now."""
+    """Return name and start time for events; now if the video has no date."""
     return StreamInfo(Path(name).name, source.info.taken_at or datetime.now(UTC))
 
 

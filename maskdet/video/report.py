@@ -1,37 +1,36 @@
-"""What was found in a video, and its JSON form.
+"""The report of a video, and its JSON format.
 
-JSON, version 2; times and lengths in seconds, distances in `unit`:
+JSON, version 3; times and durations in seconds, distances in `unit`:
 
-    {"version": 2, "videos": [{"video": "lobby.mp4", "error": null, "whole": true,
-      "pipeline": "onepass-fast detects and classifies, ...",
-      "width": 1280, "height": 720, "frame_rate": 29.97,
-      "frame_rate_assumed": false, "duration_s": 60.0,
-      "has_sound": true, "images": 1798, "analysed_s": 60.0,
-      "seconds": {"mask": 80.1, "no_mask": 12.0, "incorrect": 0.0, "unknown": 4.4},
-      "share_masked": 0.87,
+    {"version": 3, "videos": [{"video": "lobby.mp4", "error": null,
+      "is_complete": true, "pipeline": "onepass-fast detects and classifies, ...",
+      "width": 1280, "height": 720, "frame_rate": 29.97, "rate_is_assumed": false,
+      "duration_s": 60.0, "has_audio": true, "n_frames": 1798, "analyzed_s": 60.0,
+      "label_s": {"mask": 80.1, "no_mask": 12.0, "incorrect": 0.0, "unknown": 4.4},
+      "mask_rate": 0.87,
       "people": [{"person": 1, "first_s": 0.2, "last_s": 41.0, "seen_s": 38.2,
-        "label": "mask", "confidence": 0.97, "seconds": {"mask": 39.0, ...}}],
-      "contacts": [{"people": [1, 2], "first_s": 3.1, "near_s": 9.0, "bare_s": 0.0,
-        "closest": 0.8, "unit": "m", "too_long": true}],
+        "label": "mask", "confidence": 0.97, "label_s": {"mask": 39.0, ...}}],
+      "contacts": [{"people": [1, 2], "start_s": 3.1, "total_s": 9.0,
+        "unmasked_s": 0.0, "min_distance": 0.8, "unit": "m", "exceeds_limit": true}],
       "timeline": [{"start_s": 0.0, "length_s": 1.0, "mask": 1.2, "no_mask": 0.0,
-        "incorrect": 0.0, "unknown": 0.1, "share_masked": 1.0, "near": 0,
-        "too_long": 0}],
-      "earlier": {"people": 0, "worn": {"mask": 0, ...}, "contacts": 0, "too_long": 0,
-        "near_s": 0.0, "bare_s": 0.0},
-      "began": "2026-11-21T10:00:00.000Z", "n_events": 2,
+        "incorrect": 0.0, "unknown": 0.1, "mask_rate": 1.0, "n_contacts": 0,
+        "n_over_limit": 0}],
+      "evicted": {"n_people": 0, "label_counts": {"mask": 0, ...}, "n_contacts": 0,
+        "n_over_limit": 0, "total_s": 0.0, "unmasked_s": 0.0},
+      "started_at": "2026-11-21T10:00:00.000Z", "n_events": 2,
       "events": [{"time_s": 1.2, "kind": "entered", "person": 1, "label": "unknown",
         ...}]}]}
 
-`seconds` is how long people were there with each label, added up over people: two
-people with a mask for 10 s make 20. `share_masked` is that with a mask among what is
-known, or null where nothing is. A video that breaks off, such as a file that was copied
-half way, has an `error` and what was found until then; it is not `whole`, nor is one
-that was stopped. `frame_rate_assumed` says that a file without times, such as bare
-H.264, does not name its frame rate either, so that all times are a guess. Of very many
-people the newest are listed, of pairs those who matter most; `earlier` counts the
-others, who are part of `seconds` too. `events` are the newest of `n_events`, with the
-fields of `maskdet.events.Event`; `began` is when the video was taken if that is known,
-else when it was looked at.
+`person` and `people` of a contact are track IDs. `label_s` is the time with each label,
+summed over people: two people with a mask for 10 s give 20. `mask_rate` is the time
+with a mask divided by the time with a known class, or null. A video that breaks off,
+such as an incomplete copy, has an `error` and the results until then. `is_complete` is
+false for it, and for a video that was stopped. `rate_is_assumed` means that a file
+without times, such as raw H.264, has no frame rate either, so that all times are
+estimates. Only the newest people and the most important pairs are listed; `evicted` has
+the sums of the others, which are part of `label_s` too. `events` are the newest of
+`n_events`, with the fields of `maskdet.events.Event`. `started_at` is the date of the
+recording if it is known, else that of the analysis.
 """
 
 from __future__ import annotations
@@ -56,8 +55,8 @@ from maskdet.video.summary import (
     TimelineBin,
 )
 
-REPORT_JSON_VERSION: Final = 2
-"""Goes up when a field changes its meaning or goes away, not when one is added."""
+REPORT_JSON_VERSION: Final = 3
+"""Incremented when a field is changed or removed, not when one is added."""
 
 
 @dataclass(frozen=True)
@@ -70,25 +69,25 @@ class VideoReport:
         (True, 3, True)
 
     Attributes:
-        source: path or address of the video, without a password.
-        info: what the video says about itself; None if it could not be opened.
+        source: path or URL of the video, without a password.
+        info: the video's metadata; None if it could not be opened.
         n_frames: how many frames were analyzed.
         analyzed_s: up to which time of the video, in seconds.
         timeline: people by class and contacts over time.
-        people: everybody, in the order in which they came; of more than 10,000
+        people: the people, in order of their first detection; of more than 10,000
             people, the newest.
-        contacts: pairs who were in contact, those without a mask for longest first;
-            of more than 10,000 pairs, those that matter most.
+        contacts: pairs who were in contact, sorted by the time without a mask; of more
+            than 10,000 pairs, the most important.
         out: the annotated video, if one was written.
         is_complete: whether the video was analyzed to its end.
         error: one line if the video breaks off or cannot be read, else empty.
-        note: one line about what the annotated video lacks, else empty.
+        note: one line if the annotated video lacks something, else empty.
         started_at: the date and time of second 0, in UTC.
-        events: what happened, oldest first; of more than 10,000 events, the newest.
-        n_events: how many events there were in all.
-        evicted_people: the people who are not in `people`.
-        evicted_contacts: the pairs that are not in `contacts`.
-        pipeline: who detected and who classified, in one line.
+        events: the events, oldest first; of more than 10,000 events, the newest.
+        n_events: the total number of events.
+        evicted_people: sums of the people who are not in `people`.
+        evicted_contacts: sums of the pairs that are not in `contacts`.
+        pipeline: the detector and the classifier, in one line.
     """
 
     source: str
@@ -111,7 +110,7 @@ class VideoReport:
 
     @property
     def label_s(self) -> dict[Label, float]:
-        """How long people were there with each label, added up over people."""
+        """The time with each label, summed over people."""
         return {
             label: self.evicted_people.label_s[label]
             + sum(person.label_s[label] for person in self.people)
@@ -120,19 +119,19 @@ class VideoReport:
 
     @property
     def n_people(self) -> int:
-        """How many people there were in all."""
+        """The total number of people."""
         return len(self.people) + self.evicted_people.n_people
 
     @property
     def label_counts(self) -> Counter[Label]:
-        """How many people had each class for most of the time."""
+        """The number of people by the class they had for most of the time."""
         return Counter(person.label for person in self.people) + Counter(
             self.evicted_people.label_counts
         )
 
     @property
     def n_over_limit(self) -> int:
-        """How many pairs had a contact that exceeds the limit."""
+        """The number of pairs whose contact exceeds the limit."""
         listed = sum(contact.exceeds_limit for contact in self.contacts)
         return listed + self.evicted_contacts.n_over_limit
 
@@ -144,7 +143,7 @@ class VideoReport:
         return label_s[Label.MASK] / known_s if known_s > 0 else None
 
     def _duration_s(self, info: VideoInfo) -> float:
-        """Return how long the video lasts; a clock that leaps says too much."""
+        """Return the duration; an estimate from jumping timestamps is replaced."""
         is_estimate = self.is_complete and info.duration_is_estimate
         return self.analyzed_s if is_estimate else info.duration_s
 
@@ -157,28 +156,30 @@ class VideoReport:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as in the module's description of the JSON."""
+        """Return the report as a dictionary in the JSON format of this module."""
         info = self.info
         return {
             "video": to_utf8(self.source),
             "error": to_utf8(self.error) or None,
-            "whole": self.is_complete,
+            "is_complete": self.is_complete,
             "pipeline": self.pipeline or None,
             "width": None if info is None else info.width,
             "height": None if info is None else info.height,
             "frame_rate": None if info is None else _round(float(info.frame_rate)),
-            "frame_rate_assumed": None if info is None else info.rate_is_assumed,
+            "rate_is_assumed": None if info is None else info.rate_is_assumed,
             "duration_s": None if info is None else _round(self._duration_s(info)),
-            "has_sound": None if info is None else info.has_sound,
-            "images": self.n_frames,
-            "analysed_s": _round(self.analyzed_s),
-            "seconds": _values_by_key(self.label_s),
-            "share_masked": _round(self.mask_rate),
+            "has_audio": None if info is None else info.has_audio,
+            "n_frames": self.n_frames,
+            "analyzed_s": _round(self.analyzed_s),
+            "label_s": _values_by_key(self.label_s),
+            "mask_rate": _round(self.mask_rate),
             "people": [_person_to_dict(person) for person in self.people],
             "contacts": [_contact_to_dict(contact) for contact in self.contacts],
             "timeline": [_bin_to_dict(timeline_bin) for timeline_bin in self.timeline],
-            "earlier": _evicted_to_dict(self.evicted_people, self.evicted_contacts),
-            "began": None if self.started_at is None else _format_utc(self.started_at),
+            "evicted": _evicted_to_dict(self.evicted_people, self.evicted_contacts),
+            "started_at": (
+                None if self.started_at is None else _format_utc(self.started_at)
+            ),
             "n_events": self.n_events,
             "events": [
                 _event_to_dict(event, self.event_time_s(event)) for event in self.events
@@ -187,7 +188,7 @@ class VideoReport:
 
 
 def reports_to_json(reports: Iterable[VideoReport]) -> str:
-    """Return reports as JSON text, one video a line, ended by a line break."""
+    """Return reports as JSON text with one video per line."""
     lines = ",\n  ".join(
         json.dumps(report.to_dict(), ensure_ascii=False) for report in reports
     )
@@ -203,19 +204,19 @@ def _person_to_dict(person: Person) -> dict[str, Any]:
         "seen_s": _round(person.seen_s),
         "label": person.label.key,
         "confidence": _round(person.confidence),
-        "seconds": _values_by_key(person.label_s),
+        "label_s": _values_by_key(person.label_s),
     }
 
 
 def _contact_to_dict(contact: Contact) -> dict[str, Any]:
     return {
         "people": [contact.first_id, contact.second_id],
-        "first_s": _round(contact.start_s),
-        "near_s": _round(contact.total_s),
-        "bare_s": _round(contact.unmasked_s),
-        "closest": _round(contact.min_distance),
+        "start_s": _round(contact.start_s),
+        "total_s": _round(contact.total_s),
+        "unmasked_s": _round(contact.unmasked_s),
+        "min_distance": _round(contact.min_distance),
         "unit": contact.unit,
-        "too_long": contact.exceeds_limit,
+        "exceeds_limit": contact.exceeds_limit,
     }
 
 
@@ -223,12 +224,12 @@ def _evicted_to_dict(
     people: EvictedPeople, contacts: EvictedContacts
 ) -> dict[str, Any]:
     return {
-        "people": people.n_people,
-        "worn": {label.key: people.label_counts[label] for label in LABELS},
-        "contacts": contacts.n_contacts,
-        "too_long": contacts.n_over_limit,
-        "near_s": _round(contacts.total_s),
-        "bare_s": _round(contacts.unmasked_s),
+        "n_people": people.n_people,
+        "label_counts": {label.key: people.label_counts[label] for label in LABELS},
+        "n_contacts": contacts.n_contacts,
+        "n_over_limit": contacts.n_over_limit,
+        "total_s": _round(contacts.total_s),
+        "unmasked_s": _round(contacts.unmasked_s),
     }
 
 
@@ -237,18 +238,18 @@ def _bin_to_dict(timeline_bin: TimelineBin) -> dict[str, Any]:
         "start_s": _round(timeline_bin.start_s),
         "length_s": _round(timeline_bin.length_s),
         **_values_by_key(timeline_bin.counts),
-        "share_masked": _round(timeline_bin.mask_rate),
-        "near": timeline_bin.n_contacts,
-        "too_long": timeline_bin.n_over_limit,
+        "mask_rate": _round(timeline_bin.mask_rate),
+        "n_contacts": timeline_bin.n_contacts,
+        "n_over_limit": timeline_bin.n_over_limit,
     }
 
 
 def _event_to_dict(event: Event, time_s: float) -> dict[str, Any]:
-    """Return an event without what all events of a video share."""
-    record = event.to_record()
-    shared = ("at", "camera", "session")
-    rest = {name: value for name, value in record.items() if name not in shared}
-    return {"time_s": _round(time_s), **rest}
+    """Return an event without the fields that are the same in the whole video."""
+    fields = event.to_record()
+    for name in ("at", "camera", "session"):
+        del fields[name]
+    return {"time_s": _round(time_s), **fields}
 
 
 def _values_by_key(values: dict[Label, float]) -> dict[str, float | None]:
@@ -260,5 +261,5 @@ def _format_utc(moment: datetime) -> str:
 
 
 def _round(value: float | None) -> float | None:
-    """Return a number without digits that are noise."""
+    """Return a number rounded to three decimals, or None."""
     return None if value is None else round(value, 3)

@@ -1,28 +1,26 @@
-"""Videos as CSV: one row for each person of each image, written as they come.
+"""The CSV formats of videos: one row per person and frame, and one row per event.
 
-Version 1 of the columns; distances and times are in metres (or heads) and seconds:
+Version 2 of the columns; times in seconds, distances in `unit`:
 
-    video       name or address of the video
-    time_s     when the image is shown, from the first one
-    person     the person's number; -1 while a face is too new to have one
-    x1 y1 x2 y2   the face, in pixels of the image, upright
-    score      how sure the detector is that it is a face; 0 while it is turned away
+    video      name or URL of the video
+    time_s     time of the frame, from the first one
+    person     track ID; -1 while the track is not confirmed
+    x1 y1 x2 y2   box of the face, in pixels of the upright frame
+    score      detection score; 0 while the face is not seen
     label      mask, no_mask, incorrect or unknown
-    mask no_mask incorrect   how likely each is
-    seen_s     for how long the face was not seen; 0 if it is
-    evidence   how many whole readable views the label rests on
-    nearest    number of the person who stands nearest, if that is known
-    distance   how far away
+    mask no_mask incorrect   probability of each class
+    unseen_s   time since the face was last seen; 0 if it is seen
+    n_effective_views   weight of the views that the label rests on
+    nearest_id   track ID of the nearest person, if it is known
+    distance   distance to the nearest person
     unit       m or heads
-    near       1 if that is closer than allowed, 2 if it was for too long, else 0
-    x z        where the person is: to the right of the camera and away from it, in unit
-    error      why the video ends here before its end, or cannot be read; else empty
+    contact_level   0: no contact, 1: in contact, 2: the contact exceeds the limit
+    x z        position right of the camera and away from it, in unit
+    error      why the video breaks off here or cannot be read; else empty
 
-An image without people has one row that holds only its video and time. A video that
-breaks off has one more, with the time of its last image and the error; one that
-cannot be read at all has only that row, without a time.
-
-One moment of a video that was looked at, read back from its rows.
+A frame without people has one row with only its video and time. A video that breaks off
+has one more row, with the time of its last frame and the error; one that cannot be read
+at all has only that row, without a time. `read_scene_at` reads one frame back.
 """
 
 from __future__ import annotations
@@ -41,19 +39,19 @@ from maskdet.events import EVENT_COLUMNS, Event
 from maskdet.results_io import escape_formula
 from maskdet.types import CLASSES, UNTRACKED, Faces, PersonPair, Scene
 
-VIDEO_CSV_VERSION: Final = 1
-"""Goes up when a column changes its meaning or goes away, not when one is added."""
+VIDEO_CSV_VERSION: Final = 2
+"""Incremented when a column is changed or removed, not when one is added."""
 
 VIDEO_COLUMNS: Final = (
     *("video", "time_s", "person", "x1", "y1", "x2", "y2", "score", "label"),
     *(label.key for label in CLASSES),
-    *("seen_s", "evidence", "nearest", "distance", "unit", "near", "x", "z"),
-    "error",
+    *("unseen_s", "n_effective_views", "nearest_id", "distance", "unit"),
+    *("contact_level", "x", "z", "error"),
 )
 
 
 class VideoCsvWriter:
-    """Writes rows to a text stream."""
+    """Writes the people of each frame to a text stream."""
 
     def __init__(self, stream: TextIO) -> None:
         """Write the header."""
@@ -61,11 +59,11 @@ class VideoCsvWriter:
         self._writer.writerow(VIDEO_COLUMNS)
 
     def add(self, video_name: str, scene: Scene) -> None:
-        """Write the people of one image.
+        """Write the people of one frame.
 
         Args:
-            video_name: its name.
-            scene: who they are, and where if that is known.
+            video_name: the name of the video.
+            scene: the people, with positions if they are known.
         """
         head = [escape_formula(video_name), f"{scene.time_s:.3f}"]
         if not len(scene):
@@ -91,11 +89,11 @@ class VideoCsvWriter:
             self._writer.writerow(_pad_row([*head, *values]))
 
     def add_error(self, video_name: str, time_s: float | None, error: str) -> None:
-        """Write that a video breaks off, or cannot be read at all.
+        """Write the row of a video that breaks off, or cannot be read at all.
 
         Args:
-            video_name: its name.
-            time_s: of its last image, if there was one.
+            video_name: the name of the video.
+            time_s: time of its last frame, if there is one.
             error: one line.
         """
         time_text = "" if time_s is None else f"{time_s:.3f}"
@@ -105,7 +103,7 @@ class VideoCsvWriter:
 
 
 class EventCsvWriter:
-    """Writes events to a text stream, with the columns of the Events page's file."""
+    """Writes events to a text stream, with the columns of the Events page's export."""
 
     def __init__(self, stream: TextIO) -> None:
         """Write the header."""
@@ -123,44 +121,44 @@ class EventCsvWriter:
 
 
 class VideoCsvFile(AtomicFile, VideoCsvWriter):
-    """Everybody in every image, as a whole file or none."""
+    """A `VideoCsvWriter` to a file that appears only once it is complete."""
 
     def __init__(self, target: str | Path) -> None:
-        """Begin the file.
+        """Create the file and write the header.
 
         Raises:
-            OSError: it cannot be written there.
+            OSError: the file cannot be created.
         """
         AtomicFile.__init__(self, target, "rows")
         VideoCsvWriter.__init__(self, self.stream)
 
     def add(self, video_name: str, scene: Scene) -> None:
-        """Write the people of one image, as `VideoCsvWriter` does.
+        """Write the people of one frame; see `VideoCsvWriter.add`.
 
         Raises:
-            OSError: there is no room; it names the file.
+            OSError: the file cannot be written, for example on a full disk.
         """
         with self.report_target_errors():
             VideoCsvWriter.add(self, video_name, scene)
 
     def add_error(self, video_name: str, time_s: float | None, error: str) -> None:
-        """Write why a video ends too early, as `VideoCsvWriter` does.
+        """Write the row of an error; see `VideoCsvWriter.add_error`.
 
         Raises:
-            OSError: there is no room; it names the file.
+            OSError: the file cannot be written, for example on a full disk.
         """
         with self.report_target_errors():
             VideoCsvWriter.add_error(self, video_name, time_s, error)
 
 
 class EventCsvFile(AtomicFile, EventCsvWriter):
-    """Events, as a whole file or none."""
+    """An `EventCsvWriter` to a file that appears only once it is complete."""
 
     def __init__(self, target: str | Path) -> None:
-        """Begin the file.
+        """Create the file and write the header.
 
         Raises:
-            OSError: it cannot be written there.
+            OSError: the file cannot be created.
         """
         AtomicFile.__init__(self, target, "events")
         EventCsvWriter.__init__(self, self.stream)
@@ -169,20 +167,20 @@ class EventCsvFile(AtomicFile, EventCsvWriter):
         """Write events.
 
         Raises:
-            OSError: there is no room; it names the file.
+            OSError: the file cannot be written, for example on a full disk.
         """
         with self.report_target_errors():
             EventCsvWriter.add(self, events)
 
 
 def _pad_row(values: Sequence[object], error: str = "") -> list[object]:
-    """Return a row whose last column is the error, with blanks before it."""
+    """Return a row of full length: the values, blanks, and the error."""
     blanks = [""] * (len(VIDEO_COLUMNS) - 1 - len(values))
     return [*values, *blanks, error]
 
 
 def _format_nearest(scene: Scene, row: int) -> list[object]:
-    """Return who stands nearest to a row; pairs come nearest first."""
+    """Return the columns of the nearest person; `scene.pairs` is sorted by distance."""
     pair = next(
         (
             candidate
@@ -209,17 +207,17 @@ _CsvRow = dict[str, str]
 
 
 def read_scene_at(csv_path: Path, time_s: float, min_confidence: float) -> Scene | None:
-    """Return the moment of the image that is shown at a time; None before the first.
+    """Return the scene of the frame that is shown at a time; None before the first.
 
-    Images come in the order of time, so a few lines tell where it is in the file.
+    The rows are sorted by time, so the frame is found by binary search.
 
     Args:
-        csv_path: what `RowFile` wrote of one video.
-        time_s: in seconds from the first image.
-        min_confidence: as the video was looked at.
+        csv_path: the `VideoCsvFile` of one video.
+        time_s: in seconds from the first frame.
+        min_confidence: the confidence threshold of the analysis.
 
     Returns:
-        The scene; of pairs it holds each person's nearest only, without times.
+        The scene; its pairs are only each person's nearest one, without durations.
     """
     with csv_path.open("rb") as file:
         file.readline()
@@ -238,12 +236,12 @@ def read_scene_at(csv_path: Path, time_s: float, min_confidence: float) -> Scene
 
 
 def _find_first_line(file: BinaryIO, low: int, bound_s: float) -> int:
-    """Return where the first line with a later time begins, or the file ends."""
+    """Return the offset of the first line with a time above `bound_s`, or the end."""
     high = file.seek(0, 2)
     while low < high:
         middle = (low + high) // 2
         file.seek(middle - 1)
-        file.readline()  # to the beginning of a line; at `low`, of that one
+        file.readline()  # move to the start of a line; at `low`, of that line
         begin, line = file.tell(), file.readline()
         if begin >= high or _parse_time(line) > bound_s:
             high = middle
@@ -280,22 +278,22 @@ def _build_scene(
         track_ids=np.array(ids, np.int64),
         time_s=shown_s,
         min_confidence=min_confidence,
-        unseen_s=parse_columns("seen_s")[:, 0],
-        n_effective_views=parse_columns("evidence")[:, 0],
+        unseen_s=parse_columns("unseen_s")[:, 0],
+        n_effective_views=parse_columns("n_effective_views")[:, 0],
         pairs=_build_pairs(rows, ids),
         positions=ground_positions.astype(np.float64),
     )
 
 
 def _build_pairs(rows: Sequence[_CsvRow], ids: Sequence[int]) -> tuple[PersonPair, ...]:
-    """Return each person's nearest, the nearest pair first."""
+    """Return the pairs of each person and the nearest one, sorted by distance."""
     pairs: dict[tuple[int, int], PersonPair] = {}
     for row, csv_row in enumerate(rows):
-        nearest_id = int(csv_row["nearest"] or UNTRACKED)
+        nearest_id = int(csv_row["nearest_id"] or UNTRACKED)
         if nearest_id == UNTRACKED or nearest_id not in ids:
             continue
         first, second = sorted((row, ids.index(nearest_id)))
-        contact_level = int(csv_row["near"])
+        contact_level = int(csv_row["contact_level"])
         pairs[first, second] = PersonPair(
             *(first, second, float(csv_row["distance"]), csv_row["unit"]),
             in_contact=contact_level > 0,

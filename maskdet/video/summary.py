@@ -1,8 +1,7 @@
-"""Who was in a video, for how long, and what they wore.
+"""Aggregation over a video: people, contacts, and a timeline of people by class.
 
-Who was near whom in a video, how close and for how long.
-
-How many people there were at each moment of a video, by what they wore.
+Memory is bounded, so that a camera can run without end: of people and pairs beyond a
+limit only sums are kept.
 """
 
 from __future__ import annotations
@@ -20,26 +19,25 @@ from maskdet.media import encode_jpeg
 from maskdet.types import CLASSES, UNTRACKED, Contact, Image, Label, Scene
 
 MAX_CONTACTS: Final = 10_000
-"""Of pairs beyond so many, only sums are kept, so that a camera that never stops does
-not fill memory."""
+"""Maximum number of pairs in a list; of others only sums are kept."""
 
 _CONTACT_SLACK: Final = 1.1
-"""Sums are made of many pairs at once, as sorting them takes time."""
+"""Pairs are evicted many at a time, because sorting them takes time."""
 
 _CONTACT_END_S: Final = 60.0
-"""Who was not near for so long is not near any more; who is goes on being counted."""
+"""A pair that was not in contact for so long can be evicted first."""
 
 
 @dataclass(frozen=True)
 class EvictedContacts:
-    """Pairs of whom only sums are kept, because there are too many of them.
+    """Sums over the pairs that are no longer listed.
 
     Attributes:
-        n_contacts: how many they were.
-        n_over_limit: how many were near for longer than is allowed.
-        total_s: for how long they were near, added up.
-        unmasked_s: for how much of it at least one was known to wear no mask, or
-            wrongly.
+        n_contacts: number of pairs.
+        n_over_limit: number of pairs whose contact exceeds the limit.
+        total_s: time in contact, summed over pairs.
+        unmasked_s: part of it in which at least one person had no mask or wore it
+            incorrectly.
     """
 
     n_contacts: int = 0
@@ -61,21 +59,21 @@ class _ContactTotals:
 
 
 class ContactAggregator:
-    """Collects the pairs of people who were near each other."""
+    """Collects the pairs of people who were in contact."""
 
     def __init__(self, max_contacts: int = MAX_CONTACTS) -> None:
-        """Start with none.
+        """Start without pairs.
 
         Args:
-            max_contacts: so many pairs are kept: those who are near, then those who
-                were near for too long, without a mask, and for longest.
+            max_contacts: how many pairs are kept: first those in contact now, then by
+                exceeded limit, time without a mask, and time in contact.
         """
         self._max_contacts = max_contacts
         self._totals: dict[tuple[int, int], _ContactTotals] = {}
         self._evicted = EvictedContacts()
 
     def add(self, scene: Scene, duration_s: float) -> None:
-        """Count a scene that is shown for so long, in seconds."""
+        """Add a scene that is shown for `duration_s` seconds."""
         labels, track_ids = scene.labels, np.asarray(scene.track_ids)
         for pair in scene.pairs:
             rows = (pair.first, pair.second)
@@ -99,13 +97,13 @@ class ContactAggregator:
 
     @property
     def evicted(self) -> EvictedContacts:
-        """Those of whom only sums are kept by now."""
+        """Sums over the evicted pairs so far."""
         return self._evicted
 
     def get_contacts(self) -> tuple[Contact, ...]:
-        """Return those that are kept: near without a mask for longest, then nearness.
+        """Return the pairs, sorted by time without a mask, then by time in contact.
 
-        From now on those are `max_contacts` at most; of the rest there are `evicted`.
+        Evicts pairs beyond `max_contacts` first.
         """
         self._evict(math.inf)
         kept_contacts = [
@@ -126,7 +124,7 @@ class ContactAggregator:
         )
 
     def _evict(self, now_s: float) -> None:
-        """Keep only sums of those who matter least, where there are too many."""
+        """Replace the least important pairs beyond the limit by their sums."""
         n_over = len(self._totals) - self._max_contacts
         if n_over <= 0:
             return
@@ -147,10 +145,10 @@ class ContactAggregator:
 
 
 LABELS: Final = (*CLASSES, Label.UNKNOWN)
-"""The order in which people are counted."""
+"""The order of the classes in counts."""
 
 _MAX_BINS: Final = 1200
-"""A line chart shows no more; where a video is longer, its bins grow."""
+"""More bins are not visible in a line chart; the bins of longer videos are longer."""
 
 
 @dataclass(frozen=True)
@@ -163,11 +161,11 @@ class TimelineBin:
         (0.0, 1.0, True)
 
     Attributes:
-        start_s: when it begins, in seconds.
-        length_s: how long it is, in seconds.
+        start_s: start time, in seconds.
+        length_s: duration, in seconds.
         counts: mean number of people with each label.
-        n_contacts: the most pairs in contact at once.
-        n_over_limit: the most pairs at once whose contact exceeds the limit.
+        n_contacts: maximum number of pairs in contact at once.
+        n_over_limit: maximum number of pairs at once whose contact exceeds the limit.
     """
 
     start_s: float
@@ -178,10 +176,7 @@ class TimelineBin:
 
     @property
     def mask_rate(self) -> float | None:
-        """People with a mask divided by people with a known class; 0 to 1.
-
-        None where no class is known: no rate is not a rate of 0.
-        """
+        """People with a mask divided by people with a known class; None without."""
         n_known = sum(self.counts[label] for label in CLASSES)
         return self.counts[Label.MASK] / n_known if n_known > 0 else None
 
@@ -195,21 +190,21 @@ class _Bin:
 
 
 class Timeline:
-    """Counts people over time, in memory that does not grow with the video."""
+    """Counts people over time in at most `max_bins` bins."""
 
     def __init__(self, max_bins: int = _MAX_BINS) -> None:
-        """Start with bins of one second; they double where there get too many."""
+        """Start with bins of one second; they are doubled when there are too many."""
         self._max_bins = max_bins
         self._length_s = 1.0
         self._bins: dict[int, _Bin] = {}
 
     def add(self, scene: Scene, duration_s: float) -> None:
-        """Count a scene that is shown for so long, in seconds."""
+        """Add a scene that is shown for `duration_s` seconds."""
         index = int(scene.time_s // self._length_s)
         time_bin = self._bins.get(index)
         if time_bin is None:
             time_bin = self._bins[index] = _Bin(0.0, dict.fromkeys(LABELS, 0.0))
-        # Two images at one time: both count, the second hardly.
+        # A frame of duration 0 gets a small weight.
         duration_s = max(duration_s, 1e-6)
         time_bin.observed_s += duration_s
         for label, track_id in zip(
@@ -227,7 +222,7 @@ class Timeline:
             self._double_bin_length()
 
     def get_bins(self) -> tuple[TimelineBin, ...]:
-        """Return what was counted so far; times without an image are left out."""
+        """Return the bins so far; those without a frame are left out."""
         return tuple(
             TimelineBin(
                 index * self._length_s,
@@ -256,14 +251,13 @@ class Timeline:
 
 
 MAX_PEOPLE: Final = 10_000
-"""Of those who came before the newest so many, only sums are kept: a camera that never
-stops must not fill memory, at about 1 kB a person."""
+"""Maximum number of people in a list, at about 1 kB each; of others only sums."""
 
 _PERSON_SLACK: Final = 1.1
-"""Sums are made of many people at once, as finding the oldest takes time."""
+"""People are evicted many at a time, because sorting them takes time."""
 
 _MAX_CROPS: Final = 500
-"""At about 5 kB each, so that a camera that runs for days does not fill memory."""
+"""Maximum number of face crops, at about 5 kB each."""
 
 _CROP_MARGIN: Final = 0.25
 _MAX_CROP_SIDE_PX: Final = 160
@@ -279,14 +273,14 @@ class Person:
         (1, 'Incorrect', True)
 
     Attributes:
-        track_id: their number.
-        first_s: when their face was first seen, in seconds.
+        track_id: the track ID.
+        first_s: when the face was first seen, in seconds.
         last_s: when it was last seen.
-        seen_s: for how long it was seen in all.
-        label: what they wore for most of the time in which that was known.
-        confidence: of that label, on average while it held; 0 to 1.
-        label_s: for how long each label held, also while they were turned away.
-        crop: their best view as a JPEG file, where that was asked for; else empty.
+        seen_s: total time in which it was seen.
+        label: the class for most of the time with a known class.
+        confidence: mean confidence of that class; 0 to 1.
+        label_s: time with each label, including the time without a detection.
+        crop: the best face crop as a JPEG file, if crops are kept; else empty.
     """
 
     track_id: int
@@ -301,12 +295,12 @@ class Person:
 
 @dataclass(frozen=True)
 class EvictedPeople:
-    """People of whom only sums are kept, because so many came after them.
+    """Sums over the people who are no longer listed.
 
     Attributes:
-        n_people: how many they were.
-        label_counts: how many of them wore what, as `Person.label` says.
-        label_s: for how long they were there with each label, added up.
+        n_people: number of people.
+        label_counts: number of people by `Person.label`.
+        label_s: time with each label, summed over people.
     """
 
     n_people: int = 0
@@ -340,11 +334,11 @@ class PersonAggregator:
     def __init__(
         self, *, keep_crops: bool = False, max_people: int = MAX_PEOPLE
     ) -> None:
-        """Start with nobody.
+        """Start without people.
 
         Args:
-            keep_crops: whether each person's best view is kept.
-            max_people: so many people are kept, those who were there last.
+            keep_crops: whether to keep the best face crop of each person.
+            max_people: how many people are kept, those who were present last.
         """
         self._keep_crops, self._max_people = keep_crops, max_people
         self._n_evicted: Counter[Label] = Counter()
@@ -353,12 +347,12 @@ class PersonAggregator:
         self._n_crops = 0
 
     def add(self, scene: Scene, image: Image | None, duration_s: float) -> None:
-        """Count a scene that is shown for so long.
+        """Add a scene that is shown for `duration_s` seconds.
 
         Args:
-            scene: who is there; the untracked are nobody yet.
-            image: `(h, w, 3)` the image, from which views are kept.
-            duration_s: until the next one, in seconds.
+            scene: the people; untracked faces are ignored.
+            image: `(h, w, 3)` the frame, for face crops.
+            duration_s: time until the next frame, in seconds.
         """
         duration_s = max(duration_s, 1e-6)
         rows = zip(
@@ -384,16 +378,16 @@ class PersonAggregator:
 
     @property
     def evicted(self) -> EvictedPeople:
-        """Those of whom only sums are kept by now."""
+        """Sums over the evicted people so far."""
         label_counts = {label: self._n_evicted[label] for label in LABELS}
         return EvictedPeople(
             self._n_evicted.total(), label_counts, dict(self._evicted_label_s)
         )
 
     def get_people(self) -> tuple[Person, ...]:
-        """Return everybody who is kept, in the order in which they came.
+        """Return the people, in order of their first detection.
 
-        From now on those are `max_people` at most; the others are `evicted`.
+        Evicts people beyond `max_people` first.
         """
         self._evict()
         return tuple(
@@ -404,7 +398,7 @@ class PersonAggregator:
         )
 
     def _evict(self) -> None:
-        """Keep only sums of those who left first, where there are too many."""
+        """Replace the people who left first, beyond the limit, by their sums."""
         n_over = len(self._totals) - self._max_people
         if n_over <= 0:
             return
@@ -421,7 +415,7 @@ class PersonAggregator:
     def _update_crop(
         self, totals: _PersonTotals, scene: Scene, row: int, image: Image
     ) -> None:
-        """Keep this view of a person if it is clearly better than the last one."""
+        """Keep this face crop if it is clearly better than the last one."""
         box = scene.faces.boxes[row]
         width, height = float(box[2] - box[0]), float(box[3] - box[1])
         confidence = float(scene.confidences[row])

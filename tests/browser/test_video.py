@@ -127,7 +127,7 @@ def test_upload_play_scrub_and_download(video_page, tmp_path) -> None:
     document = json.loads(video_page.download("Summary (JSON)", tmp_path).read_bytes())
     (film,) = document["videos"]
     assert {event["kind"] for event in film["events"]} >= {"entered", "left"}
-    assert (film["video"], film["images"]) == ("mine.mp4", LENGTH_S * RATE)
+    assert (film["video"], film["n_frames"]) == ("mine.mp4", LENGTH_S * RATE)
     assert [person["first_s"] < 1 for person in film["people"]] == [True]
     lines = video_page.download("Every image (CSV)", tmp_path).read_text()
     assert len(lines.splitlines()) == 1 + LENGTH_S * RATE
@@ -185,7 +185,7 @@ def test_a_broken_film_costs_one_line(video_page, tmp_path) -> None:
     video_page.upload(path)
     alert = video_page.page.get_by_role("alert").filter(has_text="broken.mp4")
     alert.wait_for()
-    assert "no video, or it is damaged" in alert.inner_text()
+    assert "not a video, or it is damaged" in alert.inner_text()
 
 
 def test_what_happened_can_be_visited_and_written_to_the_store(

@@ -343,7 +343,7 @@ def test_an_address_is_one_line_and_nothing_is_fetched(word, capsys, monkeypatch
     assert run(word, "--json", "-") == 1
     shown = capsys.readouterr()
     shown_as = word.replace("me:pw@", "")
-    assert shown.err.startswith(f"maskdet: {shown_as}: this is an address and nothing ")
+    assert shown.err.startswith(f"maskdet: {shown_as}: this is a URL, which is not ")
     assert shown.err.count("\n") == 1
     assert json.loads(shown.out)["images"][0]["path"] == shown_as
 

@@ -61,20 +61,20 @@ def test_everything_can_be_written(tmp_path, capsys) -> None:
         f"wrote {summary}",
     ]
     with open_video_file(out) as opened:
-        assert opened.info.has_sound
+        assert opened.info.has_audio
         assert opened.info.duration_s == pytest.approx(1.2, abs=0.01)
     times = {row["time_s"] for row in csv.DictReader(rows.open())}
     assert len(times) == N_FRAMES
     (report,) = json.loads(summary.read_text())["videos"]
-    assert (report["video"], report["whole"]) == (str(path), True)
-    assert report["images"] == N_FRAMES
+    assert (report["video"], report["is_complete"]) == (str(path), True)
+    assert report["n_frames"] == N_FRAMES
 
 
 def test_stdout_has_only_the_data(tmp_path, capsys) -> None:
     path = write_video(tmp_path / "a.mp4")
     assert run(path, "--json", "-") == 0
     shown = capsys.readouterr()
-    assert json.loads(shown.out)["videos"][0]["images"] == N_FRAMES
+    assert json.loads(shown.out)["videos"][0]["n_frames"] == N_FRAMES
     assert "1 person in 1.2 s" in shown.err
     assert run(path, "--csv", "-", "--every", 6) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
@@ -106,10 +106,10 @@ def test_a_broken_video_in_a_folder_is_one_line(tmp_path, capsys) -> None:
     shown = capsys.readouterr()
     warnings = [line for line in shown.err.splitlines() if "maskdet:" in line]
     assert len(warnings) == 1
-    assert warnings[0].startswith(f"maskdet: {folder / 'b.mp4'}: this is no video")
+    assert warnings[0].startswith(f"maskdet: {folder / 'b.mp4'}: this is not a video")
     assert [path.name for path in find_videos(out)] == ["a-2.mp4", "a.mp4", "c.mp4"]
     reports = json.loads((tmp_path / "o.json").read_text())["videos"]
-    assert [report["images"] for report in reports] == [12, 12, 0, 12]
+    assert [report["n_frames"] for report in reports] == [12, 12, 0, 12]
     assert [report["error"] is None for report in reports] == [True, True, False, True]
 
 
@@ -188,7 +188,7 @@ def test_ctrl_c_keeps_what_was_written(tmp_path, capsys, monkeypatch) -> None:
     assert [path.name for path in (tmp_path / "o").iterdir()] == ["a.mp4"]
     assert len(rows.read_text().splitlines()) == 5
     (report,) = json.loads(summary.read_text())["videos"]
-    assert (report["video"], report["whole"]) == (str(path), False)
+    assert (report["video"], report["is_complete"]) == (str(path), False)
 
 
 def test_a_camera_runs_until_ctrl_c_with_status_0(

@@ -82,7 +82,7 @@ def test_a_full_disk_keeps_the_results_and_ends_the_batch(
     assert "b.mp4" not in shown.out
     assert not rows.exists()
     (report,) = reports(summary)
-    assert (report["images"], report["whole"]) == (5, False)
+    assert (report["n_frames"], report["is_complete"]) == (5, False)
     assert report["error"] == f"{rows}: {NO_ROOM}"
     kinds = [row["kind"] for row in csv.DictReader(events.open())]
     assert kinds[0] == "entered"
@@ -114,10 +114,10 @@ def test_a_full_disk_ends_one_video_and_the_next_is_analyzed(
     line = f"{out / 'a.mp4'}: {NO_ROOM}"
     assert warning_lines(shown.err) == [f"maskdet: {folder / 'a.mp4'}: {line}"]
     first, second = reports(summary)
-    assert (first["images"], first["error"]) == (n, line)
-    assert first["whole"] == (n == N_FRAMES)
+    assert (first["n_frames"], first["error"]) == (n, line)
+    assert first["is_complete"] == (n == N_FRAMES)
     assert len(first["people"]) == 1
-    assert (second["images"], second["error"]) == (N_FRAMES, None)
+    assert (second["n_frames"], second["error"]) == (N_FRAMES, None)
     assert [path.name for path in out.iterdir()] == ["b.mp4"]
     assert len(rows.read_text().splitlines()) == 1 + n + N_FRAMES
 
@@ -158,7 +158,7 @@ def test_the_output_error_has_the_report_and_the_output(tmp_path, monkeypatch) -
     with VideoCsvFile(tmp_path / "o.csv") as rows, pytest.raises(OutputError) as caught:
         run_video_analysis(path, fake(), Settings(), VideoOutputs(csv_writer=rows))
     error = caught.value
-    assert (error.output, error.errno) == ("rows", 28)
+    assert (error.output, error.errno) == ("csv", 28)
     assert error.filename == str(tmp_path / "o.csv")
     assert error.report is not None
     assert (error.report.n_frames, error.report.is_complete) == (3, False)

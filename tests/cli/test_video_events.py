@@ -128,7 +128,7 @@ def test_the_summary_has_the_events(tmp_path, capsys) -> None:
         == 0
     )
     (found,) = json.loads(capsys.readouterr().out)["videos"]
-    assert found["began"] == "2026-03-01T12:00:00.000Z"
+    assert found["started_at"] == "2026-03-01T12:00:00.000Z"
     assert [event["kind"] for event in found["events"]][1:3] == ["alert", "classified"]
     assert found["events"][1]["rule"] == "no_mask"
 

@@ -51,14 +51,14 @@ def test_an_incomplete_video_is_reported_in_every_output(tmp_path, capsys) -> No
     assert f"wrote {out} (only the first 0." in shown.err
     assert "1 person in the first 0." in shown.out
     (report,) = json.loads(summary.read_text())["videos"]
-    assert report["whole"] is False
+    assert report["is_complete"] is False
     assert report["error"].startswith(line)
-    assert 0 < report["images"] < N_FRAMES
+    assert 0 < report["n_frames"] < N_FRAMES
     *before, last = list(csv.DictReader(rows.open()))
     assert last["error"].startswith(line)
     assert (last["time_s"], last["person"]) == (before[-1]["time_s"], "")
     assert {row["error"] for row in before} == {""}
-    assert len(list(open_video_file(out))) == report["images"]
+    assert len(list(open_video_file(out))) == report["n_frames"]
 
 
 def test_an_unreadable_video_has_a_row(tmp_path, capsys) -> None:
@@ -69,7 +69,7 @@ def test_an_unreadable_video_has_a_row(tmp_path, capsys) -> None:
     assert run(tmp_path, "--csv", rows) == 1
     first, *rest = list(csv.DictReader(rows.open()))
     assert (first["video"], first["time_s"]) == (str(tmp_path / "a.mp4"), "")
-    assert first["error"].startswith("this is no video")
+    assert first["error"].startswith("this is not a video")
     assert len(rest) == N_FRAMES
 
 
@@ -85,7 +85,7 @@ def test_the_name_of_the_annotated_video_is_only_a_name(
     Path(name).parent.mkdir(exist_ok=True)
     assert run("in.mp4", f"--out={name}") == 0
     with open_video_file(name) as opened:
-        assert opened.info.has_sound == bool(sound)
+        assert opened.info.has_audio == bool(sound)
         assert len(list(opened)) == N_FRAMES
     left = sorted(str(one) for one in tmp_path.rglob("*") if one.is_file())
     assert left == sorted([str(tmp_path / "in.mp4"), str(tmp_path / name)])
@@ -112,9 +112,15 @@ def test_a_frame_that_cannot_be_encoded_costs_one_file(tmp_path, capsys) -> None
     warnings = [
         line for line in capsys.readouterr().err.splitlines() if "maskdet:" in line
     ]
+<<<<<<< HEAD
     assert len(warnings) == 1
     assert "a.avi" in warnings[0]
     assert "cannot be encoded or written there" in warnings[0]
+=======
+    assert len(complaints) == 1
+    assert "a.avi" in complaints[0]
+    assert "cannot be encoded or written" in complaints[0]
+>>>>>>> en-media
     assert [path.name for path in out.iterdir()] == ["b.mp4"]
 
 
@@ -152,9 +158,15 @@ def test_content_decides_what_a_video_is(tmp_path, capsys) -> None:
     (tmp_path / "more").mkdir()
     rows = tmp_path / "more" / "o.json"
     assert run(tmp_path, "--json", rows) == 0
+<<<<<<< HEAD
     reports = json.loads(rows.read_text())["videos"]
     assert [Path(report["video"]).name[0] for report in reports] == list("abcdefghijk")
     assert {report["images"] for report in reports} == {N_FRAMES}
+=======
+    films = json.loads(rows.read_text())["videos"]
+    assert [Path(one["video"]).name[0] for one in films] == list("abcdefghijk")
+    assert {one["n_frames"] for one in films} == {N_FRAMES}
+>>>>>>> en-media
     assert (
         f"{tmp_path}: left out 3 files that are not videos and 1 folder "
         "(l.txt, m.ts, n.jpg, more/)"
@@ -169,7 +181,7 @@ def test_a_jump_of_the_timestamps_does_not_lengthen_a_video(tmp_path) -> None:
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     assert run(path, "--json", summary) == 0
     (report,) = json.loads(summary.read_text())["videos"]
-    assert (report["duration_s"], report["analysed_s"]) == (2.4, 2.4)
+    assert (report["duration_s"], report["analyzed_s"]) == (2.4, 2.4)
 
 
 def test_a_folder_without_a_video_says_what_is_there(tmp_path, capsys) -> None:
@@ -190,7 +202,7 @@ def test_an_assumed_frame_rate_is_reported(tmp_path, capsys) -> None:
     line = f"{path}: the file has no timestamps; 25 frames per second are assumed"
     assert line in capsys.readouterr().err
     (report,) = json.loads(summary.read_text())["videos"]
-    assert report["frame_rate_assumed"] is True
+    assert report["rate_is_assumed"] is True
 
 
 def test_frames_can_be_rotated(tmp_path) -> None:
@@ -277,7 +289,12 @@ def test_the_address_of_a_snapshot_is_a_slow_camera(
     values, times = zip(*seen, strict=True)
     assert list(values) == sorted(set(values)), "a new image each time"
     assert times[-1] > 1.5
+<<<<<<< HEAD
     assert len(Snapshots.requests) <= 5
     assert "single images; it is asked for one every second" in capsys.readouterr().err
+=======
+    assert len(Snapshots.asked) <= 5
+    assert "single images; one is read every second" in capsys.readouterr().err
+>>>>>>> en-media
     (report,) = json.loads((tmp_path / "o.json").read_text())["videos"]
-    assert (report["images"], report["error"]) == (3, None)
+    assert (report["n_frames"], report["error"]) == (3, None)

@@ -1,4 +1,4 @@
-"""Small images and their files, for the tests of reading them."""
+"""Small images and image files for the tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from maskdet.types import Image
 
 
 def make_corners_image(width: int = 160, height: int = 120) -> Image:
-    """Return a smooth BGR image whose four corners differ, so that turns show."""
+    """Return a smooth BGR image with four different corners, to detect rotation."""
     corners = np.array(
         [[[250, 20, 20], [20, 250, 20]], [[20, 20, 250], [240, 240, 240]]], np.uint8
     )
@@ -35,7 +35,7 @@ def to_pillow(image: Image) -> Pillow.Image:
 
 
 def make_png(header: bytes, rows: bytes) -> bytes:
-    """Return a PNG written by hand: 13 header bytes and the unpacked rows."""
+    """Return a PNG from 13 header bytes and the uncompressed rows."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(name + body))
@@ -46,11 +46,11 @@ def make_png(header: bytes, rows: bytes) -> bytes:
 
 
 def make_tiff(pixels: NDArray[Any], **tags: int | list[int]) -> bytes:
-    """Return an uncompressed TIFF written by hand, with further tags `t274=6`.
+    """Return an uncompressed TIFF with further tags, such as `t274=6`.
 
     Args:
-        pixels: `(h, w)` grey or `(h, w, 3 or 4)` RGB numbers of any kind.
-        tags: values of tags by their numbers.
+        pixels: `(h, w)` grey or `(h, w, 3 or 4)` RGB values of any type.
+        tags: values of tags by number.
     """
     height, width = pixels.shape[:2]
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
@@ -91,8 +91,8 @@ def encode_16_bit(
     Args:
         image: `(h, w)` grey or `(h, w, 3)` BGR, 8-bit.
         format_name: png, tiff, ppm or pgm.
-        bits: what white has.
-        alpha: whether an opaque alpha channel follows.
+        bits: bit depth of white.
+        alpha: whether to add an opaque alpha channel.
     """
     levels = (image.astype(np.uint32) * ((1 << bits) - 1) // 255).astype(np.uint16)
     if alpha:
@@ -105,7 +105,7 @@ def encode_16_bit(
 
 
 def make_jpeg_with_size(width: int, height: int, **options: object) -> bytes:
-    """Return a JPEG whose header gives it another size; its pixels do not matter."""
+    """Return a JPEG with another size in its header; it cannot be decoded."""
     data = bytearray(
         encode_image(to_pillow(make_corners_image(64, 48)), "JPEG", **options)
     )
@@ -120,7 +120,7 @@ def mean_difference(a: Image, b: Image) -> float:
 
 
 def make_huge_png() -> bytes:
-    """An image whose header says 20000 x 20000; its pixels do not matter."""
+    """Return a PNG with 20000 x 20000 pixels in its header; it cannot be decoded."""
     header = b"IHDR" + struct.pack(">II5B", 20000, 20000, 8, 2, 0, 0, 0)
     chunk = header + struct.pack(">I", zlib.crc32(header))
     png = encode_png(make_corners_image(8, 8))
@@ -133,13 +133,13 @@ def make_animation(format_name: str = "GIF") -> bytes:
 
 
 def make_broken_files() -> dict[str, tuple[bytes, str]]:
-    """Return files that are no good images by name, and what is said of each."""
+    """Return invalid image files by name: content, and part of the error message."""
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     jpeg = encode_jpeg(noise)
     return {
         "empty.jpg": (b"", "the file is empty"),
         "truncated.jpg": (jpeg[: len(jpeg) // 2], "damaged or incomplete"),
-        "text.png": (b"I am no image", "not an image"),
+        "text.png": (b"I am not an image", "not an image"),
         "moving.gif": (make_animation(), "an animation"),
         "photo.heic": (
             b"\0\0\0\x18ftypheic" + bytes(40),

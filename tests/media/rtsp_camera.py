@@ -1,8 +1,8 @@
-"""A camera on this machine that speaks RTSP 1.0 (RFC 2326) and sends H.264.
+"""A simulated camera: an RTSP 1.0 server (RFC 2326) that sends H.264.
 
-It knows what a reader needs: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, with Basic or
-Digest passwords, and sends over TCP or UDP. It says that it has sound too, and sends
-none. Each image is plain and as bright as its number says, see `brightness`.
+It supports OPTIONS, DESCRIBE, SETUP, PLAY and TEARDOWN, Basic and Digest passwords, and
+TCP and UDP. It announces an audio stream that it does not send. Each image is plain;
+its brightness gives its number, see `brightness`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 PATH = "/door"
 RATE_HZ = 25
 N_IMAGES = 50
-"""So many differ; then they begin again."""
+"""Number of different images; then they repeat."""
 
 _CLOCK_HZ = 90_000
 _MAX_PAYLOAD_BYTES = 1200  # bytes of a packet
@@ -38,13 +38,13 @@ _METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"
 
 
 def brightness(number: int) -> float:
-    """Return how bright an image is when it is decoded, in [0, 255] (BT.601)."""
+    """Return the brightness of a decoded image, in [0, 255] (BT.601)."""
     return (4 + 4 * (number % N_IMAGES)) * 255 / 219
 
 
 @cache
 def encode_images(size_wh: tuple[int, int]) -> tuple[tuple[bytes, ...], ...]:
-    """Return the H.264 units of each image; every one can be read without others."""
+    """Return the H.264 units of each image; all are key frames."""
     width, height = size_wh
     encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
@@ -95,18 +95,18 @@ def rtp_packets(
 
 @dataclass
 class RtspCamera:
-    """What the camera does; tests change it while it runs.
+    """State and behaviour of the camera; tests change it while it runs.
 
     Attributes:
-        port: on this machine.
-        size_wh: of its images, for those who come from now on.
-        login: user and password that it asks for.
-        digest: it asks for them by Digest (RFC 2069), not Basic.
-        udp: it sends over UDP only, as some do.
-        silent: it keeps connections and sends nothing on them.
-        refuses: it hangs up on whoever comes.
-        n_plays: how often somebody began to look.
-        number: of the image that was sent last.
+        port: port of the server.
+        size_wh: size of the images for new connections.
+        login: required user and password.
+        digest: whether to use Digest (RFC 2069) instead of Basic.
+        udp: whether to send over UDP only, as some cameras do.
+        silent: whether to keep connections open without sending.
+        refuses: whether to close new connections at once.
+        n_plays: number of PLAY requests.
+        number: number of the last image sent.
         methods: the method of every request.
     """
 
@@ -123,17 +123,17 @@ class RtspCamera:
     connections: list[socket.socket] = field(default_factory=list)
 
     def url(self, path: str = PATH, login: str = "") -> str:
-        """Return its address."""
+        """Return its URL."""
         return f"rtsp://{login}127.0.0.1:{self.port}{path}"
 
     def close_connections(self) -> None:
-        """Hang up on everybody."""
+        """Close all connections."""
         for connection in self.connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def is_authorized(self, method: str, header: str) -> bool:
-        """Return whether a request may be answered."""
+        """Return whether a request has the right password."""
         if self.login is None:
             return True
         user, password = self.login
@@ -148,7 +148,7 @@ class RtspCamera:
 
 @contextmanager
 def run_camera(**options: object) -> Iterator[RtspCamera]:
-    """Run a camera, which then looks as its attributes say."""
+    """Run a camera with these attributes."""
     rtsp_camera = RtspCamera(**options)  # type: ignore[arg-type]
 
     class Server(socketserver.ThreadingTCPServer):
@@ -172,21 +172,21 @@ class _RtspHandler(socketserver.StreamRequestHandler):
     """One connection."""
 
     camera: RtspCamera
-    _udp_target: tuple[str, int] | None = None  # where images go, if by UDP
+    _udp_target: tuple[str, int] | None = None  # set for UDP
 
     def handle(self) -> None:
         if self.camera.refuses:
             return
         self.camera.connections.append(self.connection)
         with contextlib.suppress(OSError, ValueError, IndexError):
-            while self._answer_request(self._read_request()):
+            while self._handle_request(self._read_request()):
                 pass
         self.camera.connections.remove(self.connection)
 
     def _read_request(self) -> dict[str, str]:
-        """Return method, address and headers; empty when nobody is there any more."""
+        """Return method, address and headers; empty if the connection is closed."""
         line = self.rfile.readline()
-        while line.startswith(b"$"):  # what the reader reports of its reception
+        while line.startswith(b"$"):  # an RTCP report of the reader
             size = struct.unpack(">H", line[2:4])[0]
             rest = line[4:] + self.rfile.read(max(0, size - len(line) + 4))
             line = rest[size:] + self.rfile.readline()
@@ -199,8 +199,8 @@ class _RtspHandler(socketserver.StreamRequestHandler):
             fields[name.strip().lower()] = value.strip()
         return fields
 
-    def _answer_request(self, request: dict[str, str]) -> bool:
-        """Answer; return whether more may come."""
+    def _handle_request(self, request: dict[str, str]) -> bool:
+        """Send a response; return whether to expect another request."""
         if not request:
             return False
         method = request["method"]
@@ -233,7 +233,7 @@ class _RtspHandler(socketserver.StreamRequestHandler):
         return method != "TEARDOWN"
 
     def _set_up_transport(self, request: dict[str, str]) -> None:
-        """Agree on the way that images take."""
+        """Negotiate TCP or UDP."""
         requested = request["transport"]
         transport = "RTP/AVP/TCP;unicast;interleaved=0-1"
         if self.camera.udp and (ports := re.search(r"client_port=(\d+)", requested)):
@@ -268,14 +268,14 @@ class _RtspHandler(socketserver.StreamRequestHandler):
         self.wfile.write("\r\n".join([*lines, "", ""]).encode() + body)
 
     def _send_images(self) -> None:
-        """Send images at their rate until somebody hangs up."""
+        """Send images at the frame rate until the connection is closed."""
         self.camera.n_plays += 1
         units_by_image = encode_images(self.camera.size_wh)
         began_s, sequence = time.monotonic(), 0
         for number in range(10**6):
             wait_s = began_s + number / RATE_HZ - time.monotonic()
             if select.select([self.connection], [], [], max(0.0, wait_s))[0]:
-                # Whatever it asks now, nothing needs an answer but an end.
+                # Other requests during PLAY need no response.
                 received = self.connection.recv(4096)
                 if b"TEARDOWN" in received or not received:
                     return
@@ -290,7 +290,7 @@ class _RtspHandler(socketserver.StreamRequestHandler):
 
 
 def _make_sdp(size_wh: tuple[int, int]) -> bytes:
-    """Return what there is to see, as SDP (RFC 4566; RFC 6184, 8.1)."""
+    """Return the description of the streams as SDP (RFC 4566; RFC 6184, 8.1)."""
     units = encode_images(size_wh)[0]
     heads = [unit for unit in units if unit[0] & 0x1F in (7, 8)]
     sets = ",".join(base64.b64encode(unit).decode() for unit in heads)

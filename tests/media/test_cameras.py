@@ -1,4 +1,4 @@
-"""Cameras: the newest image, patience with those that go away, addresses."""
+"""Cameras: newest frame, reconnecting, and URLs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUICK = ReconnectPolicy(initial_delay_s=0.01, max_delay_s=0.05, timeout_s=WAIT_S
 
 
 class FakeCamera:
-    """A camera whose images a test hands out, each one plain and brighter."""
+    """A camera with `n` plain frames of increasing brightness."""
 
     end_s = 0.0
 
@@ -53,12 +53,12 @@ class FakeCamera:
         self.closed = True
 
 
-def opening(cameras: list[FakeCamera | None]):
-    """Return an opener of one camera after the other; None cannot be opened."""
-    waiting = iter(cameras)
+def make_opener(cameras: list[FakeCamera | None]):
+    """Return an opener of each camera in turn; None raises an error."""
+    remaining = iter(cameras)
 
     def opener() -> FakeCamera:
-        camera = next(waiting, None)
+        camera = next(remaining, None)
         if camera is None:
             raise VideoReadError("gone")
         return camera
@@ -66,9 +66,9 @@ def opening(cameras: list[FakeCamera | None]):
     return opener
 
 
-def test_only_the_newest_picture_is_handed_out() -> None:
+def test_only_the_newest_frame_is_yielded() -> None:
     camera = FakeCamera(50, forever=True)
-    source = LatestFrameSource(opening([camera]))
+    source = LatestFrameSource(make_opener([camera]))
     wait_until(
         lambda: (
             source._latest_frame is not None and source._latest_frame[0][0, 0, 0] == 49
@@ -85,137 +85,137 @@ def test_only_the_newest_picture_is_handed_out() -> None:
     assert not source._thread.is_alive()
 
 
-def test_a_camera_that_goes_away_is_tried_again_ever_more_slowly(monkeypatch) -> None:
-    said: list[str] = []
+def test_a_camera_is_reconnected_with_increasing_delays(monkeypatch) -> None:
+    lines: list[str] = []
     cameras = [FakeCamera(1), None, None, None, FakeCamera(3, forever=True)]
     source = LatestFrameSource(
-        opening(cameras), reconnect_policy=QUICK, on_status=said.append
+        make_opener(cameras), reconnect_policy=QUICK, on_status=lines.append
     )
     frames = iter(source)
     times = [next(frames)[1]]
-    wait_until(lambda: "the camera is back" in said)
+    wait_until(lambda: "the camera is connected again" in lines)
     times.append(next(frames)[1])
     source.close()
     assert times == sorted(times)
-    waits = [line.split()[-2] for line in said if "tried again in" in line]
-    assert waits == ["0.01", "0.02", "0.04", "0.05"]
-    assert said[-1] == "the camera is back"
+    delays = [line.split()[-2] for line in lines if "next attempt in" in line]
+    assert delays == ["0.01", "0.02", "0.04", "0.05"]
+    assert lines[-1] == "the camera is connected again"
 
 
-def test_a_camera_that_stays_away_is_given_up() -> None:
+def test_reconnecting_ends_at_the_timeout() -> None:
     short = ReconnectPolicy(initial_delay_s=0.01, max_delay_s=0.05, timeout_s=0.2)
-    source = LatestFrameSource(opening([FakeCamera(0)]), reconnect_policy=short)
-    with pytest.raises(VideoReadError, match="away for too long"):
+    source = LatestFrameSource(make_opener([FakeCamera(0)]), reconnect_policy=short)
+    with pytest.raises(VideoReadError, match="disconnected for too long"):
         list(source)
     assert not source._thread.is_alive()
 
 
-@pytest.mark.parametrize("of", ["images", "opening"])
-def test_a_fault_while_reading_is_told_to_who_waits(of, monkeypatch) -> None:
+@pytest.mark.parametrize("step", ["reading", "opening"])
+def test_an_error_of_the_reading_thread_is_raised(step, monkeypatch) -> None:
     broken = FakeCamera(1)
-    opener = opening([broken])
+    opener = make_opener([broken])
 
     def fail(*_: object) -> None:
-        raise ValueError("an image of no size")
+        raise ValueError("a frame without a size")
 
     def open_or_fail():
         return opener() if not broken.closed else fail()
 
-    if of == "images":
+    if step == "reading":
         monkeypatch.setattr(LatestFrameSource, "_store_frame", fail)
     source = LatestFrameSource(open_or_fail, reconnect_policy=QUICK)
-    # A source that says nothing for ever would hang here.
-    stopping = threading.Timer(WAIT_S, source.stop)
-    stopping.start()
+    # Without an error, the iteration would block.
+    timer = threading.Timer(WAIT_S, source.stop)
+    timer.start()
     with pytest.raises(VideoReadError, match="cannot be read: ValueError"):
         list(source)
-    stopping.cancel()
+    timer.cancel()
     assert broken.closed
 
 
-def test_a_camera_that_was_never_there_is_refused_at_once() -> None:
+def test_a_failed_first_connection_raises_an_error() -> None:
     with pytest.raises(VideoReadError, match="gone"):
-        LatestFrameSource(opening([None]))
+        LatestFrameSource(make_opener([None]))
 
 
-def test_a_camera_that_comes_back_larger_gives_pictures_of_one_size() -> None:
+def test_frames_keep_their_size_after_reconnecting() -> None:
     cameras = [FakeCamera(0), FakeCamera(1, forever=True, size_wh=(16, 12))]
-    source = LatestFrameSource(opening(cameras), reconnect_policy=QUICK)
+    source = LatestFrameSource(make_opener(cameras), reconnect_policy=QUICK)
     image, _ = next(iter(source))
     assert image.shape == (6, 8, 3)
     source.close()
 
 
-def test_whoever_waits_for_a_camera_can_be_stopped() -> None:
-    source = LatestFrameSource(opening([FakeCamera(0, forever=True)]))
+def test_waiting_for_a_frame_can_be_stopped() -> None:
+    source = LatestFrameSource(make_opener([FakeCamera(0, forever=True)]))
     threading.Timer(0.2, source.stop).start()
     assert list(source) == []
 
 
 @pytest.fixture
-def served(tmp_path):
-    """Serve a folder on this computer; returns it, its address and what was asked."""
-    asked: list[str] = []
+def file_server(tmp_path):
+    """Serve a folder on this machine; return it, its URL and the request paths."""
+    requests: list[str] = []
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args, **how) -> None:
-            super().__init__(*args, directory=str(tmp_path), **how)
+    class QuietHandler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args, **options) -> None:
+            super().__init__(*args, directory=str(tmp_path), **options)
 
         def log_message(self, *words) -> None:
-            asked.append(str(words[1]))
+            requests.append(str(words[1]))
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), QuietHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield tmp_path, f"http://127.0.0.1:{server.server_port}", asked
+    yield tmp_path, f"http://127.0.0.1:{server.server_port}", requests
     server.shutdown()
     server.server_close()
 
 
-def test_a_film_at_an_address_gives_every_picture(served) -> None:
-    folder, address, _ = served
+def test_a_video_at_a_url_yields_every_frame(file_server) -> None:
+    folder, url, _ = file_server
     write_video(folder / "a.mp4")
-    source = open_video(f"{address}/a.mp4")
+    source = open_video(f"{url}/a.mp4")
     assert isinstance(source, VideoReader)
-    pictures = list(source)
-    assert [time_s for _, time_s in pictures] == pytest.approx(
-        [number / 10 for number in range(N_FRAMES)], abs=1e-3
+    frames = list(source)
+    assert [time_s for _, time_s in frames] == pytest.approx(
+        [index / 10 for index in range(N_FRAMES)], abs=1e-3
     )
-    assert mean_difference(pictures[0][0], make_corners_image(96, 64)) < 8
+    assert mean_difference(frames[0][0], make_corners_image(96, 64)) < 8
 
 
-def test_a_camera_at_an_address_is_opened_again_when_it_ends(served) -> None:
-    folder, address, asked = served
+def test_a_stream_at_a_url_is_reopened_when_it_ends(file_server) -> None:
+    folder, url, requests = file_server
     content = b"".join(
         cv2.imencode(".jpg", make_corners_image(96, 64))[1].tobytes() for _ in range(30)
     )
     (folder / "a.mjpeg").write_bytes(content)
-    said: list[str] = []
-    name = f"{address}/a.mjpeg"
-    source = open_video(name, reconnect_policy=QUICK, on_status=said.append)
+    lines: list[str] = []
+    name = f"{url}/a.mjpeg"
+    source = open_video(name, reconnect_policy=QUICK, on_status=lines.append)
     assert isinstance(source, LatestFrameSource)
     frames = iter(source)
     image, _ = next(frames)
     assert mean_difference(image, make_corners_image(96, 64)) < 8
-    wait_until(lambda: said.count("the camera is back") >= 1)
+    wait_until(lambda: lines.count("the camera is connected again") >= 1)
     assert next(frames)[0].shape == (64, 96, 3)
     source.close()
-    assert len(asked) >= 2
+    assert len(requests) >= 2
 
 
 @pytest.mark.parametrize("name", ["/missing.mp4", "/a.txt", "/list.m3u8"])
-def test_an_address_without_pictures_is_refused(served, name) -> None:
-    folder, address, _ = served
+def test_a_url_without_frames_is_rejected(file_server, name) -> None:
+    folder, url, _ = file_server
     secret = write_video(folder / "secret.mp4")
     (folder / "a.txt").write_text("hello")
-    # A playlist must not lead to files of this computer.
+    # A playlist must not give access to local files.
     lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:2", "#EXTINF:1,", f"file://{secret}"]
     (folder / "list.m3u8").write_text("\n".join([*lines, "#EXT-X-ENDLIST", ""]))
-    with pytest.raises(VideoReadError) as caught:
-        open_video(address + name)
-    assert "\n" not in str(caught.value)
+    with pytest.raises(VideoReadError) as error_info:
+        open_video(url + name)
+    assert "\n" not in str(error_info.value)
 
 
-def test_what_can_be_opened(tmp_path: Path) -> None:
+def test_open_video_accepts_files_and_known_url_schemes(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4")
     assert len(list(open_video(str(path), every=4))) == 3
     with pytest.raises(FileNotFoundError, match="no such file"):
@@ -225,7 +225,7 @@ def test_what_can_be_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "redacted"),
     [
         ("rtsp://me:secret@cam:554/a?b=1", "rtsp://cam:554/a?b=1"),
         ("rtsp://me:se@cret@cam/a", "rtsp://cam/a"),
@@ -244,5 +244,5 @@ def test_what_can_be_opened(tmp_path: Path) -> None:
         ("0", "0"),
     ],
 )
-def test_passwords_are_not_shown(name, shown) -> None:
-    assert redact_url(name) == shown
+def test_passwords_are_not_shown(name, redacted) -> None:
+    assert redact_url(name) == redacted

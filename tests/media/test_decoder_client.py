@@ -1,4 +1,4 @@
-"""How the decoder treats videos and cameras at an address."""
+"""Threading of the decoder for files, URLs and cameras."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.media.video_files import write_video
 
 
 @pytest.mark.parametrize(
-    ("address", "live", "threads"),
+    ("url", "live", "thread_type"),
     [
         ("http://a.example/a.mp4", True, "AUTO"),
         ("HTTPS://a.example/a.mp4", True, "AUTO"),
@@ -20,26 +20,26 @@ from tests.media.video_files import write_video
         ("a.mp4", False, "AUTO"),
     ],
 )
-def test_only_a_camera_gives_up_speed_to_be_up_to_date(
-    tmp_path: Path, address, live, threads
+def test_only_cameras_use_low_latency_threading(
+    tmp_path: Path, url, live, thread_type
 ) -> None:
-    order = {"source": address, "live": live, "max_pixels": 10**6}
+    request = {"source": url, "live": live, "max_pixels": 10**6}
     with av.open(write_video(tmp_path / "a.mp4")) as opened:
-        stream = decoder_process.select_video_stream(opened, order)
-        assert stream.thread_type.name == threads
+        stream = decoder_process.select_video_stream(opened, request)
+        assert stream.thread_type.name == thread_type
 
 
-def test_a_web_address_without_an_end_is_a_camera(tmp_path: Path) -> None:
-    """A stream of JPEG images says nothing of how long it lasts."""
+def test_a_url_without_a_duration_is_a_camera(tmp_path: Path) -> None:
+    """A stream of JPEG images has no duration."""
     path = tmp_path / "a.mjpeg"
     with av.open(write_video(tmp_path / "a.mp4")) as opened:
-        pictures = [frame.to_image() for frame in opened.decode(video=0)]
+        images = [frame.to_image() for frame in opened.decode(video=0)]
     with path.open("wb") as stream:
-        for picture in pictures:
-            picture.save(stream, "JPEG")
-    order = {"source": "http://a.example/", "live": True, "max_pixels": 10**6}
+        for image in images:
+            image.save(stream, "JPEG")
+    request = {"source": "http://a.example/", "live": True, "max_pixels": 10**6}
     with av.open(path) as opened:
         assert (
-            decoder_process.select_video_stream(opened, order).thread_type.name
+            decoder_process.select_video_stream(opened, request).thread_type.name
             == "SLICE"
         )

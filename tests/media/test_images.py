@@ -1,4 +1,4 @@
-"""Reading and writing images of every kind that cameras make."""
+"""Reading and writing images in all supported formats, and finding them in folders."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ("PPM", {}, 0),
     ],
 )
-def test_these_types_are_read_as_bgr(
+def test_all_formats_are_read_as_bgr(
     kind: str, options: dict[str, object], limit: float
 ) -> None:
     image = make_corners_image()
@@ -73,7 +73,7 @@ def test_these_types_are_read_as_bgr(
     "name",
     ["a.jpg", "a.jfif", "a.jpe", "wrong.png", "none", "b.txt", "ünï cödé 圖.jpeg"],
 )
-def test_the_content_decides_and_not_the_name(tmp_path: Path, name: str) -> None:
+def test_the_format_is_detected_from_the_content(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(encode_image(to_pillow(make_corners_image()), "JPEG", quality=95))
     assert mean_difference(read_image(path), make_corners_image()) < 1.5
@@ -86,7 +86,7 @@ def test_the_content_decides_and_not_the_name(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize(
     ("orientation", "stored"),
     [
-        # How a camera stores an upright image: rows and columns of the EXIF text.
+        # How a camera stores an upright image: rows and columns of the Exif standard.
         (1, lambda a: a),
         (2, lambda a: a[:, ::-1]),
         (3, lambda a: a[::-1, ::-1]),
@@ -109,7 +109,7 @@ def test_all_eight_orientations_come_out_upright(
         deep = np.asarray(turned).astype(np.uint16) * 257
         data = make_tiff(deep, t274=orientation)
     elif kind == "PNG 16":
-        # The EXIF of the small file, in the deep one behind its header.
+        # Copy the EXIF chunk of the 8-bit file after the header of the 16-bit one.
         small = encode_image(turned, "PNG", exif=exif)
         at = small.index(b"eXIf") - 4
         chunk = small[at : at + 12 + int.from_bytes(small[at : at + 4])]
@@ -129,8 +129,8 @@ def test_an_impossible_orientation_counts_as_upright(value: int) -> None:
     assert np.array_equal(read_image(data), make_corners_image())
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow tells of it
-def test_damaged_metadata_does_not_cost_the_picture() -> None:
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow
+def test_an_image_with_damaged_metadata_is_read() -> None:
     good = encode_image(to_pillow(make_corners_image()), "JPEG", quality=95)
     exif = b"Exif\x00\x00MM\x00*\xff\xff\xff\xff\x00\x01garbage"
     segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
@@ -153,7 +153,7 @@ def test_damaged_metadata_prints_nothing(tmp_path: Path) -> None:
     assert done.stdout + done.stderr == b""
 
 
-def test_grey_pictures_get_three_equal_channels() -> None:
+def test_grey_images_get_three_equal_channels() -> None:
     grey = make_corners_image()[:, :, 1]
     for kind, mode in (("PNG", "L"), ("JPEG", "L"), ("PNG", "1")):
         result = read_image(encode_image(Pillow.fromarray(grey).convert(mode), kind))
@@ -192,7 +192,7 @@ def test_grey_with_alpha_and_palettes_with_alpha_are_read() -> None:
         (6, [0x1080, 0x8040, 0xF000, 0xFFFF], [0xF0, 0x80, 0x10]),
     ],
 )
-def test_16_bit_pictures_keep_their_brightness(
+def test_16_bit_images_keep_their_brightness(
     colour_type: int, pixel: list[int], bgr: list[int]
 ) -> None:
     header = struct.pack(">IIBBBBB", 5, 4, 16, colour_type, 0, 0, 0)
@@ -204,8 +204,10 @@ def test_16_bit_pictures_keep_their_brightness(
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 @pytest.mark.parametrize("form", ["png", "tiff", "ppm"])
-def test_deep_images_are_scaled_by_the_bits_that_they_use(form: str, bits: int) -> None:
-    """Infrared cameras give 10, 12 or 14 bits; taken for 16 they were black."""
+def test_images_above_8_bits_are_scaled_by_the_bits_they_use(
+    form: str, bits: int
+) -> None:
+    """Infrared cameras give 10, 12 or 14 bits; scaled as 16 they would be black."""
     image = make_corners_image()
     grey = image[..., 1]
     result = read_image(
@@ -218,14 +220,14 @@ def test_deep_images_are_scaled_by_the_bits_that_they_use(form: str, bits: int) 
         assert mean_difference(read_image(data), image) < 1
 
 
-def test_eleven_bits_count_as_twelve_and_a_black_image_stays_black() -> None:
+def test_eleven_bits_are_scaled_as_twelve_and_black_stays_black() -> None:
     grey = np.full((4, 4), 2047, np.uint16)
     assert (read_image(make_tiff(grey)) == 127).all()
     assert not read_image(make_tiff(grey * 0)).any()
 
 
 @pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
-def test_floating_point_is_0_to_1_or_up_to_its_largest_number(white: float) -> None:
+def test_floating_point_is_scaled_from_1_or_from_its_maximum(white: float) -> None:
     image = make_corners_image()
     image[0, 0] = 255
     numbers = (image / 255 * white).astype(np.float32)
@@ -240,12 +242,12 @@ def test_floating_point_is_0_to_1_or_up_to_its_largest_number(white: float) -> N
         read_image(cut[:8] + cut[9000:])
 
 
-def test_a_float_image_that_is_dim_stays_dim() -> None:
+def test_a_dark_float_image_stays_dark() -> None:
     dim = np.full((4, 4), 0.2, np.float32)
     assert (read_image(make_tiff(dim)) == 51).all()
 
 
-def test_white_is_zero_in_a_scan_of_any_depth() -> None:
+def test_white_is_zero_images_are_inverted_at_any_depth() -> None:
     grey = make_corners_image()[..., 1]
     expected = np.repeat(255 - grey[..., None], 3, axis=2)
     assert mean_difference(read_image(make_tiff(grey, t262=0)), expected) < 1
@@ -253,7 +255,7 @@ def test_white_is_zero_in_a_scan_of_any_depth() -> None:
     assert mean_difference(read_image(make_tiff(deep, t262=0)), expected) < 1
 
 
-def test_deep_colours_with_alpha_lie_over_white() -> None:
+def test_16_bit_colours_with_alpha_are_blended_over_white() -> None:
     pixel = np.array([0x1000, 0x0800, 0x0000, 0x0800], np.uint16)
     image = np.tile(pixel, (3, 3, 1))
     image[0, 0, 3] = 0x0FFF
@@ -263,7 +265,7 @@ def test_deep_colours_with_alpha_lie_over_white() -> None:
     assert result[1, 1].tolist() == pytest.approx([127, 143, 159], abs=2)
 
 
-def test_other_colours_of_a_tiff_are_read() -> None:
+def test_other_colour_modes_of_tiff_are_read() -> None:
     image = make_corners_image()
     for mode, limit in (("CMYK", 1), ("LAB", 3), ("P", 30), ("YCbCr", 3), ("L", 130)):
         data = encode_image(to_pillow(image).convert(mode), "TIFF")
@@ -272,9 +274,9 @@ def test_other_colours_of_a_tiff_are_read() -> None:
     assert set(np.unique(read_image(one_bit))) == {0, 255}
 
 
-def test_reading_a_deep_image_prints_nothing(tmp_path: Path) -> None:
+def test_reading_a_16_bit_image_prints_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.tiff"
-    # Without the tag that says what the fourth channel is, libtiff warns.
+    # libtiff warns without the tag for the type of the fourth channel.
     pixels = np.zeros((4, 4, 4), np.uint16)
     path.write_bytes(cv2.imencode(".tiff", pixels)[1].tobytes())
     code = f"from maskdet.media import read_image; read_image({str(path)!r})"
@@ -286,7 +288,7 @@ def test_reading_a_deep_image_prints_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_very_large_jpeg_is_decoded_at_half_its_size(orientation: int) -> None:
-    """51 megapixels are the limit; 108 and 200 are what phones make."""
+    """The limit is 51 megapixels; phones make photos of 108 and 200."""
     exif = Pillow.Exif()
     exif[0x0112] = orientation
     large = cv2.resize(
@@ -313,7 +315,7 @@ def test_a_photo_of_50_megapixels_is_read_in_full() -> None:
     assert decode_image(data).scale_factors == (1, 1)
 
 
-def test_arrays_and_files_are_decoded_alike() -> None:
+def test_arrays_and_files_give_the_same_image() -> None:
     image = make_corners_image()
     assert decode_image(image).pixels is image
     decoded = decode_image(encode_png(image))
@@ -327,8 +329,8 @@ def test_arrays_and_files_are_decoded_alike() -> None:
     assert decoded.scale_scene(scene) is scene
 
 
-def test_cmyk_is_not_turned_into_its_negative() -> None:
-    """Adobe stores CMYK inverted; OpenCV's reader, written apart, must agree."""
+def test_cmyk_is_not_inverted() -> None:
+    """Adobe stores CMYK inverted; the result must agree with OpenCV."""
     data = encode_image(
         to_pillow(make_corners_image()).convert("CMYK"), "JPEG", quality=95
     )
@@ -339,7 +341,7 @@ def test_cmyk_is_not_turned_into_its_negative() -> None:
     assert mean_difference(result, by_opencv) < 4
 
 
-def test_the_smallest_picture_is_a_picture() -> None:
+def test_an_image_of_one_pixel_is_read() -> None:
     for kind in ("PNG", "JPEG", "WEBP"):
         assert read_image(encode_image(Pillow.new("RGB", (1, 1)), kind)).shape == (
             1,
@@ -348,8 +350,8 @@ def test_the_smallest_picture_is_a_picture() -> None:
         )
 
 
-def test_a_photo_with_a_second_picture_inside_is_read() -> None:
-    """Phones put depth and HDR maps behind the photo (MPO): that is no video."""
+def test_a_photo_with_a_second_image_is_read() -> None:
+    """Phones append depth and HDR maps to a photo (MPO); it is not an animation."""
     first, second = (
         to_pillow(make_corners_image()),
         to_pillow(make_corners_image(80, 60)),
@@ -358,25 +360,23 @@ def test_a_photo_with_a_second_picture_inside_is_read() -> None:
     assert mean_difference(read_image(data), make_corners_image()) < 1.5
 
 
-def listed(folder: Path, **options: Path) -> tuple[list[str], list[str]]:
-    """Return the names of images and of other files, below the folder."""
-    inside = find_images(folder, **options)
-    assert not inside.unreadable_folders
+def list_names(folder: Path, **options: Path) -> tuple[list[str], list[str]]:
+    """Return the relative paths of images and of other files in a folder."""
+    result = find_images(folder, **options)
+    assert not result.unreadable_folders
     return tuple(  # type: ignore[return-value]
         [str(path.relative_to(folder)) for path in paths]
-        for paths in (inside.images, inside.skipped)
+        for paths in (result.images, result.skipped)
     )
 
 
 @pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
-def test_an_ending_that_images_have_is_worth_an_attempt(
-    tmp_path: Path, suffix: str
-) -> None:
+def test_files_with_an_image_suffix_are_listed(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"a{suffix.upper()}").write_bytes(b"hello")
-    assert listed(tmp_path) == ([f"a{suffix.upper()}"], [])
+    assert list_names(tmp_path) == ([f"a{suffix.upper()}"], [])
 
 
-def test_the_content_of_a_file_in_a_folder_decides(tmp_path: Path) -> None:
+def test_files_in_a_folder_are_classified_by_content(tmp_path: Path) -> None:
     small = to_pillow(make_corners_image(16, 12))
     images = {
         "edge.jfif": encode_image(small, "JPEG"),
@@ -387,7 +387,7 @@ def test_the_content_of_a_file_in_a_folder_decides(tmp_path: Path) -> None:
         "c": encode_image(small, "BMP"),
         "d": encode_image(small, "GIF"),
         "e": encode_image(small, "PPM"),
-        # These cannot be read, and reading them says so.
+        # These are listed although they cannot be read.
         "f": make_animation(),
         "photo": b"\0\0\0\x18ftypheic" + bytes(40),
         "g.psd": b"8BPS" + bytes(40),
@@ -403,10 +403,10 @@ def test_the_content_of_a_file_in_a_folder_decides(tmp_path: Path) -> None:
     }
     for name, content in {**images, **others}.items():
         (tmp_path / name).write_bytes(content)
-    assert listed(tmp_path) == (sorted(images), sorted(others))
+    assert list_names(tmp_path) == (sorted(images), sorted(others))
 
 
-def test_folders_below_are_searched_and_hidden_ones_are_not(tmp_path: Path) -> None:
+def test_subfolders_are_searched_except_hidden_ones(tmp_path: Path) -> None:
     for name in (
         *("b.jpg", "mask/b.jpg", "mask/a.jpg", "mask/deep/er/c.jpg", "a/z.jpg"),
         *(".hidden.jpg", ".trash/d.jpg", "__MACOSX/._b.jpg", "folder.png/e.jpg"),
@@ -414,18 +414,18 @@ def test_folders_below_are_searched_and_hidden_ones_are_not(tmp_path: Path) -> N
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-    assert listed(tmp_path)[0] == [
+    assert list_names(tmp_path)[0] == [
         *("b.jpg", "a/z.jpg", "folder.png/e.jpg"),
         *("mask/a.jpg", "mask/b.jpg", "mask/deep/er/c.jpg"),
     ]
-    assert listed(tmp_path, exclude=tmp_path / "mask")[0] == [
+    assert list_names(tmp_path, exclude=tmp_path / "mask")[0] == [
         *("b.jpg", "a/z.jpg", "folder.png/e.jpg")
     ]
-    assert "b.jpg" in listed(tmp_path, exclude=tmp_path)[0]
+    assert "b.jpg" in list_names(tmp_path, exclude=tmp_path)[0]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_links_are_followed_once_and_never_up(tmp_path: Path) -> None:
+def test_links_are_followed_once_and_not_to_parent_folders(tmp_path: Path) -> None:
     inside, outside = tmp_path / "in", tmp_path / "out"
     for folder in (inside / "real", outside / "far"):
         folder.mkdir(parents=True)
@@ -440,7 +440,7 @@ def test_links_are_followed_once_and_never_up(tmp_path: Path) -> None:
     (inside / "file.jpg").symlink_to(outside / "b.jpg")
     (inside / "gone").symlink_to(tmp_path / "nothing")
     (inside / "gone.jpg").symlink_to(tmp_path / "nothing")
-    images, others = listed(inside)
+    images, others = list_names(inside)
     assert images == ["file.jpg", "gone.jpg", "far/a.jpg", "real/a.jpg"]
     assert others == ["gone"]
 
@@ -448,10 +448,10 @@ def test_links_are_followed_once_and_never_up(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 def test_a_pipe_in_a_folder_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert listed(tmp_path) == ([], ["pipe"])
+    assert list_names(tmp_path) == ([], ["pipe"])
 
 
-def test_a_folder_that_cannot_be_listed_is_told(
+def test_an_unreadable_folder_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.jpg", "closed/b.jpg"):
@@ -465,19 +465,19 @@ def test_a_folder_that_cannot_be_listed_is_told(
         return real(folder)
 
     monkeypatch.setattr(os, "listdir", listdir)
-    inside = find_images(tmp_path)
-    assert inside.images == [tmp_path / "a.jpg"]
-    assert list(inside.unreadable_folders) == [tmp_path / "closed"]
+    result = find_images(tmp_path)
+    assert result.images == [tmp_path / "a.jpg"]
+    assert list(result.unreadable_folders) == [tmp_path / "closed"]
 
 
 def test_a_folder_without_images_is_empty(tmp_path: Path) -> None:
-    assert listed(tmp_path) == ([], [])
+    assert list_names(tmp_path) == ([], [])
     for path in (tmp_path / "none", Path(__file__)):
         with pytest.raises(FileNotFoundError, match="no such folder"):
             find_images(path)
 
 
-def test_encoding_and_reading_give_the_picture_back() -> None:
+def test_an_encoded_image_can_be_read_back() -> None:
     image = make_corners_image()
     assert np.array_equal(read_image(encode_png(image)), image)
     assert mean_difference(read_image(encode_jpeg(image)), image) < 2
@@ -486,12 +486,12 @@ def test_encoding_and_reading_give_the_picture_back() -> None:
 
 def test_encoded_files_carry_no_metadata() -> None:
     for data in (encode_png(make_corners_image()), encode_jpeg(make_corners_image())):
-        with Pillow.open(io.BytesIO(data)) as picture:
-            assert not picture.getexif()
+        with Pillow.open(io.BytesIO(data)) as image:
+            assert not image.getexif()
 
 
 @pytest.mark.parametrize("quality", [0, 101])
-def test_an_impossible_quality_is_refused(quality: int) -> None:
+def test_an_invalid_quality_is_rejected(quality: int) -> None:
     with pytest.raises(ValueError, match=f"quality .* {quality}"):
         encode_jpeg(make_corners_image(), quality)
 
@@ -500,16 +500,16 @@ def test_an_impossible_quality_is_refused(quality: int) -> None:
     "image",
     [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)],
 )
-def test_what_is_no_image_is_not_encoded(image: Image) -> None:
+def test_arrays_of_another_shape_are_not_encoded(image: Image) -> None:
     with pytest.raises(ValueError, match=r"image must be \(h, w, 3\) uint8"):
         encode_png(image)
 
 
-@pytest.mark.parametrize(("ending", "side"), [(".webp", 16_384), (".jpg", 65_501)])
-def test_an_image_too_long_for_a_format_is_one_line(
-    tmp_path: Path, ending: str, side: int
+@pytest.mark.parametrize(("suffix", "side"), [(".webp", 16_384), (".jpg", 65_501)])
+def test_an_image_too_large_for_a_format_is_rejected(
+    tmp_path: Path, suffix: str, side: int
 ) -> None:
-    path = tmp_path / f"a{ending}"
+    path = tmp_path / f"a{suffix}"
     for shape in ((side, 1, 3), (1, side, 3)):
         with pytest.raises(ValueError, match=rf"at most {side - 1}; write a \.png"):
             write_image(path, np.zeros(shape, np.uint8))

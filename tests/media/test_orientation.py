@@ -1,4 +1,4 @@
-"""Frames are upright as the file says, and turned further if that is asked for."""
+"""Orientation of frames: that of the file, then `rotate`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from maskdet.types import Image
 from tests.media.image_files import make_corners_image, mean_difference
 from tests.media.video_files import rotate_in_header, write_video
 
-# The eight matrices a, b, c, d that turn or mirror without stretching.
+# The eight matrices a, b, c, d that rotate or mirror without scaling.
 MATRICES = [
     matrix
     for matrix in itertools.product((-1, 0, 1), repeat=4)
@@ -22,8 +22,8 @@ MATRICES = [
 ]
 
 
-def shown(image: Image, matrix: tuple[int, int, int, int]) -> Image:
-    """Return an image with each pixel put where the matrix says."""
+def apply_matrix(image: Image, matrix: tuple[int, int, int, int]) -> Image:
+    """Return an image transformed by a matrix, pixel by pixel."""
     a, b, c, d = matrix
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width]
@@ -35,48 +35,48 @@ def shown(image: Image, matrix: tuple[int, int, int, int]) -> Image:
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
-def test_each_of_the_eight_orientations_is_honoured(
+def test_all_eight_orientations_are_applied(
     tmp_path: Path, matrix: tuple[int, int, int, int]
 ) -> None:
     path = rotate_in_header(write_video(tmp_path / "a.mp4"), matrix)
     with open_video_file(path) as opened:
         info = opened.info
         image, _ = next(iter(opened))
-    expected = shown(make_corners_image(96, 64), matrix)
+    expected = apply_matrix(make_corners_image(96, 64), matrix)
     assert image.shape == (info.height, info.width, 3)
     assert mean_difference(image, expected) < 8
     assert info.mirrored == (matrix[0] * matrix[3] - matrix[1] * matrix[2] < 0)
 
 
-def test_there_are_eight() -> None:
+def test_there_are_eight_orientations() -> None:
     assert len(MATRICES) == 8
 
 
 @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
 @pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (-1, 0, 0, 1), (0, 1, -1, 0)])
-def test_a_rotation_comes_after_what_the_file_says(
+def test_rotate_is_applied_after_the_orientation_of_the_file(
     tmp_path: Path, matrix: tuple[int, int, int, int], rotate: int
 ) -> None:
     path = rotate_in_header(write_video(tmp_path / "a.mp4"), matrix)
     with open_video(path, rotate=rotate) as opened:
         size_wh = opened.info.width, opened.info.height
         image, _ = next(iter(opened))
-    expected = np.rot90(shown(make_corners_image(96, 64), matrix), -rotate // 90)
+    expected = np.rot90(apply_matrix(make_corners_image(96, 64), matrix), -rotate // 90)
     assert image.shape[1::-1] == size_wh
     assert mean_difference(image, expected) < 8
 
 
-def test_90_degrees_are_clockwise() -> None:
+def test_rotation_is_clockwise() -> None:
     image = make_corners_image(4, 2)
-    turned_image = rotate_image(image, 90)
-    assert turned_image.shape == (4, 2, 3)
-    assert (turned_image[0, -1] == image[0, 0]).all(), "left above is right above now"
-    assert turned_image.flags.c_contiguous
+    rotated = rotate_image(image, 90)
+    assert rotated.shape == (4, 2, 3)
+    assert (rotated[0, -1] == image[0, 0]).all(), "top left is now top right"
+    assert rotated.flags.c_contiguous
     assert rotate_image(image, 0) is image
 
 
 @pytest.mark.parametrize("rotate", [45, -90, 360, 90.5, True])
-def test_other_angles_are_refused(tmp_path: Path, rotate: int) -> None:
+def test_other_angles_are_rejected(tmp_path: Path, rotate: int) -> None:
     line = "rotate must be one of 0, 90, 180, 270 degrees"
     with pytest.raises(ValueError, match=line):
         open_video(write_video(tmp_path / "a.mp4"), rotate=rotate)

@@ -1,4 +1,4 @@
-"""Cameras that speak RTSP: a real one of ours on this machine."""
+"""RTSP cameras: tests with a real RTSP server on this machine."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ LONG = VideoLimits(frame_timeout_s=WAIT_S)
 
 
 def number_of(image) -> int:
-    """Return which of the images it is, by its brightness."""
-    shown = float(image.mean())
-    return min(range(N_IMAGES), key=lambda n: abs(brightness(n) - shown))
+    """Return the number of an image by its brightness."""
+    level = float(image.mean())
+    return min(range(N_IMAGES), key=lambda n: abs(brightness(n) - level))
 
 
-def behind(one: RtspCamera, image) -> int:
-    """Return how many images the camera has sent since; decoders keep back a few."""
-    return (one.number - number_of(image)) % N_IMAGES
+def count_lag(camera: RtspCamera, image) -> int:
+    """Return how many images the camera has sent since; decoders buffer a few."""
+    return (camera.number - number_of(image)) % N_IMAGES
 
 
-def test_its_pictures_come_and_their_times_rise() -> None:
-    with run_camera() as one, contextlib.closing(open_video(one.url())) as source:
+def test_frames_arrive_with_increasing_times() -> None:
+    with run_camera() as camera, contextlib.closing(open_video(camera.url())) as source:
         assert isinstance(source, LatestFrameSource)
         assert (source.info.width, source.info.height) == (160, 120)
         assert float(source.info.frame_rate) == 25
@@ -56,69 +56,75 @@ def test_its_pictures_come_and_their_times_rise() -> None:
         abs(image.mean() - brightness(number_of(image))) < 2 for image, _ in taken
     )
     numbers = [number_of(image) for image, _ in taken]
-    assert all(first != then for first, then in pairwise(numbers)), "each is a new one"
-    assert one.methods[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
+    assert all(first != second for first, second in pairwise(numbers)), (
+        "every frame is new"
+    )
+    assert camera.methods[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
 
 
-def test_sound_is_not_asked_for_as_it_may_never_come() -> None:
-    with run_camera() as one, contextlib.closing(open_video(one.url())) as source:
-        assert not source.info.has_sound
-    assert one.methods.count("SETUP") == 1
+def test_audio_is_not_requested() -> None:
+    with run_camera() as camera, contextlib.closing(open_video(camera.url())) as source:
+        assert not source.info.has_audio
+    assert camera.methods.count("SETUP") == 1
 
 
-def test_one_that_sends_over_udp_only_is_seen_too() -> None:
+def test_a_camera_with_udp_only_is_read() -> None:
     with (
-        run_camera(udp=True) as one,
-        contextlib.closing(open_video(one.url())) as source,
+        run_camera(udp=True) as camera,
+        contextlib.closing(open_video(camera.url())) as source,
     ):
         image, _ = next(iter(source))
     assert image.shape == (120, 160, 3)
-    assert one.methods.count("SETUP") == 2, "TCP was asked for before"
+    assert camera.methods.count("SETUP") == 2, "TCP is requested first"
 
 
-def test_who_looks_away_sees_the_newest_picture_next() -> None:
-    with run_camera() as one, contextlib.closing(open_video(one.url())) as source:
+def test_a_slow_reader_gets_the_newest_frame_next() -> None:
+    with run_camera() as camera, contextlib.closing(open_video(camera.url())) as source:
         frames = iter(source)
         next(frames)
-        began = one.number
-        wait_until(lambda: one.number >= began + N_IMAGES // 2)
-        one.silent = True
-        wait_until(lambda: behind(one, source._latest_frame[0]) < 4)
+        first_number = camera.number
+        wait_until(lambda: camera.number >= first_number + N_IMAGES // 2)
+        camera.silent = True
+        wait_until(lambda: count_lag(camera, source._latest_frame[0]) < 4)
         image, _ = next(frames)
-    assert behind(one, image) < 4, "images in between were left out"
+    assert count_lag(camera, image) < 4, "frames in between are dropped"
 
 
-def test_a_large_picture_comes_in_many_packets() -> None:
+def test_a_large_frame_in_many_packets_is_read() -> None:
     with (
-        run_camera(size_wh=(1280, 720)) as one,
-        contextlib.closing(open_video(one.url())) as source,
+        run_camera(size_wh=(1280, 720)) as camera,
+        contextlib.closing(open_video(camera.url())) as source,
     ):
         image, _ = next(iter(source))
     assert image.shape == (720, 1280, 3)
     assert image.std() < 2
 
 
-def test_it_is_looked_at_again_after_it_hung_up_and_came_back_larger() -> None:
-    said: list[str] = []
-    with run_camera() as one:
-        source = open_video(one.url(), reconnect_policy=QUICK, on_status=said.append)
+def test_a_camera_reconnects_after_a_hangup_with_a_new_frame_size() -> None:
+    lines: list[str] = []
+    with run_camera() as camera:
+        source = open_video(
+            camera.url(), reconnect_policy=QUICK, on_status=lines.append
+        )
         frames = iter(source)
         next(frames)
-        one.refuses, one.size_wh = True, (320, 240)
-        one.close_connections()
-        wait_until(lambda: len(said) >= 2)
-        assert all("the camera is away; it is tried again in" in line for line in said)
-        one.refuses = False
-        wait_until(lambda: "the camera is back" in said)
+        camera.refuses, camera.size_wh = True, (320, 240)
+        camera.close_connections()
+        wait_until(lambda: len(lines) >= 2)
+        assert all(
+            "the camera is disconnected; next attempt in" in line for line in lines
+        )
+        camera.refuses = False
+        wait_until(lambda: "the camera is connected again" in lines)
         next(frames)
         image, _ = next(frames)
         source.close()
-    assert one.n_plays == 2
-    assert image.shape == (120, 160, 3), "images of one stream are of one size"
+    assert camera.n_plays == 2
+    assert image.shape == (120, 160, 3), "all frames of a stream have one size"
 
 
 class Clock:
-    """Seconds that pass more quickly when the test says so."""
+    """A monotonic clock that a test can advance."""
 
     def __init__(self) -> None:
         self._ahead_s = 0.0
@@ -130,104 +136,103 @@ class Clock:
         self._ahead_s += seconds
 
 
-def test_one_that_falls_silent_is_asked_again(monkeypatch) -> None:
-    said: list[str] = []
+def test_a_silent_camera_is_reconnected(monkeypatch) -> None:
+    lines: list[str] = []
     clock = Clock()
     monkeypatch.setattr(decoder_client, "monotonic", clock)
-    with run_camera() as one:
-        address = one.url()
-        source = open_video(
-            address, LONG, reconnect_policy=QUICK, on_status=said.append
-        )
+    with run_camera() as camera:
+        url = camera.url()
+        source = open_video(url, LONG, reconnect_policy=QUICK, on_status=lines.append)
         frames = iter(source)
         next(frames)
-        one.silent = True
-        # More than once: an image that was on its way may come after the first.
-        wait_until(lambda: clock.skip(LONG.frame_timeout_s) or said)
-        one.silent = False
-        wait_until(lambda: "the camera is back" in said)
+        camera.silent = True
+        # More than once: a frame in transit can arrive after the first skip.
+        wait_until(lambda: clock.skip(LONG.frame_timeout_s) or lines)
+        camera.silent = False
+        wait_until(lambda: "the camera is connected again" in lines)
         assert next(frames)[0].shape == (120, 160, 3)
         source.close()
 
 
 @pytest.mark.parametrize("digest", [False, True])
-def test_a_password_opens_what_nobody_else_can(digest) -> None:
-    with run_camera(login=("me", "ge/heim"), digest=digest) as one:
-        source = open_video(one.url(login="me:ge%2Fheim@"))
+def test_a_password_is_required_and_accepted(digest) -> None:
+    with run_camera(login=("me", "ge/heim"), digest=digest) as camera:
+        source = open_video(camera.url(login="me:ge%2Fheim@"))
         assert source.info.width == 160
         source.close()
         for login in ("", "me:falsch@"):
-            with pytest.raises(VideoReadError, match="wants a user and a password"):
-                open_video(one.url(login=login))
+            with pytest.raises(VideoReadError, match="requires a user and a password"):
+                open_video(camera.url(login=login))
 
 
-def nobody(one: RtspCamera) -> str:
-    return one.url().replace(str(one.port), "1")
+def closed_port_url(camera: RtspCamera) -> str:
+    return camera.url().replace(str(camera.port), "1")
 
 
 @pytest.mark.parametrize(
-    ("how", "address", "limits", "line"),
+    ("options", "make_url", "limits", "line"),
     [
-        ({}, lambda one: one.url("/attic"), LONG, "there is nothing at this"),
-        ({}, nobody, LONG, "nobody answers at this address; check its host and port"),
+        ({}, lambda camera: camera.url("/attic"), LONG, "there is no stream at this"),
+        ({}, closed_port_url, LONG, "no connection to this address; check its host"),
         (
             {"refuses": True},
             RtspCamera.url,
             LONG,
-            "gives no video or camera that can be",
+            "no readable video or camera at this address",
         ),
-        ({"silent": True}, RtspCamera.url, SHORT, "the address sends no images"),
+        ({"silent": True}, RtspCamera.url, SHORT, "the address sends no frames"),
     ],
 )
-def test_what_is_wrong_with_an_address_is_one_line(how, address, limits, line) -> None:
-    with run_camera(**how) as one, pytest.raises(VideoReadError, match=line) as told:
-        open_video(address(one), limits)
-    assert "\n" not in str(told.value)
+def test_a_bad_url_is_reported_in_one_line(options, make_url, limits, line) -> None:
+    with (
+        run_camera(**options) as camera,
+        pytest.raises(VideoReadError, match=line) as error_info,
+    ):
+        open_video(make_url(camera), limits)
+    assert "\n" not in str(error_info.value)
 
 
 @pytest.fixture
-def _quick_models(monkeypatch) -> None:
+def _fake_models(monkeypatch) -> None:
     def load(*_: object, **__: object) -> TwoStage:
         return TwoStage(FakeDetector([[5, 5, 45, 55]], [0.9]), FakeClassifier())
 
     monkeypatch.setattr(video, "load_analyzer", load)
 
 
-@pytest.mark.usefixtures("_quick_models")
-def test_the_command_follows_people_before_it_until_ctrl_c(
-    tmp_path, capsys, monkeypatch
-) -> None:
-    with run_camera(login=("me", "geheim")) as one:
-        analyze, seen_s = TwoStage.analyze, []
+@pytest.mark.usefixtures("_fake_models")
+def test_the_command_tracks_people_until_ctrl_c(tmp_path, capsys, monkeypatch) -> None:
+    with run_camera(login=("me", "geheim")) as camera:
+        analyze, times_s = TwoStage.analyze, []
 
-        def timed(self, *args, **how):
-            seen_s.append(time.monotonic())
-            # Images that waited come in a burst, which is too short to be somebody.
-            if len(seen_s) >= 30 and seen_s[-1] - seen_s[0] > 1 and not stopped:
+        def timed_analyze(self, *args, **options):
+            times_s.append(time.monotonic())
+            # Buffered frames arrive in a burst that is too short to confirm a track.
+            if len(times_s) >= 30 and times_s[-1] - times_s[0] > 1 and not stopped:
                 stopped.append(True)
                 os.kill(os.getpid(), signal.SIGINT)
-            return analyze(self, *args, **how)
+            return analyze(self, *args, **options)
 
         stopped: list[bool] = []
-        monkeypatch.setattr(TwoStage, "analyze", timed)
+        monkeypatch.setattr(TwoStage, "analyze", timed_analyze)
         summary = tmp_path / "a.json"
-        address = one.url(login="me:geheim@")
-        assert main(["video", address, "--json", str(summary)]) == 0
+        url = camera.url(login="me:geheim@")
+        assert main(["video", url, "--json", str(summary)]) == 0
     (report,) = json.loads(summary.read_text("utf-8"))["videos"]
-    assert report["video"] == one.url()
-    assert report["images"] >= 29
+    assert report["video"] == camera.url()
+    assert report["n_frames"] >= 29
     assert [person["label"] for person in report["people"]] == ["mask"]
-    shown = capsys.readouterr()
-    assert "1 person in" in shown.out
-    assert "geheim" not in shown.out + shown.err + summary.read_text("utf-8")
+    output = capsys.readouterr()
+    assert "1 person in" in output.out
+    assert "geheim" not in output.out + output.err + summary.read_text("utf-8")
 
 
-@pytest.mark.usefixtures("_quick_models")
-def test_the_command_says_no_password_where_it_is_wrong(capsys) -> None:
-    with run_camera(login=("me", "geheim")) as one:
-        assert main(["video", one.url(login="me:falsch@")]) == 1
-    shown = capsys.readouterr()
-    assert "wants a user and a password, or refuses" in shown.err
-    assert shown.err.startswith(f"maskdet: {one.url()}: ")
-    assert "falsch" not in shown.out + shown.err
-    assert shown.err.count("\n") == 1
+@pytest.mark.usefixtures("_fake_models")
+def test_the_command_does_not_print_a_wrong_password(capsys) -> None:
+    with run_camera(login=("me", "geheim")) as camera:
+        assert main(["video", camera.url(login="me:falsch@")]) == 1
+    output = capsys.readouterr()
+    assert "requires a user and a password, or rejects" in output.err
+    assert output.err.startswith(f"maskdet: {camera.url()}: ")
+    assert "falsch" not in output.out + output.err
+    assert output.err.count("\n") == 1

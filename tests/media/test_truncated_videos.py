@@ -1,4 +1,4 @@
-"""Videos of which only the beginning was copied, and whole ones that look like it."""
+"""Truncated videos, and complete ones that look similar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONG_MS = tuple(range(0, 4000, 100))
 FRONT = {"movflags": "faststart"}
 PIECES = {"movflags": "frag_keyframe+empty_moov", "frag_duration": "400000"}
 
-# Name, encoder, and what else the file is made with.
+# Name, encoder, and further options of `write_video`.
 KINDS = {
     "a.mp4": ("libx264", {"options": FRONT}),
     "a.mov": ("mpeg4", {"options": FRONT}),
@@ -39,13 +39,13 @@ KINDS = {
 }
 
 
-def made(folder: Path, name: str) -> Path:
-    codec, how = KINDS[name]
-    return write_video(folder / name, codec, times_ms=LONG_MS, **how)
+def make_video(folder: Path, name: str) -> Path:
+    codec, options = KINDS[name]
+    return write_video(folder / name, codec, times_ms=LONG_MS, **options)
 
 
 def read(path: Path) -> tuple[int, float, str]:
-    """Return how many frames there are, their end, and what is said of the video."""
+    """Return the number of frames, their end, and the error message."""
     with open_video_file(path) as opened:
         n = 0
         try:
@@ -57,48 +57,48 @@ def read(path: Path) -> tuple[int, float, str]:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_whole_video_is_whole(tmp_path: Path, name: str) -> None:
-    n, _, problem = read(made(tmp_path, name))
+def test_a_complete_video_is_read_without_an_error(tmp_path: Path, name: str) -> None:
+    n, _, problem = read(make_video(tmp_path, name))
     assert problem == ""
     assert n == len(LONG_MS)
 
 
-@pytest.mark.parametrize("part", [0.5, 0.8])
+@pytest.mark.parametrize("fraction", [0.5, 0.8])
 @pytest.mark.parametrize("name", [name for name in KINDS if name != "a.m1v"])
-def test_half_a_video_is_not_whole(tmp_path: Path, name: str, part: float) -> None:
-    path = made(tmp_path, name)
+def test_a_truncated_video_is_reported(
+    tmp_path: Path, name: str, fraction: float
+) -> None:
+    path = make_video(tmp_path, name)
     content = path.read_bytes()
-    size = int(part * len(content))
-    # A transport stream has no end: one that lost whole packets is only shorter.
+    size = int(fraction * len(content))
+    # A transport stream without its last packets is a valid shorter one.
     size += 1 if size % 188 == 0 or size % 192 == 0 else 0
     path.write_bytes(content[:size])
     n, end_s, problem = read(path)
-    assert 0 < n <= len(LONG_MS), "the sound of some files comes last"
+    assert 0 < n <= len(LONG_MS), "some files have the audio at the end"
     assert 0 < end_s <= 4
     assert problem.startswith("the video is incomplete or damaged at its end")
     assert "\n" not in problem
     assert str(tmp_path) not in problem
 
 
-def test_the_length_that_the_header_names_is_told(tmp_path: Path) -> None:
-    path = made(tmp_path, "a.mp4")
+def test_the_error_has_the_duration_of_the_header(tmp_path: Path) -> None:
+    path = make_video(tmp_path, "a.mp4")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert "by its header it lasts 4.0 s" in read(path)[2]
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "sound.mp4", "a.mkv", "a.webm"])
-def test_a_file_that_is_filled_with_zeros_is_not_whole(
-    tmp_path: Path, name: str
-) -> None:
-    """Some programs make room for all of a file before they fetch it."""
-    path = made(tmp_path, name)
+def test_a_file_filled_up_with_zeros_is_incomplete(tmp_path: Path, name: str) -> None:
+    """Some programs allocate the whole file before they download it."""
+    path = make_video(tmp_path, name)
     content = path.read_bytes()
     half = len(content) // 2
     path.write_bytes(content[:half] + bytes(len(content) - half + 4096))
     assert "incomplete or damaged" in read(path)[2]
 
 
-def test_fragments_that_are_missing_are_noticed_if_the_header_counts_them(
+def test_missing_fragments_are_detected_if_the_header_counts_them(
     tmp_path: Path,
 ) -> None:
     path = write_video(
@@ -119,21 +119,19 @@ def test_fragments_that_are_missing_are_noticed_if_the_header_counts_them(
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts", "a.flv"])
-def test_sound_that_goes_on_is_no_missing_video(tmp_path: Path, name: str) -> None:
+def test_audio_longer_than_the_video_is_accepted(tmp_path: Path, name: str) -> None:
     rate = 20 if name == "a.avi" else 10
-    sound = {"a.avi": "pcm_s16le", "a.flv": "aac"}.get(name, "aac")
+    audio_codec = {"a.avi": "pcm_s16le", "a.flv": "aac"}.get(name, "aac")
     codec = {"a.flv": "flv"}.get(name, "mpeg4")
     codec = "libx264" if name == "a.ts" else codec
     path = write_video(
-        tmp_path / name, codec, rate=rate, audio_codec=sound, audio_length_s=6.0
+        tmp_path / name, codec, rate=rate, audio_codec=audio_codec, audio_length_s=6.0
     )
     assert read(path)[::2] == (N_FRAMES, "")
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm"])
-def test_a_last_frame_that_is_shown_for_long_is_no_missing_video(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_long_last_frame_is_accepted(tmp_path: Path, name: str) -> None:
     codec = "libvpx" if name == "a.webm" else "libx264"
     path = write_video(
         tmp_path / name, codec, times_ms=(0, 40, 300, 2000, 9000, 20_000)
@@ -142,10 +140,10 @@ def test_a_last_frame_that_is_shown_for_long_is_no_missing_video(
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-def test_a_header_that_is_slightly_wrong_is_no_missing_video(
+def test_a_slightly_wrong_duration_in_the_header_is_accepted(
     tmp_path: Path, name: str
 ) -> None:
-    path = made(tmp_path, name)
+    path = make_video(tmp_path, name)
     content = bytearray(path.read_bytes())
     if name == "a.mp4":
         for box, at in ((b"mvhd", 20), (b"tkhd", 24), (b"mdhd", 20)):
@@ -157,10 +155,10 @@ def test_a_header_that_is_slightly_wrong_is_no_missing_video(
     assert read(path)[::2] == (len(LONG_MS), "")
 
 
-def test_a_matroska_header_that_is_far_off_in_a_whole_file_does_not_matter(
+def test_a_wrong_duration_of_a_complete_matroska_file_is_accepted(
     tmp_path: Path,
 ) -> None:
-    path = made(tmp_path, "a.mkv")
+    path = make_video(tmp_path, "a.mkv")
     content = bytearray(path.read_bytes())
     at = content.index(b"\x44\x89\x88") + 3
     content[at : at + 8] = struct.pack(">d", 60_000.0)
@@ -170,9 +168,9 @@ def test_a_matroska_header_that_is_far_off_in_a_whole_file_does_not_matter(
     assert read(path)[::2] == (len(LONG_MS), "")
 
 
-def test_what_an_edit_list_leaves_out_is_not_missing(tmp_path: Path) -> None:
-    """ISO 14496-12, 8.6.6: only 2 of the 4 seconds are to be shown."""
-    path = made(tmp_path, "a.mp4")
+def test_frames_left_out_by_an_edit_list_are_not_missing(tmp_path: Path) -> None:
+    """ISO 14496-12, 8.6.6: only 2 of the 4 seconds are shown."""
+    path = make_video(tmp_path, "a.mp4")
     content = bytearray(path.read_bytes())
     at = content.index(b"elst") + 12
     (length,) = struct.unpack(">I", content[at : at + 4])
@@ -184,7 +182,7 @@ def test_what_an_edit_list_leaves_out_is_not_missing(tmp_path: Path) -> None:
     assert end_s == pytest.approx(2.0, abs=0.3)
 
 
-def test_a_recording_that_was_written_as_it_came_has_no_end_to_miss(
+def test_a_live_recording_without_a_duration_is_complete(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "a.mkv"
@@ -192,17 +190,17 @@ def test_a_recording_that_was_written_as_it_came_has_no_end_to_miss(
     assert read(path)[::2] == (N_FRAMES, "")
 
 
-def test_looking_back_into_half_a_video_is_no_problem(tmp_path: Path) -> None:
-    path = made(tmp_path, "a.mp4")
+def test_a_truncated_video_can_be_read_from_a_time(tmp_path: Path) -> None:
+    path = make_video(tmp_path, "a.mp4")
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     with open_video_file(path, from_s=1.0) as opened:
         assert list(opened)
     assert list(open_video_file(path, from_s=60.0)) == []
 
 
-def test_what_follows_a_video_does_not_matter(tmp_path: Path) -> None:
-    """Some telephones write a box of their own, or plain bytes, behind the video."""
-    path = made(tmp_path, "a.mp4")
+def test_data_after_a_video_is_ignored(tmp_path: Path) -> None:
+    """Some phones append a box of their own, or plain bytes, to the video."""
+    path = make_video(tmp_path, "a.mp4")
     noise = np.random.default_rng(0).bytes(300)
     path.write_bytes(path.read_bytes() + b"\x7f\0\0\0SEFT" + noise)
     assert read(path)[2] == ""

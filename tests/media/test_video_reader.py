@@ -1,4 +1,4 @@
-"""Reading videos: images, times, turns, and files that break off."""
+"""Reading videos: frames, times, rotation, limits, and files that are not videos."""
 
 from __future__ import annotations
 
@@ -30,23 +30,21 @@ from tests.media.video_files import (
     ("name", "codec"),
     [("a.mp4", "mpeg4"), ("a.mkv", "mpeg4"), ("a.webm", "libvpx"), ("a.avi", "mpeg4")],
 )
-def test_a_film_gives_its_pictures_and_their_times(
-    tmp_path: Path, name: str, codec: str
-) -> None:
-    pictures = list(open_video(write_video(tmp_path / name, codec)))
-    assert len(pictures) == N_FRAMES
-    times = [time_s for _, time_s in pictures]
-    assert times == pytest.approx([number / 10 for number in range(N_FRAMES)], abs=1e-3)
-    for image, _ in pictures:
+def test_a_video_yields_frames_and_times(tmp_path: Path, name: str, codec: str) -> None:
+    frames = list(open_video(write_video(tmp_path / name, codec)))
+    assert len(frames) == N_FRAMES
+    times = [time_s for _, time_s in frames]
+    assert times == pytest.approx([index / 10 for index in range(N_FRAMES)], abs=1e-3)
+    for image, _ in frames:
         assert image.shape == (64, 96, 3)
         assert image.dtype == np.uint8
         assert image.flags.c_contiguous
-    first = pictures[0][0].astype(int)
+    first = frames[0][0].astype(int)
     assert np.abs(first - make_corners_image(96, 64)).mean() < 8, "BGR, not RGB"
-    assert not np.shares_memory(pictures[0][0], pictures[1][0])
+    assert not np.shares_memory(frames[0][0], frames[1][0])
 
 
-def test_a_film_held_sideways_is_turned_upright(tmp_path: Path) -> None:
+def test_a_rotated_video_is_made_upright(tmp_path: Path) -> None:
     with open_video_file(rotate_in_header(write_video(tmp_path / "a.mp4"))) as opened:
         assert (opened.info.width, opened.info.height) == (64, 96)
         assert opened.info.rotation_deg == 270
@@ -56,7 +54,7 @@ def test_a_film_held_sideways_is_turned_upright(tmp_path: Path) -> None:
     assert np.abs(image - upright).mean() < 8
 
 
-def test_what_a_film_says_about_itself(tmp_path: Path) -> None:
+def test_the_metadata_of_a_video(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", audio_codec="aac")
     with open_video_file(path) as opened:
         info = opened.info
@@ -64,22 +62,22 @@ def test_what_a_film_says_about_itself(tmp_path: Path) -> None:
         assert info.duration_s == pytest.approx(1.2, abs=0.01)
         assert info.frame_rate == Fraction(10)
         assert info.n_frames == N_FRAMES
-        assert info.has_sound
+        assert info.has_audio
         assert info.source == str(path)
         assert len(list(opened)) == N_FRAMES
         assert opened.end_s == pytest.approx(1.2, abs=0.01)
     with open_video_file(write_video(tmp_path / "b.avi")) as opened:
-        assert not opened.info.has_sound
+        assert not opened.info.has_audio
 
 
-def test_uneven_times_are_kept(tmp_path: Path) -> None:
+def test_variable_frame_rates_are_kept(tmp_path: Path) -> None:
     times_ms = (0, 40, 240, 250, 900, 1000)
     path = write_video(tmp_path / "a.mp4", "libx264", times_ms=times_ms)
     times = [time_s for _, time_s in open_video(path)]
     assert times == pytest.approx([ms / 1000 for ms in times_ms], abs=2e-3)
 
 
-def test_a_film_can_be_thinned_and_begun_later(tmp_path: Path) -> None:
+def test_every_and_from_s_select_frames(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4")
     third = [round(time_s, 3) for _, time_s in open_video_file(path, every=3)]
     assert third == [0.0, 0.3, 0.6, 0.9]
@@ -88,26 +86,28 @@ def test_a_film_can_be_thinned_and_begun_later(tmp_path: Path) -> None:
     first, _ = next(iter(open_video_file(path)))
     assert int(late[0][0][5, 5, 1]) > int(first[5, 5, 1]) + 15
     assert list(open_video_file(path, from_s=5.0)) == []
-    for wrong in (0, -1, 1.5):
+    for every in (0, -1, 1.5):
         with pytest.raises(ValueError, match="every must be a whole number"):
-            open_video_file(path, every=wrong)
+            open_video_file(path, every=every)
 
 
 @pytest.mark.parametrize(
-    ("limits", "words"),
+    ("limits", "message"),
     [
         ({"max_pixels": 96 * 64 - 1}, "too many pixels"),
         ({"max_duration_s": 0.45}, "longer than is allowed"),
         ({"max_bytes": 1000}, "larger than 0.001 MB"),
     ],
 )
-def test_limits_hold(tmp_path: Path, limits: dict[str, int], words: str) -> None:
+def test_limits_are_enforced(
+    tmp_path: Path, limits: dict[str, int], message: str
+) -> None:
     path = write_video(tmp_path / "a.mp4")
-    with pytest.raises(VideoReadError, match=words):
+    with pytest.raises(VideoReadError, match=message):
         list(open_video_file(path, VideoLimits(**limits)))
 
 
-def test_the_films_of_a_folder(tmp_path: Path) -> None:
+def test_find_videos_lists_the_videos_of_a_folder(tmp_path: Path) -> None:
     for name in ("b.MP4", "a.webm", "c.txt", ".d.mp4"):
         (tmp_path / name).touch()
     (tmp_path / "e.mp4").mkdir()
@@ -116,13 +116,13 @@ def test_the_films_of_a_folder(tmp_path: Path) -> None:
         find_videos(tmp_path / "no")
 
 
-def test_a_title_in_an_old_encoding_does_not_matter(tmp_path: Path) -> None:
+def test_metadata_in_another_encoding_is_accepted(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4")
     path.write_bytes(path.read_bytes().replace(b"VideoHandler", b"Vid\xe9oHandler"))
     assert len(list(open_video(path))) == N_FRAMES
 
 
-def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_video_is_rejected(tmp_path: Path) -> None:
     playlist = (
         f"#EXTM3U\n#EXTINF:1,\n{write_video(tmp_path / 'a.mp4')}\n#EXT-X-ENDLIST\n"
     )
@@ -136,13 +136,13 @@ def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
     for content in contents:
         path = tmp_path / "no.mp4"
         path.write_bytes(content)
-        with pytest.raises(VideoReadError, match="no video") as caught:
+        with pytest.raises(VideoReadError, match="not a video") as error_info:
             next(iter(open_video(path)))
-        assert "\n" not in str(caught.value)
-        assert str(tmp_path) not in str(caught.value)
+        assert "\n" not in str(error_info.value)
+        assert str(tmp_path) not in str(error_info.value)
 
 
-def test_a_film_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_file_with_only_audio_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "sound.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
@@ -151,38 +151,38 @@ def test_a_film_without_pictures_is_refused(tmp_path: Path) -> None:
         )
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
-    with pytest.raises(VideoReadError, match="no video in this file, only sound"):
+    with pytest.raises(VideoReadError, match="no video stream, only audio"):
         next(iter(open_video(path)))
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_the_cover_of_a_video_is_not_the_video(tmp_path: Path, first: bool) -> None:
+def test_a_cover_image_is_not_taken_for_the_video(tmp_path: Path, first: bool) -> None:
     path = add_cover_image(
         tmp_path / "a.mp4", write_video(tmp_path / "b.mp4"), cover_first=first
     )
     with av.open(str(path)) as container:
-        names = [one.codec_context.name for one in container.streams.video]
+        names = [stream.codec_context.name for stream in container.streams.video]
     assert names.index("mjpeg") == (0 if first else 1)
     with open_video_file(path) as opened:
         assert (opened.info.width, opened.info.height) == (96, 64)
         assert len(list(opened)) == N_FRAMES
 
 
-def test_sound_with_a_cover_is_sound(tmp_path: Path) -> None:
+def test_audio_with_a_cover_image_is_rejected(tmp_path: Path) -> None:
     source = write_video(tmp_path / "b.mp4", audio_codec="aac")
     path = add_cover_image(tmp_path / "a.mp4", source, "audio", cover_first=True)
-    with pytest.raises(VideoReadError, match="only sound"):
+    with pytest.raises(VideoReadError, match="only audio"):
         open_video_file(path)
 
 
-def test_a_missing_film_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_a_missing_file_raises_file_not_found(tmp_path: Path) -> None:
     for path in (tmp_path / "no.mp4", tmp_path):
         with pytest.raises(FileNotFoundError, match="no such file"):
             next(iter(open_video(path)))
 
 
 @pytest.mark.parametrize(
-    ("says", "means"),
+    ("creation_time", "expected"),
     [
         ("2026-03-01T12:00:00.000000Z", datetime(2026, 3, 1, 12, tzinfo=UTC)),
         ("2026-03-01T12:00:00+02:00", datetime(2026, 3, 1, 10, tzinfo=UTC)),
@@ -193,7 +193,7 @@ def test_a_missing_film_is_said_to_be_missing(tmp_path: Path) -> None:
         ("yesterday", None),
     ],
 )
-def test_when_a_film_was_taken(tmp_path: Path, says: str, means) -> None:
-    path = write_video(tmp_path / "a.mkv", creation_time=says)
+def test_the_date_of_a_recording(tmp_path: Path, creation_time: str, expected) -> None:
+    path = write_video(tmp_path / "a.mkv", creation_time=creation_time)
     with open_video_file(path) as opened:
-        assert opened.info.taken_at == means
+        assert opened.info.taken_at == expected

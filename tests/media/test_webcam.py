@@ -1,4 +1,4 @@
-"""Cameras of this computer, as OpenCV gives them."""
+"""Local cameras, opened with OpenCV."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.media.test_cameras import QUICK
 
 
 class FakeCapture:
-    """What OpenCV gives for a camera."""
+    """Replaces `cv2.VideoCapture`; only camera 3 exists."""
 
     def __init__(self, number: int) -> None:
         self._left = 7 if number == 3 else 0
@@ -31,7 +31,7 @@ class FakeCapture:
         self.released = True
 
 
-def test_a_camera_of_this_computer(monkeypatch) -> None:
+def test_a_local_camera_yields_frames(monkeypatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
     camera = cameras.Webcam(3, every=2)
     assert (camera.info.width, camera.info.height) == (8, 6)
@@ -44,37 +44,37 @@ def test_a_camera_of_this_computer(monkeypatch) -> None:
         open_video("5")
 
 
-def test_a_camera_on_its_side_is_turned(monkeypatch) -> None:
+def test_a_rotated_camera_is_made_upright(monkeypatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
     with cameras.Webcam(3, rotate=270) as camera:
         assert (camera.info.width, camera.info.height) == (6, 8)
         assert next(iter(camera))[0].shape == (8, 6, 3)
 
 
-def test_a_camera_is_let_go_of_however_its_pictures_end(monkeypatch) -> None:
+def test_a_camera_is_released_however_the_iteration_ends(monkeypatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
-    half = cameras.Webcam(3)
-    pictures = iter(half)
-    next(pictures)
-    pictures.close()
-    assert half._capture.released
+    partly_read = cameras.Webcam(3)
+    frames = iter(partly_read)
+    next(frames)
+    frames.close()
+    assert partly_read._capture.released
     unread = cameras.Webcam(3)
     unread.close()
     assert unread._capture.released
 
-    held: list[object] = []
+    iterators: list[object] = []
     monkeypatch.setattr(
         LatestFrameSource, "_store_frame", lambda source, image: source._stopped.set()
     )
 
-    class Clung(cameras.Webcam):
-        """A camera whose images somebody else holds on to."""
+    class ReferencedWebcam(cameras.Webcam):
+        """A camera whose frame iterator is also referenced elsewhere."""
 
         def __iter__(self):
-            held.append(super().__iter__())
-            return held[-1]
+            iterators.append(super().__iter__())
+            return iterators[-1]
 
-    camera = Clung(3)
+    camera = ReferencedWebcam(3)
     LatestFrameSource(lambda: camera).close()
-    assert len(held) == 1
+    assert len(iterators) == 1
     assert camera._capture.released

@@ -1,4 +1,4 @@
-"""Small videos for the tests of reading and writing them."""
+"""Small video files for the tests of reading and writing."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def write_video(
     options: dict[str, str] | None = None,
     creation_time: str = "",
 ) -> Path:
-    """Write 1.2 s of an image with four coloured corners, growing brighter.
+    """Write 1.2 s of frames with four coloured corners, of increasing brightness.
 
-    With `audio_codec`, the name of an encoder, there is a tone as long as the images,
-    or for `audio_length_s`; with `creation_time`, the header says so. At another rate
-    than 10, the images take their times from that.
+    `audio_codec`, the name of an encoder, adds a tone of the same length, or of
+    `audio_length_s`. `creation_time` goes to the header. The frame times are `times_ms`
+    at a `rate` of 10, and given by the rate otherwise.
     """
     width, height = size_wh
     with av.open(str(path), "w", options=options or {}) as container:
@@ -64,7 +64,7 @@ def write_video(
 
 
 def make_tone(first_sample: int) -> av.AudioFrame:
-    """Return 20 ms of sound that begins at a sample."""
+    """Return 20 ms of a 440 Hz tone from a sample on."""
     wave = 0.3 * np.sin(
         np.arange(first_sample, first_sample + 960) * 2 * np.pi * 440 / 48_000
     )
@@ -78,13 +78,13 @@ def make_tone(first_sample: int) -> av.AudioFrame:
 def rotate_in_header(
     path: Path, matrix: tuple[int, int, int, int] = (0, 1, -1, 0)
 ) -> Path:
-    """Note in a video's header how it was held (ISO 14496-12, 8.3.2), here sideways.
+    """Write a rotation matrix to the header of a video (ISO 14496-12, 8.3.2).
 
     The matrix is a, b, c, d: x' = a x + c y, y' = b x + d y.
     """
     data = bytearray(path.read_bytes())
     offset = data.index(b"tkhd") + 4 + 40
-    a, b, c, d = (0x10000 * value_ for value_ in matrix)
+    a, b, c, d = (0x10000 * value for value in matrix)
     values = np.array([a, b, 0, c, d, 0, 0, 0, 0x40000000], ">i4")
     data[offset : offset + 36] = values.tobytes()
     path.write_bytes(data)
@@ -92,7 +92,7 @@ def rotate_in_header(
 
 
 def read_packets(path: Path, stream_type: str) -> list[tuple[float, float]]:
-    """Return time and length of every packet of a video's sound or images."""
+    """Return time and duration of every packet of the audio or video stream."""
     with av.open(str(path)) as container:
         stream = getattr(container.streams, stream_type)[0]
         return [
@@ -108,7 +108,7 @@ def read_packets(path: Path, stream_type: str) -> list[tuple[float, float]]:
 def add_cover_image(
     path: Path, source: Path, stream_type: str = "video", *, cover_first: bool
 ) -> Path:
-    """Copy a stream of a video beside a still image, as music and videos have it."""
+    """Copy a stream of a video, and add a cover image as in music files."""
     with av.open(str(source)) as source_container, av.open(str(path), "w") as container:
         source_stream = getattr(source_container.streams, stream_type)[0]
         stream = container.add_stream_from_template(source_stream)
@@ -123,7 +123,7 @@ def add_cover_image(
             if packet.dts is not None:
                 packet.stream = stream
                 container.mux(packet)
-    if cover_first:  # the box that holds it comes before that of the stream
+    if cover_first:  # its box comes before that of the stream
         data = path.read_bytes()
         track, cover_at = data.index(b"trak") - 4, data.index(b"udta") - 4
         path.write_bytes(data[:track] + data[cover_at:] + data[track:cover_at])

@@ -1,4 +1,4 @@
-"""Little videos for the tests: who is where at which time, and what is drawn."""
+"""Short synthetic videos for the tracking tests: faces over time, and frames."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Update = tuple[dict[str, int], Tracks]
 def update_tracker(
     tracker: Tracker, heads: Heads, time_s: float, image: Image | None = None
 ) -> Update:
-    """Show one image to the tracker; return the number of everybody by name."""
-    # Faces sort themselves by score; so do the names.
+    """Update the tracker with one frame; return the track ID of each name."""
+    # `Faces` sorts by score, so sort the names as well.
     names = sorted(heads, key=lambda name: -heads[name][3])
     rows = [heads[name] for name in names]
     boxes = [[x - s / 2, y - s / 2, x + s / 2, y + s / 2] for x, y, s, _ in rows]
@@ -38,7 +38,7 @@ def play_story(
     times_s: Iterable[float],
     draw_image: Callable[[float], Image] | None = None,
 ) -> list[Update]:
-    """Show a whole video to the tracker."""
+    """Update the tracker with all frames of a video."""
     return [
         update_tracker(
             tracker, story(t), t, None if draw_image is None else draw_image(t)
@@ -63,7 +63,7 @@ def make_texture(seed: int, size_wh: tuple[int, int], cell_px: int = 12) -> Imag
 def draw_heads(
     scene: int, heads: Iterable[tuple[int, float, float, float]] = ()
 ) -> Image:
-    """Return an image of 320x240: a wall, and heads of seed, centre and side."""
+    """Return a 320x240 frame: a background, and heads of seed, centre and side."""
     image = make_texture(scene, (320, 240), 20)
     for seed, x, y, side in heads:
         patch = make_texture(seed, (48, 48), 6)

@@ -1,4 +1,4 @@
-"""Our tracker against plain overlap matching where the truth is known."""
+"""The tracker against plain IoU matching, on synthetic crowds with ground truth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from maskdet.types import Faces
 
 
 @pytest.mark.parametrize("rate_hz", [10, 30])
-def test_ours_is_clearly_better_than_plain_overlap(rate_hz) -> None:
+def test_the_tracker_beats_plain_iou_matching(rate_hz) -> None:
     scores = compare_trackers(range(200, 203), rate_hz)
     ours = scores["ours, faces"]
     for plain in (scores["plain overlap, faces"], scores["plain overlap 0.3, faces"]):
@@ -21,14 +21,14 @@ def test_ours_is_clearly_better_than_plain_overlap(rate_hz) -> None:
         assert ours.id_switches < plain.id_switches / 2
     heads = scores["ours, heads"]
     assert heads.idf1 > scores["ours, heads, no images"].idf1
-    # Turned heads count as truth here: only following finds them.
+    # Turned heads are in this ground truth; only coasting tracks cover them.
     assert (
         heads.false_negatives / heads.n_ground_truth
         < ours.false_negatives / ours.n_ground_truth
     )
 
 
-def test_plain_matching_gives_numbers_by_overlap() -> None:
+def test_plain_matching_assigns_ids_by_iou() -> None:
     plain = IouTracker(memory_s=1.0)
     boxes = np.array([[0, 0, 10, 10], [50, 0, 60, 10]], np.float32)
     two = Faces(boxes, np.array([0.9, 0.8]))
@@ -38,13 +38,13 @@ def test_plain_matching_gives_numbers_by_overlap() -> None:
     assert plain.update(two, 2.0).tolist() == [3, 4]
 
 
-def test_every_row_is_told_in_the_given_order() -> None:
-    tracker, left, alive = Tracker(), set(), set()
-    for moment in generate_crowd_video(1, frame_step=3):
-        tracks = tracker.update(moment.detections, moment.time_s)
-        n = len(moment.detections)
+def test_every_face_has_a_row_in_the_given_order() -> None:
+    tracker, removed, alive = Tracker(), set(), set()
+    for frame in generate_crowd_video(1, frame_step=3):
+        tracks = tracker.update(frame.detections, frame.time_s)
+        n = len(frame.detections)
         assert tracks.ids.shape == tracks.is_visible.shape == (n,)
-        assert tracks.is_visible[moment.detections.scores >= 0.5].all()
+        assert tracks.is_visible[frame.detections.scores >= 0.5].all()
         assert tracks.is_visible[tracks.ids > 0].all()
         k = len(tracks.coasting_ids)
         assert tracks.coasting_boxes.shape == (k, 4)
@@ -52,10 +52,10 @@ def test_every_row_is_told_in_the_given_order() -> None:
             tracks.coasting_boxes.dtype == tracks.coasting_unseen_s.dtype == np.float32
         )
         assert (tracks.coasting_unseen_s > 0).all()
-        here = [*tracks.ids[tracks.ids > 0].tolist(), *tracks.coasting_ids.tolist()]
-        assert len(set(here)) == len(here)
-        assert not left & set(here)
+        ids = [*tracks.ids[tracks.ids > 0].tolist(), *tracks.coasting_ids.tolist()]
+        assert len(set(ids)) == len(ids)
+        assert not removed & set(ids)
         assert set(tracks.removed_ids) <= alive
-        alive |= set(here)
-        left |= set(tracks.removed_ids)
-    assert left
+        alive |= set(ids)
+        removed |= set(tracks.removed_ids)
+    assert removed

@@ -1,4 +1,4 @@
-"""What images add: heads that turn, people who walk off, cuts."""
+"""Tracking with frames: turned heads, people who leave the frame, and cuts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def home(t: float) -> Image:
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
-def test_one_turns_away_for_two_seconds_while_walking_back(rate_hz) -> None:
+def test_flow_follows_a_person_who_turns_away_and_walks_back(rate_hz) -> None:
     def place(t: float) -> float:
         return walk(t) if t < 1 else walk(1) - 30 * (t - 1)
 
@@ -46,7 +46,7 @@ def test_one_turns_away_for_two_seconds_while_walking_back(rate_hz) -> None:
     for time_s in frame_times(1, 3, rate_hz):
         _, tracks = update_tracker(tracker, {}, time_s, draw(time_s))
         assert tracks.coasting_ids.tolist() == [1]
-        # Motion alone would go on to the other side.
+        # The velocity alone would move the box in the other direction.
         assert tracks.coasting_boxes[0, [0, 2]].mean() == pytest.approx(
             place(time_s), abs=6
         )
@@ -55,7 +55,7 @@ def test_one_turns_away_for_two_seconds_while_walking_back(rate_hz) -> None:
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
-def test_a_head_that_comes_nearer_grows(rate_hz) -> None:
+def test_a_coasting_head_that_approaches_grows(rate_hz) -> None:
     def side(t: float) -> float:
         return 40 if t < 1 else 40 * (1 + 0.3 * (t - 1))
 
@@ -76,7 +76,7 @@ def test_a_head_that_comes_nearer_grows(rate_hz) -> None:
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
-def test_who_walks_out_of_the_picture_is_no_longer_shown(rate_hz) -> None:
+def test_a_head_that_leaves_the_frame_stops_coasting(rate_hz) -> None:
     def place(t: float) -> float:
         return 240 + 60 * t
 
@@ -86,49 +86,49 @@ def test_who_walks_out_of_the_picture_is_no_longer_shown(rate_hz) -> None:
     tracker = Tracker()
     story = lambda t: {"ann": (place(t), 120, 48, 0.9)}  # noqa: E731
     play_story(tracker, story, frame_times(0, 0.8, rate_hz), draw)
-    shown = [
+    n_coasting = [
         len(update_tracker(tracker, {}, t, draw(t))[1].coasting_ids)
         for t in frame_times(0.8, 3, rate_hz)
     ]
-    assert shown[0] == 1
-    assert not any(shown[len(shown) // 2 :])
+    assert n_coasting[0] == 1
+    assert not any(n_coasting[len(n_coasting) // 2 :])
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
-def test_the_wall_behind_somebody_who_vanished_is_not_followed(rate_hz) -> None:
+def test_flow_does_not_track_the_background_of_a_vanished_head(rate_hz) -> None:
     tracker = Tracker()
     play_story(tracker, faces, frame_times(0, 1, rate_hz), home)
     for time_s in frame_times(1, 2, rate_hz):
         _, tracks = update_tracker(tracker, {}, time_s, draw_heads(HOME))
         assert not len(tracks.coasting_ids)
-    # The number is kept all the same.
+    # The ID is still in memory.
     assert update_tracker(tracker, faces(1.2), 2.0, home(1.2))[0]["ann"] == 1
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
-def test_after_a_cut_numbers_do_not_go_to_strangers_in_the_same_place(rate_hz) -> None:
+def test_after_a_cut_a_face_in_the_same_place_gets_a_new_id(rate_hz) -> None:
     tracker = Tracker()
     play_story(tracker, faces, frame_times(0, 1, rate_hz), home)
-    there = draw_heads(ELSEWHERE, [(9, walk(1), 120, 48)])
+    other_scene = draw_heads(ELSEWHERE, [(9, walk(1), 120, 48)])
     story = lambda t: {"ben": (walk(1), 120, 48, 0.9)}  # noqa: E731
-    seen = play_story(tracker, story, frame_times(1, 2, rate_hz), lambda t: there)
+    seen = play_story(tracker, story, frame_times(1, 2, rate_hz), lambda t: other_scene)
     assert 1 not in {ids["ben"] for ids, _ in seen}
     assert seen[-1][0]["ben"] == 2
     assert not any(1 in tracks.coasting_ids for _, tracks in seen)
 
 
-def test_a_cut_empties_the_scene_and_its_people_are_forgotten_in_time() -> None:
+def test_tracks_of_the_previous_shot_expire() -> None:
     tracker = Tracker(memory_s=2.0)
     play_story(tracker, faces, frame_times(0, 1, 10), home)
-    left: list[int] = []
+    removed: list[int] = []
     for time_s in frame_times(1, 4, 10):
         _, tracks = update_tracker(tracker, {}, time_s, draw_heads(ELSEWHERE))
         assert not len(tracks.coasting_ids)
-        left += tracks.removed_ids
-    assert left == [1]
+        removed += tracks.removed_ids
+    assert removed == [1]
 
 
-def test_one_broken_picture_or_a_cut_and_back_costs_nobody_a_number() -> None:
+def test_ids_survive_a_broken_frame_and_a_cut_and_back() -> None:
     tracker = Tracker()
     play_story(tracker, faces, frame_times(0, 1, 10), home)
     update_tracker(tracker, {}, 1.0, np.full((240, 320, 3), 128, np.uint8))
@@ -139,24 +139,24 @@ def test_one_broken_picture_or_a_cut_and_back_costs_nobody_a_number() -> None:
     assert update_tracker(tracker, faces(1.5), 2.0, home(1.5))[0]["ann"] == 1
 
 
-def test_a_second_cut_forgets_the_first_scene() -> None:
+def test_a_second_cut_removes_the_tracks_of_the_first_shot() -> None:
     tracker = Tracker()
     play_story(tracker, faces, frame_times(0, 1, 10), home)
     update_tracker(tracker, {}, 1.0, draw_heads(ELSEWHERE))
     assert update_tracker(tracker, {}, 1.1, draw_heads(3))[1].removed_ids == (1,)
 
 
-def test_light_and_a_swinging_camera_are_no_cut() -> None:
+def test_light_changes_and_camera_pans_are_not_cuts() -> None:
     tracker = Tracker()
     for frame in range(20):
-        picture = np.roll(draw_heads(HOME), 4 * frame, axis=1)
-        dimmed = (picture * (1 - 0.03 * frame)).astype(np.uint8)
+        shifted = np.roll(draw_heads(HOME), 4 * frame, axis=1)
+        dimmed = (shifted * (1 - 0.03 * frame)).astype(np.uint8)
         cast = {"ann": (60.0 + 4 * frame, 120.0, 48.0, 0.9)}
         ids, _ = update_tracker(tracker, cast, frame / 10, dimmed)
     assert ids["ann"] == 1
 
 
-def test_a_head_behind_another_is_hidden_and_not_taken_along() -> None:
+def test_an_occluded_head_does_not_move_with_its_occluder() -> None:
     def cast(t: float) -> Heads:
         return {"ben": (250 - 80 * t, 120, 56, 0.9)}
 
@@ -178,7 +178,7 @@ def test_a_head_behind_another_is_hidden_and_not_taken_along() -> None:
     assert ids == {"ann": 1, "ben": 2}
 
 
-def test_a_camera_that_changes_its_size_keeps_its_people() -> None:
+def test_ids_survive_a_change_of_the_frame_size() -> None:
     tracker = Tracker()
     play_story(tracker, faces, frame_times(0, 1, 10), home)
     large = np.repeat(np.repeat(home(1), 2, axis=0), 2, axis=1)
@@ -186,9 +186,9 @@ def test_a_camera_that_changes_its_size_keeps_its_people() -> None:
     assert ids["ann"] == 1
 
 
-def test_pictures_are_not_changed() -> None:
-    tracker, picture = Tracker(), home(0)
-    kept = picture.copy()
-    for frame in range(5):
-        update_tracker(tracker, faces(0) if frame < 3 else {}, frame / 10, picture)
-    np.testing.assert_array_equal(picture, kept)
+def test_frames_are_not_modified() -> None:
+    tracker, frame = Tracker(), home(0)
+    original = frame.copy()
+    for index in range(5):
+        update_tracker(tracker, faces(0) if index < 3 else {}, index / 10, frame)
+    np.testing.assert_array_equal(frame, original)

@@ -1,4 +1,4 @@
-"""Scenes with known people, for the tests of whole videos."""
+"""Scenes with known people, for the tests of video analysis."""
 
 from __future__ import annotations
 
@@ -21,21 +21,19 @@ def make_people_scene(
     time_s: float,
     people: Sequence[tuple[int, Label]] = (),
     *,
-    seconds_unseen: Sequence[float] = (),
+    unseen_s: Sequence[float] = (),
     person_pairs: Sequence[PersonPair] = (),
 ) -> Scene:
-    """Return a scene in which each person stands in a place of their own."""
+    """Return a scene with one box for each person, side by side."""
     n = len(people)
     boxes = [[20 * row, 10, 20 * row + 16, 30] for row in range(n)]
     return Scene(
         Faces(np.array(boxes, np.float32).reshape(-1, 4), np.full(n, 0.9)),
         np.array([PROBS[label] for _, label in people], np.float32).reshape(-1, 3),
-        np.array([number for number, _ in people], np.int64),
+        np.array([track_id for track_id, _ in people], np.int64),
         time_s,
         min_confidence=0.6,
-        unseen_s=np.array(
-            seconds_unseen if len(seconds_unseen) else np.zeros(n), np.float32
-        ),
+        unseen_s=np.array(unseen_s if len(unseen_s) else np.zeros(n), np.float32),
         pairs=tuple(person_pairs),
     )
 
@@ -45,14 +43,14 @@ def make_people_pair(
     second: int,
     distance: float,
     *,
-    is_near: bool = True,
+    in_contact: bool = True,
     exceeds_limit=False,
 ) -> PersonPair:
-    return PersonPair(first, second, distance, "m", is_near, 1.0, exceeds_limit)
+    return PersonPair(first, second, distance, "m", in_contact, 1.0, exceeds_limit)
 
 
 class ScriptedStream:
-    """Stands in for `Stream`: says of each time what a script says."""
+    """Replaces `Stream`: returns the scene of a script for each time."""
 
     script = staticmethod(lambda time_s: make_people_scene(time_s))
 

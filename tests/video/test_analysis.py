@@ -1,4 +1,4 @@
-"""Whole videos: what is written and counted, and what a stop or a break leaves."""
+"""Video analysis: outputs and report, also of cancelled and broken videos."""
 
 from __future__ import annotations
 
@@ -28,47 +28,51 @@ from tests.media.image_files import make_corners_image
 from tests.media.video_files import N_FRAMES, write_video
 from tests.video.scenes import ScriptedStream, make_people_pair, make_people_scene
 
-MASK, BARE = Label.MASK, Label.NO_MASK
+MASK, NO_MASK = Label.MASK, Label.NO_MASK
 
 
 @pytest.fixture
 def story(monkeypatch):
-    """Person 1 is there all the time; 2 comes after 0.6 s, without a mask, near."""
+    """Person 1 is there all the time; 2 comes after 0.6 s, unmasked and in contact."""
 
     def script(time_s: float):
         if time_s < 0.55:
             return make_people_scene(time_s, [(1, MASK)])
         return make_people_scene(
-            time_s, [(1, MASK), (2, BARE)], person_pairs=[make_people_pair(0, 1, 0.5)]
+            time_s,
+            [(1, MASK), (2, NO_MASK)],
+            person_pairs=[make_people_pair(0, 1, 0.5)],
         )
 
     monkeypatch.setattr(ScriptedStream, "script", staticmethod(script))
     monkeypatch.setattr(analysis, "Stream", ScriptedStream)
 
 
-def run(path: Path, wanted: VideoOutputs = analysis.NO_OUTPUTS, **how):
-    return run_video_analysis(path, None, Settings(), wanted, **how)
+def run(path: Path, outputs: VideoOutputs = analysis.NO_OUTPUTS, **options):
+    return run_video_analysis(path, None, Settings(), outputs, **options)
 
 
-def test_a_film_is_counted_from_end_to_end(story, tmp_path: Path) -> None:
+def test_the_report_covers_the_whole_video(story, tmp_path: Path) -> None:
     report = run(write_video(tmp_path / "a.mp4"))
     assert (report.n_frames, report.is_complete, report.error) == (N_FRAMES, True, "")
     assert report.analyzed_s == pytest.approx(1.2, abs=0.01)
     first, second = report.people
     assert first.seen_s == pytest.approx(1.2, abs=0.01)
-    assert (second.first_s, second.label) == (pytest.approx(0.6), BARE)
+    assert (second.first_s, second.label) == (pytest.approx(0.6), NO_MASK)
     assert second.seen_s == pytest.approx(0.6, abs=0.01)
     assert report.mask_rate == pytest.approx(1.2 / 1.8, abs=0.01)
     (contact,) = report.contacts
     assert contact.unmasked_s == pytest.approx(0.6, abs=0.01)
-    assert [moment.start_s for moment in report.timeline] == [0.0, 1.0]
-    assert report.timeline[0].counts[BARE] == pytest.approx(0.4, abs=0.01)
+    assert [time_bin.start_s for time_bin in report.timeline] == [0.0, 1.0]
+    assert report.timeline[0].counts[NO_MASK] == pytest.approx(0.4, abs=0.01)
     assert report.source == str(tmp_path / "a.mp4")
     assert report.out is None
 
 
 @pytest.mark.parametrize("every", [1, 5])
-def test_the_annotated_film_is_like_its_source(story, tmp_path, every) -> None:
+def test_the_annotated_video_has_the_format_of_its_source(
+    story, tmp_path, every
+) -> None:
     source = write_video(tmp_path / "a.mp4", audio_codec="aac")
     out = tmp_path / "out.mp4"
     report = run(source, VideoOutputs(out=out, every=every))
@@ -76,20 +80,18 @@ def test_the_annotated_film_is_like_its_source(story, tmp_path, every) -> None:
     with open_video_file(source) as before, open_video_file(out) as after:
         assert after.info.duration_s == pytest.approx(before.info.duration_s, abs=0.01)
         assert (after.info.width, after.info.height) == (96, 64)
-        assert after.info.has_sound
+        assert after.info.has_audio
         if every == 1:
             assert after.info.frame_rate == Fraction(10)
-        pictures = list(after)
+        frames = list(after)
         assert after.end_s == pytest.approx(1.2, abs=0.01)
-    assert len(pictures) == report.n_frames == -(-N_FRAMES // every)
-    changed = np.abs(pictures[0][0].astype(int) - make_corners_image(96, 64)).mean(
-        axis=2
-    )
+    assert len(frames) == report.n_frames == -(-N_FRAMES // every)
+    changed = np.abs(frames[0][0].astype(int) - make_corners_image(96, 64)).mean(axis=2)
     assert changed[50:].mean() < 8, "below the caption it is the source's image"
     assert changed[32:44].mean() > 40, "the caption is there"
 
 
-def test_sound_of_an_address_is_said_to_be_left_out(story, tmp_path: Path) -> None:
+def test_the_report_notes_that_audio_of_a_url_is_lost(story, tmp_path: Path) -> None:
     frames = open_video_file(write_video(tmp_path / "a.mp4", audio_codec="aac"))
     frames.info = dataclasses.replace(frames.info, source="")
     out = tmp_path / "out.mp4"
@@ -99,12 +101,12 @@ def test_sound_of_an_address_is_said_to_be_left_out(story, tmp_path: Path) -> No
         Settings(),
         VideoOutputs(out=out),
     )
-    assert report.note == "the sound could not be kept"
+    assert report.note == "the audio could not be kept"
     with open_video_file(out) as after:
-        assert not after.info.has_sound
+        assert not after.info.has_audio
 
 
-def test_rows_come_for_every_picture(story, tmp_path: Path) -> None:
+def test_the_csv_has_rows_for_every_frame(story, tmp_path: Path) -> None:
     text = io.StringIO()
     run(
         write_video(tmp_path / "a.mp4"),
@@ -117,44 +119,46 @@ def test_rows_come_for_every_picture(story, tmp_path: Path) -> None:
     assert [row["person"] for row in rows[5:8]] == ["1", "1", "2"]
 
 
-def test_progress_rises_and_shows_a_picture(story, tmp_path, monkeypatch) -> None:
+def test_progress_increases_and_has_a_preview(story, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(analysis, "_PROGRESS_INTERVAL_S", 0.0)
-    heard: list[VideoProgress] = []
-    run(write_video(tmp_path / "a.mp4"), on_progress=heard.append)
-    assert len(heard) == N_FRAMES
-    assert [now.n_frames for now in heard] == list(range(1, N_FRAMES + 1))
-    shares = [now.fraction_done for now in heard]
-    assert shares == sorted(shares)
-    assert shares[6] == pytest.approx(0.5, abs=0.01)
-    assert heard[0].remaining_s is None
-    assert heard[-1].remaining_s is not None
-    assert heard[0].preview.shape == (64, 96, 3)
+    updates: list[VideoProgress] = []
+    run(write_video(tmp_path / "a.mp4"), on_progress=updates.append)
+    assert len(updates) == N_FRAMES
+    assert [progress.n_frames for progress in updates] == list(range(1, N_FRAMES + 1))
+    fractions = [progress.fraction_done for progress in updates]
+    assert fractions == sorted(fractions)
+    assert fractions[6] == pytest.approx(0.5, abs=0.01)
+    assert updates[0].remaining_s is None
+    assert updates[-1].remaining_s is not None
+    assert updates[0].preview.shape == (64, 96, 3)
 
 
-def test_a_cancelled_film_is_not_left_but_what_was_found_is(story, tmp_path) -> None:
+def test_cancelling_deletes_the_video_but_keeps_the_results(story, tmp_path) -> None:
     source, out = write_video(tmp_path / "a.mp4"), tmp_path / "out.mp4"
-    answers = iter([False] * 4 + [True] * 9)
-    report = run(source, VideoOutputs(out=out), is_cancelled=lambda: next(answers))
+    cancelled = iter([False] * 4 + [True] * 9)
+    report = run(source, VideoOutputs(out=out), is_cancelled=lambda: next(cancelled))
     assert (report.n_frames, report.is_complete, report.out) == (4, False, None)
     assert report.people[0].seen_s == pytest.approx(0.4, abs=0.01)
-    assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_a_stopped_film_may_be_kept_up_to_there(story, tmp_path: Path) -> None:
+def test_a_partial_video_can_be_kept(story, tmp_path: Path) -> None:
     source, out = (
         write_video(tmp_path / "a.mp4", audio_codec="aac"),
         tmp_path / "out.mp4",
     )
-    answers = iter([False] * 4 + [True] * 9)
-    wanted = VideoOutputs(out=out, keep_partial=True)
-    report = run(source, wanted, is_cancelled=lambda: next(answers))
+    cancelled = iter([False] * 4 + [True] * 9)
+    outputs = VideoOutputs(out=out, keep_partial=True)
+    report = run(source, outputs, is_cancelled=lambda: next(cancelled))
     assert (report.out, report.is_complete) == (out, False)
     with open_video_file(out) as opened:
         assert opened.info.duration_s == pytest.approx(0.4, abs=0.05)
         assert len(list(opened)) == 4
 
 
-def test_a_film_that_breaks_off_gives_what_it_had(story, tmp_path: Path) -> None:
+def test_a_video_that_breaks_off_gives_the_results_until_then(
+    story, tmp_path: Path
+) -> None:
     class Broken:
         def __init__(self) -> None:
             self.opened = open_video_file(write_video(tmp_path / "a.mp4"))
@@ -162,10 +166,10 @@ def test_a_film_that_breaks_off_gives_what_it_had(story, tmp_path: Path) -> None
             self.closed = False
 
         def __iter__(self):
-            for number, picture in enumerate(self.opened):
-                if number == 5:
+            for index, frame in enumerate(self.opened):
+                if index == 5:
                     raise VideoReadError("it breaks off")
-                yield picture
+                yield frame
 
         def close(self) -> None:
             self.opened.close()
@@ -179,32 +183,32 @@ def test_a_film_that_breaks_off_gives_what_it_had(story, tmp_path: Path) -> None
     assert broken.closed
 
 
-def test_what_cannot_be_opened_is_refused(story, tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").write_text("no video")
-    with pytest.raises(VideoReadError, match="no video"):
+def test_a_file_that_cannot_be_opened_is_rejected(story, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("not a video")
+    with pytest.raises(VideoReadError, match="not a video"):
         run(tmp_path / "a.mp4", VideoOutputs(out=tmp_path / "out.mp4"))
-    assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_an_error_leaves_no_film(story, tmp_path, monkeypatch) -> None:
+def test_an_error_leaves_no_output_video(story, tmp_path, monkeypatch) -> None:
     def fails(time_s: float):
         raise RuntimeError("the analyzer fails")
 
     monkeypatch.setattr(ScriptedStream, "script", staticmethod(fails))
     with pytest.raises(RuntimeError, match="analyzer fails"):
         run(write_video(tmp_path / "a.mp4"), VideoOutputs(out=tmp_path / "out.mp4"))
-    assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_views_are_not_kept_where_faces_are_hidden(story, tmp_path: Path) -> None:
+def test_crops_are_not_kept_if_faces_are_blurred(story, tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4")
-    seen = run(source, VideoOutputs(keep_crops=True))
-    hidden = run(source, VideoOutputs(keep_crops=True, style=Style(blur=True)))
-    assert all(person.crop for person in seen.people)
-    assert not any(person.crop for person in hidden.people)
+    plain = run(source, VideoOutputs(keep_crops=True))
+    blurred = run(source, VideoOutputs(keep_crops=True, style=Style(blur=True)))
+    assert all(person.crop for person in plain.people)
+    assert not any(person.crop for person in blurred.people)
 
 
-def test_people_are_followed_by_the_real_stream(tmp_path: Path) -> None:
+def test_people_are_tracked_with_the_real_stream(tmp_path: Path) -> None:
     analyzer = TwoStage(FakeDetector([[5, 5, 45, 55]], [0.9]), FakeClassifier())
     report = run_video_analysis(write_video(tmp_path / "a.mp4"), analyzer, Settings())
     (person,) = report.people

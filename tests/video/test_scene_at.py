@@ -1,4 +1,4 @@
-"""One moment of a video, read back from the rows that were written of it."""
+"""Reading the scene of one frame back from the video CSV."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ POSITIONS = np.array([[-0.5, 2.0], [0.75, 3.25], [1.0, 4.0]])
 
 
 def people(frame: int) -> Scene:
-    """Return nobody at first, then one, two and three people, who are near."""
-    names = [(7, Label.MASK), (9, Label.NO_MASK), (-1, Label.UNKNOWN)][: frame // 10]
-    near = [make_people_pair(0, 1, 1.5, exceeds_limit=True)] if len(names) > 1 else []
-    return make_people_scene(frame / HZ, names, person_pairs=near)
+    """Return no people at first, then one, two and three, who are in contact."""
+    labels = [(7, Label.MASK), (9, Label.NO_MASK), (-1, Label.UNKNOWN)][: frame // 10]
+    pairs = [make_people_pair(0, 1, 1.5, exceeds_limit=True)] if len(labels) > 1 else []
+    return make_people_scene(frame / HZ, labels, person_pairs=pairs)
 
 
 @pytest.fixture(scope="module")
@@ -28,27 +28,27 @@ def rows(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("rows") / "rows.csv"
     with VideoCsvFile(path) as file:
         for frame in range(300):
-            here = people(frame)
-            here = replace(here, positions=POSITIONS[: len(here)])
-            file.add("a, b.mp4", here)
+            scene = people(frame)
+            scene = replace(scene, positions=POSITIONS[: len(scene)])
+            file.add("a, b.mp4", scene)
         file.commit()
     return path
 
 
 @pytest.mark.parametrize("frame", [0, 1, 9, 10, 11, 19, 20, 29, 30, 31, 150, 299])
-def test_every_moment_is_found_again(rows, frame) -> None:
-    wanted = people(frame)
-    got = read_scene_at(rows, frame / HZ, 0.6)
-    assert got is not None
-    assert got.time_s == pytest.approx(frame / HZ)
-    assert list(got.track_ids) == list(wanted.track_ids)
-    assert got.labels == wanted.labels
-    np.testing.assert_allclose(got.faces.boxes, wanted.faces.boxes)
-    np.testing.assert_allclose(got.probs, wanted.probs, atol=1e-3)
-    np.testing.assert_allclose(got.positions, POSITIONS[: len(wanted)])
+def test_every_scene_can_be_read_back(rows, frame) -> None:
+    expected = people(frame)
+    scene = read_scene_at(rows, frame / HZ, 0.6)
+    assert scene is not None
+    assert scene.time_s == pytest.approx(frame / HZ)
+    assert list(scene.track_ids) == list(expected.track_ids)
+    assert scene.labels == expected.labels
+    np.testing.assert_allclose(scene.faces.boxes, expected.faces.boxes)
+    np.testing.assert_allclose(scene.probs, expected.probs, atol=1e-3)
+    np.testing.assert_allclose(scene.positions, POSITIONS[: len(expected)])
 
 
-def test_between_two_pictures_the_first_is_shown_and_after_the_end_the_last(
+def test_the_last_frame_before_a_time_is_read(
     rows,
 ) -> None:
     between = read_scene_at(rows, 100.7 / HZ, 0.6)
@@ -60,27 +60,27 @@ def test_between_two_pictures_the_first_is_shown_and_after_the_end_the_last(
     assert read_scene_at(rows, -1, 0.6) is None
 
 
-def test_who_is_near_whom_comes_back(rows) -> None:
-    got = read_scene_at(rows, 200 / HZ, 0.6)
-    assert got is not None
-    (one,) = got.pairs
-    assert (one.first, one.second, one.distance, one.unit) == (0, 1, 1.5, "m")
-    assert one.in_contact
-    assert one.exceeds_limit
+def test_pairs_are_read_back(rows) -> None:
+    scene = read_scene_at(rows, 200 / HZ, 0.6)
+    assert scene is not None
+    (pair,) = scene.pairs
+    assert (pair.first, pair.second, pair.distance, pair.unit) == (0, 1, 1.5, "m")
+    assert pair.in_contact
+    assert pair.exceeds_limit
 
 
-def test_a_film_without_distances_has_no_positions(tmp_path) -> None:
+def test_a_video_without_distances_has_no_positions(tmp_path) -> None:
     path = tmp_path / "rows.csv"
     with VideoCsvFile(path) as file:
         file.add("a.mp4", people(25))
         file.commit()
-    got = read_scene_at(path, 1.0, 0.6)
-    assert got is not None
-    assert len(got) == 2
-    assert got.positions.shape == (0, 2)
+    scene = read_scene_at(path, 1.0, 0.6)
+    assert scene is not None
+    assert len(scene) == 2
+    assert scene.positions.shape == (0, 2)
 
 
-def test_a_film_without_a_picture_has_no_moment(tmp_path) -> None:
+def test_a_video_without_frames_has_no_scene(tmp_path) -> None:
     path = tmp_path / "rows.csv"
     with VideoCsvFile(path) as file:
         file.commit()

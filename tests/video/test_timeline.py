@@ -1,3 +1,5 @@
+"""The timeline of a video: people and contacts per time bin."""
+
 from __future__ import annotations
 
 import pytest
@@ -6,72 +8,74 @@ from maskdet.types import UNTRACKED, Label
 from maskdet.video.summary import LABELS, Timeline
 from tests.video.scenes import make_people_pair, make_people_scene
 
-MASK, BARE, WRONG, UNSURE = LABELS
+MASK, NO_MASK, INCORRECT, UNKNOWN = LABELS
 
 
-def test_people_are_counted_by_time_not_by_picture() -> None:
+def test_people_are_weighted_by_time_not_by_frame() -> None:
     timeline = Timeline()
-    timeline.add(make_people_scene(0.0, [(1, MASK), (2, BARE)]), 0.75)
+    timeline.add(make_people_scene(0.0, [(1, MASK), (2, NO_MASK)]), 0.75)
     timeline.add(make_people_scene(0.75, [(1, MASK)]), 0.25)
-    timeline.add(make_people_scene(1.0, [(1, UNSURE)]), 1.0)
+    timeline.add(make_people_scene(1.0, [(1, UNKNOWN)]), 1.0)
     first, second = timeline.get_bins()
     assert (first.start_s, first.length_s) == (0.0, 1.0)
-    assert first.counts == pytest.approx({MASK: 1.0, BARE: 0.75, WRONG: 0, UNSURE: 0})
+    assert first.counts == pytest.approx(
+        {MASK: 1.0, NO_MASK: 0.75, INCORRECT: 0, UNKNOWN: 0}
+    )
     assert first.mask_rate == pytest.approx(1 / 1.75)
     assert second.start_s == 1.0
-    assert second.counts[UNSURE] == pytest.approx(1.0)
+    assert second.counts[UNKNOWN] == pytest.approx(1.0)
     assert second.mask_rate is None
 
 
-def test_the_same_film_at_two_rates_gives_the_same() -> None:
-    counted = []
+def test_counts_do_not_depend_on_the_frame_rate() -> None:
+    results = []
     for rate in (10, 30):
         timeline = Timeline()
-        for number in range(3 * rate):
-            time_s = number / rate
-            who = [(1, MASK)] if time_s < 1.5 else [(1, MASK), (2, WRONG)]
-            timeline.add(make_people_scene(time_s, who), 1 / rate)
-        counted.append([moment.counts for moment in timeline.get_bins()])
-    for slow, quick in zip(*counted, strict=True):
-        assert slow == pytest.approx(quick, abs=1e-6)
-    assert counted[0][1][WRONG] == pytest.approx(0.5)
+        for index in range(3 * rate):
+            time_s = index / rate
+            labels = [(1, MASK)] if time_s < 1.5 else [(1, MASK), (2, INCORRECT)]
+            timeline.add(make_people_scene(time_s, labels), 1 / rate)
+        results.append([time_bin.counts for time_bin in timeline.get_bins()])
+    for slow, fast in zip(*results, strict=True):
+        assert slow == pytest.approx(fast, abs=1e-6)
+    assert results[0][1][INCORRECT] == pytest.approx(0.5)
 
 
-def test_faces_that_nobody_follows_are_not_people_yet() -> None:
+def test_untracked_faces_are_not_counted() -> None:
     timeline = Timeline()
     timeline.add(make_people_scene(0.0, [(UNTRACKED, MASK)]), 1.0)
     assert timeline.get_bins()[0].counts[MASK] == 0
 
 
-def test_nearness_is_the_most_at_once() -> None:
-    who = [(1, MASK), (2, MASK), (3, BARE)]
+def test_contacts_of_a_bin_are_the_maximum_at_once() -> None:
+    labels = [(1, MASK), (2, MASK), (3, NO_MASK)]
     timeline = Timeline()
-    close = [
+    pairs = [
         make_people_pair(0, 1, 0.5, exceeds_limit=True),
         make_people_pair(1, 2, 0.9),
-        make_people_pair(0, 2, 3, is_near=False),
+        make_people_pair(0, 2, 3, in_contact=False),
     ]
-    timeline.add(make_people_scene(0.0, who, person_pairs=close), 0.1)
-    timeline.add(make_people_scene(0.1, who), 0.1)
-    moment = timeline.get_bins()[0]
-    assert (moment.n_contacts, moment.n_over_limit) == (2, 1)
+    timeline.add(make_people_scene(0.0, labels, person_pairs=pairs), 0.1)
+    timeline.add(make_people_scene(0.1, labels), 0.1)
+    time_bin = timeline.get_bins()[0]
+    assert (time_bin.n_contacts, time_bin.n_over_limit) == (2, 1)
 
 
-def test_long_films_get_longer_moments_not_more() -> None:
+def test_long_videos_have_longer_bins() -> None:
     timeline = Timeline(max_bins=8)
     for second in range(100):
         timeline.add(make_people_scene(float(second), [(1, MASK)] * (second % 2)), 1.0)
-    moments = timeline.get_bins()
-    assert len(moments) <= 8
-    assert moments[0].length_s == 16.0
-    assert sum(m.counts[MASK] * m.length_s for m in moments[:-1]) == pytest.approx(48)
-    assert moments[0].counts[MASK] == pytest.approx(0.5)
+    bins = timeline.get_bins()
+    assert len(bins) <= 8
+    assert bins[0].length_s == 16.0
+    assert sum(b.counts[MASK] * b.length_s for b in bins[:-1]) == pytest.approx(48)
+    assert bins[0].counts[MASK] == pytest.approx(0.5)
 
 
-def test_times_without_a_picture_are_left_out() -> None:
+def test_bins_without_a_frame_are_left_out() -> None:
     timeline = Timeline()
     timeline.add(make_people_scene(0.0), 1.0)
     timeline.add(make_people_scene(7.5), 1.0)
-    assert [moment.start_s for moment in timeline.get_bins()] == [0.0, 7.0]
+    assert [time_bin.start_s for time_bin in timeline.get_bins()] == [0.0, 7.0]
     assert Timeline().get_bins() == ()
     assert Label.UNKNOWN in LABELS

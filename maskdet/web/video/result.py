@@ -76,7 +76,7 @@ def _render_heading(job: VideoAnalysisJob, report: VideoReport) -> None:
     parts = [format_video_time(report.analyzed_s), format_count(n_frames, "frame")]
     if info is not None:
         parts.insert(0, f"{info.width} x {info.height}")
-        parts.append("with sound" if info.has_sound else "without sound")
+        parts.append("with sound" if info.has_audio else "without sound")
     with st.container(
         horizontal=True,
         horizontal_alignment="distribute",

@@ -172,7 +172,7 @@ def test_only_broken_files_leave_a_page_with_their_lines() -> None:
     )
     assert [part.value for part in app.error] == [
         "`a.png`: the file is empty.",
-        "`b.gif`: this is an animation; send one frame of it, or use it as a video.",
+        "`b.gif`: this is an animation; use one frame of it, or analyze it as a video.",
         "`c`: this is a HEIC photo; save it as JPEG or PNG (accepted are "
         f"{IMAGE_FORMATS}).",
         "`d.png`: the image has 1 x 40000000 pixels; a side may have at most 65500: "

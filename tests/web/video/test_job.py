@@ -160,7 +160,7 @@ def test_one_line_says_why_a_film_cannot_be_read(make: Make, tmp_path: Path) -> 
         job.start()
         assert job.join(WAIT_S)
         assert job.state == "failed"
-        assert "no video, or it is damaged" in job.problem
+        assert "not a video, or it is damaged" in job.problem
         assert "\n" not in job.problem
         assert str(folder(job)) not in job.problem
 

@@ -95,7 +95,7 @@ def test_a_newcomer_may_try_the_sample(app: AppTest, download_data) -> None:
     assert "<dd>1</dd>" in texts(app.main.get("html"))
     assert "not measured" in texts(app.caption)
     document = json.loads(download_data["Summary (JSON)"])["videos"][0]
-    assert (document["video"], document["images"]) == ("a.mp4", N_FRAMES)
+    assert (document["video"], document["n_frames"]) == ("a.mp4", N_FRAMES)
     rows = download_data["Every image (CSV)"]().decode().splitlines()
     assert len(rows) == 1 + N_FRAMES
     assert download_data["Annotated video (MP4)"]()[4:8] == b"ftyp"
@@ -214,7 +214,7 @@ def test_a_stopped_film_shows_its_part(app: AppTest, monkeypatch) -> None:
     ("content", "line"),
     [
         (b"", "The file is empty."),
-        (b"no video at all", "`<b>'x'</b>.mp4`: This is no video"),
+        (b"no video at all", "`<b>'x'</b>.mp4`: This is not a video"),
     ],
 )
 def test_a_film_that_cannot_be_read_costs_one_line(
@@ -240,7 +240,7 @@ def test_half_a_video_says_so_and_shows_its_part(
     assert "the video is incomplete or damaged at its end" in text
     assert len(app.main.get("video")) == 1
     document = json.loads(download_data["Summary (JSON)"])["videos"][0]
-    assert document["whole"] is False
+    assert document["is_complete"] is False
     *_, last = csv.DictReader(
         download_data["Every image (CSV)"]().decode().splitlines()
     )
