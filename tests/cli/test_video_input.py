@@ -112,15 +112,9 @@ def test_a_frame_that_cannot_be_encoded_costs_one_file(tmp_path, capsys) -> None
     warnings = [
         line for line in capsys.readouterr().err.splitlines() if "maskdet:" in line
     ]
-<<<<<<< HEAD
     assert len(warnings) == 1
     assert "a.avi" in warnings[0]
-    assert "cannot be encoded or written there" in warnings[0]
-=======
-    assert len(complaints) == 1
-    assert "a.avi" in complaints[0]
-    assert "cannot be encoded or written" in complaints[0]
->>>>>>> en-media
+    assert "cannot be encoded or written" in warnings[0]
     assert [path.name for path in out.iterdir()] == ["b.mp4"]
 
 
@@ -158,15 +152,9 @@ def test_content_decides_what_a_video_is(tmp_path, capsys) -> None:
     (tmp_path / "more").mkdir()
     rows = tmp_path / "more" / "o.json"
     assert run(tmp_path, "--json", rows) == 0
-<<<<<<< HEAD
-    reports = json.loads(rows.read_text())["videos"]
-    assert [Path(report["video"]).name[0] for report in reports] == list("abcdefghijk")
-    assert {report["images"] for report in reports} == {N_FRAMES}
-=======
     films = json.loads(rows.read_text())["videos"]
     assert [Path(one["video"]).name[0] for one in films] == list("abcdefghijk")
     assert {one["n_frames"] for one in films} == {N_FRAMES}
->>>>>>> en-media
     assert (
         f"{tmp_path}: left out 3 files that are not videos and 1 folder "
         "(l.txt, m.ts, n.jpg, more/)"
@@ -289,12 +277,7 @@ def test_the_address_of_a_snapshot_is_a_slow_camera(
     values, times = zip(*seen, strict=True)
     assert list(values) == sorted(set(values)), "a new image each time"
     assert times[-1] > 1.5
-<<<<<<< HEAD
-    assert len(Snapshots.requests) <= 5
-    assert "single images; it is asked for one every second" in capsys.readouterr().err
-=======
     assert len(Snapshots.asked) <= 5
     assert "single images; one is read every second" in capsys.readouterr().err
->>>>>>> en-media
     (report,) = json.loads((tmp_path / "o.json").read_text())["videos"]
     assert (report["n_frames"], report["error"]) == (3, None)
