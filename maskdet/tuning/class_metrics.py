@@ -155,10 +155,14 @@ class ClassPerformance:
             ]
             return image_counts
 
-        faces = count_by_image(ground_truth.faces.image_indices[ground_truth.labels >= 0])
+        faces = count_by_image(
+            ground_truth.faces.image_indices[ground_truth.labels >= 0]
+        )
         is_face = (result.actual >= 0) & (result.actual < len(CLASSES))
         n_detected = count_by_image(shown_in[is_face])
-        unsure = count_by_image(shown_in[is_face & (result.predicted_columns == UNSURE)])
+        unsure = count_by_image(
+            shown_in[is_face & (result.predicted_columns == UNSURE)]
+        )
         return cls(
             label,
             len(true_positives),

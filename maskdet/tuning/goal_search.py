@@ -405,7 +405,7 @@ class _SettingsSearch:
         return self.evaluator(settings, min_iou=self.min_iou)
 
     def find_best(self, current: Settings) -> Settings:
-        """Return the best settings; change the face size only for a significant gain."""
+        """Return the best settings; change the face size if significantly better."""
         best = self._search_thresholds(current, current.min_face_px)
         for face_px in _MIN_FACE_PX_CANDIDATES:
             if face_px == current.min_face_px:

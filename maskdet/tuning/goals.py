@@ -116,7 +116,7 @@ def min_faces_for_recall(target: float) -> int:
 def _faces_needed_for_recall(measured: Estimate, target: float) -> int | None:
     """Return the n at which the lower end of the Wilson interval reaches the target.
 
-    There the distance is Z_95 standard errors of the target (the score test). Correlated
+    There the distance is Z_95 standard errors of the target (score test). Correlated
     faces count for fewer.
     """
     gap = measured.value - target

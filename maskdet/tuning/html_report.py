@@ -598,8 +598,8 @@ def _render_charts(
     scores = compute_histogram(result, "score")
     title = "Detection scores"
     yield (
-        f"<figure><h3>{title}</h3><p>Faces left of the line are hidden. Boxes without a "
-        "face are below the axis. The height is the square root of the count.</p>"
+        f"<figure><h3>{title}</h3><p>Faces left of the line are hidden. Boxes without "
+        "a face are below the axis. The height is the square root of the count.</p>"
         f"{render_histogram_svg(scores, title, 'detection score', style)}"
         f"{render_legend(ACTUAL_KEYS, style)}</figure>"
     )

@@ -151,7 +151,7 @@ def test_tune_names_classes_as_asked_and_so_does_its_report(
     words = ["tune", str(stored), "--goal", "recall=0.7", "--style", str(named)]
     assert main([*words, "--report", str(report)]) == 0
     table = table_of(capsys)
-    assert "goal: at least 70 % of “Visage découvert” found" in table
+    assert "goal: recall of “Visage découvert” at least 70 %" in table
     page = report.read_text(encoding="utf-8")
     assert "口罩" in page
     assert ">No mask<" not in page
