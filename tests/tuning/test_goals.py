@@ -184,7 +184,9 @@ def test_faces_of_unknown_class_do_not_count():
     image_mask = np.ones(4, np.bool_)
     without_unknown, with_unknown = (
         ClassPerformance.from_result(
-            Evaluator(make_goal_predictions(rows))(Settings()), Label.NO_MASK, image_mask
+            Evaluator(make_goal_predictions(rows))(Settings()),
+            Label.NO_MASK,
+            image_mask,
         )
         for rows in (faces, faces + unknown)
     )

@@ -205,7 +205,7 @@ def test_a_set_with_more_faces_than_any_real_one_is_a_line(
     monkeypatch.setattr(predictions, "MAX_FACES", 1)
     app = sent(open_tune_page(), "set.zip", make_zip(set_of(2)))
     (line,) = (one.value for one in app.main.error)
-    assert line.replace("\\", "") == "set: holds more than 1 true faces."
+    assert line.replace("\\", "") == "set: more than 1 true faces."
     assert app.session_state["maskdet.tuning"].dataset is None
 
 

@@ -229,7 +229,7 @@ def test_the_report_is_of_what_the_sliders_say() -> None:
     assert page.lstrip().lower().startswith("<!doctype html")
     assert "0.37" in page
     assert "onepass on village" in page
-    assert "Live judges people over time" in page
+    assert "Live smooths labels over time" in page
 
 
 def test_a_desk_lets_go_of_a_set_and_keeps_the_others() -> None:
