@@ -449,7 +449,7 @@ def _slice_row(run: str, part: Slice) -> ChartRow:
     }
 
 
-# Shapes besides colours, because only five colours can be told apart.
+# Shapes besides colours, because only five colours are distinguishable.
 _SHAPES: Final = (
     "circle",
     "square",

@@ -15,7 +15,7 @@ from maskdet.charts.theme import ChartRow, chart_title, inline_data, layer_chart
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES, Label
 
-TIME_SELECTION: Final = "time"
+TIME_SELECTION: Final = "time_bin"
 """Name of the selection."""
 
 _LABELS: Final = (*CLASSES, Label.UNKNOWN)

@@ -95,8 +95,8 @@ def mcnemar_p_value(only_a: int, only_b: int) -> float:
     binomial distribution instead of its approximation.
 
     Args:
-        only_a: number of faces that only the first gets right.
-        only_b: number of faces that only the second gets right.
+        only_a: number of faces that are correct only in the first.
+        only_b: number of faces that are correct only in the second.
     """
     n, term, total = only_a + only_b, 1, 0
     for k in range(min(only_a, only_b) + 1):

@@ -130,16 +130,16 @@ def test_classes_have_the_colours_of_the_style(predictions_by_run):
 
 def test_roc_has_the_area_and_the_operating_point(predictions_by_run):
     alone = {"maskdet": predictions_by_run["maskdet"]}
-    one = predictions_by_run["maskdet"].classification
+    run_predictions = predictions_by_run["maskdet"].classification
     line, dots = rows_of(charts.roc_chart(alone), "point")
     assert (line[0]["x"], line[0]["y"]) == (0, 0)
     assert (line[-1]["x"], line[-1]["y"]) == (1, 1)
     assert len(line) <= charts.MAX_CURVE_POINTS
-    exact = summarize_classification(one, resamples=2).masked.roc_area.value
+    exact = summarize_classification(run_predictions, resamples=2).masked.roc_area.value
     drawn = np.trapezoid([row["y"] for row in line], [row["x"] for row in line])
     assert drawn == pytest.approx(exact, abs=1e-3)
     assert line[0]["area"] == pytest.approx(exact, abs=1e-4)
-    counts = one.binary_confusion.counts
+    counts = run_predictions.binary_confusion.counts
     assert dots[0]["y"] == pytest.approx(counts[0, 0] / counts[0].sum(), abs=1e-5)
     assert dots[0]["x"] == pytest.approx(counts[1, 0] / counts[1].sum(), abs=1e-5)
 
@@ -157,22 +157,27 @@ def test_precision_recall_has_the_operating_point_of_each_class(predictions_by_r
 
 
 def test_a_class_without_faces_has_no_curve(predictions_by_run):
-    one = predictions_by_run["maskdet"]
-    kept = one.select(one.ground_truth != 2)
+    run_predictions = predictions_by_run["maskdet"]
+    kept = run_predictions.select(run_predictions.ground_truth != 2)
     chart = charts.roc_chart({"maskdet": kept}, task="classes")
     assert {row["class"] for row in rows_of(chart, "line")[1]} == {"Mask", "No mask"}
-    nothing = one.select(np.zeros(len(one), bool))
+    nothing = run_predictions.select(np.zeros(len(run_predictions), bool))
     for chart in make_all_charts({"maskdet": nothing}).values():
         chart.to_dict()
 
 
 def test_the_confusion_matrix_has_counts_and_row_fractions(predictions_by_run):
-    one = predictions_by_run["tutorial"]
-    rows = rows_of(charts.confusion_matrix_chart(one), "rect")[0]
-    counts = one.classification.class_confusion.counts[:, :3]
+    run_predictions = predictions_by_run["tutorial"]
+    rows = rows_of(charts.confusion_matrix_chart(run_predictions), "rect")[0]
+    counts = run_predictions.classification.class_confusion.counts[:, :3]
     assert [row["count"] for row in rows] == counts.ravel().tolist()
     assert sum(row["rate"] for row in rows[:3]) == pytest.approx(1)
-    assert rows == rows_of(charts.confusion_matrix_chart(one.classification), "rect")[0]
+    assert (
+        rows
+        == rows_of(
+            charts.confusion_matrix_chart(run_predictions.classification), "rect"
+        )[0]
+    )
 
 
 def test_reliability_points_have_face_counts(predictions_by_run):
@@ -184,9 +189,11 @@ def test_reliability_points_have_face_counts(predictions_by_run):
 
 
 def test_worse_slices_are_marked():
-    one = random_predictions(900)
-    one.lights[:] = np.where(one.probs.argmax(axis=1) == one.ground_truth, 200, 20)
-    rows = rows_of(charts.slices_chart({"maskdet": one}), "point")[0]
+    run_predictions = random_predictions(900)
+    run_predictions.lights[:] = np.where(
+        run_predictions.probs.argmax(axis=1) == run_predictions.ground_truth, 200, 20
+    )
+    rows = rows_of(charts.slices_chart({"maskdet": run_predictions}), "point")[0]
     assert [row["slice"] for row in rows if row["worse"]] == ["light: under 40"]
     dark = next(row for row in rows if row["slice"] == "light: under 40")
     assert dark["comparison"] == "significantly worse"
@@ -246,8 +253,8 @@ def test_charts_use_custom_class_names(predictions_by_run):
         for make in (charts.roc_chart, charts.precision_recall_chart)
         for task in ("classes", "incorrect")
     ]
-    one = next(iter(predictions_by_run.values()))
-    drawn.append(charts.confusion_matrix_chart(one, style=style).to_dict())
+    run_predictions = next(iter(predictions_by_run.values()))
+    drawn.append(charts.confusion_matrix_chart(run_predictions, style=style).to_dict())
     for chart in drawn:
         text = json.dumps(chart, ensure_ascii=False)
         assert "Sloppy" in text

@@ -68,11 +68,11 @@ def test_a_click_anywhere_over_a_bin_selects_its_lower_edge():
 
 
 def test_only_the_datasets_depend_on_the_threshold():
-    one = threshold_histogram(EDGES, PARTS, [0.5], x_title="Score")
-    other = threshold_histogram(EDGES, PARTS, [0.7], x_title="Score")
-    assert one.pop("datasets")["lines"] == [{"threshold": 0.5}]
-    assert other.pop("datasets")["lines"] == [{"threshold": 0.7}]
-    assert one == other
+    first = threshold_histogram(EDGES, PARTS, [0.5], x_title="Score")
+    second = threshold_histogram(EDGES, PARTS, [0.7], x_title="Score")
+    assert first.pop("datasets")["lines"] == [{"threshold": 0.5}]
+    assert second.pop("datasets")["lines"] == [{"threshold": 0.7}]
+    assert first == second
 
 
 def cells(counts, **options):
@@ -91,7 +91,7 @@ def test_there_is_no_cell_for_no_face_and_missed():
 
 def test_cell_colours_depend_on_kind_and_rate():
     cell_rows = cells([[10, 10, 10], [0, 0, 0]])
-    assert len({cell_rows[at]["fill"] for at in ((0, 0), (0, 1), (0, 2))}) == 3
+    assert len({cell_rows[cell]["fill"] for cell in ((0, 0), (0, 1), (0, 2))}) == 3
     full = cells([[10, 0, 0], [0, 0, 0]])
     assert full[0, 0]["fill"] == "#0b559f"
     assert full[0, 0]["colour"] == "white"
@@ -100,7 +100,7 @@ def test_cell_colours_depend_on_kind_and_rate():
 
 def test_only_the_selected_cell_is_outlined():
     cell_rows = cells([[1, 1, 1], [1, 1, 0]], selected=(0, 2))
-    assert [at for at, row in cell_rows.items() if row["selected"]] == [(0, 2)]
+    assert [cell for cell, row in cell_rows.items() if row["selected"]] == [(0, 2)]
 
 
 def test_curves_keep_their_ends_and_the_operating_point():

@@ -27,10 +27,10 @@ def overconfident_predictions(faces: int = 600, by: float = 2.5):
     labels = [Label(int(rng.choice(3, p=row / row.sum()))) for row in calibrated]
     sharpened = apply_temperature(calibrated, 1 / by)
     return make_counted_predictions(
-        [TrueFace(at, A, label) for at, label in enumerate(labels)],
+        [TrueFace(index, A, label) for index, label in enumerate(labels)],
         [
-            DetectedFace(at, A, 0.9, tuple(row))
-            for at, row in enumerate(sharpened.tolist())
+            DetectedFace(index, A, 0.9, tuple(row))
+            for index, row in enumerate(sharpened.tolist())
         ],
         n_images=faces,
     )
@@ -68,9 +68,9 @@ def test_the_calibrated_curve_is_cross_fitted():
 
 def test_the_fit_without_errors_is_degenerate():
     detections = [
-        DetectedFace(at, A, 0.9, make_probs(Label.MASK, 0.8)) for at in range(20)
+        DetectedFace(index, A, 0.9, make_probs(Label.MASK, 0.8)) for index in range(20)
     ]
-    true_faces = [TrueFace(at, A, Label.MASK) for at in range(20)]
+    true_faces = [TrueFace(index, A, Label.MASK) for index in range(20)]
     assert fit_calibration(
         Evaluator(make_counted_predictions(true_faces, detections, n_images=20))(
             SETTINGS

@@ -29,12 +29,14 @@ MASK, NO_MASK = Label.MASK, Label.NO_MASK
 SETTINGS = Settings(min_score=0.35, min_confidence=0.6, min_face_px=1)
 
 
-def coco_precision(one, result):
-    """Return COCO's average precision at 0.5 of the faces of an result."""
-    boxes_wh = np.concatenate([one.ground_truth.faces.boxes, one.faces.boxes])
+def coco_precision(predictions, result):
+    """Return COCO's average precision at 0.5 of the faces of a result."""
+    boxes_wh = np.concatenate(
+        [predictions.ground_truth.faces.boxes, predictions.faces.boxes]
+    )
     boxes_wh[:, 2:] -= boxes_wh[:, :2]
-    n = len(one.ground_truth.faces)
-    names = range(1, len(one.ground_truth.names) + 1)
+    n = len(predictions.ground_truth.faces)
+    names = range(1, len(predictions.ground_truth.names) + 1)
     truth, images = COCO(), [{"id": number} for number in names]
     truth.dataset = {
         "images": images,
@@ -42,11 +44,13 @@ def coco_precision(one, result):
         "annotations": [
             {
                 "id": row + 1,
-                "image_id": int(one.ground_truth.faces.image_indices[row]) + 1,
+                "image_id": int(predictions.ground_truth.faces.image_indices[row]) + 1,
                 "category_id": 1,
                 "bbox": boxes_wh[row].tolist(),
                 # pycocotools ignores faces outside its area range.
-                "area": 1e9 if one.ground_truth.labels[row] == Label.UNKNOWN else 100.0,
+                "area": 1e9
+                if predictions.ground_truth.labels[row] == Label.UNKNOWN
+                else 100.0,
                 "iscrowd": 0,
             }
             for row in range(n)
@@ -54,10 +58,10 @@ def coco_precision(one, result):
     }
     detected = [
         {
-            "image_id": int(one.faces.image_indices[row]) + 1,
+            "image_id": int(predictions.faces.image_indices[row]) + 1,
             "category_id": 1,
             "bbox": boxes_wh[n + row].tolist(),
-            "score": float(one.scores[row]),
+            "score": float(predictions.scores[row]),
         }
         for row in result.shown_rows
     ]
@@ -75,13 +79,13 @@ def coco_precision(one, result):
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_area_of_faces_agrees_with_pycocotools(seed):
-    one = make_random_predictions(seed)
-    evaluator = Evaluator(one)
+    predictions = make_random_predictions(seed)
+    evaluator = Evaluator(predictions)
     area = compute_precision_recall(evaluator, SETTINGS).area
     shown = evaluator(dataclasses.replace(SETTINGS, min_score=0))
-    assert area.value == pytest.approx(coco_precision(one, shown), abs=2e-3)
+    assert area.value == pytest.approx(coco_precision(predictions, shown), abs=2e-3)
     assert area.low < area.value < area.high
-    assert area.n == (one.ground_truth.labels != Label.UNKNOWN).sum()
+    assert area.n == (predictions.ground_truth.labels != Label.UNKNOWN).sum()
 
 
 @pytest.mark.parametrize("label", [None, *CLASSES])
@@ -90,8 +94,10 @@ def test_each_precision_recall_point_equals_the_confusion_matrix(label, equal_sc
     evaluator = Evaluator(make_random_predictions(4, equal_scores=equal_scores))
     curve = compute_precision_recall(evaluator, SETTINGS, label, temperature=1.5)
     assert (np.diff(curve.thresholds) < 0).all()
-    for at in range(0, len(curve.x), 7):
-        settings = dataclasses.replace(SETTINGS, min_score=float(curve.thresholds[at]))
+    for index in range(0, len(curve.x), 7):
+        settings = dataclasses.replace(
+            SETTINGS, min_score=float(curve.thresholds[index])
+        )
         counts = evaluator(settings, temperature=1.5).confusion
         if label is None:
             correct, predicted = (
@@ -102,8 +108,8 @@ def test_each_precision_recall_point_equals_the_confusion_matrix(label, equal_sc
         else:
             correct, predicted = counts[label, label], counts[:, label].sum()
             true = counts[label].sum()
-        assert curve.x[at] == pytest.approx(correct / true)
-        assert curve.y[at] == pytest.approx(correct / predicted)
+        assert curve.x[index] == pytest.approx(correct / true)
+        assert curve.y[index] == pytest.approx(correct / predicted)
     indices = np.flatnonzero(np.asarray(curve.thresholds) >= np.float32(0.35))
     assert curve.point == (curve.x[indices[-1]], curve.y[indices[-1]])
 
@@ -140,8 +146,10 @@ def test_roc_of_a_class_agrees_with_scikit_learn(label):
     assert curve.area.value == pytest.approx(roc_auc_score(true, scores))
     assert curve.area.low <= curve.area.value <= curve.area.high
     # A class with a probability above 0.5 is the likeliest: the point is on the curve.
-    at = np.count_nonzero(curve.thresholds >= np.float32(SETTINGS.min_confidence)) - 1
-    assert curve.point == pytest.approx((curve.x[at], curve.y[at]))
+    index = (
+        np.count_nonzero(curve.thresholds >= np.float32(SETTINGS.min_confidence)) - 1
+    )
+    assert curve.point == pytest.approx((curve.x[index], curve.y[index]))
 
 
 def test_the_froc_curve_has_false_positives_per_image():
@@ -186,10 +194,10 @@ def test_areas_without_true_faces_are_nan():
         ),
         make_counted_predictions([], []),
     )
-    for one in (evaluator, Evaluator(empty)):
+    for case in (evaluator, Evaluator(empty)):
         for curve in (
-            compute_precision_recall(one, SETTINGS),
-            compute_roc(one, SETTINGS),
+            compute_precision_recall(case, SETTINGS),
+            compute_roc(case, SETTINGS),
         ):
             assert math.isnan(curve.area.value)
             assert curve.area.n == 0
@@ -200,10 +208,10 @@ def test_areas_without_true_faces_are_nan():
 
 def test_the_same_seed_gives_the_same_interval():
     evaluator = Evaluator(make_random_predictions(7))
-    one, same, other = (
+    first, same, other_seed = (
         compute_precision_recall(evaluator, SETTINGS, NO_MASK, seed=seed).area
         for seed in (0, 0, 1)
     )
-    assert one == same
-    assert one != other
-    assert one.value == other.value
+    assert first == same
+    assert first != other_seed
+    assert first.value == other_seed.value

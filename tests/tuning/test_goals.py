@@ -134,19 +134,19 @@ def test_the_minimum_face_size_changes_only_for_a_significant_gain():
             (image_index, Label.NO_MASK, 0.9, NO_MASK_PROBS),
             (image_index, None, 0.9, NO_MASK_PROBS),
         ]
-    given = make_goal_predictions(rows)
-    boxes = given.faces.boxes.copy()
+    predictions = make_goal_predictions(rows)
+    boxes = predictions.faces.boxes.copy()
     false_positives = np.arange(len(boxes)) % 2 == 1
     boxes[false_positives, 2] = boxes[false_positives, 0] + 14
-    small = dataclasses.replace(given.faces, boxes=boxes)
-    evaluator = Evaluator(dataclasses.replace(given, faces=small))
+    small = dataclasses.replace(predictions.faces, boxes=boxes)
+    evaluator = Evaluator(dataclasses.replace(predictions, faces=small))
     assert (
         propose_settings(evaluator, Settings(), Goal()).settings_after.min_face_px == 16
     )
     # Without small false positives, there is no gain.
     assert (
         propose_settings(
-            Evaluator(given), Settings(), Goal()
+            Evaluator(predictions), Settings(), Goal()
         ).settings_after.min_face_px
         == 12
     )

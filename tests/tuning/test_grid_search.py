@@ -60,16 +60,16 @@ def test_a_score_equal_to_the_threshold_is_shown():
         )
     )
     grid = search_grid(evaluator)
-    at = {round(float(score), 2): row for row, score in enumerate(grid.scores)}
-    to = {
+    rows = {round(float(score), 2): row for row, score in enumerate(grid.scores)}
+    columns = {
         round(float(confidence), 2): column
         for column, confidence in enumerate(grid.confidences)
     }
-    assert grid.true_positives[at[0.3], to[0.8]] == 1
-    assert grid.true_positives[at[0.31], to[0.8]] == 0
-    assert grid.true_positives[at[0.3], to[0.81]] == 0
-    assert grid.false_positives[at[0.7], to[0.33]] == 1
-    assert grid.false_positives[at[0.71], to[0.33]] == 0
+    assert grid.true_positives[rows[0.3], columns[0.8]] == 1
+    assert grid.true_positives[rows[0.31], columns[0.8]] == 0
+    assert grid.true_positives[rows[0.3], columns[0.81]] == 0
+    assert grid.false_positives[rows[0.7], columns[0.33]] == 1
+    assert grid.false_positives[rows[0.71], columns[0.33]] == 0
 
 
 def test_the_best_f1_agrees_with_scikit_learn(evaluator):

@@ -286,14 +286,14 @@ def test_a_wrong_image_size_in_the_labels_is_noted() -> None:
 
 def test_import_reports_progress_and_can_be_cancelled() -> None:
     content = make_zip({f"mask/{i}.jpg": make_jpeg(i) for i in range(4)})
-    seen: list[tuple[int, int]] = []
-    import_dataset(content, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    seen.clear()
+    calls: list[tuple[int, int]] = []
+    import_dataset(content, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    calls.clear()
     with pytest.raises(CancelledError):
         import_dataset(
             content,
-            progress=lambda done, total: seen.append((done, total)),
-            cancelled=lambda: len(seen) == 2,
+            progress=lambda done, total: calls.append((done, total)),
+            cancelled=lambda: len(calls) == 2,
         )
-    assert seen == [(1, 4), (2, 4)]
+    assert calls == [(1, 4), (2, 4)]

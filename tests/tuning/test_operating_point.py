@@ -102,33 +102,35 @@ def test_every_kind_of_prediction_has_its_cell():
 def test_evaluation_equals_scene_filter_and_matching_by_image(
     equal_scores, settings, min_iou
 ):
-    one = make_random_predictions(1, equal_scores=equal_scores)
-    result = Evaluator(one)(settings, min_iou=min_iou)
-    labels = one.ground_truth.labels
-    for image_index in range(len(one.ground_truth.names)):
-        found = np.flatnonzero(one.faces.image_indices == image_index)
-        true = np.flatnonzero(one.ground_truth.faces.image_indices == image_index)
+    predictions = make_random_predictions(1, equal_scores=equal_scores)
+    result = Evaluator(predictions)(settings, min_iou=min_iou)
+    labels = predictions.ground_truth.labels
+    for image_index in range(len(predictions.ground_truth.names)):
+        detected = np.flatnonzero(predictions.faces.image_indices == image_index)
+        true = np.flatnonzero(
+            predictions.ground_truth.faces.image_indices == image_index
+        )
         # A scene sorts its faces; the track IDs carry the original rows.
-        order = found[np.argsort(-one.scores[found], kind="stable")]
+        order = detected[np.argsort(-predictions.scores[detected], kind="stable")]
         scene = Scene(
-            Faces(one.faces.boxes[found], one.scores[found]),
-            one.probs[order],
+            Faces(predictions.faces.boxes[detected], predictions.scores[detected]),
+            predictions.probs[order],
             track_ids=order,
         ).filter(settings)
         indices = np.flatnonzero(
-            one.faces.image_indices[result.shown_rows] == image_index
+            predictions.faces.image_indices[result.shown_rows] == image_index
         )
         assert sorted(scene.track_ids) == result.shown_rows[indices].tolist()
         predicted_labels = dict(zip(scene.track_ids, scene.labels, strict=True))
         matched = match_detections_in_image(
             scene.faces,
-            one.ground_truth.faces.boxes[true],
+            predictions.ground_truth.faces.boxes[true],
             min_iou=min_iou,
             ignored=labels[true] == UNKNOWN,
         )
         expected = {
-            int(row): FALSE_POSITIVE if at < 0 else int(true[at])
-            for row, at in zip(scene.track_ids, matched, strict=True)
+            int(row): FALSE_POSITIVE if match < 0 else int(true[match])
+            for row, match in zip(scene.track_ids, matched, strict=True)
         }
         for index in indices:
             row = int(result.shown_rows[index])
@@ -141,10 +143,11 @@ def test_evaluation_equals_scene_filter_and_matching_by_image(
 
 
 def test_every_true_face_of_known_class_is_in_one_cell():
-    one = make_random_predictions(2)
-    result = Evaluator(one)(Settings(min_score=0.3))
+    predictions = make_random_predictions(2)
+    result = Evaluator(predictions)(Settings(min_score=0.3))
     classes = [
-        (one.ground_truth.labels == label).sum() for label in (MASK, NO_MASK, INCORRECT)
+        (predictions.ground_truth.labels == label).sum()
+        for label in (MASK, NO_MASK, INCORRECT)
     ]
     assert result.confusion[:NO_FACE].sum(axis=1).tolist() == classes
     for actual in range(len(ACTUAL_KEYS)):
@@ -200,21 +203,24 @@ def test_without_boxes_the_best_detection_matches_the_image():
 
 
 def test_temperature_changes_confidence_but_not_the_likeliest_class():
-    one = make_random_predictions(3)
-    plain, warm = (Evaluator(one)(PERMISSIVE, temperature=t) for t in (1.0, 4.0))
+    predictions = make_random_predictions(3)
+    plain, warm = (
+        Evaluator(predictions)(PERMISSIVE, temperature=t) for t in (1.0, 4.0)
+    )
     assert np.array_equal(plain.predicted, warm.predicted)
     assert np.allclose(warm.probs, apply_temperature(plain.probs, 4.0))
     strict = dataclasses.replace(PERMISSIVE, min_confidence=0.9)
     counts = [
-        Evaluator(one)(strict, temperature=t).confusion[:, UNSURE] for t in (1, 4)
+        Evaluator(predictions)(strict, temperature=t).confusion[:, UNSURE]
+        for t in (1, 4)
     ]
     assert counts[1].sum() > counts[0].sum()
 
 
 def test_selected_images_are_evaluated_independently():
-    one = make_random_predictions(4)
-    evaluator, settings = Evaluator(one), Settings(min_score=0.2)
-    half = np.arange(len(one.ground_truth.names)) % 3 == 0
+    predictions = make_random_predictions(4)
+    evaluator, settings = Evaluator(predictions), Settings(min_score=0.2)
+    half = np.arange(len(predictions.ground_truth.names)) % 3 == 0
     parts = [
         evaluator.select_images(half)(settings),
         evaluator.select_images(~half)(settings),
@@ -227,7 +233,9 @@ def test_selected_images_are_evaluated_independently():
             recomputed.matched_ground_truth, part.matched_ground_truth
         )
         assert np.array_equal(recomputed.shown_rows, part.shown_rows)
-    assert parts[0].predictions.ground_truth.names == tuple(one.ground_truth.names[::3])
+    assert parts[0].predictions.ground_truth.names == tuple(
+        predictions.ground_truth.names[::3]
+    )
     with pytest.raises(ValueError, match=r"shape \(30,\), not \(2,\)"):
         evaluator.select_images(np.ones(2, np.bool_))
 

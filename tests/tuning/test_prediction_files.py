@@ -11,7 +11,6 @@ import pytest
 
 from maskdet.settings import Settings
 from maskdet.tuning import predictions
-from maskdet.tuning import predictions as bundle
 from maskdet.tuning.operating_point import Evaluator
 from maskdet.tuning.predictions import (
     AnalyzerPredictions,
@@ -29,22 +28,28 @@ from tests.tuning.goals_fakes import make_crowded_set, make_goal_predictions
 FIELDS = ("image_indices", "boxes", "lights", "sharpness")
 
 
-def assert_same(one, other):
-    assert (one.analyzer, one.ground_truth.name) == (
-        other.analyzer,
-        other.ground_truth.name,
+def assert_same(first, second):
+    assert (first.analyzer, first.ground_truth.name) == (
+        second.analyzer,
+        second.ground_truth.name,
     )
-    assert one.ground_truth.names == other.ground_truth.names
-    assert one.ground_truth.has_boxes is other.ground_truth.has_boxes
+    assert first.ground_truth.names == second.ground_truth.names
+    assert first.ground_truth.has_boxes is second.ground_truth.has_boxes
     pairs = [
-        (one.scores, other.scores),
-        (one.probs, other.probs),
-        (one.ground_truth.labels, other.ground_truth.labels),
-        (one.ground_truth.sizes_wh, other.ground_truth.sizes_wh),
-        *((getattr(one.faces, at), getattr(other.faces, at)) for at in FIELDS),
+        (first.scores, second.scores),
+        (first.probs, second.probs),
+        (first.ground_truth.labels, second.ground_truth.labels),
+        (first.ground_truth.sizes_wh, second.ground_truth.sizes_wh),
         *(
-            (getattr(one.ground_truth.faces, at), getattr(other.ground_truth.faces, at))
-            for at in FIELDS
+            (getattr(first.faces, field), getattr(second.faces, field))
+            for field in FIELDS
+        ),
+        *(
+            (
+                getattr(first.ground_truth.faces, field),
+                getattr(second.ground_truth.faces, field),
+            )
+            for field in FIELDS
         ),
     ]
     for left, right in pairs:
@@ -57,12 +62,12 @@ def changed(content, **arrays):
     with np.load(io.BytesIO(content)) as stored:
         kept = {name: stored[name] for name in stored.files} | arrays
     out = io.BytesIO()
-    np.savez(out, **{name: one for name, one in kept.items() if one is not None})
+    np.savez(out, **{name: array for name, array in kept.items() if array is not None})
     return out.getvalue()
 
 
 @pytest.mark.parametrize(
-    "given",
+    "original",
     [
         make_crowded_set(8),
         make_goal_predictions([], 0),
@@ -72,30 +77,34 @@ def changed(content, **arrays):
         ),
     ],
 )
-def test_predictions_survive_encoding_and_decoding(given, tmp_path):
-    content = encode_predictions(given)
-    assert_same(decode_predictions(content), given)
+def test_predictions_survive_encoding_and_decoding(original, tmp_path):
+    content = encode_predictions(original)
+    assert_same(decode_predictions(content), original)
     (tmp_path / "a.npz").write_bytes(content)
-    assert_same(read_predictions(tmp_path / "a.npz"), given)
-    assert encode_predictions(given) == content, "the same numbers make the same file"
+    assert_same(read_predictions(tmp_path / "a.npz"), original)
+    assert encode_predictions(original) == content, (
+        "the same numbers make the same file"
+    )
 
 
 def test_image_names_are_replaced_by_numbers():
-    given = make_crowded_set(3)
-    assert anonymize_image_names(given).ground_truth.names == ("1", "2", "3")
-    assert given.ground_truth.names[0] == "0.png"
-    assert b"0.png" not in encode_predictions(anonymize_image_names(given))
+    original = make_crowded_set(3)
+    assert anonymize_image_names(original).ground_truth.names == ("1", "2", "3")
+    assert original.ground_truth.names[0] == "0.png"
+    assert b"0.png" not in encode_predictions(anonymize_image_names(original))
 
 
 def test_quantization_hardly_changes_the_results():
-    given = make_crowded_set(60)
-    rounded = quantize_predictions(given)
-    assert np.abs(rounded.probs - given.probs).max() < 2e-4
-    assert np.abs(rounded.scores - given.scores).max() < 2e-4
-    assert np.abs(rounded.faces.boxes - given.faces.boxes).max() <= 1 / 32
-    one, other = (Evaluator(each)(Settings()).confusion for each in (given, rounded))
-    assert np.abs(one - other).sum() <= 2
-    assert len(encode_predictions(rounded)) < 0.8 * len(encode_predictions(given))
+    original = make_crowded_set(60)
+    rounded = quantize_predictions(original)
+    assert np.abs(rounded.probs - original.probs).max() < 2e-4
+    assert np.abs(rounded.scores - original.scores).max() < 2e-4
+    assert np.abs(rounded.faces.boxes - original.faces.boxes).max() <= 1 / 32
+    before, after = (
+        Evaluator(case)(Settings()).confusion for case in (original, rounded)
+    )
+    assert np.abs(before - after).sum() <= 2
+    assert len(encode_predictions(rounded)) < 0.8 * len(encode_predictions(original))
 
 
 @pytest.mark.parametrize(
@@ -122,11 +131,11 @@ def test_quantization_hardly_changes_the_results():
     ],
 )
 def test_an_inconsistent_file_gives_a_one_line_error(arrays, message):
-    given = make_goal_predictions(
-        [(at, Label(at % 3), 0.9, (0.5, 0.3, 0.2)) for at in range(4)]
+    original = make_goal_predictions(
+        [(index, Label(index % 3), 0.9, (0.5, 0.3, 0.2)) for index in range(4)]
     )
     with pytest.raises(ValueError, match=message) as caught:
-        decode_predictions(changed(encode_predictions(given), **arrays))
+        decode_predictions(changed(encode_predictions(original), **arrays))
     assert str(caught.value).startswith("this file: ")
     assert "\n" not in str(caught.value)
 
@@ -196,7 +205,7 @@ def crowded(detected, true):
 
     ground_truth = LabelledSet(
         "crowd",
-        tuple(str(at) for at in range(len(detected))),
+        tuple(str(index) for index in range(len(detected))),
         np.full((len(detected), 2), 9),
         rows(true),
         np.zeros(sum(true)),
@@ -237,25 +246,25 @@ def test_a_missing_file_is_an_error(tmp_path):
 
 def test_bundled_predictions_are_loaded_by_name(tmp_path):
     for analyzer, name in (("haar", "b"), ("onepass", "b"), ("own", "a.c")):
-        given = dataclasses.replace(
+        original = dataclasses.replace(
             make_goal_predictions([], 2, name=name), analyzer=analyzer
         )
-        file, content = bundle.encode_bundled_file(given)
+        file, content = predictions.encode_bundled_file(original)
         (tmp_path / file).write_bytes(content)
     (tmp_path / "README.md").write_text("no scores")
-    names = bundle.list_bundled(tmp_path)
+    names = predictions.list_bundled(tmp_path)
     assert names == ("onepass on b", "haar on b", "own on a.c")
-    loaded = bundle.load_bundled_predictions("own on a.c", tmp_path)
+    loaded = predictions.load_bundled_predictions("own on a.c", tmp_path)
     assert (loaded.analyzer, loaded.ground_truth.name) == ("own", "a.c")
     assert loaded.ground_truth.names == ("1", "2")
     with pytest.raises(ValueError, match="available: onepass on b, haar on b"):
-        bundle.load_bundled_predictions("ssd on b", tmp_path)
-    assert bundle.list_bundled(tmp_path / "none") == ()
+        predictions.load_bundled_predictions("ssd on b", tmp_path)
+    assert predictions.list_bundled(tmp_path / "none") == ()
 
 
-@pytest.mark.parametrize("name", bundle.list_bundled())
+@pytest.mark.parametrize("name", predictions.list_bundled())
 def test_bundled_predictions_can_be_evaluated_and_are_anonymous(name):
-    stored = bundle.load_bundled_predictions(name)
+    stored = predictions.load_bundled_predictions(name)
     assert name == f"{stored.analyzer} on {stored.ground_truth.name}"
     assert all(image_name.isdigit() for image_name in stored.ground_truth.names)
     assert len(stored.ground_truth.faces) > 100
@@ -263,8 +272,8 @@ def test_bundled_predictions_can_be_evaluated_and_are_anonymous(name):
 
 
 def test_predictions_of_our_models_are_bundled_for_both_sets():
-    wanted = {f"{name} on {dataset}-val" for name in ("onepass", "onepass-fast")
+    expected = {f"{name} on {dataset}-val" for name in ("onepass", "onepass-fast")
               for dataset in ("ilc", "kaggle")}  # fmt: skip
-    assert wanted <= set(bundle.list_bundled())
-    sizes = [path.stat().st_size for path in bundle.BUNDLED_DIR.glob("*.npz")]
+    assert expected <= set(predictions.list_bundled())
+    sizes = [path.stat().st_size for path in predictions.BUNDLED_DIR.glob("*.npz")]
     assert max(sizes) < 600_000

@@ -43,30 +43,30 @@ def faces_of(n: int) -> ImportedDataset:
     return import_dataset(make_zip({f"mask/{i}.jpg": make_jpeg(i) for i in range(n)}))
 
 
-def scene_of(scored: AnalyzerPredictions, image_index: int) -> Scene:
+def scene_of(stored: AnalyzerPredictions, image_index: int) -> Scene:
     """Return the stored predictions of an image as a scene."""
-    rows = np.flatnonzero(scored.faces.image_indices == image_index)
-    faces = Faces(scored.faces.boxes[rows], scored.scores[rows])
-    return Scene(faces, scored.probs[rows])
+    rows = np.flatnonzero(stored.faces.image_indices == image_index)
+    faces = Faces(stored.faces.boxes[rows], stored.scores[rows])
+    return Scene(faces, stored.probs[rows])
 
 
 def test_low_scores_and_overlapping_boxes_are_kept() -> None:
     analyzer = ScriptedAnalyzer(lambda _: [WEAK, BELOW_MINIMUM, CONFIDENT, OVERLAPPING])
-    scored = predict_dataset(faces_of(2), analyzer, "fake")
-    assert scored.analyzer == "fake"
-    assert scored.faces.image_indices.tolist() == [0, 0, 0, 1, 1, 1]
-    assert scored.scores.tolist() == pytest.approx([0.9, 0.8, 0.03] * 2)
-    assert scored.faces.boxes[2].tolist() == list(WEAK.box)
-    assert scored.probs[0].tolist() == pytest.approx(CONFIDENT.probs)
-    assert (scored.faces.lights > 0).all()
-    assert (scored.faces.sharpness > 0).all()
+    stored = predict_dataset(faces_of(2), analyzer, "fake")
+    assert stored.analyzer == "fake"
+    assert stored.faces.image_indices.tolist() == [0, 0, 0, 1, 1, 1]
+    assert stored.scores.tolist() == pytest.approx([0.9, 0.8, 0.03] * 2)
+    assert stored.faces.boxes[2].tolist() == list(WEAK.box)
+    assert stored.probs[0].tolist() == pytest.approx(CONFIDENT.probs)
+    assert (stored.faces.lights > 0).all()
+    assert (stored.faces.sharpness > 0).all()
 
 
 def test_a_set_without_detections_has_predictions() -> None:
-    scored = predict_dataset(faces_of(2), ScriptedAnalyzer(lambda _: []), "fake")
-    assert len(scored.faces) == 0
-    assert scored.probs.shape == (0, 3)
-    assert len(scored.ground_truth.faces) == 2
+    stored = predict_dataset(faces_of(2), ScriptedAnalyzer(lambda _: []), "fake")
+    assert len(stored.faces) == 0
+    assert stored.probs.shape == (0, 3)
+    assert len(stored.ground_truth.faces) == 2
 
 
 def test_cached_images_are_not_analyzed_again() -> None:
@@ -87,10 +87,10 @@ def test_the_cache_separates_analyzers() -> None:
         faces_of(1), ScriptedAnalyzer(lambda _: [CONFIDENT]), "fake", cache=cache
     )
     other = ScriptedAnalyzer(lambda _: [OVERLAPPING])
-    scored = predict_dataset(
+    stored = predict_dataset(
         faces_of(1), other, "fake", cache=cache, key="other weights"
     )
-    assert scored.scores.tolist() == pytest.approx([0.8])
+    assert stored.scores.tolist() == pytest.approx([0.8])
     assert len(cache) == 2
 
 
@@ -108,9 +108,9 @@ def test_a_cancelled_run_keeps_its_cache() -> None:
         )
     assert done == [1, 2]
     rest = ScriptedAnalyzer(lambda _: [CONFIDENT])
-    scored = predict_dataset(faces_of(3), rest, "fake", cache=cache)
+    stored = predict_dataset(faces_of(3), rest, "fake", cache=cache)
     assert len(rest.requested_settings) == 1
-    assert len(scored.faces) == 3
+    assert len(stored.faces) == 3
 
 
 def test_the_error_names_a_missing_image() -> None:
@@ -185,10 +185,10 @@ def test_filtered_predictions_equal_the_analyzer_output(
     samples: ImportedDataset,
     settings: Settings,
 ) -> None:
-    analyzer, scored = predicted
+    analyzer, stored = predicted
     for image_index in range(len(samples.images)):
         shown = analyzer.analyze(samples.images.load_image(image_index), settings)
-        later = scene_of(scored, image_index).filter(settings)
+        later = scene_of(stored, image_index).filter(settings)
         assert len(later) == len(shown)
         # Rounding depends on the number of threads and the batch size.
         assert np.allclose(later.faces.boxes, shown.faces.boxes, atol=1e-3)
@@ -206,7 +206,7 @@ def test_refinement_has_no_face_limit(
     live = load_analyzer("onepass-fast")
     assert isinstance(live, SingleStage)
     assert live.refiner is not None
-    one, free = (
+    limited, unlimited = (
         SingleStage(
             live._network,
             live.resize,
@@ -214,14 +214,14 @@ def test_refinement_has_no_face_limit(
         )
         for most in (1, None)
     )
-    scored = predict_dataset(samples, one, "onepass-fast")
-    assert one.refiner is not None
-    assert one.refiner.max_faces == 1, "the analyzer itself stays as it was"
+    stored = predict_dataset(samples, limited, "onepass-fast")
+    assert limited.refiner is not None
+    assert limited.refiner.max_faces == 1, "the analyzer is not modified"
     for image_index in range(len(samples.images)):
-        shown = free.analyze(
+        shown = unlimited.analyze(
             samples.images.load_image(image_index), PERMISSIVE_SETTINGS
         )
-        assert np.allclose(scene_of(scored, image_index).probs, shown.probs, atol=1e-5)
+        assert np.allclose(scene_of(stored, image_index).probs, shown.probs, atol=1e-5)
 
 
 def test_images_are_loaded_from_the_set(samples: ImportedDataset) -> None:

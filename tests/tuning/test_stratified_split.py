@@ -41,9 +41,9 @@ def test_each_class_is_split_in_halves():
 
 
 def test_two_images_with_the_rarest_class_go_to_different_halves():
-    many = [(at, Label.MASK, 0.9, PROBS) for at in range(20)]
+    many = [(index, Label.MASK, 0.9, PROBS) for index in range(20)]
     for rare in ((0, 1), (5, 17), (18, 19)):
-        faces = [*many, *((at, Label.INCORRECT, 0.9, PROBS) for at in rare)]
+        faces = [*many, *((index, Label.INCORRECT, 0.9, PROBS) for index in rare)]
         selected = split_stratified(make_goal_predictions(faces).ground_truth)
         assert selected[list(rare)].sum() == 1
 
