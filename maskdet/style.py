@@ -67,7 +67,7 @@ _JOINERS: Final = "\u200c\u200d"
 
 _RESERVED_NAMES: Final = frozenset(
     {"faces", "image", "an image", "no face", "found", "missed", "false positives"}
-    | {"right when said", "mean of the classes"}
+    | {"precision", "recall", "f1", "mean of the classes"}
 )
 """Names that tables and charts have beside those of the classes, in lower case."""
 

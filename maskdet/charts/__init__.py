@@ -1,7 +1,7 @@
-"""Charts of runs and their answers, the same on the pages and in report files.
+"""Charts of training runs and their predictions, for pages and report files.
 
-Each is made of numbers only, has tooltips, says how many faces it is made of, and
-leaves background and fonts to where it is shown. Several runs go into one chart.
+Each chart has tooltips and the number of faces in its subtitle, and can compare several
+runs. Background and fonts are left to the page or report.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""ROC and precision-recall curves from scores, with the point that is in use.
+"""Charts of classification results.
 
-Confusion matrix, reliability, and accuracy by parts of a set.
-
-What something does well against what it costs: up is better, left is cheaper.
+ROC and precision-recall curves, confusion matrix, reliability, accuracy by slice, and
+accuracy against cost.
 """
 
 from __future__ import annotations
@@ -46,13 +45,13 @@ from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES
 
 CurveSelection: TypeAlias = BinaryTaskName | Literal["classes"]
-"""One question with a colour a run, or the three classes with a colour each."""
+"""One binary task with a colour for each run, or a colour for each class."""
 
 _CurveKind: TypeAlias = Literal["roc", "pr"]
 
 _AXIS_TITLES: Mapping[_CurveKind, tuple[str, str]] = {
-    "roc": ("Others called so", "Found (recall)"),
-    "pr": ("Found (recall)", "Right when said (precision)"),
+    "roc": ("False-positive rate", "True-positive rate"),
+    "pr": ("Recall", "Precision"),
 }
 
 _AREA_TITLES: Mapping[_CurveKind, str] = {"roc": "Area", "pr": "Average precision"}
@@ -69,11 +68,11 @@ def roc_chart(
     task: CurveSelection = "wearing",
     style: Style = DEFAULT_STYLE,
 ) -> alt.LayerChart:
-    """Return ROC curves; the dot is what is said at the default threshold.
+    """Return ROC curves; the dot marks the default decisions.
 
     Args:
-        predictions: name of a run to its answers, all on the same set.
-        task: one question, or `classes` for three curves a run.
+        predictions: predictions by name of the run, all on the same set.
+        task: a binary task, or `classes` for three curves for each run.
         style: names and colours of the classes.
     """
     rows = _curve_rows(predictions, task, "roc", style)
@@ -119,15 +118,15 @@ def _curve_rows(
     kind: _CurveKind,
     style: Style,
 ) -> tuple[list[ChartRow], list[ChartRow]]:
-    """Return the points of all curves, and the one point of each that is in use."""
+    """Return the points of all curves, and the operating point of each."""
     lines: list[ChartRow] = []
     dots: list[ChartRow] = []
     for run, title, binary_task in _binary_tasks(predictions, task, style):
         if binary_task.ground_truth.all() or not binary_task.ground_truth.any():
-            continue  # one side is missing, so there is no curve
+            continue  # there are only positives or only negatives
         curves = threshold_curves(binary_task.ground_truth, binary_task.scores)
         if kind == "roc":
-            # From nobody called so to everybody.
+            # Start at (0, 0): no positive predictions.
             x = np.concatenate([[0.0], curves.false_positive_rates])
             y = np.concatenate([[0.0], curves.recalls])
             thresholds = np.concatenate([curves.thresholds[:1], curves.thresholds])
@@ -155,7 +154,7 @@ def _curve_rows(
 def _binary_tasks(
     predictions: Mapping[str, Predictions], task: CurveSelection, style: Style
 ) -> Iterator[tuple[str, str, BinaryTask]]:
-    """Yield run, class (empty for a single question) and what was asked."""
+    """Yield run, title of the class (empty for a single task) and task."""
     for run, run_predictions in predictions.items():
         if task != "classes":
             yield run, "", binarize(run_predictions.classification, task)
@@ -173,7 +172,7 @@ def _point_row(x: float, y: float) -> ChartRow:
 
 
 def _operating_point(task: BinaryTask, kind: _CurveKind) -> tuple[float, float]:
-    """Return where the decisions that were taken lie."""
+    """Return x and y of the decisions of a task."""
     true_positives = int((task.ground_truth & task.predicted).sum())
     recall = true_positives / int(task.ground_truth.sum())
     if kind == "roc":
@@ -202,7 +201,7 @@ def _curve_layers(
     task: CurveSelection,
     style: Style,
 ) -> list[alt.Chart]:
-    """Return the lines, what a pointer near them reads, and the dots in use."""
+    """Return the lines, invisible points with tooltips, and the operating points."""
     lines, dots = rows
     x_title, y_title = _AXIS_TITLES[kind]
     tooltips = _curve_tooltips(kind, several=len(runs) > 1, classes=task == "classes")
@@ -214,19 +213,19 @@ def _curve_layers(
         if task == "classes"
         else encode_run_colour(runs),
         "detail": ["run:N", "class:N"],
-        "order": alt.Order("place:Q"),
+        "order": alt.Order("index:Q"),
     }
     dash = {"strokeDash": encode_label_dash(style)} if task == "classes" else {}
     threshold_tooltips = [
         *tooltips,
-        alt.Tooltip("threshold:Q", title="From score", format=".3f"),
+        alt.Tooltip("threshold:Q", title="Threshold", format=".3f"),
     ]
-    operating_tooltips = [*tooltips, alt.Tooltip("what:N", title="Point")]
-    base = alt.Chart(inline_data({**row, "place": n} for n, row in enumerate(lines)))
+    operating_tooltips = [*tooltips, alt.Tooltip("point:N", title="Point")]
+    base = alt.Chart(inline_data({**row, "index": n} for n, row in enumerate(lines)))
     operating_points = alt.Chart(
-        inline_data({**row, "what": "as labelled by default"} for row in dots)
+        inline_data({**row, "point": "default decision"} for row in dots)
     )
-    # A step, as between two thresholds that occur nothing changes.
+    # A step, because nothing changes between two neighbouring thresholds.
     steps: Literal["linear", "step-before"] = (
         "linear" if kind == "roc" else "step-before"
     )
@@ -242,12 +241,12 @@ def _curve_layers(
 
 
 ReliabilityTarget: TypeAlias = Literal["top", "wearing"]
-"""Which probability: that of the label given, or that a mask is worn at all."""
+"""Which probability: of the predicted class, or of a mask."""
 
-_RELIABILITY_TITLES = {"top": "the label given", "wearing": "mask against no mask"}
+_RELIABILITY_TITLES = {"top": "predicted class", "wearing": "mask against no mask"}
 
 _LOW_FILL, _HIGH_FILL = "#eaf2fa", "#0b559f"
-"""Ends of the colours of a matrix; its numbers are black or white upon them."""
+"""Colours of the rates 0 and 1 in a matrix; its text is black or white."""
 
 
 def confusion_matrix_chart(
@@ -255,7 +254,7 @@ def confusion_matrix_chart(
     *,
     style: Style = DEFAULT_STYLE,
 ) -> alt.LayerChart:
-    """Return truth by label given, coloured by the share of the truth."""
+    """Return the confusion matrix, coloured by the fraction of the row."""
     labels = (
         labels_or_predictions.classification
         if isinstance(labels_or_predictions, Predictions)
@@ -264,37 +263,39 @@ def confusion_matrix_chart(
     counts = labels.class_confusion.counts[:, : len(CLASSES)]
     rows: list[ChartRow] = [
         {
-            "truth": style.title(actual),
-            "said": style.title(predicted),
+            "actual": style.title(actual),
+            "predicted": style.title(predicted),
             "count": int(counts[actual, predicted]),
-            "share": float(counts[actual, predicted] / max(1, counts[actual].sum())),
+            "rate": float(counts[actual, predicted] / max(1, counts[actual].sum())),
         }
         for actual in CLASSES
         for predicted in CLASSES
     ]
     order = [style.title(label) for label in CLASSES]
     base = alt.Chart(inline_data(rows)).encode(
-        x=alt.X("said:N", title="Said", sort=order, axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("truth:N", title="Truth", sort=order),
+        x=alt.X(
+            "predicted:N", title="Predicted", sort=order, axis=alt.Axis(labelAngle=0)
+        ),
+        y=alt.Y("actual:N", title="Actual", sort=order),
         tooltip=[
-            alt.Tooltip("truth:N", title="Truth"),
-            alt.Tooltip("said:N", title="Said"),
+            alt.Tooltip("actual:N", title="Actual"),
+            alt.Tooltip("predicted:N", title="Predicted"),
             alt.Tooltip("count:Q", title="Faces", format=","),
-            alt.Tooltip("share:Q", title="Of this truth", format=PERCENT_FORMAT),
+            alt.Tooltip("rate:Q", title="Fraction of row", format=PERCENT_FORMAT),
         ],
     )
     scale = alt.Scale(domain=[0, 1], range=[_LOW_FILL, _HIGH_FILL])
     text_colour = alt.condition(
-        "datum.share > 0.5", alt.ColorValue("white"), alt.ColorValue("black")
+        "datum.rate > 0.5", alt.ColorValue("white"), alt.ColorValue("black")
     )
     return layer_charts(
-        chart_title("Truth and label", format_face_count([labels.class_confusion.n])),
-        base.mark_rect().encode(color=alt.Color("share:Q", scale=scale, legend=None)),
+        chart_title("Confusion matrix", format_face_count([labels.class_confusion.n])),
+        base.mark_rect().encode(color=alt.Color("rate:Q", scale=scale, legend=None)),
         base.mark_text(fontSize=16, dy=-7).encode(
             text=alt.Text("count:Q", format=","), color=text_colour
         ),
         base.mark_text(fontSize=11, dy=11).encode(
-            text=alt.Text("share:Q", format=PERCENT_FORMAT), color=text_colour
+            text=alt.Text("rate:Q", format=PERCENT_FORMAT), color=text_colour
         ),
     ).properties(width=300, height=220)
 
@@ -302,11 +303,11 @@ def confusion_matrix_chart(
 def reliability_chart(
     predictions: Mapping[str, Predictions], *, target: ReliabilityTarget = "top"
 ) -> alt.LayerChart:
-    """Return how often was right what was said so surely; on the diagonal at best.
+    """Return observed against predicted probability; on the diagonal if calibrated.
 
     Args:
-        predictions: name of a run to its answers, all on the same set.
-        target: the probability of the label given, or that a mask is worn.
+        predictions: predictions by name of the run, all on the same set.
+        target: the probability of the predicted class, or of a mask.
     """
     curves = {
         run: _measure_reliability(run_predictions.classification, target)
@@ -315,14 +316,14 @@ def reliability_chart(
     rows = [
         row for run, curve in curves.items() for row in _reliability_rows(run, curve)
     ]
-    # A little more than 0 to 1: a dot at 100 % would be cut in half.
+    # Slightly wider than 0 to 1, so that a dot at 100 % is not clipped.
     unit_scale = alt.Scale(domain=[-0.04, 1.04], nice=False)
     percent = alt.Axis(format="%", values=[0, 0.2, 0.4, 0.6, 0.8, 1])
     base = alt.Chart(inline_data(rows)).encode(
-        x=alt.X("score:Q", title="Said", scale=unit_scale, axis=percent),
+        x=alt.X("score:Q", title="Predicted", scale=unit_scale, axis=percent),
         color=encode_run_colour(predictions),
     )
-    right = alt.Y("share:Q", title="True", scale=unit_scale, axis=percent)
+    observed_rate = alt.Y("rate:Q", title="Observed", scale=unit_scale, axis=percent)
     tooltips = _reliability_tooltips(several=len(predictions) > 1)
     n = alt.Size("n:Q", legend=None, scale=alt.Scale(type="sqrt", range=[25, 250]))
     return layer_charts(
@@ -330,13 +331,13 @@ def reliability_chart(
             f"Reliability, {_RELIABILITY_TITLES[target]}",
             format_face_count(map(len, predictions.values())),
         ),
-        alt.Chart(inline_data([{"score": 0, "share": 0}, {"score": 1, "share": 1}]))
+        alt.Chart(inline_data([{"score": 0, "rate": 0}, {"score": 1, "rate": 1}]))
         .mark_line(color=GREY, strokeDash=[3, 3], strokeWidth=1)
-        .encode(x="score:Q", y="share:Q"),
+        .encode(x="score:Q", y="rate:Q"),
         base.mark_rule(opacity=0.5).encode(y="low:Q", y2="high:Q"),
-        base.mark_line(strokeWidth=1.5).encode(y=right),
+        base.mark_line(strokeWidth=1.5).encode(y=observed_rate),
         base.mark_point(filled=True, opacity=0.9).encode(
-            y=right, size=n, tooltip=tooltips
+            y=observed_rate, size=n, tooltip=tooltips
         ),
     )
 
@@ -344,8 +345,8 @@ def reliability_chart(
 def _reliability_tooltips(*, several: bool) -> list[alt.Tooltip]:
     return [
         *[alt.Tooltip("run:N", title="Run")] * several,
-        alt.Tooltip("score:Q", title="Said", format=PERCENT_FORMAT),
-        alt.Tooltip("share:Q", title="True", format=PERCENT_FORMAT),
+        alt.Tooltip("score:Q", title="Predicted", format=PERCENT_FORMAT),
+        alt.Tooltip("rate:Q", title="Observed", format=PERCENT_FORMAT),
         alt.Tooltip("low:Q", title="From", format=PERCENT_FORMAT),
         alt.Tooltip("high:Q", title="To", format=PERCENT_FORMAT),
         alt.Tooltip("n:Q", title="Faces", format=","),
@@ -354,22 +355,21 @@ def _reliability_tooltips(*, several: bool) -> list[alt.Tooltip]:
 
 
 def slices_chart(predictions: Mapping[str, Predictions]) -> alt.LayerChart:
-    """Return mask against no mask, right, by parts of a set, with intervals.
+    """Return the accuracy of mask against no mask by slice, with intervals.
 
-    A part that does worse than the rest by more than the interval allows is a
-    triangle that points down.
+    A slice that is significantly worse than the rest is a triangle that points down.
 
     Args:
-        predictions: name of a run to its answers, all on the same set.
+        predictions: predictions by name of the run, all on the same set.
     """
     rows = [
         _slice_row(run, part)
         for run, run_predictions in predictions.items()
         for part in evaluate_slices(run_predictions)
     ]
-    order = list(dict.fromkeys(str(row["place"]) for row in rows))
+    order = list(dict.fromkeys(str(row["slice"]) for row in rows))
     base = alt.Chart(inline_data(rows)).encode(
-        y=alt.Y("place:N", title=None, sort=order, axis=alt.Axis(labelLimit=240)),
+        y=alt.Y("slice:N", title=None, sort=order, axis=alt.Axis(labelLimit=240)),
         yOffset=alt.YOffset("run:N", sort=list(predictions)),
         color=encode_run_colour(predictions),
         tooltip=_slice_tooltips(several=len(predictions) > 1),
@@ -377,18 +377,20 @@ def slices_chart(predictions: Mapping[str, Predictions]) -> alt.LayerChart:
     shape = alt.condition(
         "datum.worse", alt.ShapeValue("triangle-down"), alt.ShapeValue("circle")
     )
-    right = alt.X(
-        "share:Q",
-        title="Mask against no mask, right",
+    accuracy = alt.X(
+        "rate:Q",
+        title="Accuracy, mask against no mask",
         scale=alt.Scale(zero=False),
         axis=alt.Axis(format="%"),
     )
     return layer_charts(
         chart_title(
-            "By parts of the set", format_face_count(map(len, predictions.values()))
+            "Accuracy by slice", format_face_count(map(len, predictions.values()))
         ),
         base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q"),
-        base.mark_point(filled=True, size=80, opacity=1).encode(x=right, shape=shape),
+        base.mark_point(filled=True, size=80, opacity=1).encode(
+            x=accuracy, shape=shape
+        ),
     )
 
 
@@ -411,7 +413,7 @@ def _reliability_rows(run: str, curve: ReliabilityCurve) -> list[ChartRow]:
             {
                 "run": run,
                 "score": round(float(score), 4),
-                "share": round(interval.value, 4),
+                "rate": round(interval.value, 4),
                 "low": round(interval.low, 4),
                 "high": round(interval.high, 4),
                 "n": interval.n,
@@ -424,12 +426,12 @@ def _reliability_rows(run: str, curve: ReliabilityCurve) -> list[ChartRow]:
 def _slice_tooltips(*, several: bool) -> list[alt.Tooltip]:
     return [
         *[alt.Tooltip("run:N", title="Run")] * several,
-        alt.Tooltip("place:N", title="Part"),
-        alt.Tooltip("share:Q", title="Right", format=PERCENT_FORMAT),
+        alt.Tooltip("slice:N", title="Slice"),
+        alt.Tooltip("rate:Q", title="Accuracy", format=PERCENT_FORMAT),
         alt.Tooltip("low:Q", title="From", format=PERCENT_FORMAT),
         alt.Tooltip("high:Q", title="To", format=PERCENT_FORMAT),
         alt.Tooltip("n:Q", title="Faces", format=","),
-        alt.Tooltip("verdict:N", title="Against the rest"),
+        alt.Tooltip("comparison:N", title="Compared with the rest"),
     ]
 
 
@@ -437,17 +439,17 @@ def _slice_row(run: str, part: Slice) -> ChartRow:
     accuracy = part.accuracy
     return {
         "run": run,
-        "place": f"{part.name}: {part.part}",
-        "share": round(accuracy.value, 4),
+        "slice": f"{part.name}: {part.part}",
+        "rate": round(accuracy.value, 4),
         "low": round(accuracy.low, 4),
         "high": round(accuracy.high, 4),
         "n": accuracy.n,
         "worse": part.is_worse,
-        "verdict": "worse" if part.is_worse else "no worse than chance allows",
+        "comparison": "significantly worse" if part.is_worse else "not worse",
     }
 
 
-# Beside its colour each has a shape: more than five do not differ by colour alone.
+# Shapes besides colours, because only five colours are distinguishable.
 _SHAPES: Final = (
     "circle",
     "square",
@@ -468,15 +470,15 @@ def cost_chart(
     value: str,
     as_percent: bool = True,
 ) -> alt.LayerChart:
-    """Return a point with its 95 % interval for each row.
+    """Return a metric against a cost: a point with its 95 % interval for each row.
 
     Args:
-        rows: `run` (its name), `cost`, `share`, `low`, `high` and `n` of each point.
-        names: all that could be shown, in the order of the page: the same names, the
-            same colours and shapes.
-        kind: what a name is the name of, as in "Model".
-        cost: what it costs and in which unit, as in "One face (ms)".
-        value: what was measured.
+        rows: `run` (its name), `cost`, `value`, `low`, `high` and `n` of each point.
+        names: all names that can be shown, in a fixed order, which determines colours
+            and shapes.
+        kind: title of the names, as in "Model".
+        cost: title of the cost with its unit, as in "One face (ms)".
+        value: title of the metric.
         as_percent: show values in percent; else as decimals, as is usual for average
             precision.
     """
@@ -489,8 +491,8 @@ def cost_chart(
             kind, cost, value, PERCENT_FORMAT if as_percent else ".3f"
         ),
     )
-    height = alt.Y(
-        "share:Q",
+    metric = alt.Y(
+        "value:Q",
         title=value,
         scale=alt.Scale(zero=False),
         axis=alt.Axis(format="%" if as_percent else ".2f"),
@@ -498,7 +500,7 @@ def cost_chart(
     shape = alt.Shape("run:N", title=None, scale=alt.Scale(domain=names, range=shapes))
     rules = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q"), y2="high:Q")
     points = base.mark_point(filled=True, size=110, opacity=1)
-    return alt.LayerChart(layer=[rules, points.encode(y=height, shape=shape)])
+    return alt.LayerChart(layer=[rules, points.encode(y=metric, shape=shape)])
 
 
 def _cost_axis(rows: list[ChartRow], title: str) -> alt.X:
@@ -516,7 +518,7 @@ def _cost_tooltips(
     return [
         alt.Tooltip("run:N", title=kind),
         alt.Tooltip("cost:Q", title=cost, format=",.3~f"),
-        alt.Tooltip("share:Q", title=value, format=number_format),
+        alt.Tooltip("value:Q", title=value, format=number_format),
         alt.Tooltip("low:Q", title="From", format=number_format),
         alt.Tooltip("high:Q", title="To", format=number_format),
         alt.Tooltip("n:Q", title="Faces", format=","),
@@ -524,6 +526,6 @@ def _cost_tooltips(
 
 
 def _cost_scale(rows: list[ChartRow]) -> Literal["log", "linear"]:
-    """Return how costs are laid out: one of hundreds would push all others together."""
+    """Return the type of the scale: logarithmic if the costs differ by more than 10."""
     costs = [float(row["cost"] or 0) for row in rows] or [1.0]
     return "log" if max(costs) > 10 * min(costs) else "linear"

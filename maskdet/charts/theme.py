@@ -1,7 +1,4 @@
-"""How charts look: colours that read on light and dark pages, and short titles.
-
-Fewer points for a line, without changing its shape.
-"""
+"""Colours, titles and helpers of charts for light and dark pages."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ from maskdet.types import CLASSES
 ChartRow: TypeAlias = Mapping[str, float | int | str | bool | None]
 
 GREY: Final = "#808495"
-"""Reads on white and on black: for words and lines that stand back."""
+"""Readable on white and on black; for secondary text and lines."""
 
-# Five that differ also for colour-blind eyes, each at least 3 : 1 on white and on
-# Streamlit's dark background (WCAG 2.2, graphical objects).
+# Five colours that colour-blind people can distinguish, each with a contrast of at
+# least 3 : 1 on white and on Streamlit's dark background (WCAG 2.2, graphical objects).
 _RUN_COLOURS: Final = ("#1f83d6", "#c77700", "#0f9d75", "#c65aa0", "#7d74d6")
 
 _DASHES: Final = {
@@ -36,7 +33,7 @@ PERCENT_FORMAT: Final = ".1%"
 
 
 def assign_run_colours(names: Iterable[str]) -> dict[str, str]:
-    """Return a colour, `#rrggbb`, for each run; the same order, the same colours."""
+    """Return a colour, `#rrggbb`, for each run, determined by the order."""
     return {
         name: _RUN_COLOURS[index % len(_RUN_COLOURS)]
         for index, name in enumerate(names)
@@ -44,17 +41,14 @@ def assign_run_colours(names: Iterable[str]) -> dict[str, str]:
 
 
 def encode_run_colour(names: Iterable[str]) -> alt.Color:
-    """Return the encoding that colours by the field `run`."""
+    """Return the colour encoding of the field `run`."""
     colours = assign_run_colours(names)
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     return alt.Color("run:N", title=None, scale=scale)
 
 
 def encode_label_colour(style: Style) -> alt.Color:
-    """Return the encoding that colours the field `class` as everywhere else.
-
-    The field holds what the style calls the classes.
-    """
+    """Return the colour encoding of the field `class`, with titles of the style."""
     scale = alt.Scale(
         domain=[style.title(label) for label in CLASSES],
         range=[style.colour_css(label) for label in CLASSES],
@@ -63,7 +57,7 @@ def encode_label_colour(style: Style) -> alt.Color:
 
 
 def encode_label_dash(style: Style) -> alt.StrokeDash:
-    """Return the encoding that tells labels apart without colour."""
+    """Return the dash encoding of the field `class`."""
     scale = alt.Scale(
         domain=[style.title(label) for label in CLASSES],
         range=[_DASHES[line_style(label)] for label in CLASSES],
@@ -72,27 +66,27 @@ def encode_label_dash(style: Style) -> alt.StrokeDash:
 
 
 def _line_legend() -> alt.Legend:
-    """Return a legend of short lines: a filled dot with a dashed rim looks broken."""
+    """Return a legend of short lines instead of dots, which suit dashes better."""
     return alt.Legend(symbolType="stroke", symbolStrokeWidth=2, symbolSize=400)
 
 
 def inline_data(rows: Iterable[ChartRow]) -> alt.InlineData:
-    """Return rows as a chart takes them; without pandas, which is slow to load."""
+    """Return rows as data of a chart, without pandas, which is slow to import."""
     return alt.InlineData(values=[dict(row) for row in rows])
 
 
 def chart_title(text: str, subtitle: str) -> alt.Title:
-    """Return a title; the line below it keeps a colour that reads on both themes."""
+    """Return a title whose subtitle is readable on light and dark pages."""
     return alt.Title(text, subtitle=subtitle, subtitleColor=GREY, anchor="start")
 
 
 def layer_charts(title: alt.Title, *layers: alt.Chart) -> alt.LayerChart:
-    """Return charts drawn over each other under one title."""
+    """Return a layered chart with one title."""
     return alt.LayerChart(layer=list(layers), title=title)
 
 
 def format_face_count(counts: Iterable[int]) -> str:
-    """Return how many faces there are, as in "n = 512" or "n = 512 to 520"."""
+    """Format numbers of faces, as in "n = 512" or "n = 512 to 520"."""
     distinct_counts = sorted(set(counts)) or [0]
     if len(distinct_counts) == 1:
         return f"n = {distinct_counts[0]:,}"
@@ -100,7 +94,7 @@ def format_face_count(counts: Iterable[int]) -> str:
 
 
 MAX_CURVE_POINTS = 400
-"""In one curve: more would be heavier to send and look the same."""
+"""Maximum number of points in a curve; more points would not be visible."""
 
 _Floats: TypeAlias = NDArray[np.float64]
 
@@ -108,11 +102,11 @@ _Floats: TypeAlias = NDArray[np.float64]
 def simplify_line(
     x: _Floats, y: _Floats, max_points: int = MAX_CURVE_POINTS
 ) -> NDArray[np.int64]:
-    """Return which points of a line to keep so that its shape stays, rising.
+    """Return the ascending indices of the points that preserve the shape of a line.
 
-    The ends stay; then, as in Douglas and Peucker's way to simplify a line (1973), the
-    point farthest from what is drawn so far is added, until `max_points` are kept or
-    none is off by more than a millionth.
+    The end points are kept. Then, as in the Douglas-Peucker algorithm (1973), the point
+    farthest from the simplified line is added until `max_points` are kept or all
+    distances are at most 1e-6.
     """
     last = len(x) - 1
     kept_points = {0, last} if last > 0 else set(range(len(x)))
@@ -133,7 +127,7 @@ def _push_segment(
     start: int,
     end: int,
 ) -> None:
-    """Add the part between two kept points, if some point of it is off the line."""
+    """Push the segment between two kept points if a point of it is off the line."""
     if end - start < 2:
         return
     along_x, along_y = x[end] - x[start], y[end] - y[start]

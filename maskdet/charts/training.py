@@ -1,4 +1,4 @@
-"""How a training went, epoch by epoch."""
+"""Learning curves of training runs."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ QUANTITIES: Final[Mapping[LoggedQuantity, str]] = {
     "faces": "Average precision of faces",
     "mean": "Mean average precision of the classes",
 }
-"""Name of a column of a log to its title. Classifiers have the first two, single-stage
-networks all but the first."""
+"""Titles by column of a log. Classifiers have the first two, single-stage networks all
+but the first."""
 
 _SPLIT_TITLES = {"": "training", "val_": "validation"}
 
 TrainingLog: TypeAlias = Sequence[Mapping[str, float]]
-"""One row an epoch; see `runs.Run.log`."""
+"""One row for each epoch, see `TrainingRun.log`."""
 
 
 def learning_curves(
     logs: Mapping[str, TrainingLog], *, quantity: LoggedQuantity = "accuracy"
 ) -> alt.LayerChart:
-    """Return a quantity by epoch, on training (dashed) and validation.
+    """Return a quantity by epoch, on training (dashed) and validation data.
 
-    A thin line stands where a further stage of a training began.
+    A thin line marks the start of each further training stage.
 
     Args:
-        logs: name of a run to its log; epochs count on through the stages.
-        quantity: which one.
+        logs: log by name of the run; epochs are numbered through all stages.
+        quantity: the column to draw.
     """
     rows = [row for run, log in logs.items() for row in _log_rows(run, log, quantity)]
     starts = [{"epoch": x} for log in logs.values() for x in _stage_starts(log)]
@@ -76,7 +76,7 @@ def learning_curves(
 
 
 def _split_dash() -> alt.StrokeDash:
-    """Return dashes for training, whole lines for validation."""
+    """Return dashed lines for training, solid lines for validation."""
     scale = alt.Scale(domain=list(_SPLIT_TITLES.values()), range=[[4, 3], [1, 0]])
     return alt.StrokeDash("set:N", title=None, scale=scale)
 
@@ -108,7 +108,7 @@ def _log_rows(run: str, log: TrainingLog, quantity: LoggedQuantity) -> list[Char
 
 
 def is_logged(log: TrainingLog, quantity: LoggedQuantity) -> bool:
-    """Return whether a log holds a quantity, on training or validation."""
+    """Return whether a log has a quantity, on training or validation data."""
     return bool(_log_rows("", log, quantity))
 
 
@@ -117,7 +117,7 @@ def _lower_first(title: str) -> str:
 
 
 def _stage_starts(log: TrainingLog) -> list[float]:
-    """Return between which epochs a further stage began."""
+    """Return the positions between epochs at which a further stage starts."""
     return [
         row.get("epoch", index) - 0.5
         for index, (before, row) in enumerate(pairwise(log), start=2)

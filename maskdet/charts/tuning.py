@@ -1,11 +1,8 @@
-"""Charts that move with a slider: where a threshold cuts, and what came of it.
+"""Interactive charts of the Tune page: score histogram, confusion matrix, box editor.
 
-They are plain Vega-Lite specifications: checking one takes Altair longer than a slider
-may. Their numbers are named datasets, so that a move of a slider changes only those.
-
-Truth by answer, with what was missed and what is no face, to be clicked on.
-
-An image with boxes on it, and room to draw another one.
+The charts that follow a slider are plain Vega-Lite specifications, because validation
+in Altair is too slow for that. Their data are named datasets, so that a slider change
+replaces only these.
 """
 
 from __future__ import annotations
@@ -22,22 +19,22 @@ from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES, Image, Label
 
 VegaSpec: TypeAlias = dict[str, Any]
-"""A Vega-Lite chart with its datasets."""
+"""A Vega-Lite specification with its datasets."""
 
-CLICK_SELECTION: Final = "pick"
-"""Name of the selection that a click makes, in every chart that can be clicked."""
+CLICK_SELECTION: Final = "click"
+"""Name of the selection of a click, in every chart that can be clicked."""
 
 NO_FACE_TITLE: Final = "No face"
-"""What a false positive is in truth."""
+"""Actual class of a false positive."""
 
 THRESHOLD_COLOUR: Final = "#7d74d6"
-"""Thresholds, and what is chosen; none of the labels has it."""
+"""Colour of thresholds and selections; no class has it."""
 
-# Dragging counts as clicking along the way.
+# A drag selects as a click does.
 _CLICK_OR_DRAG: Final = "click, [pointerdown, window:pointerup] > pointermove"
 
 _MAX_BELOW_RATIO: Final = 3
-"""So many times may what hangs from the axis be taller than what stands on it."""
+"""Maximum ratio of the axis below zero to the axis above zero."""
 
 HISTOGRAM_CONFIG: Final = {
     "legend": {"orient": "bottom", "columns": 3, "title": None},
@@ -57,28 +54,29 @@ def threshold_histogram(
     style: Style = DEFAULT_STYLE,
     colours: Mapping[str, str] | None = None,
 ) -> VegaSpec:
-    """Return how many faces have which score, by truth, and where thresholds cut.
+    """Return a histogram of a score by actual class, with lines at the thresholds.
 
-    A click or a drag selects a bin: the selection `CLICK_SELECTION` has its lower edge
-    as `at`. Heights grow as square roots, so that a few faces show beside hundreds;
-    what hangs from the axis is cut where it is far taller than what stands on it.
+    A click or a drag selects a bin: the field `threshold` of the selection
+    `CLICK_SELECTION` is its lower edge. The y axis is a square-root scale, which keeps
+    small counts visible; bars below zero are clipped if they are much longer than those
+    above.
 
     Args:
-        edges: `(n + 1,)` of the bins, rising.
-        parts: title of each truth to its `(n,)` counts.
+        edges: `(n + 1,)` edges of the bins, ascending.
+        parts: `(n,)` counts by title of the actual class.
         lines: the thresholds.
-        below: titles of the parts that hang from the axis instead of standing on it.
-        x_title: what the score is, for who points at it.
-        y_title: what is counted.
+        below: titles of the parts that are drawn below zero.
+        x_title: title of the score in the tooltip.
+        y_title: title of the y axis.
         style: names and colours of the classes.
-        colours: of other titles.
+        colours: colours of further titles.
     """
-    tops, bins = _stack_bars(edges, parts, set(below))
-    cuts = [{"at": float(line)} for line in lines]
-    x, y = _score_axis(edges), _count_axis(tops, y_title)
+    bars, bins = _stack_bars(edges, parts, set(below))
+    thresholds = [{"threshold": float(line)} for line in lines]
+    x, y = _score_axis(edges), _count_axis(bars, y_title)
     colour = _class_colour(parts, style, colours or {})
     return {
-        "datasets": {"bars": tops, "bins": bins, "lines": cuts},
+        "datasets": {"bars": bars, "bins": bins, "lines": thresholds},
         "layer": [
             _histogram_bars(x, y, colour),
             _threshold_lines(x),
@@ -116,7 +114,7 @@ def _class_colour(
     colours |= {NO_FACE_TITLE: GREY, **others}
     titles = list(titles)
     scale = {"domain": titles, "range": [colours[title] for title in titles]}
-    return {"field": "truth", "type": "nominal", "scale": scale}
+    return {"field": "actual", "type": "nominal", "scale": scale}
 
 
 def _threshold_lines(x: VegaSpec) -> VegaSpec:
@@ -124,7 +122,7 @@ def _threshold_lines(x: VegaSpec) -> VegaSpec:
     return {
         "data": {"name": "lines"},
         "mark": {"type": "rule", "strokeWidth": 3, "color": THRESHOLD_COLOUR},
-        "encoding": {"x": {**x, "field": "at"}},
+        "encoding": {"x": {**x, "field": "threshold"}},
     }
 
 
@@ -143,7 +141,7 @@ def _histogram_bars(x: VegaSpec, y: VegaSpec, colour: VegaSpec) -> VegaSpec:
 
 
 def _y_domain(bars: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Return where the axis ends below and above."""
+    """Return the lower and upper end of the y axis."""
     up = max([bar["y"] for bar in bars] + [1])
     down = max([-bar["y"] for bar in bars] + [0])
     return [-float(min(down, max(10, _MAX_BELOW_RATIO * up))), float(up)]
@@ -152,7 +150,7 @@ def _y_domain(bars: Sequence[Mapping[str, Any]]) -> list[float]:
 def _click_targets(
     x: Mapping[str, Any], parts: Mapping[str, Sequence[int]], title: str
 ) -> VegaSpec:
-    """Return what is hit by a click anywhere over a bin, and tells what is in it."""
+    """Return an invisible layer with clicks and tooltips over the full bins."""
     tooltips = [{"field": "span", "type": "nominal", "title": title}]
     tooltips += [
         {"field": _count_field(index), "type": "quantitative", "title": part_title}
@@ -167,7 +165,7 @@ def _click_targets(
                 "select": {
                     "type": "point",
                     "on": _CLICK_OR_DRAG,
-                    "fields": ["at"],
+                    "fields": ["threshold"],
                     "toggle": False,
                     "clear": False,
                 },
@@ -186,7 +184,7 @@ def _click_targets(
 def _stack_bars(
     edges: Sequence[float], parts: Mapping[str, Sequence[int]], below: set[str]
 ) -> tuple[list[ChartRow], list[ChartRow]]:
-    """Return the bars, and one row a bin with all its counts."""
+    """Return the bars, and one row for each bin with all its counts."""
     bars: list[ChartRow] = []
     bins: list[ChartRow] = []
     for index in range(len(edges) - 1):
@@ -203,34 +201,35 @@ def _stack_bars(
             else:
                 up = end
             ends = {"low": low, "high": high, "y": end, "y2": start}
-            bars.append({**ends, "truth": title, "count": count})
+            bars.append({**ends, "actual": title, "count": count})
         span = f"{low:.2f} to {high:.2f}"
         fields = {_count_field(row): count for row, count in enumerate(counts.values())}
-        bins.append({"low": low, "high": high, "at": low, "span": span, **fields})
+        bins.append(
+            {"low": low, "high": high, "threshold": low, "span": span, **fields}
+        )
     return bars, bins
 
 
 def _count_field(index: int) -> str:
-    """Return where a bin has the count of a part: Vega reads a title as a path."""
+    """Return the field of a part's count; Vega would parse a title as a path."""
     return f"part_{index}"
 
 
-# Few and many of what is right, wrong and unsure; black or white is read upon them,
-# on light and dark pages alike.
+# Fill of a rate of 0 and of 1 by kind of cell; the text on them is black or white.
 _CELL_FILLS: Final = {
-    "right": ("#eaf2fa", "#0b559f"),
+    "correct": ("#eaf2fa", "#0b559f"),
     "wrong": ("#fbeee4", "#a84a12"),
     "unsure": ("#eeeff3", "#5c6070"),
 }
 
 _CELL_TOOLTIPS: Final = [
-    {"field": "truth", "type": "nominal", "title": "Truth"},
-    {"field": "said", "type": "nominal", "title": "Said"},
+    {"field": "actual", "type": "nominal", "title": "Actual"},
+    {"field": "predicted", "type": "nominal", "title": "Predicted"},
     {"field": "count", "type": "quantitative", "title": "Faces", "format": ","},
     {
-        "field": "share",
+        "field": "rate",
         "type": "quantitative",
-        "title": "Of this truth",
+        "title": "Fraction of row",
         "format": PERCENT_FORMAT,
     },
 ]
@@ -243,13 +242,13 @@ def confusion_heatmap(
     *,
     selected: tuple[int, int] | None = None,
 ) -> VegaSpec:
-    """Return truth by answer, with what was missed and what was no face.
+    """Return the confusion matrix of classes, missed faces and false positives.
 
     A click selects a cell: the selection `CLICK_SELECTION` has its `row` and `column`.
 
     Args:
-        counts: a row for each truth, the last one being no face, and a column for each
-            answer, the last two being unsure and missed.
+        counts: a row for each actual class, the last one for no face, and a column for
+            each prediction, the last two for unsure and missed.
         actual: titles of the rows.
         predicted: titles of the columns.
         selected: row and column of the cell that is outlined.
@@ -267,14 +266,14 @@ def _confusion_axes(actual: Sequence[str], predicted: Sequence[str]) -> VegaSpec
     split = {"labelAngle": 0, "labelExpr": "split(datum.label, ' ')"}
     return {
         "x": {
-            "field": "said",
+            "field": "predicted",
             "type": "nominal",
-            "title": "What was said",
+            "title": "Predicted",
             "sort": list(predicted),
             "axis": {**split, "orient": "top", "domain": False, "ticks": False},
         },
         "y": {
-            "field": "truth",
+            "field": "actual",
             "type": "nominal",
             "title": None,
             "sort": list(actual),
@@ -294,20 +293,20 @@ def _confusion_cells(
         total = sum(int(count) for count in counts[i])
         for j, predicted_title in enumerate(predicted):
             if i == len(actual) - 1 and j == len(predicted) - 1:
-                continue  # what is no face cannot be missed
+                continue  # there is no cell for no face and missed
             count = int(counts[i][j])
             rows.append(
                 {
-                    "truth": actual_title,
-                    "said": predicted_title,
+                    "actual": actual_title,
+                    "predicted": predicted_title,
                     "row": i,
                     "column": j,
                     "count": count,
-                    "share": round(count / total, 5) if total else 0.0,
+                    "rate": round(count / total, 5) if total else 0.0,
                     **_cell_colours(
                         _cell_kind(i, j, len(predicted)), count / max(1, total)
                     ),
-                    "chosen": selected == (i, j),
+                    "selected": selected == (i, j),
                 }
             )
     return rows
@@ -316,23 +315,23 @@ def _confusion_cells(
 def _cell_kind(row: int, column: int, columns: int) -> str:
     if column == columns - 2:
         return "unsure"
-    return "right" if row == column else "wrong"
+    return "correct" if row == column else "wrong"
 
 
 def _cell_colours(kind: str, rate: float) -> ChartRow:
-    """Return the colour of a cell and of what is written in it."""
-    few, many = (
+    """Return the colour of a cell and of its text."""
+    low, high = (
         [int(colour[offset : offset + 2], 16) for offset in (1, 3, 5)]
         for colour in _CELL_FILLS[kind]
     )
-    mixed = (round(a + (b - a) * rate) for a, b in zip(few, many, strict=True))
-    fill = "#" + "".join(f"{part:02x}" for part in mixed)
-    return {"fill": fill, "ink": "white" if rate > 0.5 else "black"}
+    channels = (round(a + (b - a) * rate) for a, b in zip(low, high, strict=True))
+    fill = "#" + "".join(f"{channel:02x}" for channel in channels)
+    return {"fill": fill, "colour": "white" if rate > 0.5 else "black"}
 
 
 def _confusion_layers(base: Mapping[str, Any]) -> list[VegaSpec]:
-    rim = {
-        "condition": {"test": "datum.chosen", "value": 4},
+    stroke_width = {
+        "condition": {"test": "datum.selected", "value": 4},
         "value": 0,
     }
     cells = {
@@ -352,38 +351,40 @@ def _confusion_layers(base: Mapping[str, Any]) -> list[VegaSpec]:
             **base,
             "fill": {"field": "fill", "type": "nominal", "scale": None},
             "stroke": {"value": THRESHOLD_COLOUR},
-            "strokeWidth": rim,
+            "strokeWidth": stroke_width,
             "tooltip": _CELL_TOOLTIPS,
         },
     }
     return [
         cells,
         _cell_text(base, "count", ",", 17, -8),
-        _cell_text(base, "share", ".0%", 11, 10),
+        _cell_text(base, "rate", ".0%", 11, 10),
     ]
 
 
 def _cell_text(
     base: Mapping[str, Any], field: str, number_format: str, size: int, dy: int
 ) -> VegaSpec:
-    """Return numbers in the cells; clicks go through them to the cell."""
+    """Return the text in the cells, which passes clicks on to the cells."""
     return {
         "mark": {"type": "text", "fontSize": size, "dy": dy, "tooltip": None}
         | {"aria": False, "cursor": "pointer"},
         "encoding": {
             **base,
             "text": {"field": field, "type": "quantitative", "format": number_format},
-            "color": {"field": "ink", "type": "nominal", "scale": None},
+            "color": {"field": "colour", "type": "nominal", "scale": None},
         },
     }
 
 
-BOX_SELECTION: Final = "area"
-"""Name of the selection that drawing makes; it has the ranges `x` and `y` in pixels."""
+BOX_SELECTION: Final = "box"
+"""Name of the selection of a drawn box; it has the ranges `x` and `y` in pixels."""
 
 _SENT_LONG_SIDE_PX: Final = 1000
+"""Maximum long side of the transmitted image."""
+
 _DISPLAY_LONG_SIDE_PX: Final = 620
-"""Long side on the page."""
+"""Long side of the image on the page."""
 
 
 def draw_boxes_chart(
@@ -391,11 +392,11 @@ def draw_boxes_chart(
     faces: Iterable[tuple[Sequence[float], Label]],
     style: Style = DEFAULT_STYLE,
 ) -> VegaSpec:
-    """Return an image with its boxes, upon which another one can be drawn.
+    """Return an image with its boxes, on which another box can be drawn.
 
     Args:
-        image: the image; a large one is shown smaller, its pixels stay the unit.
-        faces: box `x1, y1, x2, y2` in pixels, and label of each face.
+        image: the image; a large one is reduced, but coordinates stay in its pixels.
+        faces: box `x1, y1, x2, y2` in pixels and label of each face.
         style: names and colours of the classes.
     """
     height, width = image.shape[:2]
@@ -410,7 +411,7 @@ def draw_boxes_chart(
 
 
 def _image_layer(image: Image, x: VegaSpec, y: VegaSpec) -> VegaSpec:
-    """Return the layer of the image, upon which a box can be drawn."""
+    """Return the layer of the image, on which a box can be drawn."""
     return {
         "data": {"values": [{"url": _image_data_url(image), "x": 0, "y": 0}]},
         "mark": {
@@ -436,11 +437,11 @@ def _box_layer(
     x: VegaSpec,
     y: VegaSpec,
 ) -> VegaSpec:
-    """Return the layer of the boxes there are."""
+    """Return the layer of the existing boxes."""
     rows = [
         {
             **dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True)),
-            "ink": style.colour_css(label),
+            "colour": style.colour_css(label),
             "label": style.title(label),
         }
         for box, label in faces
@@ -453,7 +454,7 @@ def _box_layer(
             "x2": {"field": "x2"},
             "y": {"field": "y1", **y},
             "y2": {"field": "y2"},
-            "stroke": {"field": "ink", "type": "nominal", "scale": None},
+            "stroke": {"field": "colour", "type": "nominal", "scale": None},
         },
     }
 

@@ -1,4 +1,4 @@
-"""Curves with a working point on them, and numbers with their intervals."""
+"""Charts of the Tune page: threshold curves, calibration and rates by slice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES
 
 FACES_TITLE: Final = "Faces"
-"""The curve of faces, whatever their label."""
+"""Title of the curve of faces of any class."""
 
 _CURVE_CONFIG: Final = {
     "legend": {"orient": "bottom", "columns": 3, "title": None},
@@ -24,9 +24,9 @@ _CURVE_CONFIG: Final = {
 
 
 _UNIT_SCALE: Final = {"domain": [0, 1]}
-"""A scale for shares."""
+"""A scale for rates."""
 
-_DIAGONAL: Final = [{"score": 0, "share": 0}, {"score": 1, "share": 1}]
+_DIAGONAL: Final = [{"score": 0, "rate": 0}, {"score": 1, "rate": 1}]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +34,11 @@ class ChartCurve:
     """A curve to draw.
 
     Attributes:
-        title: of a class as the style has it, or `FACES_TITLE`.
-        x: `(k,)` of each point.
-        y: `(k,)` of each point.
-        thresholds: `(k,)` from which score on each point is.
-        operating_point: where the thresholds in use lie, or nowhere.
+        title: title of a class from the style, or `FACES_TITLE`.
+        x: `(k,)` x of each point.
+        y: `(k,)` y of each point.
+        thresholds: `(k,)` threshold of each point.
+        operating_point: x and y of the current settings, or None.
     """
 
     title: str
@@ -57,14 +57,14 @@ def threshold_curves_chart(
     x_max: float | None = 1.0,
     style: Style = DEFAULT_STYLE,
 ) -> VegaSpec:
-    """Return curves over all thresholds; each dot is what is in use.
+    """Return curves over all thresholds, with dots at the operating points.
 
     Args:
         lines: the curves.
-        x_title: of the axis to the right.
-        y_title: of the axis upwards.
-        steps: draw steps, as between two scores that occur nothing changes.
-        x_max: where the axis to the right ends; None where the curves do.
+        x_title: title of the x axis.
+        y_title: title of the y axis.
+        steps: whether to draw steps, because nothing changes between two scores.
+        x_max: end of the x axis; None for the end of the curves.
         style: names and colours of the classes.
     """
     lines = list(lines)
@@ -91,13 +91,13 @@ def threshold_curves_chart(
 
 
 def _curve_points(lines: Iterable[ChartCurve]) -> list[ChartRow]:
-    """Return the points that the curves are drawn through, and their thresholds."""
+    """Return the points of the simplified curves with their thresholds."""
     points: list[ChartRow] = []
     for line in lines:
         for index in simplify_line(line.x, line.y):
             point = _point_row(line.title, line.x[index], line.y[index])
             threshold = round(float(line.thresholds[index]), 3)
-            points.append({**point, "place": len(points), "threshold": threshold})
+            points.append({**point, "index": len(points), "threshold": threshold})
     return points
 
 
@@ -120,7 +120,7 @@ def _threshold_curve_layers(
         },
         {**_quantitative_field("y", common["y"]["title"]), "format": PERCENT_FORMAT},
     ]
-    threshold = {**_quantitative_field("threshold", "From score"), "format": ".2f"}
+    threshold = {**_quantitative_field("threshold", "Threshold"), "format": ".2f"}
     interpolation = "step-before" if steps else "linear"
     line = {
         "type": "line",
@@ -135,7 +135,7 @@ def _threshold_curve_layers(
         "filled": True,
         "clip": True,
     }
-    order = {"order": {"field": "place", "type": "quantitative"}}
+    order = {"order": {"field": "index", "type": "quantitative"}}
     dot = {"type": "point", "size": 130, "filled": True, "opacity": 1, "clip": False}
     return [
         {
@@ -177,7 +177,7 @@ def _quantitative_field(field: str, title: str) -> VegaSpec:
 
 
 def _rate_tooltips(field: str, title: str, rates: Mapping[str, str]) -> list[VegaSpec]:
-    """Return what is told of a dot: its name, shares by field, how many faces."""
+    """Return the tooltips of a dot: its name, rates by field, and number of faces."""
     return [
         {"field": field, "type": "nominal", "title": title},
         *(
@@ -189,15 +189,15 @@ def _rate_tooltips(field: str, title: str, rates: Mapping[str, str]) -> list[Veg
 
 
 def calibration_chart(rows: Iterable[ChartRow], names: Sequence[str]) -> VegaSpec:
-    """Return how often was right what was said so surely; on the diagonal at best.
+    """Return accuracy against confidence; on the diagonal if calibrated.
 
     Args:
-        rows: `run` (one of `names`), `score`, `share`, `low`, `high` and `n`.
-        names: before and after.
+        rows: `run` (one of `names`), `score`, `rate`, `low`, `high` and `n`.
+        names: the names of the curves, before and after calibration.
     """
     common = _calibration_encoding(names)
-    numbers = {"score": "Said", "share": "Right", "low": "From", "high": "To"}
-    tooltips = _rate_tooltips("run", "Confidence", numbers)
+    rates = {"score": "Confidence", "rate": "Accuracy", "low": "From", "high": "To"}
+    tooltips = _rate_tooltips("run", "Curve", rates)
     low = {**common["y"], "field": "low"}
     return {
         "datasets": {"bins": list(rows)},
@@ -224,15 +224,15 @@ def calibration_chart(rows: Iterable[ChartRow], names: Sequence[str]) -> VegaSpe
 
 
 def _calibration_encoding(names: Sequence[str]) -> VegaSpec:
-    """Return the two axes, a little wider than shares are, and the colours."""
+    """Return the axes, slightly wider than 0 to 1, and the colours."""
     both = {
         "scale": {"domain": [-0.03, 1.03], "nice": False},
         "axis": {"format": "%", "values": [0, 0.2, 0.4, 0.6, 0.8, 1]},
     }
     colours = [GREY, THRESHOLD_COLOUR][-len(names) :]
     return {
-        "x": {**_quantitative_field("score", "Confidence said"), **both},
-        "y": {**_quantitative_field("share", "Right"), **both},
+        "x": {**_quantitative_field("score", "Confidence"), **both},
+        "y": {**_quantitative_field("rate", "Accuracy"), **both},
         "color": {
             "field": "run",
             "type": "nominal",
@@ -242,29 +242,29 @@ def _calibration_encoding(names: Sequence[str]) -> VegaSpec:
 
 
 def slice_rates_chart(rows: Sequence[ChartRow], *, x_title: str) -> VegaSpec:
-    """Return a share with its interval for each part of a set.
+    """Return a rate with its interval for each slice of a set.
 
     Args:
-        rows: `part`, `share`, `low`, `high` and `n`, in the order they are shown.
-        x_title: what the share is of.
+        rows: `slice`, `rate`, `low`, `high` and `n`, in the order of the chart.
+        x_title: title of the rate.
     """
     y = {
-        "field": "part",
+        "field": "slice",
         "type": "nominal",
         "title": None,
-        "sort": [row["part"] for row in rows],
+        "sort": [row["slice"] for row in rows],
         "axis": {"labelLimit": 150},
     }
     x = {
-        **_quantitative_field("share", x_title),
+        **_quantitative_field("rate", x_title),
         "scale": _UNIT_SCALE,
         "axis": {"format": "%"},
     }
-    numbers = {"share": x_title, "low": "From", "high": "To"}
-    tooltips = _rate_tooltips("part", "Part", numbers)
+    rates = {"rate": x_title, "low": "From", "high": "To"}
+    tooltips = _rate_tooltips("slice", "Slice", rates)
     return {
-        "datasets": {"parts": list(rows)},
-        "data": {"name": "parts"},
+        "datasets": {"slices": list(rows)},
+        "data": {"name": "slices"},
         "layer": [
             {
                 "mark": {"type": "rule", "strokeWidth": 2, "color": GREY},

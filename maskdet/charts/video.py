@@ -1,7 +1,7 @@
-"""A video over time: people by what they wore, share masked, pairs that were near.
+"""Charts of a video over time: people by class, mask rate and contacts.
 
-Each chart can be clicked: the selection `TIME_SELECTION` then holds the field `start`,
-the second at which the clicked part of the video begins.
+A click sets the selection `TIME_SELECTION`, whose field `start` is the start of the
+clicked time bin in seconds.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from maskdet.charts.theme import ChartRow, chart_title, inline_data, layer_chart
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES, Label
 
-TIME_SELECTION: Final = "moment"
-"""What the selection is called."""
+TIME_SELECTION: Final = "time_bin"
+"""Name of the selection."""
 
 _LABELS: Final = (*CLASSES, Label.UNKNOWN)
 
@@ -25,57 +25,57 @@ _CLOCK_EXPRESSION: Final = (
     "+ floor(datum.value % 60) + (datum.value % 1 ? '.' + "
     "round(10 * (datum.value % 1)) : '')"
 )
-"""Seconds as people write them, "1:05"."""
+"""Vega expression that formats seconds, as in "1:05"."""
 
-_CONTACT_TITLES: Final = {"near": "near", "too long": "for too long"}
+_WITHIN_LIMIT, _OVER_LIMIT = "within the time limit", "over the time limit"
 _CONTACT_COLOURS: Final = ("#c77700", "#c4314b")
 
 _AXIS_PX: Final = 44
-"""So wide on every chart that the same moments stand above each other."""
+"""Width of the y axis of every chart, so that the time axes are aligned."""
 
 
 class ChartTimeBin(Protocol):
-    """A part of a video, as `maskdet.video.TimelineBin` is one."""
+    """A time bin of a video, such as `maskdet.video.TimelineBin`."""
 
     @property
     def start_s(self) -> float:
-        """When it begins, in seconds."""
+        """Start in seconds."""
         ...
 
     @property
     def length_s(self) -> float:
-        """How long it is."""
+        """Length in seconds."""
         ...
 
     @property
     def counts(self) -> Mapping[Label, float]:
-        """How many people there were on average, by label."""
+        """Mean number of people by label."""
         ...
 
     @property
     def n_contacts(self) -> int:
-        """Most pairs that were near each other at once."""
+        """Maximum number of simultaneous contacts."""
         ...
 
     @property
     def n_over_limit(self) -> int:
-        """Most pairs at once that were near for too long."""
+        """Maximum number of simultaneous contacts over the time limit."""
         ...
 
     @property
     def mask_rate(self) -> float | None:
-        """Share of people with a mask; None where nothing is known."""
+        """Fraction of people with a mask; None if no class is known."""
         ...
 
 
 def people_chart(
     bins: Sequence[ChartTimeBin], *, marked_s: float, style: Style = DEFAULT_STYLE
 ) -> alt.LayerChart:
-    """Return how many people there were at each moment, by what they wore.
+    """Return the number of people over time by class.
 
     Args:
-        bins: the parts of the video.
-        marked_s: which moment is marked, in seconds.
+        bins: time bins of the video.
+        marked_s: time of the marker in seconds.
         style: names and colours of the classes.
     """
     rows = inline_data(
@@ -84,7 +84,7 @@ def people_chart(
     bars = _bars(rows, bins, _label_colour(style))
     top = max((sum(time_bin.counts.values()) for time_bin in bins), default=0.0)
     return layer_charts(
-        chart_title("People by verdict", "On average in each part; click to go there"),
+        chart_title("People by class", "Mean of each time bin; click to jump"),
         bars,
         *_time_marker(marked_s),
         _click_layer(bins, top or 1.0, style),
@@ -94,11 +94,11 @@ def people_chart(
 def mask_rate_chart(
     bins: Sequence[ChartTimeBin], *, marked_s: float, style: Style = DEFAULT_STYLE
 ) -> alt.LayerChart:
-    """Return the share with a mask over time, with gaps where nothing is known."""
+    """Return the mask rate over time, with gaps where no class is known."""
     rows: list[ChartRow] = [
         {
             "middle": time_bin.start_s + time_bin.length_s / 2,
-            "share": time_bin.mask_rate,
+            "rate": time_bin.mask_rate,
         }
         for time_bin in bins
     ]
@@ -108,7 +108,7 @@ def mask_rate_chart(
         .encode(
             x=alt.X("middle:Q"),
             y=alt.Y(
-                "share:Q",
+                "rate:Q",
                 title=None,
                 scale=alt.Scale(domain=[0, 1]),
                 axis=_count_axis(percent=True),
@@ -116,7 +116,7 @@ def mask_rate_chart(
         )
     )
     return layer_charts(
-        chart_title("Share masked", "Of the people of whom it is known"),
+        chart_title("Mask rate", "Unsure excluded"),
         _time_frame(bins),
         line,
         *_time_marker(marked_s),
@@ -127,12 +127,12 @@ def mask_rate_chart(
 def contacts_chart(
     bins: Sequence[ChartTimeBin], *, marked_s: float, style: Style = DEFAULT_STYLE
 ) -> alt.LayerChart:
-    """Return how many pairs were near each other, and how many for too long."""
+    """Return the number of contacts over time, within and over the time limit."""
     colour = alt.Color(
         "kind:N",
         title=None,
         scale=alt.Scale(
-            domain=list(_CONTACT_TITLES.values()), range=list(_CONTACT_COLOURS)
+            domain=[_WITHIN_LIMIT, _OVER_LIMIT], range=list(_CONTACT_COLOURS)
         ),
         legend=alt.Legend(orient="bottom"),
     )
@@ -140,7 +140,7 @@ def contacts_chart(
     bars = _bars(rows, bins, colour)
     top = max((time_bin.n_contacts for time_bin in bins), default=0)
     return layer_charts(
-        chart_title("Pairs who were near each other", "Most at once in each part"),
+        chart_title("Contacts", "Maximum of each time bin"),
         bars,
         *_time_marker(marked_s),
         _click_layer(bins, float(top or 1), style),
@@ -148,7 +148,7 @@ def contacts_chart(
 
 
 def _bars(rows: alt.Data, bins: Sequence[ChartTimeBin], colour: alt.Color) -> alt.Chart:
-    """Return bars from `low` to `high`, each as wide as its part of the video."""
+    """Return bars from `low` to `high`, each as wide as its time bin."""
     bars: alt.Chart = (
         alt.Chart(rows)
         .mark_rect()
@@ -183,14 +183,14 @@ def _label_colour(style: Style) -> alt.Color:
         domain=[style.title(label) for label in _LABELS],
         range=[style.colour_css(label) for label in _LABELS],
     )
-    # At the bottom, so that the chart is as wide as those below it.
+    # At the bottom, so that all charts have the same width.
     return alt.Color(
         "class:N", title=None, scale=scale, legend=alt.Legend(orient="bottom")
     )
 
 
 def _stack_labels(time_bin: ChartTimeBin, style: Style) -> list[ChartRow]:
-    """Return the parts of a moment's bar, masked people at the bottom."""
+    """Return the stacked bars of a time bin, masked people at the bottom."""
     rows: list[ChartRow] = []
     below = 0.0
     for label in _LABELS:
@@ -213,7 +213,7 @@ def _contact_rows(time_bin: ChartTimeBin) -> list[ChartRow]:
         rows.append(
             {
                 **_time_span(time_bin),
-                "kind": _CONTACT_TITLES["too long"],
+                "kind": _OVER_LIMIT,
                 **_bar_range(0, time_bin.n_over_limit),
             }
         )
@@ -221,7 +221,7 @@ def _contact_rows(time_bin: ChartTimeBin) -> list[ChartRow]:
         rest = _bar_range(
             time_bin.n_over_limit, time_bin.n_contacts - time_bin.n_over_limit
         )
-        rows.append({**_time_span(time_bin), "kind": _CONTACT_TITLES["near"], **rest})
+        rows.append({**_time_span(time_bin), "kind": _WITHIN_LIMIT, **rest})
     return rows
 
 
@@ -234,7 +234,7 @@ def _bar_range(low: float, height: float) -> dict[str, float]:
 
 
 def _time_frame(bins: Sequence[ChartTimeBin]) -> alt.Chart:
-    """Return nothing to see: the time axis of a chart whose marks have no ends."""
+    """Return an invisible layer that gives a line chart the same time axis."""
     invisible = alt.Chart(
         inline_data(_time_span(time_bin) for time_bin in bins)
     ).mark_rect(opacity=0)
@@ -243,23 +243,20 @@ def _time_frame(bins: Sequence[ChartTimeBin]) -> alt.Chart:
 
 
 def _time_marker(marked_s: float) -> tuple[alt.Chart, ...]:
-    """Return the line at the moment that is shown: dark with a light rim.
-
-    So it is seen upon every colour of both themes.
-    """
-    base = alt.Chart(inline_data([{"at": marked_s}]))
+    """Return a dark line with a light outline, visible on any colour."""
+    base = alt.Chart(inline_data([{"time": marked_s}]))
     return tuple(
-        base.mark_rule(color=colour, strokeWidth=width).encode(x="at:Q")
+        base.mark_rule(color=colour, strokeWidth=width).encode(x="time:Q")
         for colour, width in (("white", 5), ("#1a2133", 2))
     )
 
 
 def _click_layer(bins: Sequence[ChartTimeBin], top: float, style: Style) -> alt.Chart:
-    """Return what is pointed at and clicked: all of a moment, also where it is empty.
+    """Return an invisible layer with tooltips and clicks over each full time bin.
 
     Args:
-        bins: the parts of the video.
-        top: the highest value of the chart.
+        bins: time bins of the video.
+        top: highest value of the chart.
         style: names of the classes.
     """
     rows: list[ChartRow] = [
@@ -267,18 +264,18 @@ def _click_layer(bins: Sequence[ChartTimeBin], top: float, style: Style) -> alt.
             **_time_span(time_bin),
             "top": top,
             "bottom": 0,
-            "time": _format_clock(time_bin.start_s),
-            "share": time_bin.mask_rate,
-            "near": time_bin.n_contacts,
+            "clock": _format_clock(time_bin.start_s),
+            "rate": time_bin.mask_rate,
+            "contacts": time_bin.n_contacts,
             **{label.key: round(time_bin.counts[label], 2) for label in _LABELS},
         }
         for time_bin in bins
     ]
     tooltips = [
-        alt.Tooltip("time:N", title="Time"),
+        alt.Tooltip("clock:N", title="Time"),
         *(alt.Tooltip(f"{label.key}:Q", title=style.title(label)) for label in _LABELS),
-        alt.Tooltip("share:Q", title="Masked", format=".0%"),
-        alt.Tooltip("near:Q", title="Pairs near"),
+        alt.Tooltip("rate:Q", title="Mask rate", format=".0%"),
+        alt.Tooltip("contacts:Q", title="Contacts"),
     ]
     selection = alt.selection_point(name=TIME_SELECTION, fields=["start"], toggle=False)
     base = alt.Chart(inline_data(rows)).mark_rect(opacity=0, cursor="pointer")

@@ -469,7 +469,7 @@ def _to_json(operating_point: EvaluationResult, proposal: Proposal | None) -> Js
             "precision": row.precision,
             "recall": row.recall,
             "f1": row.f1,
-            "false_positives": row.false_positives_per_image,
+            "false_positives_per_image": row.false_positives_per_image,
         }
         key = "faces" if row.label is None else row.label.key
         classes[key] = {name: estimate.to_json() for name, estimate in metrics.items()}

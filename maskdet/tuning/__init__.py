@@ -1,1 +1,1 @@
-"""What a threshold costs, told before it is chosen: what the Tune page counts."""
+"""Threshold tuning on a labelled set: metrics, curves, goals and reports."""

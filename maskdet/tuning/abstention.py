@@ -1,4 +1,4 @@
-"""The unsure band: two thresholds, and nothing is said of what lies between."""
+"""Abstention band: faces between two thresholds get no decision."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ from maskdet.types import Label
 
 @dataclass(frozen=True)
 class AbstentionBand:
-    """What two thresholds on the probability of "no mask" would do.
+    """Error and abstention rates of two thresholds on the probability of "no mask".
 
-    A mask incorrectly worn counts as a mask, as everywhere in maskdet.
+    An incorrectly worn mask counts as a mask, as everywhere in maskdet.
 
     Attributes:
-        low: below it a face is said to wear a mask.
-        high: from it on a face is said to wear none.
-        abstention_rate: share of the true faces found that lie between: nothing is
-            said; n is how many are found.
-        error_rate: share of those outside that are said wrong; n is how many lie there.
-        error_rate_without_band: the same with no band, said at 0.5; n as for
+        low: faces below it are predicted as masked.
+        high: faces at or above it are predicted as unmasked.
+        abstention_rate: fraction of the detected true faces between the thresholds; n
+            is the number of detected true faces.
+        error_rate: fraction of wrong decisions; n is the number of detected true faces
+            outside the band.
+        error_rate_without_band: the error rate with one threshold at 0.5; n as for
             `abstention_rate`.
-        missed_no_mask_rate: share of the bare faces found that are said to wear a mask.
-        false_no_mask_rate: share of the faces said to wear none that do, or are no
-            faces.
+        missed_no_mask_rate: fraction of the detected unmasked faces that are predicted
+            as masked.
+        false_no_mask_rate: fraction of the faces predicted as unmasked that are masked
+            or not a face.
     """
 
     low: float
@@ -57,30 +59,32 @@ def evaluate_band(
     min_iou: float = MIN_IOU,
     temperature: float = 1.0,
 ) -> AbstentionBand:
-    """Return what the two thresholds would do with the faces that are shown.
+    """Compute the error and abstention rates of a band on the shown faces.
 
-    The confidence of the settings does not count: the band takes its place.
+    The confidence threshold of the settings is ignored: the band replaces it.
 
     Args:
-        evaluator: of the set.
-        settings: which faces are shown.
-        low: a face with a lower probability of "no mask" is said to wear one.
-        high: a face from this probability on is said to wear none.
-        min_iou: smallest overlap that counts as found.
-        temperature: of the probabilities.
+        evaluator: evaluator of the set.
+        settings: select the shown faces.
+        low: faces with a lower probability of "no mask" are predicted as masked.
+        high: faces with at least this probability are predicted as unmasked.
+        min_iou: lowest IoU of a match.
+        temperature: divides the logits of the probabilities.
 
     Raises:
         ValueError: not 0 <= low <= high <= 1.
     """
     if not 0 <= low <= high <= 1:
-        raise ValueError(f"the band must rise within 0 to 1, not from {low} to {high}")
+        raise ValueError(
+            f"the band must satisfy 0 <= low <= high <= 1, got {low} to {high}"
+        )
     without_confidence = dataclasses.replace(settings, min_confidence=0)
     result = evaluator(without_confidence, min_iou=min_iou, temperature=temperature)
     return _count_band(result, low, high)
 
 
 def _count_band(result: EvaluationResult, low: float, high: float) -> AbstentionBand:
-    """Return what two thresholds would do with the faces of an outcome."""
+    """Compute the rates of a band from a result without a confidence threshold."""
     counted_faces = result.actual >= 0
     image_indices = result.predictions.faces.image_indices[
         result.shown_rows[counted_faces]

@@ -1,7 +1,4 @@
-"""Labelling begins: what an analyzer finds in images, for a person to put right.
-
-Labels made on the page: an analyzer boxes the faces, a person has the last word.
-"""
+"""Annotation of images: an analyzer detects the faces, a person corrects them."""
 
 from __future__ import annotations
 
@@ -41,9 +38,9 @@ from maskdet.tuning.labelled_set import (
 from maskdet.types import CLASSES, Image, Label, Scene
 
 LABELS_FILE_NAME: Final = "_annotations.coco.json"
-"""The file of labels in a packed draft, beside its images."""
+"""Name of the label file in the zip of a draft."""
 
-# No such folder is needed: names of images are told relative to it.
+# A placeholder that need not exist: image names are written relative to it.
 _DRAFT_FOLDER = Path("/draft")
 
 Corners = tuple[float, float, float, float]
@@ -55,12 +52,11 @@ class DraftFace:
     """One face of a draft.
 
     Attributes:
-        box: where it is.
-        label: what it shows, as far as is known; `UNKNOWN` counts as neither right nor
-            wrong.
-        confidence: probability of the label that the analyzer gave; 1 by a person.
-        score: how sure the analyzer is that it is a face; 1 by a person.
-        confirmed: whether a person said so.
+        box: its corners.
+        label: its class; `UNKNOWN` counts as neither right nor wrong.
+        confidence: probability of the label from the analyzer; 1 from a person.
+        score: detection score from the analyzer; 1 from a person.
+        confirmed: whether a person confirmed it.
     """
 
     box: Corners
@@ -71,7 +67,7 @@ class DraftFace:
 
     @property
     def uncertainty(self) -> float:
-        """How likely the analyzer thinks that box or label is wrong, in [0, 1]."""
+        """Estimated probability that box or label is wrong, in [0, 1]."""
         return 1 - self.confidence * self.score
 
 
@@ -80,11 +76,11 @@ class DraftImage:
     """One image of a draft.
 
     Attributes:
-        name: no path, and no other image of the draft has it.
-        content: the file as it was sent.
+        name: file name without a path, unique in the draft.
+        content: the uploaded file.
         size_wh: width and height in pixels.
-        faces: in it.
-        complete: whether a person said that no face is missing.
+        faces: its faces.
+        complete: whether a person confirmed that no face is missing.
     """
 
     name: str
@@ -95,20 +91,20 @@ class DraftImage:
 
     @property
     def is_reviewed(self) -> bool:
-        """Whether a person said anything about it; only then it is in the set."""
+        """Whether a person confirmed anything in it; other images are left out."""
         return self.complete or any(face.confirmed for face in self.faces)
 
 
 @dataclass(frozen=True)
 class Draft:
-    """Images being labelled; each step returns a new draft, so that one can go back.
+    """Images being labelled; each step returns a new draft, which allows undo.
 
-    In what is saved or tuned on, a face that nobody confirmed is of unknown class, and
-    an image that nobody touched is left out.
+    In exports, an unconfirmed face is of unknown class, and an image that was not
+    reviewed is left out.
 
     Attributes:
-        images: in the order they came.
-        notes: what was left out, a line each.
+        images: in the order of the uploads.
+        notes: one line for each reason why something was left out.
     """
 
     images: tuple[DraftImage, ...] = ()
@@ -119,20 +115,20 @@ class Draft:
         return read_image(self.images[image_index].content)
 
     def confirm_face(self, image_index: int, face_index: int) -> Draft:
-        """Return the draft with a face said to be right."""
+        """Return the draft with a face confirmed."""
         old_face = self.images[image_index].faces[face_index]
         changed = dataclasses.replace(old_face, confirmed=True)
         return self._replace_face(image_index, face_index, changed)
 
     def relabel_face(self, image_index: int, face_index: int, label: Label) -> Draft:
-        """Return the draft with a face of another class; that confirms it."""
+        """Return the draft with another class for a face, which confirms the face."""
         box = self.images[image_index].faces[face_index].box
         return self._replace_face(
             image_index, face_index, DraftFace(box, label, confirmed=True)
         )
 
     def remove_face(self, image_index: int, face_index: int) -> Draft:
-        """Return the draft without a box that is no face."""
+        """Return the draft without a box that is not a face."""
         faces = list(self.images[image_index].faces)
         del faces[face_index]
         return self._replace_faces(image_index, faces)
@@ -141,9 +137,9 @@ class Draft:
         """Return the draft with a face that the analyzer missed.
 
         Args:
-            image_index: of the draft.
-            box: corners in any order; cut at the image's border.
-            label: what it shows.
+            image_index: index in `images`.
+            box: corners in any order; clipped to the image.
+            label: its class.
 
         Raises:
             ValueError: the box is empty or outside the image.
@@ -152,21 +148,21 @@ class Draft:
         corners = [min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)]
         box_array = np.array([corners], np.float32)
         inside = clip_boxes(box_array, *self.images[image_index].size_wh)
-        # Written so that a box which is not a number fails too.
+        # Negated, so that a box with NaN fails too.
         if not sizes_px(inside)[0] >= 1:
-            raise ValueError("the box is empty or outside the image; draw it anew")
+            raise ValueError("the box is empty or outside the image; draw it again")
         face = DraftFace(to_corners(inside[0]), label, confirmed=True)
         return self._replace_faces(image_index, [*self.images[image_index].faces, face])
 
     def complete_image(self, image_index: int) -> Draft:
-        """Return the draft with an image said to be right, all faces of it."""
+        """Return the draft with an image complete and all its faces confirmed."""
         old_image = self.images[image_index]
         faces = [dataclasses.replace(face, confirmed=True) for face in old_image.faces]
         changed = dataclasses.replace(old_image, faces=tuple(faces), complete=True)
         return self._replace_image(image_index, changed)
 
     def rank_unconfirmed(self) -> tuple[tuple[int, int], ...]:
-        """Return image and face of all that nobody confirmed, most doubtful first."""
+        """Return image and face index of unconfirmed faces, most uncertain first."""
         unconfirmed = [
             (-face.uncertainty, image_index, face_index)
             for image_index, image in enumerate(self.images)
@@ -179,7 +175,7 @@ class Draft:
         )
 
     def to_coco(self) -> bytes:
-        """Return the labels of all touched images as a COCO file."""
+        """Return the labels of all reviewed images as a COCO file."""
         scenes = [
             (_to_example(image), image.size_wh) for image in self._reviewed_images()
         ]
@@ -187,7 +183,7 @@ class Draft:
         return (json.dumps(content, indent=1) + "\n").encode("utf-8")
 
     def to_zip(self) -> bytes:
-        """Return a zip of the labels and their images, which `read_set` reads."""
+        """Return a zip of labels and images, which `import_dataset` reads."""
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             archive.writestr(LABELS_FILE_NAME, self.to_coco(), zipfile.ZIP_DEFLATED)
@@ -196,14 +192,14 @@ class Draft:
         return buffer.getvalue()
 
     def to_dataset(self, name: str = "your labels") -> ImportedDataset:
-        """Return the labelled set, to tune on.
+        """Return the labelled set for tuning.
 
         Raises:
-            ValueError: nobody confirmed any face yet.
+            ValueError: no face with a class is confirmed.
         """
         reviewed = self._reviewed_images()
         if not any(_class_word(face) for image in reviewed for face in image.faces):
-            raise ValueError("no face is confirmed yet; confirm or correct a few first")
+            raise ValueError("no face is confirmed; confirm or correct some faces")
         files = MemoryFiles({image.name: image.content for image in reviewed})
         rows = tuple(
             ImageAnnotations(
@@ -216,7 +212,7 @@ class Draft:
         notes = Issues()
         for image in self.images:
             if not image.is_reviewed:
-                notes.add(image.name, "nobody confirmed anything in it")
+                notes.add(image.name, "no label in it is confirmed")
         ground_truth, paths = build_labelled_set(
             DatasetAnnotations("labelled here", rows), files, name, notes
         )
@@ -245,7 +241,7 @@ class Draft:
 
 
 def to_corners(box: Iterable[float]) -> Corners:
-    """Return a box as plain numbers."""
+    """Return a box as a tuple of floats."""
     x1, y1, x2, y2 = (float(corner) for corner in box)
     return x1, y1, x2, y2
 
@@ -278,19 +274,19 @@ def create_draft(
     progress: ProgressCallback | None = None,
     cancelled: CancelCallback | None = None,
 ) -> Draft:
-    """Return a draft of images with the faces that an analyzer finds.
+    """Return a draft of images with the faces that an analyzer detects.
 
     Args:
-        uploads: name and content of each image; what cannot be read is left out and
+        uploads: name and content of each image; unreadable images are left out and
             noted.
-        analyzer: boxes and labels the faces.
-        settings: which faces it shows; `Settings()` unless given.
-        progress: told how far it is.
-        cancelled: asked before each image.
+        analyzer: detects and classifies the faces.
+        settings: select the faces; `Settings()` by default.
+        progress: called with the progress after each image.
+        cancelled: called before each image; returns whether to stop.
 
     Raises:
         ValueError: no image can be read; one line.
-        Stopped: `cancelled` said so.
+        CancelledError: `cancelled` returned True.
     """
     upload_list = list(uploads)
     images: dict[str, DraftImage] = {}
@@ -327,7 +323,7 @@ def _draft_faces(scene: Scene) -> tuple[DraftFace, ...]:
 
 
 def _unique_name(upload_name: str, taken: Iterable[str]) -> str:
-    """Return the last part of a name, numbered where another image has it."""
+    """Return the last part of a name, numbered if another image has it."""
     path = PureWindowsPath("".join(char for char in upload_name if char.isprintable()))
     stem, suffix = path.stem.lstrip(".") or "image", path.suffix or ".jpg"
     taken_names = set(taken)

@@ -1,4 +1,4 @@
-"""Intervals by drawing images anew: counts an image, summed over each draw."""
+"""Bootstrap intervals over images: per-image counts, summed in each resample."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def bootstrap_weights(
 ) -> FaceWeights:
     """Return how often each image is drawn, `(resamples, images)`, read only.
 
-    Kept, because drawing takes longer than all that is counted with it. Whole numbers
-    as floats, which multiply far faster and stay exact here.
+    Cached, because drawing takes longer than all sums together. The integers are
+    stored as floats, which multiply far faster and are exact here.
     """
     weights = draw_image_weights(n_images, resamples=resamples, seed=seed)
     floats = weights.astype(np.float32)
@@ -35,7 +35,7 @@ def bootstrap_weights(
 
 
 def bootstrap_sums(*columns: IntArray) -> Floats:
-    """Return the sums of `(p,)` counts an image in each draw, `(columns, draws)`."""
+    """Return the sums of `(p,)` per-image counts, `(columns, resamples)`."""
     table = np.stack(columns, axis=1).astype(np.float32)
     sums: Floats = (bootstrap_weights(len(table)) @ table).T.astype(np.float64)
     return sums
@@ -43,12 +43,12 @@ def bootstrap_sums(*columns: IntArray) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class PerImageCounts:
-    """Something counted in each image.
+    """Counts of one class, or of all faces, in each image.
 
     Attributes:
-        true_positives: `(p,)` called so and so.
-        predicted: `(p,)` called so.
-        actual: `(p,)` so.
+        true_positives: `(p,)` faces of the class that are predicted as the class.
+        predicted: `(p,)` faces predicted as the class.
+        actual: `(p,)` true faces of the class.
     """
 
     true_positives: IntArray
@@ -58,7 +58,7 @@ class PerImageCounts:
 
 @dataclass(frozen=True)
 class PrecisionRecallF1:
-    """Precision, recall and their harmonic mean, whose n is that of recall."""
+    """Precision, recall and F1 with intervals; n of F1 is that of recall."""
 
     precision: Estimate
     recall: Estimate
@@ -68,10 +68,10 @@ class PrecisionRecallF1:
 def bootstrap_precision_recall(
     *tallies: PerImageCounts,
 ) -> tuple[PrecisionRecallF1, ...]:
-    """Return the shares of each tally, with intervals from drawing images.
+    """Return precision, recall and F1 of each tally, with bootstrap intervals.
 
-    Where all or none is a hit each draw would say the same, so there Wilson's interval
-    stands instead. All are drawn at once, which takes no longer than one.
+    A proportion of 0 or 1 is the same in every resample and gets the Wilson interval
+    instead. All tallies are resampled at once, which takes no longer than one.
     """
     columns = [
         column
@@ -83,11 +83,11 @@ def bootstrap_precision_recall(
 
 
 def bootstrap_proportion(successes: IntArray, totals: IntArray) -> Estimate:
-    """Return the share of hits, with an interval as in `bootstrap_precision_recall`.
+    """Return a proportion with an interval as in `bootstrap_precision_recall`.
 
     Args:
-        successes: `(p,)` of each image.
-        totals: `(p,)` of each image, at least as many.
+        successes: `(p,)` count of each image.
+        totals: `(p,)` count of each image, at least `successes`.
     """
     numerators, denominators = bootstrap_sums(successes, totals)
     return _proportion(

@@ -1,4 +1,4 @@
-"""Whether an analyzer's confidence can be believed, and the temperature that helps."""
+"""Calibration of an analyzer's confidence by temperature scaling."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from maskdet.tuning.operating_point import NO_FACE, EvaluationResult
 from maskdet.tuning.predictions import Float32Array, IntArray
 
 _CALIBRATION_SEED: Final = 0
-"""Of the two halves of the images."""
+"""Random seed of the split for cross-fitting."""
 
 
 @dataclass(frozen=True, eq=False)
 class CalibrationFit:
-    """A temperature, and what it does to the confidence of the labels.
+    """A fitted temperature, and the calibration without and with it.
 
     Attributes:
-        temperature: fitted on all faces found whose class is known; above 1 the
-            analyzer was too sure.
-        n: how many faces those are.
-        before: how often the likeliest class is right, by confidence, as it was.
-        after: the same with a temperature; that of each half of the images was
-            fitted on the other half, so that nothing is promised that was fitted.
-        ece_before: expected calibration error as it was.
-        ece_after: the same for `after`.
-        is_degenerate: whether the temperature says nothing: no face is called wrong, or
-            it stands at an end of the range searched.
+        temperature: fitted on all detected faces of known class; above 1 the analyzer
+            is overconfident.
+        n: number of these faces.
+        before: reliability curve of the likeliest class, uncalibrated.
+        after: the same after temperature scaling; the temperature of each half of the
+            images is fitted on the other half, so the curve is on held-out data.
+        ece_before: expected calibration error of `before`.
+        ece_after: expected calibration error of `after`.
+        is_degenerate: whether the temperature is meaningless: all labels are correct,
+            or it is at an end of the search range.
     """
 
     temperature: float
@@ -54,10 +54,10 @@ class CalibrationFit:
 
 
 def fit_calibration(result: EvaluationResult) -> CalibrationFit:
-    """Fit a temperature on the faces that an outcome shows, whatever it has itself.
+    """Fit a temperature on the shown faces, from their unscaled probabilities.
 
     Raises:
-        ValueError: it shows no face whose class is known.
+        ValueError: no shown face has a known class.
     """
     counted_faces = (result.actual >= 0) & (result.actual != NO_FACE)
     rows = result.shown_rows[counted_faces]
@@ -65,7 +65,7 @@ def fit_calibration(result: EvaluationResult) -> CalibrationFit:
         result.actual[counted_faces], result.predictions.probs[rows]
     )
     if not len(rows):
-        raise ValueError("no face is found whose class is known: nothing to calibrate")
+        raise ValueError("nothing to calibrate: no detected face has a known class")
     image_indices = result.predictions.faces.image_indices[rows]
     best_temperature = fit_temperature(labels.ground_truth, labels.probs)
     tempered = ClassificationResult(
@@ -87,12 +87,12 @@ def fit_calibration(result: EvaluationResult) -> CalibrationFit:
 def _cross_fit_probs(
     labels: ClassificationResult, image_indices: IntArray, n: int
 ) -> Float32Array:
-    """Return the probabilities, each half tempered by what fits the other half."""
+    """Scale each half of the images with the temperature of the other half."""
     order = np.random.default_rng(_CALIBRATION_SEED).permutation(n)
     first = np.isin(image_indices, order[: n // 2])
     probs = labels.probs.copy()
     for side in (first, ~first):
-        # A half without faces teaches nothing: the other one stays as it is.
+        # If one half has no faces, the other half stays unscaled.
         if side.any() and not side.all():
             temperature_of_other = fit_temperature(
                 labels.ground_truth[~side], labels.probs[~side]
@@ -104,8 +104,8 @@ def _cross_fit_probs(
 def _measure_calibration(
     labels: ClassificationResult, image_indices: IntArray, n: int
 ) -> tuple[ReliabilityCurve, Estimate]:
-    right, confidence = correct_and_confidence(labels)
+    correct, confidence = correct_and_confidence(labels)
     weights = bootstrap_weights(n)[:, image_indices]
-    return reliability_curve(right, confidence), calibration_error(
-        weights, right, confidence
+    return reliability_curve(correct, confidence), calibration_error(
+        weights, correct, confidence
     )

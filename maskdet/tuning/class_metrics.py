@@ -1,7 +1,4 @@
-"""What settings do for one class, on some of the images of a set.
-
-The table of an outcome: each class, and parts of the set, with intervals.
-"""
+"""Metrics of a result with intervals: by class, by slice of the set, and changes."""
 
 from __future__ import annotations
 
@@ -37,12 +34,12 @@ from maskdet.types import CLASSES, Label
 
 @dataclass(frozen=True, eq=False)
 class ClassCounts:
-    """What happened in each image for one class.
+    """Counts of one class in each image.
 
     Attributes:
-        true_positives: `(p,)` true faces of the class that are said to be of it.
+        true_positives: `(p,)` true faces of the class that are predicted as it.
         false_negatives: `(p,)` true faces of the class that are not.
-        false_positives: `(p,)` faces said to be of the class that are none.
+        false_positives: `(p,)` faces predicted as the class that are not of it.
     """
 
     true_positives: IntArray
@@ -51,7 +48,7 @@ class ClassCounts:
 
     @classmethod
     def from_result(cls, result: EvaluationResult, label: Label) -> ClassCounts:
-        """Count in every image of a set."""
+        """Count the faces of a class in every image."""
         n, ground_truth = result.n_images, result.predictions.ground_truth
         is_true_positive, false_positive_rows = (
             find_true_positives(result, label),
@@ -72,7 +69,7 @@ class ClassCounts:
         )
 
     def select_images(self, image_mask: BoolArray) -> ClassCounts:
-        """Return the counts of the chosen images."""
+        """Return the counts of the selected images."""
         return ClassCounts(
             self.true_positives[image_mask],
             self.false_negatives[image_mask],
@@ -81,7 +78,7 @@ class ClassCounts:
 
 
 def find_true_positives(result: EvaluationResult, label: Label) -> BoolArray:
-    """Return `(t,)` which true faces are of the class and said to be of it."""
+    """Return a `(t,)` mask of the true faces that are predicted as their class."""
     is_true_positive: BoolArray = (result.predictions.ground_truth.labels == label) & (
         result.ground_truth_columns == label
     )
@@ -89,7 +86,7 @@ def find_true_positives(result: EvaluationResult, label: Label) -> BoolArray:
 
 
 def find_false_positives(result: EvaluationResult, label: Label) -> IntArray:
-    """Return the rows of faces found that are said to be of the class and are none."""
+    """Return the rows of detected faces that are wrongly predicted as the class."""
     is_wrong = (result.actual >= 0) & (result.actual != label)
     rows: IntArray = result.shown_rows[is_wrong & (result.predicted == label)]
     return rows
@@ -97,27 +94,27 @@ def find_false_positives(result: EvaluationResult, label: Label) -> IntArray:
 
 @dataclass(frozen=True)
 class ClassPerformance:
-    """What settings do for one class on some images.
+    """Metrics of settings for one class on some images.
 
-    Shares have Wilson's interval, widened where the faces of an image go together;
-    F1 is resampled by images; see `metrics.estimate`.
+    Proportions have Wilson intervals, widened if the faces of an image are correlated;
+    F1 is bootstrapped over images; see `metrics.intervals`.
 
     Attributes:
         label: the class.
-        n_images: how many images these are.
-        true_positives: true faces of the class that are said to be of it.
+        n_images: number of images.
+        true_positives: true faces of the class that are predicted as it.
         false_negatives: true faces of the class that are not.
-        false_positives: faces said to be of the class that are none: of another class,
-            or no face at all.
-        recall: share of the true ones that are hits.
-        precision: share of those said to be of the class that are.
-        f1: the harmonic mean of both.
-        false_positives_per_image: false positives in an image, in the mean.
-        detection_recall: share of all true faces of known class that are shown,
-            whatever is said.
-        unsure_rate: share of these shown faces that are called unsure.
-        non_faces_per_image: boxes in an image, in the mean, that show no face,
-            whatever is said.
+        false_positives: faces predicted as the class that are of another class or not
+            a face.
+        recall: fraction of the true faces of the class that are true positives.
+        precision: fraction of the faces predicted as the class that are true positives.
+        f1: harmonic mean of precision and recall.
+        false_positives_per_image: mean number of false positives in an image.
+        detection_recall: fraction of all true faces of known class that are shown,
+            whatever their predicted class.
+        unsure_rate: fraction of these shown faces that are unsure.
+        non_faces_per_image: mean number of shown boxes in an image that are not a face,
+            whatever their predicted class.
     """
 
     label: Label
@@ -137,7 +134,7 @@ class ClassPerformance:
     def from_result(
         cls, result: EvaluationResult, label: Label, image_mask: BoolArray
     ) -> ClassPerformance:
-        """Measure on the chosen images of a set."""
+        """Compute the metrics on the selected images of a set."""
         counts = ClassCounts.from_result(result, label).select_images(image_mask)
         true_positives, false_negatives, false_positives = (
             counts.true_positives,
@@ -152,16 +149,20 @@ class ClassPerformance:
         )
         shown_in = image_indices[result.shown_rows]
 
-        def per_picture(image_rows: IntArray) -> IntArray:
+        def count_by_image(image_rows: IntArray) -> IntArray:
             image_counts: IntArray = np.bincount(image_rows, minlength=result.n_images)[
                 image_mask
             ]
             return image_counts
 
-        faces = per_picture(ground_truth.faces.image_indices[ground_truth.labels >= 0])
+        faces = count_by_image(
+            ground_truth.faces.image_indices[ground_truth.labels >= 0]
+        )
         is_face = (result.actual >= 0) & (result.actual < len(CLASSES))
-        n_detected = per_picture(shown_in[is_face])
-        unsure = per_picture(shown_in[is_face & (result.predicted_columns == UNSURE)])
+        n_detected = count_by_image(shown_in[is_face])
+        unsure = count_by_image(
+            shown_in[is_face & (result.predicted_columns == UNSURE)]
+        )
         return cls(
             label,
             len(true_positives),
@@ -177,7 +178,7 @@ class ClassPerformance:
             detection_recall=clustered_proportion(n_detected, faces),
             unsure_rate=clustered_proportion(unsure, n_detected),
             non_faces_per_image=poisson_rate(
-                per_picture(shown_in[result.actual == NO_FACE]).tolist()
+                count_by_image(shown_in[result.actual == NO_FACE]).tolist()
             ),
         )
 
@@ -192,13 +193,13 @@ class ClassPerformance:
 
 @dataclass(frozen=True)
 class PerformanceChange:
-    """Which faces change sides between two settings.
+    """Faces of a class whose decision changes between two settings.
 
     Attributes:
-        gained: true faces of the class that are hit only after.
-        lost: true faces of the class that were hit only before.
-        false_positives_removed: false positives that are there only before.
-        false_positives_added: false positives that are there only after.
+        gained: true faces of the class that are true positives only after.
+        lost: true faces of the class that are true positives only before.
+        false_positives_removed: false positives only before.
+        false_positives_added: false positives only after.
     """
 
     gained: int
@@ -214,7 +215,7 @@ class PerformanceChange:
         label: Label,
         image_mask: BoolArray,
     ) -> PerformanceChange:
-        """Compare two outcomes of the same faces on the chosen images."""
+        """Compare two results of the same detections on the selected images."""
         is_selected = image_mask[before.predictions.ground_truth.faces.image_indices]
         hits_before, hits_after = (
             find_true_positives(result, label) & is_selected
@@ -235,35 +236,30 @@ class PerformanceChange:
         )
 
     def messages(self) -> tuple[str, ...]:
-        """Return what is won and what it costs, one sentence each."""
+        """Return the gains and losses, one sentence each."""
         if self == PerformanceChange(0, 0, 0, 0):
-            return ("Against the settings of now, nothing changes for the class.",)
-        detection_text = _format_change(self.gained, "more found", self.lost, "lost")
-        false_positive_text = _format_change(
-            self.false_positives_removed, "fewer", self.false_positives_added, "more"
-        )
+            return ("Compared with the current settings, the class does not change.",)
         return (
-            f"Against the settings of now: {detection_text} of the true faces of the "
-            "class.",
-            f"False positives of the class: {false_positive_text}.",
+            f"Compared with the current settings: {self.gained} true positives gained, "
+            f"{self.lost} lost.",
+            f"False positives of the class: {self.false_positives_removed} removed, "
+            f"{self.false_positives_added} added.",
         )
-
-
-def _format_change(first: int, gain: str, second: int, loss: str) -> str:
-    return f"{first} {gain}, {second} {loss}"
 
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """How well one class, or faces whatever their class, are told.
+    """Precision, recall and F1 of one class, or of faces of any class.
 
     Attributes:
-        label: the class, None for faces whatever their class.
-        precision: share of the faces called so that are; n is how many were.
-        recall: share of the true ones called so; n is how many there are.
+        label: the class, None for faces of any class.
+        precision: fraction of the predicted faces that are correct; n is the number of
+            predicted faces.
+        recall: fraction of the true faces that are predicted as the class; n is the
+            number of true faces.
         f1: harmonic mean of the two; n as for recall.
-        false_positives_per_image: faces called so that are not, an image; n is
-            images.
+        false_positives_per_image: mean number of false positives in an image; n is the
+            number of images.
     """
 
     label: Label | None
@@ -275,16 +271,17 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class SliceMetrics:
-    """How well a part of the true faces does, and whether worse than the rest.
+    """Metrics of one slice of the true faces, compared with the rest.
 
     Attributes:
-        name: what the set was cut by: `face size`, `light`, `sharpness`.
-        part: which part of it, in words.
-        detection_recall: share of its true faces that are found.
-        correct_rate: share of its true faces that are found and called right.
-        precision: share of the faces shown in this part that are faces.
+        name: quantity that defines the slice: `face size`, `light`, `sharpness`.
+        part: range of the quantity, in words.
+        detection_recall: fraction of its true faces that are detected.
+        correct_rate: fraction of its true faces that are detected and have the correct
+            class.
+        precision: fraction of the faces shown in this slice that are faces.
         difference: `correct_rate` minus that of all other faces, with its interval.
-        worse: whether it does worse than the rest by more than the interval allows.
+        worse: whether the slice is significantly worse than the rest.
     """
 
     name: str
@@ -297,11 +294,11 @@ class SliceMetrics:
 
 
 def compute_class_metrics(result: EvaluationResult) -> tuple[ClassMetrics, ...]:
-    """Return the rows: faces whatever their class first, then each class.
+    """Return the metrics of faces of any class first, then of each class.
 
-    Faces count as found whatever they are called, also unsure; a class counts what is
-    called so, surely enough. A false positive of a class is also a face of another
-    class. Intervals of shares come from drawing images.
+    In the row of faces, every shown face counts, also unsure ones. In the row of a
+    class, only faces at or above the confidence threshold count, and a face of another
+    class is a false positive too. Proportions have bootstrap intervals over images.
     """
     labels = (None, *CLASSES)
     tallies = [count_per_image(result, label) for label in labels]
@@ -322,10 +319,10 @@ def compute_class_metrics(result: EvaluationResult) -> tuple[ClassMetrics, ...]:
 
 
 def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, ...]:
-    """Cut the set by size, light and sharpness of the faces; empty parts go.
+    """Compute metrics by size, light and sharpness of the faces; omit empty slices.
 
-    A true face lies in the part of its true box; a false positive in that of its own.
-    For sharpness the true faces are cut in three equal parts.
+    The ground-truth box assigns a true face to a slice; its own box assigns a false
+    positive. Sharpness is divided at the terciles of the true faces.
     """
     ground_truth, predictions = (
         evaluation.predictions.ground_truth,
@@ -365,9 +362,9 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
 
 
 def count_per_image(result: EvaluationResult, label: Label | None) -> PerImageCounts:
-    """Count in each image what is shown, true and right of a class, None for faces.
+    """Count predicted, actual and correct faces of a class in each image.
 
-    What is neither right nor wrong is left out.
+    None counts faces of any class. Ignored matches are left out.
     """
     ground_truth = result.predictions.ground_truth
     if label is None:
@@ -403,14 +400,14 @@ def _measure_slice(
     is_detected: BoolArray,
     is_correct: BoolArray,
 ) -> tuple[Estimate, Estimate, Estimate, Estimate, bool]:
-    """Return all that `SliceMetrics` tells of the true faces `in_slice`."""
-    n, others = int(in_slice.sum()), int((~in_slice).sum())
+    """Return the measured fields of `SliceMetrics` for the true faces `in_slice`."""
+    n, n_others = int(in_slice.sum()), int((~in_slice).sum())
     n_detected = int(is_detected[in_slice].sum())
     correct_rate = proportion(int(is_correct[in_slice].sum()), n)
     gap = proportion_difference(
-        correct_rate, proportion(int(is_correct[~in_slice].sum()), others)
+        correct_rate, proportion(int(is_correct[~in_slice].sum()), n_others)
     )
-    worse = min(n, others) >= MIN_COMPARED_FACES and gap.high < 0
+    worse = min(n, n_others) >= MIN_COMPARED_FACES and gap.high < 0
     return (
         proportion(n_detected, n),
         correct_rate,

@@ -1,7 +1,4 @@
-"""Curves over every threshold, with the present one as a point on them.
-
-How many faces have which score, beside the threshold that parts them.
-"""
+"""Threshold curves with the current operating point, and score histograms."""
 
 from __future__ import annotations
 
@@ -35,25 +32,25 @@ from maskdet.tuning.predictions import IntArray
 from maskdet.types import CLASSES, Label
 
 CURVE_RESAMPLES: Final = 300
-"""Bootstrap draws for an area: few enough to follow a slider; the ends of the interval
-move by a tenth of its width with the seed."""
+"""Bootstrap resamples for an area: few enough to follow a slider; the ends of the
+interval move by a tenth of its width with the seed."""
 
 _RESAMPLE_CHUNK = 50
-"""Draws held at once: they then stay in the processor's cache."""
+"""Resamples held at once, which then fit the processor cache."""
 
 
 @dataclass(frozen=True, eq=False)
 class TuningCurve:
-    """What every threshold on a score would give.
+    """A curve over all thresholds on a score.
 
     Attributes:
-        label: the class, None for faces whatever their class.
-        x: `(k,)` recall (precision-recall), share of the others (ROC), or false
-            positives an image (ROC of faces).
-        y: `(k,)` precision (precision-recall) or recall (ROC).
-        thresholds: `(k,)` falling: what is at or above counts.
-        area: under the curve, with a bootstrap interval over images.
-        point: x and y at the present settings; NaN where there is none.
+        label: the class, None for faces of any class.
+        x: `(k,)` recall (precision-recall), false-positive rate (ROC), or false
+            positives per image (FROC).
+        y: `(k,)` precision (precision-recall) or recall (ROC, FROC).
+        thresholds: `(k,)` descending; scores at or above them are positive.
+        area: area under the curve, with a bootstrap interval over images.
+        point: x and y at the current settings; NaN if undefined.
     """
 
     label: Label | None
@@ -74,28 +71,28 @@ def compute_precision_recall(
     resamples: int = CURVE_RESAMPLES,
     seed: int = 0,
 ) -> TuningCurve:
-    """Return precision (y) against recall (x), sweeping the score of the face.
+    """Compute precision (y) against recall (x) over the detection threshold.
 
-    All else is held where the settings have it, so each point is what the table would
-    say with `min_score` there, and the present point lies on the curve. A class counts
-    the faces that are called so, surely enough; a true face of the class that is not
-    found, called otherwise or unsure lowers its recall.
+    All other settings are fixed, so each point equals the metrics with that
+    `min_score`, and the current point lies on the curve. For a class, only faces at or
+    above the confidence threshold are predicted as it; a true face of the class that is
+    missed, predicted as another class or unsure lowers the recall.
 
     Args:
-        evaluator: of the set.
-        settings: the present ones.
-        label: the class, None for faces whatever their class.
-        min_iou: smallest overlap that counts as found.
-        temperature: of the probabilities.
-        resamples: draws of images for the interval of the area.
-        seed: of these draws.
+        evaluator: evaluator of the set.
+        settings: the current settings.
+        label: the class, None for faces of any class.
+        min_iou: lowest IoU of a match.
+        temperature: divides the logits of the probabilities.
+        resamples: bootstrap resamples of the images for the interval of the area.
+        seed: random seed of the bootstrap.
 
     Raises:
         ValueError: the label is `UNKNOWN`.
 
     Returns:
-        The area is average precision with all-point interpolation, as COCO defines it
-        but for its 101 samples; see `metrics.detection`.
+        The area is average precision with all-point interpolation, which COCO
+        approximates with 101 samples; see `metrics.detection`.
     """
     _check_label(label)
     unfiltered = dataclasses.replace(settings, min_score=0)
@@ -114,26 +111,28 @@ def compute_roc(
     resamples: int = CURVE_RESAMPLES,
     seed: int = 0,
 ) -> TuningCurve:
-    """Return recall (y) against false positives (x).
+    """Compute recall (y) against false positives (x).
 
-    For a class it sweeps its probability, and x is a share of the others; for faces
-    whatever their class it sweeps their score, and x is false positives an image.
+    For a class, the threshold is on its probability and x is the false-positive rate.
+    For faces of any class, the threshold is on the detection score and x is the number
+    of false positives per image.
 
     Args:
-        evaluator: of the set.
-        settings: the present ones.
-        label: the class, None for faces whatever their class.
-        min_iou: smallest overlap that counts as found.
-        temperature: of the probabilities.
-        resamples: draws of images for the interval of the area.
-        seed: of these draws.
+        evaluator: evaluator of the set.
+        settings: the current settings.
+        label: the class, None for faces of any class.
+        min_iou: lowest IoU of a match.
+        temperature: divides the logits of the probabilities.
+        resamples: bootstrap resamples of the images for the interval of the area.
+        seed: random seed of the bootstrap.
 
     Raises:
         ValueError: the label is `UNKNOWN`.
 
     Returns:
-        The area is, for a class, the chance that one of it has a higher probability
-        than another; for faces, the mean recall from 0 to 1 false positive an image.
+        For a class, the area is the probability that a face of the class has a higher
+        score than another face; for faces, the mean recall from 0 to 1 false positives
+        per image.
     """
     _check_label(label)
     weights = bootstrap_weights(
@@ -149,7 +148,8 @@ def compute_roc(
 
 def _check_label(label: Label | None) -> None:
     if label is not None and label not in CLASSES:
-        raise ValueError(f"there is no curve of {label.key!r}: it is no class")
+        keys = ", ".join(class_label.key for class_label in CLASSES)
+        raise ValueError(f"label must be one of {keys} or None, not {label.key!r}")
 
 
 def _precision_recall_curve(
@@ -158,7 +158,7 @@ def _precision_recall_curve(
     min_score: float,
     weights: FaceWeights,
 ) -> TuningCurve:
-    """Return precision against recall from the outcome without a smallest score."""
+    """Return precision against recall from a result without a detection threshold."""
     matches = _rank_detections(result, label)
     pr_curve = precision_recall_curve(matches)
     resampled = average_precisions(matches, weights)
@@ -178,19 +178,19 @@ def _precision_recall_curve(
 
 
 def _rank_detections(result: EvaluationResult, label: Label | None) -> DetectionMatches:
-    """Return which of the faces shown are right, by falling score."""
+    """Return the shown faces and whether they are correct, by descending score."""
     ground_truth = result.predictions.ground_truth
     if label is None:
-        counted, right = result.actual >= 0, result.matched_ground_truth >= 0
+        counted, is_correct = result.actual >= 0, result.matched_ground_truth >= 0
         is_positive = ground_truth.labels != Label.UNKNOWN
     else:
         counted = (result.actual >= 0) & (result.predicted == label)
-        right, is_positive = result.actual == label, ground_truth.labels == label
+        is_correct, is_positive = result.actual == label, ground_truth.labels == label
     order = np.flatnonzero(counted)
     order = order[np.argsort(-result.scores[order], kind="stable")]
     return DetectionMatches(
         result.scores[order],
-        right[order],
+        is_correct[order],
         result.predictions.faces.image_indices[result.shown_rows[order]],
         np.bincount(
             ground_truth.faces.image_indices[is_positive], minlength=result.n_images
@@ -201,10 +201,10 @@ def _rank_detections(result: EvaluationResult, label: Label | None) -> Detection
 def _froc_curve(
     result: EvaluationResult, min_score: float, weights: FaceWeights
 ) -> TuningCurve:
-    """Sweep the score of faces whatever their class (FROC).
+    """Return the FROC curve of faces of any class over the detection threshold.
 
-    Nobody can count the places without a face, so x is no share of them but false
-    alarms an image. The present point lies on the curve.
+    The number of true negatives is undefined in detection, so x is the number of false
+    positives per image instead of a rate. The current point lies on the curve.
     """
     matches = _rank_detections(result, None)
     n, n_images = int(matches.n_ground_truth.sum()), result.n_images
@@ -228,7 +228,7 @@ def _froc_curve(
 def _froc_rates(
     matches: DetectionMatches, weights: FaceWeights, ends: IntArray
 ) -> tuple[Floats, Floats]:
-    """Return false positives an image and recalls, `(draws, k)` each."""
+    """Return false positives per image and recalls, `(resamples, k)` each."""
     drawn_detections = weights[:, matches.image_indices]
     true_positives = np.cumsum(drawn_detections * matches.correct, axis=1)[
         :, ends
@@ -245,10 +245,9 @@ def _froc_rates(
 
 
 def _mean_recall(x: Floats, y: Floats) -> Floats:
-    """Return the `(draws,)` mean recall from 0 to 1 false positive an image.
+    """Return the `(resamples,)` mean recall from 0 to 1 false positives per image.
 
-    Recall stays until the next threshold that gives more, as no threshold lies
-    between; after the last one it stays for good.
+    Recall is constant between two thresholds and after the last one.
     """
     rows = len(x)
     marks = np.concatenate(
@@ -262,12 +261,11 @@ def _mean_recall(x: Floats, y: Floats) -> Floats:
 def _class_roc_curve(
     result: EvaluationResult, label: Label, weights: FaceWeights
 ) -> TuningCurve:
-    """Sweep the probability of a class over the true faces of known class shown.
+    """Return the ROC curve of a class over the shown faces of known class.
 
-    y is the share of those of the class at or above, x that of the others. The present
-    point is what is called so now, surely enough: it lies on the curve where
-    `min_confidence` is above 0.5, and may lie below it elsewhere, as then the likeliest
-    class decides too.
+    The threshold is on the probability of the class; y is the true-positive rate, x the
+    false-positive rate. The current point is on the curve if `min_confidence` is above
+    0.5. Otherwise it may be below, because the class must also be the likeliest.
     """
     counted_faces = (result.actual >= 0) & (result.actual != NO_FACE)
     true = result.actual[counted_faces] == label
@@ -279,7 +277,7 @@ def _class_roc_curve(
     task = BinaryTask(true, scores, predicted)
     roc_curve = threshold_curves(true, scores)
     resampled, _ = resampled_areas(weights[:, image_indices], task)
-    # Without a face there is no point, and the area under none would be 0.
+    # Without a face the curve is empty and its area would be 0.
     value = roc_curve.roc_area if len(true) else math.nan
     area = percentile_estimate(value, resampled, len(true))
     x, y = (
@@ -291,18 +289,18 @@ def _class_roc_curve(
 
 
 HistogramQuantity: TypeAlias = Literal["score", "confidence"]
-"""What a histogram counts by."""
+"""Quantity on the x axis of a histogram."""
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreHistogram:
-    """How many faces there are by score or confidence, split by what is true.
+    """Number of faces by detection score or confidence and by actual class.
 
     Attributes:
-        quantity: the score of the face, or the confidence of its label.
-        edges: `(bins + 1,)` from 0 to 1; a bin holds its lower end, the last both.
-        counts: `(4, bins)` int64, rows as in `judging.ACTUAL`.
-        threshold: the present one.
+        quantity: detection score, or confidence of the label.
+        edges: `(bins + 1,)` from 0 to 1; a bin includes its lower edge, the last both.
+        counts: `(4, bins)` int64, rows as in `operating_point.ACTUAL_KEYS`.
+        threshold: the current threshold on the quantity.
     """
 
     quantity: HistogramQuantity
@@ -314,21 +312,21 @@ class ScoreHistogram:
 def compute_histogram(
     result: EvaluationResult, quantity: HistogramQuantity = "score", bins: int = 50
 ) -> ScoreHistogram:
-    """Count the faces by score or confidence, split by what is true.
+    """Count the faces by detection score or confidence and by actual class.
 
-    By score all faces count that were found and pass the other settings, also those
-    below the present threshold, which the line then parts; by confidence those shown.
+    By score, all detected faces count that pass the other settings, also those below
+    the current threshold; by confidence, the shown faces.
 
     Args:
-        result: the present one.
+        result: the result at the current settings.
         quantity: `score` or `confidence`.
-        bins: of equal width from 0 to 1.
+        bins: number of bins of equal width from 0 to 1.
 
     Raises:
-        ValueError: `quantity` is neither, or there is no bin.
+        ValueError: `quantity` is not known, or `bins` is below 1.
     """
     if quantity not in get_args(HistogramQuantity):
-        raise ValueError(f"what must be score or confidence, not {quantity!r}")
+        raise ValueError(f"quantity must be score or confidence, not {quantity!r}")
     if bins < 1:
         raise ValueError(f"bins must be at least 1, not {bins}")
     settings = result.settings
@@ -340,7 +338,7 @@ def compute_histogram(
         values, threshold = result.scores, settings.min_score
     else:
         values, threshold = result.confidences, settings.min_confidence
-    # The threshold itself counts as above it, so a bin holds its lower end.
+    # A value equal to the threshold counts as above, so a bin includes its lower edge.
     edges = np.linspace(0, 1, bins + 1)
     bin_indices = np.searchsorted(edges.astype(np.float32), values, side="right") - 1
     counts = np.zeros((len(ACTUAL_KEYS), bins), np.int64)

@@ -1,4 +1,4 @@
-"""Which faces a move of a slider changed, and which are next to change."""
+"""Faces whose decision changes with the settings, and mistakes near a threshold."""
 
 from __future__ import annotations
 
@@ -22,27 +22,26 @@ from maskdet.tuning.operating_point import (
 from maskdet.tuning.predictions import Float32Array, IntArray
 from maskdet.types import Label
 
-DecisionChangeKind: TypeAlias = Literal["appeared", "vanished", "label", "verdict"]
-"""A face is shown now, is shown no more, is called otherwise, or is shown and called
-as before but matches another true face."""
+DecisionChangeKind: TypeAlias = Literal["appeared", "vanished", "label", "match"]
+"""A face is shown only now, is shown no more, has another label, or has the same label
+but matches another true face."""
 
 ThresholdName: TypeAlias = Literal["min_score", "min_face_px", "min_confidence"]
-"""The fields of `Settings` that a face lies on one side of."""
+"""The fields of `Settings` that are thresholds on a quantity of a face."""
 
 
 @dataclass(frozen=True)
 class DecisionChange:
-    """One found face that a change of the settings changed.
+    """One detected face whose decision differs between two settings.
 
     Attributes:
-        face: the face; its true face is that of the state in which it matches one.
-        kind: what became of it.
-        before: column of `judging.SAID`, `MISSED` where it was not shown.
-        after: the same now.
+        face: the face, with the true face that it matches after or before the change.
+        kind: the kind of change.
+        before: column of `operating_point.PREDICTED_KEYS`, `MISSED` if not shown.
+        after: the same after the change.
         better: whether that is better (True) or worse (False); None for neither.
-        distance: how far it lies from the threshold that it crossed, as a share of
-            the slider's range (for sizes of the threshold); 1 if none was crossed but
-            overlaps decided.
+        distance: distance from the crossed threshold as a fraction of the slider's
+            range (for sizes, of the threshold); 1 if NMS or matching decided instead.
     """
 
     face: FaceRef
@@ -53,20 +52,20 @@ class DecisionChange:
     distance: float
 
 
-OVERLAP_DECIDED: Final = 1.0
-"""The distance of a face that crossed no threshold."""
+NO_THRESHOLD_CROSSED: Final = 1.0
+"""The distance of a face that did not cross a threshold."""
 
 
 @dataclass(frozen=True)
 class NearMiss:
-    """One mistake that a small move of a slider would mend.
+    """One mistake that a small change of a threshold would correct.
 
     Attributes:
         face: the face.
-        setting: the field of `Settings` that would have to move.
-        value: where the face lies on that slider.
-        threshold: where the slider stands.
-        distance: between the two, as in `DecisionChange`.
+        setting: the field of `Settings` to change.
+        value: value of the face on that scale.
+        threshold: current value of the setting.
+        distance: distance between the two, as in `DecisionChange`.
     """
 
     face: FaceRef
@@ -79,24 +78,24 @@ class NearMiss:
 def find_decision_changes(
     before: EvaluationResult, after: EvaluationResult
 ) -> tuple[DecisionChange, ...]:
-    """Return the found faces that changed, nearest to the threshold first.
+    """Return the detected faces whose decision changed, nearest to a threshold first.
 
-    For a true face right is better than unsure, and that better than missed or called
-    wrong, which weigh the same; a false positive is worse than none.
+    For a true face, correct is better than unsure, and unsure is better than missed or
+    wrong, which are equal; a false positive is worse than none.
 
     Args:
-        before: under the settings that were.
-        after: of the same found faces, under those that are.
+        before: result with the previous settings.
+        after: result of the same detections with the new settings.
 
     Raises:
-        ValueError: they are of different found faces.
+        ValueError: the results are of different detections.
     """
     predictions = after.predictions
     other = before.predictions
     if predictions is not other and not np.array_equal(
         predictions.scores, other.scores
     ):
-        raise ValueError("flips need two outcomes on the same found faces")
+        raise ValueError("the two results must be of the same detections")
     (predicted_before, match_before), (predicted_after, match_after) = (
         _spread_over_detections(before),
         _spread_over_detections(after),
@@ -132,15 +131,15 @@ def find_decision_changes(
 def find_near_misses(
     result: EvaluationResult, max_count: int = 200
 ) -> tuple[NearMiss, ...]:
-    """Return the mistakes that a small move would mend, nearest first.
+    """Return the mistakes that a small threshold change would correct, nearest first.
 
-    Those are true faces missed for their score or their size alone, false positives,
-    faces called right but unsure, and faces called wrong, which more confidence would
-    make unsure.
+    They are true faces missed because of their score or size alone, false positives,
+    unsure faces whose likeliest class is correct, and faces with a wrong label, which a
+    higher confidence threshold would make unsure.
 
     Args:
-        result: the present one.
-        max_count: how many to return.
+        result: result at the current settings.
+        max_count: largest number of mistakes to return.
     """
     near_misses = [
         *_find_suppressed(result, "min_score"),
@@ -156,7 +155,7 @@ def find_near_misses(
 def _find_suppressed(
     result: EvaluationResult, slider: ThresholdName
 ) -> Iterator[NearMiss]:
-    """Yield the missed faces that this slider alone would show."""
+    """Yield the missed faces that a change of this slider alone would show."""
     if slider == "min_score":
         permissive = dataclasses.replace(result.settings, min_score=0)
     else:
@@ -172,7 +171,7 @@ def _find_suppressed(
     )
     values = _shown_values(unfiltered, slider)
     for index in unfiltered.matched_detections[gained].tolist():
-        # One that gave way to a stronger box that this slider now shows stays out.
+        # Skip a face that lost to a stronger box, which this slider now shows.
         if values[index] < getattr(result.settings, slider):
             yield _near_miss(
                 unfiltered.shown_face(index), slider, values[index], result.settings
@@ -180,7 +179,7 @@ def _find_suppressed(
 
 
 def _find_false_positives(result: EvaluationResult) -> Iterator[NearMiss]:
-    """Yield the false positives, by the slider that would drop them first."""
+    """Yield the false positives, with the slider that would remove them first."""
     scores, sizes = (
         _shown_values(result, "min_score"),
         _shown_values(result, "min_face_px"),
@@ -193,19 +192,19 @@ def _find_false_positives(result: EvaluationResult) -> Iterator[NearMiss]:
 
 
 def _find_confidence_errors(result: EvaluationResult) -> Iterator[NearMiss]:
-    """Yield the faces called right but unsure, and those called wrong."""
-    right = result.probs.argmax(axis=1) == result.actual
-    unsure = result.predicted_columns == UNSURE
+    """Yield unsure faces whose likeliest class is correct, and wrong labels."""
+    is_correct = result.probs.argmax(axis=1) == result.actual
+    is_unsure = result.predicted_columns == UNSURE
     values = _shown_values(result, "min_confidence")
     for index in np.flatnonzero(
-        (result.matched_ground_truth >= 0) & (right == unsure)
+        (result.matched_ground_truth >= 0) & (is_correct == is_unsure)
     ).tolist():
         face, value = result.shown_face(index), values[index]
         yield _near_miss(face, "min_confidence", value, result.settings)
 
 
 def _shown_values(result: EvaluationResult, slider: ThresholdName) -> Float32Array:
-    """Return where each face shown lies on a slider."""
+    """Return the value of each shown face on a slider."""
     if slider == "min_score":
         return result.scores
     if slider == "min_confidence":
@@ -222,7 +221,7 @@ def _near_miss(
 
 
 def _spread_over_detections(result: EvaluationResult) -> tuple[IntArray, IntArray]:
-    """Return what is said of each found face and the true face that it matches."""
+    """Return the predicted column and the match of each detected face."""
     n = len(result.predictions.faces)
     predicted, matches = (
         np.full(n, MISSED, np.int64),
@@ -238,31 +237,31 @@ def _spread_over_detections(result: EvaluationResult) -> tuple[IntArray, IntArra
 def _rate_decisions(
     result: EvaluationResult, ground_truth_rows: IntArray, matched: IntArray
 ) -> IntArray:
-    """Return how good it is that each found face is treated so.
+    """Return the value of the decision for each detected face; higher is better.
 
     Args:
-        result: that treats it so.
-        ground_truth_rows: `(n,)` the true face that counts for each found one, below 0
-            for none.
-        matched: `(n,)` what each found face matches in this outcome.
+        result: result with the decisions.
+        ground_truth_rows: `(n,)` the true face that counts for each detected face,
+            below 0 for none.
+        matched: `(n,)` match of each detected face in this result.
     """
     labels = result.predictions.ground_truth.labels
-    right = (result.ground_truth_columns == labels) & (labels != Label.UNKNOWN)
-    unsure = (result.ground_truth_columns == UNSURE) & (labels != Label.UNKNOWN)
-    # The last one is for no true face, which the index -1 finds.
-    levels = np.append(2 * right.astype(np.int64) + unsure, 0)
-    worth: IntArray = levels[np.maximum(ground_truth_rows, -1)] - (
+    is_correct = (result.ground_truth_columns == labels) & (labels != Label.UNKNOWN)
+    is_unsure = (result.ground_truth_columns == UNSURE) & (labels != Label.UNKNOWN)
+    # The last element, at index -1, is for faces without a true face.
+    levels = np.append(2 * is_correct.astype(np.int64) + is_unsure, 0)
+    values: IntArray = levels[np.maximum(ground_truth_rows, -1)] - (
         matched == FALSE_POSITIVE
     )
-    return worth
+    return values
 
 
 def _distances_to_crossed(
     before: EvaluationResult, after: EvaluationResult
 ) -> Float32Array:
-    """Return the distance of each found face to the nearest threshold it crossed."""
+    """Return the distance of each detected face to the nearest crossed threshold."""
     n, sliders = len(after.predictions.faces), get_args(ThresholdName)
-    distances = np.full(n, OVERLAP_DECIDED, np.float32)
+    distances = np.full(n, NO_THRESHOLD_CROSSED, np.float32)
     for slider in sliders:
         old_threshold, new_threshold = (
             float(getattr(result.settings, slider)) for result in (before, after)
@@ -281,7 +280,7 @@ def _distances_to_crossed(
 
 
 def _all_values(result: EvaluationResult, slider: ThresholdName) -> Float32Array:
-    """Return where each found face lies on a slider, NaN where that is not known."""
+    """Return the value of each detected face on a slider, NaN if it is not known."""
     if slider == "min_score":
         return result.predictions.scores
     if slider == "min_face_px":
@@ -300,4 +299,4 @@ def _change_kind(before: int, after: int) -> DecisionChangeKind:
         return "appeared"
     if after == MISSED:
         return "vanished"
-    return "label" if before != after else "verdict"
+    return "label" if before != after else "match"

@@ -1,8 +1,7 @@
-"""A goal, such as 95 % of the bare faces: which settings reach it, and at what cost.
+"""Search for the settings that reach a goal, such as 95 % recall of a class.
 
-Two halves of a set: settings are chosen on one and reported on the other.
-
-Every pair of face score and confidence at once, and the best of them for a goal.
+Settings are selected on one half of the images by a grid search over detection and
+confidence threshold, and reported on the other half (holdout).
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ from maskdet.wording import format_count, pluralize
 
 
 def count_classes_per_image(ground_truth: LabelledSet) -> NDArray[np.int64]:
-    """Return `(p, 3)` how many true faces of each class each image has."""
+    """Return the `(p, 3)` number of true faces of each class in each image."""
     counts = np.zeros((len(ground_truth.names), len(CLASSES)), np.int64)
     has_class = ground_truth.labels >= 0
     np.add.at(
@@ -55,17 +54,17 @@ def count_classes_per_image(ground_truth: LabelledSet) -> NDArray[np.int64]:
 
 
 def split_stratified(ground_truth: LabelledSet, *, seed: int = 0) -> NDArray[np.bool_]:
-    """Return `(p,)` which images settings are chosen on; the others report.
+    """Return a `(p,)` mask of the images for selection; the others are the holdout.
 
-    Whole images go to one side, as the faces of one share its light and camera. The
-    rarest class is dealt out first, the images with most of it before the others,
-    each to the side that has less of it yet; so both sides get about half of every
-    class. Source: K. Sechidis et al., "On the stratification of multi-label data",
-    ECML PKDD 2011, for two sides.
+    Whole images are assigned, because the faces of an image have its light and camera
+    in common. The rarest class is assigned first, and the images with most of it before
+    the others, each to the side that has less of it so far; so both sides get about
+    half of every class. Source: K. Sechidis et al., "On the stratification of
+    multi-label data", ECML PKDD 2011, for two sides.
 
     Args:
         ground_truth: the set.
-        seed: of the order among images alike; the same seed, the same halves.
+        seed: random seed of the order of equal images.
     """
     counts = count_classes_per_image(ground_truth)
     order = np.random.default_rng(seed).permutation(len(counts))
@@ -80,7 +79,7 @@ def split_stratified(ground_truth: LabelledSet, *, seed: int = 0) -> NDArray[np.
                 label >= 0 and not counts[image_index, label]
             ):
                 continue
-            # Of what this deals out first, then of images; the first side at last.
+            # Compare by the class, then by the number of images, then by the side.
             side = min(
                 (0, 1), key=lambda s: (side_counts[s, label], side_counts[s, -1], s)
             )
@@ -91,24 +90,23 @@ def split_stratified(ground_truth: LabelledSet, *, seed: int = 0) -> NDArray[np.
 
 
 CountArray = NDArray[np.int64] | NDArray[np.float32]
-"""Whole numbers of faces, as integers or as sums of drawn images."""
+"""Numbers of faces, as integers or as sums of resampled images."""
 
-# In hundredths, as on the sliders. The likeliest of three classes is never below 1/3.
+# Steps of 0.01, as on the sliders. The likeliest of 3 classes has at least 1/3.
 _SCORE_GRID: Final = np.arange(2, 100) / 100
 _CONFIDENCE_GRID: Final = np.arange(33, 100) / 100
 
 
 @dataclass(frozen=True, eq=False)
 class GridSearch:
-    """What happens to one class at every pair of face score and confidence.
+    """Counts of one class at every pair of detection and confidence threshold.
 
     Attributes:
-        scores: `(s,)` lowest face scores, rising.
-        confidences: `(c,)` lowest confidences, rising.
-        true_positives: `(s, c)` int64 true faces of the class that are said to be of
-            it.
-        false_positives: `(s, c)` int64 faces said to be of the class that are none.
-        n: how many true faces of the class there are.
+        scores: `(s,)` detection thresholds, ascending.
+        confidences: `(c,)` confidence thresholds, ascending.
+        true_positives: `(s, c)` int64 true faces of the class predicted as the class.
+        false_positives: `(s, c)` int64 faces wrongly predicted as the class.
+        n: number of true faces of the class.
     """
 
     scores: Floats
@@ -121,16 +119,16 @@ class GridSearch:
     def from_result(
         cls, result: EvaluationResult, label: Label, image_mask: BoolArray
     ) -> GridSearch:
-        """Count on the chosen images.
+        """Count on the selected images.
 
-        Overlaps are settled and faces matched by falling score, so what is shown and
-        right among the faces above a score does not depend on those below: one
-        outcome tells all.
+        NMS and matching go by descending score, so the decisions above a detection
+        threshold do not depend on the faces below: one result is enough for all.
 
         Args:
-            result: with the lowest face score and no confidence.
+            result: result with the lowest detection threshold and no confidence
+                threshold.
             label: the class.
-            image_mask: `(p,)` which images count.
+            image_mask: `(p,)` the images that count.
         """
         scores, confidences = _SCORE_GRID, _CONFIDENCE_GRID
         image_indices = result.predictions.faces.image_indices[result.shown_rows]
@@ -139,7 +137,7 @@ class GridSearch:
 
         def count_grid(face_mask: NDArray[np.bool_]) -> IntArray:
             rows = np.flatnonzero(predicted & face_mask)
-            # As float32, because settings are compared with scores so.
+            # As float32, because thresholds are compared with float32 scores.
             score_indices = (
                 np.searchsorted(scores.astype(np.float32), shown_scores[rows], "right")
                 - 1
@@ -173,11 +171,13 @@ class GridSearch:
         )
 
     def select_best(self, goal: Goal, current: Settings) -> tuple[float, float]:
-        """Return the best face score and confidence; of equal ones the nearest to now.
+        """Return the best detection and confidence threshold for a goal.
+
+        Ties go to the thresholds nearest to the current ones.
 
         Args:
-            goal: what is wanted.
-            current: the settings of now.
+            goal: the goal.
+            current: the current settings.
         """
         distances = np.hypot(
             (self.scores - current.min_score)[:, None],
@@ -193,7 +193,7 @@ class GridSearch:
 
 
 def is_recall_reached(goal: Goal, true_positives: int, n: int) -> bool:
-    """Return whether so many hits of `n` faces are as many as the goal wants."""
+    """Return whether the true positives of `n` faces reach the recall of the goal."""
     return goal.kind != "recall" or true_positives >= goal.recall * n - 1e-9
 
 
@@ -203,10 +203,10 @@ def compute_goal_losses(
     false_negatives: CountArray,
     false_positives: CountArray,
 ) -> Floats:
-    """Return what a goal other than `recall` wants little of, for each of `(b,)` sums.
+    """Return the loss of a goal other than `recall` for each of `(b,)` sums.
 
-    For `f1` that is what F1 lacks of 1; for `cost` the cost; for `equal` the larger
-    of misses and alarms, which is smallest where both are equal.
+    The loss is 1 - F1 for `f1`, the cost for `cost`, and the larger of false negatives
+    and false positives for `equal`, which is smallest when both are equal.
     """
     if goal.kind == "cost":
         cost: Floats = goal.cost * false_negatives.astype(np.float64) + false_positives
@@ -225,7 +225,7 @@ def compute_goal_losses(
 def _goal_sort_keys(
     goal: Goal, true_positives: IntArray, false_positives: IntArray, n: int
 ) -> list[Floats]:
-    """Return what is to be small, the most important first."""
+    """Return the values to minimize, the most important first."""
     if goal.kind == "recall":
         recall_shortfall = np.maximum(goal.recall * n - 1e-9 - true_positives, 0)
         return [
@@ -239,40 +239,39 @@ def _goal_sort_keys(
 
 
 _MIN_FACE_PX_CANDIDATES: Final = (8.0, 12.0, 16.0, 20.0, 24.0, 32.0, 48.0)
-"""Smallest faces that are tried besides that of now."""
+"""Minimum face sizes to try besides the current one."""
 
 FEW_FACES: Final = 30
-"""Faces of a class below which its numbers are said to move with every face."""
+"""Below this number of faces of a class, a warning is added."""
 
 PER_IMAGE_NOTE: Final = (
-    "Counted image by image; Live judges people over time, so shares there differ."
+    "Measured on single images; Live smooths labels over time, so its rates differ."
 )
-"""What holds for every number of a set of images."""
+"""Note for all metrics on a set of images."""
 
 _MIN_NOTABLE_CHANGE: Final = 0.03
-"""Shares that change by less are not worth a sentence."""
+"""Smallest change of a rate that gets a warning."""
 
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """Settings for a goal, and what they do on images that they were not chosen on.
+    """Settings for a goal, and their performance on the holdout half.
 
     Attributes:
-        goal: what was wanted.
-        settings_before: the settings of now.
-        settings_after: the proposed ones; only face score, confidence and, where it
-            surely helps, the smallest face differ.
-        selection_mask: `(p,)` the images they were chosen on; all else is reported on
-            the others.
-        reached: whether any settings reached the goal where they were chosen; always
-            true for goals other than `recall`.
-        selection_performance: what `settings_after` does where it was chosen, which
-            flatters it.
-        performance_before: what `settings_before` does on the other half.
-        performance_after: what `settings_after` does on the other half.
-        change: the faces that change sides there, in both directions.
-        guarantee: whether the goal can be promised.
-        warnings: what else should be known, a sentence each.
+        goal: the goal.
+        settings_before: the current settings.
+        settings_after: the proposed settings; only detection threshold, confidence
+            threshold and, if it helps significantly, minimum face size differ.
+        selection_mask: `(p,)` the images for selection; the others are the holdout.
+        reached: whether any settings reached the goal on the selection half; always
+            True for goals other than `recall`.
+        selection_performance: `settings_after` on the selection half, which is
+            optimistic.
+        performance_before: `settings_before` on the holdout half.
+        performance_after: `settings_after` on the holdout half.
+        change: faces of the holdout half whose decision changes, in both directions.
+        guarantee: whether the goal is guaranteed.
+        warnings: side effects and limitations, one sentence each.
     """
 
     goal: Goal
@@ -289,7 +288,7 @@ class Proposal:
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """What to tell a person: the promise, the cost both ways, the cautions."""
+        """Guarantee, changes in both directions, and warnings, as sentences."""
         return (self.guarantee.text, *self.change.messages(), *self.warnings)
 
     def to_json(self) -> Json:
@@ -300,12 +299,12 @@ class Proposal:
             "goal": {**dataclasses.asdict(self.goal), "label": self.goal.label.key},
             "settings": dataclasses.asdict(self.settings_after),
             "reached": self.reached,
-            "chosen_on": self.selection_performance.to_json(),
-            "now": self.performance_before.to_json(),
-            "then": self.performance_after.to_json(),
+            "selection": self.selection_performance.to_json(),
+            "before": self.performance_before.to_json(),
+            "after": self.performance_after.to_json(),
             "change": dataclasses.asdict(self.change),
-            "promise": {**guarantee, "measured": measured},
-            "cautions": list(self.warnings),
+            "guarantee": {**guarantee, "measured": measured},
+            "warnings": list(self.warnings),
         }
 
 
@@ -317,21 +316,21 @@ def propose_settings(
     seed: int = 0,
     min_iou: float = MIN_IOU,
 ) -> Proposal:
-    """Return settings for a goal: chosen on one half, reported on the other.
+    """Return settings for a goal: selected on one half, reported on the other.
 
-    Confidences are as the analyzer gives them: Live and the videos know no temperature,
-    and one that was fitted on this set has seen the half that is reported.
+    Confidences are uncalibrated: Live and Video do not apply a temperature, and one
+    fitted on this set would have used the holdout half.
 
     Args:
-        evaluator: of the set and what an analyzer said about it.
-        settings: those of now; all but three fields are kept.
-        goal: what is wanted.
-        seed: of the halves; see `split_stratified`.
-        min_iou: from which overlap on a face counts as found.
+        evaluator: evaluator of the set and its predictions.
+        settings: the current settings; all but three fields are kept.
+        goal: the goal.
+        seed: random seed of the split; see `split_stratified`.
+        min_iou: lowest IoU of a match.
 
     Raises:
-        ValueError: fewer than two images have a face of the class, so that none
-            would be left to check on.
+        ValueError: fewer than two images have a face of the class, so one half would
+            have none.
     """
     selection_mask = split_stratified(evaluator.predictions.ground_truth, seed=seed)
     _check_enough_images(evaluator, goal, selection_mask)
@@ -346,7 +345,7 @@ def _build_proposal(
     result_before: EvaluationResult,
     result_after: EvaluationResult,
 ) -> Proposal:
-    """Return what changes, and what that is worth on the images not chosen on."""
+    """Compare two results on the holdout half."""
     counts = [
         ClassCounts.from_result(result, goal.label)
         for result in (result_before, result_after)
@@ -395,7 +394,7 @@ def _build_proposal(
 
 @dataclass(frozen=True, eq=False)
 class _SettingsSearch:
-    """Judges settings, and looks for better ones on the chosen images."""
+    """Evaluates settings and searches for better ones on the selection half."""
 
     evaluator: Evaluator
     goal: Goal
@@ -406,7 +405,7 @@ class _SettingsSearch:
         return self.evaluator(settings, min_iou=self.min_iou)
 
     def find_best(self, current: Settings) -> Settings:
-        """Return the best settings; another smallest face only if it surely helps."""
+        """Return the best settings; change the face size if significantly better."""
         best = self._search_thresholds(current, current.min_face_px)
         for face_px in _MIN_FACE_PX_CANDIDATES:
             if face_px == current.min_face_px:
@@ -455,10 +454,10 @@ class _SettingsSearch:
 def _estimate_gain(
     goal: Goal, before: ClassCounts, after: ClassCounts, *, reached: bool = True
 ) -> Estimate:
-    """Return by how much less the goal has to suffer, on images drawn anew.
+    """Return the decrease of the loss of a goal, with a bootstrap interval.
 
-    In units of F1, of cost an image, or of errors a face of the class; for `recall`
-    the alarms an image where it is reached, otherwise the misses.
+    The unit is F1, cost per image, or errors per face of the class. For `recall`, it is
+    false positives per image if the goal is reached, else false negatives per image.
     """
     n = len(after.true_positives)
     faces = int((after.true_positives + after.false_negatives).sum())
@@ -495,8 +494,8 @@ def _guarantee_goal(
         return guarantee_recall(performance_after.recall, goal.recall)
     metric, unit = {
         "f1": ("F1", ""),
-        "cost": ("cost saved", " an image"),
-        "equal": ("errors saved", " a face"),
+        "cost": ("cost saved", " per image"),
+        "equal": ("errors saved", " per face"),
     }[goal.kind]
     return guarantee_gain(_estimate_gain(goal, before, after), metric, unit)
 
@@ -507,9 +506,8 @@ def _check_enough_images(
     counts = count_classes_per_image(evaluator.predictions.ground_truth)[:, goal.label]
     if not counts[selection_mask].sum() or not counts[~selection_mask].sum():
         raise ValueError(
-            "a goal needs faces of its class in at least two images, one to choose "
-            "on and one to check on; this set has them in "
-            f"{int((counts > 0).sum())}"
+            "a goal needs faces of its class in at least two images, one for selection "
+            f"and one for holdout; this set has them in {int((counts > 0).sum())}"
         )
 
 
@@ -520,14 +518,12 @@ def _collect_warnings(
     performance_before: ClassPerformance,
     performance_after: ClassPerformance,
 ) -> list[str]:
-    """Return what else should be known, a sentence each."""
+    """Return side effects and limitations, one sentence each."""
     lines = []
     if not reached:
         lines.append(
-            f"No settings reach {format_rate(goal.recall)}: this is the most that can "
-            "be "
-            f"found, {format_rate(selection_performance.recall.value)} where it was "
-            "chosen."
+            f"No settings reach {format_rate(goal.recall)}: the highest recall is "
+            f"{format_rate(selection_performance.recall.value)} in the selection half."
         )
     n_faces = min(
         performance.true_positives + performance.false_negatives
@@ -536,18 +532,16 @@ def _collect_warnings(
     if n_faces < FEW_FACES:
         lines.append(
             f"There {pluralize(n_faces, 'is', 'are')} only "
-            f"{format_count(n_faces, 'true face')} of the "
-            "class on one half: one face more or less moves the numbers by "
-            f"{format_rate(1 / n_faces)}."
+            f"{format_count(n_faces, 'true face')} of the class in one half: each face "
+            f"changes the rates by {format_rate(1 / n_faces)}."
         )
     if (
         performance_after.detection_recall.value
         < performance_before.detection_recall.value - _MIN_NOTABLE_CHANGE
     ):
         lines.append(
-            "Fewer faces are shown at all: "
-            f"{format_rate(performance_after.detection_recall.value)} of the true "
-            "ones of every class instead of "
+            "Fewer faces of any class are detected: "
+            f"{format_rate(performance_after.detection_recall.value)} instead of "
             f"{format_rate(performance_before.detection_recall.value)}."
         )
     if (
@@ -555,9 +549,9 @@ def _collect_warnings(
         > performance_before.unsure_rate.value + _MIN_NOTABLE_CHANGE
     ):
         lines.append(
-            "More faces are called unsure: "
-            f"{format_rate(performance_after.unsure_rate.value)} of those "
-            f"shown instead of {format_rate(performance_before.unsure_rate.value)}."
+            "More detected faces are unsure: "
+            f"{format_rate(performance_after.unsure_rate.value)} instead of "
+            f"{format_rate(performance_before.unsure_rate.value)}."
         )
     non_faces_increase = (
         performance_after.non_faces_per_image.value
@@ -565,8 +559,8 @@ def _collect_warnings(
     )
     if non_faces_increase > _MIN_NOTABLE_CHANGE:
         lines.append(
-            "More boxes show no face: "
-            f"{performance_after.non_faces_per_image.value:.2f} an image instead of "
+            "More boxes are not a face: "
+            f"{performance_after.non_faces_per_image.value:.2f} per image instead of "
             f"{performance_before.non_faces_per_image.value:.2f}."
         )
     return [*lines, PER_IMAGE_NOTE]

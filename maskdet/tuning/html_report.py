@@ -1,8 +1,6 @@
-"""A report to hand on: one page of HTML that needs nothing else.
+"""Tuning report: one self-contained HTML page with tables and SVG charts.
 
-Tables of a report, as HTML text.
-
-Charts of a report as SVG text: no script, no font, no file but the page itself.
+The page has no scripts, fonts or external files.
 """
 
 from __future__ import annotations
@@ -48,7 +46,7 @@ NO_FACE_TITLE: Final = "No face"
 
 
 def class_titles(style: Style) -> dict[str, str]:
-    """Return what the rows of a confusion matrix are called, by key as in `ACTUAL_KEYS`."""
+    """Return the titles of the rows of a confusion matrix, by key of `ACTUAL_KEYS`."""
     return {
         **{label.key: style.title(label) for label in CLASSES},
         "no_face": NO_FACE_TITLE,
@@ -60,12 +58,12 @@ class CurvePanel:
     """One chart of curves.
 
     Attributes:
-        title: what it shows.
+        title: title above the chart.
         description: how to read it, in a sentence.
-        x_title: below it.
-        y_title: beside it.
-        curves: drawn over each other.
-        x_max: right end; the left one is 0.
+        x_title: title of the x axis.
+        y_title: title of the y axis.
+        curves: curves in the same axes.
+        x_max: right end of the x axis, which starts at 0.
     """
 
     title: str
@@ -77,12 +75,12 @@ class CurvePanel:
 
 
 def css_class(label: Label | None) -> str:
-    """Return the name of a label in the page's style sheet."""
+    """Return the CSS class of a label; None is for faces of any class."""
     return "faces" if label is None else label.key
 
 
 def render_curves_svg(panel: CurvePanel) -> str:
-    """Return the curves of a panel, each with a dot for the present settings."""
+    """Render the curves of a panel, each with a dot at the current settings."""
     frame = _SvgAxes(_WIDTH, panel.x_max, 1.0)
     parts = [frame.render_axes(panel.x_title, panel.y_title)]
     for curve in panel.curves:
@@ -100,9 +98,9 @@ def render_curves_svg(panel: CurvePanel) -> str:
 def render_histogram_svg(
     histogram: ScoreHistogram, title: str, x_title: str, style: Style
 ) -> str:
-    """Return how many faces have which score, by truth; false boxes hang below."""
+    """Render a histogram by actual class; boxes without a face are below the axis."""
     counts, names = histogram.counts, class_titles(style)
-    # Roots, so that a few faces show beside hundreds.
+    # Square roots keep small counts visible beside large ones.
     roots = np.sqrt(counts)
     up, down = roots[:-1].sum(axis=0), roots[-1]
     frame = _SvgAxes(
@@ -133,7 +131,7 @@ def render_histogram_svg(
 
 
 def render_legend(keys: Iterable[str], style: Style) -> str:
-    """Return names with their colours, for below a chart."""
+    """Render a legend with the colours of the keys."""
     names = {"faces": FACES_TITLE, **class_titles(style)}
     items = (f'<li><i class="{key}"></i>{escape(names[key])}</li>' for key in keys)
     return f'<ul class="legend">{"".join(items)}</ul>'
@@ -141,7 +139,7 @@ def render_legend(keys: Iterable[str], style: Style) -> str:
 
 @dataclass(frozen=True)
 class _SvgAxes:
-    """Where numbers lie on the paper."""
+    """Axes of an SVG chart, which map values to pixels."""
 
     width: int
     x_max: float
@@ -157,7 +155,7 @@ class _SvgAxes:
         )
 
     def polyline_points(self, xs: Floats, ys: Floats) -> str:
-        """Return a line; points that would fall on the last one drawn are left out."""
+        """Return the points of a line, without those within 0.7 px of the last one."""
         drawn_points: list[tuple[float, float]] = []
         for x, y in zip(xs, ys, strict=True):
             if not (math.isfinite(x) and math.isfinite(y)):
@@ -220,15 +218,15 @@ def _render_svg(width: int, title: str, parts: Sequence[str]) -> str:
 
 
 _SETTING_ROWS = (
-    ("Face score", "min_score", ""),
-    ("Confidence", "min_confidence", ""),
-    ("Smallest face", "min_face_px", " px"),
-    ("Overlap of two boxes", "nms_iou", ""),
+    ("Detection threshold", "min_score", ""),
+    ("Confidence threshold", "min_confidence", ""),
+    ("Minimum face size", "min_face_px", " px"),
+    ("NMS IoU", "nms_iou", ""),
 )
 
 
 def render_settings_table(columns: Sequence[tuple[str, Settings]]) -> str:
-    """Return the settings side by side, by title."""
+    """Render settings side by side, one column for each title."""
     rows = [
         (name, *(f"{getattr(settings, field):g}{unit}" for _, settings in columns))
         for name, field, unit in _SETTING_ROWS
@@ -237,7 +235,7 @@ def render_settings_table(columns: Sequence[tuple[str, Settings]]) -> str:
 
 
 def render_classes_table(result: EvaluationResult, style: Style) -> str:
-    """Return precision, recall, F1 and false positives, a row a class."""
+    """Render precision, recall, F1 and false positives, one row for each class."""
     rows = [
         (
             FACES_TITLE if row.label is None else style.title(row.label),
@@ -249,37 +247,37 @@ def render_classes_table(result: EvaluationResult, style: Style) -> str:
         )
         for row in compute_class_metrics(result)
     ]
-    head = ("", "Precision", "Recall", "F1", "False positives an image", "True faces")
+    head = ("", "Precision", "Recall", "F1", "False positives per image", "True faces")
     return render_table(head, rows)
 
 
 def render_slices_table(result: EvaluationResult) -> str:
-    """Return how parts of the set do; what does worse than the rest is said so."""
+    """Render the metrics of the slices, and which are worse than the rest."""
     rows = [
         (
             f"{part.name}: {part.part}",
             format_estimate(part.detection_recall),
             format_estimate(part.correct_rate),
             f"{part.correct_rate.n:,}",
-            "worse than the rest" if part.worse else "",
+            "significantly worse" if part.worse else "",
         )
         for part in compute_slice_metrics(result)
     ]
     return render_table(
-        ("Part", "Found", "Found and called right", "True faces", ""), rows
+        ("Slice", "Recall", "Detected and correct", "True faces", ""), rows
     )
 
 
 def render_confusion_table(result: EvaluationResult, style: Style) -> str:
-    """Return what is true against what was said, counts and shares of the row."""
+    """Render the confusion matrix with counts and row fractions."""
     row_titles = class_titles(style)
     column_titles = {
         **row_titles,
         "unsure": style.title(Label.UNKNOWN),
-        "missed": "Not found",
+        "missed": "Missed",
     }
     head = "".join(f"<th>{escape(column_titles[key])}</th>" for key in PREDICTED_KEYS)
-    lines = [f"<tr><th>True / said</th>{head}</tr>"]
+    lines = [f"<tr><th>Actual / predicted</th>{head}</tr>"]
     for key, row in zip(ACTUAL_KEYS, result.confusion, strict=True):
         cells, total = [], int(row.sum())
         for name, count in zip(PREDICTED_KEYS, row.tolist(), strict=True):
@@ -287,10 +285,10 @@ def render_confusion_table(result: EvaluationResult, style: Style) -> str:
                 cells.append("<td></td>")
                 continue
             rate = count / total if total else 0.0
-            kind = "right" if key == name else "wrong"
-            kind = "soft" if name == "unsure" else kind
+            kind = "correct" if key == name else "wrong"
+            kind = "unsure" if name == "unsure" else kind
             cells.append(
-                f'<td class="{kind}" style="--share:{rate:.2f}">{count:,}'
+                f'<td class="{kind}" style="--rate:{rate:.2f}">{count:,}'
                 f"<small>{escape(format_percent(rate))}</small></td>"
             )
         lines.append(f"<tr><th>{escape(row_titles[key])}</th>{''.join(cells)}</tr>")
@@ -298,12 +296,12 @@ def render_confusion_table(result: EvaluationResult, style: Style) -> str:
 
 
 def render_proposal(proposal: Proposal, style: Style) -> str:
-    """Return the goal, the settings for it, and whether it can be promised."""
+    """Render the goal, the proposed settings, and whether the goal is guaranteed."""
     rows = [
-        ("Settings of now", *_performance_cells(proposal.performance_before)),
+        ("Current settings", *_performance_cells(proposal.performance_before)),
         ("Proposed", *_performance_cells(proposal.performance_after)),
         (
-            "Proposed, where they were chosen",
+            "Proposed, on the selection half",
             *_performance_cells(proposal.selection_performance),
         ),
     ]
@@ -312,26 +310,27 @@ def render_proposal(proposal: Proposal, style: Style) -> str:
         "Precision",
         "Recall",
         "F1",
-        "False positives an image",
+        "False positives per image",
         "True faces",
     )
     lines = "".join(f"<li>{escape(line)}</li>" for line in proposal.messages)
-    both = (("Now", proposal.settings_before), ("Proposed", proposal.settings_after))
+    both = (
+        ("Current", proposal.settings_before),
+        ("Proposed", proposal.settings_after),
+    )
     return (
         f"<h2>Goal: {escape(proposal.goal.title(style))}</h2>"
         f'<ul class="{proposal.guarantee.state}">{lines}</ul>'
         f"{render_settings_table(both)}{render_table(head, rows)}"
-        "<p>Chosen on "
+        "<p>Selected on "
         f"{format_count(proposal.selection_performance.n_images, 'image')}; the "
-        "first two "
-        "rows are "
-        f"of the other {proposal.performance_after.n_images:,}, which nothing was "
-        "chosen on.</p>"
+        "first two rows are on the other "
+        f"{proposal.performance_after.n_images:,} (holdout).</p>"
     )
 
 
 def render_comparison(comparison: Comparison) -> str:
-    """Return what two outcomes get right, and whether chance could part them so."""
+    """Render the comparison of two results with McNemar's test."""
     rows = [
         (
             name,
@@ -354,18 +353,18 @@ def render_comparison(comparison: Comparison) -> str:
             ),
         )
     ]
-    head = ("", "Found and called right", "Only this one", "False positives an image")
-    chance = "could" if comparison.p_value >= 0.05 else "would hardly"
+    head = ("", "Detected and correct", "Only this one", "False positives per image")
+    verb = "is not" if comparison.p_value >= 0.05 else "is"
     return (
-        f"<h2>Side by side</h2>{render_table(head, rows)}"
-        f"<p>Both get {comparison.both:,} faces right, neither {comparison.neither:,}. "
-        f"Chance alone {chance} part them so far (McNemar, p = "
-        f"{comparison.p_value:.3g}).</p>"
+        f"<h2>Comparison</h2>{render_table(head, rows)}"
+        f"<p>{format_count(comparison.both, 'face')} correct in both, "
+        f"{comparison.neither:,} in neither. The difference {verb} significant at 5 % "
+        f"(McNemar, p = {comparison.p_value:.3g}).</p>"
     )
 
 
 def render_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table; the first cell of each row is its name."""
+    """Render a table; the first cell of each row is its heading."""
     lines = [f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>"]
     for first, *others in rows:
         cells = "".join(f"<td>{_render_cell(cell)}</td>" for cell in others)
@@ -379,7 +378,7 @@ def _render_cell(text: str) -> str:
 
 
 def format_estimate(estimate: Estimate, separator: str = "\n") -> str:
-    """Return a number with its interval, which a table writes below it."""
+    """Format a value with its interval, which tables show below the value."""
     if math.isnan(estimate.value):
         return "none"
     if math.isnan(estimate.low):
@@ -403,19 +402,19 @@ def _performance_cells(performance: ClassPerformance) -> tuple[str, ...]:
 _STYLESHEET: Final = """
 :root { color-scheme: light dark; --ink: #1b1e28; --soft: #5c6070; --line: #d5d8e0;
   --paper: #fff; --mask: #0f8a3c; --no_mask: #c62828; --incorrect: #b26a00;
-  --faces: #1b1e28; --no_face: #808495; --cut: #6a5fd0; --kept: #0f8a3c;
-  --open: #b26a00; --broken: #c62828; --right: 11, 85, 159;
+  --faces: #1b1e28; --no_face: #808495; --cut: #6a5fd0; --met: #0f8a3c;
+  --inconclusive: #b26a00; --failed: #c62828; --correct: 11, 85, 159;
   --wrong: 168, 74, 18; --unsure: 92, 96, 112 }
 @media (prefers-color-scheme: dark) { :root { --ink: #f0f2f6; --soft: #a9adbb;
   --line: #3a3f4d; --paper: #12151d; --mask: #3ecf6e; --no_mask: #ff7a7a;
-  --incorrect: #ffb74d; --faces: #f0f2f6; --cut: #a49cf0; --kept: #3ecf6e;
-  --open: #ffb74d; --broken: #ff7a7a; --right: 90, 160, 235;
+  --incorrect: #ffb74d; --faces: #f0f2f6; --cut: #a49cf0; --met: #3ecf6e;
+  --inconclusive: #ffb74d; --failed: #ff7a7a; --correct: 90, 160, 235;
   --wrong: 235, 140, 80; --unsure: 150, 155, 170 } }
 * { box-sizing: border-box }
 body { margin: 2rem auto; max-width: 46rem; padding: 0 1rem; color: var(--ink);
   background: var(--paper); font: 15px/1.5 system-ui, sans-serif }
 h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
-h3 { font-size: 1rem; margin: 0 } p { margin: .4rem 0 } 
+h3 { font-size: 1rem; margin: 0 } p { margin: .4rem 0 }
 p, .legend { color: var(--soft) }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0; font-size: 13px;
@@ -423,9 +422,9 @@ table { border-collapse: collapse; width: 100%; margin: .5rem 0; font-size: 13px
 th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); text-align: left }
 td { white-space: nowrap } .wide th { font-weight: 600 }
 .matrix td { text-align: right } small { display: block }
-.matrix .right { background: rgba(var(--right), calc(.06 + .5 * var(--share))) }
-.matrix .wrong { background: rgba(var(--wrong), calc(.06 + .5 * var(--share))) }
-.matrix .soft { background: rgba(var(--unsure), calc(.06 + .5 * var(--share))) }
+.matrix .correct { background: rgba(var(--correct), calc(.06 + .5 * var(--rate))) }
+.matrix .wrong { background: rgba(var(--wrong), calc(.06 + .5 * var(--rate))) }
+.matrix .unsure { background: rgba(var(--unsure), calc(.06 + .5 * var(--rate))) }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr));
   gap: 1rem }
 figure { margin: 0; break-inside: avoid } svg { width: 100%; height: auto }
@@ -443,20 +442,21 @@ path.axis { stroke: var(--soft); fill: none } path.cut { stroke: var(--cut);
   margin: .2rem 0; font-size: 13px }
 .legend i { display: inline-block; width: .8em; height: .8em; border-radius: 2px;
   margin-right: .4em; background: currentColor }
-ul.kept, ul.open, ul.broken { border-left: 4px solid var(--kept);
+ul.met, ul.inconclusive, ul.missed { border-left: 4px solid var(--met);
   padding: .2rem 1.6rem }
-ul.open { border-color: var(--open) } ul.broken { border-color: var(--broken) }
+ul.inconclusive { border-color: var(--inconclusive) }
+ul.missed { border-color: var(--failed) }
 @media print { body { margin: 0; max-width: none; font-size: 11px }
   h2 { break-after: avoid } tr { break-inside: avoid }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
 """
 
-# Nothing may be loaded or run, whatever names a set may have.
+# Blocks scripts and external files, even if a name in the set contains HTML.
 _CONTENT_SECURITY_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def default_panels(result: EvaluationResult) -> tuple[CurvePanel, ...]:
-    """Return the curves of every class and of faces at the settings of an outcome."""
+    """Return the curves of every class and of faces at the settings of a result."""
     labels = (*CLASSES, None)
     precision_recall_curves = tuple(
         _compute_curve(compute_precision_recall, result, label) for label in labels
@@ -466,24 +466,25 @@ def default_panels(result: EvaluationResult) -> tuple[CurvePanel, ...]:
     return (
         CurvePanel(
             "Precision and recall",
-            "How many of those called so are, against how many of the true ones are "
-            "called so, for every face score. The dot is these settings.",
+            "Precision against recall for every detection threshold. The dot marks the "
+            "current settings.",
             "recall",
             "precision",
             precision_recall_curves,
         ),
         CurvePanel(
-            "ROC of the faces found",
-            "True ones against others called so, for every probability. The nearer to "
-            "the upper left, the better told apart.",
-            "share of the others",
-            "share of the true ones",
+            "ROC of detected faces",
+            "True-positive rate against false-positive rate for every threshold on the "
+            "probability of the class. Curves nearer to the upper left are better.",
+            "false-positive rate",
+            "true-positive rate",
             roc_curves,
         ),
         CurvePanel(
-            "Faces found",
-            "Faces found against boxes that show no face, for every face score.",
-            "false positives an image",
+            "Face detection (FROC)",
+            "Recall of faces against boxes that are not a face, for every detection "
+            "threshold.",
+            "false positives per image",
             "recall",
             (froc_curve,),
             x_max=2.0,
@@ -499,13 +500,13 @@ def render_html_report(
     panels: Sequence[CurvePanel] | None = None,
     style: Style = DEFAULT_STYLE,
 ) -> str:
-    """Return one page with numbers, charts, settings and goal; no script, no address.
+    """Render metrics, charts, settings and goal as one self-contained HTML page.
 
     Args:
-        result: what the settings do on the set.
-        proposal: settings for a goal, to tell beside it.
-        comparison: this outcome (A) beside another one on the same set (B).
-        panels: the curves; those of `default_panels` unless given.
+        result: result of the settings on the set.
+        proposal: settings for a goal.
+        comparison: comparison of this result (A) with another on the same set (B).
+        panels: the curves; those of `default_panels` by default.
         style: names and colours of the classes.
     """
     ground_truth, name = result.predictions.ground_truth, result.predictions.analyzer
@@ -513,22 +514,22 @@ def render_html_report(
     body = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{format_count(len(ground_truth.names), 'image')}, "
-        f"{format_count(len(ground_truth.faces), 'true face')}. Small "
-        "numbers are 95 % intervals.</p>",
+        f"{format_count(len(ground_truth.faces), 'true face')}. Numbers in small type "
+        "are 95 % intervals.</p>",
         "" if proposal is None else render_proposal(proposal, style),
-        "<h2>Settings of the numbers below</h2>",
+        "<h2>Settings</h2>",
         render_settings_table([("Value", result.settings)]),
         f"<p>{escape(' '.join(_describe_method(result)))}</p>",
         f"<p>{escape(PER_IMAGE_NOTE)}</p>" if proposal is None else "",
-        "<h2>Each class</h2>",
+        "<h2>Metrics by class</h2>",
         render_classes_table(result, style),
-        "<h2>What is true, and what was said</h2>",
+        "<h2>Confusion matrix</h2>",
         render_confusion_table(result, style),
-        "<p>“No face” said to be something is a false positive.</p>",
+        f"<p>The row “{NO_FACE_TITLE}” counts false positives of the detector.</p>",
         *_render_charts(
             result, default_panels(result) if panels is None else panels, style
         ),
-        "<h2>Parts of the set</h2>",
+        "<h2>Metrics by slice</h2>",
         render_slices_table(result),
         "" if comparison is None else render_comparison(comparison),
     ]
@@ -536,26 +537,28 @@ def render_html_report(
 
 
 def _describe_method(result: EvaluationResult) -> Iterable[str]:
-    yield f"A face counts as found from an overlap of {result.min_iou:g} on."
+    yield f"A detection matches a true face at an IoU of at least {result.min_iou:g}."
     if result.temperature != 1:
         yield (
-            f"Confidences are calibrated with a temperature of "
-            f"{result.temperature:.2f}, which Live does not have."
+            "Confidences are calibrated with a temperature of "
+            f"{result.temperature:.2f}, which Live does not apply."
         )
 
 
 def _render_page(title: str, body: str, style: Style) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_CONTENT_SECURITY_POLICY}">'
+        '<meta http-equiv="Content-Security-Policy" '
+        f'content="{_CONTENT_SECURITY_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLESHEET}{_custom_colours(style)}</style></head>"
+        f"<title>{escape(title)}</title>"
+        f"<style>{_STYLESHEET}{_custom_colours(style)}</style></head>"
         f"<body>{body}</body></html>\n"
     )
 
 
 def _custom_colours(style: Style) -> str:
-    """Return the colours that differ from the usual ones; those suit paper and dark."""
+    """Return CSS for the colours that differ from the default ones."""
     colours = {label.key: style.colour_css(label) for label in CLASSES}
     default_colours = {label.key: DEFAULT_STYLE.colour_css(label) for label in CLASSES}
     declarations = [
@@ -563,7 +566,7 @@ def _custom_colours(style: Style) -> str:
         for key, colour in colours.items()
         if colour != default_colours[key]
     ]
-    # Twice the class weighs more than what the dark theme says.
+    # The doubled selector overrides the dark theme.
     return f":root:root {{ {'; '.join(declarations)} }}" if declarations else ""
 
 
@@ -591,13 +594,13 @@ def _render_charts(
             f"{render_curves_svg(panel)}{render_legend(keys, style)}"
             f"<p>Area: {escape(areas)}</p></figure>"
         )
-    yield f'<h2>Every threshold</h2><div class="charts">{"".join(figures)}</div>'
+    yield f'<h2>Threshold curves</h2><div class="charts">{"".join(figures)}</div>'
     scores = compute_histogram(result, "score")
+    title = "Detection scores"
     yield (
-        "<figure><h3>Face scores</h3><p>What is left of the line is not shown. Boxes "
-        "that show no face hang below. Heights are roots of the numbers, so that a few "
-        "faces show beside hundreds.</p>"
-        f"{render_histogram_svg(scores, 'Face scores', 'face score', style)}"
+        f"<figure><h3>{title}</h3><p>Faces left of the line are hidden. Boxes without "
+        "a face are below the axis. The height is the square root of the count.</p>"
+        f"{render_histogram_svg(scores, title, 'detection score', style)}"
         f"{render_legend(ACTUAL_KEYS, style)}</figure>"
     )
 

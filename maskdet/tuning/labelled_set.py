@@ -1,6 +1,6 @@
-"""A labelled set of a user's own: a folder or a zip of any known format, read whole.
+"""Import of labelled sets: a folder, file or zip of any supported format.
 
-Labels and images become a labelled set: every image is opened and checked.
+Every image is opened and checked once.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from maskdet.tuning.predictions import FaceRows, Float32Array, LabelledSet
 from maskdet.types import CLASSES, Image, Label
 
 ProgressCallback = Callable[[int, int], None]
-"""Told how many images are done, and of how many."""
+"""Called with the number of finished images and the number of images."""
 
 CancelCallback = Callable[[], bool]
-"""Asked before each image whether to stop."""
+"""Called before each image; returns whether to stop."""
 
 _Item = TypeVar("_Item")
 
 
 class CancelledError(Exception):
-    """Somebody stopped what was running."""
+    """The operation was cancelled."""
 
 
 @dataclass(frozen=True, eq=False)
 class _CheckedImage:
-    """One image that could be opened, and its true faces."""
+    """One readable image and its true faces."""
 
     path: str
     size_wh: tuple[int, int]
@@ -62,10 +62,10 @@ def iterate_with_progress(
     progress: ProgressCallback | None,
     cancelled: CancelCallback | None,
 ) -> Iterator[_Item]:
-    """Yield one image after the other, and tell when its turn is over.
+    """Yield the items, and report the progress after each.
 
     Raises:
-        Stopped: `cancelled` said so.
+        CancelledError: `cancelled` returned True.
     """
     for number, item in enumerate(items, start=1):
         if cancelled is not None and cancelled():
@@ -85,22 +85,22 @@ def build_labelled_set(
     progress: ProgressCallback | None = None,
     cancelled: CancelCallback | None = None,
 ) -> tuple[LabelledSet, tuple[str, ...]]:
-    """Open every listed image and return the set, and where each image is.
+    """Open every listed image and return the set and the path of each image.
 
     Args:
-        listing: what the labels say.
-        files: where the images are.
-        name: of the set.
-        issues: get what is left out: images that cannot be read, boxes outside of
-            theirs, classes that nobody here knows.
-        classes: what the names of classes mean.
-        progress: told how far it is.
-        cancelled: asked before each image.
+        listing: the annotations.
+        files: source of the images.
+        name: name of the set.
+        issues: collects what is left out: unreadable images, boxes outside the image,
+            unknown classes.
+        classes: meaning of the class names.
+        progress: called with the progress after each image.
+        cancelled: called before each image; returns whether to stop.
 
     Raises:
         ClassesError: no class is known; one line.
         ValueError: no image or no face is left; one line.
-        Stopped: `cancelled` said so.
+        CancelledError: `cancelled` returned True.
     """
     labels = map_class_names(listing.images, classes or ClassNames(), issues)
     rows = _drop_repeated_images(listing.images, issues)
@@ -120,7 +120,7 @@ def build_labelled_set(
     ground_truth = _join_images(checked_images, name, boxed=listing.has_boxes)
     if not (ground_truth.labels != Label.UNKNOWN).any():
         class_keys = ", ".join(label.key for label in CLASSES)
-        no_faces = () if listing.class_name_counts else ("the labels hold no face",)
+        no_faces = () if listing.class_name_counts else ("the labels have no face",)
         reasons = "; ".join([*no_faces, *issues.lines()])
         raise ClassesError(
             f"no face of {class_keys} is labelled: {reasons}", listing.class_name_counts
@@ -131,11 +131,11 @@ def build_labelled_set(
 def _drop_repeated_images(
     rows: Sequence[ImageAnnotations], issues: Issues
 ) -> list[ImageAnnotations]:
-    """Return the rows without images that were listed before."""
+    """Return the rows without repeated images."""
     first_rows: dict[str, ImageAnnotations] = {}
     for row in rows:
         if row.image in first_rows:
-            note = "listed twice, only the first time counts"
+            note = "listed twice; only the first entry is used"
             issues.add(row.image, note, is_error=False)
         first_rows.setdefault(row.image, row)
     return list(first_rows.values())
@@ -148,7 +148,7 @@ def _check_image(
     labels: Mapping[str, Label | None],
     issues: Issues,
 ) -> _CheckedImage | None:
-    """Return an image with its faces, or None where it cannot be opened."""
+    """Return an image with its faces, or None if it is unreadable or not of a face."""
     try:
         image = read_image(files.read(row.image, MAX_BYTES))
     except ValueError as error:
@@ -168,7 +168,7 @@ def _check_image(
     has_label = np.array([labels[word] is not None for word in kept_words], bool)
     boxes = placed.boxes[has_label]
     if not row.boxes.size and row.class_names and not faces:
-        return None  # a whole image that is not of a face
+        return None  # a whole image of a class that is not a face
     return _CheckedImage(
         row.image,
         (width, height),
@@ -199,7 +199,7 @@ def _join_images(
 
 
 def _display_name(file_path: str) -> str:
-    """Return an image's name as people may see it: no path outside of the set."""
+    """Return the name to show for an image, without a path outside the set."""
     pure_path = PurePosixPath(file_path)
     return (
         pure_path.name
@@ -209,30 +209,30 @@ def _display_name(file_path: str) -> str:
 
 
 MAX_FACES: Final = 100_000
-"""More would take minutes to count at each move of a slider."""
+"""More faces would take minutes to evaluate at each slider change."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageStore:
-    """The images of a set, read one by one when somebody looks.
+    """The images of a set, read on demand.
 
     Attributes:
-        files: where they are.
-        paths: name of each in `files`, in the order of `LabelledSet.names`.
+        files: source of the files.
+        paths: path of each image in `files`, in the order of `LabelledSet.names`.
     """
 
     files: FileSource
     paths: tuple[str, ...]
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of images."""
         return len(self.paths)
 
     def read_bytes(self, image_index: int) -> bytes:
         """Return the file of an image.
 
         Raises:
-            DatasetError: it cannot be read any more.
+            DatasetError: the file cannot be read any more.
         """
         return self.files.read(self.paths[image_index], MAX_BYTES)
 
@@ -240,8 +240,8 @@ class ImageStore:
         """Return an image, upright, BGR.
 
         Raises:
-            DatasetError: it cannot be read any more.
-            ImageReadError: it is no image.
+            DatasetError: the file cannot be read any more.
+            ImageReadError: the file is not an image.
         """
         return read_image(self.read_bytes(image_index))
 
@@ -251,10 +251,10 @@ class ImportedDataset:
     """A labelled set and its images.
 
     Attributes:
-        ground_truth: what people said.
-        images: in the order of `ground_truth.names`.
-        notes: what was left out or is doubtful, a line each.
-        class_word_counts: how many faces carry each of the set's own names of classes.
+        ground_truth: the labelled set.
+        images: its images, in the order of `ground_truth.names`.
+        notes: one line for each kind of item that was left out or is doubtful.
+        class_word_counts: number of faces of each class name of the set.
     """
 
     ground_truth: LabelledSet
@@ -271,23 +271,23 @@ def import_dataset(
     progress: ProgressCallback | None = None,
     cancelled: CancelCallback | None = None,
 ) -> ImportedDataset:
-    """Read a set of any known format; every image is opened once and checked.
+    """Read a set of any supported format; every image is opened once and checked.
 
-    What is broken is left out and noted.
+    Broken items are left out and noted.
 
     Args:
         source: a folder, a zip, a COCO, VOC, YOLO or index file; or the bytes of a
             zip, which are never written to disk.
-        name: what to call it; the name of the file or folder unless given.
-        classes: what the names of classes mean, where the usual words are not enough.
-        progress: told how far it is.
-        cancelled: asked before each image.
+        name: name of the set; the name of the file or folder by default.
+        classes: meaning of class names that are not known by default.
+        progress: called with the progress after each image.
+        cancelled: called before each image; returns whether to stop.
 
     Raises:
-        FileNotFoundError: there is no such file or folder.
-        ClassesError: no class of it is known.
-        ValueError: there is no label or no image that can be read; one line.
-        Stopped: `cancelled` said so.
+        FileNotFoundError: the file or folder does not exist.
+        ClassesError: no class of the set is known.
+        ValueError: no label or no image can be read; one line.
+        CancelledError: `cancelled` returned True.
     """
     try:
         files, folder = open_dataset(source)

@@ -1,6 +1,6 @@
-"""What settings would show of a set, and what of that is right: counted at once.
+"""Evaluation of settings on stored predictions of a set, without running a model.
 
-Which boxes of a set touch each other: worked out once, asked at every slider.
+The IoU of box pairs is computed once, so NMS and matching are fast for any settings.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from maskdet.tuning.predictions import (
 from maskdet.types import CLASSES, Label
 
 BoolArray = NDArray[np.bool_]
-"""One yes or no a row."""
+"""A mask with one element for each row."""
 
 _IouPairs = tuple[IntArray, IntArray, Float32Array]
-"""Row, row and overlap of each pair."""
+"""Row, row and IoU of each pair."""
 
 
 @dataclass(frozen=True, eq=False)
 class Overlaps:
-    """Pairs of boxes of one image that overlap at all.
+    """Pairs of boxes in an image with an IoU above 0.
 
     Attributes:
-        stronger: `(a,)` the found face of each pair that has the better score; of
-            equal ones that of the lower row.
-        weaker: `(a,)` the other one.
-        overlap_ious: `(a,)` float32 intersection over union of the two.
-        detection_rows: `(b,)` found face of each pair with a true one, rising; those of
-            one face begin with the true face that it would take first.
+        stronger: `(a,)` the detected face of each pair with the higher score; for
+            equal scores the one in the lower row.
+        weaker: `(a,)` the other detected face of the pair.
+        overlap_ious: `(a,)` float32 IoU of the two.
+        detection_rows: `(b,)` detected face of each pair with a true face, ascending;
+            the pairs of one face are in the order of its preference.
         ground_truth_rows: `(b,)` the true face of that pair.
-        match_ious: `(b,)` float32 intersection over union of the two.
-        ranks: `(n,)` when each found face may choose its true face, 0 first.
+        match_ious: `(b,)` float32 IoU of the two.
+        ranks: `(n,)` order in which the detected faces are matched, from 0.
     """
 
     stronger: IntArray
@@ -58,7 +58,7 @@ class Overlaps:
 
     @classmethod
     def from_predictions(cls, predictions: AnalyzerPredictions) -> Overlaps:
-        """Find the pairs of a set, image by image."""
+        """Compute the pairs of a set, image by image."""
         row_pairs = _rows_by_image(predictions)
         overlapping = _join_pairs(
             [_overlapping_pairs(predictions, detections) for detections, _ in row_pairs]
@@ -75,7 +75,7 @@ class Overlaps:
     def select_rows(
         self, detection_mask: BoolArray, ground_truth_mask: BoolArray
     ) -> Overlaps:
-        """Return the pairs of the chosen rows, counted anew: whole images only."""
+        """Return the pairs of the selected rows, renumbered; select whole images."""
         new_detection_rows, new_ground_truth_rows = (
             np.cumsum(detection_mask) - 1,
             np.cumsum(ground_truth_mask) - 1,
@@ -101,14 +101,14 @@ class Overlaps:
         )
 
     def nms(self, is_kept: BoolArray, max_iou: float) -> BoolArray:
-        """Return which faces remain where of two that overlap too much one goes.
+        """Return a mask of the faces that remain after non-maximum suppression.
 
-        The same as `boxes.nms` in each image, for all at once: in each round, who has
-        no stronger rival stays for good and its weaker ones go.
+        Equal to `boxes.nms` in each image, but for all images at once: each round keeps
+        the faces without a stronger neighbour and suppresses their weaker neighbours.
 
         Args:
-            is_kept: `(n,)` the faces that take part.
-            max_iou: a face overlapping a better one by more than this goes.
+            is_kept: `(n,)` the candidates.
+            max_iou: faces with a higher IoU with a stronger face are suppressed.
         """
         is_kept = is_kept.copy()
         is_active = (
@@ -128,16 +128,17 @@ class Overlaps:
     def match(
         self, is_kept: BoolArray, min_iou: float, n_ground_truth: int
     ) -> IntArray:
-        """Return the true face of each found one, -1 for none.
+        """Return the row of the matching true face of each detected face, -1 for none.
 
-        The same as `metrics.detection.match_faces` in each image, for all at once:
-        every face asks for the true face that it likes best among those left to it,
-        and loses those that a face of better rank asks for, until nobody loses.
+        Equal to `metrics.detection.match_detections_in_image`, but for all images at
+        once: in each round, every face proposes to its preferred true face, and pairs
+        are dropped whose true face has a proposal of a better rank, until none is
+        dropped (deferred acceptance).
 
         Args:
-            is_kept: `(n,)` the faces that take part.
-            min_iou: smallest overlap that counts as a match.
-            n_ground_truth: how many true faces there are.
+            is_kept: `(n,)` the faces to match.
+            min_iou: lowest IoU of a match.
+            n_ground_truth: number of true faces.
         """
         is_candidate = is_kept[self.detection_rows] & (self.match_ious >= min_iou)
         faces, ground_truths = (
@@ -161,7 +162,7 @@ class Overlaps:
 
 
 def _rows_by_image(predictions: AnalyzerPredictions) -> list[tuple[IntArray, IntArray]]:
-    """Return the rows of found and of true faces of each image."""
+    """Return the rows of detected and of true faces of each image with detections."""
     image_indices = np.arange(len(predictions.ground_truth.names) + 1)
     detection_starts = np.searchsorted(predictions.faces.image_indices, image_indices)
     ground_truth_starts = np.searchsorted(
@@ -180,7 +181,7 @@ def _rows_by_image(predictions: AnalyzerPredictions) -> list[tuple[IntArray, Int
 def _overlapping_pairs(
     predictions: AnalyzerPredictions, detections: IntArray
 ) -> _IouPairs:
-    """Return the pairs of found faces of one image, the stronger one first."""
+    """Return the pairs of detected faces of one image, the stronger one first."""
     boxes = predictions.faces.boxes[detections]
     first, second, ious = _iou_pairs(boxes, boxes)
     order = np.argsort(-predictions.scores[detections], kind="stable")
@@ -197,7 +198,7 @@ def _overlapping_pairs(
 def _matching_pairs(
     predictions: AnalyzerPredictions, detections: IntArray, ground_truths: IntArray
 ) -> _IouPairs:
-    """Return the pairs of a found and a true face of one image."""
+    """Return the pairs of a detected and a true face of one image."""
     if predictions.ground_truth.has_boxes:
         boxes, true_boxes = (
             predictions.faces.boxes[detections],
@@ -205,7 +206,7 @@ def _matching_pairs(
         )
         face, ground_truth_index, ious = _iou_pairs(boxes, true_boxes)
         return detections[face], ground_truths[ground_truth_index], ious
-    # The whole image is the box, so any face answers for it.
+    # The true box is the whole image, so any face matches it.
     face, ground_truth_index = (
         side.ravel() for side in np.meshgrid(detections, ground_truths, indexing="ij")
     )
@@ -213,9 +214,9 @@ def _matching_pairs(
 
 
 def _iou_pairs(boxes: Boxes, others: Boxes) -> _IouPairs:
-    overlaps = iou_matrix(boxes, others)
-    first, second = np.nonzero(overlaps)
-    return first, second, overlaps[first, second]
+    ious = iou_matrix(boxes, others)
+    first, second = np.nonzero(ious)
+    return first, second, ious[first, second]
 
 
 def _join_pairs(parts: list[_IouPairs]) -> _IouPairs:
@@ -232,13 +233,13 @@ def _preference_order(
     ground_truths: IntArray,
     ious: Float32Array,
 ) -> IntArray:
-    """Return the order of pairs: by face, known classes first, best fit first."""
+    """Return the order of pairs: by face, then known classes, then descending IoU."""
     ignored = labelled_set.labels[ground_truths] == Label.UNKNOWN
     return np.lexsort((ground_truths, -ious, ignored, faces))
 
 
 def _rank_detections(scores: Float32Array, best: Float32Array) -> IntArray:
-    """Rank by falling score; of equal scores the better fitting one comes first."""
+    """Rank by descending score, and equal scores by descending best IoU."""
     order = np.lexsort((-best, -scores))
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
@@ -246,19 +247,19 @@ def _rank_detections(scores: Float32Array, best: Float32Array) -> IntArray:
 
 
 MIN_IOU: Final = 0.5
-"""A face counts as found when its box overlaps the true one so much, as is usual."""
+"""Default lowest IoU at which a detection matches a true face."""
 
 FALSE_POSITIVE: Final = -1
-"""In `Outcome.truths`: a face is shown where there is none."""
+"""Value of `EvaluationResult.matched_ground_truth`: no true face matches."""
 
 IGNORED_MATCH: Final = -2
-"""In `Outcome.truths`: neither right nor wrong, see `Outcome`."""
+"""Value of `EvaluationResult.matched_ground_truth`: neither right nor wrong."""
 
 ACTUAL_KEYS: Final = (*(label.key for label in CLASSES), "no_face")
-"""The rows of `Outcome.confusion`: what is true."""
+"""The rows of `EvaluationResult.confusion`."""
 
 PREDICTED_KEYS: Final = (*(label.key for label in CLASSES), "unsure", "missed")
-"""The columns of `Outcome.confusion`: what was said."""
+"""The columns of `EvaluationResult.confusion`."""
 
 NO_FACE: Final = ACTUAL_KEYS.index("no_face")
 UNSURE: Final = PREDICTED_KEYS.index("unsure")
@@ -267,14 +268,12 @@ MISSED: Final = PREDICTED_KEYS.index("missed")
 
 @dataclass(frozen=True)
 class FaceRef:
-    """One face to look at.
+    """Reference to one face of a set.
 
     Attributes:
-        image_index: which image of the set it is in.
-        detection_row: its row in `AnalyzerPredictions.faces`, -1 where nothing was
-            found.
-        ground_truth_row: its row in `LabelledSet.faces`, -1 where there is no such
-            face.
+        image_index: index of its image.
+        detection_row: its row in `AnalyzerPredictions.faces`, -1 if it was missed.
+        ground_truth_row: its row in `LabelledSet.faces`, -1 if it has no true face.
     """
 
     image_index: int
@@ -284,27 +283,28 @@ class FaceRef:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
-    """What settings show of a set, and what of that is right.
+    """The faces that settings show in a set, matched with the true faces.
 
-    A face that matches a true one of unknown class is neither right nor wrong; nor is,
-    in a set without boxes, a further face in an image that has been answered for.
-    A true face that is too small for the settings counts as missed.
+    A face that matches a true face of unknown class is neither right nor wrong. The
+    same applies to additional faces of a labelled image in a set without boxes. A true
+    face that is too small for the settings counts as missed.
 
     Attributes:
-        predictions: what was found.
-        settings: what is shown of it.
-        min_iou: smallest overlap that counts as found.
-        temperature: that the probabilities were divided by, as logits; 1 as they were.
-        shown_rows: `(k,)` int64 rows of `predictions.faces` that are shown, rising.
-        probs: `(k, 3)` float32 after the temperature.
-        predicted: `(k,)` int64 values of `Label`, `UNKNOWN` below the confidence.
-        matched_ground_truth: `(k,)` int64 rows of `predictions.truth.faces` that the
-            faces shown match, `FALSE_POSITIVE` or `IGNORED_MATCH`.
-        matched_detections: `(t,)` int64 place in `shown_rows` of the face that matches
-            each true one, also those of unknown class; -1 where it is not found.
+        predictions: predictions of the analyzer.
+        settings: settings that select the shown faces.
+        min_iou: lowest IoU of a match.
+        temperature: divisor of the logits of the probabilities; 1 for no scaling.
+        shown_rows: `(k,)` int64 rows of `predictions.faces` that are shown, ascending.
+        probs: `(k, 3)` float32 after temperature scaling.
+        predicted: `(k,)` int64 values of `Label`, `UNKNOWN` below the confidence
+            threshold.
+        matched_ground_truth: `(k,)` int64 rows of `predictions.ground_truth.faces` that
+            match the shown faces, `FALSE_POSITIVE` or `IGNORED_MATCH`.
+        matched_detections: `(t,)` int64 index in `shown_rows` of the match of each true
+            face, also of unknown class; -1 if it is missed.
         confusion: `(4, 5)` int64, rows as in `ACTUAL_KEYS`, columns as in
-            `PREDICTED_KEYS`; what is neither right nor wrong is left out.
-        evaluator: who judged, to ask for other settings.
+            `PREDICTED_KEYS`; ignored matches are left out.
+        evaluator: the evaluator that computed it, for other settings.
     """
 
     predictions: AnalyzerPredictions
@@ -321,24 +321,24 @@ class EvaluationResult:
 
     @property
     def n_images(self) -> int:
-        """How many images the set has."""
+        """Number of images in the set."""
         return len(self.predictions.ground_truth.names)
 
     @cached_property
     def actual(self) -> IntArray:
-        """`(k,)` row of `confusion` that each face shown counts in; -1 for neither."""
+        """`(k,)` row of `confusion` of each shown face; -1 for ignored matches."""
         return _find_actual_rows(
             self.matched_ground_truth, self.predictions.ground_truth.labels
         )
 
     @cached_property
     def predicted_columns(self) -> IntArray:
-        """`(k,)` column of `confusion` that each face shown counts in."""
+        """`(k,)` column of `confusion` of each shown face."""
         return np.where(self.predicted == Label.UNKNOWN, UNSURE, self.predicted)
 
     @cached_property
     def ground_truth_columns(self) -> IntArray:
-        """`(t,)` column of `confusion` that each true face counts in."""
+        """`(t,)` column of `confusion` of each true face."""
         columns = np.full(len(self.matched_detections), MISSED, np.int64)
         is_matched = self.matched_detections >= 0
         columns[is_matched] = self.predicted_columns[
@@ -348,32 +348,34 @@ class EvaluationResult:
 
     @property
     def scores(self) -> Float32Array:
-        """`(k,)` score of each face shown."""
+        """`(k,)` detection score of each shown face."""
         return self.predictions.scores[self.shown_rows]
 
     @property
     def confidences(self) -> Float32Array:
-        """`(k,)` probability of the likeliest class of each face shown."""
-        best: Float32Array = self.probs.max(axis=1, initial=0)
-        return best
+        """`(k,)` probability of the likeliest class of each shown face."""
+        confidences: Float32Array = self.probs.max(axis=1, initial=0)
+        return confidences
 
     def faces_in_cell(self, actual: int, predicted: int) -> tuple[FaceRef, ...]:
         """Return the faces that one cell of `confusion` counts.
 
-        Faces found come by falling confidence, missed ones by falling size.
+        Detected faces are in the order of descending confidence, missed faces of
+        descending size.
 
         Args:
             actual: row, as in `ACTUAL_KEYS`.
             predicted: column, as in `PREDICTED_KEYS`.
 
         Raises:
-            ValueError: there is no such cell.
+            ValueError: the cell is out of range.
         """
         if not (
             0 <= actual < len(ACTUAL_KEYS) and 0 <= predicted < len(PREDICTED_KEYS)
         ):
             raise ValueError(
-                f"there is no cell {actual}, {predicted} in 4 rows, 5 columns"
+                f"cell {actual}, {predicted} is outside the matrix of "
+                f"{len(ACTUAL_KEYS)} rows and {len(PREDICTED_KEYS)} columns"
             )
         ground_truth = self.predictions.ground_truth
         if predicted == MISSED:
@@ -388,31 +390,30 @@ class EvaluationResult:
         return tuple(self.shown_face(int(index)) for index in indices[order])
 
     def shown_face(self, index: int) -> FaceRef:
-        """Return the face at a place of `shown_rows`."""
+        """Return the shown face at an index of `shown_rows`."""
         row = int(self.shown_rows[index])
         image_index = int(self.predictions.faces.image_indices[row])
         return FaceRef(image_index, row, max(int(self.matched_ground_truth[index]), -1))
 
-    def missed_face(self, truth_row: int) -> FaceRef:
-        """Return a true face, as one that was not found."""
-        return FaceRef(
-            int(self.predictions.ground_truth.faces.image_indices[truth_row]),
-            -1,
-            truth_row,
-        )
+    def missed_face(self, ground_truth_row: int) -> FaceRef:
+        """Return a true face as a missed face."""
+        ground_truth = self.predictions.ground_truth
+        image_index = int(ground_truth.faces.image_indices[ground_truth_row])
+        return FaceRef(image_index, -1, ground_truth_row)
 
 
 class Evaluator:
-    """Judges any settings on one set without looking at an image again.
+    """Evaluates any settings on the stored predictions of one set.
 
     Args:
-        predictions: what was found; overlaps are worked out once, here.
+        predictions: predictions of an analyzer on the set.
+        overlaps: box pairs of the predictions; computed by default.
     """
 
     def __init__(
         self, predictions: AnalyzerPredictions, *, overlaps: Overlaps | None = None
     ) -> None:
-        """Work out which boxes overlap, unless that is known."""
+        """Compute the box pairs unless they are given."""
         self.predictions = predictions
         self._overlaps = (
             Overlaps.from_predictions(predictions) if overlaps is None else overlaps
@@ -426,17 +427,18 @@ class Evaluator:
         min_iou: float = MIN_IOU,
         temperature: float = 1.0,
     ) -> EvaluationResult:
-        """Return what the settings show, as `Scene.select` does, and what is right.
+        """Select the shown faces as `Scene.filter` does, and match them.
 
-        Faces take true ones by falling score, as in `metrics.detection.match_faces`.
+        Faces are matched by descending score, as in
+        `metrics.detection.match_detections_in_image`.
 
         Args:
-            settings: `min_score`, `min_face_px`, `nms_iou` and `min_confidence` count.
-            min_iou: smallest overlap that counts as found, above 0 and at most 1.
-            temperature: see `metrics.calibration.with_temperature`.
+            settings: `min_score`, `min_face_px`, `nms_iou` and `min_confidence` apply.
+            min_iou: lowest IoU of a match, above 0 and at most 1.
+            temperature: see `metrics.calibration.apply_temperature`.
 
         Raises:
-            ValueError: the overlap or the temperature is out of its range.
+            ValueError: `min_iou` or `temperature` is out of range.
         """
         _check_ranges(min_iou, temperature)
         predictions, labels = self.predictions, self.predictions.ground_truth.labels
@@ -468,16 +470,21 @@ class Evaluator:
         )
 
     def select_images(self, selected: BoolArray) -> Evaluator:
-        """Return the judge of some images of the set, which are counted anew.
+        """Return an evaluator of some images of the set, which are renumbered.
 
         Args:
-            selected: `(p,)` whether each image takes part.
+            selected: `(p,)` mask of the images.
+
+        Raises:
+            ValueError: the mask has the wrong shape.
         """
         predictions, ground_truth = self.predictions, self.predictions.ground_truth
         image_mask = np.asarray(selected, np.bool_)
         if image_mask.shape != (len(ground_truth.names),):
             n_images = len(ground_truth.names)
-            raise ValueError(f"{image_mask.shape} choices do not fit {n_images} images")
+            raise ValueError(
+                f"the image mask must have shape ({n_images},), not {image_mask.shape}"
+            )
         detection_mask, ground_truth_mask = (
             image_mask[predictions.faces.image_indices],
             image_mask[ground_truth.faces.image_indices],

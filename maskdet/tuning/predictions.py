@@ -1,8 +1,7 @@
-"""A labelled set, and what an analyzer said about it, as numbers only.
+"""Labelled sets and the predictions of an analyzer on them, without images.
 
-What an analyzer said about a set, to and from a file: numbers, never images.
-
-Stored scores that come with maskdet, so that there is something to tune at once.
+`encode_predictions` and `decode_predictions` convert them to and from an `.npz` file;
+predictions of the built-in analyzers are bundled with maskdet.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from maskdet.resources import resource_path
 from maskdet.types import CLASSES, Label
 
 MIN_STORED_SCORE = 0.02
-"""Faces from this score on are kept, so that every slider above it is right."""
+"""Faces with at least this score are stored; sliders must not go below it."""
 
 IntArray = NDArray[np.int64]
 Float32Array = NDArray[np.float32]
@@ -35,7 +34,7 @@ class FaceRows:
     """Faces of many images: row i is the same face in every array.
 
     Attributes:
-        image_indices: `(n,)` int64, which image of the set the face is in, rising.
+        image_indices: `(n,)` int64 index of the image of each face, ascending.
         boxes: `(n, 4)` float32 `x1, y1, x2, y2` in pixels of the image.
         lights: `(n,)` float32 mean brightness of the box, 0 to 255; see
             `metrics.slices.crop_light`.
@@ -65,7 +64,7 @@ class FaceRows:
         return len(self.image_indices)
 
     def select_images(self, image_mask: NDArray[np.bool_]) -> FaceRows:
-        """Return the faces of some images, which are counted anew."""
+        """Return the faces of some images, which are renumbered."""
         row_mask, new_indices = (
             image_mask[self.image_indices],
             np.cumsum(image_mask) - 1,
@@ -80,18 +79,18 @@ class FaceRows:
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """What people said is true: images, faces and their labels.
+    """Ground truth of a set: images, faces and their labels.
 
     Attributes:
-        name: of the set, as people know it.
-        names: of each image, for the gallery; no path of a machine.
+        name: name of the set.
+        names: name of each image for the gallery, without a local path.
         sizes_wh: `(p, 2)` int64 width and height of each image in pixels.
         faces: the true faces.
         labels: `(n,)` int64 values of `Label`; `UNKNOWN` is a face of unknown class,
             which is neither missed nor a false positive.
-        has_boxes: whether the boxes are true. Without (folders of a class each), each
-            image has one face row whose box is the whole image, and the face found
-            there with the highest score answers for it; other faces do not count.
+        has_boxes: whether the set has face boxes. If not (a folder for each class), an
+            image has one face whose box is the whole image; the detection with the
+            highest score matches it, and others are ignored.
     """
 
     name: str
@@ -111,10 +110,10 @@ class LabelledSet:
         if len(self.labels) != len(self.faces):
             raise ValueError("each face of a set needs a label")
         if len(self.faces) and self.faces.image_indices[-1] >= len(self.names):
-            raise ValueError("a face lies in an image that the set does not have")
+            raise ValueError("a face has an image index that the set does not have")
 
     def select_images(self, image_mask: NDArray[np.bool_]) -> LabelledSet:
-        """Return the part of the set with the `(p,)` chosen images."""
+        """Return the part of the set with the images of a `(p,)` mask."""
         return dataclasses.replace(
             self,
             names=tuple(
@@ -128,15 +127,14 @@ class LabelledSet:
 
 @dataclass(frozen=True, eq=False)
 class AnalyzerPredictions:
-    """What one analyzer said about a set: every face from `MIN_STORED_SCORE` on.
+    """Predictions of an analyzer on a set, with scores from `MIN_STORED_SCORE`.
 
     Attributes:
         ground_truth: the set.
-        analyzer: its name, such as `onepass` or `onepass-fast`.
-        faces: all it found, before any threshold and before overlaps are settled (an
-            analyzer that settles them itself keeps its own way: its
-            `nms_iou` was 1).
-        scores: `(n,)` float32 face scores in [0, 1].
+        analyzer: name of the analyzer, such as `onepass` or `onepass-fast`.
+        faces: all detections before thresholds and NMS (made with `nms_iou` 1; some
+            analyzers apply an NMS of their own).
+        scores: `(n,)` float32 detection scores in [0, 1].
         probs: `(n, 3)` float32, rows sum to 1, columns as in `CLASSES`.
     """
 
@@ -152,14 +150,14 @@ class AnalyzerPredictions:
         probs = np.asarray(self.probs, np.float32).reshape(-1, len(CLASSES))
         object.__setattr__(self, "probs", probs)
         if not len(self.faces) == len(self.scores) == len(probs):
-            raise ValueError("each face found needs a score and its probabilities")
+            raise ValueError("each detected face needs a score and probabilities")
         if len(self.faces) and self.faces.image_indices[-1] >= len(
             self.ground_truth.names
         ):
-            raise ValueError("a face was found in an image that the set does not have")
+            raise ValueError("a face has an image index that the set does not have")
 
     def select_images(self, image_mask: NDArray[np.bool_]) -> AnalyzerPredictions:
-        """Return what was said about the `(p,)` chosen images."""
+        """Return the predictions for the images of a `(p,)` mask."""
         row_mask = image_mask[self.faces.image_indices]
         return dataclasses.replace(
             self,
@@ -177,42 +175,46 @@ def _convert_fields(owner: object, **types: type[np.generic[Any]]) -> None:
 
 
 MAX_UNPACKED_BYTES: Final = 200_000_000
-"""What a file may be once unpacked: a million faces are half of it."""
+"""Maximum size of an unpacked file: a million faces take half of it."""
 
 MAX_FACES: Final = 100_000
-"""Found or true faces that a file may hold."""
+"""Maximum number of detected or of true faces in a file."""
 
 MAX_FACES_PER_IMAGE: Final = 2_000
-"""Found or true faces that one image of a file may hold."""
+"""Maximum number of detected or of true faces in one image of a file."""
 
 MAX_OVERLAP_PAIRS: Final = 10_000_000
-"""Pairs of faces of one image that a file may make: what overlaps of them is kept."""
+"""Maximum number of pairs of faces in an image, over all images of a file."""
 
 _FORMAT_VERSION: Final = 1
-# Fields of `FaceRows` by their name in a file.
+
+# Stored key of the image indices in version 1.
+_IMAGE_INDICES_KEY: Final = "pictures"
+
+# Stored keys of version 1 for the fields of `FaceRows`.
 _FACE_FIELDS: Final = {
-    "pictures": "image_indices",
+    _IMAGE_INDICES_KEY: "image_indices",
     "boxes": "boxes",
     "lights": "lights",
     "sharpness": "sharpness",
 }
 
-# Smaller whole numbers than in memory, where they fit whatever the set.
+# Narrower integers than in memory; they are large enough for any set.
 _STORED_DTYPES: Final[dict[str, type[np.generic]]] = {
-    "pictures": np.int32,
+    _IMAGE_INDICES_KEY: np.int32,
     "labels": np.int8,
 }
 
 
 class _UnsupportedFileError(ValueError):
-    """A sound file of something else; the message is one line."""
+    """A readable file with other content; the message is one line."""
 
 
 def encode_predictions(predictions: AnalyzerPredictions) -> bytes:
-    """Return it as the content of a compressed `.npz` file, the same each time."""
+    """Return the content of a compressed `.npz` file; it is deterministic."""
     arrays = _to_arrays(predictions)
     content = io.BytesIO()
-    # NumPy's own writer notes the time of day, and equal numbers would differ.
+    # NumPy's writer stores the current time, so equal arrays would give other files.
     with zipfile.ZipFile(
         content, "w", zipfile.ZIP_DEFLATED, compresslevel=9
     ) as archive:
@@ -225,28 +227,26 @@ def encode_predictions(predictions: AnalyzerPredictions) -> bytes:
 
 
 def decode_predictions(content: bytes, name: str = "this file") -> AnalyzerPredictions:
-    """Return what `encode_predictions` wrote; nothing in the file is run.
+    """Read the output of `encode_predictions`; no code in the file is executed.
 
     Args:
-        content: of the file.
-        name: of the file, for the message.
+        content: content of the file.
+        name: name of the file for error messages.
 
     Raises:
-        ValueError: it is broken, too large, or something else; one line says what.
+        ValueError: the file is broken, too large, or not a predictions file; one line.
     """
     try:
         arrays = _read_arrays(content)
     except _UnsupportedFileError as error:
         raise ValueError(f"{name}: {error}") from None
-    # Hostile bytes make zipfile, zlib and NumPy's parser of headers raise nearly
-    # anything, and all of it means the same here.
+    # Malformed bytes can raise nearly any exception in zipfile, zlib and NumPy.
     except Exception:
-        raise ValueError(f"{name}: is no file of stored scores, or is broken") from None
+        raise ValueError(f"{name}: not a predictions file, or broken") from None
     if _text_value(arrays, "version") != str(_FORMAT_VERSION):
         raise ValueError(
-            f"{name}: is no file of stored scores of version {_FORMAT_VERSION}; make "
-            "one with "
-            "`maskdet tune scores`"
+            f"{name}: not a predictions file of version {_FORMAT_VERSION}; create one "
+            "with `maskdet tune scores`"
         )
     try:
         predictions = _from_arrays(arrays)
@@ -259,11 +259,11 @@ def decode_predictions(content: bytes, name: str = "this file") -> AnalyzerPredi
 
 
 def read_predictions(path: str | Path) -> AnalyzerPredictions:
-    """Return what is stored in a file; see `decode_predictions`.
+    """Read a predictions file; see `decode_predictions`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read; one line says why.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file cannot be read; one line.
     """
     path = Path(path)
     if not path.is_file():
@@ -272,11 +272,11 @@ def read_predictions(path: str | Path) -> AnalyzerPredictions:
 
 
 def check_limits(ground_truth: LabelledSet, detections: FaceRows | None = None) -> None:
-    """Refuse what a small file may claim and a judge would need gigabytes for.
+    """Check the number of faces: a small file could need gigabytes to evaluate.
 
     Raises:
-        ValueError: there are more faces than in any real set; the message, one line,
-            goes on from the name of the file.
+        ValueError: there are more faces than in any real set; the message is one line
+            that continues after the name of the file.
     """
     n = len(ground_truth.names)
     true_counts = np.bincount(ground_truth.faces.image_indices, minlength=n)
@@ -285,19 +285,19 @@ def check_limits(ground_truth: LabelledSet, detections: FaceRows | None = None) 
         if detections is None
         else np.bincount(detections.image_indices, None, n)
     )
-    for counts, kind in ((detected_counts, "found"), (true_counts, "true")):
+    for counts, kind in ((detected_counts, "detected"), (true_counts, "true")):
         if counts.sum() > MAX_FACES:
-            raise ValueError(f"holds more than {MAX_FACES:,} {kind} faces")
+            raise ValueError(f"more than {MAX_FACES:,} {kind} faces")
         if counts.max(initial=0) > MAX_FACES_PER_IMAGE:
             raise ValueError(
-                f"holds more than {MAX_FACES_PER_IMAGE:,} {kind} faces in one image"
+                f"more than {MAX_FACES_PER_IMAGE:,} {kind} faces in one image"
             )
     if (detected_counts * (detected_counts + true_counts)).sum() > MAX_OVERLAP_PAIRS:
-        raise ValueError("holds too many images that are as crowded as no real ones")
+        raise ValueError("too many images with an implausible number of faces")
 
 
 def anonymize_image_names(predictions: AnalyzerPredictions) -> AnalyzerPredictions:
-    """Return the same with the names of images replaced by numbers from 1."""
+    """Replace the names of the images by numbers from 1."""
     names = tuple(
         str(number) for number in range(1, len(predictions.ground_truth.names) + 1)
     )
@@ -306,12 +306,13 @@ def anonymize_image_names(predictions: AnalyzerPredictions) -> AnalyzerPredictio
 
 
 def quantize_predictions(predictions: AnalyzerPredictions) -> AnalyzerPredictions:
-    """Return the same rounded, so that its file is half as large.
+    """Round the numbers, which halves the size of the file.
 
-    Boxes to 1/16 px, all else to 12 bits: 0.01 % of each number.
+    Boxes are rounded to 1/16 px, light and sharpness to 8 bits (0.2 %), scores and
+    probabilities to 12 bits (0.01 %).
     """
 
-    def faces(rows: FaceRows) -> FaceRows:
+    def quantize_faces(rows: FaceRows) -> FaceRows:
         return FaceRows(
             rows.image_indices,
             (np.round(rows.boxes * 16) / 16).astype(np.float32),
@@ -320,19 +321,19 @@ def quantize_predictions(predictions: AnalyzerPredictions) -> AnalyzerPrediction
         )
 
     ground_truth = dataclasses.replace(
-        predictions.ground_truth, faces=faces(predictions.ground_truth.faces)
+        predictions.ground_truth, faces=quantize_faces(predictions.ground_truth.faces)
     )
     return AnalyzerPredictions(
         ground_truth,
         predictions.analyzer,
-        faces(predictions.faces),
+        quantize_faces(predictions.faces),
         _round_mantissas(predictions.scores, 12),
         _round_mantissas(predictions.probs, 12),
     )
 
 
 def _round_mantissas(values: Float32Array, bits: int) -> Float32Array:
-    """Return numbers whose mantissa has so many bits: the rest packs into nothing."""
+    """Round the mantissas to a number of bits, so that the zeros compress well."""
     mantissas, exponents = np.frexp(values)
     rounded = np.round(mantissas * 2**bits) / 2**bits
     result: Float32Array = np.ldexp(rounded, exponents).astype(np.float32)
@@ -364,9 +365,9 @@ def _to_arrays(predictions: AnalyzerPredictions) -> dict[str, NDArray[Any]]:
 
 
 def _read_arrays(content: bytes) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a file that may come from anywhere.
+    """Read the arrays of an untrusted file.
 
-    Sizes are checked before anything is unpacked, shapes before memory is taken.
+    Sizes are checked before unpacking, shapes before memory is allocated.
     """
     arrays = {}
     with zipfile.ZipFile(io.BytesIO(content)) as stored:
@@ -375,7 +376,7 @@ def _read_arrays(content: bytes) -> dict[str, NDArray[Any]]:
             sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES
             or len(entries) > 100
         ):
-            raise _UnsupportedFileError("is too large for stored scores")
+            raise _UnsupportedFileError("too large for a predictions file")
         for entry in entries:
             with stored.open(entry) as member:
                 name = entry.filename.removesuffix(".npy")
@@ -384,20 +385,22 @@ def _read_arrays(content: bytes) -> dict[str, NDArray[Any]]:
 
 
 def _read_array(member: IO[bytes], n_bytes: int) -> NDArray[Any]:
-    """Read one array of plain numbers or text; raises `_UnsupportedFileError` for all else."""
+    """Read one array of numbers or text; else raise `_UnsupportedFileError`."""
     if npy.read_magic(member) != (1, 0):
-        raise _UnsupportedFileError("holds arrays of another version of NumPy's format")
+        raise _UnsupportedFileError("the version of the NumPy format must be 1.0")
     shape, by_columns, dtype = npy.read_array_header_1_0(member)
     if dtype.kind not in "biufU" or by_columns or len(shape) > 2:
-        raise _UnsupportedFileError("holds something else than numbers and text")
+        raise _UnsupportedFileError(
+            "arrays must be numbers or text with at most 2 dimensions"
+        )
     count = 1
     for side in shape:
         count *= side
     if count < 0 or count * dtype.itemsize > n_bytes:
-        raise _UnsupportedFileError("holds an array that is cut off")
+        raise _UnsupportedFileError("an array is truncated")
     data = member.read(count * dtype.itemsize)
-    if member.read(1):  # at the end, which also checks the sum
-        raise _UnsupportedFileError("holds an array with something after it")
+    if member.read(1):  # reading to the end also verifies the checksum
+        raise _UnsupportedFileError("an array has trailing data")
     array: NDArray[Any] = np.frombuffer(data, dtype, count).reshape(shape)
     return array
 
@@ -406,9 +409,9 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> AnalyzerPredictions:
     true_faces, detections = _face_rows(arrays, "true"), _face_rows(arrays, "found")
     labels, sizes = arrays["labels"], arrays["sizes_wh"]
     if not np.isin(labels, (*CLASSES, Label.UNKNOWN)).all():
-        raise ValueError("holds a label that is none")
+        raise ValueError("a label is not a known class")
     if len(sizes) and sizes.min() < 1:
-        raise ValueError("holds an image without a size")
+        raise ValueError("the size of an image is not positive")
     ground_truth = LabelledSet(
         _text_value(arrays, "set"),
         tuple(str(name) for name in arrays["names"].reshape(-1)),
@@ -420,9 +423,9 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> AnalyzerPredictions:
     scores, probs = _finite_array(arrays, "scores"), _finite_array(arrays, "probs")
     for values in (scores, probs):
         if values.size and not (values.min() >= 0 and values.max() <= 1):
-            raise ValueError("holds a score that is not from 0 to 1")
+            raise ValueError("a score is not in the range from 0 to 1")
     if len(probs) and not np.allclose(probs.sum(axis=-1), 1, atol=1e-3):
-        raise ValueError("holds probabilities that do not sum to 1")
+        raise ValueError("probabilities of a face do not sum to 1")
     return AnalyzerPredictions(
         ground_truth, _text_value(arrays, "analyzer"), detections, scores, probs
     )
@@ -432,14 +435,14 @@ def _face_rows(arrays: Mapping[str, NDArray[Any]], part: str) -> FaceRows:
     numbers = (_finite_array(arrays, f"{part}/{field}") for field in _FACE_FIELDS)
     faces = FaceRows(*numbers)
     if len(faces) and faces.image_indices[0] < 0:
-        raise ValueError("holds a face that lies in no image")
+        raise ValueError("the image index of a face is negative")
     return faces
 
 
 def _finite_array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
     array = arrays[name]
     if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-        raise ValueError(f"{name} holds something else than finite numbers")
+        raise ValueError(f"{name} must be finite numbers")
     return array
 
 
@@ -449,18 +452,18 @@ def _text_value(arrays: Mapping[str, NDArray[Any]], name: str) -> str:
 
 
 BUNDLED_DIR: Final = resource_path("models/tune")
-"""In a checkout, what ships is written there by `maskdet tune scores --out`."""
+"""Folder of the bundled predictions; `maskdet tune scores --out` writes them."""
 
 BUNDLED_ANALYZERS: Final = ("onepass", "onepass-fast", "mtcnn", "haar")
-"""Whose scores ship: both of ours, and two that find first and label then."""
+"""Analyzers with bundled predictions: two single-stage and two two-stage ones."""
 
 _NAME_SEPARATOR: Final = " on "
 
 
 def list_bundled(folder: Path = BUNDLED_DIR) -> tuple[str, ...]:
-    """Return the names of what is there, as in `onepass on kaggle-val`.
+    """Return the names of the bundled predictions, as in `onepass on kaggle-val`.
 
-    Ours come first, in the order of `BUNDLED_ANALYZERS`; sets by name.
+    They are in the order of `BUNDLED_ANALYZERS`, then by name.
     """
     names = [_bundled_name(path) for path in folder.glob("*.npz") if "." in path.stem]
 
@@ -478,21 +481,21 @@ def list_bundled(folder: Path = BUNDLED_DIR) -> tuple[str, ...]:
 def load_bundled_predictions(
     name: str, folder: Path = BUNDLED_DIR
 ) -> AnalyzerPredictions:
-    """Return stored scores by a name of `list_bundled`.
+    """Load bundled predictions by a name of `list_bundled`.
 
     Raises:
-        ValueError: there is none of that name, or its file is broken.
+        ValueError: the name is not known, or the file is broken.
     """
     names = list_bundled(folder)
     if name not in names:
-        available = ", ".join(names) or "none at all"
-        raise ValueError(f"there are no stored scores {name!r}; there are {available}")
+        available = ", ".join(names) or "none"
+        raise ValueError(f"no bundled predictions {name!r}; available: {available}")
     analyzer, _, set_name = name.partition(_NAME_SEPARATOR)
     return read_predictions(folder / f"{set_name}.{analyzer}.npz")
 
 
 def encode_bundled_file(predictions: AnalyzerPredictions) -> tuple[str, bytes]:
-    """Return name and content of the file to bundle; rounded, images by number."""
+    """Return name and content of a file to bundle, quantized and anonymized."""
     return (
         f"{predictions.ground_truth.name}.{predictions.analyzer}.npz",
         encode_predictions(quantize_predictions(anonymize_image_names(predictions))),

@@ -1,4 +1,4 @@
-"""An analyzer looks once at every image of a set, as laxly as it can."""
+"""Run an analyzer on every image of a set, without thresholds."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ _DETECTOR_PACKAGES = ("opencv-python-headless", "mtcnn")
 PERMISSIVE_SETTINGS: Final = Settings(
     min_score=MIN_STORED_SCORE, min_confidence=0, min_face_px=1, nms_iou=1
 )
-"""Nothing that any slider could show is refused."""
+"""Keep every face that any slider could show."""
 
 
 @dataclass(frozen=True, eq=False)
 class CachedDetections:
-    """What an analyzer found in one image; rows by falling score.
+    """The detections of one image; rows by descending score.
 
     Attributes:
         boxes: `(n, 4)` in pixels of the image.
-        scores: `(n,)` face scores.
+        scores: `(n,)` detection scores.
         probs: `(n, 3)` columns as in `CLASSES`.
         lights: `(n,)` see `FaceRows`.
         sharpness: `(n,)` see `FaceRows`.
@@ -71,23 +71,23 @@ class CachedDetections:
 
 
 DetectionCache = MutableMapping[tuple[str, str], CachedDetections]
-"""By sha256 of the image's file and `analyzer_key`; a plain dict will do."""
+"""Detections by SHA-256 of the image file and `analyzer_key`, for example a dict."""
 
 
 def analyzer_key(
     name: str, classifier: str = DEFAULT_CLASSIFIER, *, refinement: bool = True
 ) -> str:
-    """Return a text that differs where the answers of an analyzer may differ.
+    """Return a cache key that differs where the predictions may differ.
 
     Args:
-        name: as `load_analyzer` has it; another one stands for itself.
-        classifier: who labels the faces, a name or the path of a file.
-        refinement: whether it may read large faces again.
+        name: a name for `load_analyzer`; other names are returned unchanged.
+        classifier: name or path of the classifier.
+        refinement: whether the classifier may re-check large faces.
 
     Raises:
-        ValueError: there is no such classifier.
+        ValueError: the classifier is not known.
         FileNotFoundError: a model file is missing; the message says how to get it.
-        RuntimeError: a model file is not the one that was published.
+        RuntimeError: the checksum of a model file is wrong.
     """
     if name not in ANALYZERS:
         return name
@@ -101,7 +101,7 @@ def analyzer_key(
             for name_part in (model, *get_model_file(model).requires)
         ]
     else:
-        # Its files come with these packages, so their versions say which ones.
+        # The model files are part of these packages, so their versions identify them.
         parts += [
             f"{name_part} {_package_version(name_part)}"
             for name_part in _DETECTOR_PACKAGES
@@ -131,27 +131,26 @@ def predict_dataset(
     cache: DetectionCache | None = None,
     key: str = "",
 ) -> AnalyzerPredictions:
-    """Return all that an analyzer finds in a set, for `Judge` to choose from.
+    """Return all predictions of an analyzer on a set, for `Evaluator`.
 
-    Whose second look reads only some faces of an image reads all of them here: which
-    ones those are depends on the sliders, that come later. So probabilities differ from
-    those on Live, and only there, in crowds of more large and doubtful faces than that
-    (eight with `onepass-fast`): Live leaves the rest of them as first read.
+    Refinement has no limit on the number of faces here, because the faces that the
+    limit would select depend on the sliders. So probabilities differ from those on Live
+    only in images with more large, low-confidence faces than the limit (eight with
+    `onepass-fast`), where Live does not refine the rest.
 
     Args:
         dataset: the set.
-        analyzer: looks at each image once, with `PERMISSIVE_SETTINGS` settings.
-        name: of the analyzer.
-        progress: told how far it is.
-        cancelled: asked before each image.
-        cache: what is there is not looked at again; what is new is put there, image
-            by image, so that whoever stops loses nothing.
-        key: names the analyzer and its files in the cache; `analyzer_key(name)` unless
-            given.
+        analyzer: analyzes each image once, with `PERMISSIVE_SETTINGS`.
+        name: name of the analyzer.
+        progress: called with the progress after each image.
+        cancelled: called before each image; returns whether to stop.
+        cache: its images are not analyzed again; new detections are added image by
+            image, so a cancelled run can be continued.
+        key: cache key of the analyzer and its files; `analyzer_key(name)` by default.
 
     Raises:
         ValueError: an image cannot be read any more; one line.
-        Stopped: `cancelled` said so.
+        CancelledError: `cancelled` returned True.
     """
     key = key or analyzer_key(name)
     cache = {} if cache is None else cache
@@ -165,14 +164,13 @@ def predict_dataset(
 
 
 def _without_refinement_limit(analyzer: Analyzer) -> Analyzer:
-    """Return the analyzer without a limit on how many faces are read again.
+    """Return the analyzer without a limit on the number of refined faces.
 
-    With `PERMISSIVE_SETTINGS` settings that limit would go to faces that no slider
-    shows later.
+    With `PERMISSIVE_SETTINGS`, the limit would be spent on faces that are hidden later.
     """
     if not isinstance(analyzer, SingleStage) or analyzer.refiner is None:
         return analyzer
-    result = copy.copy(analyzer)  # the networks stay shared
+    result = copy.copy(analyzer)  # a shallow copy uses the same networks
     result.refiner = dataclasses.replace(analyzer.refiner, max_faces=None)
     return result
 

@@ -33,7 +33,7 @@ LOG = [
 
 
 @pytest.fixture(scope="module")
-def answers():
+def predictions_by_run():
     return {
         "maskdet": random_predictions(900),
         "tutorial": random_predictions(700, skill=1),
@@ -41,7 +41,7 @@ def answers():
 
 
 def layers(chart):
-    """The layers of a chart, each with its data in place of a reference."""
+    """Yield mark, encoding and data of each layer of a chart."""
     content = chart.to_dict()
     named = content.get("datasets", {})
     for layer in content["layer"]:
@@ -57,37 +57,46 @@ def rows_of(chart, kind):
     return [values for mark, _, values in layers(chart) if mark == kind]
 
 
-def everything(answers):
+def make_all_charts(predictions_by_run):
     return {
-        "roc": charts.roc_chart(answers),
-        "roc classes": charts.roc_chart(answers, task="classes"),
-        "pr": charts.precision_recall_chart(answers),
-        "pr incorrect": charts.precision_recall_chart(answers, task="incorrect"),
-        "reliability": charts.reliability_chart(answers),
-        "reliability wearing": charts.reliability_chart(answers, target="wearing"),
-        "slices": charts.slices_chart(answers),
-        "confusion": charts.confusion_matrix_chart(next(iter(answers.values()))),
+        "roc": charts.roc_chart(predictions_by_run),
+        "roc classes": charts.roc_chart(predictions_by_run, task="classes"),
+        "pr": charts.precision_recall_chart(predictions_by_run),
+        "pr incorrect": charts.precision_recall_chart(
+            predictions_by_run, task="incorrect"
+        ),
+        "reliability": charts.reliability_chart(predictions_by_run),
+        "reliability wearing": charts.reliability_chart(
+            predictions_by_run, target="wearing"
+        ),
+        "slices": charts.slices_chart(predictions_by_run),
+        "confusion": charts.confusion_matrix_chart(
+            next(iter(predictions_by_run.values()))
+        ),
         "accuracy": charts.learning_curves({"maskdet": LOG, "tutorial": LOG[:2]}),
         "loss": charts.learning_curves({"maskdet": LOG}, quantity="loss"),
     }
 
 
-def test_every_chart_has_tooltips_a_title_and_says_how_much_it_is_made_of(answers):
-    for name, chart in everything(answers).items():
+def test_every_chart_has_tooltips_a_title_and_a_count(predictions_by_run):
+    for name, chart in make_all_charts(predictions_by_run).items():
         content = chart.to_dict()  # checked against Vega-Lite's schema
         assert "background" not in content, name
         assert content["title"]["text"], name
-        words = content["title"]["subtitle"]
-        assert "n = " in words or "runs" in words or "epochs" in words, name
+        subtitle = content["title"]["subtitle"]
+        assert "n = " in subtitle or "runs" in subtitle or "epochs" in subtitle, name
         assert any("tooltip" in encoding for _, encoding, _ in layers(chart)), name
         json.dumps(content, allow_nan=False)
 
 
-def test_several_runs_share_a_chart_and_keep_their_colours(answers):
-    colours = charts.assign_run_colours(answers)
+def test_several_runs_in_one_chart_keep_their_colours(predictions_by_run):
+    colours = charts.assign_run_colours(predictions_by_run)
     assert len(set(colours.values())) == 2
     assert charts.assign_run_colours(["maskdet"]) == {"maskdet": colours["maskdet"]}
-    for chart in (charts.roc_chart(answers), charts.slices_chart(answers)):
+    for chart in (
+        charts.roc_chart(predictions_by_run),
+        charts.slices_chart(predictions_by_run),
+    ):
         runs = {row["run"] for row in rows_of(chart, "point")[0]}
         assert runs == {"maskdet", "tutorial"}
         scales = [
@@ -101,16 +110,16 @@ def test_several_runs_share_a_chart_and_keep_their_colours(answers):
         }
 
 
-def test_colours_read_on_light_and_dark_pages():
+def test_colours_have_contrast_on_light_and_dark_pages():
     for css in [*charts.assign_run_colours("abcde").values(), GREY]:
         bgr = tuple(int(css[i : i + 2], 16) for i in (5, 3, 1))
         assert contrast_ratio(bgr, WHITE) >= 3, css
         assert contrast_ratio(bgr, DARK) >= 3, css
 
 
-def test_classes_have_the_colours_that_they_have_everywhere(answers):
+def test_classes_have_the_colours_of_the_style(predictions_by_run):
     chart = charts.roc_chart(
-        answers, task="classes", style=Style(palette="colour-blind")
+        predictions_by_run, task="classes", style=Style(palette="colour-blind")
     )
     _, encoding, _ = list(layers(chart))[1]
     assert encoding["color"]["scale"] == {
@@ -119,25 +128,25 @@ def test_classes_have_the_colours_that_they_have_everywhere(answers):
     }
 
 
-def test_roc_has_the_area_and_the_point_in_use(answers):
-    alone = {"maskdet": answers["maskdet"]}
-    one = answers["maskdet"].classification
+def test_roc_has_the_area_and_the_operating_point(predictions_by_run):
+    alone = {"maskdet": predictions_by_run["maskdet"]}
+    run_predictions = predictions_by_run["maskdet"].classification
     line, dots = rows_of(charts.roc_chart(alone), "point")
     assert (line[0]["x"], line[0]["y"]) == (0, 0)
     assert (line[-1]["x"], line[-1]["y"]) == (1, 1)
     assert len(line) <= charts.MAX_CURVE_POINTS
-    exact = summarize_classification(one, resamples=2).masked.roc_area.value
+    exact = summarize_classification(run_predictions, resamples=2).masked.roc_area.value
     drawn = np.trapezoid([row["y"] for row in line], [row["x"] for row in line])
     assert drawn == pytest.approx(exact, abs=1e-3)
     assert line[0]["area"] == pytest.approx(exact, abs=1e-4)
-    counts = one.binary_confusion.counts
+    counts = run_predictions.binary_confusion.counts
     assert dots[0]["y"] == pytest.approx(counts[0, 0] / counts[0].sum(), abs=1e-5)
     assert dots[0]["x"] == pytest.approx(counts[1, 0] / counts[1].sum(), abs=1e-5)
 
 
-def test_precision_recall_has_the_point_in_use_for_each_class(answers):
-    alone = {"maskdet": answers["maskdet"]}
-    states = answers["maskdet"].classification.class_confusion
+def test_precision_recall_has_the_operating_point_of_each_class(predictions_by_run):
+    alone = {"maskdet": predictions_by_run["maskdet"]}
+    states = predictions_by_run["maskdet"].classification.class_confusion
     dots = rows_of(charts.precision_recall_chart(alone, task="classes"), "point")[1]
     assert [row["class"] for row in dots] == [label.title for label in CLASSES]
     for row, recall, precision in zip(
@@ -147,43 +156,50 @@ def test_precision_recall_has_the_point_in_use_for_each_class(answers):
         assert row["y"] == pytest.approx(precision.value, abs=1e-5)
 
 
-def test_a_class_without_faces_has_no_curve(answers):
-    one = answers["maskdet"]
-    kept = one.select(one.ground_truth != 2)
+def test_a_class_without_faces_has_no_curve(predictions_by_run):
+    run_predictions = predictions_by_run["maskdet"]
+    kept = run_predictions.select(run_predictions.ground_truth != 2)
     chart = charts.roc_chart({"maskdet": kept}, task="classes")
     assert {row["class"] for row in rows_of(chart, "line")[1]} == {"Mask", "No mask"}
-    nothing = one.select(np.zeros(len(one), bool))
-    for chart in everything({"maskdet": nothing}).values():
+    nothing = run_predictions.select(np.zeros(len(run_predictions), bool))
+    for chart in make_all_charts({"maskdet": nothing}).values():
         chart.to_dict()
 
 
-def test_the_matrix_shows_counts_and_shares_of_the_truth(answers):
-    one = answers["tutorial"]
-    rows = rows_of(charts.confusion_matrix_chart(one), "rect")[0]
-    counts = one.classification.class_confusion.counts[:, :3]
+def test_the_confusion_matrix_has_counts_and_row_fractions(predictions_by_run):
+    run_predictions = predictions_by_run["tutorial"]
+    rows = rows_of(charts.confusion_matrix_chart(run_predictions), "rect")[0]
+    counts = run_predictions.classification.class_confusion.counts[:, :3]
     assert [row["count"] for row in rows] == counts.ravel().tolist()
-    assert sum(row["share"] for row in rows[:3]) == pytest.approx(1)
-    assert rows == rows_of(charts.confusion_matrix_chart(one.classification), "rect")[0]
+    assert sum(row["rate"] for row in rows[:3]) == pytest.approx(1)
+    assert (
+        rows
+        == rows_of(
+            charts.confusion_matrix_chart(run_predictions.classification), "rect"
+        )[0]
+    )
 
 
-def test_reliability_says_how_many_faces_each_point_is_made_of(answers):
-    rows = rows_of(charts.reliability_chart(answers), "point")[0]
+def test_reliability_points_have_face_counts(predictions_by_run):
+    rows = rows_of(charts.reliability_chart(predictions_by_run), "point")[0]
     ours = [row for row in rows if row["run"] == "maskdet"]
     assert sum(row["n"] for row in ours) == 900
     for row in ours:
-        assert row["low"] <= row["share"] <= row["high"]
+        assert row["low"] <= row["rate"] <= row["high"]
 
 
-def test_parts_that_are_worse_are_marked():
-    one = random_predictions(900)
-    one.lights[:] = np.where(one.probs.argmax(axis=1) == one.ground_truth, 200, 20)
-    rows = rows_of(charts.slices_chart({"maskdet": one}), "point")[0]
-    assert [row["place"] for row in rows if row["worse"]] == ["light: under 40"]
-    dark = next(row for row in rows if row["place"] == "light: under 40")
-    assert dark["verdict"] == "worse"
+def test_worse_slices_are_marked():
+    run_predictions = random_predictions(900)
+    run_predictions.lights[:] = np.where(
+        run_predictions.probs.argmax(axis=1) == run_predictions.ground_truth, 200, 20
+    )
+    rows = rows_of(charts.slices_chart({"maskdet": run_predictions}), "point")[0]
+    assert [row["slice"] for row in rows if row["worse"]] == ["light: under 40"]
+    dark = next(row for row in rows if row["slice"] == "light: under 40")
+    assert dark["comparison"] == "significantly worse"
 
 
-def test_learning_curves_show_both_sets_and_where_a_stage_began():
+def test_learning_curves_show_both_splits_and_stage_starts():
     chart = charts.learning_curves({"maskdet": LOG}, quantity="loss")
     assert rows_of(chart, "rule") == [[{"epoch": 2.5}]]
     rows = rows_of(chart, "line")[0]
@@ -193,7 +209,7 @@ def test_learning_curves_show_both_sets_and_where_a_stage_began():
     assert known["validation", 4] == pytest.approx(0.3)
 
 
-def test_thinning_keeps_the_ends_and_every_corner():
+def test_simplification_keeps_ends_and_corners():
     x = np.linspace(0, 1, 1001)
     y = np.where(x < 0.5, 0.0, 1.0)
     kept = charts.simplify_line(x, y)
@@ -202,9 +218,9 @@ def test_thinning_keeps_the_ends_and_every_corner():
     assert charts.simplify_line(np.zeros(0), np.zeros(0)).tolist() == []
 
 
-def test_thinning_keeps_the_shape_of_a_real_curve():
-    asked = binarize(random_predictions(5000, skill=1.0).classification, "wearing")
-    curves = threshold_curves(asked.ground_truth, asked.scores)
+def test_simplification_keeps_the_shape_of_a_real_curve():
+    task = binarize(random_predictions(5000, skill=1.0).classification, "wearing")
+    curves = threshold_curves(task.ground_truth, task.scores)
     x, y = curves.false_positive_rates, curves.recalls
     kept = charts.simplify_line(x, y)
     assert len(kept) == charts.MAX_CURVE_POINTS
@@ -212,7 +228,7 @@ def test_thinning_keeps_the_shape_of_a_real_curve():
     between = np.interp(np.arange(len(x)), kept, np.arange(len(kept)))
     left = kept[np.floor(between).astype(int)]
     right = kept[np.ceil(between).astype(int)]
-    # distance of each point from the piece of the drawn line that stands for it
+    # Distance of each point from its segment of the simplified line.
     along = np.stack([x[right] - x[left], y[right] - y[left]])
     off = np.stack([x - x[left], y - y[left]])
     length = np.hypot(*along)
@@ -229,16 +245,16 @@ def test_charts_need_neither_streamlit_nor_pandas():
     assert done.stdout.split() == ["False", "False"], done.stderr
 
 
-def test_classes_are_called_what_the_visitor_calls_them(answers):
+def test_charts_use_custom_class_names(predictions_by_run):
     names = {"mask": "口罩", "no_mask": "St. Mary's", "incorrect": "Sloppy"}
     style = Style(class_names=names)
     drawn = [
-        make(answers, task=question, style=style).to_dict()
+        make(predictions_by_run, task=task, style=style).to_dict()
         for make in (charts.roc_chart, charts.precision_recall_chart)
-        for question in ("classes", "incorrect")
+        for task in ("classes", "incorrect")
     ]
-    one = next(iter(answers.values()))
-    drawn.append(charts.confusion_matrix_chart(one, style=style).to_dict())
+    run_predictions = next(iter(predictions_by_run.values()))
+    drawn.append(charts.confusion_matrix_chart(run_predictions, style=style).to_dict())
     for chart in drawn:
         text = json.dumps(chart, ensure_ascii=False)
         assert "Sloppy" in text

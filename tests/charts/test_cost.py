@@ -1,4 +1,4 @@
-"""Points against what they cost."""
+"""The chart of a metric against a cost."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ NAMES = tuple("abcdefg")
 
 
 def row(name, cost):
-    return {"run": name, "cost": cost, "share": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+    return {"run": name, "cost": cost, "value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
 
 
 def spec(*rows, **options):
-    words = {"kind": "Model", "cost": "One face (ms)", "value": "Accuracy"}
-    return cost_chart(rows, NAMES, **{**words, **options}).to_dict()
+    titles = {"kind": "Model", "cost": "One face (ms)", "value": "Accuracy"}
+    return cost_chart(rows, NAMES, **{**titles, **options}).to_dict()
 
 
 def encoding(drawn, layer=1):
@@ -25,26 +25,26 @@ def encoding(drawn, layer=1):
 @pytest.mark.parametrize(
     ("costs", "kind"), [((1, 10), "linear"), ((1, 11), "log"), ((), "linear")]
 )
-def test_costs_that_lie_far_apart_are_laid_out_by_factors(costs, kind):
+def test_costs_that_differ_widely_have_a_log_scale(costs, kind):
     drawn = spec(*(row("a", cost) for cost in costs))
     assert encoding(drawn)["x"]["scale"]["type"] == kind
 
 
-def test_each_name_has_a_look_of_its_own_whichever_are_shown():
+def test_each_name_has_a_fixed_colour_and_shape():
     drawn = encoding(spec(row("c", 1)))
-    looks = list(
+    pairs = list(
         zip(
             drawn["color"]["scale"]["range"],
             drawn["shape"]["scale"]["range"],
             strict=True,
         )
     )
-    assert len(set(looks)) == len(NAMES)
+    assert len(set(pairs)) == len(NAMES)
     assert len(set(drawn["shape"]["scale"]["range"])) == len(NAMES)
     assert tuple(drawn["shape"]["scale"]["domain"]) == NAMES
 
 
-def test_shares_are_percent_and_precisions_decimals():
+def test_the_value_axis_is_in_percent_or_decimals():
     percent, decimals = spec(row("a", 1)), spec(row("a", 1), as_percent=False)
     assert encoding(percent)["y"]["axis"]["format"] == "%"
     assert encoding(decimals)["y"]["axis"]["format"] == ".2f"

@@ -1,4 +1,4 @@
-"""Charts that move with a slider: their numbers, and what a click on them selects."""
+"""Interactive charts of the Tune page: data and selections."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def histogram(**options):
     return threshold_histogram(EDGES, PARTS, [0.5], x_title="Score", **options)
 
 
-def test_faces_stand_on_the_axis_and_false_alarms_hang_from_it():
+def test_faces_are_above_the_axis_and_false_positives_below():
     bars = histogram()["datasets"]["bars"]
-    ends = [(row["truth"], row["low"], row["y2"], row["y"]) for row in bars]
+    ends = [(row["actual"], row["low"], row["y2"], row["y"]) for row in bars]
     assert ends == [
         ("No mask", 0.0, 0, 1),
         (NO_FACE_TITLE, 0.0, 0, -30),
@@ -45,7 +45,7 @@ def test_faces_stand_on_the_axis_and_false_alarms_hang_from_it():
     ]
 
 
-def test_what_hangs_is_cut_where_it_would_leave_no_room():
+def test_the_axis_below_zero_is_limited():
     low, high = histogram()["layer"][0]["encoding"]["y"]["scale"]["domain"]
     assert (low, high) == (-18.0, 6.0)
     parts = {"Mask": (9, 0), NO_FACE_TITLE: (0, 2)}
@@ -58,21 +58,21 @@ def test_a_click_anywhere_over_a_bin_selects_its_lower_edge():
     target = drawn["layer"][-1]
     [param] = target["params"]
     assert param["name"] == CLICK_SELECTION
-    assert param["select"]["fields"] == ["at"]
-    assert "y" not in target["encoding"], "it is as high as the chart"
+    assert param["select"]["fields"] == ["threshold"]
+    assert "y" not in target["encoding"], "it covers the full height"
     rows = drawn["datasets"]["bins"]
-    assert [row["at"] for row in rows] == [0.0, 0.5]
+    assert [row["threshold"] for row in rows] == [0.0, 0.5]
     fields = {tip["title"]: tip["field"] for tip in target["encoding"]["tooltip"]}
     assert rows[0][fields["No mask"]] == 1
     assert rows[0][fields[NO_FACE_TITLE]] == 30
 
 
-def test_only_named_tables_differ_when_a_line_moves():
-    one = threshold_histogram(EDGES, PARTS, [0.5], x_title="Score")
-    other = threshold_histogram(EDGES, PARTS, [0.7], x_title="Score")
-    assert one.pop("datasets")["lines"] == [{"at": 0.5}]
-    assert other.pop("datasets")["lines"] == [{"at": 0.7}]
-    assert one == other
+def test_only_the_datasets_depend_on_the_threshold():
+    first = threshold_histogram(EDGES, PARTS, [0.5], x_title="Score")
+    second = threshold_histogram(EDGES, PARTS, [0.7], x_title="Score")
+    assert first.pop("datasets")["lines"] == [{"threshold": 0.5}]
+    assert second.pop("datasets")["lines"] == [{"threshold": 0.7}]
+    assert first == second
 
 
 def cells(counts, **options):
@@ -82,28 +82,28 @@ def cells(counts, **options):
     return {(row["row"], row["column"]): row for row in drawn["datasets"]["cells"]}
 
 
-def test_what_is_no_face_cannot_be_missed():
-    found = cells([[6, 1, 3], [2, 2, 0]])
-    assert set(found) == {(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)}
-    assert found[0, 0]["share"] == 0.6
-    assert found[1, 0]["share"] == 0.5
+def test_there_is_no_cell_for_no_face_and_missed():
+    cell_rows = cells([[6, 1, 3], [2, 2, 0]])
+    assert set(cell_rows) == {(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)}
+    assert cell_rows[0, 0]["rate"] == 0.6
+    assert cell_rows[1, 0]["rate"] == 0.5
 
 
-def test_right_wrong_and_unsure_differ_and_numbers_read_on_them():
-    found = cells([[10, 10, 10], [0, 0, 0]])
-    assert len({found[at]["fill"] for at in ((0, 0), (0, 1), (0, 2))}) == 3
+def test_cell_colours_depend_on_kind_and_rate():
+    cell_rows = cells([[10, 10, 10], [0, 0, 0]])
+    assert len({cell_rows[cell]["fill"] for cell in ((0, 0), (0, 1), (0, 2))}) == 3
     full = cells([[10, 0, 0], [0, 0, 0]])
     assert full[0, 0]["fill"] == "#0b559f"
-    assert full[0, 0]["ink"] == "white"
-    assert full[0, 1]["ink"] == "black"
+    assert full[0, 0]["colour"] == "white"
+    assert full[0, 1]["colour"] == "black"
 
 
-def test_only_the_chosen_cell_is_outlined():
-    found = cells([[1, 1, 1], [1, 1, 0]], selected=(0, 2))
-    assert [at for at, row in found.items() if row["chosen"]] == [(0, 2)]
+def test_only_the_selected_cell_is_outlined():
+    cell_rows = cells([[1, 1, 1], [1, 1, 0]], selected=(0, 2))
+    assert [cell for cell, row in cell_rows.items() if row["selected"]] == [(0, 2)]
 
 
-def test_curves_keep_their_ends_and_the_point_in_use():
+def test_curves_keep_their_ends_and_the_operating_point():
     x = np.linspace(0, 1, 500)
     line = ChartCurve("Mask", x, 1 - x**3, 1 - x, (0.5, 0.875))
     drawn = threshold_curves_chart([line], x_title="x", y_title="y", steps=True)
@@ -114,14 +114,14 @@ def test_curves_keep_their_ends_and_the_point_in_use():
     assert drawn["datasets"]["dots"] == [{"class": "Mask", "x": 0.5, "y": 0.875}]
 
 
-def test_a_curve_without_a_point_has_no_dot():
+def test_a_curve_without_an_operating_point_has_no_dot():
     line = ChartCurve("Mask", *np.array([[0.0, 1.0], [1.0, 0.0], [0.9, 0.1]]), None)
     drawn = threshold_curves_chart([line], x_title="x", y_title="y", steps=False)
     assert drawn["datasets"]["dots"] == []
 
 
 @pytest.mark.parametrize(("most", "format_"), [(1.0, "%"), (2.5, "~g"), (None, "~g")])
-def test_the_axis_of_alarms_is_a_number_and_not_a_share(most, format_):
+def test_the_axis_of_false_positives_is_not_in_percent(most, format_):
     line = ChartCurve("Faces", *np.array([[0.0, 2.0], [0.0, 1.0], [0.9, 0.1]]), None)
     drawn = threshold_curves_chart(
         [line], x_title="x", y_title="y", steps=False, x_max=most
@@ -129,37 +129,37 @@ def test_the_axis_of_alarms_is_a_number_and_not_a_share(most, format_):
     assert drawn["layer"][0]["encoding"]["x"]["axis"]["format"] == format_
 
 
-def test_parts_and_bins_keep_their_order_and_numbers():
+def test_slices_and_bins_keep_their_order_and_values():
     rows = [
-        {"part": part, "share": 0.5, "low": 0.4, "high": 0.6, "n": 9} for part in "ba"
+        {"slice": name, "rate": 0.5, "low": 0.4, "high": 0.6, "n": 9} for name in "ba"
     ]
     drawn = slice_rates_chart(rows, x_title="Right")
     assert drawn["layer"][0]["encoding"]["y"]["sort"] == ["b", "a"]
-    bins = [{"run": "b", "score": 0.7, "share": 0.5, "low": 0.4, "high": 0.6, "n": 9}]
+    bins = [{"run": "b", "score": 0.7, "rate": 0.5, "low": 0.4, "high": 0.6, "n": 9}]
     assert calibration_chart(bins, ("a", "b"))["datasets"]["bins"] == bins
 
 
-def test_a_picture_keeps_its_shape_and_its_pixels_are_the_unit():
+def test_the_box_editor_keeps_aspect_ratio_and_pixel_units():
     image = np.zeros((100, 400, 3), np.uint8)
     drawn = draw_boxes_chart(image, [((1, 2, 30, 40), Label.MASK)])
     assert drawn["width"] == 4 * drawn["height"]
-    picture, boxes = drawn["layer"]
-    assert picture["encoding"]["x"]["scale"]["domain"] == [0, 400]
-    assert picture["encoding"]["y"]["scale"]["domain"] == [100, 0]
-    assert picture["params"][0]["name"] == BOX_SELECTION
+    image_layer, boxes = drawn["layer"]
+    assert image_layer["encoding"]["x"]["scale"]["domain"] == [0, 400]
+    assert image_layer["encoding"]["y"]["scale"]["domain"] == [100, 0]
+    assert image_layer["params"][0]["name"] == BOX_SELECTION
     assert boxes["data"]["values"][0]["x2"] == 30.0
     json.dumps(drawn)
 
 
-def test_own_names_have_their_colours_and_no_name_is_read_as_a_path():
+def test_custom_names_have_their_colours_and_are_not_parsed_as_paths():
     names = {"mask": "St. Mary's", "no_mask": "口罩"}
     style = Style(class_names=names)
     parts = {title: (1, 2) for title in (*names.values(), NO_FACE_TITLE)}
     drawn = threshold_histogram(EDGES, parts, [0.5], x_title="Score", style=style)
     scale = drawn["layer"][0]["encoding"]["color"]["scale"]
     assert scale["domain"] == list(parts)
-    inks = [style.colour_css(label) for label in (Label.MASK, Label.NO_MASK)]
-    assert scale["range"][:2] == inks
+    colours = [style.colour_css(label) for label in (Label.MASK, Label.NO_MASK)]
+    assert scale["range"][:2] == colours
     tips = drawn["layer"][-1]["encoding"]["tooltip"][1:]
     assert [tip["title"] for tip in tips] == list(parts)
     row = drawn["datasets"]["bins"][1]
@@ -170,7 +170,7 @@ def test_own_names_have_their_colours_and_no_name_is_read_as_a_path():
     curves = threshold_curves_chart(
         [line], x_title="x", y_title="y", steps=True, style=style
     )
-    assert curves["layer"][0]["encoding"]["color"]["scale"]["range"] == inks[1:]
+    assert curves["layer"][0]["encoding"]["color"]["scale"]["range"] == colours[1:]
     boxes = draw_boxes_chart(
         np.zeros((9, 9, 3), np.uint8), [(BOX, Label.NO_MASK)], style
     )

@@ -1,4 +1,4 @@
-"""The charts of a video: what they are made of, and what a click on them says."""
+"""The charts of a video: data and click selection."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from maskdet.style import Style
 from maskdet.types import Label
 from maskdet.video import TimelineBin
 
-NOBODY = dict.fromkeys(Label, 0.0)
-MOMENTS = (
-    TimelineBin(0.0, 1.0, NOBODY | {Label.MASK: 1.5, Label.NO_MASK: 0.5}, 0, 0),
-    TimelineBin(1.0, 1.0, dict(NOBODY), 0, 0),
-    TimelineBin(2.0, 1.0, NOBODY | {Label.UNKNOWN: 1.0, Label.INCORRECT: 2.0}, 3, 1),
+NO_PEOPLE = dict.fromkeys(Label, 0.0)
+BINS = (
+    TimelineBin(0.0, 1.0, NO_PEOPLE | {Label.MASK: 1.5, Label.NO_MASK: 0.5}, 0, 0),
+    TimelineBin(1.0, 1.0, dict(NO_PEOPLE), 0, 0),
+    TimelineBin(2.0, 1.0, NO_PEOPLE | {Label.UNKNOWN: 1.0, Label.INCORRECT: 2.0}, 3, 1),
 )
 
 
@@ -37,9 +37,7 @@ def rows(built: Mapping[str, Any], layer: int) -> list[dict[str, Any]]:
 
 
 def test_people_are_stacked_in_the_colours_of_their_labels() -> None:
-    built = spec(
-        people_chart(MOMENTS, marked_s=1.5, style=Style(palette="colour-blind"))
-    )
+    built = spec(people_chart(BINS, marked_s=1.5, style=Style(palette="colour-blind")))
     bars = [
         (row["start"], row["class"], row["low"], row["high"]) for row in rows(built, 0)
     ]
@@ -57,40 +55,40 @@ def test_people_are_stacked_in_the_colours_of_their_labels() -> None:
     assert built["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, 3.0]
 
 
-def test_the_share_is_unknown_where_nobody_is() -> None:
-    built = spec(mask_rate_chart(MOMENTS, marked_s=0))
+def test_the_mask_rate_is_none_without_people() -> None:
+    built = spec(mask_rate_chart(BINS, marked_s=0))
     line = next(
         number
         for number, layer in enumerate(built["layer"])
         if layer["mark"]["type"] == "line"
     )
-    assert [row["share"] for row in rows(built, line)] == [0.75, None, 0.0]
+    assert [row["rate"] for row in rows(built, line)] == [0.75, None, 0.0]
     assert [row["middle"] for row in rows(built, line)] == [0.5, 1.5, 2.5]
 
 
-def test_pairs_that_were_near_for_too_long_stand_at_the_bottom() -> None:
-    built = spec(contacts_chart(MOMENTS, marked_s=0))
+def test_contacts_over_the_time_limit_are_at_the_bottom() -> None:
+    built = spec(contacts_chart(BINS, marked_s=0))
     bars = [(row["kind"], row["low"], row["high"]) for row in rows(built, 0)]
-    assert bars == [("for too long", 0, 1), ("near", 1, 3)]
+    assert bars == [("over the time limit", 0, 1), ("within the time limit", 1, 3)]
 
 
 @pytest.mark.parametrize("chart", [people_chart, mask_rate_chart, contacts_chart])
-def test_every_moment_can_be_clicked_also_an_empty_one(chart) -> None:
-    built = spec(chart(MOMENTS, marked_s=2.5))
-    (chosen,) = built["params"]
-    assert chosen["name"] == TIME_SELECTION
-    assert chosen["select"]["fields"] == ["start"]
-    touched = rows(built, len(built["layer"]) - 1)
-    assert [row["start"] for row in touched] == [0.0, 1.0, 2.0]
-    assert all(row["top"] > row["bottom"] for row in touched)
+def test_every_time_bin_can_be_clicked_also_an_empty_one(chart) -> None:
+    built = spec(chart(BINS, marked_s=2.5))
+    (selection,) = built["params"]
+    assert selection["name"] == TIME_SELECTION
+    assert selection["select"]["fields"] == ["start"]
+    click_rows = rows(built, len(built["layer"]) - 1)
+    assert [row["start"] for row in click_rows] == [0.0, 1.0, 2.0]
+    assert all(row["top"] > row["bottom"] for row in click_rows)
     marks = [
         rows(built, number)
         for number, layer in enumerate(built["layer"])
         if layer["mark"]["type"] == "rule"
     ]
-    assert marks == [[{"at": 2.5}]] * 2
+    assert marks == [[{"time": 2.5}]] * 2
 
 
 @pytest.mark.parametrize("chart", [people_chart, mask_rate_chart, contacts_chart])
-def test_a_film_without_anything_has_charts_too(chart) -> None:
+def test_an_empty_video_has_charts(chart) -> None:
     assert spec(chart((), marked_s=0))["layer"]

@@ -151,7 +151,7 @@ def test_tune_uses_the_class_names_of_the_style(named, tmp_path, capsys) -> None
     words = ["tune", str(stored), "--goal", "recall=0.7", "--style", str(named)]
     assert main([*words, "--report", str(report)]) == 0
     table = table_of(capsys)
-    assert "goal: at least 70 % of “Visage découvert” found" in table
+    assert "goal: recall of “Visage découvert” at least 70 %" in table
     page = report.read_text(encoding="utf-8")
     assert "口罩" in page
     assert ">No mask<" not in page

@@ -109,9 +109,8 @@ def test_folder_and_zip_give_the_same_result(scenes, tmp_path, capsys):
 def test_a_proposal_shows_the_metrics_before_and_after(stored, capsys):
     assert run(stored, "--goal", "recall=0.7") == 0
     out = capsys.readouterr().out
-    assert (
-        "goal: at least 70 % of “No mask” found, then the fewest false positives" in out
-    )
+    goal = "goal: recall of “No mask” at least 70 %, then the fewest false positives"
+    assert goal in out
     assert "chosen on 30 images, evaluated on the other 30" in out
     for word in (
         "  now ",
@@ -154,7 +153,7 @@ def test_a_report_is_written(stored, tmp_path):
     out = tmp_path / "report.html"
     assert run(stored, "--goal", "equal", "--report", out) == 0
     page = out.read_text("utf-8")
-    assert "as many missed as false “No mask”" in page
+    assert "as many false negatives as false positives of “No mask”" in page
     assert page.count("<svg") == 4
 
 
@@ -169,7 +168,7 @@ def test_scores_are_stored_without_names(scenes, tmp_path, capsys, analyzers):
     assert scored.scores.tolist() == pytest.approx([0.9] * 4, abs=1e-3)
     assert "wrote" in capsys.readouterr().out
     assert run(out / "lobby-val.haar.npz", "--goal", "recall") == 0
-    assert "Too few faces to promise 95 %" in capsys.readouterr().out
+    assert "Too few faces to guarantee 95 %" in capsys.readouterr().out
 
 
 def test_one_analyzer_is_stored_if_one_is_asked_for(scenes, tmp_path, analyzers):
@@ -197,7 +196,7 @@ def test_one_analyzer_is_stored_if_one_is_asked_for(scenes, tmp_path, analyzers)
         (("crowd.npz", "--json", "crowd.npz"), "would overwrite"),
         (("crowd.npz", "--json", "-", "--report", "-"), "only one of --json"),
         (("crowd.npz", "--min-iou", "2"), "min_iou must be"),
-        (("broken.npz",), "is no file of stored scores"),
+        (("broken.npz",), "not a predictions file"),
         (("missing.npz",), "there is no such file"),
         (("scores", "--out", "x"), "needs DATA... and --out DIR"),
         (("scores", "lobby-val.json"), "needs DATA... and --out DIR"),

@@ -97,7 +97,7 @@ def test_a_hostile_data_file_is_one_line(tmp_path, text: str) -> None:
 
 def test_stored_scores_with_a_deep_header_are_one_line() -> None:
     header = b"\x93NUMPY\x01\x00" + (9000).to_bytes(2, "little") + b"(" * 9000
-    with pytest.raises(ValueError, match="is no file of stored scores, or is broken"):
+    with pytest.raises(ValueError, match="not a predictions file, or broken"):
         decode_predictions(make_zip({"version.npy": header}))
 
 

@@ -1,4 +1,4 @@
-"""Small sets and what an analyzer said of them, made by hand or by chance."""
+"""Small sets with predictions, explicit or random."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TrueFace(NamedTuple):
 
 
 class DetectedFace(NamedTuple):
-    """A face that an analyzer found."""
+    """A detected face."""
 
     image: int
     box: tuple[float, float, float, float]
@@ -36,7 +36,7 @@ class DetectedFace(NamedTuple):
 
 
 def make_probs(label: Label, confidence: float = 0.9) -> tuple[float, float, float]:
-    """Return probabilities of a label; the other classes share the rest."""
+    """Return probabilities of a label; the others have equal ones."""
     rest = (1 - confidence) / 2
     values = [confidence if class_label is label else rest for class_label in CLASSES]
     return values[0], values[1], values[2]
@@ -60,7 +60,7 @@ def make_counted_predictions(
     boxed: bool = True,
     name: str = "made up",
 ) -> AnalyzerPredictions:
-    truth = LabelledSet(
+    ground_truth = LabelledSet(
         name,
         tuple(f"image {number}" for number in range(n_images)),
         np.full((n_images, 2), 300),
@@ -69,7 +69,7 @@ def make_counted_predictions(
         boxed,
     )
     return AnalyzerPredictions(
-        truth,
+        ground_truth,
         "by hand",
         make_face_rows(detected_faces),
         np.array([face.score for face in detected_faces], np.float32),
@@ -80,7 +80,7 @@ def make_counted_predictions(
 def make_random_predictions(
     seed: int, n_images: int = 30, *, equal_scores: bool = False
 ) -> AnalyzerPredictions:
-    """Return a crowded set: doubled boxes, near misses, false positives, unknown ones."""
+    """Return a random set with duplicates, false positives and unknown faces."""
     rng = np.random.default_rng(seed)
     true_faces, detected_faces = [], []
 

@@ -1,4 +1,4 @@
-"""Made-up sets whose faces are found and labelled with known mistakes."""
+"""Synthetic sets with detections and known mistakes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SIDE = 40.0
 def make_goal_predictions(
     faces, n_images=None, *, boxed=True, name="made-up", analyzer="fake"
 ):
-    """Return a set from rows (image, truth or None, face score or None, probs).
+    """Return a set from rows (image, label or None, detection score or None, probs).
 
-    Without a truth the row is a box on nothing, without a score a missed face. Each
-    row has a place of its own, so that no two overlap.
+    A row without a label is a false positive, a row without a score a missed face. The
+    boxes of the rows do not overlap.
     """
     faces = sorted(faces, key=lambda row: row[0])
     n_images = n_images or (max((row[0] for row in faces), default=-1) + 1)
@@ -52,7 +52,7 @@ def make_goal_predictions(
 
 
 def make_crowded_set(n_images=60, seed=0, *, no_mask_fraction=0.4, noise=1.0):
-    """Return a set in which higher scores and confidences are right more often."""
+    """Return a set in which accuracy rises with score and confidence."""
     rng = np.random.default_rng(seed)
     faces = []
     for image in range(n_images):

@@ -13,30 +13,30 @@ from maskdet.types import Label
 from tests.helpers.fakes import ScriptedAnalyzer, ScriptedFace
 from tests.helpers.zipped_datasets import make_jpeg
 
-SURE = ScriptedFace((10, 10, 40, 50), (0.95, 0.03, 0.02), score=0.9)
+CONFIDENT = ScriptedFace((10, 10, 40, 50), (0.95, 0.03, 0.02), score=0.9)
 UNSURE = ScriptedFace((50, 10, 80, 50), (0.3, 0.45, 0.25), score=0.8)
 
 
-def drafted(*names: str) -> Draft:
-    analyzer = ScriptedAnalyzer(lambda _: [SURE, UNSURE])
+def make_draft(*names: str) -> Draft:
+    analyzer = ScriptedAnalyzer(lambda _: [CONFIDENT, UNSURE])
     return create_draft(
         [(name, make_jpeg(i)) for i, name in enumerate(names)], analyzer
     )
 
 
-def test_a_draft_holds_what_the_analyzer_sees() -> None:
-    draft = drafted("a.jpg")
-    picture = draft.images[0]
-    assert picture.size_wh == (90, 80)
-    assert [face.label for face in picture.faces] == [Label.MASK, Label.NO_MASK]
-    assert picture.faces[1].box == (50, 10, 80, 50)
-    assert picture.faces[0].confidence == pytest.approx(0.95)
-    assert not any(face.confirmed for face in picture.faces)
+def test_a_draft_has_the_faces_of_the_analyzer() -> None:
+    draft = make_draft("a.jpg")
+    image = draft.images[0]
+    assert image.size_wh == (90, 80)
+    assert [face.label for face in image.faces] == [Label.MASK, Label.NO_MASK]
+    assert image.faces[1].box == (50, 10, 80, 50)
+    assert image.faces[0].confidence == pytest.approx(0.95)
+    assert not any(face.confirmed for face in image.faces)
     assert draft.load_image(0).shape == (80, 90, 3)
 
 
-def test_the_most_doubtful_face_comes_first_and_leaves_once_confirmed() -> None:
-    draft = drafted("a.jpg", "b.jpg")
+def test_unconfirmed_faces_are_ranked_by_uncertainty() -> None:
+    draft = make_draft("a.jpg", "b.jpg")
     assert draft.rank_unconfirmed() == ((0, 1), (1, 1), (0, 0), (1, 0))
     assert draft.confirm_face(0, 1).rank_unconfirmed() == ((1, 1), (0, 0), (1, 0))
     assert draft.rank_unconfirmed() == (
@@ -44,11 +44,11 @@ def test_the_most_doubtful_face_comes_first_and_leaves_once_confirmed() -> None:
         (1, 1),
         (0, 0),
         (1, 0),
-    )  # not changed itself
+    )  # drafts are immutable
 
 
-def test_a_person_has_the_last_word() -> None:
-    draft = drafted("a.jpg").relabel_face(0, 1, Label.INCORRECT).remove_face(0, 0)
+def test_a_person_can_correct_the_faces() -> None:
+    draft = make_draft("a.jpg").relabel_face(0, 1, Label.INCORRECT).remove_face(0, 0)
     draft = draft.add_face(0, (30, 70, 5, 60), Label.NO_MASK)
     faces = draft.images[0].faces
     assert [face.label for face in faces] == [Label.INCORRECT, Label.NO_MASK]
@@ -60,45 +60,48 @@ def test_a_person_has_the_last_word() -> None:
 @pytest.mark.parametrize(
     "box", [(5, 5, 5, 20), (100, 5, 120, 20), (float("nan"), 5, 9, 9)]
 )
-def test_a_box_that_shows_nothing_is_refused(
+def test_an_empty_box_is_rejected(
     box: tuple[float, float, float, float],
 ) -> None:
     with pytest.raises(ValueError, match="empty or outside the image"):
-        drafted("a.jpg").add_face(0, box, Label.MASK)
+        make_draft("a.jpg").add_face(0, box, Label.MASK)
 
 
-def test_a_box_over_the_border_is_cut() -> None:
-    face = drafted("a.jpg").add_face(0, (-5, 5, 20, 200), Label.MASK).images[0].faces[2]
+def test_a_box_over_the_border_is_clipped() -> None:
+    face = (
+        make_draft("a.jpg").add_face(0, (-5, 5, 20, 200), Label.MASK).images[0].faces[2]
+    )
     assert face.box == (0, 5, 20, 80)
 
 
-def test_unconfirmed_faces_are_unknown_and_untouched_pictures_left_out() -> None:
-    loaded = drafted("a.jpg", "b.jpg").confirm_face(0, 0).to_dataset("mine")
+def test_unconfirmed_faces_are_unknown_and_unreviewed_images_left_out() -> None:
+    loaded = make_draft("a.jpg", "b.jpg").confirm_face(0, 0).to_dataset("mine")
     assert loaded.ground_truth.name == "mine"
     assert loaded.ground_truth.names == ("a.jpg",)
     assert loaded.ground_truth.labels.tolist() == [Label.MASK, Label.UNKNOWN]
-    assert loaded.notes == (
-        "1 image (b.jpg): nobody confirmed anything in it; left out",
-    )
+    assert loaded.notes == ("1 image (b.jpg): no label in it is confirmed; left out",)
     assert loaded.images.read_bytes(0) == make_jpeg(0)
 
 
-def test_a_complete_picture_counts_without_a_face() -> None:
+def test_a_complete_image_without_a_face_is_in_the_set() -> None:
     draft = (
-        drafted("a.jpg", "b.jpg").confirm_face(0, 0).remove_face(1, 0).remove_face(1, 0)
+        make_draft("a.jpg", "b.jpg")
+        .confirm_face(0, 0)
+        .remove_face(1, 0)
+        .remove_face(1, 0)
     )
     loaded = draft.complete_image(1).to_dataset()
     assert loaded.ground_truth.names == ("a.jpg", "b.jpg")
     assert loaded.ground_truth.faces.image_indices.tolist() == [0, 0]
 
 
-def test_nothing_confirmed_is_nothing_to_tune_on() -> None:
-    with pytest.raises(ValueError, match="no face is confirmed yet"):
-        drafted("a.jpg").to_dataset()
+def test_a_draft_without_confirmed_faces_has_no_dataset() -> None:
+    with pytest.raises(ValueError, match="no face is confirmed; confirm or correct"):
+        make_draft("a.jpg").to_dataset()
 
 
-def test_the_coco_file_is_read_by_the_strict_reader(tmp_path: Path) -> None:
-    draft = drafted("a.jpg").relabel_face(0, 0, Label.INCORRECT)
+def test_the_strict_reader_reads_the_coco_file(tmp_path: Path) -> None:
+    draft = make_draft("a.jpg").relabel_face(0, 0, Label.INCORRECT)
     (tmp_path / "labels.json").write_bytes(draft.to_coco())
     (tmp_path / "a.jpg").write_bytes(make_jpeg(0))
     (example,) = read_dataset(tmp_path / "labels.json")
@@ -111,28 +114,30 @@ def test_the_coco_file_is_read_by_the_strict_reader(tmp_path: Path) -> None:
     )
 
 
-def test_a_packed_draft_comes_back_the_same() -> None:
-    draft = drafted("a.jpg", "b.jpg", "c.jpg").complete_image(0).confirm_face(2, 1)
-    there, back = draft.to_dataset(), import_dataset(draft.to_zip())
-    assert back.ground_truth.names == there.ground_truth.names == ("a.jpg", "c.jpg")
-    known = there.ground_truth.labels != Label.UNKNOWN
-    assert sorted(back.ground_truth.labels) == sorted(there.ground_truth.labels)
-    assert there.ground_truth.labels[known].tolist() == [0, 1, 1]
-    assert np.array_equal(
-        back.ground_truth.faces.boxes[back.ground_truth.labels >= 0],
-        there.ground_truth.faces.boxes[known],
+def test_the_zip_of_a_draft_can_be_imported() -> None:
+    draft = make_draft("a.jpg", "b.jpg", "c.jpg").complete_image(0).confirm_face(2, 1)
+    expected, imported = draft.to_dataset(), import_dataset(draft.to_zip())
+    assert (
+        imported.ground_truth.names == expected.ground_truth.names == ("a.jpg", "c.jpg")
     )
-    assert back.notes == ()
+    known = expected.ground_truth.labels != Label.UNKNOWN
+    assert sorted(imported.ground_truth.labels) == sorted(expected.ground_truth.labels)
+    assert expected.ground_truth.labels[known].tolist() == [0, 1, 1]
+    assert np.array_equal(
+        imported.ground_truth.faces.boxes[imported.ground_truth.labels >= 0],
+        expected.ground_truth.faces.boxes[known],
+    )
+    assert imported.notes == ()
 
 
-def test_names_lose_their_folders_and_stay_apart() -> None:
-    draft = drafted("a.jpg", "x/a.jpg", "C:\\me\\a.jpg", "../../etc/p.jpg", "\n.png")
-    names = [picture.name for picture in draft.images]
+def test_image_names_have_no_folders_and_are_unique() -> None:
+    draft = make_draft("a.jpg", "x/a.jpg", "C:\\me\\a.jpg", "../../etc/p.jpg", "\n.png")
+    names = [image.name for image in draft.images]
     assert names == ["a.jpg", "a-2.jpg", "a-3.jpg", "p.jpg", "png.jpg"]
 
 
-def test_unreadable_pictures_are_noted_and_none_left_is_refused() -> None:
-    analyzer = ScriptedAnalyzer(lambda _: [SURE])
+def test_unreadable_images_are_noted_and_an_empty_draft_is_rejected() -> None:
+    analyzer = ScriptedAnalyzer(lambda _: [CONFIDENT])
     draft = create_draft([("a.jpg", make_jpeg()), ("b.gif", b"GIF89a")], analyzer)
     assert len(draft.images) == 1
     assert draft.notes[0].startswith("1 image (b.gif): the image is damaged")
@@ -140,7 +145,7 @@ def test_unreadable_pictures_are_noted_and_none_left_is_refused() -> None:
         create_draft([("b.gif", b"GIF89a")], analyzer)
 
 
-def test_drafting_tells_how_far_it_is_and_can_be_stopped() -> None:
+def test_drafting_reports_progress_and_can_be_cancelled() -> None:
     done: list[int] = []
     with pytest.raises(CancelledError):
         create_draft(

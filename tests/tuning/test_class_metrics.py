@@ -22,99 +22,114 @@ from tests.tuning.counting_fakes import (
     make_random_predictions,
 )
 
-MASK, BARE = Label.MASK, Label.NO_MASK
+MASK, NO_MASK = Label.MASK, Label.NO_MASK
 SETTINGS = Settings(min_score=0.4, min_face_px=1)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_classes_agree_with_scikit_learn(seed):
-    outcome = Evaluator(make_random_predictions(seed, 60))(SETTINGS)
+    result = Evaluator(make_random_predictions(seed, 60))(SETTINGS)
     cells = [
-        (actual, said)
-        for (actual, said), count in np.ndenumerate(outcome.confusion)
+        (actual, predicted)
+        for (actual, predicted), count in np.ndenumerate(result.confusion)
         for _ in range(count)
     ]
-    actual, said = np.array(cells).T
-    wanted = precision_recall_fscore_support(actual, said, labels=[0, 1, 2])
-    faces, *classes = compute_class_metrics(outcome)
+    actual, predicted = np.array(cells).T
+    expected = precision_recall_fscore_support(actual, predicted, labels=[0, 1, 2])
+    faces, *classes = compute_class_metrics(result)
     assert [row.label for row in classes] == list(CLASSES)
-    for row, precision, recall, f1, n in zip(classes, *wanted, strict=True):
+    for row, precision, recall, f1, n in zip(classes, *expected, strict=True):
         assert row.precision.value == pytest.approx(precision)
         assert row.recall.value == pytest.approx(recall)
         assert row.f1.value == pytest.approx(f1)
         assert row.recall.n == row.f1.n == n
-        for one in (row.precision, row.recall, row.f1):
-            assert 0 <= one.low <= one.value <= one.high <= 1
-    true, shown = actual != NO_FACE, said != MISSED
+        for estimate in (row.precision, row.recall, row.f1):
+            assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+    true, shown = actual != NO_FACE, predicted != MISSED
     assert faces.label is None
     assert faces.precision.value == pytest.approx((true & shown).sum() / shown.sum())
     assert faces.recall.value == pytest.approx((true & shown).sum() / true.sum())
-    wrong = outcome.confusion[NO_FACE].sum()
+    wrong = result.confusion[NO_FACE].sum()
     assert faces.false_positives_per_image.value == pytest.approx(wrong / 60)
     assert faces.false_positives_per_image.n == 60
 
 
-def test_a_false_alarm_of_a_class_may_be_a_face_of_another():
-    found = [
-        DetectedFace(0, A, 0.9, make_probs(BARE)),
-        DetectedFace(1, ELSEWHERE, 0.9, make_probs(BARE)),
+def test_a_false_positive_of_a_class_may_be_a_face_of_another():
+    detections = [
+        DetectedFace(0, A, 0.9, make_probs(NO_MASK)),
+        DetectedFace(1, ELSEWHERE, 0.9, make_probs(NO_MASK)),
     ]
-    judge = Evaluator(
-        make_counted_predictions([TrueFace(0, A, MASK)], found, n_images=4)
+    evaluator = Evaluator(
+        make_counted_predictions([TrueFace(0, A, MASK)], detections, n_images=4)
     )
-    faces, mask, bare, _ = compute_class_metrics(judge(SETTINGS))
+    faces, mask, no_mask, _ = compute_class_metrics(evaluator(SETTINGS))
     assert faces.false_positives_per_image.value == 0.25
-    assert bare.false_positives_per_image.value == 0.5
+    assert no_mask.false_positives_per_image.value == 0.5
     assert mask.false_positives_per_image.value == 0
-    assert math.isnan(bare.recall.value)
-    assert (bare.precision.value, bare.precision.n) == (0, 2)
+    assert math.isnan(no_mask.recall.value)
+    assert (no_mask.precision.value, no_mask.precision.n) == (0, 2)
 
 
-def test_where_all_is_right_the_interval_is_that_of_wilson():
-    truths = [TrueFace(picture, A, MASK) for picture in range(5)]
-    found = [DetectedFace(picture, A, 0.9, make_probs(MASK)) for picture in range(5)]
+def test_a_perfect_rate_has_the_wilson_interval():
+    true_faces = [TrueFace(image_index, A, MASK) for image_index in range(5)]
+    detections = [
+        DetectedFace(image_index, A, 0.9, make_probs(MASK)) for image_index in range(5)
+    ]
     rows = compute_class_metrics(
-        Evaluator(make_counted_predictions(truths, found, n_images=5))(SETTINGS)
+        Evaluator(make_counted_predictions(true_faces, detections, n_images=5))(
+            SETTINGS
+        )
     )
     assert rows[1].recall == rows[1].precision == proportion(5, 5)
 
 
-def test_faces_of_one_picture_widen_the_interval():
-    spread = [TrueFace(picture, A, MASK) for picture in range(40)]
-    found = [
-        DetectedFace(picture, A, 0.9, make_probs(MASK)) for picture in range(0, 40, 2)
+def test_correlated_faces_of_an_image_widen_the_interval():
+    spread = [TrueFace(image_index, A, MASK) for image_index in range(40)]
+    detections = [
+        DetectedFace(image_index, A, 0.9, make_probs(MASK))
+        for image_index in range(0, 40, 2)
     ]
     alone = compute_class_metrics(
-        Evaluator(make_counted_predictions(spread, found, n_images=40))(SETTINGS)
+        Evaluator(make_counted_predictions(spread, detections, n_images=40))(SETTINGS)
     )[0].recall
     boxes = [(30 * place, 0, 30 * place + 20, 20) for place in range(10)]
-    crowds = [TrueFace(picture, box, MASK) for picture in range(4) for box in boxes]
-    seen = [
-        DetectedFace(picture, box, 0.9, make_probs(MASK))
-        for picture in (0, 2)
+    crowds = [
+        TrueFace(image_index, box, MASK) for image_index in range(4) for box in boxes
+    ]
+    crowd_detections = [
+        DetectedFace(image_index, box, 0.9, make_probs(MASK))
+        for image_index in (0, 2)
         for box in boxes
     ]
     crowd = compute_class_metrics(
-        Evaluator(make_counted_predictions(crowds, seen, n_images=4))(SETTINGS)
+        Evaluator(make_counted_predictions(crowds, crowd_detections, n_images=4))(
+            SETTINGS
+        )
     )[0].recall
     assert alone.value == crowd.value == 0.5
     assert crowd.high - crowd.low > 2 * (alone.high - alone.low)
 
 
-def test_parts_tell_small_dark_and_blurred_faces_apart():
+def test_slices_separate_small_dark_and_blurred_faces():
     small, large = (100, 0, 110, 10), (0, 0, 70, 70)
-    truths, found = [], []
-    for picture in range(30):
-        truths.append(TrueFace(picture, large, MASK, light=200, sharpness=900))
-        truths.append(TrueFace(picture, small, BARE, light=20, sharpness=picture))
-        found.append(DetectedFace(picture, large, 0.9, make_probs(MASK)))
-        if picture < 6:
-            found.append(DetectedFace(picture, small, 0.9, make_probs(BARE)))
-    found.append(DetectedFace(29, (200, 0, 210, 10), 0.9, make_probs(MASK)))
+    true_faces, detections = [], []
+    for image_index in range(30):
+        true_faces.append(TrueFace(image_index, large, MASK, light=200, sharpness=900))
+        true_faces.append(
+            TrueFace(image_index, small, NO_MASK, light=20, sharpness=image_index)
+        )
+        detections.append(DetectedFace(image_index, large, 0.9, make_probs(MASK)))
+        if image_index < 6:
+            detections.append(
+                DetectedFace(image_index, small, 0.9, make_probs(NO_MASK))
+            )
+    detections.append(DetectedFace(29, (200, 0, 210, 10), 0.9, make_probs(MASK)))
     table = {
         (part.name, part.part): part
         for part in compute_slice_metrics(
-            Evaluator(make_counted_predictions(truths, found, n_images=30))(SETTINGS)
+            Evaluator(make_counted_predictions(true_faces, detections, n_images=30))(
+                SETTINGS
+            )
         )
     }
     assert ("face size", "32 to 64 px") not in table
@@ -135,21 +150,23 @@ def test_parts_tell_small_dark_and_blurred_faces_apart():
     assert table["sharpness", "blurred third"].worse
 
 
-def test_a_face_found_but_called_wrong_is_found_and_not_right():
-    found = [
-        DetectedFace(0, A, 0.9, make_probs(BARE)),
+def test_a_detected_face_with_a_wrong_label_is_detected_and_not_correct():
+    detections = [
+        DetectedFace(0, A, 0.9, make_probs(NO_MASK)),
         DetectedFace(0, B, 0.9, make_probs(MASK, 0.5)),
     ]
-    judge = Evaluator(
-        make_counted_predictions([TrueFace(0, A, MASK), TrueFace(0, B, MASK)], found)
+    evaluator = Evaluator(
+        make_counted_predictions(
+            [TrueFace(0, A, MASK), TrueFace(0, B, MASK)], detections
+        )
     )
-    for part in compute_slice_metrics(judge(SETTINGS)):
+    for part in compute_slice_metrics(evaluator(SETTINGS)):
         assert part.detection_recall.value == 1
         assert part.correct_rate.value == 0
         assert not part.worse
 
 
-def test_an_empty_set_has_rows_and_no_parts():
-    outcome = Evaluator(make_counted_predictions([], []))(SETTINGS)
-    assert len(compute_class_metrics(outcome)) == len(ACTUAL_KEYS)
-    assert compute_slice_metrics(outcome) == ()
+def test_an_empty_set_has_rows_and_no_slices():
+    result = Evaluator(make_counted_predictions([], []))(SETTINGS)
+    assert len(compute_class_metrics(result)) == len(ACTUAL_KEYS)
+    assert compute_slice_metrics(result) == ()

@@ -22,10 +22,10 @@ from tests.tuning.counting_fakes import (
     make_random_predictions,
 )
 
-MASK, BARE = Label.MASK, Label.NO_MASK
-TRUTHS = [
+MASK, NO_MASK = Label.MASK, Label.NO_MASK
+TRUE_FACES = [
     TrueFace(0, A, MASK),
-    TrueFace(0, B, BARE),
+    TrueFace(0, B, NO_MASK),
     TrueFace(1, A, MASK),
     TrueFace(1, C, MASK),
 ]
@@ -34,13 +34,13 @@ TRUTHS = [
 @pytest.mark.parametrize(
     ("a", "b"), [(0, 0), (1, 0), (3, 3), (2, 9), (40, 12), (700, 800), (5, 1500)]
 )
-def test_mcnemar_is_the_binomial_test(a, b):
-    wanted = binomtest(a, a + b).pvalue if a + b else 1.0
-    assert mcnemar_p_value(a, b) == pytest.approx(wanted, rel=1e-9)
+def test_mcnemar_agrees_with_the_binomial_test(a, b):
+    expected = binomtest(a, a + b).pvalue if a + b else 1.0
+    assert mcnemar_p_value(a, b) == pytest.approx(expected, rel=1e-9)
     assert mcnemar_p_value(a, b) == mcnemar_p_value(b, a)
 
 
-def test_what_only_one_gets_right():
+def test_a_comparison_counts_faces_correct_in_one_result():
     one = [
         DetectedFace(0, A, 0.9, make_probs(MASK)),
         DetectedFace(0, B, 0.9, make_probs(MASK)),
@@ -49,40 +49,46 @@ def test_what_only_one_gets_right():
     ]
     other = [
         DetectedFace(0, A, 0.9, make_probs(MASK)),
-        DetectedFace(0, B, 0.9, make_probs(BARE)),
+        DetectedFace(0, B, 0.9, make_probs(NO_MASK)),
         DetectedFace(1, A, 0.9, make_probs(MASK, 0.5)),
     ]
     a, b = (
-        Evaluator(make_counted_predictions(TRUTHS, found, n_images=2))(Settings())
-        for found in (one, other)
+        Evaluator(make_counted_predictions(TRUE_FACES, detections, n_images=2))(
+            Settings()
+        )
+        for detections in (one, other)
     )
-    seen = compare_results(a, b)
-    assert seen.only_a.tolist() == [3]
-    assert seen.only_b.tolist() == [1]
-    assert (seen.both, seen.neither, seen.p_value) == (1, 1, 1)
-    assert seen.correct_rate_a.value == seen.correct_rate_b.value == 0.5
-    assert seen.correct_rate_a.n == seen.difference.n == 4
-    assert seen.difference.value == 0
-    # One image speaks for the first, the other for the second.
-    assert (seen.difference.low, seen.difference.high) == (-0.5, 0.5)
-    assert seen.false_positives_per_image_a == poisson_rate([0, 1])
-    assert seen.false_positives_per_image_b == poisson_rate([0, 0])
+    comparison = compare_results(a, b)
+    assert comparison.only_a.tolist() == [3]
+    assert comparison.only_b.tolist() == [1]
+    assert (comparison.both, comparison.neither, comparison.p_value) == (1, 1, 1)
+    assert comparison.correct_rate_a.value == comparison.correct_rate_b.value == 0.5
+    assert comparison.correct_rate_a.n == comparison.difference.n == 4
+    assert comparison.difference.value == 0
+    # The first is better in one image, the second in the other.
+    assert (comparison.difference.low, comparison.difference.high) == (-0.5, 0.5)
+    assert comparison.false_positives_per_image_a == poisson_rate([0, 1])
+    assert comparison.false_positives_per_image_b == poisson_rate([0, 0])
 
 
-def test_an_outcome_is_no_better_than_itself():
-    outcome = Evaluator(make_random_predictions(1))(Settings(min_score=0.3))
-    seen = compare_results(outcome, outcome)
-    known = (outcome.predictions.ground_truth.labels != Label.UNKNOWN).sum()
-    assert len(seen.only_a) == len(seen.only_b) == 0
-    assert seen.both + seen.neither == known
-    assert (seen.p_value, seen.difference.low, seen.difference.high) == (1, 0, 0)
+def test_a_result_equals_itself():
+    result = Evaluator(make_random_predictions(1))(Settings(min_score=0.3))
+    comparison = compare_results(result, result)
+    n_known = (result.predictions.ground_truth.labels != Label.UNKNOWN).sum()
+    assert len(comparison.only_a) == len(comparison.only_b) == 0
+    assert comparison.both + comparison.neither == n_known
+    assert (
+        comparison.p_value,
+        comparison.difference.low,
+        comparison.difference.high,
+    ) == (1, 0, 0)
 
 
-def test_other_true_faces_cannot_be_compared():
-    one = make_counted_predictions(TRUTHS, [], n_images=2)
+def test_results_on_different_sets_are_rejected():
+    one = make_counted_predictions(TRUE_FACES, [], n_images=2)
     changed = dataclasses.replace(
         one.ground_truth, labels=one.ground_truth.labels[::-1].copy()
     )
     other = dataclasses.replace(one, ground_truth=changed)
-    with pytest.raises(ValueError, match="only outcomes on the same set"):
+    with pytest.raises(ValueError, match="the results must be on the same set"):
         compare_results(Evaluator(one)(Settings()), Evaluator(other)(Settings()))

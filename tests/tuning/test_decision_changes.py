@@ -20,18 +20,18 @@ from tests.tuning.counting_fakes import (
     make_random_predictions,
 )
 
-MASK, BARE = Label.MASK, Label.NO_MASK
+MASK, NO_MASK = Label.MASK, Label.NO_MASK
 SETTINGS = Settings(min_score=0.5, min_confidence=0.6, min_face_px=10)
 
 
-def with_(**changes):
-    return dataclasses.replace(SETTINGS, **changes)
+def replace_settings(**values):
+    return dataclasses.replace(SETTINGS, **values)
 
 
-def test_a_lower_score_shows_faces_and_alarms_nearest_first():
-    judge = Evaluator(
+def test_a_lower_threshold_shows_faces_and_false_positives_nearest_first():
+    evaluator = Evaluator(
         make_counted_predictions(
-            [TrueFace(0, A, MASK), TrueFace(0, B, MASK), TrueFace(0, C, BARE)],
+            [TrueFace(0, A, MASK), TrueFace(0, B, MASK), TrueFace(0, C, NO_MASK)],
             [
                 DetectedFace(0, A, 0.9, make_probs(MASK)),
                 DetectedFace(0, B, 0.35, make_probs(MASK)),
@@ -40,30 +40,34 @@ def test_a_lower_score_shows_faces_and_alarms_nearest_first():
             ],
         )
     )
-    found = find_decision_changes(judge(SETTINGS), judge(with_(min_score=0.3)))
-    assert [flip.face for flip in found] == [
+    changes = find_decision_changes(
+        evaluator(SETTINGS), evaluator(replace_settings(min_score=0.3))
+    )
+    assert [change.face for change in changes] == [
         FaceRef(0, 3, -1),
         FaceRef(0, 1, 1),
         FaceRef(0, 2, 2),
     ]
-    assert [flip.distance for flip in found] == pytest.approx([0.02, 0.05, 0.1])
-    assert {flip.kind for flip in found} == {"appeared"}
-    # A mask that is called so is better, one called wrong is as bad as one missed.
-    assert [flip.better for flip in found] == [False, True, None]
-    assert [(flip.before, flip.after) for flip in found] == [(MISSED, MASK)] * 3
-    back = find_decision_changes(judge(with_(min_score=0.3)), judge(SETTINGS))
-    assert {flip.kind for flip in back} == {"vanished"}
-    assert {flip.face: flip.better for flip in back} == {
+    assert [change.distance for change in changes] == pytest.approx([0.02, 0.05, 0.1])
+    assert {change.kind for change in changes} == {"appeared"}
+    # A correct label is better than a miss; a wrong label is as bad as a miss.
+    assert [change.better for change in changes] == [False, True, None]
+    assert [(change.before, change.after) for change in changes] == [(MISSED, MASK)] * 3
+    back = find_decision_changes(
+        evaluator(replace_settings(min_score=0.3)), evaluator(SETTINGS)
+    )
+    assert {change.kind for change in back} == {"vanished"}
+    assert {change.face: change.better for change in back} == {
         FaceRef(0, 3, -1): True,
         FaceRef(0, 1, 1): False,
         FaceRef(0, 2, 2): None,
     }
 
 
-def test_more_confidence_makes_unsure_and_that_is_better_only_for_what_was_wrong():
-    judge = Evaluator(
+def test_a_higher_confidence_threshold_is_better_only_for_wrong_labels():
+    evaluator = Evaluator(
         make_counted_predictions(
-            [TrueFace(0, A, MASK), TrueFace(0, B, BARE)],
+            [TrueFace(0, A, MASK), TrueFace(0, B, NO_MASK)],
             [
                 DetectedFace(0, A, 0.9, make_probs(MASK, 0.7)),
                 DetectedFace(0, B, 0.9, make_probs(MASK, 0.75)),
@@ -71,66 +75,72 @@ def test_more_confidence_makes_unsure_and_that_is_better_only_for_what_was_wrong
             ],
         )
     )
-    found = find_decision_changes(judge(SETTINGS), judge(with_(min_confidence=0.8)))
-    assert [flip.face.detection_row for flip in found] == [1, 2, 0]
-    assert [flip.better for flip in found] == [True, None, False]
-    assert {(flip.kind, flip.after) for flip in found} == {("label", UNSURE)}
-    assert found[0].distance == pytest.approx(0.05)
+    changes = find_decision_changes(
+        evaluator(SETTINGS), evaluator(replace_settings(min_confidence=0.8))
+    )
+    assert [change.face.detection_row for change in changes] == [1, 2, 0]
+    assert [change.better for change in changes] == [True, None, False]
+    assert {(change.kind, change.after) for change in changes} == {("label", UNSURE)}
+    assert changes[0].distance == pytest.approx(0.05)
 
 
-def test_sizes_lie_apart_as_shares_of_the_threshold():
-    judge = Evaluator(
+def test_size_distances_are_relative_to_the_threshold():
+    evaluator = Evaluator(
         make_counted_predictions(
             [TrueFace(0, A, MASK)], [DetectedFace(0, A, 0.9, make_probs(MASK))]
         )
     )
-    (flip,) = find_decision_changes(judge(SETTINGS), judge(with_(min_face_px=25)))
-    assert flip.kind == "vanished"
-    assert flip.distance == pytest.approx(0.2)
+    (change,) = find_decision_changes(
+        evaluator(SETTINGS), evaluator(replace_settings(min_face_px=25))
+    )
+    assert change.kind == "vanished"
+    assert change.distance == pytest.approx(0.2)
 
 
-def test_a_second_box_crosses_no_threshold():
+def test_a_box_kept_by_nms_does_not_cross_a_threshold():
     second = (2, 0, 22, 20)
-    found = [
+    changes = [
         DetectedFace(0, A, 0.9, make_probs(MASK)),
         DetectedFace(0, second, 0.8, make_probs(MASK)),
     ]
-    judge = Evaluator(make_counted_predictions([TrueFace(0, A, MASK)], found))
-    (flip,) = find_decision_changes(judge(SETTINGS), judge(with_(nms_iou=0.9)))
-    assert flip.face == FaceRef(0, 1, -1)
-    assert (flip.kind, flip.better, flip.distance) == ("appeared", False, 1)
+    evaluator = Evaluator(make_counted_predictions([TrueFace(0, A, MASK)], changes))
+    (change,) = find_decision_changes(
+        evaluator(SETTINGS), evaluator(replace_settings(nms_iou=0.9))
+    )
+    assert change.face == FaceRef(0, 1, -1)
+    assert (change.kind, change.better, change.distance) == ("appeared", False, 1)
 
 
-def test_a_stricter_overlap_turns_a_face_into_an_alarm():
+def test_a_higher_matching_iou_turns_a_match_into_a_false_positive():
     moved = (0, 5, 20, 25)
-    judge = Evaluator(
+    evaluator = Evaluator(
         make_counted_predictions(
             [TrueFace(0, A, MASK)], [DetectedFace(0, moved, 0.9, make_probs(MASK))]
         )
     )
-    before, after = judge(SETTINGS, min_iou=0.5), judge(SETTINGS, min_iou=0.7)
-    (flip,) = find_decision_changes(before, after)
-    assert (flip.kind, flip.better) == ("verdict", False)
-    assert (flip.before, flip.after) == (MASK, MASK)
+    before, after = evaluator(SETTINGS, min_iou=0.5), evaluator(SETTINGS, min_iou=0.7)
+    (change,) = find_decision_changes(before, after)
+    assert (change.kind, change.better) == ("match", False)
+    assert (change.before, change.after) == (MASK, MASK)
 
 
-def test_the_same_settings_flip_nothing_and_other_faces_cannot_be_compared():
-    judge, other = (
+def test_equal_settings_change_nothing_and_other_detections_are_rejected():
+    evaluator, other = (
         Evaluator(make_random_predictions(1)),
         Evaluator(make_random_predictions(2)),
     )
-    assert find_decision_changes(judge(SETTINGS), judge(SETTINGS)) == ()
-    with pytest.raises(ValueError, match="same found faces"):
-        find_decision_changes(judge(SETTINGS), other(SETTINGS))
+    assert find_decision_changes(evaluator(SETTINGS), evaluator(SETTINGS)) == ()
+    with pytest.raises(ValueError, match="of the same detections"):
+        find_decision_changes(evaluator(SETTINGS), other(SETTINGS))
 
 
-def test_each_kind_of_mistake_that_a_small_move_would_mend():
+def test_near_misses_cover_each_kind_of_mistake():
     small = (150, 0, 159, 20)
-    judge = Evaluator(
+    evaluator = Evaluator(
         make_counted_predictions(
             [
                 TrueFace(0, A, MASK),
-                TrueFace(0, B, BARE),
+                TrueFace(0, B, NO_MASK),
                 TrueFace(0, C, MASK),
                 TrueFace(0, small, MASK),
                 TrueFace(1, A, MASK),
@@ -148,17 +158,19 @@ def test_each_kind_of_mistake_that_a_small_move_would_mend():
             n_images=2,
         )
     )
-    found = find_near_misses(judge(SETTINGS))
-    assert [(near.setting, near.face.detection_row) for near in found] == [
+    changes = find_near_misses(evaluator(SETTINGS))
+    assert [
+        (near_miss.setting, near_miss.face.detection_row) for near_miss in changes
+    ] == [
         ("min_confidence", 2),
         ("min_confidence", 1),
         ("min_score", 4),
         ("min_score", 0),
         ("min_face_px", 3),
     ]
-    assert [near.distance for near in found] == pytest.approx(
+    assert [near_miss.distance for near_miss in changes] == pytest.approx(
         [0.01, 0.02, 0.03, 0.05, 0.1], abs=1e-6
     )
-    assert [near.threshold for near in found] == [0.6, 0.6, 0.5, 0.5, 10]
-    assert found[4].value == 9
-    assert find_near_misses(judge(SETTINGS), max_count=2) == found[:2]
+    assert [near_miss.threshold for near_miss in changes] == [0.6, 0.6, 0.5, 0.5, 10]
+    assert changes[4].value == 9
+    assert find_near_misses(evaluator(SETTINGS), max_count=2) == changes[:2]

@@ -1,4 +1,4 @@
-"""Settings for a goal: chosen on one half, told on the other, with all they cost."""
+"""Settings for a goal: selected on one half, reported on the other."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ from maskdet.tuning.operating_point import Evaluator
 from maskdet.types import Label
 from tests.tuning.goals_fakes import make_crowded_set, make_goal_predictions
 
-BARE, MASKED = (0.05, 0.9, 0.05), (0.9, 0.05, 0.05)
+NO_MASK_PROBS, MASK_PROBS = (0.05, 0.9, 0.05), (0.9, 0.05, 0.05)
 
 
 @pytest.fixture(scope="module")
-def judge():
+def evaluator():
     return Evaluator(make_crowded_set(120))
 
 
 @pytest.mark.parametrize("kind", list(GOAL_KINDS))
-def test_what_is_told_is_what_judging_says_of_the_other_half(judge, kind):
-    now = Settings(min_score=0.6, memory_s=2, nms_iou=0.3)
-    proposal = propose_settings(judge, now, Goal(kind, recall=0.7))
-    here = split_stratified(judge.predictions.ground_truth)
-    assert np.array_equal(proposal.selection_mask, here)
+def test_reported_performance_equals_the_evaluation_of_each_half(evaluator, kind):
+    current = Settings(min_score=0.6, memory_s=2, nms_iou=0.3)
+    proposal = propose_settings(evaluator, current, Goal(kind, recall=0.7))
+    selection = split_stratified(evaluator.predictions.ground_truth)
+    assert np.array_equal(proposal.selection_mask, selection)
     untouched = dataclasses.replace(
         proposal.settings_after,
         **{
-            name: getattr(now, name)
+            name: getattr(current, name)
             for name in ("min_score", "min_confidence", "min_face_px")
         },
     )
-    assert untouched == now
-    for half, told in (
-        (~here, proposal.performance_after),
-        (here, proposal.selection_performance),
+    assert untouched == current
+    for half, performance in (
+        (~selection, proposal.performance_after),
+        (selection, proposal.selection_performance),
     ):
-        outcome = judge.select_images(half)(proposal.settings_after)
-        row, column = outcome.confusion[1], outcome.confusion[:, 1]
-        assert told.true_positives == row[1]
-        assert told.false_negatives == row.sum() - row[1]
-        assert told.false_positives == column.sum() - row[1]
-        assert told.recall.value == pytest.approx(row[1] / row.sum())
-        assert told.precision.value == pytest.approx(row[1] / column.sum())
-        assert told.n_images == half.sum()
-        assert told.false_positives_per_image.value == pytest.approx(
-            told.false_positives / half.sum()
+        result = evaluator.select_images(half)(proposal.settings_after)
+        row, column = result.confusion[1], result.confusion[:, 1]
+        assert performance.true_positives == row[1]
+        assert performance.false_negatives == row.sum() - row[1]
+        assert performance.false_positives == column.sum() - row[1]
+        assert performance.recall.value == pytest.approx(row[1] / row.sum())
+        assert performance.precision.value == pytest.approx(row[1] / column.sum())
+        assert performance.n_images == half.sum()
+        assert performance.false_positives_per_image.value == pytest.approx(
+            performance.false_positives / half.sum()
         )
     change = proposal.change
     assert (
@@ -72,151 +72,169 @@ def test_what_is_told_is_what_judging_says_of_the_other_half(judge, kind):
     )
 
 
-def test_a_goal_is_reached_where_it_is_chosen(judge):
-    proposal = propose_settings(judge, Settings(), Goal("recall", recall=0.7))
+def test_a_goal_is_reached_on_the_selection_half(evaluator):
+    proposal = propose_settings(evaluator, Settings(), Goal("recall", recall=0.7))
     assert proposal.reached
     assert proposal.selection_performance.recall.value >= 0.7
     assert proposal.guarantee.target == 0.7
     assert proposal.guarantee.measured == proposal.performance_after.recall
 
 
-def test_what_no_settings_reach_is_said(judge):
-    proposal = propose_settings(judge, Settings(), Goal("recall", recall=0.999))
+def test_an_unreachable_recall_is_reported(evaluator):
+    proposal = propose_settings(evaluator, Settings(), Goal("recall", recall=0.999))
     assert not proposal.reached
     assert any("No settings reach 99.9 %" in line for line in proposal.warnings)
-    assert proposal.guarantee.state != "kept"
+    assert proposal.guarantee.state != "met"
 
 
-def test_a_promise_that_holds_is_kept():
-    faces = [(at, Label.NO_MASK, 0.9, BARE) for at in range(400)]
-    faces += [(at, None, 0.3, BARE) for at in range(400)]
-    now = Settings(min_score=0.1)
+def test_a_goal_with_enough_faces_is_guaranteed():
+    faces = [
+        (image_index, Label.NO_MASK, 0.9, NO_MASK_PROBS) for image_index in range(400)
+    ]
+    faces += [(image_index, None, 0.3, NO_MASK_PROBS) for image_index in range(400)]
+    current = Settings(min_score=0.1)
     proposal = propose_settings(
-        Evaluator(make_goal_predictions(faces)), now, Goal("recall", recall=0.95)
+        Evaluator(make_goal_predictions(faces)), current, Goal("recall", recall=0.95)
     )
-    assert proposal.guarantee.state == "kept"
+    assert proposal.guarantee.state == "met"
     assert proposal.settings_after.min_score == pytest.approx(0.31)
     assert proposal.change == PerformanceChange(0, 0, 200, 0)
-    assert proposal.messages[2] == "False positives of the class: 200 fewer, 0 more."
+    assert proposal.messages[2] == "False positives of the class: 200 removed, 0 added."
     assert proposal.warnings == (PER_IMAGE_NOTE,)
 
 
-def test_few_faces_are_never_hidden():
-    faces = [(at, Label.NO_MASK, 0.9, BARE) for at in range(10)]
+def test_few_faces_are_reported():
+    faces = [
+        (image_index, Label.NO_MASK, 0.9, NO_MASK_PROBS) for image_index in range(10)
+    ]
     proposal = propose_settings(
         Evaluator(make_goal_predictions(faces)), Settings(), Goal("recall")
     )
     assert proposal.performance_after.recall.value == 1
-    assert proposal.guarantee.state == "open"
-    assert "Too few faces to promise 95 %" in proposal.messages[0]
+    assert proposal.guarantee.state == "inconclusive"
+    assert "Too few faces to guarantee 95 %" in proposal.messages[0]
     assert any("only 5 true faces of the class" in line for line in proposal.messages)
 
 
-@pytest.mark.parametrize("images", [[], [0, 0, 0]])
-def test_one_picture_is_too_few_to_choose_and_to_check(pictures):
-    faces = [(at, Label.NO_MASK, 0.9, BARE) for at in pictures]
-    faces += [(at, Label.MASK, 0.9, MASKED) for at in range(5)]
+@pytest.mark.parametrize("image_indices", [[], [0, 0, 0]])
+def test_a_goal_needs_faces_in_two_images(image_indices):
+    faces = [
+        (image_index, Label.NO_MASK, 0.9, NO_MASK_PROBS)
+        for image_index in image_indices
+    ]
+    faces += [(image_index, Label.MASK, 0.9, MASK_PROBS) for image_index in range(5)]
     with pytest.raises(ValueError, match="at least two images"):
         propose_settings(Evaluator(make_goal_predictions(faces)), Settings(), Goal())
 
 
-def test_the_smallest_face_changes_only_where_it_surely_helps():
+def test_the_minimum_face_size_changes_only_for_a_significant_gain():
     rows = []
-    for at in range(120):
-        rows += [(at, Label.NO_MASK, 0.9, BARE), (at, None, 0.9, BARE)]
-    given = make_goal_predictions(rows)
-    boxes = given.faces.boxes.copy()
-    alarms = np.arange(len(boxes)) % 2 == 1
-    boxes[alarms, 2] = boxes[alarms, 0] + 14
-    small = dataclasses.replace(given.faces, boxes=boxes)
-    judge = Evaluator(dataclasses.replace(given, faces=small))
-    assert propose_settings(judge, Settings(), Goal()).settings_after.min_face_px == 16
-    # Without small false positives, nothing is to be won.
+    for image_index in range(120):
+        rows += [
+            (image_index, Label.NO_MASK, 0.9, NO_MASK_PROBS),
+            (image_index, None, 0.9, NO_MASK_PROBS),
+        ]
+    predictions = make_goal_predictions(rows)
+    boxes = predictions.faces.boxes.copy()
+    false_positives = np.arange(len(boxes)) % 2 == 1
+    boxes[false_positives, 2] = boxes[false_positives, 0] + 14
+    small = dataclasses.replace(predictions.faces, boxes=boxes)
+    evaluator = Evaluator(dataclasses.replace(predictions, faces=small))
+    assert (
+        propose_settings(evaluator, Settings(), Goal()).settings_after.min_face_px == 16
+    )
+    # Without small false positives, there is no gain.
     assert (
         propose_settings(
-            Evaluator(given), Settings(), Goal()
+            Evaluator(predictions), Settings(), Goal()
         ).settings_after.min_face_px
         == 12
     )
 
 
-def test_what_else_it_costs_is_said():
+def test_side_effects_are_reported():
     rows = []
-    for at in range(120):
+    for image_index in range(120):
         rows += [
-            (at, Label.NO_MASK, 0.9, BARE),
-            (at, Label.MASK, 0.4, MASKED),
-            (at, None, 0.45, BARE),
+            (image_index, Label.NO_MASK, 0.9, NO_MASK_PROBS),
+            (image_index, Label.MASK, 0.4, MASK_PROBS),
+            (image_index, None, 0.45, NO_MASK_PROBS),
         ]
-    now = Settings(min_score=0.3)
-    proposal = propose_settings(Evaluator(make_goal_predictions(rows)), now, Goal())
+    current = Settings(min_score=0.3)
+    proposal = propose_settings(Evaluator(make_goal_predictions(rows)), current, Goal())
     assert proposal.settings_after.min_score == pytest.approx(0.46)
     assert proposal.warnings == (
-        "Fewer faces are shown at all: 50 % of the true ones of every class instead of "
-        "100 %.",
-        "Counted image by image; Live judges people over time, so shares there differ.",
+        "Fewer faces of any class are detected: 50 % instead of 100 %.",
+        "Measured on single images; Live smooths labels over time, so its rates "
+        "differ.",
     )
     back = propose_settings(
         Evaluator(make_goal_predictions(rows)), Settings(), Goal(label=Label.MASK)
     )
-    assert any("boxes show no face: 1.00 an image" in line for line in back.warnings)
+    assert any("boxes are not a face: 1.00 per image" in line for line in back.warnings)
 
 
-def test_faces_of_unknown_class_count_neither_way():
-    faces = [(at, Label.NO_MASK, 0.9, BARE) for at in range(4)]
-    unknown = [(at, Label.UNKNOWN, 0.9, BARE) for at in range(4)]
-    both = np.ones(4, np.bool_)
-    alone, beside = (
+def test_faces_of_unknown_class_do_not_count():
+    faces = [
+        (image_index, Label.NO_MASK, 0.9, NO_MASK_PROBS) for image_index in range(4)
+    ]
+    unknown = [
+        (image_index, Label.UNKNOWN, 0.9, NO_MASK_PROBS) for image_index in range(4)
+    ]
+    image_mask = np.ones(4, np.bool_)
+    without_unknown, with_unknown = (
         ClassPerformance.from_result(
-            Evaluator(make_goal_predictions(rows))(Settings()), Label.NO_MASK, both
+            Evaluator(make_goal_predictions(rows))(Settings()),
+            Label.NO_MASK,
+            image_mask,
         )
         for rows in (faces, faces + unknown)
     )
-    assert alone == beside
+    assert without_unknown == with_unknown
 
 
-def test_the_same_seed_the_same_proposal(judge):
-    one, other, third = (
-        propose_settings(judge, Settings(), Goal(), seed=seed) for seed in (4, 4, 5)
+def test_the_same_seed_gives_the_same_proposal(evaluator):
+    first, second, third = (
+        propose_settings(evaluator, Settings(), Goal(), seed=seed) for seed in (4, 4, 5)
     )
-    assert one.messages == other.messages
-    assert not np.array_equal(one.selection_mask, third.selection_mask)
+    assert first.messages == second.messages
+    assert not np.array_equal(first.selection_mask, third.selection_mask)
 
 
-def test_all_of_it_goes_into_json(judge):
-    proposal = propose_settings(judge, Settings(), Goal("cost", cost=2))
+def test_a_proposal_converts_to_json(evaluator):
+    proposal = propose_settings(evaluator, Settings(), Goal("cost", cost=2))
     content = json.loads(json.dumps(proposal.to_json()))
     assert content["goal"]["label"] == "no_mask"
     assert content["goal"]["cost"] == 2
     assert content["settings"]["min_score"] == proposal.settings_after.min_score
-    assert content["then"]["recall"]["n"] == proposal.performance_after.recall.n
-    assert content["promise"]["state"] == proposal.guarantee.state
+    assert content["after"]["recall"]["n"] == proposal.performance_after.recall.n
+    assert content["guarantee"]["state"] == proposal.guarantee.state
     assert content["change"]["gained"] == proposal.change.gained
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("options", "message"),
     [
         ({"kind": "luck"}, "a goal must be one of f1, recall, cost, equal"),
         ({"recall": 1.0}, "above 0 and below 1"),
         ({"recall": float("nan")}, "above 0 and below 1"),
         ({"cost": 0}, "above 0"),
         ({"cost": float("inf")}, "above 0"),
-        ({"label": Label.UNKNOWN}, "a goal needs a class"),
+        ({"label": Label.UNKNOWN}, "the class of a goal must be mask"),
     ],
 )
-def test_what_cannot_be_wanted_is_refused(words, complaint):
-    with pytest.raises(ValueError, match=complaint):
-        Goal(**words)
+def test_invalid_goals_are_rejected(options, message):
+    with pytest.raises(ValueError, match=message):
+        Goal(**options)
 
 
-def test_a_goal_says_the_name_that_somebody_gave_the_class():
+def test_the_title_of_a_goal_uses_the_custom_class_name():
     goal = Goal("recall", recall=0.7)
-    assert "of “No mask” found" in goal.title()
-    assert "of “口罩” found" in goal.title(Style(class_names={"no_mask": "口罩"}))
+    assert "recall of “No mask”" in goal.title()
+    assert "recall of “口罩”" in goal.title(Style(class_names={"no_mask": "口罩"}))
 
 
-def test_what_was_found_names_no_class_so_that_every_style_can_show_it():
+def test_messages_do_not_contain_class_names():
     proposal = propose_settings(
         Evaluator(make_crowded_set(60)), Settings(), Goal("recall", recall=0.999)
     )

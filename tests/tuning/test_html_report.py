@@ -1,4 +1,4 @@
-"""The report: one page that needs nothing else, with the numbers of the tables."""
+"""The tuning report: a self-contained page with the metrics of the tables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VOID = {"meta", "circle", "polyline", "path"}
 
 
 class Reader(HTMLParser):
-    """Notes tags and attributes, and that each tag is closed."""
+    """Collects tags, attributes and text, and checks that each tag is closed."""
 
     def __init__(self):
         super().__init__()
@@ -65,16 +65,16 @@ def read(page):
 
 
 @pytest.fixture(scope="module")
-def judge():
+def evaluator():
     return Evaluator(make_crowded_set(40))
 
 
-def test_the_page_has_all_numbers_and_needs_nothing_else(judge):
-    outcome = judge(Settings())
-    proposal = propose_settings(judge, Settings(), Goal("recall", recall=0.7))
-    other = judge(Settings(min_score=0.2))
+def test_the_page_has_all_metrics_and_is_self_contained(evaluator):
+    result = evaluator(Settings())
+    proposal = propose_settings(evaluator, Settings(), Goal("recall", recall=0.7))
+    other = evaluator(Settings(min_score=0.2))
     page = render_html_report(
-        outcome, proposal=proposal, comparison=compare_results(outcome, other)
+        result, proposal=proposal, comparison=compare_results(result, other)
     )
     reader = read(page)
     assert not {"script", "link", "img", "iframe"} & set(reader.tags)
@@ -85,59 +85,63 @@ def test_the_page_has_all_numbers_and_needs_nothing_else(judge):
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
     assert reader.tags.count("svg") == 4
-    for row in compute_class_metrics(outcome):
+    for row in compute_class_metrics(result):
         assert f"{row.f1.value:.3f}" in reader.text
     for line in (*proposal.messages, "McNemar", "fake on made-up"):
         assert line in reader.text
-    for count in outcome.confusion[:3, :3].ravel():
+    for count in result.confusion[:3, :3].ravel():
         assert re.search(rf"\b{count}\b", reader.text)
 
 
-def test_what_numbers_do_not_say_is_said_once(judge):
-    line = "Counted image by image; Live judges people over time"
-    outcome = judge(Settings())
-    proposal = propose_settings(judge, Settings(), Goal("recall", recall=0.7))
-    for one in (None, proposal):
-        assert read(render_html_report(outcome, proposal=one)).text.count(line) == 1
-    calibrated = render_html_report(judge(Settings(), temperature=1.25))
-    assert "a temperature of 1.25, which Live does not have" in calibrated
-    assert "temperature" not in render_html_report(outcome)
+def test_the_method_notes_appear_once(evaluator):
+    line = "Measured on single images; Live smooths labels over time"
+    result = evaluator(Settings())
+    proposal = propose_settings(evaluator, Settings(), Goal("recall", recall=0.7))
+    for reported in (None, proposal):
+        assert read(render_html_report(result, proposal=reported)).text.count(line) == 1
+    calibrated = render_html_report(evaluator(Settings(), temperature=1.25))
+    assert "a temperature of 1.25, which Live does not apply" in calibrated
+    assert "temperature" not in render_html_report(result)
 
 
-def test_names_cannot_bring_anything_in(judge):
-    harm = "<script>alert(1)</script>&\"'"
-    truth = dataclasses.replace(judge.predictions.ground_truth, name=harm)
-    given = dataclasses.replace(judge.predictions, ground_truth=truth, analyzer=harm)
-    page = render_html_report(Evaluator(given)(Settings()))
+def test_names_are_escaped(evaluator):
+    html_name = "<script>alert(1)</script>&\"'"
+    ground_truth = dataclasses.replace(
+        evaluator.predictions.ground_truth, name=html_name
+    )
+    predictions = dataclasses.replace(
+        evaluator.predictions, ground_truth=ground_truth, analyzer=html_name
+    )
+    page = render_html_report(Evaluator(predictions)(Settings()))
     assert "<script" not in page
-    assert harm in read(page).text
+    assert html_name in read(page).text
 
 
-def test_classes_have_ones_own_names_and_colours(judge):
+def test_the_report_uses_custom_class_names_and_colours(evaluator):
     names = {"mask": "口罩", "no_mask": "Bare", "incorrect": "Sloppy", "unknown": "Hm"}
     style = Style(class_names=names, class_colours={"no_mask": "#0072b2"})
-    proposal = propose_settings(judge, Settings(), Goal("recall", recall=0.7))
-    page = render_html_report(judge(Settings()), proposal=proposal, style=style)
+    proposal = propose_settings(evaluator, Settings(), Goal("recall", recall=0.7))
+    page = render_html_report(evaluator(Settings()), proposal=proposal, style=style)
     text = read(page).text
     for name in names.values():
         assert name in text
-    assert "at least 70 % of “Bare” found" in text
+    assert "recall of “Bare” at least 70 %" in text
     for label in Label:
         assert not re.search(rf"\b{label.title}\b", text), label
     assert "--no_mask: #0072b2 }" in page
-    usual = render_html_report(judge(Settings()))
-    assert "#0072b2" not in usual
-    assert ":root:root" not in usual
+    default_page = render_html_report(evaluator(Settings()))
+    assert "#0072b2" not in default_page
+    assert ":root:root" not in default_page
 
 
 @pytest.mark.parametrize("n", [0, 3])
-def test_a_set_without_faces_has_a_page(n):
+def test_a_set_without_faces_has_a_report(n):
     page = render_html_report(Evaluator(make_goal_predictions([], n))(Settings()))
     assert f"{n} images, 0 true faces" in read(page).text
     assert "nan" not in page.replace("finance", "")
 
 
-def test_curves_lie_where_their_numbers_are():
+def test_curve_points_are_at_their_values():
     xs, ys = np.array([0.0, 0.5, 1.0]), np.array([1.0, 0.5, 0.0])
     curve = TuningCurve(
         Label.NO_MASK, xs, ys, xs[::-1], Estimate(0.5, 0.4, 0.6, 9), (0.5, 1.0)
@@ -146,32 +150,32 @@ def test_curves_lie_where_their_numbers_are():
     points = re.search(r'points="([^"]+)"', svg)
     assert points is not None
     (x0, y0), (x1, y1), (x2, y2) = (
-        map(float, one.split(",")) for one in points.group(1).split()
+        map(float, point.split(",")) for point in points.group(1).split()
     )
     assert x0 < x1 < x2
-    assert y0 < y1 < y2, "paper grows downwards"
+    assert y0 < y1 < y2, "y grows downwards"
     assert x1 == pytest.approx((x0 + x2) / 2, abs=0.11)
     assert f'cx="{x1}" cy="{y0}"' in svg
 
 
-def test_thousands_of_points_make_a_short_line(judge):
+def test_a_curve_with_many_points_is_simplified(evaluator):
     xs = np.linspace(0, 1, 20_000)
     curve = TuningCurve(None, xs, xs, xs, Estimate(0.5, 0.4, 0.6, 9), (np.nan, np.nan))
     svg = render_curves_svg(CurvePanel("t", "", "x", "y", (curve,)))
     assert len(svg) < 12_000
     assert "<circle" not in svg
-    assert len(default_panels(judge(Settings()))) == 3
+    assert len(default_panels(evaluator(Settings()))) == 3
 
 
-def test_bars_count_every_face(judge):
-    shown = compute_histogram(judge(Settings()), "score")
-    svg = render_histogram_svg(shown, "t", "x", DEFAULT_STYLE)
-    assert svg.count("<rect") == np.count_nonzero(shown.counts)
-    told = [int(n) for n in re.findall(r"<title>(\d+) ", svg)]
-    assert sum(told) == shown.counts.sum()
+def test_histogram_bars_count_every_face(evaluator):
+    histogram = compute_histogram(evaluator(Settings()), "score")
+    svg = render_histogram_svg(histogram, "t", "x", DEFAULT_STYLE)
+    assert svg.count("<rect") == np.count_nonzero(histogram.counts)
+    bar_counts = [int(n) for n in re.findall(r"<title>(\d+) ", svg)]
+    assert sum(bar_counts) == histogram.counts.sum()
 
 
-def test_numbers_are_written_with_their_interval():
+def test_estimates_are_formatted_with_their_interval():
     assert format_estimate(Estimate(0.5, 0.25, 0.75, 4)) == "0.500\n0.250 to 0.750"
     assert format_estimate(Estimate(0.5, np.nan, np.nan, 4)) == "0.500"
     assert format_estimate(Estimate(np.nan, np.nan, np.nan, 0)) == "none"

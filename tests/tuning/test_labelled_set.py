@@ -16,7 +16,12 @@ from tests.helpers.zipped_datasets import (
     make_zip,
 )
 
-MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UNKNOWN
+MASK, NO_MASK, INCORRECT, UNKNOWN = (
+    Label.MASK,
+    Label.NO_MASK,
+    Label.INCORRECT,
+    Label.UNKNOWN,
+)
 
 VOC = """<annotation><filename>{name}</filename>
 <size><width>90</width><height>80</height></size>
@@ -24,7 +29,7 @@ VOC = """<annotation><filename>{name}</filename>
 <xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>"""
 
 
-def test_a_coco_zip_becomes_truth() -> None:
+def test_a_coco_zip_is_read() -> None:
     faces = {"b.jpg": [([10.0, 20, 30, 40], 2)], "a.jpg": [([0.0, 0, 9, 9], 3)]}
     content = make_zip(
         {
@@ -34,14 +39,14 @@ def test_a_coco_zip_becomes_truth() -> None:
         }
     )
     loaded = import_dataset(content, "lobby")
-    truth = loaded.ground_truth
-    assert truth.name == "lobby"
-    assert truth.has_boxes
-    assert truth.names == ("images/b.jpg", "images/a.jpg")
-    assert truth.sizes_wh.tolist() == [[90, 80], [90, 80]]
-    assert truth.faces.image_indices.tolist() == [0, 1]
-    assert truth.faces.boxes.tolist() == [[10, 20, 40, 60], [0, 0, 9, 9]]
-    assert truth.labels.tolist() == [BARE, WRONG]
+    ground_truth = loaded.ground_truth
+    assert ground_truth.name == "lobby"
+    assert ground_truth.has_boxes
+    assert ground_truth.names == ("images/b.jpg", "images/a.jpg")
+    assert ground_truth.sizes_wh.tolist() == [[90, 80], [90, 80]]
+    assert ground_truth.faces.image_indices.tolist() == [0, 1]
+    assert ground_truth.faces.boxes.tolist() == [[10, 20, 40, 60], [0, 0, 9, 9]]
+    assert ground_truth.labels.tolist() == [NO_MASK, INCORRECT]
     assert loaded.notes == ()
     assert np.array_equal(loaded.images.load_image(1), read_image(make_jpeg(1)))
 
@@ -50,10 +55,10 @@ def test_light_and_sharpness_of_true_faces_are_measured() -> None:
     white = np.full((80, 90, 3), 255, np.uint8)
     faces = {"a.png": [([10.0, 10, 20, 20], 1)]}
     content = make_zip({"a.json": make_coco_json(faces), "a.png": make_png_bytes(3)})
-    truth = import_dataset(content).ground_truth
+    ground_truth = import_dataset(content).ground_truth
     crop = read_image(make_png_bytes(3))[10:30, 10:30]
-    assert truth.faces.lights[0] == pytest.approx(crop_light(crop), abs=2)
-    assert 0 < truth.faces.sharpness[0] < np.inf
+    assert ground_truth.faces.lights[0] == pytest.approx(crop_light(crop), abs=2)
+    assert 0 < ground_truth.faces.sharpness[0] < np.inf
     assert crop_light(white) == 255
 
 
@@ -66,10 +71,10 @@ def test_kaggles_voc_zip_is_read() -> None:
             "images/b.png": make_png_bytes(2),
         }
     )
-    truth = import_dataset(content).ground_truth
-    assert truth.names == ("images/a.png", "images/b.png")
-    assert truth.faces.boxes.tolist() == [[10, 20, 30, 40]] * 2
-    assert truth.labels.tolist() == [MASK, WRONG]
+    ground_truth = import_dataset(content).ground_truth
+    assert ground_truth.names == ("images/a.png", "images/b.png")
+    assert ground_truth.faces.boxes.tolist() == [[10, 20, 30, 40]] * 2
+    assert ground_truth.labels.tolist() == [MASK, INCORRECT]
 
 
 @pytest.mark.parametrize("list_name", ["data.yaml", "classes.txt", "obj.names"])
@@ -89,7 +94,7 @@ def test_a_yolo_zip_is_read(list_name: str) -> None:
         }
     )
     loaded = import_dataset(content)
-    assert loaded.ground_truth.labels.tolist() == [MASK, BARE]
+    assert loaded.ground_truth.labels.tolist() == [MASK, NO_MASK]
     assert np.allclose(
         loaded.ground_truth.faces.boxes, [[36, 20, 54, 60], [0, 0, 18, 16]]
     )
@@ -103,7 +108,7 @@ def test_a_yolo_zip_is_read(list_name: str) -> None:
     )
 
 
-def test_a_folder_for_each_class_is_whole_pictures() -> None:
+def test_class_folders_are_read_as_whole_images() -> None:
     content = make_zip(
         {
             "set/with_mask/a.jpg": make_jpeg(1),
@@ -115,7 +120,7 @@ def test_a_folder_for_each_class_is_whole_pictures() -> None:
     loaded = import_dataset(content)
     assert not loaded.ground_truth.has_boxes
     assert loaded.ground_truth.names[0] == "set/cats/c.jpg"
-    assert loaded.ground_truth.labels.tolist() == [UNKNOWN, BARE, MASK]
+    assert loaded.ground_truth.labels.tolist() == [UNKNOWN, NO_MASK, MASK]
     assert loaded.ground_truth.faces.boxes.tolist()[1] == [0, 0, 40, 30]
     assert len(loaded.notes) == 1
     assert loaded.notes[0].startswith(
@@ -129,7 +134,7 @@ def test_an_index_is_read() -> None:
         {"index.csv": rows, "x/a.jpg": make_jpeg(1), "x/b.jpg": make_jpeg(2)}
     )
     loaded = import_dataset(content)
-    assert loaded.ground_truth.labels.tolist() == [MASK, BARE]
+    assert loaded.ground_truth.labels.tolist() == [MASK, NO_MASK]
     assert not loaded.ground_truth.has_boxes
     assert loaded.notes == (
         "1 image (x/gone.jpg): listed in index.csv, but there is no such image; left "
@@ -155,11 +160,11 @@ def test_faces_marked_as_crowd_are_unknown_without_a_note() -> None:
     loaded = import_dataset(
         make_zip({"a.json": json.dumps(content), "a.jpg": make_jpeg()})
     )
-    assert loaded.ground_truth.labels.tolist() == [UNKNOWN, BARE]
+    assert loaded.ground_truth.labels.tolist() == [UNKNOWN, NO_MASK]
     assert loaded.notes == ()
 
 
-def test_boxes_outside_are_cut_or_left_out_and_said() -> None:
+def test_boxes_outside_the_image_are_clipped_or_left_out() -> None:
     boxes = [[-20.0, 10, 40, 20], [100.0, 10, 5, 5], [1.0, 1, 0, 9], [0.0, 0, 90.5, 9]]
     boxes += [[float("nan"), 0, 5, 5], [1e300, 0, 5, 5], [-1e9, -1e9, 2e9, 2e9]]
     text = make_coco_json({"a.jpg": [(box, 1) for box in boxes]})
@@ -175,7 +180,7 @@ def test_boxes_outside_are_cut_or_left_out_and_said() -> None:
     }
 
 
-def test_pictures_that_cannot_be_read_cost_only_themselves() -> None:
+def test_unreadable_images_are_left_out() -> None:
     faces = {f"{name}.jpg": [([1.0, 1, 9, 9], 1)] for name in "abcd"}
     content = make_zip(
         {
@@ -197,7 +202,7 @@ def test_pictures_that_cannot_be_read_cost_only_themselves() -> None:
     assert "(b.jpg): this is not an image" in lines
 
 
-def test_rows_that_are_not_understood_cost_only_themselves() -> None:
+def test_invalid_rows_are_left_out() -> None:
     content = json.loads(make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)]}))
     content["annotations"] += [
         7,
@@ -219,7 +224,7 @@ def test_rows_that_are_not_understood_cost_only_themselves() -> None:
     assert "not four numbers: x, y, width, height" in counted["3 annotations"]
 
 
-def test_broken_label_files_cost_only_themselves() -> None:
+def test_broken_label_files_are_left_out() -> None:
     entities = '<!DOCTYPE a [<!ENTITY b "c">]>' + VOC.format(name="b.jpg", word="mask")
     content = make_zip(
         {
@@ -242,7 +247,7 @@ def test_broken_label_files_cost_only_themselves() -> None:
     )
 
 
-def test_a_broken_yolo_file_leaves_its_picture_out() -> None:
+def test_an_image_with_a_broken_yolo_file_is_left_out() -> None:
     content = make_zip(
         {
             "classes.txt": "mask",
@@ -262,33 +267,33 @@ def test_a_broken_yolo_file_leaves_its_picture_out() -> None:
     assert "1 face (class 4)" in lines
 
 
-def test_a_picture_listed_twice_counts_once() -> None:
+def test_an_image_listed_twice_counts_once() -> None:
     text = make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)]})
     loaded = import_dataset(
         make_zip({"x.json": text, "y.json": text, "a.jpg": make_jpeg()})
     )
     assert loaded.ground_truth.labels.tolist() == [MASK]
     assert loaded.notes == (
-        "1 image (a.jpg): listed twice, only the first time counts",
+        "1 image (a.jpg): listed twice; only the first entry is used",
     )
 
 
-def test_another_size_than_told_is_said() -> None:
+def test_a_wrong_image_size_in_the_labels_is_noted() -> None:
     text = make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)]}, size_wh=(180, 160))
     loaded = import_dataset(make_zip({"x.json": text, "a.jpg": make_jpeg()}))
     assert "another size than the labels say" in loaded.notes[0]
 
 
-def test_progress_is_told_and_stopping_stops() -> None:
+def test_import_reports_progress_and_can_be_cancelled() -> None:
     content = make_zip({f"mask/{i}.jpg": make_jpeg(i) for i in range(4)})
-    seen: list[tuple[int, int]] = []
-    import_dataset(content, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    seen.clear()
+    calls: list[tuple[int, int]] = []
+    import_dataset(content, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    calls.clear()
     with pytest.raises(CancelledError):
         import_dataset(
             content,
-            progress=lambda done, total: seen.append((done, total)),
-            cancelled=lambda: len(seen) == 2,
+            progress=lambda done, total: calls.append((done, total)),
+            cancelled=lambda: len(calls) == 2,
         )
-    assert seen == [(1, 4), (2, 4)]
+    assert calls == [(1, 4), (2, 4)]

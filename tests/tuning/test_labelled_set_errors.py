@@ -14,7 +14,12 @@ from tests.helpers.zipped_datasets import (
     make_zip,
 )
 
-MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UNKNOWN
+MASK, NO_MASK, INCORRECT, UNKNOWN = (
+    Label.MASK,
+    Label.NO_MASK,
+    Label.INCORRECT,
+    Label.UNKNOWN,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +34,7 @@ MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.U
         ({"mask/a.jpg": b"x"}, "no image can be read; 1 image .mask/a.jpg"),
         (
             {"a.json": make_coco_json({"a.jpg": []}), "a.jpg": make_jpeg()},
-            "the labels hold no face",
+            "the labels have no face",
         ),
         ({"a.json": "{" * 9000, "a.jpg": make_jpeg()}, "no labels found"),
         ({"a.json": "[" * 90000, "a.jpg": make_jpeg()}, "no labels found"),
@@ -51,7 +56,7 @@ MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.U
         ),
     ],
 )
-def test_what_cannot_be_tuned_on_is_refused_in_one_line(
+def test_unusable_sets_give_a_one_line_error(
     contents: dict[str, bytes | str], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message) as caught:
@@ -59,7 +64,7 @@ def test_what_cannot_be_tuned_on_is_refused_in_one_line(
     assert str(caught.value).isprintable()
 
 
-def test_a_label_cannot_reach_out_of_the_zip(tmp_path: Path) -> None:
+def test_labels_cannot_refer_to_files_outside_the_zip(tmp_path: Path) -> None:
     secret = tmp_path / "secret.jpg"
     secret.write_bytes(make_jpeg())
     faces = {
@@ -73,7 +78,7 @@ def test_a_label_cannot_reach_out_of_the_zip(tmp_path: Path) -> None:
     assert loaded.ground_truth.names == ("a.jpg",)
 
 
-def test_too_many_faces_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_faces_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(labelled_set, "MAX_FACES", 2)
     text = make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)] * 3})
     with pytest.raises(ValueError, match="more than 2 faces; please give fewer"):

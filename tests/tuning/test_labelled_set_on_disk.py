@@ -12,7 +12,12 @@ from maskdet.tuning.labelled_set import import_dataset
 from maskdet.types import Label
 from tests.helpers.zipped_datasets import make_coco_json, make_jpeg, make_zip
 
-MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UNKNOWN
+MASK, NO_MASK, INCORRECT, UNKNOWN = (
+    Label.MASK,
+    Label.NO_MASK,
+    Label.INCORRECT,
+    Label.UNKNOWN,
+)
 
 
 def test_nothing_of_an_upload_is_written_to_disk(
@@ -39,7 +44,7 @@ def test_nothing_of_an_upload_is_written_to_disk(
     assert loaded.images.load_image(0).shape == (80, 90, 3)
 
 
-def test_a_folder_a_file_and_a_zip_on_disk_give_the_same(tmp_path: Path) -> None:
+def test_a_folder_a_file_and_a_zip_give_the_same_set(tmp_path: Path) -> None:
     folder = tmp_path / "town"
     (folder / "images").mkdir(parents=True)
     contents = {
@@ -54,22 +59,22 @@ def test_a_folder_a_file_and_a_zip_on_disk_give_the_same(tmp_path: Path) -> None
         (folder / "town-val.json", "town-val"),
         (tmp_path / "town.zip", "town"),
     ):
-        truth = import_dataset(source).ground_truth
-        assert truth.name == name
-        assert truth.names == ("images/a.jpg",)
-        assert truth.labels.tolist() == [BARE]
+        ground_truth = import_dataset(source).ground_truth
+        assert ground_truth.name == name
+        assert ground_truth.names == ("images/a.jpg",)
+        assert ground_truth.labels.tolist() == [NO_MASK]
 
 
-def test_a_coco_file_may_name_pictures_elsewhere_on_this_machine(
+def test_a_local_coco_file_may_refer_to_images_in_other_folders(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "far").mkdir()
-    (tmp_path / "near").mkdir()
-    (tmp_path / "far" / "a.jpg").write_bytes(make_jpeg())
-    labels = tmp_path / "near" / "x.json"
-    labels.write_text(make_coco_json({"../far/a.jpg": [([1.0, 1, 9, 9], 1)]}))
-    truth = import_dataset(labels).ground_truth
-    assert truth.names == ("a.jpg",)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "town").mkdir()
+    (tmp_path / "elsewhere" / "a.jpg").write_bytes(make_jpeg())
+    labels = tmp_path / "town" / "x.json"
+    labels.write_text(make_coco_json({"../elsewhere/a.jpg": [([1.0, 1, 9, 9], 1)]}))
+    ground_truth = import_dataset(labels).ground_truth
+    assert ground_truth.names == ("a.jpg",)
 
 
 def test_a_yolo_data_file_is_read(tmp_path: Path) -> None:
@@ -78,16 +83,16 @@ def test_a_yolo_data_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "images" / "a.jpg").write_bytes(make_jpeg())
     (tmp_path / "labels" / "a.txt").write_text("0 .5 .5 .2 .5")
     (tmp_path / "data.yaml").write_text("names: [incorrect]\nval: images\n")
-    truth = import_dataset(tmp_path / "data.yaml").ground_truth
-    assert truth.names == ("images/a.jpg",)
-    assert truth.labels.tolist() == [WRONG]
+    ground_truth = import_dataset(tmp_path / "data.yaml").ground_truth
+    assert ground_truth.names == ("images/a.jpg",)
+    assert ground_truth.labels.tolist() == [INCORRECT]
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [("gone", "there is no such file or folder"), ("a.pdf", "not a data set")],
 )
-def test_a_path_that_is_no_set_is_named(
+def test_the_error_names_a_path_that_is_not_a_dataset(
     name: str, message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "a.pdf").write_text("x")
@@ -96,13 +101,15 @@ def test_a_path_that_is_no_set_is_named(
     assert str(caught.value).count(str(tmp_path / name)) == 1
 
 
-def test_it_reads_what_the_strict_readers_read(tmp_path: Path) -> None:
+def test_the_import_agrees_with_the_strict_reader(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(make_jpeg())
     faces = {"a.jpg": [([1.25, 2.5, 9, 9], 2), ([30.0, 40, 11, 12], 3)]}
     (tmp_path / "x.json").write_text(make_coco_json(faces))
     strict = read_dataset(tmp_path)
-    again = json.dumps(build_coco([(one, (90, 80)) for one in strict], tmp_path))
+    again = json.dumps(
+        build_coco([(example, (90, 80)) for example in strict], tmp_path)
+    )
     (tmp_path / "x.json").write_text(again)
-    truth = import_dataset(tmp_path).ground_truth
-    assert np.array_equal(truth.faces.boxes, strict[0].boxes)
-    assert truth.labels.tolist() == [int(label) for label in strict[0].labels]
+    ground_truth = import_dataset(tmp_path).ground_truth
+    assert np.array_equal(ground_truth.faces.boxes, strict[0].boxes)
+    assert ground_truth.labels.tolist() == [int(label) for label in strict[0].labels]

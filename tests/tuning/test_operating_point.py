@@ -32,145 +32,155 @@ from tests.tuning.counting_fakes import (
     make_random_predictions,
 )
 
-MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UNKNOWN
-LAX = Settings(min_score=0, min_confidence=0, min_face_px=1, nms_iou=1)
+MASK, NO_MASK, INCORRECT, UNKNOWN = (
+    Label.MASK,
+    Label.NO_MASK,
+    Label.INCORRECT,
+    Label.UNKNOWN,
+)
+PERMISSIVE = Settings(min_score=0, min_confidence=0, min_face_px=1, nms_iou=1)
 SEVERAL = (
     Settings(),
-    LAX,
+    PERMISSIVE,
     Settings(min_score=0.1, nms_iou=0.9, min_face_px=20, min_confidence=0.8),
     Settings(min_score=0, nms_iou=0, min_face_px=1),
     Settings(min_score=1, min_confidence=1),
 )
 
 
-def test_every_kind_of_answer_has_its_cell():
-    judge = Evaluator(
+def test_every_kind_of_prediction_has_its_cell():
+    evaluator = Evaluator(
         make_counted_predictions(
             [
                 TrueFace(0, A, MASK),
-                TrueFace(0, B, BARE),
-                TrueFace(1, A, WRONG),
+                TrueFace(0, B, NO_MASK),
+                TrueFace(1, A, INCORRECT),
                 TrueFace(1, B, UNKNOWN),
-                TrueFace(2, A, BARE),
+                TrueFace(2, A, NO_MASK),
             ],
             [
                 DetectedFace(0, A, 0.9, make_probs(MASK)),
                 DetectedFace(0, B, 0.8, make_probs(MASK)),
-                DetectedFace(0, C, 0.7, make_probs(BARE, 0.5)),
-                DetectedFace(1, A, 0.9, make_probs(WRONG, 0.5)),
+                DetectedFace(0, C, 0.7, make_probs(NO_MASK, 0.5)),
+                DetectedFace(1, A, 0.9, make_probs(INCORRECT, 0.5)),
                 DetectedFace(1, B, 0.9, make_probs(MASK)),
-                DetectedFace(2, A, 0.4, make_probs(BARE)),
+                DetectedFace(2, A, 0.4, make_probs(NO_MASK)),
             ],
             n_images=3,
         )
     )
-    outcome = judge(Settings(min_score=0.5, min_confidence=0.6))
+    result = evaluator(Settings(min_score=0.5, min_confidence=0.6))
     assert ACTUAL_KEYS == ("mask", "no_mask", "incorrect", "no_face")
     assert PREDICTED_KEYS == ("mask", "no_mask", "incorrect", "unsure", "missed")
-    assert outcome.confusion.tolist() == [
+    assert result.confusion.tolist() == [
         [1, 0, 0, 0, 0],
         [1, 0, 0, 0, 1],
         [0, 0, 0, 1, 0],
         [0, 0, 0, 1, 0],
     ]
-    assert outcome.shown_rows.tolist() == [0, 1, 2, 3, 4]
-    assert outcome.predicted.tolist() == [MASK, MASK, UNKNOWN, UNKNOWN, MASK]
-    assert outcome.matched_ground_truth.tolist() == [
+    assert result.shown_rows.tolist() == [0, 1, 2, 3, 4]
+    assert result.predicted.tolist() == [MASK, MASK, UNKNOWN, UNKNOWN, MASK]
+    assert result.matched_ground_truth.tolist() == [
         0,
         1,
         FALSE_POSITIVE,
         2,
         IGNORED_MATCH,
     ]
-    assert outcome.matched_detections.tolist() == [0, 1, 3, 4, -1]
-    assert outcome.faces_in_cell(BARE, MISSED) == (FaceRef(2, -1, 4),)
-    assert outcome.faces_in_cell(BARE, MASK) == (FaceRef(0, 1, 1),)
-    assert outcome.faces_in_cell(NO_FACE, UNSURE) == (FaceRef(0, 2, -1),)
-    assert outcome.faces_in_cell(NO_FACE, MISSED) == ()
-    with pytest.raises(ValueError, match="no cell 4, 0"):
-        outcome.faces_in_cell(4, 0)
+    assert result.matched_detections.tolist() == [0, 1, 3, 4, -1]
+    assert result.faces_in_cell(NO_MASK, MISSED) == (FaceRef(2, -1, 4),)
+    assert result.faces_in_cell(NO_MASK, MASK) == (FaceRef(0, 1, 1),)
+    assert result.faces_in_cell(NO_FACE, UNSURE) == (FaceRef(0, 2, -1),)
+    assert result.faces_in_cell(NO_FACE, MISSED) == ()
+    with pytest.raises(ValueError, match="cell 4, 0 is outside the matrix"):
+        result.faces_in_cell(4, 0)
 
 
 @pytest.mark.parametrize("equal_scores", [False, True])
 @pytest.mark.parametrize("settings", SEVERAL)
 @pytest.mark.parametrize("min_iou", [0.3, 0.5, 0.75])
-def test_it_shows_what_a_scene_shows_and_matches_as_evaluation_does(
+def test_evaluation_equals_scene_filter_and_matching_by_image(
     equal_scores, settings, min_iou
 ):
-    one = make_random_predictions(1, equal_scores=equal_scores)
-    outcome = Evaluator(one)(settings, min_iou=min_iou)
-    labels = one.ground_truth.labels
-    for picture in range(len(one.ground_truth.names)):
-        found = np.flatnonzero(one.faces.image_indices == picture)
-        true = np.flatnonzero(one.ground_truth.faces.image_indices == picture)
-        # A scene sorts its faces, so its rows are told by what they carry.
-        order = found[np.argsort(-one.scores[found], kind="stable")]
+    predictions = make_random_predictions(1, equal_scores=equal_scores)
+    result = Evaluator(predictions)(settings, min_iou=min_iou)
+    labels = predictions.ground_truth.labels
+    for image_index in range(len(predictions.ground_truth.names)):
+        detected = np.flatnonzero(predictions.faces.image_indices == image_index)
+        true = np.flatnonzero(
+            predictions.ground_truth.faces.image_indices == image_index
+        )
+        # A scene sorts its faces; the track IDs carry the original rows.
+        order = detected[np.argsort(-predictions.scores[detected], kind="stable")]
         scene = Scene(
-            Faces(one.faces.boxes[found], one.scores[found]),
-            one.probs[order],
+            Faces(predictions.faces.boxes[detected], predictions.scores[detected]),
+            predictions.probs[order],
             track_ids=order,
         ).filter(settings)
-        places = np.flatnonzero(one.faces.image_indices[outcome.shown_rows] == picture)
-        assert sorted(scene.track_ids) == outcome.shown_rows[places].tolist()
-        said = dict(zip(scene.track_ids, scene.labels, strict=True))
+        indices = np.flatnonzero(
+            predictions.faces.image_indices[result.shown_rows] == image_index
+        )
+        assert sorted(scene.track_ids) == result.shown_rows[indices].tolist()
+        predicted_labels = dict(zip(scene.track_ids, scene.labels, strict=True))
         matched = match_detections_in_image(
             scene.faces,
-            one.ground_truth.faces.boxes[true],
+            predictions.ground_truth.faces.boxes[true],
             min_iou=min_iou,
             ignored=labels[true] == UNKNOWN,
         )
-        wanted = {
-            int(row): FALSE_POSITIVE if at < 0 else int(true[at])
-            for row, at in zip(scene.track_ids, matched, strict=True)
+        expected = {
+            int(row): FALSE_POSITIVE if match < 0 else int(true[match])
+            for row, match in zip(scene.track_ids, matched, strict=True)
         }
-        for place in places:
-            row = int(outcome.shown_rows[place])
-            assert outcome.predicted[place] == said[row]
-            truth = wanted[row]
-            unknown = truth >= 0 and labels[truth] == UNKNOWN
-            assert outcome.matched_ground_truth[place] == (
-                IGNORED_MATCH if unknown else truth
+        for index in indices:
+            row = int(result.shown_rows[index])
+            assert result.predicted[index] == predicted_labels[row]
+            row_truth = expected[row]
+            unknown = row_truth >= 0 and labels[row_truth] == UNKNOWN
+            assert result.matched_ground_truth[index] == (
+                IGNORED_MATCH if unknown else row_truth
             )
 
 
-def test_every_true_face_of_known_class_is_counted_once_and_cells_hold_the_faces():
-    one = make_random_predictions(2)
-    outcome = Evaluator(one)(Settings(min_score=0.3))
+def test_every_true_face_of_known_class_is_in_one_cell():
+    predictions = make_random_predictions(2)
+    result = Evaluator(predictions)(Settings(min_score=0.3))
     classes = [
-        (one.ground_truth.labels == label).sum() for label in (MASK, BARE, WRONG)
+        (predictions.ground_truth.labels == label).sum()
+        for label in (MASK, NO_MASK, INCORRECT)
     ]
-    assert outcome.confusion[:NO_FACE].sum(axis=1).tolist() == classes
+    assert result.confusion[:NO_FACE].sum(axis=1).tolist() == classes
     for actual in range(len(ACTUAL_KEYS)):
-        for said in range(len(PREDICTED_KEYS)):
-            hits = outcome.faces_in_cell(actual, said)
-            assert len(set(hits)) == len(hits) == outcome.confusion[actual, said]
+        for column in range(len(PREDICTED_KEYS)):
+            hits = result.faces_in_cell(actual, column)
+            assert len(set(hits)) == len(hits) == result.confusion[actual, column]
             assert all(
                 (hit.ground_truth_row == -1) == (actual == NO_FACE) for hit in hits
             )
-            assert all((hit.detection_row == -1) == (said == MISSED) for hit in hits)
+            assert all((hit.detection_row == -1) == (column == MISSED) for hit in hits)
 
 
 def test_a_true_face_too_small_to_be_shown_is_missed():
-    judge = Evaluator(
+    evaluator = Evaluator(
         make_counted_predictions(
             [TrueFace(0, A, MASK)], [DetectedFace(0, A, 0.9, make_probs(MASK))]
         )
     )
-    assert judge(Settings(min_face_px=20)).confusion[MASK, MASK] == 1
-    assert judge(Settings(min_face_px=21)).confusion[MASK, MISSED] == 1
+    assert evaluator(Settings(min_face_px=20)).confusion[MASK, MASK] == 1
+    assert evaluator(Settings(min_face_px=21)).confusion[MASK, MISSED] == 1
 
 
-def test_a_picture_of_one_face_is_answered_by_the_best_face_wherever_it_is():
+def test_without_boxes_the_best_detection_matches_the_image():
     whole = (0, 0, 300, 300)
-    judge = Evaluator(
+    evaluator = Evaluator(
         make_counted_predictions(
             [
                 TrueFace(0, whole, MASK),
-                TrueFace(1, whole, BARE),
+                TrueFace(1, whole, NO_MASK),
                 TrueFace(2, whole, UNKNOWN),
             ],
             [
-                DetectedFace(0, A, 0.6, make_probs(BARE)),
+                DetectedFace(0, A, 0.6, make_probs(NO_MASK)),
                 DetectedFace(0, B, 0.9, make_probs(MASK)),
                 DetectedFace(2, A, 0.9, make_probs(MASK)),
                 DetectedFace(3, A, 0.9, make_probs(MASK)),
@@ -179,60 +189,76 @@ def test_a_picture_of_one_face_is_answered_by_the_best_face_wherever_it_is():
             boxed=False,
         )
     )
-    outcome = judge(Settings())
-    # Nobody said what the fourth image shows but no face: that one is an alarm.
-    assert outcome.matched_ground_truth.tolist() == [
+    result = evaluator(Settings())
+    # The fourth image has no face, so its detection is a false positive.
+    assert result.matched_ground_truth.tolist() == [
         IGNORED_MATCH,
         0,
         IGNORED_MATCH,
         FALSE_POSITIVE,
     ]
-    assert outcome.matched_detections.tolist() == [1, -1, 2]
-    assert outcome.confusion.sum() == 3
-    assert outcome.confusion[BARE, MISSED] == 1
+    assert result.matched_detections.tolist() == [1, -1, 2]
+    assert result.confusion.sum() == 3
+    assert result.confusion[NO_MASK, MISSED] == 1
 
 
-def test_temperature_changes_confidence_and_never_the_likeliest_class():
-    one = make_random_predictions(3)
-    plain, warm = (Evaluator(one)(LAX, temperature=t) for t in (1.0, 4.0))
+def test_temperature_changes_confidence_but_not_the_likeliest_class():
+    predictions = make_random_predictions(3)
+    plain, warm = (
+        Evaluator(predictions)(PERMISSIVE, temperature=t) for t in (1.0, 4.0)
+    )
     assert np.array_equal(plain.predicted, warm.predicted)
     assert np.allclose(warm.probs, apply_temperature(plain.probs, 4.0))
-    sure = dataclasses.replace(LAX, min_confidence=0.9)
-    counts = [Evaluator(one)(sure, temperature=t).confusion[:, UNSURE] for t in (1, 4)]
+    strict = dataclasses.replace(PERMISSIVE, min_confidence=0.9)
+    counts = [
+        Evaluator(predictions)(strict, temperature=t).confusion[:, UNSURE]
+        for t in (1, 4)
+    ]
     assert counts[1].sum() > counts[0].sum()
 
 
-def test_some_pictures_are_judged_as_if_there_were_no_others():
-    one = make_random_predictions(4)
-    judge, settings = Evaluator(one), Settings(min_score=0.2)
-    half = np.arange(len(one.ground_truth.names)) % 3 == 0
-    parts = [judge.select_images(half)(settings), judge.select_images(~half)(settings)]
-    whole = judge(settings)
+def test_selected_images_are_evaluated_independently():
+    predictions = make_random_predictions(4)
+    evaluator, settings = Evaluator(predictions), Settings(min_score=0.2)
+    half = np.arange(len(predictions.ground_truth.names)) % 3 == 0
+    parts = [
+        evaluator.select_images(half)(settings),
+        evaluator.select_images(~half)(settings),
+    ]
+    whole = evaluator(settings)
     assert (parts[0].confusion + parts[1].confusion == whole.confusion).all()
     for part in parts:
-        anew = Evaluator(part.predictions)(settings)
-        assert np.array_equal(anew.matched_ground_truth, part.matched_ground_truth)
-        assert np.array_equal(anew.shown_rows, part.shown_rows)
-    assert parts[0].predictions.ground_truth.names == tuple(one.ground_truth.names[::3])
-    with pytest.raises(ValueError, match=r"\(2,\) choices do not fit 30 images"):
-        judge.select_images(np.ones(2, np.bool_))
+        recomputed = Evaluator(part.predictions)(settings)
+        assert np.array_equal(
+            recomputed.matched_ground_truth, part.matched_ground_truth
+        )
+        assert np.array_equal(recomputed.shown_rows, part.shown_rows)
+    assert parts[0].predictions.ground_truth.names == tuple(
+        predictions.ground_truth.names[::3]
+    )
+    with pytest.raises(ValueError, match=r"shape \(30,\), not \(2,\)"):
+        evaluator.select_images(np.ones(2, np.bool_))
 
 
-def test_nothing_found_and_nothing_true():
+def test_evaluation_without_detections_or_true_faces():
     nothing = Evaluator(make_counted_predictions([], []))(Settings())
     assert nothing.confusion.sum() == 0
-    missed = Evaluator(make_counted_predictions([TrueFace(0, A, BARE)], []))(Settings())
-    assert missed.confusion[BARE, MISSED] == missed.confusion.sum() == 1
-    alarm = Evaluator(
+    missed = Evaluator(make_counted_predictions([TrueFace(0, A, NO_MASK)], []))(
+        Settings()
+    )
+    assert missed.confusion[NO_MASK, MISSED] == missed.confusion.sum() == 1
+    false_positive = Evaluator(
         make_counted_predictions(
             [], [DetectedFace(0, ELSEWHERE, 0.9, make_probs(MASK))]
         )
     )(Settings())
-    assert alarm.confusion[NO_FACE, MASK] == alarm.confusion.sum() == 1
+    assert (
+        false_positive.confusion[NO_FACE, MASK] == false_positive.confusion.sum() == 1
+    )
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("options", "message"),
     [
         ({"min_iou": 0}, "min_iou must be above 0"),
         ({"min_iou": 1.1}, "at most 1, not 1.1"),
@@ -240,6 +266,6 @@ def test_nothing_found_and_nothing_true():
         ({"temperature": float("nan")}, "temperature must be above 0"),
     ],
 )
-def test_what_cannot_be_is_refused(asked, message):
+def test_invalid_parameters_are_rejected(options, message):
     with pytest.raises(ValueError, match=message):
-        Evaluator(make_counted_predictions([], []))(Settings(), **asked)
+        Evaluator(make_counted_predictions([], []))(Settings(), **options)

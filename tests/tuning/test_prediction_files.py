@@ -1,4 +1,4 @@
-"""Stored scores: what goes in comes out, and a broken file is one line."""
+"""Prediction files: round trip, validation and bundled files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 
 from maskdet.settings import Settings
 from maskdet.tuning import predictions
-from maskdet.tuning import predictions as bundle
 from maskdet.tuning.operating_point import Evaluator
 from maskdet.tuning.predictions import (
     AnalyzerPredictions,
@@ -29,22 +28,28 @@ from tests.tuning.goals_fakes import make_crowded_set, make_goal_predictions
 FIELDS = ("image_indices", "boxes", "lights", "sharpness")
 
 
-def assert_same(one, other):
-    assert (one.analyzer, one.ground_truth.name) == (
-        other.analyzer,
-        other.ground_truth.name,
+def assert_same(first, second):
+    assert (first.analyzer, first.ground_truth.name) == (
+        second.analyzer,
+        second.ground_truth.name,
     )
-    assert one.ground_truth.names == other.ground_truth.names
-    assert one.ground_truth.has_boxes is other.ground_truth.has_boxes
+    assert first.ground_truth.names == second.ground_truth.names
+    assert first.ground_truth.has_boxes is second.ground_truth.has_boxes
     pairs = [
-        (one.scores, other.scores),
-        (one.probs, other.probs),
-        (one.ground_truth.labels, other.ground_truth.labels),
-        (one.ground_truth.sizes_wh, other.ground_truth.sizes_wh),
-        *((getattr(one.faces, at), getattr(other.faces, at)) for at in FIELDS),
+        (first.scores, second.scores),
+        (first.probs, second.probs),
+        (first.ground_truth.labels, second.ground_truth.labels),
+        (first.ground_truth.sizes_wh, second.ground_truth.sizes_wh),
         *(
-            (getattr(one.ground_truth.faces, at), getattr(other.ground_truth.faces, at))
-            for at in FIELDS
+            (getattr(first.faces, field), getattr(second.faces, field))
+            for field in FIELDS
+        ),
+        *(
+            (
+                getattr(first.ground_truth.faces, field),
+                getattr(second.ground_truth.faces, field),
+            )
+            for field in FIELDS
         ),
     ]
     for left, right in pairs:
@@ -57,12 +62,12 @@ def changed(content, **arrays):
     with np.load(io.BytesIO(content)) as stored:
         kept = {name: stored[name] for name in stored.files} | arrays
     out = io.BytesIO()
-    np.savez(out, **{name: one for name, one in kept.items() if one is not None})
+    np.savez(out, **{name: array for name, array in kept.items() if array is not None})
     return out.getvalue()
 
 
 @pytest.mark.parametrize(
-    "given",
+    "original",
     [
         make_crowded_set(8),
         make_goal_predictions([], 0),
@@ -72,197 +77,203 @@ def changed(content, **arrays):
         ),
     ],
 )
-def test_what_goes_in_comes_out(given, tmp_path):
-    content = encode_predictions(given)
-    assert_same(decode_predictions(content), given)
+def test_predictions_survive_encoding_and_decoding(original, tmp_path):
+    content = encode_predictions(original)
+    assert_same(decode_predictions(content), original)
     (tmp_path / "a.npz").write_bytes(content)
-    assert_same(read_predictions(tmp_path / "a.npz"), given)
-    assert encode_predictions(given) == content, "the same numbers make the same file"
+    assert_same(read_predictions(tmp_path / "a.npz"), original)
+    assert encode_predictions(original) == content, (
+        "the same numbers make the same file"
+    )
 
 
-def test_names_of_pictures_become_numbers():
-    given = make_crowded_set(3)
-    assert anonymize_image_names(given).ground_truth.names == ("1", "2", "3")
-    assert given.ground_truth.names[0] == "0.png"
-    assert b"0.png" not in encode_predictions(anonymize_image_names(given))
+def test_image_names_are_replaced_by_numbers():
+    original = make_crowded_set(3)
+    assert anonymize_image_names(original).ground_truth.names == ("1", "2", "3")
+    assert original.ground_truth.names[0] == "0.png"
+    assert b"0.png" not in encode_predictions(anonymize_image_names(original))
 
 
-def test_rounding_changes_next_to_nothing():
-    given = make_crowded_set(60)
-    rounded = quantize_predictions(given)
-    assert np.abs(rounded.probs - given.probs).max() < 2e-4
-    assert np.abs(rounded.scores - given.scores).max() < 2e-4
-    assert np.abs(rounded.faces.boxes - given.faces.boxes).max() <= 1 / 32
-    one, other = (Evaluator(each)(Settings()).confusion for each in (given, rounded))
-    assert np.abs(one - other).sum() <= 2
-    assert len(encode_predictions(rounded)) < 0.8 * len(encode_predictions(given))
+def test_quantization_hardly_changes_the_results():
+    original = make_crowded_set(60)
+    rounded = quantize_predictions(original)
+    assert np.abs(rounded.probs - original.probs).max() < 2e-4
+    assert np.abs(rounded.scores - original.scores).max() < 2e-4
+    assert np.abs(rounded.faces.boxes - original.faces.boxes).max() <= 1 / 32
+    before, after = (
+        Evaluator(case)(Settings()).confusion for case in (original, rounded)
+    )
+    assert np.abs(before - after).sum() <= 2
+    assert len(encode_predictions(rounded)) < 0.8 * len(encode_predictions(original))
 
 
 @pytest.mark.parametrize(
-    ("arrays", "complaint"),
+    ("arrays", "message"),
     [
         ({"version": None}, "of version 1"),
         ({"version": np.array("2")}, "of version 1"),
         ({"scores": None}, "scores is missing"),
         ({"true/boxes": None}, "true/boxes is missing"),
         ({"scores": np.zeros(2, np.float32)}, "needs a score"),
-        ({"scores": np.full(4, 1.5, np.float32)}, "from 0 to 1"),
+        ({"scores": np.full(4, 1.5, np.float32)}, "range from 0 to 1"),
         ({"scores": np.full(4, np.nan, np.float32)}, "finite numbers"),
         ({"scores": np.array(list("abcd"))}, "finite numbers"),
         ({"probs": np.full((4, 3), 0.5, np.float32)}, "do not sum to 1"),
         ({"probs": np.full((4, 2), 0.5, np.float32)}, "this file: "),
-        ({"labels": np.array([0, 1, 5, 0])}, "a label that is none"),
+        ({"labels": np.array([0, 1, 5, 0])}, "a label is not a known class"),
         ({"labels": np.array([0, 1])}, "needs a label"),
         ({"names": np.array(["a"])}, "a name and a size"),
         ({"found/pictures": np.array([0, 1, 2, 9])}, "does not have"),
-        ({"found/pictures": np.array([-1, 1, 2, 3])}, "in no image"),
+        ({"found/pictures": np.array([-1, 1, 2, 3])}, "is negative"),
         ({"found/pictures": np.array([3, 2, 1, 0])}, "sorted by image"),
-        ({"sizes_wh": np.zeros((4, 2), np.int32)}, "without a size"),
-        ({"scores": np.zeros((2, 2, 1), np.float32)}, "numbers and text"),
+        ({"sizes_wh": np.zeros((4, 2), np.int32)}, "is not positive"),
+        ({"scores": np.zeros((2, 2, 1), np.float32)}, "numbers or text"),
     ],
 )
-def test_a_file_that_does_not_fit_is_one_line(arrays, complaint):
-    given = make_goal_predictions(
-        [(at, Label(at % 3), 0.9, (0.5, 0.3, 0.2)) for at in range(4)]
+def test_an_inconsistent_file_gives_a_one_line_error(arrays, message):
+    original = make_goal_predictions(
+        [(index, Label(index % 3), 0.9, (0.5, 0.3, 0.2)) for index in range(4)]
     )
-    with pytest.raises(ValueError, match=complaint) as caught:
-        decode_predictions(changed(encode_predictions(given), **arrays))
+    with pytest.raises(ValueError, match=message) as caught:
+        decode_predictions(changed(encode_predictions(original), **arrays))
     assert str(caught.value).startswith("this file: ")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no zip at all", b"\0" * 99])
-def test_what_is_no_file_of_scores_is_one_line(content):
-    with pytest.raises(ValueError, match=r"this file: is no file of stored scores"):
+def test_other_files_give_a_one_line_error(content):
+    with pytest.raises(ValueError, match=r"this file: not a predictions file"):
         decode_predictions(content)
 
 
-def test_every_cut_of_a_file_is_refused():
+def test_truncated_files_are_rejected():
     content = encode_predictions(make_crowded_set(2))
     for n in range(0, len(content), 97):
         with pytest.raises(ValueError, match=r"^cut: "):
             decode_predictions(content[:n], "cut")
 
 
-def test_flipped_bytes_never_get_further_than_one_line():
+def test_corrupted_bytes_give_one_line_errors():
     content, rng = encode_predictions(make_crowded_set(2)), np.random.default_rng(0)
-    told = []
+    messages = []
     for _ in range(300):
         broken = bytearray(content)
-        for place in rng.integers(0, len(content), rng.integers(1, 6)):
-            broken[place] = rng.integers(0, 256)
+        for position in rng.integers(0, len(content), rng.integers(1, 6)):
+            broken[position] = rng.integers(0, 256)
         try:
             decode_predictions(bytes(broken), "broken")
         except ValueError as error:
-            told.append(str(error))
-    assert len(told) > 200
-    assert all(line.startswith("broken: ") and "\n" not in line for line in told)
+            messages.append(str(error))
+    assert len(messages) > 200
+    assert all(line.startswith("broken: ") and "\n" not in line for line in messages)
 
 
-def test_nothing_in_a_file_is_run():
-    harm = io.BytesIO()
-    np.savez(harm, version=np.array([print], dtype=object))
-    with pytest.raises(ValueError, match="something else than numbers and text"):
-        decode_predictions(harm.getvalue())
+def test_pickled_objects_are_not_loaded():
+    content = io.BytesIO()
+    np.savez(content, version=np.array([print], dtype=object))
+    with pytest.raises(ValueError, match="arrays must be numbers or text"):
+        decode_predictions(content.getvalue())
 
 
-def test_a_file_too_large_is_refused_before_it_is_unpacked(monkeypatch):
+def test_a_large_file_is_rejected_before_unpacking(monkeypatch):
     content = encode_predictions(make_crowded_set(2))
     monkeypatch.setattr(predictions, "MAX_UNPACKED_BYTES", 1000)
     monkeypatch.setattr(predictions, "_read_array", None)
-    with pytest.raises(ValueError, match="is too large"):
+    with pytest.raises(ValueError, match="too large"):
         decode_predictions(content)
 
 
-def test_an_array_that_claims_more_than_there_is_takes_no_memory():
+def test_a_wrong_array_size_does_not_allocate_memory():
     header = {"descr": "<f4", "fortran_order": False, "shape": (10**14,)}
     member, out = io.BytesIO(), io.BytesIO()
     np.lib.format.write_array_header_1_0(member, header)
     with zipfile.ZipFile(out, "w") as stored:
         stored.writestr("scores.npy", member.getvalue())
-    with pytest.raises(ValueError, match="cut off"):
+    with pytest.raises(ValueError, match="truncated"):
         decode_predictions(out.getvalue())
 
 
-def crowded(found, true):
-    """Scores with so many found and true faces in each image."""
+def crowded(detected, true):
+    """Return predictions with these numbers of faces in each image."""
 
     def rows(counts):
-        pictures = np.repeat(np.arange(len(counts)), counts)
-        n = len(pictures)
-        return FaceRows(pictures, np.tile([0, 0, 9, 9], (n, 1)), np.ones(n), np.ones(n))
+        image_indices = np.repeat(np.arange(len(counts)), counts)
+        n = len(image_indices)
+        return FaceRows(
+            image_indices, np.tile([0, 0, 9, 9], (n, 1)), np.ones(n), np.ones(n)
+        )
 
-    truth = LabelledSet(
+    ground_truth = LabelledSet(
         "crowd",
-        tuple(str(at) for at in range(len(found))),
-        np.full((len(found), 2), 9),
+        tuple(str(index) for index in range(len(detected))),
+        np.full((len(detected), 2), 9),
         rows(true),
         np.zeros(sum(true)),
     )
-    n = sum(found)
+    n = sum(detected)
     return AnalyzerPredictions(
-        truth, "fake", rows(found), np.ones(n), np.tile([1, 0, 0], (n, 1))
+        ground_truth, "fake", rows(detected), np.ones(n), np.tile([1, 0, 0], (n, 1))
     )
 
 
 @pytest.mark.parametrize(
-    ("found", "true", "complaint"),
+    ("detected", "true", "message"),
     [
-        ([2001], [1], "more than 2,000 found faces in one image"),
+        ([2001], [1], "more than 2,000 detected faces in one image"),
         ([0, 1], [1, 2001], "more than 2,000 true faces in one image"),
-        ([400] * 251, [0] * 251, "more than 100,000 found faces"),
+        ([400] * 251, [0] * 251, "more than 100,000 detected faces"),
         ([0] * 251, [400] * 251, "more than 100,000 true faces"),
-        ([2000] * 2, [2000] * 2, "crowded as no real ones"),
+        ([2000] * 2, [2000] * 2, "an implausible number of faces"),
     ],
 )
-def test_a_small_file_that_would_take_all_memory_is_one_line(found, true, complaint):
-    content = encode_predictions(crowded(found, true))
+def test_a_small_file_that_would_exhaust_memory_is_rejected(detected, true, message):
+    content = encode_predictions(crowded(detected, true))
     assert len(content) < 400_000
-    with pytest.raises(ValueError, match=rf"^small\.npz: .*{complaint}") as caught:
+    with pytest.raises(ValueError, match=rf"^small\.npz: .*{message}") as caught:
         decode_predictions(content, "small.npz")
     assert "\n" not in str(caught.value)
 
 
-def test_a_true_crowd_is_read():
+def test_a_realistic_crowd_is_read():
     stored = decode_predictions(encode_predictions(crowded([2000, 1], [400, 1])))
     assert len(stored.faces) == 2001
 
 
-def test_a_missing_file_is_said(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         read_predictions(tmp_path / "none.npz")
 
 
-def test_what_is_bundled_goes_by_name(tmp_path):
+def test_bundled_predictions_are_loaded_by_name(tmp_path):
     for analyzer, name in (("haar", "b"), ("onepass", "b"), ("own", "a.c")):
-        given = dataclasses.replace(
+        original = dataclasses.replace(
             make_goal_predictions([], 2, name=name), analyzer=analyzer
         )
-        file, content = bundle.encode_bundled_file(given)
+        file, content = predictions.encode_bundled_file(original)
         (tmp_path / file).write_bytes(content)
     (tmp_path / "README.md").write_text("no scores")
-    names = bundle.list_bundled(tmp_path)
+    names = predictions.list_bundled(tmp_path)
     assert names == ("onepass on b", "haar on b", "own on a.c")
-    loaded = bundle.load_bundled_predictions("own on a.c", tmp_path)
+    loaded = predictions.load_bundled_predictions("own on a.c", tmp_path)
     assert (loaded.analyzer, loaded.ground_truth.name) == ("own", "a.c")
     assert loaded.ground_truth.names == ("1", "2")
-    with pytest.raises(ValueError, match="there are onepass on b, haar on b"):
-        bundle.load_bundled_predictions("ssd on b", tmp_path)
-    assert bundle.list_bundled(tmp_path / "none") == ()
+    with pytest.raises(ValueError, match="available: onepass on b, haar on b"):
+        predictions.load_bundled_predictions("ssd on b", tmp_path)
+    assert predictions.list_bundled(tmp_path / "none") == ()
 
 
-@pytest.mark.parametrize("name", bundle.list_bundled())
-def test_what_ships_can_be_judged_and_names_nothing(name):
-    stored = bundle.load_bundled_predictions(name)
+@pytest.mark.parametrize("name", predictions.list_bundled())
+def test_bundled_predictions_can_be_evaluated_and_are_anonymous(name):
+    stored = predictions.load_bundled_predictions(name)
     assert name == f"{stored.analyzer} on {stored.ground_truth.name}"
-    assert all(one.isdigit() for one in stored.ground_truth.names)
+    assert all(image_name.isdigit() for image_name in stored.ground_truth.names)
     assert len(stored.ground_truth.faces) > 100
     assert Evaluator(stored)(Settings()).confusion[:3, :3].trace() > 50
 
 
-def test_ours_ship_on_both_sets():
-    wanted = {f"{name} on {place}-val" for name in ("onepass", "onepass-fast")
-              for place in ("ilc", "kaggle")}  # fmt: skip
-    assert wanted <= set(bundle.list_bundled())
-    sizes = [path.stat().st_size for path in bundle.BUNDLED_DIR.glob("*.npz")]
+def test_predictions_of_our_models_are_bundled_for_both_sets():
+    expected = {f"{name} on {dataset}-val" for name in ("onepass", "onepass-fast")
+              for dataset in ("ilc", "kaggle")}  # fmt: skip
+    assert expected <= set(predictions.list_bundled())
+    sizes = [path.stat().st_size for path in predictions.BUNDLED_DIR.glob("*.npz")]
     assert max(sizes) < 600_000

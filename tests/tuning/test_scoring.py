@@ -34,96 +34,96 @@ from tests.helpers.zipped_datasets import make_jpeg, make_zip
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
 WEAK = ScriptedFace((1, 1, 21, 21), (0.2, 0.7, 0.1), score=0.03)
-TWIN = ScriptedFace((2, 1, 22, 21), (0.6, 0.3, 0.1), score=0.8)
-SURE = ScriptedFace((40, 10, 70, 50), (0.1, 0.2, 0.7), score=0.9)
-HOPELESS = ScriptedFace((5, 5, 9, 9), (1, 0, 0), score=0.01)
+OVERLAPPING = ScriptedFace((2, 1, 22, 21), (0.6, 0.3, 0.1), score=0.8)
+CONFIDENT = ScriptedFace((40, 10, 70, 50), (0.1, 0.2, 0.7), score=0.9)
+BELOW_MINIMUM = ScriptedFace((5, 5, 9, 9), (1, 0, 0), score=0.01)
 
 
 def faces_of(n: int) -> ImportedDataset:
     return import_dataset(make_zip({f"mask/{i}.jpg": make_jpeg(i) for i in range(n)}))
 
 
-def scene_of(scored: AnalyzerPredictions, picture: int) -> Scene:
-    """Return what is stored of an image as an analyzer would have given it."""
-    rows = np.flatnonzero(scored.faces.image_indices == picture)
-    faces = Faces(scored.faces.boxes[rows], scored.scores[rows])
-    return Scene(faces, scored.probs[rows])
+def scene_of(stored: AnalyzerPredictions, image_index: int) -> Scene:
+    """Return the stored predictions of an image as a scene."""
+    rows = np.flatnonzero(stored.faces.image_indices == image_index)
+    faces = Faces(stored.faces.boxes[rows], stored.scores[rows])
+    return Scene(faces, stored.probs[rows])
 
 
-def test_weak_faces_and_twins_are_kept_for_the_sliders() -> None:
-    analyzer = ScriptedAnalyzer(lambda _: [WEAK, HOPELESS, SURE, TWIN])
-    scored = predict_dataset(faces_of(2), analyzer, "fake")
-    assert scored.analyzer == "fake"
-    assert scored.faces.image_indices.tolist() == [0, 0, 0, 1, 1, 1]
-    assert scored.scores.tolist() == pytest.approx([0.9, 0.8, 0.03] * 2)
-    assert scored.faces.boxes[2].tolist() == list(WEAK.box)
-    assert scored.probs[0].tolist() == pytest.approx(SURE.probs)
-    assert (scored.faces.lights > 0).all()
-    assert (scored.faces.sharpness > 0).all()
+def test_low_scores_and_overlapping_boxes_are_kept() -> None:
+    analyzer = ScriptedAnalyzer(lambda _: [WEAK, BELOW_MINIMUM, CONFIDENT, OVERLAPPING])
+    stored = predict_dataset(faces_of(2), analyzer, "fake")
+    assert stored.analyzer == "fake"
+    assert stored.faces.image_indices.tolist() == [0, 0, 0, 1, 1, 1]
+    assert stored.scores.tolist() == pytest.approx([0.9, 0.8, 0.03] * 2)
+    assert stored.faces.boxes[2].tolist() == list(WEAK.box)
+    assert stored.probs[0].tolist() == pytest.approx(CONFIDENT.probs)
+    assert (stored.faces.lights > 0).all()
+    assert (stored.faces.sharpness > 0).all()
 
 
-def test_a_set_in_which_nothing_is_found_is_scored_too() -> None:
-    scored = predict_dataset(faces_of(2), ScriptedAnalyzer(lambda _: []), "fake")
-    assert len(scored.faces) == 0
-    assert scored.probs.shape == (0, 3)
-    assert len(scored.ground_truth.faces) == 2
+def test_a_set_without_detections_has_predictions() -> None:
+    stored = predict_dataset(faces_of(2), ScriptedAnalyzer(lambda _: []), "fake")
+    assert len(stored.faces) == 0
+    assert stored.probs.shape == (0, 3)
+    assert len(stored.ground_truth.faces) == 2
 
 
-def test_what_is_in_the_cache_is_not_looked_at_again() -> None:
+def test_cached_images_are_not_analyzed_again() -> None:
     cache: DetectionCache = {}
-    first = ScriptedAnalyzer(lambda _: [SURE])
+    first = ScriptedAnalyzer(lambda _: [CONFIDENT])
     before = predict_dataset(faces_of(2), first, "fake", cache=cache)
     assert len(first.requested_settings) == 2
-    second = ScriptedAnalyzer(lambda _: [SURE])
+    second = ScriptedAnalyzer(lambda _: [CONFIDENT])
     after = predict_dataset(faces_of(3), second, "fake", cache=cache)
     assert len(second.requested_settings) == 1  # only the image that is new
     assert np.array_equal(after.faces.boxes[:2], before.faces.boxes)
     assert np.array_equal(after.faces.sharpness[:2], before.faces.sharpness)
 
 
-def test_another_analyzer_does_not_get_its_answers() -> None:
+def test_the_cache_separates_analyzers() -> None:
     cache: DetectionCache = {}
     predict_dataset(
-        faces_of(1), ScriptedAnalyzer(lambda _: [SURE]), "fake", cache=cache
+        faces_of(1), ScriptedAnalyzer(lambda _: [CONFIDENT]), "fake", cache=cache
     )
-    other = ScriptedAnalyzer(lambda _: [TWIN])
-    scored = predict_dataset(
+    other = ScriptedAnalyzer(lambda _: [OVERLAPPING])
+    stored = predict_dataset(
         faces_of(1), other, "fake", cache=cache, key="other weights"
     )
-    assert scored.scores.tolist() == pytest.approx([0.8])
+    assert stored.scores.tolist() == pytest.approx([0.8])
     assert len(cache) == 2
 
 
-def test_stopping_keeps_what_is_done() -> None:
+def test_a_cancelled_run_keeps_its_cache() -> None:
     cache: DetectionCache = {}
     done: list[int] = []
     with pytest.raises(CancelledError):
         predict_dataset(
             faces_of(3),
-            ScriptedAnalyzer(lambda _: [SURE]),
+            ScriptedAnalyzer(lambda _: [CONFIDENT]),
             "fake",
             cache=cache,
             progress=lambda n, total: done.append(n),
             cancelled=lambda: len(done) == 2,
         )
     assert done == [1, 2]
-    rest = ScriptedAnalyzer(lambda _: [SURE])
-    scored = predict_dataset(faces_of(3), rest, "fake", cache=cache)
+    rest = ScriptedAnalyzer(lambda _: [CONFIDENT])
+    stored = predict_dataset(faces_of(3), rest, "fake", cache=cache)
     assert len(rest.requested_settings) == 1
-    assert len(scored.faces) == 3
+    assert len(stored.faces) == 3
 
 
-def test_a_picture_that_is_gone_is_named() -> None:
+def test_the_error_names_a_missing_image() -> None:
     loaded = faces_of(2)
-    gone = ImageStore(MemoryFiles({}), loaded.images.paths)
-    broken = dataclasses.replace(loaded, images=gone)
+    missing_images = ImageStore(MemoryFiles({}), loaded.images.paths)
+    broken = dataclasses.replace(loaded, images=missing_images)
     with pytest.raises(ValueError, match=r"mask/0\.jpg: there is no such file"):
         predict_dataset(broken, ScriptedAnalyzer(lambda _: []), "fake")
     with pytest.raises(DatasetError):
-        gone.load_image(0)
+        missing_images.load_image(0)
 
 
-def test_keys_differ_where_answers_may() -> None:
+def test_cache_keys_differ_where_predictions_may_differ() -> None:
     keys = {
         analyzer_key("onepass"),
         analyzer_key("onepass-fast"),
@@ -152,7 +152,7 @@ def samples() -> ImportedDataset:
 
 
 @pytest.fixture(scope="module", params=["onepass", "onepass-fast", "haar"])
-def judged(
+def predicted(
     request: pytest.FixtureRequest, samples: ImportedDataset
 ) -> tuple[Analyzer, AnalyzerPredictions]:
     analyzer: Analyzer = (
@@ -163,10 +163,10 @@ def judged(
     return analyzer, predict_dataset(samples, analyzer, request.param)
 
 
-def _read_again_at_least(analyzer: Analyzer, n: int) -> int:
-    """Return how many of `n` faces, best first, Live reads as `predict_dataset` does."""
-    look = analyzer.refiner if isinstance(analyzer, SingleStage) else None
-    return n if look is None or look.max_faces is None else look.max_faces
+def _n_refined(analyzer: Analyzer, n: int) -> int:
+    """Return how many of `n` faces, best first, Live refines."""
+    refiner = analyzer.refiner if isinstance(analyzer, SingleStage) else None
+    return n if refiner is None or refiner.max_faces is None else refiner.max_faces
 
 
 @pytest.mark.parametrize(
@@ -180,33 +180,33 @@ def _read_again_at_least(analyzer: Analyzer, n: int) -> int:
         Settings(min_score=0.3, nms_iou=0.2),
     ],
 )
-def test_what_is_stored_judged_later_is_what_the_analyzer_shows(
-    judged: tuple[Analyzer, AnalyzerPredictions],
+def test_filtered_predictions_equal_the_analyzer_output(
+    predicted: tuple[Analyzer, AnalyzerPredictions],
     samples: ImportedDataset,
     settings: Settings,
 ) -> None:
-    analyzer, scored = judged
-    for picture in range(len(samples.images)):
-        shown = analyzer.analyze(samples.images.load_image(picture), settings)
-        later = scene_of(scored, picture).filter(settings)
+    analyzer, stored = predicted
+    for image_index in range(len(samples.images)):
+        shown = analyzer.analyze(samples.images.load_image(image_index), settings)
+        later = scene_of(stored, image_index).filter(settings)
         assert len(later) == len(shown)
-        # Networks on two threads, and batches of another size, round otherwise.
+        # Rounding depends on the number of threads and the batch size.
         assert np.allclose(later.faces.boxes, shown.faces.boxes, atol=1e-3)
         assert np.allclose(later.faces.scores, shown.faces.scores, atol=1e-5)
         same = np.abs(later.probs - shown.probs).max(axis=1, initial=0) < 2e-5
-        assert same[: _read_again_at_least(analyzer, len(shown))].all()
-        assert [one for one, is_ in zip(later.labels, same, strict=True) if is_] == [
-            one for one, is_ in zip(shown.labels, same, strict=True) if is_
-        ]
+        assert same[: _n_refined(analyzer, len(shown))].all()
+        assert [
+            label for label, is_ in zip(later.labels, same, strict=True) if is_
+        ] == [label for label, is_ in zip(shown.labels, same, strict=True) if is_]
 
 
-def test_the_refinement_is_not_spent_on_what_sliders_drop(
+def test_refinement_has_no_face_limit(
     samples: ImportedDataset,
 ) -> None:
     live = load_analyzer("onepass-fast")
     assert isinstance(live, SingleStage)
     assert live.refiner is not None
-    one, free = (
+    limited, unlimited = (
         SingleStage(
             live._network,
             live.resize,
@@ -214,14 +214,16 @@ def test_the_refinement_is_not_spent_on_what_sliders_drop(
         )
         for most in (1, None)
     )
-    scored = predict_dataset(samples, one, "onepass-fast")
-    assert one.refiner is not None
-    assert one.refiner.max_faces == 1, "the analyzer itself stays as it was"
-    for picture in range(len(samples.images)):
-        shown = free.analyze(samples.images.load_image(picture), PERMISSIVE_SETTINGS)
-        assert np.allclose(scene_of(scored, picture).probs, shown.probs, atol=1e-5)
+    stored = predict_dataset(samples, limited, "onepass-fast")
+    assert limited.refiner is not None
+    assert limited.refiner.max_faces == 1, "the analyzer is not modified"
+    for image_index in range(len(samples.images)):
+        shown = unlimited.analyze(
+            samples.images.load_image(image_index), PERMISSIVE_SETTINGS
+        )
+        assert np.allclose(scene_of(stored, image_index).probs, shown.probs, atol=1e-5)
 
 
-def test_pictures_are_those_of_the_set(samples: ImportedDataset) -> None:
+def test_images_are_loaded_from_the_set(samples: ImportedDataset) -> None:
     image = read_image(SAMPLES / "group.jpg")
     assert np.array_equal(samples.images.load_image(0), image)

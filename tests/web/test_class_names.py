@@ -72,9 +72,9 @@ def test_the_first_screen_of_tune_has_ones_own_names(tune: AppTest) -> None:
     for words in ("called “Hm”", "“St. Mary&#x27;s” found", " 口罩, ", " Sloppy"):
         assert words in text
     bars, cells = chart_datasets(tune, 0)["bars"], chart_datasets(tune, 1)["cells"]
-    assert {row["truth"] for row in bars} >= set(CLASSES.values())
-    assert {row["said"] for row in cells} == {*NAMES.values(), "Missed"}
-    assert {row["truth"] for row in cells} == {*CLASSES.values(), "No face"}
+    assert {row["actual"] for row in bars} >= set(CLASSES.values())
+    assert {row["predicted"] for row in cells} == {*NAMES.values(), "Missed"}
+    assert {row["actual"] for row in cells} == {*CLASSES.values(), "No face"}
     select_segment(tune, "what", "confidence")
     assert "line is called “Hm”" in shown(tune)
 
@@ -113,7 +113,7 @@ def test_a_goal_and_its_answer_have_ones_own_names(tune: AppTest) -> None:
     ]
     tune.main.button(key="tune.propose").click()
     text = shown(run_app(tune))
-    assert "Goal: at least 95 % of “St. Mary's” found" in text
+    assert "Goal: recall of “St. Mary's” at least 95 %" in text
     assert "with “St. Mary's”), with 95 % intervals" in text
     table = next(one.value for one in tune.main.dataframe if "Found" in one.value)
     assert "Hm" in table

@@ -222,7 +222,7 @@ def _build_analyzer_chart(
         estimate = get_metric(row, view, measure)
         if row.set_name != set_name or not estimate.n:
             continue
-        interval = {"share": estimate.value, "low": estimate.low, "high": estimate.high}
+        interval = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
         rows.append(
             {
                 "run": row.analyzer,

@@ -87,7 +87,7 @@ def _cost_comparison_rows(
             "cost": round(
                 catalog.runs[run_estimate.run].facts[cost] / _COST_UNITS[cost], 3
             ),
-            "share": round(run_estimate.estimate.value, 4),
+            "value": round(run_estimate.estimate.value, 4),
             "low": round(run_estimate.estimate.low, 4),
             "high": round(run_estimate.estimate.high, 4),
             "n": run_estimate.estimate.n,

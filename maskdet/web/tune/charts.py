@@ -103,8 +103,8 @@ def tuning_precision_recall_chart(
     """Return how often it is right for each share that it finds."""
     return threshold_curves_chart(
         [_to_chart_line(curve, style) for curve in curve_list],
-        x_title="Found (recall)",
-        y_title="Right when said (precision)",
+        x_title="Recall",
+        y_title="Precision",
         steps=True,
         style=style,
     )
@@ -114,8 +114,8 @@ def tuning_roc_chart(curve_list: list[TuningCurve], style: Style) -> VegaSpec:
     """Return how much is found at each rate of false positives among faces."""
     return threshold_curves_chart(
         [_to_chart_line(curve, style) for curve in curve_list],
-        x_title="Other faces called so",
-        y_title="Found (recall)",
+        x_title="False-positive rate",
+        y_title="True-positive rate",
         steps=False,
         style=style,
     )
@@ -125,8 +125,8 @@ def false_positive_chart(curve: TuningCurve, style: Style) -> VegaSpec:
     """Return how many faces are found at each number of false positives an image."""
     return threshold_curves_chart(
         [_to_chart_line(curve, style)],
-        x_title="False positives an image",
-        y_title="Faces found (recall)",
+        x_title="False positives per image",
+        y_title="Recall",
         steps=False,
         x_max=_fp_axis_end(curve),
     )
@@ -178,18 +178,18 @@ def slice_accuracy_chart(slice_rows: tuple[SliceMetrics, ...]) -> VegaSpec:
     """Return which faces are harder, with their intervals."""
     rows = [
         {
-            "part": f"{slice_row.name}: {slice_row.part}",
+            "slice": f"{slice_row.name}: {slice_row.part}",
             **_interval_fields(slice_row.correct_rate),
         }
         for slice_row in slice_rows
         if slice_row.correct_rate.n
     ]
-    return slice_rates_chart(rows, x_title="Found and called right")
+    return slice_rates_chart(rows, x_title="Detected and correct")
 
 
 def _interval_fields(estimate: Estimate) -> dict[str, float | int]:
     return {
-        "share": round(estimate.value, 4),
+        "rate": round(estimate.value, 4),
         "low": round(estimate.low, 4),
         "high": round(estimate.high, 4),
         "n": estimate.n,

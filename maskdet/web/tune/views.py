@@ -358,7 +358,7 @@ def _on_histogram_click(
     selection = st.session_state[key]["selection"].get(CLICK_SELECTION) or []
     if not selection:
         return
-    threshold = round(float(selection[0]["at"]), 2)
+    threshold = round(float(selection[0]["threshold"]), 2)
     settings = state.sliders.settings
     if score_kind == "score":
         threshold = max(MIN_STORED_SCORE, threshold)

@@ -82,7 +82,7 @@ def test_what_was_not_measured_stays_empty_in_the_table():
 def test_a_chart_has_a_point_for_each_analyzer_of_the_set():
     spec = analyzer_chart(known(stamp=(1, 1)), "ilc-val", "ap", "mean", DEFAULT_STYLE)
     (points,) = spec["datasets"].values()
-    assert [(one["run"], one["cost"], one["share"], one["n"]) for one in points] == [
+    assert [(one["run"], one["cost"], one["value"], one["n"]) for one in points] == [
         ("mtcnn", 10, 0.4, 100),
         ("haar", 20, 0.5, 100),
     ]

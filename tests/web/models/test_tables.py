@@ -202,7 +202,7 @@ def test_accuracy_is_drawn_against_what_it_costs(folder: Path) -> None:
         "maskdet": 4.518,
         "custom-cnn": 368.0,
     }
-    assert rows[0]["share"] == pytest.approx(28 / 30, abs=1e-4)
+    assert rows[0]["value"] == pytest.approx(28 / 30, abs=1e-4)
     assert '"log"' in json.dumps(spec), "very different sizes"
     timed = _rows_of(
         cost_comparison_chart(load_run_catalog(), "faces-test", "one_face_ms")

@@ -60,7 +60,7 @@ def test_image_is_not_claimed_where_another_analyzer_is_at_work(
 
 
 def test_it_is_said_that_live_judges_over_time() -> None:
-    assert "Live judges people over time" in page_texts(open_tune_page())
+    assert "Live smooths labels over time" in page_texts(open_tune_page())
 
 
 def test_the_link_to_share_has_what_the_sliders_say() -> None:

@@ -63,7 +63,7 @@ def test_a_small_file_that_would_take_all_memory_is_a_line(
         open_tune_page(), "mine.npz", encode_predictions(make_page_predictions())
     )
     (line,) = (one.value for one in app.main.error)
-    assert "more than 3 found faces in one image" in line
+    assert "more than 3 detected faces in one image" in line
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_small_file_that_would_take_all_memory_is_a_line(
 def test_a_broken_file_of_scores_is_a_line(content: bytes) -> None:
     app = sent(open_tune_page(), "mine.npz", content)
     (line,) = (one.value for one in app.main.error)
-    assert "is no file of stored scores" in line
+    assert "not a predictions file" in line
 
 
 def uploader_of(app: AppTest, number: int) -> FileUploader:
@@ -205,7 +205,7 @@ def test_a_set_with_more_faces_than_any_real_one_is_a_line(
     monkeypatch.setattr(predictions, "MAX_FACES", 1)
     app = sent(open_tune_page(), "set.zip", make_zip(set_of(2)))
     (line,) = (one.value for one in app.main.error)
-    assert line.replace("\\", "") == "set: holds more than 1 true faces."
+    assert line.replace("\\", "") == "set: more than 1 true faces."
     assert app.session_state["maskdet.tuning"].dataset is None
 
 

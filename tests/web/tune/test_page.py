@@ -57,12 +57,12 @@ def test_the_matrix_counts_what_the_sliders_show() -> None:
 
 def test_the_line_stands_where_the_slider_does() -> None:
     app = open_tune_page()
-    assert chart_datasets(app, 0)["lines"] == [{"at": 0.5}]
+    assert chart_datasets(app, 0)["lines"] == [{"threshold": 0.5}]
     assert chart_datasets(move_slider(app, "min_score", 0.7), 0)["lines"] == [
-        {"at": 0.7}
+        {"threshold": 0.7}
     ]
     select_segment(app, "what", "confidence")
-    assert chart_datasets(app, 0)["lines"] == [{"at": 0.6}]
+    assert chart_datasets(app, 0)["lines"] == [{"threshold": 0.6}]
 
 
 def test_a_move_shows_the_faces_it_flips_and_can_be_undone() -> None:
@@ -130,7 +130,7 @@ def test_a_goal_is_answered_with_its_price_and_set_by_a_button() -> None:
     app = open_tune_page()
     app.main.button(key="tune.propose").click()
     shown = page_texts(run_app(app))
-    assert "Goal: at least 95 % of “No mask” found" in shown.replace("\\", "")
+    assert "Goal: recall of “No mask” at least 95 %" in shown.replace("\\", "")
     assert "these numbers are of the other half" in shown
     before = app.main.slider(key="tune.min_confidence").value
     app.main.button(key="tune.set").click()
@@ -229,7 +229,7 @@ def test_the_report_is_of_what_the_sliders_say() -> None:
     assert page.lstrip().lower().startswith("<!doctype html")
     assert "0.37" in page
     assert "onepass on village" in page
-    assert "Live judges people over time" in page
+    assert "Live smooths labels over time" in page
 
 
 def test_a_desk_lets_go_of_a_set_and_keeps_the_others() -> None:
