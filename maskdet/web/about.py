@@ -143,7 +143,5 @@ def _render_licences() -> None:
 
 
 def _format_asset(asset: ModelFile) -> str:
-    availability = (
-        "included" if asset.is_bundled else "downloaded on request"
-    )
+    availability = "included" if asset.is_bundled else "downloaded on request"
     return f"- **{asset.name}** ({asset.licence}, {availability}): {asset.note}"

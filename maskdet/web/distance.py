@@ -234,7 +234,9 @@ def _render_point_inputs(points: tuple[float, ...]) -> None:
     keys = [f"distance.floor.{number}" for number in range(8)]
     percentages = [round(100 * point, _POINT_DIGITS - 2) for point in points]
     fill_widgets(dict(zip(keys, percentages, strict=True)))
-    st.caption("In percent of the image's width (from the left) and height (from the top).")
+    st.caption(
+        "In percent of the image's width (from the left) and height (from the top)."
+    )
     for corner, name in enumerate(CORNER_NAMES):
         columns = st.columns(2)
         for axis, column in zip("xy", columns, strict=True):

@@ -26,7 +26,14 @@ _START_TIMEOUT_S: Final = 3.0
 """Time in which a browser starts after it was requested to."""
 
 ConnectionPhase: TypeAlias = Literal[
-    "idle", "connecting", "playing", "waiting", "starting", "stopping", "ended", "failed"
+    "idle",
+    "connecting",
+    "playing",
+    "waiting",
+    "starting",
+    "stopping",
+    "ended",
+    "failed",
 ]
 
 _RECONNECTING_PHASES: Final = ("waiting", "starting", "stopping")
