@@ -254,10 +254,8 @@ def render_model_choice(*, live: bool) -> tuple[str, str, bool]:
         refine and has_refinement(resolved_name, classifier)
     ):
         st.caption(":gray[Not used: this analyzer classifies faces itself.]")
-    st.caption(
-        "Pipeline: "
-        f"{escape_markdown(describe_pipeline(resolved_name, classifier, refine=refine))}."
-    )
+    pipeline = describe_pipeline(resolved_name, classifier, refine=refine)
+    st.caption(f"Pipeline: {escape_markdown(pipeline)}.")
     _render_model_problems()
     return analyzer, classifier, refine
 

@@ -21,7 +21,7 @@ from tests.helpers.waiting import wait_until
 
 BROWSER_FOLDER = Path(__file__).resolve().parent
 STREAMER = 'iframe[title="streamlit_webrtc.component.webrtc_streamer"]'
-_STATS_SELECTOR = ".maskdet-live:not(.maskdet-near)"
+_STATS_SELECTOR = ".maskdet-live:not(.maskdet-distances)"
 
 # The stream's <video> as PNG; null while it has no image.
 VIDEO_AS_PNG_SCRIPT = """() => {

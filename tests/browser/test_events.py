@@ -62,7 +62,7 @@ def watched(live: LivePage) -> None:
     """Let the camera see both people until they are too close for too long."""
     live.start()
     wait_until(lambda: live.read_stat("No mask") == "1", "a person without a mask")
-    near = live.page.locator(".maskdet-near")
+    near = live.page.locator(".maskdet-distances")
     near.get_by_text("No mask and").or_(near.get_by_text("and #")).first.wait_for()
     too_long = near.locator("dl div").filter(has_text="For too long").locator("dd")
     wait_until(lambda: too_long.inner_text() == "1", "a pair near for too long")
@@ -82,7 +82,7 @@ def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> No
     assert kinds.count("close") == 1
 
     live.open_page("Events")
-    tiles = live.page.locator(".maskdet-totals")
+    tiles = live.page.locator(".maskdet-metrics")
     tiles.wait_for()
     shown = dict(
         zip(

@@ -163,8 +163,8 @@ def test_upload_slide_and_download(image_page, files, tmp_path) -> None:
     wait_until(lambda: outlined(image_page.result(), Label.UNKNOWN), "the grey outline")
     assert not outlined(image_page.result(), Label.NO_MASK)
 
-    path = image_page.download("Marked image (PNG)", tmp_path)
-    assert path.name == "bare-marked.png"
+    path = image_page.download("Annotated image (PNG)", tmp_path)
+    assert path.name == "bare-annotated.png"
     saved = cv2.imread(str(path))
     assert saved.shape == (480, 640, 3)
     assert outlined(saved, Label.UNKNOWN)
@@ -191,17 +191,17 @@ def test_who_changes_the_page_at_once_keeps_the_settings(image_page, files) -> N
         name: image_page.page.get_by_role("slider", name=name).get_attribute(
             "aria-valuetext"
         )
-        for name in ("Face score", "Confidence", "Overlap")
+        for name in ("Face detection threshold", "Confidence", "NMS IoU threshold")
     }
-    assert shown == {"Face score": "0.50", "Confidence": "0.60", "Overlap": "0.40"}
+    assert shown == {"Face detection threshold": "0.50", "Confidence": "0.60", "NMS IoU threshold": "0.40"}
 
 
 def test_several_pictures_one_of_them_broken(image_page, files, tmp_path) -> None:
     image_page.upload(*files.values())
     image_page.page.get_by_text("the image is damaged").wait_for()
-    image_page.page.locator(".maskdet-totals").wait_for()
+    image_page.page.locator(".maskdet-metrics").wait_for()
     names, values = (
-        image_page.page.locator(f".maskdet-totals {tag}").all_inner_texts()
+        image_page.page.locator(f".maskdet-metrics {tag}").all_inner_texts()
         for tag in ("dt", "dd")
     )
     shown = dict(zip(names, values, strict=True))
@@ -213,7 +213,7 @@ def test_several_pictures_one_of_them_broken(image_page, files, tmp_path) -> Non
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         marked = cv2.imdecode(
-            np.frombuffer(archive.read("02-masked-marked.png"), np.uint8), 1
+            np.frombuffer(archive.read("02-masked-annotated.png"), np.uint8), 1
         )
         records = json.loads(archive.read("results.json"))["images"]
     assert outlined(marked, Label.MASK)
@@ -230,7 +230,7 @@ def test_the_browser_refuses_no_name(image_page, tmp_path) -> None:
     # At once, as people drop them: files that follow each other within a rerun of the
     # page may replace each other.
     image_page.upload(*paths)
-    image_page.page.locator(".maskdet-totals").get_by_text(
+    image_page.page.locator(".maskdet-metrics").get_by_text(
         "4", exact=True
     ).first.wait_for()
     image_page.settle()
@@ -249,7 +249,7 @@ def test_the_first_visitor_of_all_may_come_by_a_page_s_own_address(
 ) -> None:
     with run_dashboard(tmp_path, "--fake") as running:
         page = open_page(f"{running.url}image?min_confidence=0.75")
-        slider = page.get_by_role("slider", name="Confidence")
+        slider = page.get_by_role("slider", name="Minimum confidence")
         slider.wait_for()
         assert slider.get_attribute("aria-valuetext") == "0.75"
         page.get_by_role("heading", name="Image", exact=True).wait_for()

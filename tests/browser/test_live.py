@@ -138,7 +138,7 @@ def test_each_state_gets_its_colour_and_the_numbers_follow(live: LivePage) -> No
     live.wait_for_image(outlined(Label.NO_MASK), "a red outline")
     wait_until(lambda: live.read_stat("No mask") == "1", "one person without a mask")
     assert "people in view: 1" in live.read_stats().lower()
-    assert "Share masked, of those that are sure\n0 %" in live.read_stats()
+    assert "Mask rate (unsure excluded)\n0 %" in live.read_stats()
     live.wait_for_image(outlined(Label.MASK), "a green outline")
     wait_until(lambda: "\n100 %" in live.read_stats(), "everybody masked")
     assert "1 person since Start" in live.read_stats()
@@ -156,14 +156,14 @@ def test_distances_appear_below_the_running_picture(live: LivePage) -> None:
     live.wait_for_image(outlined(Label.MASK), "a green outline")
     live.page.get_by_role("radio", name="By field of view").click()
     live.page.get_by_alt_text("Plan of where people stand").wait_for()
-    live.page.locator(".maskdet-near").get_by_text("Pairs near now").wait_for()
+    live.page.locator(".maskdet-distances").get_by_text("Pairs near now").wait_for()
     live.page.get_by_role("radio", name="By the floor").click()
     alert = live.page.get_by_test_id("stAlert")
     alert.filter(has_text="Mark the four corners").wait_for()
     assert moving(live)
     live.page.get_by_role("button", name="Point 1, far left").press("ArrowLeft")
     alert.filter(has_text="Mark the four corners").wait_for(state="detached")
-    live.page.get_by_text("Save, load, share").click()
+    live.page.get_by_text("Save, load, link").click()
     link = live.page.get_by_test_id("stCode")
     link.filter(has_text="ground_points=%5B0.298%2C").wait_for()
     assert moving(live)
@@ -189,7 +189,7 @@ def test_a_moved_slider_changes_the_running_picture(live: LivePage) -> None:
     live.wait_for_image(outlined(Label.MASK), "a green outline")
     live.press_slider_key("Confidence", "End")
     live.wait_for_image(outlined(Label.UNKNOWN), "a grey outline")
-    live.press_slider_key("Face score", "End")
+    live.press_slider_key("Face detection threshold", "End")
     live.wait_for_image(no_outline, "an image without an outline")
     assert moving(live)
 
@@ -199,7 +199,7 @@ def test_what_appears_above_the_picture_does_not_stop_it(
 ) -> None:
     live.start()
     live.wait_for_image(outlined(Label.MASK), "a green outline")
-    live.page.get_by_text("Save, load, share").click()
+    live.page.get_by_text("Save, load, link").click()
     torn = tmp_path / "torn.json"
     torn.write_text("{")
     alert = live.page.get_by_test_id("stAlert")
@@ -240,7 +240,7 @@ def test_a_stopped_stream_starts_again(live: LivePage) -> None:
 def test_failing_frames_are_told_and_the_stream_lives(live: LivePage) -> None:
     live.start()
     live.wait_for_image(outlined(Label.MASK), "a green outline")
-    live.press_slider_key("Overlap", "Home")
+    live.press_slider_key("NMS IoU threshold", "Home")
     alert = live.page.get_by_test_id("stAlert")
     alert.filter(has_text="the test asked for a failure").wait_for()
     live.wait_for_image(
@@ -248,7 +248,7 @@ def test_failing_frames_are_told_and_the_stream_lives(live: LivePage) -> None:
         "a bar with the error over the image",
     )
     assert moving(live)
-    live.press_slider_key("Overlap", "End")
+    live.press_slider_key("NMS IoU threshold", "End")
     live.wait_for_image(outlined(Label.MASK), "a green outline again")
 
 
@@ -335,8 +335,8 @@ def test_settings_travel_in_a_file_and_in_a_link(
     live: LivePage, tmp_path: Path
 ) -> None:
     page = live.page
-    live.press_slider_key("Face score", "End")
-    page.get_by_text("Save, load, share").click()
+    live.press_slider_key("Face detection threshold", "End")
+    page.get_by_text("Save, load, link").click()
     link = page.get_by_test_id("stCode")
     link.filter(has_text="min_score=1.0").wait_for()
     with page.expect_download() as saving:
@@ -345,7 +345,7 @@ def test_settings_travel_in_a_file_and_in_a_link(
     saving.value.save_as(saved)
     shared = link.inner_text().strip()
 
-    slider = page.get_by_role("slider", name="Face score")
+    slider = page.get_by_role("slider", name="Face detection threshold")
     page.get_by_role("button", name="Reset to defaults").click()
     wait_until(lambda: slider.input_value() == "0.5", "the default")
     wait_until_idle(page)

@@ -60,7 +60,7 @@ class VideoPage:
         self.page = page
 
     def upload(self, path: Path) -> None:
-        look = self.page.get_by_role("button", name="Look at this video", exact=True)
+        look = self.page.get_by_role("button", name="Analyze video", exact=True)
         upload_files(self.page, self.page.locator(UPLOADER), str(path), look)
         look.click()
 
@@ -129,10 +129,10 @@ def test_upload_play_scrub_and_download(video_page, tmp_path) -> None:
     assert {event["kind"] for event in film["events"]} >= {"entered", "left"}
     assert (film["video"], film["images"]) == ("mine.mp4", LENGTH_S * RATE)
     assert [person["first_s"] < 1 for person in film["people"]] == [True]
-    lines = video_page.download("Every image (CSV)", tmp_path).read_text()
+    lines = video_page.download("Per-frame data (CSV)", tmp_path).read_text()
     assert len(lines.splitlines()) == 1 + LENGTH_S * RATE
     marked = video_page.download("Annotated video (MP4)", tmp_path)
-    assert marked.name == "mine-marked.mp4"
+    assert marked.name == "mine-annotated.mp4"
     assert marked.read_bytes()[4:8] == b"ftyp"
 
 
@@ -143,7 +143,7 @@ def test_a_film_goes_on_during_a_visit_elsewhere_and_can_be_left(
     open_page_from_sidebar(video_page.page, "Events")
     open_page_from_sidebar(video_page.page, "Video")
     video_page.see_result()
-    video_page.press("Another video")
+    video_page.press("Choose another video")
     video_page.page.locator(UPLOADER).wait_for(state="attached")
     assert video_page.page.get_by_text("mine.mp4").count() == 0
 
@@ -155,14 +155,14 @@ def test_after_a_reload_the_film_is_found_again(
     video_page.page.locator(".maskdet-video img").wait_for()
     video_page.page.reload()
     video_page.page.get_by_text("Looking at long.mp4").wait_for()
-    video_page.press("Stop here")
+    video_page.press("Stop and show results")
     video_page.see_result()
     video_page.page.reload()
     video_page.see_result()
     other = VideoPage(open_page(f"{fake_dashboard.url}video"))
     other.page.locator(UPLOADER).wait_for(state="attached")
     assert other.page.get_by_text("long.mp4").count() == 0
-    video_page.press("Another video")
+    video_page.press("Choose another video")
     video_page.page.locator(UPLOADER).wait_for(state="attached")
 
 
@@ -198,7 +198,7 @@ def test_what_happened_can_be_visited_and_written_to_the_store(
     shown.upload(write_film(tmp_path / "mine.mp4"))
     shown.see_result()
     visit_last_row(shown)
-    shown.page.get_by_text("Write these events to the store").click()
+    shown.page.get_by_text("Record these events").click()
     shown.page.get_by_label("Name of the camera").fill("Garden")
     # Who types and clicks at once means what was typed.
     shown.page.get_by_test_id("stMain").get_by_text("Write 4 events").click()

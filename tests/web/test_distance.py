@@ -48,7 +48,7 @@ def test_the_pair_that_is_near_for_too_long_comes_first() -> None:
     html = distances_html(view(MASKED_AND_BARE, BOTH_BARE, APART), Style())
     assert "<b>#4 Mask and #7 No mask</b><b>0.8 m</b>" in html
     assert "Near for 12 s" in html
-    assert "<dt>Pairs near now</dt><dd>2</dd>" in html
+    assert "<dt>Close pairs</dt><dd>2</dd>" in html
     assert "<dt>For too long</dt><dd>1</dd>" in html
     assert "<dt>Contact since Start</dt><dd>0 s</dd>" in html
 
@@ -56,7 +56,7 @@ def test_the_pair_that_is_near_for_too_long_comes_first() -> None:
 def test_nobody_near_without_a_mask_presses() -> None:
     html = distances_html(view(APART), Style())
     assert "Nobody is near another without a mask." in html
-    assert "<dt>Pairs near now</dt><dd>0</dd>" in html
+    assert "<dt>Close pairs</dt><dd>0</dd>" in html
 
 
 def test_contact_minutes_are_those_of_pairs_longest_first() -> None:

@@ -191,7 +191,7 @@ def render_result_preview(
 def render_original_preview(
     analyzed: AnalyzedImage, settings: Settings, style: Style
 ) -> bytes:
-    """Return the preview without overlay as JPEG; faces are blurred if `style` says so."""
+    """Return the preview without overlay as JPEG, blurred if `style.blur` is on."""
     if not style.blur:
         return analyzed.preview
     image, scene = _scale_to_preview(analyzed, settings)

@@ -85,7 +85,7 @@ class ImageTotals:
 
     @property
     def mask_rate_text(self) -> str:
-        """Percentage of masked faces, unsure faces excluded; a dash if there are none."""
+        """Percentage of masked faces, unsure faces excluded, or a dash."""
         n_classified = sum(self.label_counts[label] for label in CLASSES)
         return (
             format_percent(self.label_counts[Label.MASK] / n_classified)

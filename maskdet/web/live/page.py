@@ -200,7 +200,7 @@ def _update_connection(
 
 
 def _get_last_button() -> str:
-    """Return the streamer's button that the visitor pressed last, or an empty string."""
+    """Return the streamer's button that was pressed last, or an empty string."""
     button = (st.session_state.get(_BUTTON_KEY) or {}).get("pressed")
     return button if button in ("Start", "Stop") else ""
 

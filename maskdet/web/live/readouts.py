@@ -58,7 +58,8 @@ def _people_html(stats: LiveStats, style: Style) -> str:
     n_in_view = f"{sum(people.current.values())}" if is_current else _DASH
     return (
         f"<section><h3>People in view: {n_in_view}</h3><dl>{cells}</dl>"
-        f"<small>{_format_total(stats)}</small></section>{_mask_rate_html(stats, style)}"
+        f"<small>{_format_total(stats)}</small></section>"
+        f"{_mask_rate_html(stats, style)}"
     )
 
 

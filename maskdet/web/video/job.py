@@ -183,7 +183,7 @@ _SLOT_INTERVAL_S: Final = 0.1
 _PREVIEW_SIDE_PX: Final = 640
 
 _job_slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
-"""Limits the number of concurrent analyses on this server; further jobs wait."""
+"""Slots for concurrent analyses on this server; further jobs wait."""
 
 _waiting_jobs: Final[set[VideoAnalysisJob]] = set()
 """The jobs that wait for a slot."""

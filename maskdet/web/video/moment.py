@@ -12,7 +12,6 @@ from maskdet.media import VideoReadError, encode_jpeg, open_video_file
 from maskdet.video import VideoReport
 from maskdet.web.video.job import VideoAnalysisJob, format_video_time
 
-
 _FRAME_KEY: Final = "maskdet.video_still"
 
 _FINE_STEP_MAX_S: Final = 120.0

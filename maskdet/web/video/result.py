@@ -90,7 +90,7 @@ def _render_heading(job: VideoAnalysisJob, report: VideoReport) -> None:
         )
     if report.error:
         st.warning(
-            f"The video could only be read up to {format_video_time(report.analyzed_s)}: "
+            f"Could not read the video after {format_video_time(report.analyzed_s)}: "
             f"{escape_markdown(report.error)}. These are the results up to there.",
             icon=":material/warning:",
         )

@@ -294,7 +294,7 @@ def render_video_error(job: VideoAnalysisJob) -> None:
 
 
 def has_changed_settings(job: VideoAnalysisJob, preferences: Preferences) -> bool:
-    """Return whether the sidebar settings for videos have changed since the analysis."""
+    """Return whether the sidebar settings have changed since the analysis."""
     return _get_video_settings(job.options.preferences) != _get_video_settings(
         preferences
     )

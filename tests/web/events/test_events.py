@@ -44,7 +44,7 @@ def _rows(chart: dict) -> list[dict]:
 
 
 def bars(chart: dict) -> list[tuple]:
-    names = ("start", "class", "low", "high", "people", "all")
+    names = ("start", "label", "low", "high", "people", "total")
     return [tuple(bar[name] for name in names) for bar in _rows(chart)]
 
 
@@ -86,7 +86,7 @@ def test_the_table_is_in_the_visitors_time() -> None:
     )
     rows = pd.DataFrame(seen)
     assert rows["Time"].tolist() == [datetime(2025, 3, 1, 17, 30)] * 2
-    assert rows["What happened"].tolist()[0] == "Person 3: No mask"
+    assert rows["Description"].tolist()[0] == "Person 3: No mask"
     assert rows["Confidence"].tolist()[0] == pytest.approx(90)
     assert rows["Person"].isna().tolist() == [False, True]
     assert set(rows["Stream"]) == {"abcd"}

@@ -56,7 +56,7 @@ def test_nothing_is_stored_before_it_is_wanted(file) -> None:
     assert str(file) in said
     assert "after **30 days**" in said
     assert not file.parent.exists()
-    assert app.session_state["maskdet.watch"].sink is None
+    assert app.session_state["maskdet.monitor"].sink is None
 
 
 def test_the_switch_records_what_a_stream_sees(file) -> None:
@@ -64,7 +64,7 @@ def test_the_switch_records_what_a_stream_sees(file) -> None:
     enter_text(app, "events.camera", "Front door")
     from maskdet.events import StreamInfo
 
-    watch = app.session_state["maskdet.watch"]
+    watch = app.session_state["maskdet.monitor"]
     witness = watch.monitor_stream(StreamInfo.now(events_state(app).camera))
     for number in range(20):
         witness.on_scene(make_tracked_scene(number / 10, [(4, NO_MASK, 0.95)]))
@@ -123,7 +123,7 @@ def test_rules_become_a_plan_that_streams_obey() -> None:
     run_app(app)
     wanted = {"for_s": 2.0, "min_confidence": 0.8, "cooldown_s": 600.0, "more_than": 7}
     rules = tuple(AlertRule(kind, **wanted) for kind in ("no_mask", "crowd"))
-    assert app.session_state["maskdet.watch"].config.rules == rules
+    assert app.session_state["maskdet.monitor"].config.rules == rules
     app.switch_page("pages/about.py")
     run_app(app)
     assert events_state(app).alert_config.rules == rules, "other pages forget nothing"
@@ -138,7 +138,7 @@ def test_a_test_alert_is_shown_sounded_and_sent(monkeypatch) -> None:
         app = set_toggle(open_events_page(), "events.sound")
         enter_text(app, "events.webhook", receiver.url)
         enter_text(app, "events.secret", "geheim")
-        app.main.button(key="events.rehearse").click()
+        app.main.button(key="events.test_alert").click()
         run_app(app)
         assert "Person 1: No mask" in app.toast[0].value.replace("\\", "")
         assert app.main.get("audio")
@@ -152,7 +152,7 @@ def test_a_test_alert_is_shown_sounded_and_sent(monkeypatch) -> None:
 def test_an_alert_of_a_run_that_breaks_off_is_shown_by_the_next(monkeypatch) -> None:
     app, interruptions = open_events_page(), [RerunException(RerunData())]
     alert = Event("alert", datetime.now(UTC), "Door", "run", 1, NO_MASK)
-    app.session_state["maskdet.watch"].inbox.put([alert])
+    app.session_state["maskdet.monitor"].inbox.put([alert])
     shown = st.toast
 
     def toast(*words: str, **options: str) -> None:
@@ -167,7 +167,7 @@ def test_an_alert_of_a_run_that_breaks_off_is_shown_by_the_next(monkeypatch) -> 
 
 def test_an_alert_from_long_before_the_page_was_opened_is_not_shown() -> None:
     app = open_events_page()
-    bell = app.session_state["maskdet.watch"].inbox
+    bell = app.session_state["maskdet.monitor"].inbox
     alert = Event("alert", datetime.now(UTC), "Door", "run", 1, NO_MASK)
     began_s = bell._clock()
     bell.put([alert])

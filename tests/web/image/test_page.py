@@ -30,7 +30,7 @@ from tests.media.image_files import (
     make_png,
 )
 
-ALBUM = "maskdet.album"
+ALBUM = "maskdet.image_cache"
 APP = Path(__file__).resolve().parents[3] / "app.py"
 
 
@@ -97,7 +97,7 @@ def test_a_moved_slider_labels_anew_without_another_look(analyzer) -> None:
     move(app, "Confidence", 0.8)
     assert table(app, "Label") == ["Unsure"]
     assert captions(app)[1] == "Result: 1 face (1 Unsure)"
-    move(app, "Face score", 0.3)
+    move(app, "Face detection threshold", 0.3)
     assert table(app, "Label") == ["Unsure", "Unsure"]
     move(app, "Confidence", 0.5)
     assert table(app, "Label") == ["Mask", "Mask"]
@@ -206,7 +206,7 @@ def test_a_very_large_photo_has_its_boxes_in_its_own_pixels(download_data) -> No
     assert (record["width"], record["height"]) == (12000, 9000)
     x1, y1, x2, y2 = BOXES[0]
     assert record["faces"][0]["box"] == [2 * x1, 2 * y1, 2 * x2, 2 * y2]
-    marked = Pillow.open(io.BytesIO(download_data["Marked image (PNG)"]()))
+    marked = Pillow.open(io.BytesIO(download_data["Annotated image (PNG)"]()))
     assert marked.size == (6000, 4500)
 
 
@@ -255,7 +255,7 @@ def test_a_turned_photo_is_shown_and_analysed_upright(
     app = upload(opened(), ("phone.jpg", file.getvalue()))
     record = json.loads(download_data["JSON"])["images"][0]
     assert (record["width"], record["height"]) == (240, 120)
-    album = app.session_state["maskdet.album"]
+    album = app.session_state["maskdet.image_cache"]
     shown = Pillow.open(io.BytesIO(list(album._images.values())[-1].preview))
     small = np.asarray(shown.resize((240, 120)), np.int16)
     assert np.abs(small - np.asarray(upright, np.int16)).mean() < 12
@@ -281,7 +281,7 @@ def test_too_many_files_are_told() -> None:
 
 
 def test_no_face_says_what_to_try() -> None:
-    app = move(opened(), "Face score", 0.95)
+    app = move(opened(), "Face detection threshold", 0.95)
     assert "No face found" in texts(app.warning)
     assert "0.95 is asked" in texts(app.warning)
     assert captions(app)[1] == "Result: no face found"
@@ -301,12 +301,12 @@ def test_a_crowd_shows_its_first_faces_until_all_are_asked_for(monkeypatch) -> N
 
 def test_samples_and_camera_can_be_chosen() -> None:
     app = opened()
-    where = app.main.button_group(key="image.where")
+    where = app.main.button_group(key="image.origin")
     where.set_value("Samples")
     run(app)
     assert len(captions(app)) == 2
     assert "NASA, Eileen Collins, public domain" in texts(app.main.caption)
-    app.main.button_group(key="image.where").set_value("Camera")
+    app.main.button_group(key="image.origin").set_value("Camera")
     run(app)
     assert captions(app) == []
     app.main.get("camera_input")[0].set_value(
@@ -318,12 +318,12 @@ def test_samples_and_camera_can_be_chosen() -> None:
 
 def test_choices_survive_a_visit_to_another_page() -> None:
     app = opened()
-    app.main.button_group(key="image.where").set_value("Samples")
+    app.main.button_group(key="image.origin").set_value("Samples")
     run(app)
     move(app, "Confidence", 0.8)
     run(app.switch_page("pages/about.py"))
     run(app.switch_page("pages/image.py"))
-    assert app.main.button_group(key="image.where").value == "Samples"
+    assert app.main.button_group(key="image.origin").value == "Samples"
     assert set(table(app, "Label")) == {"Unsure"}
 
 

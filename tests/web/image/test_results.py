@@ -49,7 +49,7 @@ def test_the_summary_and_the_tables() -> None:
     assert table["Face"] == [1, 2]
     assert table["Label"] == ["Mask", "Mask"]
     assert table["Confidence"] == pytest.approx([55, 55])
-    assert table["Face score"] == pytest.approx([90, 40])
+    assert table["Face detection threshold"] == pytest.approx([90, 40])
     assert table["Size (px)"] == ["50 x 60", "40 x 50"]
     everything = results.image_table([shown, make_broken_result()])
     assert everything["Image"] == ["a.png"]
@@ -125,12 +125,12 @@ def test_the_zip_holds_every_picture_once_and_the_numbers() -> None:
         assert files.namelist() == [
             "results.json",
             "results.csv",
-            "01-a-marked.png",
-            "02-a-marked.png",
-            "03-b-marked.png",
+            "01-a-annotated.png",
+            "02-a-annotated.png",
+            "03-b-annotated.png",
         ]
         assert len(json.loads(files.read("results.json"))["images"]) == 4
-        png = decode_image(files.read("01-a-marked.png"))
+        png = decode_image(files.read("01-a-annotated.png"))
     assert png.shape == (100, 200, 3)
 
 

@@ -90,7 +90,7 @@ def test_no_camera_is_started_without_its_visitor(live, pressed) -> None:
     live.pressed = "Start"
     live.play(2)
     live.tell(1)
-    assert live.phase == "lost"
+    assert live.phase == "waiting"
     live.pressed = pressed
     for _ in range(60):
         live.tell(1)
@@ -108,7 +108,7 @@ def test_where_the_browser_does_not_tell_the_end_is_told(live) -> None:
 
 def test_a_break_is_told_and_the_browser_is_asked_to_start(started) -> None:
     assert started.tell(1)
-    assert (started.phase, started.connection.attempt) == ("lost", 1)
+    assert (started.phase, started.connection.attempt) == ("waiting", 1)
     assert started.connection.reconnecting
     assert not started.tell(RECONNECT_DELAYS_S[0] / 2)
     assert started.tell(RECONNECT_DELAYS_S[0] / 2)
@@ -124,7 +124,7 @@ def test_attempts_wait_longer_each_time_and_end(started) -> None:
     waited = []
     for _ in RECONNECT_DELAYS_S:
         started.tell(1)
-        assert started.phase == "lost"
+        assert started.phase == "waiting"
         lost_s = started.now_s
         while started.connection.desired_playing is None:
             started.tell(0.5)
@@ -132,13 +132,13 @@ def test_attempts_wait_longer_each_time_and_end(started) -> None:
         started.tell(0.5, signalling=True)
     assert waited == list(RECONNECT_DELAYS_S)
     started.tell(1)
-    assert started.phase == "given up"
+    assert started.phase == "failed"
     for _ in range(100):
         assert not started.tell(1)
     assert started.connection.desired_playing is None
     started.play()  # Start was pressed again
     started.tell(1)
-    assert (started.phase, started.connection.attempt) == ("lost", 1)
+    assert (started.phase, started.connection.attempt) == ("waiting", 1)
 
 
 def test_a_browser_that_cannot_start_is_not_asked_for_ever(started) -> None:
@@ -146,7 +146,7 @@ def test_a_browser_that_cannot_start_is_not_asked_for_ever(started) -> None:
     for _ in range(200):
         started.tell(1)
         asked += started.connection.desired_playing is True
-    assert started.phase == "given up"
+    assert started.phase == "failed"
     assert asked < 4 * len(RECONNECT_DELAYS_S)
 
 
@@ -168,7 +168,7 @@ def test_an_attempt_that_hangs_is_ended(started) -> None:
     started.tell(1, signalling=True)
     assert started.connection.desired_playing is False
     started.tell(1)
-    assert (started.phase, started.connection.attempt) == ("lost", 2)
+    assert (started.phase, started.connection.attempt) == ("waiting", 2)
 
 
 def test_a_picture_that_stands_still_is_a_break(started) -> None:
@@ -178,7 +178,7 @@ def test_a_picture_that_stands_still_is_a_break(started) -> None:
     started.tell(1, playing=True, frames=False)
     assert started.connection.desired_playing is False
     started.tell(1)
-    assert started.phase == "lost"
+    assert started.phase == "waiting"
 
 
 def test_what_the_server_cannot_take_begins_anew(live) -> None:
@@ -210,9 +210,9 @@ def test_a_server_that_can_take_nothing_is_given_up(live) -> None:
         live.tell(0.5, signalling=not live.connection.restarting)
         if live.phase == "connecting":
             live.connection.fail(live.now_s)
-        if live.phase == "given up":
+        if live.phase == "failed":
             break
-    assert live.phase == "given up"
+    assert live.phase == "failed"
     live.tell(RECONNECT_DELAYS_S[0])
     assert not live.connection.restarting
 

@@ -128,25 +128,25 @@ def test_a_moved_slider_reaches_the_running_stream() -> None:
 
 
 def test_choices_survive_a_change_of_page() -> None:
-    app = move(opened(), "Face score", 0.35)
+    app = move(opened(), "Face detection threshold", 0.35)
     app.switch_page("pages/about.py").run()
     assert not app.exception
-    assert slider(app, "Face score") == 0.35
+    assert slider(app, "Face detection threshold") == 0.35
     app.switch_page("pages/live.py").run()
     assert app.title[0].value == "Live"
-    assert slider(app, "Face score") == 0.35
+    assert slider(app, "Face detection threshold") == 0.35
 
 
 def test_a_link_sets_the_sidebar_and_reset_takes_it_back() -> None:
     app = opened(min_score="0.25", camera_width="800", mirror="false")
-    assert slider(app, "Face score") == 0.25
+    assert slider(app, "Face detection threshold") == 0.25
     assert app.sidebar.selectbox(key="choice.camera_wh").value == (800, 480)
     assert app.sidebar.toggle(key="choice.mirror").value is False
     assert "min_score=0.25" in app.sidebar.code[0].value
     reset = next(one for one in app.sidebar.button if one.label.startswith("Reset"))
     reset.click().run()
     assert not app.exception
-    assert slider(app, "Face score") == 0.5
+    assert slider(app, "Face detection threshold") == 0.5
     assert app.sidebar.toggle(key="choice.mirror").value is True
     assert "min_score" not in app.sidebar.code[0].value
 
@@ -154,10 +154,10 @@ def test_a_link_sets_the_sidebar_and_reset_takes_it_back() -> None:
 def test_a_bad_link_is_told_until_something_changes() -> None:
     app = opened(min_score="many")
     assert "min_score must be a number" in app.warning[0].value.replace("\\", "")
-    assert slider(app, "Face score") == 0.5
+    assert slider(app, "Face detection threshold") == 0.5
     app.run()
     assert app.warning
-    assert not move(app, "Face score", 0.4).warning
+    assert not move(app, "Face detection threshold", 0.4).warning
 
 
 def test_bad_ice_servers_are_told_and_the_camera_still_offered(monkeypatch) -> None:
@@ -244,7 +244,7 @@ def test_another_page_frees_the_place(monkeypatch) -> None:
     monkeypatch.setattr(live_page, "_get_viewer_slots", lambda: viewers)
     monkeypatch.setenv(VIEWERS_VARIABLE, "1")
     app = opened()
-    app.session_state["maskdet.connection"].phase = "lost"
+    app.session_state["maskdet.connection"].phase = "waiting"
     app.session_state["maskdet.connection"]._since_s = float("inf")
     monkeypatch.setattr(live_page, "_get_last_button", lambda: "Start")
     app.run()

@@ -103,7 +103,7 @@ def test_a_mode_and_its_numbers_reach_the_stream_and_the_link() -> None:
 def test_a_choice_that_comes_back_as_none_changes_nothing() -> None:
     # As from a browser that was stopped before it was told the value.
     app = choose(opened(), "distance.distance", "pinhole")
-    app.session_state["maskdet.ended"] = "another page"
+    app.session_state["maskdet.completed_url"] = "another page"
     choose(app, "distance.distance", None)
     assert settings(app).distance == "pinhole"
     shown = next(one for one in app.main.button_group if one.key == "distance.distance")
@@ -113,12 +113,12 @@ def test_a_choice_that_comes_back_as_none_changes_nothing() -> None:
 def test_distances_survive_other_pages_and_a_moved_slider() -> None:
     app = choose(opened(), "distance.distance", "relative")
     app.switch_page("pages/about.py").run()
-    slider = next(one for one in app.sidebar.slider if one.label == "Confidence")
+    slider = next(one for one in app.sidebar.slider if one.label == "Minimum confidence")
     slider.set_value(0.8)
     run_app(app)
     app.switch_page("pages/live.py").run()
     assert (settings(app).distance, settings(app).min_confidence) == ("relative", 0.8)
-    assert "heights of faces" in texts(app)
+    assert "face heights" in texts(app)
 
 
 def test_reset_takes_distances_back() -> None:
@@ -173,10 +173,10 @@ def test_distances_of_a_running_stream_are_shown() -> None:
     run_app(app)
     html = "".join(one.value for one in app.main if one.type == "html")
     assert "#1 No mask and #2 No mask" in html
-    assert "<dt>Pairs near now</dt><dd>1</dd>" in html
-    assert "2 people since Start" in html
+    assert "<dt>Close pairs</dt><dd>1</dd>" in html
+    assert "2 people this session" in html
     (plan,) = app.main.get("imgs") or app.main.get("image")
-    assert "one square is a metre" in str(plan.proto)
+    assert "1 m grid" in str(plan.proto)
 
 
 def test_a_preset_sets_all_that_it_names_and_nothing_else() -> None:

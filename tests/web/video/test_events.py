@@ -37,7 +37,7 @@ from tests.media.video_files import write_video
 from tests.web.video.test_job import BOX
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-TOGGLE = "Write these events to the store"
+TOGGLE = "Record these events"
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def looked(tmp_path: Path, monkeypatch) -> Iterator[AppTest]:
 
 def looked_at(app: AppTest) -> AppTest:
     run_app(app.switch_page("pages/video.py"))
-    next(one for one in app.main.button if one.label == "Look at the sample").click()
+    next(one for one in app.main.button if one.label == "Analyze sample").click()
     run_app(app)
     assert app.session_state["maskdet.video"].join(WAIT_S)
     return run_app(app)
@@ -84,7 +84,7 @@ def offer(app: AppTest) -> AppTest:
 
 
 def press(app: AppTest) -> AppTest:
-    return click(app, "Write 3 events")
+    return click(app, "Record 3 events")
 
 
 def click(app: AppTest, label: str) -> AppTest:
@@ -110,8 +110,8 @@ def test_events_are_written_only_once_somebody_says_so(looked, file) -> None:
     assert [one.at for one in events] == [one.at for one in report.events]
     age = datetime.now(UTC) - events[0].at
     assert timedelta(hours=23) < age < timedelta(hours=25)
-    assert "3 events were written" in page_texts(looked, "success")
-    assert "Write 3 events" not in [one.label for one in looked.main.button]
+    assert "3 events were recorded" in page_texts(looked, "success")
+    assert "Record 3 events" not in [one.label for one in looked.main.button]
     assert len(stored(file)) == 3
 
 
@@ -135,18 +135,18 @@ def test_a_store_that_waits_holds_up_no_page(looked, file, monkeypatch) -> None:
 
     monkeypatch.setattr(EventStore, "add", late)
     offer(looked)
-    button = next(one for one in looked.main.button if one.label == "Write 3 events")
+    button = next(one for one in looked.main.button if one.label == "Record 3 events")
     button.click()
     run_app(looked)
     recording = looked.session_state[key(looked, "recording")]
     assert recording.busy
     (bar,) = looked.main.get("progress")
-    assert bar.proto.text == "Writing: 0 of 3 events are in the store"
+    assert bar.proto.text == "Recording: 0 of 3 events"
     assert TOGGLE not in [one.label for one in looked.main.toggle]
     goes_on.set()
     assert recording.join(WAIT_S)
     run_app(looked)
-    assert "3 events were written" in page_texts(looked, "success")
+    assert "3 events were recorded" in page_texts(looked, "success")
     assert len(stored(file)) == 3
 
 
@@ -166,14 +166,14 @@ def test_what_breaks_off_half_way_goes_on_with_the_rest(
 
     monkeypatch.setattr(EventStore, "add", full_once)
     press(offer(looked))
-    line = "Only 2 of 3 events were written: the disk is full."
+    line = "Only 2 of 3 events were recorded: the disk is full."
     assert line in page_texts(looked, "error")
     assert len(stored(file)) == 2
-    click(looked, "Write the rest")
+    click(looked, "Record the rest")
     assert calls == [2, 1, 1]
     kinds = [one.kind for one in stored(file)]
     assert kinds == ["entered", "verdict", "left"]
-    assert "3 events were written" in page_texts(looked, "success")
+    assert "3 events were recorded" in page_texts(looked, "success")
 
 
 def test_a_fault_of_ours_ends_with_a_line_too(file, caplog) -> None:
@@ -183,7 +183,7 @@ def test_a_fault_of_ours_ends_with_a_line_too(file, caplog) -> None:
     recording.start()
     assert recording.join(WAIT_S)
     assert (recording.n_written, recording.n_left) == (0, 1)
-    assert recording.problem == "something went wrong; the log says what"
+    assert recording.problem == "unexpected error; see the server log"
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -191,7 +191,7 @@ def test_camera_and_time_can_be_put_right(looked, file) -> None:
     offer(looked)
     enter_text(looked, key(looked, "camera"), "Back door")
     began = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(days=5)
-    looked.main.datetime_input(key=key(looked, "began")).set_value(
+    looked.main.datetime_input(key=key(looked, "start_time")).set_value(
         began.replace(tzinfo=None)
     )
     press(run_app(looked))
@@ -204,10 +204,10 @@ def test_camera_and_time_can_be_put_right(looked, file) -> None:
 def test_what_would_be_deleted_at_once_is_not_written(looked, file) -> None:
     offer(looked)
     old = datetime.now(UTC).replace(tzinfo=None, second=0) - timedelta(days=31)
-    looked.main.datetime_input(key=key(looked, "began")).set_value(old)
+    looked.main.datetime_input(key=key(looked, "start_time")).set_value(old)
     run_app(looked)
     assert "deletes events after 30 days" in page_texts(looked, "warning")
-    button = next(one for one in looked.main.button if one.label == "Write 3 events")
+    button = next(one for one in looked.main.button if one.label == "Record 3 events")
     assert button.disabled
 
 
@@ -220,7 +220,7 @@ def test_a_database_in_trouble_costs_one_line_and_can_be_tried_again(
     with monkeypatch.context() as patched:
         patched.setattr(EventStore, "add", broken)
         press(offer(looked))
-    assert "Not written: the disk is full." in page_texts(looked, "error")
+    assert "Not recorded: the disk is full." in page_texts(looked, "error")
     press(looked)
     assert len(stored(file)) == 3
 
@@ -253,10 +253,10 @@ def test_a_row_leads_to_the_next_place_of_the_slider(monkeypatch) -> None:
     state: dict[str, object] = {"k": {"selection": {"rows": [0]}}}
     monkeypatch.setattr(video_events.st, "session_state", state)
     video_events._seek_selected_event("k", job, report, events)
-    assert state["video.at.7"] == 0.7
+    assert state["video.moment.7"] == 0.7
     state["k"] = {"selection": {"rows": [1]}}
     video_events._seek_selected_event("k", job, report, events)
-    assert state["video.at.7"] == 12.0
+    assert state["video.moment.7"] == 12.0
     state["k"] = {"selection": {"rows": []}}
     video_events._seek_selected_event("k", job, report, events)
-    assert state["video.at.7"] == 12.0
+    assert state["video.moment.7"] == 12.0

@@ -170,7 +170,7 @@ def test_a_film_that_is_too_long_is_refused(make: Make, monkeypatch) -> None:
     job = make()
     job.start()
     assert job.join(WAIT_S)
-    assert job.problem == "the video is longer than 30 minutes; please cut it"
+    assert job.problem == "the video is longer than 30 minutes; upload a shorter part of it"
     assert job.progress.n_frames == 0
 
 
@@ -194,7 +194,7 @@ def test_an_unforeseen_fault_is_told_and_logged(make: Make, caplog) -> None:
     job.start()
     assert job.join(WAIT_S)
     assert job.state == "failed"
-    assert "something went wrong" in job.problem
+    assert "unexpected error" in job.problem
     assert "secret" not in job.problem
     assert "secret" in caplog.text
 

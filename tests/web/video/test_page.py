@@ -74,7 +74,7 @@ def upload(app: AppTest, name: str, content: bytes, kind: str = "") -> AppTest:
     uploader = next(one for one in app.main if one.type == "file_uploader")
     assert list(uploader.proto.type) == [], "a browser would refuse some videos"
     uploader.set_value((name, content, kind))
-    return press(run(app), "Look at this video")
+    return press(run(app), "Analyze video")
 
 
 def texts(parts: Sequence[object]) -> str:
@@ -87,30 +87,30 @@ def buttons(app: AppTest) -> list[str]:
 
 def test_a_newcomer_may_try_the_sample(app: AppTest, download_data) -> None:
     assert app.title[0].value == "Video"
-    assert "Look at this video" not in buttons(app)
-    finished(press(app, "Look at the sample"))
+    assert "Analyze video" not in buttons(app)
+    finished(press(app, "Analyze sample"))
     people, happened = [one.value for one in app.main.dataframe]
-    assert list(people["Verdict"]) == ["Mask"]
-    assert "Best view" not in people
+    assert list(people["Label"]) == ["Mask"]
+    assert "Thumbnail" not in people
     assert "<dd>1</dd>" in texts(app.main.get("html"))
     assert "not measured" in texts(app.caption)
     document = json.loads(download_data["Summary (JSON)"])["videos"][0]
     assert (document["video"], document["images"]) == ("a.mp4", N_FRAMES)
-    rows = download_data["Every image (CSV)"]().decode().splitlines()
+    rows = download_data["Per-frame data (CSV)"]().decode().splitlines()
     assert len(rows) == 1 + N_FRAMES
     assert download_data["Annotated video (MP4)"]()[4:8] == b"ftyp"
-    assert list(happened["What happened"]) == [
+    assert list(happened["Description"]) == [
         "Person 1 came in",
         "Person 1 left after 1 s, Unsure",
     ]
     lines = list(csv.DictReader(download_data["Events (CSV)"]().splitlines()))
     assert [line["kind"] for line in lines] == ["entered", "left"]
     assert {line["camera"] for line in lines} == {"a.mp4"}
-    assert "Write these events to the store" not in [one.label for one in app.toggle]
+    assert "Record these events" not in [one.label for one in app.toggle]
 
 
 def test_the_slider_shows_another_moment(app: AppTest) -> None:
-    finished(press(app, "Look at the sample"))
+    finished(press(app, "Analyze sample"))
     first = app.session_state["maskdet.video_still"]
     app.main.slider[0].set_value(1.0)
     run(app)
@@ -132,12 +132,12 @@ def test_distances_are_chosen_here_and_each_moment_is_shown_from_above(
     app: AppTest,
 ) -> None:
     choose(app, "distance.distance", "pinhole")
-    finished(press(app, "Look at the sample"))
+    finished(press(app, "Analyze sample"))
     captions = [text for one in app.main.get("image") for text in one.captions]
-    assert "That moment from above; one square is a metre" in captions
+    assert "Top view (1 m grid)" in captions
     html = texts(app.main.get("html"))
-    assert "Most pressing" in html
-    assert "Pairs too close for too long" in html
+    assert "Closest contact" in html
+    assert "Pairs over the limit" in html
     assert "not measured" not in texts(app.caption)
     moment = read_scene_at(job(app).rows_path, 1.0, 0.6)
     assert moment is not None
@@ -149,19 +149,19 @@ def test_a_floor_without_points_is_said_and_the_film_is_looked_at_all_the_same(
     app: AppTest,
 ) -> None:
     choose(app, "distance.distance", "ground_plane")
-    assert "no distances are measured" in texts(app.warning)
-    assert "marked on its image" in texts(app.caption)
-    finished(press(app, "Look at the sample"))
+    assert "Distances are off until then" in texts(app.warning)
+    assert "marked on its frame" in texts(app.caption)
+    finished(press(app, "Analyze sample"))
     assert job(app).options.preferences.settings.distance == "off"
     assert "Distances were not measured" in texts(app.caption)
     # Now there is an image to mark the points on.
-    assert "marked on its image" not in texts(app.caption)
+    assert "marked on its frame" not in texts(app.caption)
 
 
 def test_best_views_are_shown_only_if_asked_for(app: AppTest) -> None:
     app.main.checkbox(key="video.crops").check()
-    finished(press(run(app), "Look at the sample"))
-    (view,) = app.main.dataframe[0].value["Best view"]
+    finished(press(run(app), "Analyze sample"))
+    (view,) = app.main.dataframe[0].value["Thumbnail"]
     assert view.startswith("data:image/jpeg;base64,")
 
 
@@ -170,16 +170,16 @@ def test_a_film_goes_on_while_its_visitor_is_on_another_page(
 ) -> None:
     gate = Gate()
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
-    press(app, "Look at the sample")
+    press(app, "Analyze sample")
     assert gate.asked.wait(WAIT_S)
-    assert {"Stop here", "Cancel"} <= set(buttons(run(app)))
+    assert {"Stop and show results", "Cancel"} <= set(buttons(run(app)))
     assert "data:image/jpeg" in texts(app.main.get("html"))
     run(app.switch_page("pages/about.py"))
     gate.open.set()
     assert job(app).join(WAIT_S)
     run(app.switch_page("pages/video.py"))
     assert len(app.main.dataframe) == 2
-    assert {"Look again", "Another video"} <= set(buttons(app))
+    assert {"Re-analyze", "Choose another video"} <= set(buttons(app))
 
 
 def test_cancel_leaves_nothing_and_the_page_as_it_was(
@@ -187,7 +187,7 @@ def test_cancel_leaves_nothing_and_the_page_as_it_was(
 ) -> None:
     gate = Gate()
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
-    press(app, "Look at the sample")
+    press(app, "Analyze sample")
     assert gate.asked.wait(WAIT_S)
     begun = job(app)
     press(app, "Cancel")
@@ -195,18 +195,18 @@ def test_cancel_leaves_nothing_and_the_page_as_it_was(
     assert begun.join(WAIT_S)
     assert "maskdet.video" not in app.session_state
     assert not begun.rows_path.parent.exists()
-    assert "Look at the sample" in buttons(app)
+    assert "Analyze sample" in buttons(app)
 
 
 def test_a_stopped_film_shows_its_part(app: AppTest, monkeypatch) -> None:
     gate = Gate()
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
-    press(app, "Look at the sample")
+    press(app, "Analyze sample")
     assert gate.asked.wait(WAIT_S)
-    press(run(app), "Stop here")
+    press(run(app), "Stop and show results")
     gate.open.set()
     finished(app)
-    assert "You stopped at" in texts(app.info)
+    assert "Stopped at" in texts(app.info)
     assert len(app.main.get("video")) == 1
 
 
@@ -242,7 +242,7 @@ def test_half_a_video_says_so_and_shows_its_part(
     document = json.loads(download_data["Summary (JSON)"])["videos"][0]
     assert document["whole"] is False
     *_, last = csv.DictReader(
-        download_data["Every image (CSV)"]().decode().splitlines()
+        download_data["Per-frame data (CSV)"]().decode().splitlines()
     )
     assert last["error"]
 
@@ -268,7 +268,7 @@ def test_the_content_of_an_upload_decides(
 
 def test_a_rotation_is_chosen_here(app: AppTest) -> None:
     choose(app, "video.rotate", 90)
-    finished(press(app, "Look at the sample"))
+    finished(press(app, "Analyze sample"))
     assert "`a.mp4`: 64 x 96" in texts(app.main.markdown)
 
 
@@ -288,15 +288,15 @@ def test_another_film_or_other_settings(app: AppTest, tmp_path: Path) -> None:
     finished(upload(app, "mine.mkv", write_video(tmp_path / "b.mkv").read_bytes()))
     assert "`mine.mkv`" in texts(app.main.markdown)
     assert "changed settings" not in texts(app.info)
-    next(one for one in app.sidebar.slider if one.label == "Confidence").set_value(0.8)
+    next(one for one in app.sidebar.slider if one.label == "Minimum confidence").set_value(0.8)
     run(app)
     assert "changed settings" in texts(app.info)
-    finished(press(app, "Look again"))
-    assert list(app.main.dataframe[0].value["Verdict"]) == ["Unsure"]
+    finished(press(app, "Re-analyze"))
+    assert list(app.main.dataframe[0].value["Label"]) == ["Unsure"]
     there = job(app).rows_path.parent
-    press(app, "Another video")
+    press(app, "Choose another video")
     assert not there.exists()
-    assert "Look at the sample" in buttons(app)
+    assert "Analyze sample" in buttons(app)
 
 
 def test_times_are_written_as_people_write_them() -> None:
