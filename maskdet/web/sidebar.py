@@ -189,7 +189,7 @@ def _render_class_styles(style: Style, previous: Style) -> Style:
             label_visibility="collapsed",
         )
     st.button(
-        "Reset names and colours",
+        "Default names and colours",
         icon=":material/restart_alt:",
         on_click=_reset_class_styles,
         disabled=not (any(names.values()) or colours),
