@@ -325,7 +325,7 @@ _MAX_CONTACTS = 6
 
 
 def distances_html(snapshot: LiveSnapshot, style: Style) -> str:
-    """Return the closest contact, the number of close pairs and the contact times.
+    """Return the highest-risk contact, the number of close pairs and the contact times.
 
     Args:
         snapshot: the last analyzed frame.
@@ -344,7 +344,7 @@ def distances_html(snapshot: LiveSnapshot, style: Style) -> str:
     )
     return (
         f'{STATS_CSS}<div class="maskdet-live maskdet-distances">'
-        "<section><h3>Closest contact</h3>"
+        "<section><h3>Highest-risk contact</h3>"
         f"{_format_highest_risk_pair(snapshot.scene, style)}</section>"
         f'<section><dl class="three">{cells}</dl></section>'
         f"{_format_contacts(snapshot, style)}</div>"
@@ -352,7 +352,7 @@ def distances_html(snapshot: LiveSnapshot, style: Style) -> str:
 
 
 def highest_risk_pair_html(scene: Scene, style: Style) -> str:
-    """Return the closest contact of one scene as HTML.
+    """Return the highest-risk contact of one scene as HTML.
 
     Args:
         scene: the scene; its pairs need no contact times.
@@ -360,7 +360,7 @@ def highest_risk_pair_html(scene: Scene, style: Style) -> str:
     """
     return (
         f'{STATS_CSS}<div class="maskdet-live maskdet-distances">'
-        "<section><h3>Closest contact</h3>"
+        "<section><h3>Highest-risk contact</h3>"
         f"{_format_highest_risk_pair(scene, style)}</section></div>"
     )
 

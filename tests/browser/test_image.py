@@ -82,7 +82,7 @@ class ImagePage:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until the page is rendered, as old elements may still be below the new."""
+        """Wait until the page is rendered, as old elements may be below the new."""
         self.page.locator(
             '[data-testid="stApp"][data-test-script-state="notRunning"]'
         ).wait_for()

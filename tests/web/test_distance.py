@@ -1,4 +1,4 @@
-"""Closest contact, contact times and floor image of the Live page."""
+"""Highest-risk contact, contact times and floor image of the Live page."""
 
 from __future__ import annotations
 

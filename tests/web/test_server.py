@@ -404,7 +404,8 @@ def test_an_upload_of_a_disconnected_visitor_is_freed(running, visitors) -> None
     link = socket.create_connection(("127.0.0.1", running.port), timeout=WAIT_S)
     head = (
         f"PUT /_stcore/upload_file/{leaving.session}/a HTTP/1.1\r\n"
-        f"Host: localhost:{running.port}\r\nCookie: _streamlit_xsrf={leaving._token}\r\n"
+        f"Host: localhost:{running.port}\r\n"
+        f"Cookie: _streamlit_xsrf={leaving._token}\r\n"
         f"X-Xsrftoken: {leaving._token}\r\nTransfer-Encoding: chunked\r\n"
         "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
     )

@@ -189,7 +189,7 @@ _waiting_jobs: Final[set[VideoAnalysisJob]] = set()
 """The jobs that wait for a slot."""
 
 _jobs_by_tab: Final[WeakValueDictionary[str, VideoAnalysisJob]] = WeakValueDictionary()
-"""The jobs by tab ID, to find a job again after a reload, which starts a new session."""
+"""The jobs by tab ID, to find a job after a reload, which starts a new session."""
 
 _job_numbers = itertools.count(1)
 

@@ -86,7 +86,7 @@ def test_the_first_visit_shows_a_sample_with_its_result(analyzer) -> None:
     assert app.title[0].value == "Image"
     assert captions(app) == ["Original", "Result: 1 face: 1 Mask"]
     assert table(app, "Label") == ["Mask"]
-    assert "sample" in texts(app.info)
+    assert "Sample image" in texts(app.info)
     assert analyzer.detector.calls == 1
 
 

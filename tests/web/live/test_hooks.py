@@ -123,15 +123,15 @@ def test_frames_dropped_by_the_relay_are_counted(
         out = relay.subscribe(track)
         for _ in range(20):
             await asyncio.wait_for(out.recv(), WAIT_S)
-        reading = state.get_stats()
+        stats = state.get_stats()
         track.stop()
         source.stop()
-        return source, reading
+        return source, stats
 
-    source, reading = asyncio.run(play())
-    assert reading.has_started
-    assert 3 <= reading.n_skipped < source.n
-    assert reading.fps_skipped >= 2.9 * reading.fps_analyzed
+    source, stats = asyncio.run(play())
+    assert stats.has_started
+    assert 3 <= stats.n_skipped < source.n
+    assert stats.fps_skipped >= 2.9 * stats.fps_analyzed
 
 
 def test_audio_is_not_dropped() -> None:
@@ -160,7 +160,7 @@ def shared_lock(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_two_runs_of_a_session_use_one_lock(shared_lock) -> None:
     state = SessionState()
     one, other = (SafeSessionState(state, lambda: None) for _ in range(2))
-    over, troubles = threading.Event(), []
+    done, errors = threading.Event(), []
 
     def change() -> None:
         for number in range(20_000):
@@ -168,21 +168,21 @@ def test_two_runs_of_a_session_use_one_lock(shared_lock) -> None:
             if number % 300 == 299:
                 for old in range(300):
                     del one[f"key {old}"]
-        over.set()
+        done.set()
 
-    def look() -> None:
+    def read() -> None:
         try:
-            while not over.is_set():
+            while not done.is_set():
                 assert len(other.filtered_state) <= 300
         except RuntimeError as error:
-            troubles.append(error)
+            errors.append(error)
 
-    threads = [threading.Thread(target=work) for work in (change, look)]
+    threads = [threading.Thread(target=work) for work in (change, read)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(WAIT_S)
-    assert troubles == []
+    assert errors == []
     assert SafeSessionState(SessionState(), lambda: None)._lock is not one._lock
 
 
@@ -213,20 +213,20 @@ def test_frozen_objects_are_collected_by_the_next_call() -> None:
 
 def test_the_garbage_timer_survives_an_error_of_its_callback(monkeypatch) -> None:
     monkeypatch.setattr(webrtc_patches, "COLLECT_INTERVAL_S", 0.02)
-    asked: list[int] = []
+    freeze_counts: list[int] = []
 
-    def tidy() -> None:
-        asked.append(gc.get_freeze_count())
-        if len(asked) < 3:  # the thread goes on as long as the tests
+    def release_unused() -> None:
+        freeze_counts.append(gc.get_freeze_count())
+        if len(freeze_counts) < 3:  # the thread runs until the end of the tests
             raise OSError("no such luck")
 
     ring = weakref.ref(Ring())
     before = n_collectors()  # the app may have run in this process
-    webrtc_patches.start_garbage_collector(tidy)
-    webrtc_patches.start_garbage_collector(tidy)
-    wait_until(lambda: len(asked) > 3, "the timer")
+    webrtc_patches.start_garbage_collector(release_unused)
+    webrtc_patches.start_garbage_collector(release_unused)
+    wait_until(lambda: len(freeze_counts) > 3, "the timer")
     assert ring() is None
-    assert n_collectors() == before + 1, "one thread, however often it is asked"
+    assert n_collectors() == before + 1, "only one thread after two calls"
 
 
 def n_collectors() -> int:

@@ -15,7 +15,7 @@ def scene(
     turned: int = 0,
     removed: tuple[int, ...] = (),
 ) -> Scene:
-    """Return a scene of (ID, probabilities); the last `turned` faces are not visible."""
+    """Return a scene of (ID, probabilities) without the last `turned` faces."""
     n = len(people)
     return Scene(
         Faces(np.tile([10.0, 10, 40, 50], (n, 1)), np.full(n, 0.9)),

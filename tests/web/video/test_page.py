@@ -136,7 +136,7 @@ def test_distances_add_a_top_view_of_each_moment(
     captions = [text for one in app.main.get("image") for text in one.captions]
     assert "Top view (1 m grid)" in captions
     html = texts(app.main.get("html"))
-    assert "Closest contact" in html
+    assert "Highest-risk contact" in html
     assert "Pairs over the limit" in html
     assert "not measured" not in texts(app.caption)
     moment = read_scene_at(job(app).rows_path, 1.0, 0.6)
