@@ -125,7 +125,7 @@ def test_a_file_above_the_widget_limit_is_reported_in_one_line() -> None:
         ]
     ).run()
     (line,) = page.error
-    assert "was refused: it has 1.2 MB, and at most 1 MB are accepted" in line.value
+    assert "was rejected: it has 1.2 MB, the limit is 1 MB" in line.value
     assert "<b>" not in line.value
     assert [text.value for text in page.markdown] == ["small.png"]
 
@@ -150,4 +150,4 @@ def test_a_large_settings_file_is_reported_in_one_line() -> None:
     app = open_page("about")
     large = ("s.json", b"[" * (2 * MB), "application/json")
     app.file_uploader(key="choice.file").set_value(large)
-    assert any("it has more than 1 MB" in line.value for line in run_app(app).warning)
+    assert any("it is larger than 1 MB" in line.value for line in run_app(app).warning)
