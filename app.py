@@ -12,7 +12,7 @@ from maskdet.web.live import webrtc_patches
 from maskdet.web.server import navigation, streamlit_patches, uploads
 from maskdet.web.sidebar import render_sidebar
 
-# Without a handler at the root, what fails in streamlit-webrtc is printed nowhere.
+# Without a handler at the root, errors of streamlit-webrtc are not printed anywhere.
 logging.basicConfig(level=logging.WARNING)
 uploads.disable_upload_spooling()
 streamlit_patches.patch_streamlit()
@@ -21,7 +21,7 @@ webrtc_patches.relay_newest_frames()
 webrtc_patches.use_one_lock_per_session()
 webrtc_patches.start_garbage_collector(session.evict_idle_analyzers)
 
-# An emoji comes with the page; a Material icon would be asked of a Google server.
+# An emoji is part of the page; a Material icon would be fetched from a Google server.
 st.set_page_config(page_title="maskdet", page_icon="😷", layout="wide")
 page = st.navigation(
     [

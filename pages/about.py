@@ -1,4 +1,4 @@
-"""About: what maskdet can and cannot do, how to read it, models, licences."""
+"""About page: features, limitations, privacy, models and licences."""
 
 from __future__ import annotations
 

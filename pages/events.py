@@ -1,4 +1,4 @@
-"""Events: what happened to whom, if it is recorded, and who is told of it."""
+"""Events page: recorded events, and the settings of recording and alerts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Image: images from files, from the camera or from our samples."""
+"""Image page: images from files, from the camera or from the samples."""
 
 from __future__ import annotations
 

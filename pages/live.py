@@ -1,4 +1,4 @@
-"""Live: the camera's image, analysed while it runs."""
+"""Live page: the camera's video, analyzed in real time."""
 
 from __future__ import annotations
 

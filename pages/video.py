@@ -1,4 +1,4 @@
-"""Video: a video, looked at from its first image to its last."""
+"""Video page: upload a video, analyze it and view the result."""
 
 from __future__ import annotations
 

@@ -325,7 +325,7 @@ def test_the_dashboard_offers_own_models_and_says_what_runs(
     shown = [part.value.replace("\\", "") for part in app.main.markdown]
     assert any(line in text for text in shown)
     captions = [part.value.replace("\\", "") for part in app.sidebar.caption]
-    assert f"At work: {line}." in captions
+    assert f"Pipeline: {line}." in captions
     run_app(app.switch_page("pages/image.py"))
     image = read_image(IMAGE_SAMPLES[0].path)
     expected = load_analyzer("onepass", "mine").analyze(image)
@@ -340,7 +340,7 @@ def test_a_model_that_goes_away_while_it_is_in_use_is_told(folder: Path) -> None
     (folder / "mine.tflite").unlink()
     run_app(app)
     assert app.sidebar.selectbox(key="choice.classifier").value == "maskdet"
-    assert "mine is no longer in the folder" in app.sidebar.warning[0].value
+    assert "mine is no longer in your models folder" in app.sidebar.warning[0].value
 
 
 def test_a_video_and_an_evaluation_say_which_pipeline_ran(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""About: what maskdet can and cannot do, how to read it, models, licences."""
+"""The About page: features, limitations, privacy, models and licences."""
 
 from __future__ import annotations
 
@@ -15,55 +15,54 @@ from maskdet.web import session
 from maskdet.web.widgets import legend_html
 
 _CAPABILITIES = """
-maskdet finds the faces in your camera's stream, in an image or in a video and says
-for each one whether it wears a mask, wears none, or wears it wrongly.
+maskdet detects the faces in a camera stream, an image or a video and classifies each
+one: with a mask, without a mask, or with an incorrectly worn mask.
 
-**It can**
+**Features**
 
-- look at many faces in one image and tell each label with its confidence,
-- say "Unsure" instead of guessing, below the confidence you ask for,
-- follow people in a stream or video, also for a while when they turn away, and let
-  several views of somebody make one verdict,
-- guess how far apart people stand,
-- show what every threshold costs before you choose it,
-- give you the results as images, videos, JSON and CSV.
+- Detects many faces in one image and shows a label and confidence for each.
+- Shows "Unsure" when the confidence is below your threshold.
+- Tracks people in a stream or video, also while they turn away for a moment, and
+  combines several frames into one label per person.
+- Estimates distances between people.
+- Shows the effect of every threshold before you choose it.
+- Exports results as images, videos, JSON and CSV.
 
-**It cannot**
+**Limitations**
 
-- be always right. Small, dark, blurred, turned or half hidden faces are missed or
-  mislabelled more often, and a scarf, a hand or a beard can pass for a mask;
-- say who somebody is. It does not recognise people and has no list of faces;
-- know somebody again: whoever leaves and comes back is somebody new;
-- say whether a mask is a good one, or was worn a minute ago.
+- It makes mistakes. Small, dark, blurred, turned or partly hidden faces are missed or
+  mislabelled more often, and a scarf, a hand or a beard can be taken for a mask.
+- It does not identify people and stores no faces.
+- It does not re-identify people: returning people get a new ID.
+- It cannot judge the quality of a mask, or whether it was worn earlier.
 """
 
 _SECURITY = """
-**maskdet is no security device.** Do not let it decide who may enter, who is at
-fault or who is safe. It is no medical device either.
+**maskdet is not a security device.** Do not let it decide who may enter, who is at
+fault or who is safe. It is not a medical device either.
 """
 
 _PRIVACY = """
-- Images are looked at in the memory of the computer that runs this page. None is
-  written to its disk, and none is sent on to anybody.
-- Videos need a file while they are worked on: in memory where there is room, else in a
-  private temporary folder; it is deleted soon after. The Video page says which.
-- Events are written down only if you switch that on, and never with an image. Alerts
-  go only where you send them.
-- If that computer is not yours, your images travel to it, and no further.
-- Uploaded images and what was found in them stay in the memory of your own session,
-  so that a moved slider need not wait, and are gone soon after you close this page.
-  No other visitor can see them.
+- Images are analyzed in the memory of the computer that runs this page. They are not
+  written to its disk and not sent anywhere else.
+- Videos need a file during the analysis: in memory where there is room, else in a
+  private temporary folder. It is deleted soon after. The Video page says which.
+- Events are recorded only if you switch that on, and never with an image. Alerts
+  go only to the receivers that you enter.
+- If the computer is not yours, your images are sent to it and no further.
+- Uploaded images and their results stay in the memory of your own session, so that a
+  moved slider takes effect at once. They are deleted soon after you close this page.
+  Other visitors cannot see them.
 - Streamlit's usage statistics are switched off.
 """
 
 _SCORES = """
-- **Confidence** is the classifier's own estimate that its label is the right one. It
-  is an estimate, no promise: faces unlike those it learned from can be wrong at any
-  confidence.
-- **Face score** is how sure the face detector is that there is a face at all. It says
-  nothing about the mask, and different detectors count differently.
-- The thresholds for both are in the sidebar. A higher face score shows fewer faces;
-  a higher confidence shows more of them as "Unsure".
+- **Confidence** is the classifier's estimate that its label is correct. It is not a
+  guarantee: on faces unlike the training data it can be wrong at any confidence.
+- **Detection score** is the face detector's confidence that a box contains a face. It
+  does not depend on the mask, and its scale differs between detectors.
+- The thresholds for both are in the sidebar. A higher detection threshold shows fewer
+  faces; a higher minimum confidence shows more of them as "Unsure".
 """
 
 _LIBRARIES = """
@@ -106,7 +105,7 @@ def _render_models() -> None:
         for name, line in ANALYZERS.items()
     ]
     st.markdown("These analyzers can be chosen in the sidebar:\n\n" + "\n".join(lines))
-    # Wide tables and a sum of 64 letters would make the page wider than a phone.
+    # Wide tables and a checksum of 64 letters would make the page wider than a phone.
     st.html(
         "<style>.st-key-cards table {display: block; overflow-x: auto;}"
         ".st-key-cards td code {overflow-wrap: anywhere;}</style>"
@@ -119,7 +118,7 @@ def _render_models() -> None:
 
 
 def _list_model_cards() -> list[Path]:
-    """Return the cards of all models, our own first."""
+    """Return the model cards: packaged models, single-stage runs, classifier runs."""
     models = resource_path("models")
     packaged_cards = [path for path in models.glob("*.md") if path.name != "README.md"]
     runs = [models / "runs" / name / CARD_NAME for name in list_training_runs()]
@@ -128,23 +127,21 @@ def _list_model_cards() -> list[Path]:
 
 
 def _read_model_card(path: Path) -> tuple[str, str]:
-    """Return title and text of a model's card, its headings made smaller."""
+    """Return the title and the text of a model card, with smaller headings."""
     title, _, text = path.read_text(encoding="utf-8").partition("\n")
     return f"Model card: {title.lstrip('# ')}", text.replace("\n## ", "\n#### ")
 
 
 def _render_licences() -> None:
     st.markdown(
-        "maskdet itself, and the models trained for it, are free under the Apache "
-        "licence 2.0. These model files exist; those that do not come with maskdet are "
-        "fetched from their publishers with `maskdet models fetch NAME`:"
+        "maskdet itself and the models trained for it are free under the Apache "
+        "licence 2.0. These are the model files. Those that are not included in "
+        "maskdet are downloaded from their publishers with `maskdet models fetch NAME`:"
     )
     st.markdown("\n".join(_format_asset(asset) for asset in MODEL_FILES.values()))
     st.markdown(_LIBRARIES)
 
 
 def _format_asset(asset: ModelFile) -> str:
-    availability = (
-        "comes with maskdet" if asset.is_bundled else "fetched when asked for"
-    )
+    availability = "included" if asset.is_bundled else "downloaded on request"
     return f"- **{asset.name}** ({asset.licence}, {availability}): {asset.note}"

@@ -1,13 +1,7 @@
-"""How distances are measured: the choice that a page with video shows.
+"""Distance widgets of the Live and Video pages: method, floor points, contacts.
 
-The choices are part of the visitor's preferences, which are their only source: a
-widget tells them at once, and shows what they say in the next run.
-
-Four points on the floor: clicked or dragged on an image, or typed.
-
-Where people stand as seen from above, as the pages show it.
-
-Who is near whom in the live image, as HTML that holds only our own words.
+The visitor's preferences are the only source of these settings: a widget's callback
+updates them, and the next run fills the widgets from them.
 """
 
 from __future__ import annotations
@@ -36,7 +30,7 @@ from maskdet.media import encode_jpeg
 from maskdet.settings import DISTANCE_METHODS, Settings
 from maskdet.style import Style, format_face_caption, format_pair_caption
 from maskdet.types import Image, Scene
-from maskdet.web import distance, session
+from maskdet.web import session
 from maskdet.web.point_editor import (
     POINT_EDITOR_CSS,
     POINT_EDITOR_HTML,
@@ -51,19 +45,19 @@ _LIMITS_M: Final = (1.0, 1.8, 2.0)
 
 _MODE_TITLES: Final = {
     "off": "Off",
-    "relative": "In heads",
-    "pinhole": "By field of view",
-    "ground_plane": "By the floor",
+    "relative": "Relative",
+    "pinhole": "From camera angle",
+    "ground_plane": "From floor marks",
 }
 
 _MODE_DESCRIPTIONS: Final = {
     "off": "Distances between people are not measured.",
-    "relative": "Without knowing the camera: distances in heights of faces, right "
-    "across the image and rough along the camera's look. There is no plan.",
+    "relative": "Measured in face heights; needs no camera data. Accurate across the "
+    "image, rough towards the camera. No bird's-eye view.",
     "pinhole": "In metres, from the size of each face and the camera's field of view; "
-    f"faces differ, so expect errors of about {100 * FACE_HEIGHT_ERROR:.0f} %.",
-    "ground_plane": "In metres, from four points on the floor whose distances you "
-    "know: the most exact way, to about 5 % for people who stand.",
+    f"typical error {100 * FACE_HEIGHT_ERROR:.0f} %, as face sizes differ.",
+    "ground_plane": "In metres, from four points on the floor at known distances. The "
+    "most accurate method: about 5 % error for standing people.",
 }
 
 _FIELDS: Final = (
@@ -82,7 +76,7 @@ def get_distance_widget_values(settings: Settings) -> dict[str, object]:
 
 
 def fill_widgets(widget_values: Mapping[str, object]) -> None:
-    """Give widgets that are about to be shown their values where they lack them."""
+    """Set the values of widgets before they are rendered, where they differ."""
     is_synchronized = session.is_previous_run_complete()
     for key, value in widget_values.items():
         if not is_synchronized or st.session_state.get(key) != value:
@@ -90,14 +84,14 @@ def fill_widgets(widget_values: Mapping[str, object]) -> None:
 
 
 def update_distance_settings(**changes: object) -> None:
-    """Put other settings of distance in force."""
+    """Update the distance settings in the visitor's preferences."""
     preferences = session.get_preferences()
     settings = dataclasses.replace(preferences.settings, **changes)  # type: ignore[arg-type]
     session.store_preferences(dataclasses.replace(preferences, settings=settings))
 
 
 def render_distance_settings() -> Settings:
-    """Show how distances are measured; return the settings in force."""
+    """Render the choice of the distance method; return the current settings."""
     settings = session.get_preferences().settings
     fill_widgets(get_distance_widget_values(settings))
     st.segmented_control(
@@ -123,16 +117,17 @@ def _render_contact_limits(settings: Settings) -> None:
     options, current_m = _LIMITS_M, settings.contact_distance_m
     n_face_heights = current_m / FACE_HEIGHT_M
     st.segmented_control(
-        "Near is closer than",
+        "Minimum distance",
         options if current_m in options else (*options, current_m),
         format_func=lambda limit_m: f"{limit_m:g} m",
         required=True,
         key=_get_widget_key("contact_distance_m"),
         on_change=_apply_widget,
         args=("contact_distance_m",),
-        help=f"{current_m:g} m are about {n_face_heights:.0f} heights of a face.",
+        help="People who are closer are in contact. "
+        f"{current_m:g} m are about {n_face_heights:.0f} face heights.",
     )
-    _render_number_input("contact_duration_s", "Too long after (s)", (0.0, 3600.0, 1.0))
+    _render_number_input("contact_duration_s", "Alert after (s)", (0.0, 3600.0, 1.0))
 
 
 def _render_field_of_view() -> None:
@@ -140,13 +135,13 @@ def _render_field_of_view() -> None:
         "field_of_view_deg",
         "Field of view (degrees)",
         (10.0, 170.0, 1.0),
-        "Of the camera, from left to right. Webcams and phones have 55 to 80, "
-        "wide ones 90 and more; the maker's page says it.",
+        "The camera's horizontal field of view. Webcams and phones have 55 to 80, "
+        "wide-angle cameras 90 or more; see the manufacturer's data sheet.",
     )
 
 
 def render_rectangle_size() -> None:
-    """Ask for the two lengths of the rectangle on the floor."""
+    """Render inputs for the two side lengths of the rectangle on the floor."""
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         _render_number_input("ground_width_m", "From 1 to 2 (m)", (0.1, 1000.0, 0.1))
         _render_number_input("ground_depth_m", "From 2 to 3 (m)", (0.1, 1000.0, 0.1))
@@ -175,7 +170,7 @@ def _render_number_input(
 
 def _apply_widget(name: str) -> None:
     value = st.session_state.get(_get_widget_key(name))
-    # A choice that the browser has not been told yet comes back as none.
+    # A widget whose value the browser does not know yet returns None.
     if value is not None:
         update_distance_settings(**{name: value})
 
@@ -187,9 +182,9 @@ def _get_widget_key(name: str) -> str:
 CORNER_NAMES: Final = ("far left", "far right", "near right", "near left")
 
 DEFAULT_GROUND_POINTS: Final = (0.3, 0.55, 0.7, 0.55, 0.9, 0.95, 0.1, 0.95)
-"""Where the points lie before anybody moved one."""
+"""The points before the visitor moves one."""
 
-_EDITOR_KEY: Final = "maskdet.marks"
+_EDITOR_KEY: Final = "maskdet.point_editor"
 _EDITOR_MAX_SIDE_PX: Final = 960
 _POINT_DIGITS: Final = 5
 """A hundredth of a pixel; more would only make links longer."""
@@ -197,11 +192,11 @@ _POINT_DIGITS: Final = 5
 
 @dataclass(frozen=True, eq=False)
 class StillImage:
-    """An image of the floor, and where faces are in it.
+    """An image of the floor and the faces in it.
 
     Attributes:
         image: `(h, w, 3)` uint8 BGR.
-        face_boxes: `(n, 4)` boxes in pixels, blurred if the visitor wants it.
+        face_boxes: `(n, 4)` boxes in pixels, which are blurred if `Style.blur` is on.
     """
 
     image: Image
@@ -209,20 +204,18 @@ class StillImage:
 
 
 def render_point_editor(still: StillImage | None) -> None:
-    """Show the points on an image, to be moved there or by typing.
+    """Render the four floor points on an image, with inputs for their coordinates.
 
     Args:
-        still: the image; without one only the points are shown.
+        still: the image; if `None`, only the points are shown.
     """
     st.markdown(
         "Mark the corners of a **rectangle on the floor**, such as tiles or a carpet: "
         "click or drag each point, or move it with the arrow keys."
     )
     preferences = session.get_preferences()
-    points, style = (
-        preferences.settings.ground_points or DEFAULT_GROUND_POINTS,
-        preferences.style,
-    )
+    points = preferences.settings.ground_points or DEFAULT_GROUND_POINTS
+    style = preferences.style
     _get_editor()(
         data={
             "image": "" if still is None else to_data_url(still, style),
@@ -232,17 +225,17 @@ def render_point_editor(still: StillImage | None) -> None:
         key=_EDITOR_KEY,
         on_moved_change=_apply_moved_points,
     )
-    distance.render_rectangle_size()
-    with st.expander("Type the points", icon=":material/keyboard:"):
+    render_rectangle_size()
+    with st.expander("Enter coordinates", icon=":material/keyboard:"):
         _render_point_inputs(points)
 
 
 def _render_point_inputs(points: tuple[float, ...]) -> None:
     keys = [f"distance.floor.{number}" for number in range(8)]
     percentages = [round(100 * point, _POINT_DIGITS - 2) for point in points]
-    distance.fill_widgets(dict(zip(keys, percentages, strict=True)))
+    fill_widgets(dict(zip(keys, percentages, strict=True)))
     st.caption(
-        "In percent of the image's width, from the left, and height, from above."
+        "In percent of the image's width (from the left) and height (from the top)."
     )
     for corner, name in enumerate(CORNER_NAMES):
         columns = st.columns(2)
@@ -259,24 +252,24 @@ def _render_point_inputs(points: tuple[float, ...]) -> None:
 
 def _apply_typed_points() -> None:
     percentages = [st.session_state[f"distance.floor.{number}"] for number in range(8)]
-    distance.update_distance_settings(
+    update_distance_settings(
         ground_points=tuple(round(value / 100, _POINT_DIGITS) for value in percentages)
     )
 
 
 def _apply_moved_points() -> None:
-    """Use points that the browser sent, if they are any."""
+    """Apply the points that the browser sent, if they are valid."""
     points = st.session_state[_EDITOR_KEY].get("moved")
     try:
-        distance.update_distance_settings(
+        update_distance_settings(
             ground_points=tuple(round(number, _POINT_DIGITS) for number in points)
         )
     except (TypeError, ValueError):
-        # Not from our own page; the points stay where they are.
+        # The message did not come from our own page; keep the points.
         return
 
 
-# One for all visitors: it holds only the code that browsers run.
+# One component for all visitors: it holds only the code that browsers run.
 @st.cache_resource(show_spinner=False)
 def _get_editor() -> Any:
     return st.components.v2.component(
@@ -289,7 +282,7 @@ def _get_editor() -> Any:
 
 
 def to_data_url(still: StillImage, style: Style) -> str:
-    """Return the image as a `data:` address, not larger than it is shown."""
+    """Return the image as a `data:` URL, scaled down to the size on the page."""
     image = blur_faces(still.image, still.face_boxes) if style.blur else still.image
     scale = min(1.0, _EDITOR_MAX_SIDE_PX / max(image.shape[:2]))
     if scale < 1:
@@ -307,14 +300,14 @@ def render_birds_eye(
     style: Style,
     size_wh: tuple[int, int],
 ) -> Image | None:
-    """Return the plan; None where places are not known in metres.
+    """Return the bird's-eye view, or `None` if positions are not known in metres.
 
     Args:
-        scene: who is there.
-        positions: `(n, 2)` where, x to the right and z away from the camera.
-        settings: with which they were measured; they must be possible.
-        style: colours, and whether people are named by their numbers.
-        size_wh: width and height of the image.
+        scene: the faces.
+        positions: `(n, 2)`: x to the right and z away from the camera, in metres.
+        settings: the valid settings that the positions were measured with.
+        style: colours, and whether tracking IDs are shown.
+        size_wh: width and height of the image in pixels.
     """
     has_positions = len(positions) == len(scene)
     if settings.distance not in ("pinhole", "ground_plane") or not has_positions:
@@ -332,56 +325,56 @@ _MAX_CONTACTS = 6
 
 
 def distances_html(snapshot: LiveSnapshot, style: Style) -> str:
-    """Return the pair that matters most, how many are near, and contact minutes.
+    """Return the highest-risk contact, the number of close pairs and the contact times.
 
     Args:
-        snapshot: the last frame that was analysed.
-        style: whether people are named by their numbers.
+        snapshot: the last analyzed frame.
+        style: whether tracking IDs are shown.
     """
     contact_pairs = [pair for pair in snapshot.scene.pairs if pair.in_contact]
     total_s = sum(contact.total_s for contact in snapshot.scene.contacts)
     cells = "".join(
         (
-            stat_html("Pairs near now", str(len(contact_pairs))),
+            stat_html("Close pairs", str(len(contact_pairs))),
             stat_html(
-                "For too long", str(sum(pair.exceeds_limit for pair in contact_pairs))
+                "Over the limit", str(sum(pair.exceeds_limit for pair in contact_pairs))
             ),
-            stat_html("Contact since Start", format_duration(total_s)),
+            stat_html("Contact time", format_duration(total_s)),
         )
     )
     return (
-        f'{STATS_CSS}<div class="maskdet-live maskdet-near">'
-        "<section><h3>Most "
-        f"pressing</h3>{_format_highest_risk_pair(snapshot.scene, style)}</section>"
+        f'{STATS_CSS}<div class="maskdet-live maskdet-distances">'
+        "<section><h3>Highest-risk contact</h3>"
+        f"{_format_highest_risk_pair(snapshot.scene, style)}</section>"
         f'<section><dl class="three">{cells}</dl></section>'
         f"{_format_contacts(snapshot, style)}</div>"
     )
 
 
 def highest_risk_pair_html(scene: Scene, style: Style) -> str:
-    """Return the pair that matters most at one moment, in words.
+    """Return the highest-risk contact of one scene as HTML.
 
     Args:
-        scene: that moment; pairs without times are as good.
-        style: whether people are named by their numbers.
+        scene: the scene; its pairs need no contact times.
+        style: whether tracking IDs are shown.
     """
     return (
-        f'{STATS_CSS}<div class="maskdet-live maskdet-near">'
-        "<section><h3>Most "
-        f"pressing</h3>{_format_highest_risk_pair(scene, style)}</section></div>"
+        f'{STATS_CSS}<div class="maskdet-live maskdet-distances">'
+        "<section><h3>Highest-risk contact</h3>"
+        f"{_format_highest_risk_pair(scene, style)}</section></div>"
     )
 
 
 def format_duration(seconds: float) -> str:
-    """Return a time in few words, as in "12 s" and "1.5 min"."""
+    """Format a duration, as in "12 s" and "1.5 min"."""
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
 def _format_highest_risk_pair(scene: Scene, style: Style) -> str:
-    """Return the pair that is near with somebody bare, in words."""
+    """Return the highest-risk unmasked pair in contact, as HTML."""
     pair = find_highest_risk_pair(scene)
     if pair is None:
-        return "<p><span>Nobody is near another without a mask.</span></p>"
+        return "<p><span>No unmasked close contacts.</span></p>"
     people = " and ".join(
         format_face_caption(
             scene.labels[row],
@@ -393,32 +386,34 @@ def _format_highest_risk_pair(scene: Scene, style: Style) -> str:
     )
     distance_text = format_pair_caption(pair._replace(exceeds_limit=False))
     duration_html = (
-        f"<p>Near for {format_duration(pair.contact_s)}</p>" if pair.contact_s else ""
+        f"<p>In contact for {format_duration(pair.contact_s)}</p>"
+        if pair.contact_s
+        else ""
     )
     return f"<p><b>{people}</b><b>{distance_text}</b></p>{duration_html}"
 
 
 def _format_contacts(snapshot: LiveSnapshot, style: Style) -> str:
-    """Return the pairs that were near for longest, if people have numbers."""
+    """Return the pairs with the longest contact as HTML, if IDs are shown."""
     if not style.ids or not snapshot.scene.contacts:
         return ""
     rows = "".join(
         f"<p><span>#{contact.first_id} and #{contact.second_id}</span>"
-        f"<span>{format_duration(contact.total_s)}, at once "
+        f"<span>total {format_duration(contact.total_s)}, longest "
         f"{format_duration(contact.longest_s)}</span></p>"
         for contact in snapshot.scene.contacts[:_MAX_CONTACTS]
     )
     n_more = len(snapshot.scene.contacts) - _MAX_CONTACTS
     more_html = f"<small>and {n_more} more pairs</small>" if n_more > 0 else ""
-    return f"<section><h3>Contacts since Start</h3>{rows}{more_html}</section>"
+    return f"<section><h3>Contacts this session</h3>{rows}{more_html}</section>"
 
 
 def distance_error(settings: Settings, size_wh: tuple[int, int]) -> str:
-    """Return one line on why distances cannot be told, or an empty text.
+    """Return one line on why distances cannot be measured, or an empty string.
 
     Args:
-        settings: `distance` and what it needs.
-        size_wh: width and height of the images in pixels.
+        settings: `distance` and the fields that it depends on.
+        size_wh: width and height of the frames in pixels.
     """
     if settings.distance == "off":
         return ""
@@ -433,19 +428,19 @@ def distance_error(settings: Settings, size_wh: tuple[int, int]) -> str:
 
 
 class DistanceGuard:
-    """Keeps a stream from settings that it cannot measure with, and so would fail."""
+    """Switches distances off for settings with which a stream would fail."""
 
     def __init__(self) -> None:
-        """Start without having been asked."""
+        """Start with an empty cache."""
         self._cache_key: tuple[Settings, tuple[int, int]] | None = None
         self._cached_settings = Settings()
 
     def effective_settings(
         self, requested: Settings, size_wh: tuple[int, int]
     ) -> Settings:
-        """Return the settings, without distances if they cannot be told.
+        """Return the settings, with distances off if they cannot be measured.
 
-        It is looked at only once, as refusing a floor takes longer than a frame.
+        The result is cached, as rejecting floor points takes longer than a frame.
         """
         cache_key = (requested, size_wh)
         if cache_key != self._cache_key:
@@ -458,12 +453,10 @@ class DistanceGuard:
 
 
 def mirror_points(points: tuple[float, ...]) -> tuple[float, ...]:
-    """Return the points on the floor as they lie in the mirrored image.
-
-    They stay in order, clockwise from the far left one.
+    """Mirror the floor points left to right; keep them clockwise from the far left.
 
     Args:
-        points: as in `Settings`: eight numbers or none.
+        points: as in `Settings`: eight numbers, or empty.
     """
     if not points:
         return ()

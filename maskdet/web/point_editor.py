@@ -1,7 +1,7 @@
-"""What the browser runs to move four points over an image: HTML, CSS, JavaScript.
+"""Browser component to move four points over an image: HTML, CSS and JavaScript.
 
-It is given the address of an image, eight shares of width and height, and the names
-of the points; after each move it tells `moved` with eight numbers again.
+Its data are the URL of an image, eight coordinates as fractions of width and height,
+and the names of the points. After each move it triggers `moved` with eight numbers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   stage.classList.toggle('empty', !data.image);
   if (data.image && img.src !== data.image) img.src = data.image;
   const points = [0, 1, 2, 3].map((i) => data.points.slice(2 * i, 2 * i + 2));
-  const tell = () => setTriggerValue('moved', points.flat());
+  const sendPoints = () => setTriggerValue('moved', points.flat());
 
   let buttons = [...stage.querySelectorAll('button')];
   if (!buttons.length) {
@@ -72,29 +72,29 @@ export default function ({ parentElement, data, setTriggerValue }) {
     return [Math.min(1, Math.max(0, x)), Math.min(1, Math.max(0, y))];
   };
   const nearest = ([x, y]) => {
-    const apart = points.map((point) => Math.hypot(point[0] - x, point[1] - y));
-    return apart.indexOf(Math.min(...apart));
+    const distances = points.map((point) => Math.hypot(point[0] - x, point[1] - y));
+    return distances.indexOf(Math.min(...distances));
   };
 
-  let held = -1;
+  let dragged = -1;
   stage.onpointerdown = (event) => {
-    const at = place(event);
-    const own = buttons.indexOf(event.target);
-    held = own >= 0 ? own : nearest(at);
-    if (own < 0) points[held] = at;
+    const position = place(event);
+    const pressed = buttons.indexOf(event.target);
+    dragged = pressed >= 0 ? pressed : nearest(position);
+    if (pressed < 0) points[dragged] = position;
     stage.setPointerCapture(event.pointerId);
-    buttons[held].focus();
+    buttons[dragged].focus();
     event.preventDefault();
     paint();
   };
   stage.onpointermove = (event) => {
-    if (held < 0) return;
-    points[held] = place(event);
+    if (dragged < 0) return;
+    points[dragged] = place(event);
     paint();
   };
   stage.onpointerup = stage.onpointercancel = () => {
-    if (held >= 0) tell();
-    held = -1;
+    if (dragged >= 0) sendPoints();
+    dragged = -1;
   };
   const steps = {
     ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
@@ -108,7 +108,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       points[i] = points[i].map((number, axis) => number + size * step[axis]);
       paint();
     };
-    button.onkeyup = (event) => { if (steps[event.key]) tell(); };
+    button.onkeyup = (event) => { if (steps[event.key]) sendPoints(); };
   });
   paint();
 }

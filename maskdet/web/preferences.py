@@ -1,4 +1,4 @@
-"""What a visitor chose in the sidebar, and its way through a file and a link."""
+"""The visitor's choices in the sidebar, and their JSON and URL formats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CAMERA_LIMITS: dict[str, tuple[int, int]] = {
     "camera_height": (120, 1080),
     "camera_fps": (1, 60),
 }
-"""Smallest and largest value that is asked of a camera, in pixels and frames/s."""
+"""Smallest and largest requested value, in pixels and frames/s."""
 
 _SettingValue = bool | int | float | str | tuple[float, ...] | Mapping[str, str]
 _Part = TypeVar("_Part", bound="Preferences | Settings | Style")
@@ -28,21 +28,21 @@ _Part = TypeVar("_Part", bound="Preferences | Settings | Style")
 
 @dataclass(frozen=True)
 class Preferences:
-    """Everything a visitor can choose; the defaults are what a first visit gets.
+    """All choices of a visitor; the defaults apply to a first visit.
 
     Attributes:
-        analyzer: a name in `ANALYZERS`: who finds the faces; or `AUTO`.
-        settings: the thresholds.
+        analyzer: a name in `ANALYZERS`, or `AUTO`.
+        settings: thresholds, label smoothing and distances.
         style: what is drawn, in which colours.
-        mirror: turn the live image left to right, as a mirror does.
-        rotate: degrees clockwise by which the live image is turned before that.
-        camera_width: asked of the camera, in pixels; it may give another.
-        camera_height: asked of the camera, in pixels.
-        camera_fps: asked of the camera, in frames per second.
-        classifier: a name in `CLASSIFIERS`: the mask model. One other than the
-            default labels every face.
-        refine: whether the default mask model may read large faces again after
-            a one-pass analyzer.
+        mirror: flip the live video left to right.
+        rotate: degrees clockwise by which the live video is rotated before that.
+        camera_width: requested width in pixels; the camera may deliver another.
+        camera_height: requested height in pixels.
+        camera_fps: requested frames per second.
+        classifier: a name in `CLASSIFIERS`. Any other than the default classifies
+            every face.
+        refine: whether the default classifier re-checks low-confidence faces after
+            a single-stage analyzer.
 
     Raises:
         ValueError: a value is out of its range; the message names field and value.
@@ -60,27 +60,27 @@ class Preferences:
     refine: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse unknown models and a camera that cannot be."""
+        """Validate the model names and the camera values."""
         _check_name("analyzer", self.analyzer, (AUTO, *ANALYZERS))
         _check_name("classifier", self.classifier, CLASSIFIERS)
         validate_rotation(self.rotate)
         for name, (low, high) in CAMERA_LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise ValueError(f"{name} must lie from {low} to {high}, not {value}")
+                raise ValueError(f"{name} must be from {low} to {high}, not {value}")
 
     def to_json(self) -> str:
-        """Return everything as a JSON object; `settings` in it is `Settings`' own."""
+        """Return all fields as JSON; `settings` is the object of `Settings.to_json`."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Preferences:
-        """Return what `to_json` wrote; missing fields get defaults.
+        """Parse the output of `to_json`; missing fields get defaults.
 
-        The bare object that `Settings.to_json` writes is understood too.
+        The object that `Settings.to_json` writes is accepted too.
 
         Raises:
-            ValueError: not a JSON object, an unknown field, or a bad value.
+            ValueError: not a JSON object, an unknown field, or an invalid value.
         """
         values = parse_json_object(text, "this file is")
         if values and set(upgrade_settings(values)) <= _get_field_names(Settings()):
@@ -88,7 +88,7 @@ class Preferences:
         return _replace_fields(cls(), values)
 
     def to_query(self) -> dict[str, str]:
-        """Return the choices that differ from the defaults, as flat URL parameters."""
+        """Return the non-default choices as flat URL parameters."""
         values, defaults = _flatten(self), _flatten(Preferences())
         return {
             name: json.dumps(value).strip('"')
@@ -98,10 +98,10 @@ class Preferences:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> Preferences:
-        """Return what `to_query` wrote; missing parameters get defaults.
+        """Parse the output of `to_query`; missing parameters get defaults.
 
         Raises:
-            ValueError: an unknown parameter or a bad value.
+            ValueError: an unknown parameter or an invalid value.
         """
         defaults, query = _flatten(cls()), upgrade_settings(query)
         unknown = sorted(set(query) - set(defaults))
@@ -118,15 +118,15 @@ class Preferences:
         return _replace_fields(cls(), {**values, **parts})
 
     def to_link(self, page_url: str) -> str:
-        """Return a link to the page at `page_url` that opens with these choices."""
-        address = page_url.partition("?")[0]
+        """Return a link that opens the page at `page_url` with these choices."""
+        base_url = page_url.partition("?")[0]
         query = urlencode(self.to_query())
-        return f"{address}?{query}" if query else address
+        return f"{base_url}?{query}" if query else base_url
 
 
 def format_rotation(rotate: int) -> str:
-    """Return how a choice among `maskdet.media.ROTATIONS` is called."""
-    return f"{rotate}° clockwise" if rotate else "Not at all"
+    """Return the title of a rotation in `maskdet.media.ROTATIONS`."""
+    return f"{rotate}° clockwise" if rotate else "None"
 
 
 def _check_name(field_name: str, name: str, allowed: Collection[str]) -> None:
@@ -141,7 +141,7 @@ def _get_field_names(part: Preferences | Settings | Style) -> set[str]:
 
 
 def _flatten(preferences: Preferences) -> dict[str, _SettingValue]:
-    """Return every single choice by its own name; the names do not repeat."""
+    """Return every choice by its field name; the names are unique across parts."""
     flat: dict[str, _SettingValue] = {}
     for name, value in dataclasses.asdict(preferences).items():
         flat.update(value if isinstance(value, dict) else {name: value})
@@ -149,11 +149,11 @@ def _flatten(preferences: Preferences) -> dict[str, _SettingValue]:
 
 
 def _format_unknown_setting(name: str, allowed: Mapping[str, object]) -> str:
-    return f"unknown setting {name!r}; known are {', '.join(allowed)}"
+    return f"unknown setting {name!r}; accepted are {', '.join(allowed)}"
 
 
 def _parse_value(name: str, text: str, default: _SettingValue) -> _SettingValue:
-    """Return the value that a URL parameter spells, of the same type as `default`."""
+    """Parse a URL parameter to a value of the type of `default`."""
     if isinstance(default, str):
         return text
     try:
@@ -164,7 +164,7 @@ def _parse_value(name: str, text: str, default: _SettingValue) -> _SettingValue:
 
 
 def _check_value(name: str, value: object, default: _SettingValue) -> _SettingValue:
-    """Return `value` if it is of the type of `default`; a whole number is a number."""
+    """Return `value` if it has the type of `default`; an int is valid for a float."""
     if isinstance(default, bool):
         fits, kind = isinstance(value, bool), "true or false"
     elif isinstance(default, int):
@@ -185,7 +185,7 @@ def _check_value(name: str, value: object, default: _SettingValue) -> _SettingVa
 
 
 def _replace_fields(part: _Part, values: Mapping[str, object]) -> _Part:
-    """Return a copy of the dataclass `part` with checked `values` put in."""
+    """Return a copy of the dataclass `part` with validated `values`."""
     checked: dict[str, Any] = {}
     if isinstance(part, Settings):
         values = upgrade_settings(values)

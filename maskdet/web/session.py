@@ -1,9 +1,4 @@
-"""What one visitor's session keeps: the choices made and the analyzers lent to it.
-
-Loaded analyzers, each lent to one session at a time and then to the next.
-
-Which tab of a browser a session is in: a page that is reloaded begins a new one.
-"""
+"""State of a visitor's session: preferences, analyzers from a pool, the tab ID."""
 
 from __future__ import annotations
 
@@ -36,17 +31,17 @@ from maskdet.types import Image, Scene
 from maskdet.web.preferences import Preferences
 
 MAX_IDLE_ANALYZERS: Final = 2
-"""So many analyzers stay loaded for the next visitor: one for video, one for images."""
+"""Number of unused analyzers that stay loaded: one for video, one for images."""
 
 
 @dataclass(frozen=True)
 class AnalyzerKey:
-    """What an analyzer is loaded by.
+    """Key of a loaded analyzer in the pool.
 
     Attributes:
         name: a name in `ANALYZERS`.
-        classifier: which mask model classifies.
-        refine: whether it checks large faces again.
+        classifier: a name in `CLASSIFIERS`.
+        refine: whether the classifier re-checks low-confidence faces.
     """
 
     name: str
@@ -56,9 +51,9 @@ class AnalyzerKey:
 
 @dataclass(eq=False)
 class PooledAnalyzer:
-    """An analyzer that takes one caller at a time: its networks keep their input.
+    """An analyzer with a lock, as its networks are not thread-safe.
 
-    The thread of an abandoned stream may still hold it when the next session gets it.
+    The thread of an abandoned stream may still use it when the next session gets it.
     """
 
     key: AnalyzerKey
@@ -67,17 +62,17 @@ class PooledAnalyzer:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
-        """Wait for the other callers, then analyze; see `Analyzer.analyze`."""
+        """Wait for other callers, then analyze; see `Analyzer.analyze`."""
         with self._lock:
             return self.analyzer.analyze(image, settings)
 
 
 class AnalyzerPool:
-    """Lends analyzers to sessions.
+    """Pool of analyzers, each used by one session at a time.
 
-    One that is given back, or whose session is gone, goes to the next session that
-    wants the same. An analyzer shared by all would make visitors wait for each other,
-    frame by frame.
+    An analyzer that is released, or whose session has ended, is reused by the next
+    session with the same key. With one common analyzer, visitors would wait for each
+    other at every frame.
     """
 
     def __init__(
@@ -86,23 +81,23 @@ class AnalyzerPool:
         is_active: Callable[[str], bool],
         max_idle: int = MAX_IDLE_ANALYZERS,
     ) -> None:
-        """Start without any.
+        """Create an empty pool.
 
         Args:
             load: loads an analyzer.
             is_active: whether the browser of a session is still connected.
-            max_idle: how many that nobody uses stay loaded.
+            max_idle: number of unused analyzers that stay loaded.
         """
         self._load, self._is_active, self._max_idle = load, is_active, max_idle
         self._lock = threading.Lock()
-        self._analyzers: list[PooledAnalyzer] = []  # the one lent last is the last
+        self._analyzers: list[PooledAnalyzer] = []  # least recently acquired first
 
     def __len__(self) -> int:
-        """Return how many are loaded."""
+        """Return the number of loaded analyzers."""
         return len(self._analyzers)
 
     def acquire(self, key: AnalyzerKey, session_id: str) -> PooledAnalyzer:
-        """Return the analyzer that a session has, one that nobody uses, or a new one.
+        """Return the session's own analyzer, an idle one, or a newly loaded one.
 
         Raises:
             FileNotFoundError: a model is missing; the message says how to get it.
@@ -110,7 +105,7 @@ class AnalyzerPool:
         """
         with self._lock:
             pooled = self._claim(key, session_id)
-        # Loading takes seconds, in which others may borrow.
+        # Loading takes seconds; other sessions may use the pool meanwhile.
         pooled = pooled or PooledAnalyzer(key, self._load(key), session_id)
         with self._lock:
             if pooled in self._analyzers:
@@ -120,14 +115,14 @@ class AnalyzerPool:
         return pooled
 
     def release(self, pooled: PooledAnalyzer, session_id: str) -> None:
-        """Let the next session have an analyzer, if this session still has it."""
+        """Release an analyzer for the next session, if this session still has it."""
         with self._lock:
             if pooled.session_id == session_id:
                 pooled.session_id = ""
         self.evict_idle()
 
     def evict_idle(self) -> None:
-        """Forget analyzers that nobody uses, but for those that were used last."""
+        """Remove idle analyzers except the `max_idle` most recently acquired ones."""
         with self._lock:
             idle = [pooled for pooled in self._analyzers if self._is_idle(pooled)]
             for pooled in idle[: max(0, len(idle) - self._max_idle)]:
@@ -147,25 +142,26 @@ class AnalyzerPool:
         return not pooled.session_id or not self._is_active(pooled.session_id)
 
 
-# Dots keep these apart from the keys that widgets and components use.
+# The prefix distinguishes these from the keys of widgets and components.
 _PREFERENCES_KEY = "maskdet.preferences"
-_PENDING_KEY = "maskdet.wanted"
-_WARNING_KEY = "maskdet.complaint"
-_COMPLETED_URL_KEY = "maskdet.ended"
-_COMPLETED_KEY = "maskdet.whole"
+_PENDING_KEY = "maskdet.pending"
+_WARNING_KEY = "maskdet.warning"
+_COMPLETED_URL_KEY = "maskdet.completed_url"
+_COMPLETED_KEY = "maskdet.completed"
 _ANALYZERS_KEY = "maskdet.analyzers"
-_IMAGE_CACHE_KEY = "maskdet.album"
+IMAGE_CACHE_KEY = "maskdet.image_cache"
+"""Session key of the `ImageCache`, which the Image and Live pages use."""
 
 
 def get_preferences() -> Preferences:
-    """Return the choices in force; a new session starts with those in its link."""
+    """Return the current preferences; a new session starts with those of its link."""
     if _PREFERENCES_KEY not in st.session_state:
         _load_link_preferences()
     return cast(Preferences, st.session_state[_PREFERENCES_KEY])
 
 
 def set_preferences(pending: Preferences) -> None:
-    """Put choices in force; the sidebar's widgets show them from the next run on.
+    """Set the preferences; the sidebar's widgets show them from the next run on.
 
     Outside a widget's callback, call `st.rerun()` afterwards.
     """
@@ -175,10 +171,10 @@ def set_preferences(pending: Preferences) -> None:
 
 
 def pop_pending_preferences() -> Preferences | None:
-    """Return the choices that the widgets do not show yet, once; else `None`.
+    """Return the preferences that the widgets do not show yet, once; else `None`.
 
-    An analyzer or mask model that cannot be used here, as after opening the link of
-    somebody who has its file, is replaced by the first one that can.
+    An analyzer or classifier that is not available on this server, for example one
+    that a link names, is replaced by the first available one.
     """
     get_preferences()
     pending: Preferences | None = st.session_state.pop(_PENDING_KEY, None)
@@ -198,10 +194,10 @@ def pop_pending_preferences() -> Preferences | None:
 
 
 def begin_run() -> None:
-    """Note that a run begins; before anything that `app.py` shows.
+    """Mark the start of a script run; call it before `app.py` renders anything.
 
-    The page stops with one line if `MASKDET_MODEL_DIR` is set and is not a folder:
-    then no model can be loaded.
+    Stop the page with one line if `MASKDET_MODEL_DIR` is set and is not a folder, as
+    no model can be loaded then.
     """
     st.session_state[_COMPLETED_KEY] = (
         st.session_state.pop(_COMPLETED_URL_KEY, "") == st.context.url
@@ -214,55 +210,53 @@ def begin_run() -> None:
 
 
 def end_run() -> None:
-    """Note that a run came to its end; the last line of `app.py`."""
+    """Mark the end of a script run; call it at the end of `app.py`."""
     st.session_state[_COMPLETED_URL_KEY] = st.context.url
 
 
 def is_previous_run_complete() -> bool:
-    """Return whether the run before this one came to its end, and on this page.
+    """Return whether the previous run completed, on this page.
 
-    The browser is told the value of a widget only in the run that sets it. Who changes
-    the page while the first one still loads stops that run, and the browser would
-    show, and send back, the lowest value of each slider and nothing for each choice.
-    So where this is false, values are set again.
+    The browser receives the value of a widget only in the run that sets it. If a
+    visitor changes the page while the first one still loads, that run is stopped, and
+    the browser would show and send back the lowest value of each slider and no value
+    for each choice. So where this is false, values must be set again.
     """
     return cast(bool, st.session_state.get(_COMPLETED_KEY, False))
 
 
 def store_preferences(preferences: Preferences) -> None:
-    """Keep what the sidebar's widgets say; a change settles an old complaint."""
+    """Store the values of the sidebar's widgets; a change clears the warning."""
     if preferences != st.session_state.get(_PREFERENCES_KEY):
         set_warning("")
     _set_current(preferences)
 
 
 def set_warning(line: str) -> None:
-    """Keep one line on what was wrong with a link or a file; empty takes it back."""
+    """Store a one-line warning about a link or a file; an empty line clears it."""
     st.session_state[_WARNING_KEY] = line
 
 
 def get_warning() -> str:
-    """Return the line that `set_warning` kept, or an empty text."""
+    """Return the line that `set_warning` stored, or an empty string."""
     return cast(str, st.session_state.get(_WARNING_KEY, ""))
 
 
 def get_analyzer(name: str) -> Analyzer:
     """Return this session's analyzer, loaded and run once; safe to use from threads.
 
-    It labels with the mask model in force, once or twice as is wanted, also after
-    that was changed: a stream that has it obeys from the next frame on, and does not
-    stop for it.
+    It follows later changes of the classifier and of the refinement: a running stream
+    uses them from the next frame on, without a restart.
 
     Call it in the script, before a stream starts: a frame callback has no session
-    and must not wait for a model. A model that is missing or broken is told in one
-    line on the page, and the page stops there.
+    and must not wait for a model. If a model is missing or broken, show one line and
+    stop the page.
 
     Args:
-        name: a name in `ANALYZERS`; what `AUTO` stands for is said by
-            `resolve_analyzer`.
+        name: a name in `ANALYZERS`; `resolve_analyzer` replaces `AUTO`.
     """
     current = get_preferences()
-    # Who never reads twice need not be loaded anew for it.
+    # An analyzer without refinement need not be reloaded when the option changes.
     refine = current.refine or not has_refinement(name, current.classifier)
     session_analyzers: dict[str, _SessionAnalyzer] = st.session_state.setdefault(
         _ANALYZERS_KEY, {}
@@ -281,14 +275,14 @@ def get_analyzer(name: str) -> Analyzer:
 
 
 def load_private_analyzer(name: str, preferences: Preferences) -> Analyzer:
-    """Return an analyzer that is nobody else's, for work beside the pages.
+    """Load an analyzer outside of the pool, for work in the background.
 
-    It neither waits for the live image nor changes when the visitor chooses
-    something else. Safe to call from any thread.
+    It does not wait for live video and does not change with the visitor's
+    preferences. Safe to call from any thread.
 
     Args:
         name: a name in `ANALYZERS`.
-        preferences: says which mask model labels, and whether twice.
+        preferences: classifier and refinement.
 
     Raises:
         FileNotFoundError: a model is missing; the message says how to get it.
@@ -298,12 +292,12 @@ def load_private_analyzer(name: str, preferences: Preferences) -> Analyzer:
 
 
 def evict_idle_analyzers() -> None:
-    """Forget analyzers of visitors who have left; called now and then by a thread."""
+    """Remove analyzers of visitors who have left; a thread calls this regularly."""
     _get_pool().evict_idle()
 
 
 def get_session_id() -> str:
-    """Return what this session is called; in the script only."""
+    """Return the ID of this session; call it in the script only."""
     context = get_script_run_ctx()
     return "" if context is None else context.session_id
 
@@ -311,18 +305,17 @@ def get_session_id() -> str:
 def is_session_active(session_id: str) -> bool:
     """Return whether the browser of a session is connected; safe in any thread.
 
-    A page that is reloaded or closed is not, from the same moment on. Streamlit itself
-    keeps its session for two more minutes.
+    The connection ends as soon as the page is reloaded or closed. Streamlit itself
+    keeps the session for two more minutes.
     """
     return not runtime.exists() or runtime.get_instance().is_active_session(session_id)
 
 
 def list_unavailable_analyzers() -> dict[str, str]:
-    """Return one line on how to get it for each analyzer that is not here.
+    """Return each unavailable analyzer, with one line on how to install it.
 
-    Its model file is missing, or a library that it needs.
-
-    `AUTO` is among them if one of those that it stands for is.
+    An analyzer is unavailable if its model file or a required library is missing.
+    `AUTO` is unavailable if one of the analyzers that it selects is.
     """
     lines: dict[str, str] = {}
     for name in ANALYZERS:
@@ -341,10 +334,10 @@ def list_unavailable_analyzers() -> dict[str, str]:
 
 
 def list_unavailable_classifiers() -> dict[str, str]:
-    """Return one line on how to get it for each mask model whose file is missing."""
+    """Return each classifier whose file is missing, with one line on how to get it."""
     lines: dict[str, str] = {}
     for name, file in CLASSIFIERS.items():
-        if file.user_path is not None:  # only those that can be used have a name
+        if file.user_path is not None:  # unusable user models are not in CLASSIFIERS
             continue
         try:
             model_path(file.model_name)
@@ -356,24 +349,24 @@ def list_unavailable_classifiers() -> dict[str, str]:
 def _replace_unavailable(
     requested: str, names: Sequence[str], missing: Mapping[str, str]
 ) -> str:
-    """Return `requested`, or with a complaint the first of `names` that is not missing."""
+    """Return `requested`; if missing, warn and return the first available name."""
     if requested not in missing:
         return requested
-    set_warning(f"{requested} cannot be used here: {missing[requested]}.")
+    set_warning(f"{requested} is not available on this server: {missing[requested]}.")
     return next((name for name in names if name not in missing), names[0])
 
 
 class _SessionAnalyzer:
-    """What a session knows an analyzer by; another classifier does not change it.
+    """Stable handle of a session's analyzer; its pooled analyzer can be replaced.
 
-    A stream that has it obeys the next choice without being started anew.
+    A running stream uses another classifier without a restart.
     """
 
     def __init__(self, pooled: PooledAnalyzer) -> None:
         self.pooled = pooled
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
-        """Wait for the other callers, then analyze; see `Analyzer.analyze`."""
+        """Wait for other callers, then analyze; see `Analyzer.analyze`."""
         return self.pooled.analyze(image, settings)
 
 
@@ -387,12 +380,12 @@ def _get_pool() -> AnalyzerPool:
 
 
 def _set_current(preferences: Preferences) -> None:
-    """Put choices in force, and forget images that were labelled otherwise."""
+    """Store the preferences; drop cached images if the classification changes."""
     previous: Preferences | None = st.session_state.get(_PREFERENCES_KEY)
     if previous is not None and _get_classification_options(
         previous
     ) != _get_classification_options(preferences):
-        st.session_state.pop(_IMAGE_CACHE_KEY, None)
+        st.session_state.pop(IMAGE_CACHE_KEY, None)
     st.session_state[_PREFERENCES_KEY] = preferences
 
 
@@ -405,15 +398,15 @@ def _load_link_preferences() -> None:
         linked, warning = Preferences.from_query(st.query_params.to_dict()), ""
     except ValueError as error:
         linked = Preferences()
-        warning = f"The settings in this link were not used: {error}."
+        warning = f"The settings in this link were ignored: {error}."
     set_preferences(linked)
     set_warning(warning)
 
 
 TAB_KEY: Final = "maskdet.tab"
-"""Under this key the browser tells it."""
+"""Key of the component that reports the tab ID."""
 
-# The tab keeps this number until it is closed, and tells nobody else.
+# `sessionStorage` keeps the ID until the tab is closed; other sites cannot read it.
 _TAB_JS: Final = """
 export default function ({ data, setStateValue }) {
   let tab = "";
@@ -425,7 +418,7 @@ export default function ({ data, setStateValue }) {
       sessionStorage.setItem("maskdet.tab", tab);
     }
   } catch {
-    return;  // a browser that keeps nothing: a reload finds nothing again
+    return;  // no storage in this browser: a reload gets a new tab ID
   }
   if (tab !== data) setStateValue("tab", tab);
 }
@@ -434,10 +427,10 @@ _tab_component = st.components.v2.component(TAB_KEY, js=_TAB_JS)
 
 
 def get_tab_id() -> str:
-    """Return a secret number of this visitor's tab, the same after a reload.
+    """Return a secret ID of this visitor's tab, which survives a reload.
 
-    Call it once a run. It is empty in the first run of a session, and where the browser
-    keeps nothing; the browser runs the page again when it tells it.
+    Call it once a run. It is empty in the first run of a session, and in a browser
+    without storage. The page runs again when the browser has sent the ID.
     """
     stored = (st.session_state.get(TAB_KEY) or {}).get("tab")
     tab_id = (

@@ -1,11 +1,4 @@
-"""The sidebar: every choice a visitor has, on every page.
-
-The sidebar's choice of how people are followed and judged over time.
-
-The sidebar's rarer choices: weights, names and colours of the classes.
-
-The sidebar's choice of networks: who finds the faces, and who labels them.
-"""
+"""The sidebar of all pages: models, thresholds, tracking, overlay, camera, files."""
 
 from __future__ import annotations
 
@@ -36,46 +29,47 @@ from maskdet.web.preferences import Preferences, format_rotation
 from maskdet.web.widgets import escape_markdown
 
 _SMOOTHING_TITLES: Final = {
-    "log_pool": "Surest views count most",
-    "latest": "Each view alone",
-    "mean": "Mean of all views",
-    "window": "Mean of the last views",
-    "ema": "Fading mean",
+    "log_pool": "Confidence-weighted",
+    "latest": "Off (per frame)",
+    "mean": "Average of all frames",
+    "window": "Moving average",
+    "ema": "Exponential average",
 }
 
 _PRESET_FIELDS: Final = frozenset(
     {"min_score", "min_confidence", "min_face_px", "nms_iou"}
     | {"memory_s", "smoothing", "smoothing_window_s", "class_weights"}
 )
-"""The settings that a preset is about; the others stay as they are."""
+"""The settings that a preset changes."""
 
 
 def render_smoothing() -> tuple[SmoothingMethod, float, float]:
-    """Show the choice; return smoothing, its window and the memory, in seconds."""
+    """Render the options; return the method, its window and the memory in seconds."""
     smoothing = st.selectbox(
-        "Vote",
+        "Label smoothing",
         SMOOTHING_METHODS,
         format_func=_SMOOTHING_TITLES.__getitem__,
         key="choice.smoothing",
-        help="How many views of a person become one label.",
+        help="How the label of a person is computed from several frames.",
     )
     window_s = st.slider(
-        "Views count for (s)",
+        "Smoothing window (s)",
         *_get_slider_range_s("choice.smoothing_window_s", 10.0),
         key="choice.smoothing_window_s",
         step=0.1,
-        help="How far back views count. Longer is steadier, and slower to notice "
-        "that somebody takes the mask off.",
+        help="A longer window gives steadier labels, but reacts later when a person "
+        "takes the mask off.",
         disabled=smoothing in ("latest", "mean"),
     )
     memory_s = st.slider(
-        "Remember people for (s)",
+        "Keep lost tracks for (s)",
         *_get_slider_range_s("choice.memory_s", 15.0),
         key="choice.memory_s",
         step=0.1,
-        help="Who turns away keeps number and label for so long; the label fades.",
+        help="How long a person keeps their ID and label after their face is lost; "
+        "the confidence of the label decreases in this time.",
     )
-    st.caption("Presets of the three examples of MaskDetection (ami-a):")
+    st.caption("Presets, from the three examples of MaskDetection (ami-a):")
     with st.container(horizontal=True, gap="small"):
         for name, preset in TRACKING_PRESETS.items():
             st.button(
@@ -88,15 +82,15 @@ def render_smoothing() -> tuple[SmoothingMethod, float, float]:
     st.caption(
         "A preset sets the analyzer, the thresholds and all of this section. "
         + " ".join(
-            f"**{each_preset.title}**: {escape_markdown(each_preset.description)}"
-            for each_preset in TRACKING_PRESETS.values()
+            f"**{preset.title}**: {escape_markdown(preset.description)}"
+            for preset in TRACKING_PRESETS.values()
         )
     )
     return smoothing, window_s, memory_s
 
 
 def _get_slider_range_s(key: str, max_s: float) -> tuple[float, float]:
-    """Return the ends of a slider; a link or file may ask for more than usual."""
+    """Return the range of a slider, extended to the value of a link or file."""
     return 0.1, max(max_s, float(st.session_state[key]))
 
 
@@ -114,20 +108,18 @@ def _apply_preset(preset: TrackingPreset) -> None:
 
 
 def get_advanced_widget_values(preferences: Preferences) -> dict[str, object]:
-    """Return the value of each widget of this section by its key."""
+    """Return the value of each widget of the Advanced section by its key."""
     style = preferences.style
     weights = zip(CLASSES, preferences.settings.class_weights, strict=True)
     return {
         **{_get_class_widget_key("weight", label): weight for label, weight in weights},
         **{
-            _get_class_widget_key("name", face_label): style.class_names.get(
-                face_label.key, ""
-            )
-            for face_label in Label
+            _get_class_widget_key("name", label): style.class_names.get(label.key, "")
+            for label in Label
         },
         **{
-            _get_class_widget_key("colour", face_label): style.colour_css(face_label)
-            for face_label in Label
+            _get_class_widget_key("colour", label): style.colour_css(label)
+            for label in Label
         },
     }
 
@@ -135,14 +127,14 @@ def get_advanced_widget_values(preferences: Preferences) -> dict[str, object]:
 def render_advanced_settings(
     settings: Settings, style: Style, previous: Preferences
 ) -> tuple[Settings, Style]:
-    """Show the section; return settings and style with what it says.
+    """Render the Advanced section; return settings and style with its values.
 
     Args:
-        settings: what the other sections say.
-        style: likewise; it has the palette.
-        previous: the choices of the run before, which stay where a new one is refused.
+        settings: values of the other sections.
+        style: likewise, with the palette.
+        previous: preferences of the previous run, which replace invalid new values.
     """
-    # The weights stand above the names, and have them at once.
+    # The weights are shown above the names, but use the names of this run.
     weights_area = st.container()
     style = _render_class_styles(style, previous.style)
     with weights_area:
@@ -153,9 +145,9 @@ def _render_class_weights(
     settings: Settings, previous: Settings, style: Style
 ) -> Settings:
     st.caption(
-        "**Class weights.** How much a view of a person counts that shows this class, "
-        "by the factor Σ probability · weight. With 0 for a class, such views change "
-        "nothing that is known of the person."
+        "**Class weights.** How much a frame that shows this class counts for the "
+        "label of a person: by the factor Σ probability · weight. Frames of a class "
+        "with weight 0 do not change the label."
     )
     weights = tuple(
         st.slider(
@@ -170,7 +162,7 @@ def _render_class_weights(
         return dataclasses.replace(settings, class_weights=weights)
     except ValueError:
         st.warning(
-            "At least one class must count. The weights before stay in force.",
+            "At least one weight must be above 0. The previous weights are used.",
             icon=":material/warning:",
         )
         return dataclasses.replace(settings, class_weights=previous.class_weights)
@@ -178,7 +170,7 @@ def _render_class_weights(
 
 def _render_class_styles(style: Style, previous: Style) -> Style:
     st.caption(
-        "**Names and colours.** Your own, in images, tables, charts and counts. Files "
+        "**Names and colours.** Used in images, tables, charts and counts. Files "
         "keep the keys `mask`, `no_mask`, `incorrect`, `unknown`."
     )
     colours = dict(_update_custom_colours(style, previous))
@@ -197,7 +189,7 @@ def _render_class_styles(style: Style, previous: Style) -> Style:
             label_visibility="collapsed",
         )
     st.button(
-        "Standard names and colours",
+        "Default names and colours",
         icon=":material/restart_alt:",
         on_click=_reset_class_styles,
         disabled=not (any(names.values()) or colours),
@@ -209,24 +201,20 @@ def _render_class_styles(style: Style, previous: Style) -> Style:
         style = dataclasses.replace(style, class_names=custom_names)
     except ValueError as error:
         st.warning(
-            escape_markdown(f"{error}. The names before stay in force."),
+            escape_markdown(f"{error}. The previous names are used."),
             icon=":material/warning:",
         )
         style = dataclasses.replace(style, class_names=previous.class_names)
-    if style.substitution_note:
-        st.caption(
-            escape_markdown(
-                f"{style.substitution_note[:1].upper()}{style.substitution_note[1:]}."
-            )
-        )
+    note = style.substitution_note
+    if note:
+        st.caption(escape_markdown(f"{note[:1].upper()}{note[1:]}."))
     return style
 
 
 def _update_custom_colours(style: Style, previous: Style) -> dict[str, str]:
-    """Return the colours that are the visitor's own, and let the pickers show all.
+    """Return the visitor's own colours, and update the colour pickers.
 
-    A picker that shows what was in force was not touched, so that a new palette
-    changes it.
+    A picker that shows the previous colour was not used, so a new palette changes it.
     """
     custom = dict(previous.class_colours)
     for label in Label:
@@ -252,10 +240,10 @@ def _get_class_widget_key(kind: str, label: Label) -> str:
 
 
 def render_model_choice(*, live: bool) -> tuple[str, str, bool]:
-    """Show the choice; return analyzer, mask model and whether large faces are re-read.
+    """Render the model options; return analyzer, classifier and refinement.
 
     Args:
-        live: whether the page shows video: who is at work there may be another.
+        live: whether the page shows video, for which `AUTO` selects another analyzer.
     """
     analyzer = _select_analyzer(live=live)
     resolved_name = resolve_analyzer(analyzer, live=live)
@@ -265,11 +253,9 @@ def render_model_choice(*, live: bool) -> tuple[str, str, bool]:
     if not classifies_all and not (
         refine and has_refinement(resolved_name, classifier)
     ):
-        st.caption(":gray[Not asked here: the analyzer labels the faces itself.]")
-    st.caption(
-        "At work: "
-        f"{escape_markdown(describe_pipeline(resolved_name, classifier, refine=refine))}."
-    )
+        st.caption(":gray[Not used: this analyzer classifies faces itself.]")
+    pipeline = describe_pipeline(resolved_name, classifier, refine=refine)
+    st.caption(f"Pipeline: {escape_markdown(pipeline)}.")
     _render_model_problems()
     return analyzer, classifier, refine
 
@@ -283,77 +269,73 @@ def _select_analyzer(*, live: bool) -> str:
         names,
         format_func=_format_analyzer,
         key="choice.analyzer",
-        help="Finds the faces and labels each of them. Another one finds other faces, "
-        "and takes another time. “auto” takes the best that is here: a fast one on the "
-        "Live page, a thorough one for images.",
+        help="Detects the faces and classifies each of them. Analyzers differ in "
+        "recall and speed. Auto selects a fast analyzer for video and an accurate one "
+        "for images.",
     )
     resolved_name = resolve_analyzer(name, live=live)
     st.caption(
-        f"Here **{resolved_name}**: {ANALYZERS[resolved_name]}."
+        f"Using **{resolved_name}**: {ANALYZERS[resolved_name]}."
         if name == AUTO
         else f"{ANALYZERS[name]}."
     )
     if missing:
-        with st.expander(f":gray[Not here: {', '.join(missing)}]"):
+        with st.expander(f":gray[Not installed: {', '.join(missing)}]"):
             for other, line in missing.items():
                 st.caption(f"**{other}**: {escape_markdown(line)}.")
     return str(name)
 
 
 def _format_analyzer(name: str) -> str:
-    return "auto: fast on video" if name == AUTO else name
+    return "Auto (fast for video, accurate for images)" if name == AUTO else name
 
 
 def _toggle_refinement(analyzer: str) -> bool:
-    """Offer the second look; its place is taken also where there is none."""
+    """Render the refinement option; disabled where the analyzer has no refinement."""
     return st.toggle(
-        "Check uncertain faces again",
+        "Re-check low-confidence faces",
         key="choice.refine",
         disabled=not has_refinement(analyzer, st.session_state["choice.classifier"]),
-        help="Where the confidence of the network is low, the mask model checks the "
-        "face again: better labels and fewer false positives, for a little more time. "
-        "Two-stage analyzers, and mask models other than the default one, classify "
-        "every face in any case.",
+        help="The classifier re-checks faces of low confidence: more reliable labels "
+        "and fewer false positives, slightly slower. Two-stage analyzers, and "
+        "classifiers other than the default one, always classify every face.",
     )
 
 
 def _select_classifier() -> str:
-    """Offer the mask models that are here; with only one there is nothing to choose."""
+    """Render the choice of the classifier, if more than one is available."""
     missing = session.list_unavailable_classifiers()
     names = [name for name in CLASSIFIERS if name not in missing]
     _replace_missing_model("choice.classifier", names)
     if len(names) < 2:
         return cast(str, st.session_state["choice.classifier"])
     name = st.selectbox(
-        "Mask model",
+        "Mask classifier",
         names,
         format_func=_format_classifier,
         key="choice.classifier",
-        help="The default one labels faces where it is asked, as the line below says. "
-        "Another one labels every face. The Models page shows how well each of them "
-        "does.",
+        help="The default classifier is used where the analyzer needs it, as the line "
+        "below says. Any other classifies every face. The Models page compares them.",
     )
     if missing:
-        st.caption(f":gray[Not here: {', '.join(missing)}]")
+        st.caption(f":gray[Not installed: {', '.join(missing)}]")
     return str(name)
 
 
 def _replace_missing_model(key: str, names: Sequence[str]) -> None:
-    """Take the first of `names` where the file of the chosen one has gone."""
+    """Select the first of `names` if the selected model no longer exists."""
     selected = st.session_state[key]
     if selected not in names and names:
         st.session_state[key] = names[0]
-        line = (
-            f"{selected} is no longer in the folder of own models; {names[0]} is used."
-        )
+        line = f"{selected} is no longer in your models folder; using {names[0]}."
         st.warning(escape_markdown(line), icon=":material/warning:")
 
 
 def _render_model_problems() -> None:
-    """Say which files in the folder of own models are not offered, and why."""
+    """List the user's model files that cannot be used, with the reasons."""
     lines = list_own_model_problems()
     if lines:
-        with st.expander(f":gray[Own models that cannot be used: {len(lines)}]"):
+        with st.expander(f":gray[Unusable own models: {len(lines)}]"):
             for line in lines:
                 st.caption(f"{escape_markdown(line)}.")
 
@@ -371,20 +353,20 @@ _Option = TypeVar("_Option")
 
 
 def render_sidebar(*, live: bool = False) -> Preferences:
-    """Show the sidebar and return what it says; call it once, in `app.py`.
+    """Render the sidebar and return its values; call it once, in `app.py`.
 
-    There its widgets are on every page, so their values survive a change of page.
+    So its widgets are on every page, and their values survive a change of page.
 
     Args:
-        live: whether the page shows video: who is at work there may be another.
+        live: whether the page shows video, for which `AUTO` selects another analyzer.
     """
     _fill_sidebar(session.pop_pending_preferences())
     with st.sidebar:
         preferences = _render_choices(live=live)
         _render_settings_files(preferences)
     session.store_preferences(preferences)
-    # The place is taken in any case: whatever moves down the page is built anew by
-    # the browser, and a live image would stop.
+    # Reserve the place: the browser rebuilds elements that move down the page, which
+    # would stop live video.
     warning_area = st.empty()
     if session.get_warning():
         warning_area.warning(
@@ -394,7 +376,7 @@ def render_sidebar(*, live: bool = False) -> Preferences:
 
 
 def _fill_sidebar(pending: Preferences | None) -> None:
-    """Give the widgets their values; they have no other source of them."""
+    """Set the values of the widgets from the preferences."""
     if pending is None and session.is_previous_run_complete():
         return
     for key, value in _get_widget_values(pending or session.get_preferences()).items():
@@ -436,7 +418,7 @@ def _render_choices(*, live: bool) -> Preferences:
     analyzer, classifier, refine = render_model_choice(live=live)
     with st.expander("Thresholds", expanded=True, icon=":material/tune:"):
         settings = _render_thresholds(session.get_preferences().settings)
-    with st.expander("People over time", icon=":material/history:"):
+    with st.expander("Tracking", icon=":material/history:"):
         smoothing, window_s, memory_s = render_smoothing()
         settings = dataclasses.replace(
             settings,
@@ -444,7 +426,7 @@ def _render_choices(*, live: bool) -> Preferences:
             smoothing_window_s=window_s,
             memory_s=memory_s,
         )
-    with st.expander("Drawing", icon=":material/palette:"):
+    with st.expander("Overlay", icon=":material/palette:"):
         style = _render_drawing_options()
     with st.expander("Advanced", icon=":material/settings:"):
         settings, style = render_advanced_settings(
@@ -452,16 +434,16 @@ def _render_choices(*, live: bool) -> Preferences:
         )
     with st.expander("Camera", icon=":material/photo_camera:"):
         mirror = st.toggle(
-            "Mirror the live image",
+            "Mirror the live video",
             key="choice.mirror",
-            help="Turns it left to right, so that you move as in a mirror.",
+            help="Flips the video left to right.",
         )
         rotate = st.selectbox(
-            "Rotate the live image",
+            "Rotate the live video",
             ROTATIONS,
             format_func=format_rotation,
             key="choice.rotate",
-            help="For a camera that hangs upside down or on its side.",
+            help="For a camera that is mounted upside down or on its side.",
         )
         width, height = _select_camera_size()
         fps = _select_camera_rate()
@@ -484,36 +466,37 @@ def _render_choices(*, live: bool) -> Preferences:
 
 
 def _render_thresholds(previous: Settings) -> Settings:
-    """Ask for the thresholds; all else stays as it was before."""
+    """Render the thresholds; return `previous` with their values."""
     min_score = st.slider(
-        "Face score",
+        "Face detection threshold",
         *(0.0, 1.0),
         key="choice.min_score",
         step=0.01,
-        help="How sure the detector must be that something is a face. "
-        "Lower finds more faces, and more things that are none.",
+        help="Minimum detection score of a face. A lower threshold finds more faces "
+        "and more false positives.",
     )
     min_confidence = st.slider(
-        "Confidence",
+        "Minimum confidence",
         *(0.0, 1.0),
         key="choice.min_confidence",
         step=0.01,
-        help="Below it a face is shown as unsure.",
+        help="Faces with a lower confidence are shown as unsure.",
     )
     min_face_px = st.number_input(
-        "Smallest face (pixels)",
+        "Minimum face size (px)",
         *(1.0, 2000.0),
         key="choice.min_face_px",
         step=1.0,
         format="%g",
-        help="Faces whose shorter side is smaller are left out.",
+        help="Faces whose shorter side is smaller are ignored.",
     )
     nms_iou = st.slider(
-        "Overlap",
+        "NMS IoU threshold",
         *(0.0, 1.0),
         key="choice.nms_iou",
         step=0.01,
-        help="Of two boxes that overlap more, the weaker goes. Raise it in crowds.",
+        help="Of two boxes with a higher IoU, the one with the lower score is removed "
+        "(non-maximum suppression). Raise it in crowds.",
     )
     return dataclasses.replace(
         previous,
@@ -526,18 +509,18 @@ def _render_thresholds(previous: Settings) -> Settings:
 
 def _render_drawing_options() -> Style:
     blur = st.toggle(
-        "Blur faces in every output",
+        "Blur faces (live, results and downloads)",
         key="choice.blur",
-        help="In the live image, results, cards and downloads: every face that is "
-        "found becomes a few coarse squares.",
+        help="Pixelates every detected face in the live video, results, cards and "
+        "downloads.",
     )
     ids = st.toggle(
-        "Show numbers of people",
+        "Show tracking IDs",
         key="choice.ids",
-        help="As in “#3”, for people who are followed from image to image.",
+        help="As in “#3”, for people who are tracked over several frames.",
     )
     parts = st.pills(
-        "Draw",
+        "Show",
         ("boxes", "labels", "percentages"),
         selection_mode="multi",
         format_func=str.capitalize,
@@ -549,14 +532,14 @@ def _render_drawing_options() -> Style:
         PALETTES,
         format_func=str.capitalize,
         key="choice.palette",
-        help="Label and line style tell the faces apart in every palette.",
+        help="Labels and line styles distinguish the classes in every palette.",
     )
     scale = st.slider(
-        "Size of text and lines",
+        "Label and line size",
         *(0.5, 3.0),
         key="choice.scale",
         step=0.25,
-        help="1 suits the size of the image.",
+        help="Relative to the default size for the image.",
     )
     return Style(
         palette=palette,
@@ -571,34 +554,34 @@ def _render_drawing_options() -> Style:
 
 def _select_camera_size() -> tuple[int, int]:
     return st.selectbox(
-        "Camera size",
+        "Resolution",
         _add_current_option(_CAMERA_SIZES_WH, "choice.camera_wh"),
         format_func=lambda size_wh: f"{size_wh[0]} x {size_wh[1]}",
         key="choice.camera_wh",
-        help="Asked of the camera when you press Start; it may give another. "
-        "Larger shows smaller faces and is slower.",
+        help="Requested when you press Start; the camera may deliver another. "
+        "A higher resolution shows smaller faces and is slower.",
     )
 
 
 def _select_camera_rate() -> int:
     return st.selectbox(
-        "Camera rate",
+        "Frame rate",
         _add_current_option(_CAMERA_RATES_FPS, "choice.camera_fps"),
-        format_func=lambda fps: f"{fps} images a second",
+        format_func=lambda fps: f"{fps} fps",
         key="choice.camera_fps",
-        help="Asked of the camera when you press Start. "
-        "More than can be analysed are skipped, never queued.",
+        help="Requested when you press Start. "
+        "Frames that cannot be analyzed in time are dropped, not queued.",
     )
 
 
 def _add_current_option(options: Sequence[_Option], key: str) -> list[_Option]:
-    """Return the usual options, and the value in force should it be another."""
+    """Return the options, with the current value appended if it is not among them."""
     value = cast(_Option, st.session_state[key])
     return [*options] if value in options else [*options, value]
 
 
 def _render_settings_files(preferences: Preferences) -> None:
-    with st.expander("Save, load, share", icon=":material/save:"):
+    with st.expander("Save, load, link", icon=":material/save:"):
         st.download_button(
             "Save settings",
             preferences.to_json(),
@@ -607,7 +590,7 @@ def _render_settings_files(preferences: Preferences) -> None:
             icon=":material/download:",
             on_click="ignore",
             width="stretch",
-            help="Writes everything chosen here into a small JSON file.",
+            help="Downloads all sidebar settings as a JSON file.",
         )
         st.file_uploader(
             "Load settings",
@@ -615,7 +598,7 @@ def _render_settings_files(preferences: Preferences) -> None:
             key="choice.file",
             on_change=_load_settings_file,
             max_upload_size=_MAX_SETTINGS_MB,
-            help="A file that “Save settings” wrote.",
+            help="A file from “Save settings”.",
         )
         st.button(
             "Reset to defaults",
@@ -624,7 +607,7 @@ def _render_settings_files(preferences: Preferences) -> None:
             args=(Preferences(),),
             width="stretch",
         )
-        st.caption("This link opens the page with these settings:")
+        st.caption("Link to these settings:")
         st.code(
             preferences.to_link(st.context.url or ""), language=None, wrap_lines=True
         )
@@ -634,11 +617,10 @@ def _load_settings_file() -> None:
     file = st.session_state["choice.file"]
     if file is None:
         return
-    if (
-        file.size > _MAX_SETTINGS_MB * 2**20
-    ):  # the widget's limit holds in the browser only
+    # The browser alone enforces the widget's limit.
+    if file.size > _MAX_SETTINGS_MB * 2**20:
         session.set_warning(
-            f"The file was not loaded: it has more than {_MAX_SETTINGS_MB} MB."
+            f"The file was not loaded: it is larger than {_MAX_SETTINGS_MB} MB."
         )
         return
     try:

@@ -1,11 +1,4 @@
-"""Faces as cards: the crop, its label, and one bar for each probability.
-
-Text of strangers, made harmless for Streamlit's Markdown.
-
-Files that a visitor may take along, side by side.
-
-The samples that a visitor can try without having an image or video at hand.
-"""
+"""Widgets of several pages: face cards, metric tiles, legend, downloads, samples."""
 
 from __future__ import annotations
 
@@ -28,11 +21,11 @@ from maskdet.wording import pluralize
 _LABEL_DESCRIPTIONS = {
     Label.MASK: "A mask covers nose, mouth and chin.",
     Label.NO_MASK: "There is no mask on this face.",
-    Label.INCORRECT: "There is a mask, but nose, mouth or chin is free.",
-    Label.UNKNOWN: "No label is as certain as you ask for.",
+    Label.INCORRECT: "There is a mask, but nose, mouth or chin is uncovered.",
+    Label.UNKNOWN: "The confidence is below the minimum confidence.",
 }
 
-# Greys come from the text colour, so that the cards suit the light and dark theme.
+# Greys are derived from the text colour to suit the light and the dark theme.
 _CARDS_CSS = """<style>
 .maskdet-cards {display: grid; gap: .75rem;
   grid-template-columns: repeat(auto-fill, minmax(min(16rem, 100%), 1fr));}
@@ -51,15 +44,15 @@ _CARDS_CSS = """<style>
 </style>"""
 
 _METRICS_CSS = """<style>
-.maskdet-totals dl {display: grid; gap: .5rem; margin: 0; padding: 0;
+.maskdet-metrics dl {display: grid; gap: .5rem; margin: 0; padding: 0;
   grid-template-columns: repeat(auto-fit, minmax(6.2rem, 1fr));}
-.maskdet-totals div {display: flex; flex-direction: column-reverse;
+.maskdet-metrics div {display: flex; flex-direction: column-reverse;
   justify-content: flex-end; padding: .45rem .7rem; border-radius: .5rem;
   border-left: 6px solid transparent;
   background: color-mix(in srgb, currentColor 7%, transparent);}
-.maskdet-totals dt {font-weight: 400; font-size: .875rem; line-height: 1.3;
+.maskdet-metrics dt {font-weight: 400; font-size: .875rem; line-height: 1.3;
   opacity: .85;}
-.maskdet-totals dd {margin: 0; font-size: 1.45rem; font-weight: 600;
+.maskdet-metrics dd {margin: 0; font-size: 1.45rem; font-weight: 600;
   line-height: 1.3;}
 </style>"""
 
@@ -80,13 +73,13 @@ def scene_cards_html(
     *,
     ground_truth: Sequence[Label] = (),
 ) -> str:
-    """Return one card a face as HTML that holds nothing a stranger wrote.
+    """Return one card per face as HTML, without any text from uploaded files.
 
     Args:
         scene: the faces.
-        crops: one JPEG a face; with fewer, only so many cards are made.
+        crops: one JPEG per face; with fewer crops, only the first cards are made.
         style: names and colours of the classes.
-        ground_truth: the true label of each face, where it is known and to be shown.
+        ground_truth: the true label of each face, if it is to be shown.
     """
     colours = {label: style.colour_css(label) for label in Label}
     ground_truth_rows = [
@@ -128,7 +121,7 @@ def scene_cards_html(
 
 
 def image_totals_html(image_totals: ImageTotals, style: Style) -> str:
-    """Return the counts over all images as tiles, as HTML."""
+    """Return the counts over all images as HTML tiles."""
     faces = sum(image_totals.label_counts.values())
     metrics = [
         metric_html(pluralize(image_totals.n_images, "Image"), image_totals.n_images),
@@ -139,33 +132,32 @@ def image_totals_html(image_totals: ImageTotals, style: Style) -> str:
         name = escape(style.title(label))
         metrics.append(metric_html(name, image_totals.label_counts[label], edge=edge))
     metrics.append(
-        metric_html("Masked, of those that are sure", image_totals.mask_rate_text)
+        metric_html("Mask rate (unsure excluded)", image_totals.mask_rate_text)
     )
-    title = f"{pluralize(image_totals.n_without_face, 'Image')} without a face"
-    metrics.append(metric_html(title, image_totals.n_without_face))
+    metrics.append(metric_html("No face found", image_totals.n_without_face))
     return metrics_html(metrics)
 
 
 def metrics_html(metrics: Sequence[str]) -> str:
-    """Return tiles as `metric_html` makes them, side by side as far as there is room."""
+    """Return a responsive row of the tiles that `metric_html` makes."""
     items = f"<dl>{''.join(metrics)}</dl>"
-    return f'{_METRICS_CSS}<section class="maskdet-totals">{items}</section>'
+    return f'{_METRICS_CSS}<section class="maskdet-metrics">{items}</section>'
 
 
 def metric_html(name: str, value: int | str, *, edge: str = "") -> str:
-    """Return one number with its name below, as HTML.
+    """Return a tile with a value and its name, as HTML.
 
     Args:
-        name: our own words; nothing a stranger wrote.
-        value: the number.
-        edge: line style and colour of its left edge, as CSS has them.
+        name: trusted or escaped HTML.
+        value: the value.
+        edge: CSS line style and colour of its left edge.
     """
     border = f' style="border-left:6px {edge}"' if edge else ""
     return f"<div{border}><dt>{name}</dt><dd>{value}</dd></div>"
 
 
 def legend_html(style: Style) -> str:
-    """Return what each colour and line style means, as HTML."""
+    """Return the legend of colours and line styles as HTML."""
     rows = [
         f'<i style="border-color:{style.colour_css(label)};'
         f'border-style:{line_style(label)}"></i>'
@@ -187,13 +179,14 @@ def _card_html(
 
 
 def _with_all_text(style: Style) -> Style:
-    """Return the style with all its words: a card has room for them."""
+    """Return the style with labels and percentages, which fit on a card."""
     return replace(style, labels=True, percentages=True)
 
 
 def _ground_truth_html(label: Label, ground_truth: Label, style: Style) -> str:
-    outcome = "right" if label is ground_truth else "wrong"
-    return f"<p><span>Truth: {escape(style.title(ground_truth))}</span><span>{outcome}</span></p>"
+    outcome = "correct" if label is ground_truth else "wrong"
+    name = escape(style.title(ground_truth))
+    return f"<p><span>Ground truth: {name}</span><span>{outcome}</span></p>"
 
 
 def _prob_bar_html(name: str, prob: float, colour: str) -> str:
@@ -204,23 +197,23 @@ def _prob_bar_html(name: str, prob: float, colour: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return Markdown that shows `text` as it is.
+    """Escape `text` for Streamlit's Markdown, so that it is shown literally.
 
-    A link, a file or an error may hold anything, also the image or address of a
-    stranger. Only signs of ASCII can be escaped: before others a backslash stays.
+    Links, file names and errors may contain untrusted markup, such as images or URLs.
+    Only ASCII punctuation is escaped: before other characters the backslash would show.
     """
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 FileContent = str | bytes | Callable[[], str | bytes]
-"""What is in a file; a function is asked only when the file is wanted."""
+"""Content of a file; a function is called when the visitor downloads it."""
 
 Download = tuple[str, FileContent, str, str]
 """Title of the button, content, file name, MIME type."""
 
 
 def render_downloads(files: Iterable[Download]) -> None:
-    """Show a button for each file; taking one does not run the page again."""
+    """Render a download button per file; a download does not rerun the page."""
     with st.container(horizontal=True):
         for title, content, name, mime in files:
             st.download_button(
@@ -236,17 +229,17 @@ def render_downloads(files: Iterable[Download]) -> None:
 _SAMPLES_FOLDER: Final = resource_path("samples")
 
 _PORTRAIT_CREDIT: Final = "NASA, Eileen Collins, public domain"
-_DRAWN_MASK_CREDIT: Final = f"{_PORTRAIT_CREDIT}; mask drawn by this program"
+_DRAWN_MASK_CREDIT: Final = f"{_PORTRAIT_CREDIT}; mask drawn by software"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """An image or video that comes with the project.
+    """An image or video that is included in the project.
 
     Attributes:
-        title: what a visitor reads, in plain words.
+        title: the name on the page.
         path: the JPEG or MP4 file.
-        credit: who made it and on which terms; shown with it.
+        credit: author and licence; shown with it.
     """
 
     title: str
@@ -264,17 +257,17 @@ IMAGE_SAMPLES: Final[tuple[Sample, ...]] = (
         _DRAWN_MASK_CREDIT,
     ),
 )
-"""In the order in which they are offered."""
+"""The image samples, in the order of the page."""
 
 VIDEO_SAMPLE: Final = Sample(
-    "Film",
+    "Video",
     _SAMPLES_FOLDER / "video.mp4",
-    f"{_PORTRAIT_CREDIT}; masks, hall and movement drawn by this program",
+    f"{_PORTRAIT_CREDIT}; masks, hall and movement drawn by software",
 )
 """Twelve seconds with three people; one of them turns away for a while."""
 
 
-# Greys come from the text colour, so that the numbers suit the light and dark theme.
+# Greys are derived from the text colour to suit the light and the dark theme.
 STATS_CSS = """<style>
 .maskdet-live {display: grid; gap: 1.1rem; font-size: .875rem; line-height: 1.35;
   font-variant-numeric: tabular-nums;}
@@ -302,6 +295,6 @@ STATS_CSS = """<style>
 
 
 def stat_html(name: str, value: str, attributes: str = "", note: str = "") -> str:
-    """Return a value with its name below, for a `dl` inside `.maskdet-live`."""
+    """Return a value with its name, as HTML for a `dl` inside `.maskdet-live`."""
     note_html = f'<dd class="note">{note}</dd>' if note else ""
     return f"<div {attributes}><dt>{name}</dt><dd>{value}</dd>{note_html}</div>"

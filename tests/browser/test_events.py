@@ -24,8 +24,8 @@ LEFT, RIGHT = (150, 140, 250, 267), (330, 140, 430, 267)
 
 
 @pytest.fixture(scope="module")
-def pair_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two people a step apart: a bare face, and one with a mask."""
+def pair_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people a step apart, one without and one with a mask."""
     image = np.full((480, 640, 3), 90, np.uint8)
     for (x1, y1, x2, y2), masked in ((LEFT, False), (RIGHT, True)):
         image[y1:y2, x1:x2] = FACE_BGR
@@ -38,18 +38,18 @@ def pair_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(fake_dashboard: Dashboard) -> str:
-    """The address of the dashboard's database, which is empty."""
+    """The URL of the dashboard's empty event database."""
     EventStore(fake_dashboard.events).delete()
     return fake_dashboard.events
 
 
 @pytest.fixture
 def live(
-    open_page: Callable[..., Any], pair_film: Path, fake_dashboard: Dashboard
+    open_page: Callable[..., Any], pair_video: Path, fake_dashboard: Dashboard
 ) -> LivePage:
-    """The Live page, measuring distances, where nobody is forgotten in a pause."""
+    """The Live page with distances, and with a memory longer than any pause."""
     chosen = "distance=pinhole&contact_duration_s=1&memory_s=60&mirror=false"
-    return LivePage(open_page(f"{fake_dashboard.url}?{chosen}", pair_film))
+    return LivePage(open_page(f"{fake_dashboard.url}?{chosen}", pair_video))
 
 
 def recorded(place: str) -> list[str]:
@@ -62,17 +62,18 @@ def watched(live: LivePage) -> None:
     """Let the camera see both people until they are too close for too long."""
     live.start()
     wait_until(lambda: live.read_stat("No mask") == "1", "a person without a mask")
-    near = live.page.locator(".maskdet-near")
-    near.get_by_text("No mask and").or_(near.get_by_text("and #")).first.wait_for()
-    too_long = near.locator("dl div").filter(has_text="For too long").locator("dd")
-    wait_until(lambda: too_long.inner_text() == "1", "a pair near for too long")
+    distances = live.page.locator(".maskdet-distances")
+    pair = distances.get_by_text("No mask and").or_(distances.get_by_text("and #"))
+    pair.first.wait_for()
+    cells = distances.locator("dl div").filter(has_text="Over the limit")
+    wait_until(lambda: cells.locator("dd").inner_text() == "1", "a pair over the limit")
 
 
-def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> None:
+def test_events_of_the_camera_are_listed_while_recording_is_on(live, place) -> None:
     live.open_page("Events")
-    live.page.get_by_text("Nothing is recorded yet.").wait_for()
+    live.page.get_by_text("No events yet.").wait_for()
     live.page.get_by_text("Record events", exact=True).click()
-    live.page.get_by_text("No image is ever stored").wait_for()
+    live.page.get_by_text("Images are never stored").wait_for()
     live.open_page("Live")
     watched(live)
     live.stop()
@@ -82,7 +83,7 @@ def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> No
     assert kinds.count("close") == 1
 
     live.open_page("Events")
-    tiles = live.page.locator(".maskdet-totals")
+    tiles = live.page.locator(".maskdet-metrics")
     tiles.wait_for()
     shown = dict(
         zip(
@@ -95,29 +96,31 @@ def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> No
     assert shown["Mask"] == shown["No mask"] == shown["Too close"] == "1"
 
 
-def test_nothing_is_written_unless_somebody_records(live, place) -> None:
+def test_no_events_are_stored_while_recording_is_off(live, place) -> None:
     watched(live)
     live.stop()
     live.open_page("Events")
-    live.page.get_by_text("Nothing is recorded yet.").wait_for()
+    live.page.get_by_text("No events yet.").wait_for()
     assert recorded(place) == []
 
 
-# Every note that appears is kept, as each is seen for a few seconds only.
-KEEP_NOTES = """() => {
-  window.notes = [];
+# Collects every toast, as each is visible for a few seconds only.
+COLLECT_TOASTS = """() => {
+  window.toasts = [];
   new MutationObserver(() => {
-    for (const note of document.querySelectorAll('[data-testid="stToast"]'))
-      window.notes.push(note.innerText);
+    for (const toast of document.querySelectorAll('[data-testid="stToast"]'))
+      window.toasts.push(toast.innerText);
   }).observe(document.body, {childList: true, subtree: true});
 }"""
 
 
-def test_an_alert_is_told_beside_the_live_picture(live) -> None:
+def test_an_alert_is_shown_on_the_live_page(live) -> None:
     live.open_page("Events")
     live.page.get_by_text("Alerts", exact=True).click()
     turn_toggle_on(live.page, "No mask")
     live.open_page("Live")
-    live.page.evaluate(KEEP_NOTES)
+    live.page.evaluate(COLLECT_TOASTS)
     live.start()
-    live.page.wait_for_function("() => window.notes.some(it => it.includes('No mask'))")
+    live.page.wait_for_function(
+        "() => window.toasts.some(it => it.includes('No mask'))"
+    )

@@ -27,11 +27,12 @@ from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.helpers.waiting import wait_until
 
 FACE_BOX = (220, 140, 420, 340)
+SLIDERS = "Face detection threshold", "Minimum confidence", "NMS IoU threshold"
 UPLOADER = '[data-testid="stMain"] input[type="file"]'
 
 
 def portrait(*, masked: bool) -> Image:
-    """Return an image of a face as the fake analyzer knows it."""
+    """Return an image of a face for the fake analyzer."""
     image = np.full((480, 640, 3), 90, np.uint8)
     x1, y1, x2, y2 = FACE_BOX
     image[y1:y2, x1:x2] = FACE_BGR
@@ -52,7 +53,7 @@ def outlined(image: Image, label: Label) -> bool:
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    """A bare and a masked face, an image without one, and a broken file."""
+    """An unmasked and a masked face, an image without a face, and a broken file."""
     images = {
         "bare.png": portrait(masked=False),
         "masked.png": portrait(masked=True),
@@ -81,19 +82,19 @@ class ImagePage:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until the page is drawn: before, the old parts stand below the new."""
+        """Wait until the page is rendered, as old elements may be below the new."""
         self.page.locator(
             '[data-testid="stApp"][data-test-script-state="notRunning"]'
         ).wait_for()
 
     def result(self) -> Image:
-        """The image that stands over "Result", BGR."""
+        """Return the image with the caption "Result", BGR."""
         files: list[bytes] = []
 
         def fetched() -> bool:
             shown = self.page.get_by_alt_text("The result").first
             address = self._whole(shown.get_attribute("src"))
-            # A newer one may take its place before it is fetched.
+            # A newer image may replace it before it is fetched.
             with contextlib.suppress(urllib.error.HTTPError):
                 files.append(urllib.request.urlopen(address).read())
             return bool(files)
@@ -122,31 +123,31 @@ def image_page(
     open_page: Callable[..., Any], fake_dashboard: Dashboard
 ) -> Iterator[ImagePage]:
     page = open_page(fake_dashboard.url)
-    complaints: list[tuple[str, str]] = []
+    errors: list[tuple[str, str]] = []
 
     def note(message: Any) -> None:
         if message.type == "error":
-            complaints.append((message.text, message.location.get("url", "")))
+            errors.append((message.text, message.location.get("url", "")))
 
     page.on("console", note)
-    page.on("pageerror", lambda error: complaints.append((str(error), "")))
+    page.on("pageerror", lambda error: errors.append((str(error), "")))
     open_page_from_sidebar(page, "Image")
     page.locator(UPLOADER).wait_for(state="attached")
     yield ImagePage(page, fake_dashboard.url)
-    assert [one for one in complaints if not replaced(page, *one)] == []
+    assert [error for error in errors if not replaced(page, *error)] == []
     assert page.evaluate(BROKEN_IMAGES) == []
 
 
 BROKEN_IMAGES = """() => [...document.querySelectorAll('[data-testid="stMain"] img')]
-    .filter(one => one.complete && !one.naturalWidth).map(one => one.src)"""
+    .filter(img => img.complete && !img.naturalWidth).map(img => img.src)"""
 
 
 def replaced(page: Any, text: str, url: str) -> bool:
-    """Return whether a complaint is only of an image that a newer one replaced.
+    """Return whether an error is only about an image that a newer one replaced.
 
-    On a slow machine the browser may ask for a result after the next run took its
-    place; Streamlit then answers 404, and nobody sees it. Streamlit's own script also
-    looks for its server below a page's address first, and gets a 404 there.
+    On a slow machine the browser may request a result after the next run has replaced
+    it; the response is a 404 without a visible effect. Streamlit's own script also
+    looks for its server below the URL of a page first, and gets a 404 there.
     """
     path = url.partition("/media/")[2]
     gone = bool(path) and path not in page.content()
@@ -155,26 +156,26 @@ def replaced(page: Any, text: str, url: str) -> bool:
 
 def test_upload_slide_and_download(image_page, files, tmp_path) -> None:
     image_page.upload(files["bare.png"])
-    image_page.see("Result: 1 face (1 No mask)")
+    image_page.see("Result: 1 face: 1 No mask")
     assert outlined(image_page.result(), Label.NO_MASK)
 
-    image_page.press("Confidence", "End")
-    image_page.see("Result: 1 face (1 Unsure)")
+    image_page.press("Minimum confidence", "End")
+    image_page.see("Result: 1 face: 1 Unsure")
     wait_until(lambda: outlined(image_page.result(), Label.UNKNOWN), "the grey outline")
     assert not outlined(image_page.result(), Label.NO_MASK)
 
-    path = image_page.download("Marked image (PNG)", tmp_path)
-    assert path.name == "bare-marked.png"
+    path = image_page.download("Annotated image (PNG)", tmp_path)
+    assert path.name == "bare-annotated.png"
     saved = cv2.imread(str(path))
     assert saved.shape == (480, 640, 3)
     assert outlined(saved, Label.UNKNOWN)
 
     document = json.loads(image_page.download("JSON", tmp_path).read_bytes())
     assert document["version"] == 1
-    (picture,) = document["images"]
-    assert set(picture) == {"path", "width", "height", "error", "faces"}
-    assert (picture["width"], picture["height"]) == (640, 480)
-    (face,) = picture["faces"]
+    (record,) = document["images"]
+    assert set(record) == {"path", "width", "height", "error", "faces"}
+    assert (record["width"], record["height"]) == (640, 480)
+    (face,) = record["faces"]
     assert face["box"] == pytest.approx(FACE_BOX)
     assert face["label"] == "unknown"
     assert face["probs"] == {"mask": 0.02, "no_mask": 0.96, "incorrect": 0.02}
@@ -184,53 +185,53 @@ def test_upload_slide_and_download(image_page, files, tmp_path) -> None:
     assert lines[1].startswith("bare.png,640,480,,1,220")
 
 
-def test_who_changes_the_page_at_once_keeps_the_settings(image_page, files) -> None:
+def test_an_early_page_change_keeps_the_settings(image_page, files) -> None:
     image_page.upload(files["bare.png"])
-    image_page.see("Result: 1 face (1 No mask)")
+    image_page.see("Result: 1 face: 1 No mask")
     shown = {
         name: image_page.page.get_by_role("slider", name=name).get_attribute(
             "aria-valuetext"
         )
-        for name in ("Face score", "Confidence", "Overlap")
+        for name in SLIDERS
     }
-    assert shown == {"Face score": "0.50", "Confidence": "0.60", "Overlap": "0.40"}
+    assert shown == dict(zip(SLIDERS, ("0.50", "0.60", "0.40"), strict=True))
 
 
-def test_several_pictures_one_of_them_broken(image_page, files, tmp_path) -> None:
+def test_several_images_one_of_them_broken(image_page, files, tmp_path) -> None:
     image_page.upload(*files.values())
     image_page.page.get_by_text("the image is damaged").wait_for()
-    image_page.page.locator(".maskdet-totals").wait_for()
+    image_page.page.locator(".maskdet-metrics").wait_for()
     names, values = (
-        image_page.page.locator(f".maskdet-totals {tag}").all_inner_texts()
+        image_page.page.locator(f".maskdet-metrics {tag}").all_inner_texts()
         for tag in ("dt", "dd")
     )
     shown = dict(zip(names, values, strict=True))
     assert shown["Images"] == "3"
-    assert shown["Mask"] == shown["No mask"] == shown["Image without a face"] == "1"
-    assert shown["Masked, of those that are sure"] == "50 %"
+    assert shown["Mask"] == shown["No mask"] == shown["No face found"] == "1"
+    assert shown["Mask rate (unsure excluded)"] == "50 %"
 
-    path = image_page.download("All 4 (zip)", tmp_path)
+    path = image_page.download("Download all (ZIP)", tmp_path)
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         marked = cv2.imdecode(
-            np.frombuffer(archive.read("02-masked-marked.png"), np.uint8), 1
+            np.frombuffer(archive.read("02-masked-annotated.png"), np.uint8), 1
         )
         records = json.loads(archive.read("results.json"))["images"]
     assert outlined(marked, Label.MASK)
     assert [record["error"] is None for record in records] == [True, True, True, False]
 
 
-def test_the_browser_refuses_no_name(image_page, tmp_path) -> None:
-    """It did: "image/jpeg files are not allowed"."""
+def test_the_browser_accepts_any_file_name(image_page, tmp_path) -> None:
+    """Regression test: "image/jpeg files are not allowed"."""
     content = cv2.imencode(".jpg", portrait(masked=True))[1].tobytes()
     names = ("saved-by-edge.jfif", "none", "wrong.txt", "clip.xyz")
     paths = [tmp_path / name for name in names]
     for path in paths:
         path.write_bytes(content)
-    # At once, as people drop them: files that follow each other within a rerun of the
-    # page may replace each other.
+    # Upload all at once, as people drop them: files that follow each other within a
+    # rerun of the page may replace each other.
     image_page.upload(*paths)
-    image_page.page.locator(".maskdet-totals").get_by_text(
+    image_page.page.locator(".maskdet-metrics").get_by_text(
         "4", exact=True
     ).first.wait_for()
     image_page.settle()
@@ -238,18 +239,18 @@ def test_the_browser_refuses_no_name(image_page, tmp_path) -> None:
     assert "not allowed" not in shown
 
 
-def test_a_picture_without_a_face_says_what_to_try(image_page, files) -> None:
+def test_an_image_without_a_face_gets_tips(image_page, files) -> None:
     image_page.upload(files["empty.png"])
     image_page.see("Result: no face found")
     assert "640 x 480 pixels" in image_page.page.get_by_role("alert").inner_text()
 
 
-def test_the_first_visitor_of_all_may_come_by_a_page_s_own_address(
+def test_the_first_visitor_of_a_server_may_open_the_url_of_a_page(
     open_page: Callable[..., Any], chromium: str, tmp_path: Path
 ) -> None:
     with run_dashboard(tmp_path, "--fake") as running:
         page = open_page(f"{running.url}image?min_confidence=0.75")
-        slider = page.get_by_role("slider", name="Confidence")
+        slider = page.get_by_role("slider", name="Minimum confidence")
         slider.wait_for()
         assert slider.get_attribute("aria-valuetext") == "0.75"
         page.get_by_role("heading", name="Image", exact=True).wait_for()

@@ -26,21 +26,21 @@ from tests.browser.dashboard import (
 from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.helpers.waiting import wait_until
 
-FILM_FPS = 30
+VIDEO_FPS = 30
 NONE = "\N{EN DASH}"
 # In the middle, so that it is at the same place in the mirror.
 FACE_BOX = (220, 140, 420, 340)
 
 
 @pytest.fixture(scope="module")
-def fake_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three seconds of a bare face, three of a masked one, and a ball that rolls."""
+def fake_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of an unmasked face, three of a masked one, and a moving ball."""
     images = []
     x1, y1, x2, y2 = FACE_BOX
-    for number in range(6 * FILM_FPS):
+    for number in range(6 * VIDEO_FPS):
         image = np.full((480, 640, 3), 90, np.uint8)
         image[y1:y2, x1:x2] = FACE_BGR
-        if number >= 3 * FILM_FPS:
+        if number >= 3 * VIDEO_FPS:
             image[(y1 + y2) // 2 : y2, x1:x2] = MASK_BGR
         cv2.circle(image, (20 + 3 * number, 440), 14, (255, 255, 255), -1)
         images.append(image)
@@ -49,9 +49,9 @@ def fake_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def live(
-    open_page: Callable[..., Any], fake_dashboard: Dashboard, fake_film: Path
+    open_page: Callable[..., Any], fake_dashboard: Dashboard, fake_video: Path
 ) -> LivePage:
-    return LivePage(open_page(fake_dashboard.url, fake_film))
+    return LivePage(open_page(fake_dashboard.url, fake_video))
 
 
 def outlined(label: Label) -> Callable[[np.ndarray], bool]:
@@ -75,7 +75,7 @@ def no_outline(image: np.ndarray) -> bool:
 
 
 def moving(live: LivePage) -> bool:
-    """Return whether the ball rolls, which no frozen image can show."""
+    """Return whether the ball moves, so that the video is not frozen."""
     first = live.wait_for_image(lambda image: True, "an image")
     live.wait_for_image(
         lambda image: bool((np.abs(image.astype(int) - first) > 80).any()),
@@ -85,18 +85,18 @@ def moving(live: LivePage) -> bool:
 
 
 @pytest.fixture(scope="module")
-def portrait_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def portrait_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four seconds of a real face and four of the same with a mask drawn on.
 
     The portrait is NASA's, in the public domain; scikit-image carries it.
     """
     data = pytest.importorskip("skimage.data")
-    bare = np.ascontiguousarray(data.astronaut()[:384, :, ::-1])
+    unmasked = np.ascontiguousarray(data.astronaut()[:384, :, ::-1])
     landmarks = [[205, 97], [248, 103], [223, 126], [201, 141], [239, 146]]
     box = np.array([181, 54, 274, 178])
-    masked = render_mask(bare, np.array(landmarks, float), box=box)
-    images = [cv2.resize(image, (640, 480)) for image in (bare, masked)]
-    frames = [images[number // (4 * FILM_FPS)] for number in range(8 * FILM_FPS)]
+    masked = render_mask(unmasked, np.array(landmarks, float), box=box)
+    images = [cv2.resize(image, (640, 480)) for image in (unmasked, masked)]
+    frames = [images[number // (4 * VIDEO_FPS)] for number in range(8 * VIDEO_FPS)]
     return write_camera_video(
         tmp_path_factory.mktemp("video") / "portrait.mjpeg", frames
     )
@@ -113,14 +113,14 @@ def around_the_head(label: Label) -> Callable[[np.ndarray], bool]:
 
 
 def test_the_default_analyzer_labels_a_real_face(
-    open_page: Callable[..., Any], dashboard: Dashboard, portrait_film: Path
+    open_page: Callable[..., Any], dashboard: Dashboard, portrait_video: Path
 ) -> None:
-    live = LivePage(open_page(f"{dashboard.url}?mirror=false", portrait_film))
+    live = LivePage(open_page(f"{dashboard.url}?mirror=false", portrait_video))
     live.start()
     for label in (Label.NO_MASK, Label.MASK, Label.NO_MASK):
         live.wait_for_image(around_the_head(label), f"the colour of {label.title}")
-    assert "Together\n0" not in live.read_stats()
-    live.press_slider_key("Confidence", "End")
+    assert "Total\n0" not in live.read_stats()
+    live.press_slider_key("Minimum confidence", "End")
     wait_until(lambda: live.read_stat("Unsure") == "1", "one face that is unsure")
     coloured = [around_the_head(label) for label in CLASSES]
     live.wait_for_image(
@@ -130,46 +130,46 @@ def test_the_default_analyzer_labels_a_real_face(
     live.stop()
 
 
-def test_each_state_gets_its_colour_and_the_numbers_follow(live: LivePage) -> None:
+def test_each_class_gets_its_colour_and_updates_the_metrics(live: LivePage) -> None:
     # On a busy machine images may stop for longer than people are remembered.
     live.page.goto(f"{live.page.url}?memory_s=60")
-    assert live.read_stat("Analysed") == NONE
+    assert live.read_stat("Processed") == NONE
     live.start()
     live.wait_for_image(outlined(Label.NO_MASK), "a red outline")
     wait_until(lambda: live.read_stat("No mask") == "1", "one person without a mask")
     assert "people in view: 1" in live.read_stats().lower()
-    assert "Share masked, of those that are sure\n0 %" in live.read_stats()
+    assert "Mask rate (unsure excluded)\n0 %" in live.read_stats()
     live.wait_for_image(outlined(Label.MASK), "a green outline")
     wait_until(lambda: "\n100 %" in live.read_stats(), "everybody masked")
-    assert "1 person since Start" in live.read_stats()
-    arrived, analysed, skipped = (
+    assert "1 person this session" in live.read_stats()
+    received, processed, dropped = (
         float(live.read_stat(name).split()[0])
-        for name in ("Arrived", "Analysed", "Skipped")
+        for name in ("Camera", "Processed", "Dropped")
     )
-    assert 0 < analysed <= arrived <= 40
-    assert arrived == pytest.approx(analysed + skipped, abs=0.2)
-    assert f"Together\n{NONE}" not in live.read_stats()
+    assert 0 < processed <= received <= 40
+    assert received == pytest.approx(processed + dropped, abs=0.2)
+    assert f"Total\n{NONE}" not in live.read_stats()
 
 
-def test_distances_appear_below_the_running_picture(live: LivePage) -> None:
+def test_distances_are_shown_below_the_running_video(live: LivePage) -> None:
     live.start()
     live.wait_for_image(outlined(Label.MASK), "a green outline")
-    live.page.get_by_role("radio", name="By field of view").click()
-    live.page.get_by_alt_text("Plan of where people stand").wait_for()
-    live.page.locator(".maskdet-near").get_by_text("Pairs near now").wait_for()
-    live.page.get_by_role("radio", name="By the floor").click()
+    live.page.get_by_role("radio", name="From camera angle").click()
+    live.page.get_by_alt_text("Top view of where people stand").wait_for()
+    live.page.locator(".maskdet-distances").get_by_text("Close pairs").wait_for()
+    live.page.get_by_role("radio", name="From floor marks").click()
     alert = live.page.get_by_test_id("stAlert")
     alert.filter(has_text="Mark the four corners").wait_for()
     assert moving(live)
     live.page.get_by_role("button", name="Point 1, far left").press("ArrowLeft")
     alert.filter(has_text="Mark the four corners").wait_for(state="detached")
-    live.page.get_by_text("Save, load, share").click()
+    live.page.get_by_text("Save, load, link").click()
     link = live.page.get_by_test_id("stCode")
     link.filter(has_text="ground_points=%5B0.298%2C").wait_for()
     assert moving(live)
 
 
-def test_blurred_faces_leave_no_face_in_the_picture(live: LivePage) -> None:
+def test_blur_hides_the_face_in_the_video(live: LivePage) -> None:
     live.start()
     live.wait_for_image(outlined(Label.MASK), "a green outline")
 
@@ -178,33 +178,33 @@ def test_blurred_faces_leave_no_face_in_the_picture(live: LivePage) -> None:
         return float(image[165:225, 186:204, 2].mean()) > 100
 
     assert not smeared(live.wait_for_image(lambda image: True, "an image"))
-    live.page.get_by_text("Drawing", exact=True).click()
-    live.page.get_by_text("Blur faces in every output").click()
+    live.page.get_by_text("Overlay", exact=True).click()
+    live.page.get_by_text("Blur faces (live, results and downloads)").click()
     live.wait_for_image(smeared, "a blurred face")
     assert moving(live)
 
 
-def test_a_moved_slider_changes_the_running_picture(live: LivePage) -> None:
+def test_a_moved_slider_changes_the_running_video(live: LivePage) -> None:
     live.start()
     live.wait_for_image(outlined(Label.MASK), "a green outline")
-    live.press_slider_key("Confidence", "End")
+    live.press_slider_key("Minimum confidence", "End")
     live.wait_for_image(outlined(Label.UNKNOWN), "a grey outline")
-    live.press_slider_key("Face score", "End")
+    live.press_slider_key("Face detection threshold", "End")
     live.wait_for_image(no_outline, "an image without an outline")
     assert moving(live)
 
 
-def test_what_appears_above_the_picture_does_not_stop_it(
+def test_messages_above_the_video_do_not_stop_it(
     live: LivePage, tmp_path: Path
 ) -> None:
     live.start()
     live.wait_for_image(outlined(Label.MASK), "a green outline")
-    live.page.get_by_text("Save, load, share").click()
+    live.page.get_by_text("Save, load, link").click()
     torn = tmp_path / "torn.json"
     torn.write_text("{")
     alert = live.page.get_by_test_id("stAlert")
-    told = alert.filter(has_text="this file is not valid JSON")
-    upload_files(live.page, live.page.locator("input[type=file]").first, torn, told)
+    warning = alert.filter(has_text="this file is not valid JSON")
+    upload_files(live.page, live.page.locator("input[type=file]").first, torn, warning)
     assert moving(live)
     select_option(live.page, "Analyzer", "haar")
     live.page.get_by_text("Haar cascades detect").wait_for()
@@ -213,8 +213,8 @@ def test_what_appears_above_the_picture_does_not_stop_it(
     assert live.button("Stop").is_visible()
 
 
-def test_leaving_and_coming_back_keeps_the_settings(live: LivePage) -> None:
-    live.press_slider_key("Confidence", "End")
+def test_settings_survive_a_visit_to_another_page(live: LivePage) -> None:
+    live.press_slider_key("Minimum confidence", "End")
     live.start()
     live.wait_for_image(outlined(Label.UNKNOWN), "a grey outline")
     live.open_page("About")
@@ -233,14 +233,14 @@ def test_a_stopped_stream_starts_again(live: LivePage) -> None:
         live.wait_for_image(outlined(Label.MASK), "a green outline")
         live.stop()
         wait_until(
-            lambda: live.read_stat("Analysed") == NONE, "the numbers to be cleared"
+            lambda: live.read_stat("Processed") == NONE, "the numbers to be cleared"
         )
 
 
-def test_failing_frames_are_told_and_the_stream_lives(live: LivePage) -> None:
+def test_failing_frames_are_reported_and_the_stream_continues(live: LivePage) -> None:
     live.start()
     live.wait_for_image(outlined(Label.MASK), "a green outline")
-    live.press_slider_key("Overlap", "Home")
+    live.press_slider_key("NMS IoU threshold", "Home")
     alert = live.page.get_by_test_id("stAlert")
     alert.filter(has_text="the test asked for a failure").wait_for()
     live.wait_for_image(
@@ -248,14 +248,14 @@ def test_failing_frames_are_told_and_the_stream_lives(live: LivePage) -> None:
         "a bar with the error over the image",
     )
     assert moving(live)
-    live.press_slider_key("Overlap", "End")
+    live.press_slider_key("NMS IoU threshold", "End")
     live.wait_for_image(outlined(Label.MASK), "a green outline again")
 
 
-def test_without_a_connection_the_reason_and_a_snapshot_are_offered(
+def test_without_a_connection_the_page_gives_reasons_and_offers_a_photo(
     live: LivePage,
 ) -> None:
-    # As behind a firewall: the server's answer leads nowhere.
+    # As behind a firewall: the browser cannot connect to the server.
     live.frame.evaluate(
         "() => { RTCPeerConnection.prototype.setRemoteDescription ="
         " () => new Promise(() => {}); }"
@@ -269,7 +269,7 @@ def test_without_a_connection_the_reason_and_a_snapshot_are_offered(
     live.page.get_by_alt_text("Face 1").wait_for()
 
 
-# The browser's own word for a server that does not answer any more.
+# The connection state of a browser whose server no longer responds.
 _BREAK_OFF = """() => {
   Object.defineProperty(window.peer, 'connectionState', {get: () => 'disconnected'});
   window.peer.dispatchEvent(new Event('connectionstatechange'));
@@ -282,7 +282,7 @@ _KEEP_PEER = """() => {
 }"""
 
 
-def test_a_stream_that_breaks_off_is_told_and_connects_again(live: LivePage) -> None:
+def test_an_interrupted_stream_is_reported_and_reconnects(live: LivePage) -> None:
     live.button("Start").wait_for()
     live.frame.evaluate(_KEEP_PEER)
     live.start()
@@ -290,13 +290,13 @@ def test_a_stream_that_breaks_off_is_told_and_connects_again(live: LivePage) -> 
         live.wait_for_image(outlined(Label.MASK), "a green outline")
         live.frame.evaluate(_BREAK_OFF)
         alert = live.page.get_by_test_id("stAlert")
-        alert.filter(has_text="The live video broke off").wait_for()
+        alert.filter(has_text="Live video interrupted").wait_for()
         wait_until(lambda: live.image() is not None, "an image again")
         alert.wait_for(state="detached")
         assert moving(live)
 
 
-def test_after_stop_no_camera_starts_again(live: LivePage) -> None:
+def test_the_camera_does_not_restart_after_stop(live: LivePage) -> None:
     live.start()
     live.wait_for_image(outlined(Label.MASK), "a green outline")
     live.stop()
@@ -306,56 +306,56 @@ def test_after_stop_no_camera_starts_again(live: LivePage) -> None:
     assert not live.page.get_by_test_id("stAlert").count()
 
 
-def test_one_viewer_too_many_is_told_and_gets_the_place_that_becomes_free(
+def test_a_viewer_above_the_limit_gets_the_slot_that_becomes_free(
     open_page: Callable[..., Any],
     chromium: str,
-    fake_film: Path,
+    fake_video: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(MAX_VIEWERS_VARIABLE, "1")
     with run_dashboard(tmp_path, "--fake") as dashboard:
         first, second = (
-            LivePage(open_page(dashboard.url, fake_film)) for _ in range(2)
+            LivePage(open_page(dashboard.url, fake_video)) for _ in range(2)
         )
         second.button("Start").wait_for()
         first.start()
         second.button("Start").click()
         alert = second.page.get_by_test_id("stAlert")
-        alert.filter(has_text="All places for live video are taken").wait_for()
+        alert.filter(has_text="All slots for live video are taken").wait_for()
         assert moving(first)
-        assert alert.count() == 1, "nothing broke off"
+        assert alert.count() == 1, "nothing was interrupted"
         first.page.close()
         second.start()
         assert not alert.count()
         assert moving(second)
 
 
-def test_settings_travel_in_a_file_and_in_a_link(
+def test_settings_can_be_exported_to_a_file_and_a_link(
     live: LivePage, tmp_path: Path
 ) -> None:
     page = live.page
-    live.press_slider_key("Face score", "End")
-    page.get_by_text("Save, load, share").click()
+    live.press_slider_key("Face detection threshold", "End")
+    page.get_by_text("Save, load, link").click()
     link = page.get_by_test_id("stCode")
     link.filter(has_text="min_score=1.0").wait_for()
     with page.expect_download() as saving:
         page.get_by_role("button", name="Save settings").click()
     saved = tmp_path / saving.value.suggested_filename
     saving.value.save_as(saved)
-    shared = link.inner_text().strip()
+    link_url = link.inner_text().strip()
 
-    slider = page.get_by_role("slider", name="Face score")
+    slider = page.get_by_role("slider", name="Face detection threshold")
     page.get_by_role("button", name="Reset to defaults").click()
     wait_until(lambda: slider.input_value() == "0.5", "the default")
     wait_until_idle(page)
     page.locator("input[type=file]").first.set_input_files(saved)
     wait_until(lambda: slider.input_value() == "1", "the loaded value")
 
-    page.goto(shared)
+    page.goto(link_url)
     slider.wait_for()
     wait_until(lambda: slider.input_value() == "1", "the value of the link")
-    page.goto(shared.replace("1.0", "many"))
+    page.goto(link_url.replace("1.0", "many"))
     alert = page.get_by_test_id("stAlert")
     alert.filter(has_text="min_score must be a number, not 'many'").wait_for()
     assert slider.input_value() == "0.5"

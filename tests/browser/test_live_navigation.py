@@ -1,4 +1,4 @@
-"""Whoever leaves the Live page in a real Chromium is not thrown back to it."""
+"""Leaving the Live page in a real Chromium does not navigate back to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.browser.dashboard import Dashboard, LivePage, wait_until_idle
 
-# A click on another page just before the streamer tells its state.
+# A click on another page just before the streamer reports its state.
 LEAVE = """name => {
   const links = parent.document.querySelectorAll('[data-testid="stSidebarNavLink"]');
   [...links].find(link => link.textContent.includes(name)).click();
@@ -17,7 +17,7 @@ LEAVE = """name => {
 }"""
 
 
-def test_who_leaves_is_not_thrown_back(
+def test_leaving_the_live_page_does_not_navigate_back(
     open_page: Callable[..., Any], fake_dashboard: Dashboard
 ) -> None:
     live = LivePage(open_page(fake_dashboard.url))

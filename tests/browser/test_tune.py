@@ -149,7 +149,9 @@ def test_a_goal_is_proposed_set_and_used_on_live(page: Any) -> None:
     wanted = handle.input_value()
     page.get_by_role("button", name="Use on Live").click()
     page.get_by_test_id("stToast").get_by_text("now use these settings").wait_for()
-    beside = page.get_by_test_id("stSidebar").get_by_role("slider", name="Confidence")
+    beside = page.get_by_test_id("stSidebar").get_by_role(
+        "slider", name="Minimum confidence"
+    )
     wait_until(lambda: beside.input_value() == wanted, "the sidebar to follow")
     LivePage(page).open_page("Live")
     page.get_by_role("heading", name="Live", exact=True).wait_for()

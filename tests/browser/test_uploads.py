@@ -1,4 +1,4 @@
-"""What a visitor sees of a file that the server refuses."""
+"""The message for a file that the server rejects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from maskdet.web.server.uploads import VISITOR_LIMIT_VARIABLE
 from tests.helpers.servers import serve_dashboard
 
 
-def test_a_refused_file_is_told_in_one_line(
+def test_a_rejected_file_is_reported_in_one_line(
     open_page: Callable[..., Any], tmp_path: Path
 ) -> None:
     large = tmp_path / "large.png"
@@ -20,7 +20,7 @@ def test_a_refused_file_is_told_in_one_line(
         field = page.get_by_test_id("stMain").locator("input[type=file]")
         field.wait_for(state="attached")
         field.set_input_files(str(large))
-        told = page.get_by_test_id("stToast")
-        told.wait_for()
-        assert "all your files together may have at most 1 MB" in told.inner_text()
+        toast = page.get_by_test_id("stToast")
+        toast.wait_for()
+        assert "all your files together may have at most 1 MB" in toast.inner_text()
         assert page.get_by_test_id("stException").count() == 0

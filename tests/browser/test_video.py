@@ -22,14 +22,14 @@ UPLOADER = '[data-testid="stMain"] input[type="file"]'
 RATE = 5
 LENGTH_S = 4
 
-# What the browser knows of the video that it shows.
+# State of the video element in the browser.
 STATE = """() => {
   const video = document.querySelector('[data-testid="stMain"] video');
   return video && video.readyState > 0 && !video.error
     ? [video.videoWidth, video.videoHeight, video.duration, video.currentTime] : null;
 }"""
 
-# The video played until it came so many seconds further.
+# Plays the video for a number of seconds.
 PLAY = """async seconds => {
   const video = document.querySelector('[data-testid="stMain"] video');
   video.muted = true; const until = video.currentTime + seconds;
@@ -39,17 +39,17 @@ PLAY = """async seconds => {
 }"""
 
 
-def write_film(path: Path, seconds: float = LENGTH_S) -> Path:
-    """Write a video of a face as the fake analyzer knows it; it puts a mask on."""
+def write_sample(path: Path, seconds: float = LENGTH_S) -> Path:
+    """Write a video of a face for the fake analyzer, masked in the second half."""
     n = round(seconds * RATE)
-    with VideoWriter(path, (320, 240), frame_rate=Fraction(RATE)) as film:
+    with VideoWriter(path, (320, 240), frame_rate=Fraction(RATE)) as writer:
         for number in range(n):
             image = np.full((240, 320, 3), 90, np.uint8)
             image[60:160, 110:210] = FACE_BGR
             if number >= n // 2:
                 image[110:160, 110:210] = MASK_BGR
-            film.write(image, number / RATE)
-        film.finish()
+            writer.write(image, number / RATE)
+        writer.finish()
     return path
 
 
@@ -60,9 +60,9 @@ class VideoPage:
         self.page = page
 
     def upload(self, path: Path) -> None:
-        look = self.page.get_by_role("button", name="Look at this video", exact=True)
-        upload_files(self.page, self.page.locator(UPLOADER), str(path), look)
-        look.click()
+        analyze = self.page.get_by_role("button", name="Analyze video", exact=True)
+        upload_files(self.page, self.page.locator(UPLOADER), str(path), analyze)
+        analyze.click()
 
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).click()
@@ -73,9 +73,9 @@ class VideoPage:
         wait_until(lambda: self.state() is not None, "the video in the browser")
 
     def state(self) -> list[float] | None:
-        """Width, height, length and place of the video that is shown."""
-        found: list[float] | None = self.page.evaluate(STATE)
-        return found
+        """Return width, height, duration and position of the video."""
+        state: list[float] | None = self.page.evaluate(STATE)
+        return state
 
     def starts_at(self, time_s: float) -> bool:
         state = self.state()
@@ -98,16 +98,16 @@ def video_page(
     open_page: Callable[..., Any], fake_dashboard: Dashboard
 ) -> Iterator[VideoPage]:
     page = open_page(fake_dashboard.url)
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
     shown = VideoPage(page)
     open_page_from_sidebar(shown.page, "Video")
     yield shown
-    assert complaints == []
+    assert errors == []
 
 
 def test_upload_play_scrub_and_download(video_page, tmp_path) -> None:
-    video_page.upload(write_film(tmp_path / "mine.mp4"))
+    video_page.upload(write_sample(tmp_path / "mine.mp4"))
     video_page.see_result()
     width, height, length_s, _ = video_page.state()
     assert (width, height) == (320, 240)
@@ -125,61 +125,61 @@ def test_upload_play_scrub_and_download(video_page, tmp_path) -> None:
     video_page.page.get_by_text("At 0:03: 1 Mask").wait_for()
 
     document = json.loads(video_page.download("Summary (JSON)", tmp_path).read_bytes())
-    (film,) = document["videos"]
-    assert {event["kind"] for event in film["events"]} >= {"entered", "left"}
-    assert (film["video"], film["n_frames"]) == ("mine.mp4", LENGTH_S * RATE)
-    assert [person["first_s"] < 1 for person in film["people"]] == [True]
-    lines = video_page.download("Every image (CSV)", tmp_path).read_text()
+    (video,) = document["videos"]
+    assert {event["kind"] for event in video["events"]} >= {"entered", "left"}
+    assert (video["video"], video["n_frames"]) == ("mine.mp4", LENGTH_S * RATE)
+    assert [person["first_s"] < 1 for person in video["people"]] == [True]
+    lines = video_page.download("Per-frame data (CSV)", tmp_path).read_text()
     assert len(lines.splitlines()) == 1 + LENGTH_S * RATE
     marked = video_page.download("Annotated video (MP4)", tmp_path)
-    assert marked.name == "mine-marked.mp4"
+    assert marked.name == "mine-annotated.mp4"
     assert marked.read_bytes()[4:8] == b"ftyp"
 
 
-def test_a_film_goes_on_during_a_visit_elsewhere_and_can_be_left(
+def test_the_analysis_continues_on_another_page_and_can_be_discarded(
     video_page, tmp_path
 ) -> None:
-    video_page.upload(write_film(tmp_path / "mine.mp4"))
+    video_page.upload(write_sample(tmp_path / "mine.mp4"))
     open_page_from_sidebar(video_page.page, "Events")
     open_page_from_sidebar(video_page.page, "Video")
     video_page.see_result()
-    video_page.press("Another video")
+    video_page.press("Choose another video")
     video_page.page.locator(UPLOADER).wait_for(state="attached")
     assert video_page.page.get_by_text("mine.mp4").count() == 0
 
 
-def test_after_a_reload_the_film_is_found_again(
+def test_the_job_survives_a_reload_of_the_page(
     video_page, open_page, fake_dashboard, tmp_path
 ) -> None:
-    video_page.upload(write_film(tmp_path / "long.mp4", 600))
+    video_page.upload(write_sample(tmp_path / "long.mp4", 600))
     video_page.page.locator(".maskdet-video img").wait_for()
     video_page.page.reload()
-    video_page.page.get_by_text("Looking at long.mp4").wait_for()
-    video_page.press("Stop here")
+    video_page.page.get_by_text("Analyzing long.mp4").wait_for()
+    video_page.press("Stop and show results")
     video_page.see_result()
     video_page.page.reload()
     video_page.see_result()
     other = VideoPage(open_page(f"{fake_dashboard.url}video"))
     other.page.locator(UPLOADER).wait_for(state="attached")
     assert other.page.get_by_text("long.mp4").count() == 0
-    video_page.press("Another video")
+    video_page.press("Choose another video")
     video_page.page.locator(UPLOADER).wait_for(state="attached")
 
 
-def test_cancel_and_a_second_visitor_meanwhile(
+def test_cancel_does_not_affect_a_second_visitor(
     video_page, open_page, fake_dashboard, tmp_path
 ) -> None:
-    video_page.upload(write_film(tmp_path / "long.mp4", 600))
+    video_page.upload(write_sample(tmp_path / "long.mp4", 600))
     video_page.page.locator(".maskdet-video img").wait_for()
     other = VideoPage(open_page(f"{fake_dashboard.url}video"))
-    other.upload(write_film(tmp_path / "short.mp4", 1))
+    other.upload(write_sample(tmp_path / "short.mp4", 1))
     other.see_result()
     video_page.press("Cancel")
     video_page.page.locator(UPLOADER).wait_for(state="attached")
     assert video_page.page.locator(".maskdet-video").count() == 0
 
 
-def test_a_broken_film_costs_one_line(video_page, tmp_path) -> None:
+def test_an_unreadable_video_is_reported_in_one_line(video_page, tmp_path) -> None:
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"this was a video")
     video_page.upload(path)
@@ -188,21 +188,21 @@ def test_a_broken_film_costs_one_line(video_page, tmp_path) -> None:
     assert "not a video, or it is damaged" in alert.inner_text()
 
 
-def test_what_happened_can_be_visited_and_written_to_the_store(
+def test_events_can_be_visited_and_recorded(
     open_page, fake_dashboard, tmp_path
 ) -> None:
     shown = VideoPage(open_page(f"{fake_dashboard.url}events"))
     shown.page.get_by_text("Record events", exact=True).click()
-    shown.page.get_by_text("No image is ever stored").wait_for()
+    shown.page.get_by_text("Images are never stored").wait_for()
     open_page_from_sidebar(shown.page, "Video")
-    shown.upload(write_film(tmp_path / "mine.mp4"))
+    shown.upload(write_sample(tmp_path / "mine.mp4"))
     shown.see_result()
     visit_last_row(shown)
-    shown.page.get_by_text("Write these events to the store").click()
-    shown.page.get_by_label("Name of the camera").fill("Garden")
-    # Who types and clicks at once means what was typed.
-    shown.page.get_by_test_id("stMain").get_by_text("Write 4 events").click()
-    shown.page.get_by_text("4 events were written").wait_for()
+    shown.page.get_by_text("Record these events").click()
+    shown.page.get_by_label("Camera name").fill("Garden")
+    # A value typed just before the click is used.
+    shown.page.get_by_test_id("stMain").get_by_text("Record 4 events").click()
+    shown.page.get_by_text("4 events were recorded").wait_for()
     garden = EventFilter(cameras=("Garden",))
     stored = EventStore(fake_dashboard.events).read(garden)[::-1]
     kinds = [event.kind for event in stored]
@@ -210,7 +210,7 @@ def test_what_happened_can_be_visited_and_written_to_the_store(
 
 
 def visit_last_row(shown: VideoPage) -> None:
-    """Tick the table's last row, of somebody who left, and see that moment."""
+    """Select the last row of the table, a person who left, and check the moment."""
     table = shown.page.get_by_test_id("stDataFrame").last
     table.scroll_into_view_if_needed()
     size = table.bounding_box()

@@ -101,10 +101,10 @@ def test_only_known_hosts_are_allowed(options, tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "line"),
     [
-        ("MASKDET_LOCAL_ADMIN", "never", "is 'never'; wanted on or off"),
-        ("MASKDET_UPLOADS_TOTAL_MB", "1 GB", "is '1 GB'; wanted a whole number of MB"),
-        ("MASKDET_UPLOADS_PER_VISITOR_MB", "0", "is '0'; wanted a whole number of MB"),
-        ("MASKDET_FRAME_ANCESTORS", "*; x", "has '*;'; wanted origins such as"),
+        ("MASKDET_LOCAL_ADMIN", "never", "is 'never'; accepted are on and off"),
+        ("MASKDET_UPLOADS_TOTAL_MB", "1 GB", "is '1 GB'; use a whole number of MB"),
+        ("MASKDET_UPLOADS_PER_VISITOR_MB", "0", "is '0'; use a whole number of MB"),
+        ("MASKDET_FRAME_ANCESTORS", "*; x", "has '*;'; accepted are origins such as"),
     ],
 )
 def test_an_invalid_variable_is_reported_in_one_line(

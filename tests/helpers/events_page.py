@@ -89,4 +89,4 @@ def events_state(app: AppTest) -> Any:
 
 
 def event_rows(app: AppTest) -> list[str]:
-    return app.main.dataframe[0].value["What happened"].tolist()
+    return app.main.dataframe[0].value["Description"].tolist()

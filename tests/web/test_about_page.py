@@ -35,10 +35,10 @@ def texts(app: AppTest) -> str:
     return "\n".join(str(part.value) for kind in kinds for part in app.main.get(kind))
 
 
-def test_it_says_what_maskdet_is_and_is_not(about: AppTest) -> None:
+def test_the_page_states_limitations_privacy_and_version(about: AppTest) -> None:
     assert about.title[0].value == "About maskdet"
-    assert "no security device" in texts(about)
-    assert "None is\n  written to its disk" in texts(about)
+    assert "not a security device" in texts(about)
+    assert "They are not\n  written to its disk" in texts(about)
     assert f"Version {__version__}, " in texts(about)
 
 
@@ -47,7 +47,7 @@ def test_every_label_is_explained(about: AppTest) -> None:
         assert f"<b>{label.title}</b>" in texts(about)
 
 
-def test_every_analyzer_and_model_file_is_named_with_its_licence(about) -> None:
+def test_every_analyzer_and_model_file_is_listed_with_its_licence(about) -> None:
     for name, line in ANALYZERS.items():
         assert f"**{name}**: {line}" in texts(about)
     assert f"{ANALYZERS[DEFAULT_ANALYZER]} (the default)" in texts(about)
@@ -55,7 +55,7 @@ def test_every_analyzer_and_model_file_is_named_with_its_licence(about) -> None:
         assert f"**{asset.name}** ({asset.licence}, " in texts(about)
 
 
-def test_every_model_card_is_shown_whole(about: AppTest) -> None:
+def test_every_model_card_is_shown_completely(about: AppTest) -> None:
     cards = sorted((ROOT / "models").glob("*.md"))
     cards = [path for path in cards if path.name != "README.md"]
     cards.append(ROOT / "models" / "runs-onepass" / "onepass" / "card.md")
@@ -68,7 +68,7 @@ def test_every_model_card_is_shown_whole(about: AppTest) -> None:
             assert line.lstrip("# ") in shown.markdown[0].value
 
 
-def test_a_page_opened_first_starts_again_through_the_app(monkeypatch) -> None:
+def test_a_page_opened_first_reruns_through_the_app(monkeypatch) -> None:
     rerun: list[bool] = []
     monkeypatch.setattr(navigation.st, "rerun", lambda: rerun.append(True))
     monkeypatch.setattr(PagesManager, "uses_pages_directory", True)
@@ -79,7 +79,7 @@ def test_a_page_opened_first_starts_again_through_the_app(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("page", ["about", "live"])
-def test_a_model_folder_that_does_not_exist_is_one_line_on_every_page(
+def test_a_missing_model_folder_is_one_line_on_every_page(
     page, monkeypatch, tmp_path
 ) -> None:
     monkeypatch.setenv(MODEL_DIR_VARIABLE, str(tmp_path / "none"))

@@ -1,4 +1,4 @@
-"""Who may open the dashboard, and who is on the server's own machine."""
+"""Accepted hosts and origins, and requests from the server's own machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from maskdet.web.server.access import (
         ("xn--maske-1ta.example", "xn--maske-1ta.example", None),
     ],
 )
-def test_a_host_is_read(text, name, port) -> None:
+def test_a_valid_host_is_parsed(text, name, port) -> None:
     assert parse_host(text) == (name, port)
 
 
@@ -62,7 +62,7 @@ def test_a_host_is_read(text, name, port) -> None:
         "masché.example",
     ],
 )
-def test_what_is_no_host_is_refused(text) -> None:
+def test_a_malformed_host_is_rejected(text) -> None:
     assert parse_host(text) is None
     assert not is_accepted_host(text, [])
     assert not is_accepted_host(text, ["*"])
@@ -89,7 +89,7 @@ def test_what_is_no_host_is_refused(text) -> None:
         (None, False),
     ],
 )
-def test_only_this_machine_is_loopback(name, loopback) -> None:
+def test_only_loopback_names_and_addresses_are_loopback(name, loopback) -> None:
     assert is_loopback(name) is loopback
 
 
@@ -118,15 +118,15 @@ def test_a_browser_on_this_machine_is_local(peer, host, origin) -> None:
 @pytest.mark.parametrize(
     ("peer", "host", "origin"),
     [
-        # From elsewhere, or not known from where.
+        # From another machine, or from an unknown address.
         ("192.168.0.7", "localhost:8501", "http://localhost:8501"),
         ("::ffff:192.168.0.7", "localhost:8501", "http://localhost:8501"),
         ("", "localhost:8501", "http://localhost:8501"),
         (None, "localhost:8501", "http://localhost:8501"),
         ("localhost", "localhost:8501", "http://localhost:8501"),
-        # A proxy that adds nothing but keeps the name.
+        # A proxy that adds no header and keeps the host.
         ("127.0.0.1", "masks.example.org", "https://masks.example.org"),
-        # A proxy that adds nothing and writes its own name.
+        # A proxy that adds no header and rewrites the host.
         ("127.0.0.1", "127.0.0.1:8501", "https://masks.example.org"),
         # DNS rebinding.
         ("127.0.0.1", "evil.example:8501", "http://evil.example:8501"),
@@ -146,7 +146,7 @@ def test_a_browser_on_this_machine_is_local(peer, host, origin) -> None:
         ("127.0.0.1", "localhost:8501", "chrome-extension://localhost:8501"),
     ],
 )
-def test_all_others_are_not_local(peer, host, origin) -> None:
+def test_other_requests_are_not_local(peer, host, origin) -> None:
     assert not is_local_request(peer, headers(host, origin))
 
 
@@ -169,11 +169,11 @@ def test_all_others_are_not_local(peer, host, origin) -> None:
     ],
 )
 @pytest.mark.parametrize("value", ["8.8.8.8", "127.0.0.1", "127.0.0.1, ::1", ""])
-def test_who_comes_through_a_proxy_is_not_local(name, value) -> None:
+def test_a_request_through_a_proxy_is_not_local(name, value) -> None:
     assert not is_local_request("127.0.0.1", headers(**{name: value}))
 
 
-def test_two_headers_of_a_kind_are_not_local() -> None:
+def test_a_request_with_duplicate_headers_is_not_local() -> None:
     twice = [*headers(), ("X-Forwarded-For", "127.0.0.1")]
     assert not is_local_request("127.0.0.1", [*twice, ("X-Forwarded-For", "8.8.8.8")])
     assert not is_local_request("127.0.0.1", [*headers(), ("host", "localhost:8501")])
@@ -183,7 +183,7 @@ def test_two_headers_of_a_kind_are_not_local() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "allowed", "known"),
+    ("host", "allowed", "accepted"),
     [
         ("localhost:8501", ["localhost"], True),
         ("LOCALHOST.", ["masks.example.org"], True),
@@ -203,11 +203,11 @@ def test_two_headers_of_a_kind_are_not_local() -> None:
         (None, ["*"], False),
     ],
 )
-def test_a_server_answers_to_its_names_only(host, allowed, known) -> None:
-    assert is_accepted_host(host, allowed) is known
+def test_a_server_accepts_its_own_hosts_only(host, allowed, accepted) -> None:
+    assert is_accepted_host(host, allowed) is accepted
 
 
-def test_a_server_answers_to_the_name_of_its_machine(monkeypatch) -> None:
+def test_a_server_accepts_the_name_of_its_machine(monkeypatch) -> None:
     access._get_machine_names.cache_clear()
     monkeypatch.setattr(access.socket, "gethostname", lambda: "Desk")
     try:
@@ -237,7 +237,7 @@ def test_origins_are_compared_with_their_port(origin, host, same) -> None:
 
 
 @pytest.mark.parametrize(
-    ("origin", "listed", "found"),
+    ("origin", "allowed", "accepted"),
     [
         ("https://example.org", ["https://example.org"], True),
         ("https://example.org", ["https://EXAMPLE.org:443/"], True),
@@ -251,8 +251,8 @@ def test_origins_are_compared_with_their_port(origin, host, same) -> None:
         ("https://example.org", [], False),
     ],
 )
-def test_an_origin_in_a_list_is_found(origin, listed, found) -> None:
-    assert is_allowed_origin(origin, listed) is found
+def test_an_allowed_origin_is_accepted(origin, allowed, accepted) -> None:
+    assert is_allowed_origin(origin, allowed) is accepted
 
 
 @pytest.mark.parametrize(
@@ -268,12 +268,14 @@ def test_an_origin_in_a_list_is_found(origin, listed, found) -> None:
         ("True", True, True),
     ],
 )
-def test_the_machine_has_no_more_rights_if_it_is_told_so(text, public, given) -> None:
+def test_local_admin_rights_can_be_switched_off(text, public, given) -> None:
     assert is_local_admin_enabled({ADMIN_VARIABLE: text}, public=public) is given
 
 
-def test_a_word_that_is_neither_on_nor_off_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"MASKDET_LOCAL_ADMIN is 'fals'; wanted on"):
+def test_a_value_that_is_neither_on_nor_off_is_rejected() -> None:
+    with pytest.raises(
+        ValueError, match=r"MASKDET_LOCAL_ADMIN is 'fals'; accepted are on"
+    ):
         is_local_admin_enabled({ADMIN_VARIABLE: "fals"}, public=False)
 
 
@@ -290,5 +292,5 @@ def test_a_word_that_is_neither_on_nor_off_is_refused() -> None:
         ("", False),
     ],
 )
-def test_what_can_be_allowed(text, good) -> None:
+def test_valid_host_patterns(text, good) -> None:
     assert is_host_pattern(text) is good

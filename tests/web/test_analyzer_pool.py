@@ -1,4 +1,4 @@
-"""Analyzers are lent to one session at a time; a reload does not load another."""
+"""The analyzer pool: one session per analyzer, reuse and eviction."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ GOOD = AnalyzerKey("onepass", "maskdet", True)
 OTHER = AnalyzerKey("onepass-fast", "tutorial", True)
 
 
-class Nothing:
+class EmptyAnalyzer:
     def analyze(self, image, settings=None) -> Scene:
         return Scene.empty()
 
 
-class House:
-    """A pool, the sessions whose browsers are connected, and what was loaded."""
+class PoolFixture:
+    """A pool with simulated sessions that records loaded analyzers."""
 
     def __init__(self) -> None:
         self.active: set[str] = set()
         self.loaded: list[AnalyzerKey] = []
         self.pool = AnalyzerPool(self._load, self.active.__contains__)
 
-    def _load(self, choice: AnalyzerKey) -> Nothing:
+    def _load(self, choice: AnalyzerKey) -> EmptyAnalyzer:
         self.loaded.append(choice)
-        return Nothing()
+        return EmptyAnalyzer()
 
     def acquire(self, session: str, choice: AnalyzerKey = FAST) -> PooledAnalyzer:
         self.active.add(session)
@@ -39,86 +39,86 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def fixture() -> PoolFixture:
+    return PoolFixture()
 
 
-def test_a_session_keeps_what_it_has_and_another_gets_its_own(house) -> None:
-    first = house.acquire("a")
-    assert house.acquire("a") is first
-    second = house.acquire("b")
+def test_each_session_has_its_own_analyzer(fixture) -> None:
+    first = fixture.acquire("a")
+    assert fixture.acquire("a") is first
+    second = fixture.acquire("b")
     assert second is not first
     assert second.analyzer is not first.analyzer
-    assert house.acquire("a") is first
-    assert house.loaded == [FAST, FAST]
+    assert fixture.acquire("a") is first
+    assert fixture.loaded == [FAST, FAST]
 
 
-def test_twenty_reloads_load_nothing(house) -> None:
-    lent = set()
+def test_reloads_reuse_loaded_analyzers(fixture) -> None:
+    pooled = set()
     for number in range(20):
-        lent |= {house.acquire(f"{number}"), house.acquire(f"{number}", GOOD)}
-        house.active.clear()
-    assert house.loaded == [FAST, GOOD]
-    assert len(lent) == len(house.pool) == 2
+        pooled |= {fixture.acquire(f"{number}"), fixture.acquire(f"{number}", GOOD)}
+        fixture.active.clear()
+    assert fixture.loaded == [FAST, GOOD]
+    assert len(pooled) == len(fixture.pool) == 2
 
 
-def test_a_session_that_comes_back_does_not_share(house) -> None:
-    first = house.acquire("a")
-    house.active.clear()
-    assert house.acquire("b") is first
-    assert house.acquire("a") is not first
-    assert house.acquire("b") is first
+def test_a_returning_session_gets_its_own_analyzer(fixture) -> None:
+    first = fixture.acquire("a")
+    fixture.active.clear()
+    assert fixture.acquire("b") is first
+    assert fixture.acquire("a") is not first
+    assert fixture.acquire("b") is first
 
 
-def test_what_is_given_back_goes_to_the_next_who_wants_the_same(house) -> None:
-    first = house.acquire("a")
-    house.pool.release(first, "b")
-    assert house.acquire("b") is not first, "only who has it gives it back"
-    house.pool.release(first, "a")
-    assert house.acquire("c", OTHER) is not first
-    assert house.acquire("c") is first
+def test_a_released_analyzer_is_reused_for_the_same_key(fixture) -> None:
+    first = fixture.acquire("a")
+    fixture.pool.release(first, "b")
+    assert fixture.acquire("b") is not first, "only its own session can release it"
+    fixture.pool.release(first, "a")
+    assert fixture.acquire("c", OTHER) is not first
+    assert fixture.acquire("c") is first
 
 
-def test_of_those_that_nobody_uses_the_latest_stay(house) -> None:
+def test_the_most_recently_used_idle_analyzers_stay(fixture) -> None:
     for number in range(5):
-        house.acquire(f"{number}")
-    house.acquire("last", GOOD)
-    assert len(house.pool) == 6
-    house.active.clear()
-    house.pool.evict_idle()
-    assert len(house.pool) == 2
-    n_loaded = len(house.loaded)
-    house.acquire("new", GOOD)
-    house.acquire("new", FAST)
-    assert len(house.loaded) == n_loaded
+        fixture.acquire(f"{number}")
+    fixture.acquire("last", GOOD)
+    assert len(fixture.pool) == 6
+    fixture.active.clear()
+    fixture.pool.evict_idle()
+    assert len(fixture.pool) == 2
+    n_loaded = len(fixture.loaded)
+    fixture.acquire("new", GOOD)
+    fixture.acquire("new", FAST)
+    assert len(fixture.loaded) == n_loaded
 
 
-def test_who_tries_many_analyzers_keeps_only_what_is_in_use(house) -> None:
+def test_trying_many_analyzers_does_not_grow_the_pool(fixture) -> None:
     for number in range(10):
         choice = AnalyzerKey(f"{number}", "maskdet", True)
-        house.pool.release(house.acquire("a", choice), "a")
-    assert len(house.pool) == 2
+        fixture.pool.release(fixture.acquire("a", choice), "a")
+    assert len(fixture.pool) == 2
 
 
-def test_a_model_that_is_missing_leaves_the_pool_as_it_was(house, monkeypatch) -> None:
-    def load(choice: AnalyzerKey) -> Nothing:
+def test_a_missing_model_does_not_change_the_pool(fixture, monkeypatch) -> None:
+    def load(choice: AnalyzerKey) -> EmptyAnalyzer:
         raise FileNotFoundError("get it")
 
-    monkeypatch.setattr(house.pool, "_load", load)
+    monkeypatch.setattr(fixture.pool, "_load", load)
     with pytest.raises(FileNotFoundError, match="get it"):
-        house.acquire("a")
-    assert len(house.pool) == 0
+        fixture.acquire("a")
+    assert len(fixture.pool) == 0
 
 
-def test_it_takes_one_caller_at_a_time() -> None:
-    inside, most = [], []
+def test_an_analyzer_has_one_caller_at_a_time() -> None:
+    running, n_running = [], []
 
     class Slow:
         def analyze(self, image, settings=None) -> Scene:
-            inside.append(1)
-            most.append(len(inside))
+            running.append(1)
+            n_running.append(len(running))
             threading.Event().wait(0.01)
-            inside.pop()
+            running.pop()
             return Scene.empty()
 
     shared = PooledAnalyzer(FAST, Slow())
@@ -127,4 +127,4 @@ def test_it_takes_one_caller_at_a_time() -> None:
         caller.start()
     for caller in callers:
         caller.join(WAIT_S)
-    assert most == [1] * 8
+    assert n_running == [1] * 8

@@ -1,4 +1,4 @@
-"""Own names of classes on the Tune and Models pages, run without a browser."""
+"""Custom class names on the Tune and Models pages, without a browser."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from tests.helpers.zipped_datasets import make_jpeg, make_zip
 
 CLASSES = {"mask": "口罩", "no_mask": "St. Mary's", "incorrect": "Sloppy"}
 NAMES = {**CLASSES, "unknown": "Hm"}
-ASKED = json.dumps(NAMES)
+CLASS_NAMES_JSON = json.dumps(NAMES)
 
 USUAL = re.compile(r"(No mask|Incorrect|Unsure)\b|“Mask”|\"Mask\"|: mask\b(?!,)")
-"""The usual names, where they do not ask something else, such as "Mask models"."""
+"""The default names, except within other terms such as "Mask models"."""
 
 
 def shown(app: AppTest) -> str:
-    """Return all that the page shows and offers, once no usual name is in it."""
+    """Return all texts of the page; check that they have no default name."""
     parts = [
         _unescaped(part.proto.SerializeToString().decode(errors="replace"))
         for part in app.main
@@ -56,18 +56,18 @@ def shown(app: AppTest) -> str:
 
 
 def _unescaped(text: str) -> str:
-    """Return text without what JSON and Markdown put before signs."""
-    text = re.sub(r"\\u([0-9a-f]{4})", lambda found: chr(int(found[1], 16)), text)
+    """Return text without the escapes of JSON and Markdown."""
+    text = re.sub(r"\\u([0-9a-f]{4})", lambda match: chr(int(match[1], 16)), text)
     return text.replace("\\", "")
 
 
 @pytest.fixture
 def tune(monkeypatch: pytest.MonkeyPatch) -> AppTest:
     use_fake_predictions(monkeypatch)
-    return open_tune_page(class_names=ASKED)
+    return open_tune_page(class_names=CLASS_NAMES_JSON)
 
 
-def test_the_first_screen_of_tune_has_ones_own_names(tune: AppTest) -> None:
+def test_the_first_screen_of_tune_uses_custom_names(tune: AppTest) -> None:
     text = shown(tune)
     for words in ("called “Hm”", "“St. Mary&#x27;s” found", " 口罩, ", " Sloppy"):
         assert words in text
@@ -88,13 +88,13 @@ def test_the_first_screen_of_tune_has_ones_own_names(tune: AppTest) -> None:
         ("Compare", "口罩"),
     ],
 )
-def test_every_view_of_tune_has_ones_own_names(
+def test_every_view_of_tune_uses_custom_names(
     tune: AppTest, view: str, words: str
 ) -> None:
     assert words in shown(select_segment(tune, "view", view))
 
 
-def test_faces_and_cells_have_ones_own_names(tune: AppTest) -> None:
+def test_faces_and_cells_use_custom_names(tune: AppTest) -> None:
     select_segment(tune, "shown", "A cell")
     tune.main.selectbox(key="tune.cell").set_value((0, 3))
     text = shown(run_app(tune))
@@ -105,7 +105,7 @@ def test_faces_and_cells_have_ones_own_names(tune: AppTest) -> None:
     assert "was “Hm”, now" in shown(move_slider(tune, "min_confidence", 0.0))
 
 
-def test_a_goal_and_its_answer_have_ones_own_names(tune: AppTest) -> None:
+def test_a_goal_and_its_result_use_custom_names(tune: AppTest) -> None:
     assert tune.main.selectbox(key="tune.goal_label").options == [
         "“St. Mary's”",
         "“口罩”",
@@ -119,7 +119,7 @@ def test_a_goal_and_its_answer_have_ones_own_names(tune: AppTest) -> None:
     assert "Hm" in table
 
 
-def test_classes_of_a_set_are_asked_for_by_ones_own_names(tune: AppTest) -> None:
+def test_the_class_mapping_of_a_dataset_uses_custom_names(tune: AppTest) -> None:
     select_segment(tune, "where", "My own set")
     place = next(one for one in tune.main if one.type == "file_uploader")
     assert isinstance(place, FileUploader)
@@ -132,7 +132,7 @@ def test_classes_of_a_set_are_asked_for_by_ones_own_names(tune: AppTest) -> None
     shown(tune)
 
 
-def test_faces_are_labelled_by_ones_own_names(tune: AppTest) -> None:
+def test_annotation_uses_custom_names(tune: AppTest) -> None:
     face = DraftFace((5, 5, 40, 40), Label.MASK, 0.8, 0.9)
     desk = tune.session_state["maskdet.tuning"]
     desk.draft = Draft((DraftImage("a.jpg", make_jpeg(), (90, 80), (face,)),))
@@ -142,7 +142,7 @@ def test_faces_are_labelled_by_ones_own_names(tune: AppTest) -> None:
     assert {"口罩 (80 %)", "St. Mary's", "Sloppy", "It is “口罩”"} <= set(labels)
 
 
-def test_the_report_of_tune_has_ones_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tune_report_uses_custom_names(monkeypatch: pytest.MonkeyPatch) -> None:
     own = Preferences(style=Style(class_names=NAMES))
     monkeypatch.setattr(session, "get_preferences", lambda: own)
     page = _build_report(
@@ -153,7 +153,7 @@ def test_the_report_of_tune_has_ones_own_names(monkeypatch: pytest.MonkeyPatch) 
     assert ">No mask<" not in page
 
 
-def test_names_are_one_visitors_own(tune: AppTest) -> None:
+def test_custom_names_belong_to_one_visitor(tune: AppTest) -> None:
     other = "".join(str(one.value) for one in open_tune_page().main.get("html"))
     assert "“No mask” found" in other
     shown(run_app(tune))
@@ -168,10 +168,10 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setattr(session, "model_path", lambda name: APP)
     st.cache_data.clear()
     write_training_run(tmp_path / "runs", "published", n_wrong=5)
-    return open_page("models", class_names=ASKED)
+    return open_page("models", class_names=CLASS_NAMES_JSON)
 
 
-def test_analyzers_are_compared_by_ones_own_names(models: AppTest) -> None:
+def test_the_analyzer_comparison_uses_custom_names(models: AppTest) -> None:
     headings = {group for group, _ in models.main.dataframe[0].value.columns}
     assert {"kaggle-val: 口罩", "kaggle-val: sloppy"} <= headings
     against = models.main.button_group(key="models.against.ap")
@@ -181,7 +181,7 @@ def test_analyzers_are_compared_by_ones_own_names(models: AppTest) -> None:
     assert '"Sloppy' in chart.proto.spec
 
 
-def test_mask_models_are_compared_by_ones_own_names(models: AppTest) -> None:
+def test_the_classifier_comparison_uses_custom_names(models: AppTest) -> None:
     models.main.button_group(key="models.part").set_value("Mask models")
     text = shown(run_app(models))
     assert "“口罩” called “St. Mary's”" in text

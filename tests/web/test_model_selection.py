@@ -1,4 +1,4 @@
-"""Who finds and labels the faces, as chosen in the sidebar, without a browser."""
+"""Analyzer, classifier and refinement in the sidebar, without a browser."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from tests.helpers.app import open_page, run_app
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
-FAST, THOROUGH = "onepass-fast", "onepass"
-ONCE, TWICE = (0.1, 0.8, 0.1), (0.8, 0.1, 0.1)
+FAST, ACCURATE = "onepass-fast", "onepass"
+UNREFINED, REFINED = (0.1, 0.8, 0.1), (0.8, 0.1, 0.1)
 
-Asked = list[tuple[str, bool]]
+Loaded = list[tuple[str, bool]]
 
 
 @pytest.fixture(autouse=True)
-def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    """Offer our network over fakes; return who was loaded, with a second look or not.
+def loaded_models(monkeypatch: pytest.MonkeyPatch) -> Loaded:
+    """Replace the models by fakes; return the loaded names, with refinement or not.
 
-    A face is masked where large faces are read twice, bare where they are not.
+    The face is masked with refinement, and unmasked without.
     """
-    loaded: Asked = []
+    loaded: Loaded = []
 
     def load(name: str, classifier: str, *, refine: bool) -> TwoStage:
         loaded.append((name, refine))
-        finder = FakeDetector([[100.0, 100.0, 180.0, 200.0]], [0.9])
-        return TwoStage(finder, FakeClassifier(TWICE if refine else ONCE))
+        detector = FakeDetector([[100.0, 100.0, 180.0, 200.0]], [0.9])
+        return TwoStage(detector, FakeClassifier(REFINED if refine else UNREFINED))
 
-    for name in (FAST, THOROUGH):
+    for name in (FAST, ACCURATE):
         monkeypatch.setitem(ANALYZERS, name, f"{name} is being tested")
-    monkeypatch.setattr(pipelines, "DEFAULT_ANALYZER", THOROUGH)
-    looks = {THOROUGH: Refiner}
-    monkeypatch.setattr(pipelines, "_REFINERS", looks)
+    monkeypatch.setattr(pipelines, "DEFAULT_ANALYZER", ACCURATE)
+    refiners = {ACCURATE: Refiner}
+    monkeypatch.setattr(pipelines, "_REFINERS", refiners)
     monkeypatch.setattr(session, "load_analyzer", load)
     monkeypatch.setattr(session, "model_path", lambda name: APP)
     monkeypatch.setattr(
@@ -53,10 +53,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 
 @pytest.fixture
-def fast_looks_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the fast analyzer have a second look too."""
-    looks = dict.fromkeys((FAST, THOROUGH), Refiner)
-    monkeypatch.setattr(pipelines, "_REFINERS", looks)
+def fast_refinement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the fast analyzer a refinement too."""
+    refiners = dict.fromkeys((FAST, ACCURATE), Refiner)
+    monkeypatch.setattr(pipelines, "_REFINERS", refiners)
 
 
 def opened(page: str, **query: str) -> AppTest:
@@ -67,12 +67,12 @@ def go_to(app: AppTest, page: str) -> AppTest:
     return run_app(app.switch_page(f"pages/{page}.py"))
 
 
-def read_twice(app: AppTest, value: bool) -> AppTest:
+def set_refinement(app: AppTest, value: bool) -> AppTest:
     app.sidebar.toggle(key="choice.refine").set_value(value)
     return run_app(app)
 
 
-def pick(app: AppTest, name: str) -> AppTest:
+def select_analyzer(app: AppTest, name: str) -> AppTest:
     app.sidebar.selectbox(key="choice.analyzer").set_value(name)
     return run_app(app)
 
@@ -82,36 +82,36 @@ def captions(app: AppTest) -> list[str]:
 
 
 def labels(app: AppTest) -> list[str]:
-    found: list[str] = app.main.dataframe[-1].value["Label"].tolist()
-    return found
+    column: list[str] = app.main.dataframe[-1].value["Label"].tolist()
+    return column
 
 
-def test_auto_takes_the_fast_one_on_live_and_the_thorough_one_on_pictures(asked):
+def test_auto_is_fast_on_live_and_accurate_on_images(loaded_models):
     app = opened("live")
     assert app.sidebar.selectbox(key="choice.analyzer").value == AUTO
-    assert captions(app)[0] == f"Here **{FAST}**: {FAST} is being tested."
-    assert asked == [(FAST, True)]
+    assert captions(app)[0] == f"Using **{FAST}**: {FAST} is being tested."
+    assert loaded_models == [(FAST, True)]
     go_to(app, "image")
-    assert captions(app)[0] == f"Here **{THOROUGH}**: {THOROUGH} is being tested."
-    assert asked == [(FAST, True), (THOROUGH, True)]
+    assert captions(app)[0] == f"Using **{ACCURATE}**: {ACCURATE} is being tested."
+    assert loaded_models == [(FAST, True), (ACCURATE, True)]
 
 
-def test_auto_is_the_embedded_default_while_our_network_is_not_here(asked, monkeypatch):
-    for name in (FAST, THOROUGH):
+def test_auto_is_the_default_analyzer_without_our_models(loaded_models, monkeypatch):
+    for name in (FAST, ACCURATE):
         monkeypatch.delitem(ANALYZERS, name)
     monkeypatch.setattr(pipelines, "DEFAULT_ANALYZER", "mtcnn")
     app = go_to(opened("live"), "image")
-    assert captions(app)[0] == f"Here **mtcnn**: {ANALYZERS['mtcnn']}."
-    assert asked == [("mtcnn", True)]
+    assert captions(app)[0] == f"Using **mtcnn**: {ANALYZERS['mtcnn']}."
+    assert loaded_models == [("mtcnn", True)]
 
 
-def test_whoever_is_chosen_by_name_works_everywhere(asked):
-    app = go_to(opened("live", analyzer=THOROUGH), "image")
-    assert captions(app)[0] == f"{THOROUGH} is being tested."
-    assert asked == [(THOROUGH, True)]
+def test_an_analyzer_chosen_by_name_is_used_on_all_pages(loaded_models):
+    app = go_to(opened("live", analyzer=ACCURATE), "image")
+    assert captions(app)[0] == f"{ACCURATE} is being tested."
+    assert loaded_models == [(ACCURATE, True)]
 
 
-def test_auto_is_not_offered_where_its_file_is_missing(asked, monkeypatch):
+def test_auto_is_not_offered_where_its_file_is_missing(loaded_models, monkeypatch):
     def path(name: str) -> Path:
         if name == "onepass":
             raise FileNotFoundError("onepass.tflite is missing; restore it")
@@ -122,10 +122,10 @@ def test_auto_is_not_offered_where_its_file_is_missing(asked, monkeypatch):
     monkeypatch.setattr(session, "model_path", path)
     app = opened("live")
     offered = app.sidebar.selectbox(key="choice.analyzer")
-    assert offered.value not in (AUTO, FAST, THOROUGH)
-    assert not {FAST, THOROUGH} & set(offered.options)
-    told = app.warning[0].value.replace("\\", "")
-    assert "auto cannot be used here: onepass.tflite is missing" in told
+    assert offered.value not in (AUTO, FAST, ACCURATE)
+    assert not {FAST, ACCURATE} & set(offered.options)
+    warning = app.warning[0].value.replace("\\", "")
+    assert "auto is not available on this server: onepass.tflite is missing" in warning
 
 
 @pytest.mark.parametrize(
@@ -133,26 +133,26 @@ def test_auto_is_not_offered_where_its_file_is_missing(asked, monkeypatch):
     [
         ("image", AUTO, True),
         ("live", AUTO, False),
-        ("live", THOROUGH, True),
+        ("live", ACCURATE, True),
         ("image", "haar", False),
     ],
 )
-def test_the_refinement_is_offered_where_there_is_one(page, name, can):
+def test_refinement_is_enabled_where_the_analyzer_has_it(page, name, can):
     toggle = opened(page, analyzer=name).sidebar.toggle(key="choice.refine")
     assert toggle.disabled is not can
     assert toggle.value is True
 
 
-def test_pictures_are_labelled_anew_without_the_refinement(asked):
+def test_images_are_classified_again_without_refinement(loaded_models):
     app = opened("image")
     assert labels(app) == ["Mask"]
-    assert labels(read_twice(app, False)) == ["No mask"]
+    assert labels(set_refinement(app, False)) == ["No mask"]
     assert "refine=false" in app.sidebar.code[0].value
-    assert labels(read_twice(app, True)) == ["Mask"]
-    assert asked == [(THOROUGH, True), (THOROUGH, False)], "each is loaded once"
+    assert labels(set_refinement(app, True)) == ["Mask"]
+    assert loaded_models == [(ACCURATE, True), (ACCURATE, False)], "each is loaded once"
 
 
-def test_a_running_stream_stops_reading_twice_and_goes_on(fast_looks_twice):
+def test_a_running_stream_continues_without_refinement(fast_refinement):
     app = opened("live")
     state = app.session_state["maskdet.live"]
     _, stream = state._active
@@ -161,26 +161,26 @@ def test_a_running_stream_stops_reading_twice_and_goes_on(fast_looks_twice):
     assert [
         label.key for label in stream.step(image, 0.0, Settings()).scene.labels
     ] == ["mask"]
-    read_twice(app, False)
-    assert state._active[1] is stream, "the stream was not started anew"
-    assert [part.type for part in app.main] == places, "nothing moved the image"
+    set_refinement(app, False)
+    assert state._active[1] is stream, "the stream was not restarted"
+    assert [part.type for part in app.main] == places, "the video did not move"
     assert [
         label.key for label in stream.step(image, 9.0, Settings()).scene.labels
     ] == ["no_mask"]
 
 
-def test_who_never_looks_twice_is_not_loaded_anew(asked):
+def test_an_analyzer_without_refinement_is_not_reloaded(loaded_models):
     app = opened("image", refine="false")
     assert labels(app) == ["No mask"]
-    assert labels(pick(app, "haar")) == ["Mask"]
+    assert labels(select_analyzer(app, "haar")) == ["Mask"]
     opened("image", analyzer="haar")
-    assert asked == [(THOROUGH, False), ("haar", True)]
+    assert loaded_models == [(ACCURATE, False), ("haar", True)]
 
 
-def test_a_mask_model_that_is_not_asked_says_so(monkeypatch):
+def test_an_unused_classifier_is_marked_as_such(monkeypatch):
     monkeypatch.setitem(CLASSIFIERS, "twin", CLASSIFIERS[DEFAULT_CLASSIFIER])
-    told = ":gray[Not asked here: the analyzer labels the faces itself.]"
+    note = ":gray[Not used: this analyzer classifies faces itself.]"
     app = opened("image")
-    assert told not in captions(app)
-    assert told in captions(read_twice(app, False))
-    assert told not in captions(pick(app, "haar"))
+    assert note not in captions(app)
+    assert note in captions(set_refinement(app, False))
+    assert note not in captions(select_analyzer(app, "haar"))

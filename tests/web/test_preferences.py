@@ -1,4 +1,4 @@
-"""A visitor's choices on their way through a file, a link and the environment."""
+"""Preferences in files, links and the environment."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ CHANGED = [
 
 
 @pytest.mark.parametrize("chosen", CHANGED)
-def test_a_file_brings_back_what_was_saved(chosen: Preferences) -> None:
+def test_a_file_restores_the_preferences(chosen: Preferences) -> None:
     assert Preferences.from_json(chosen.to_json()) == chosen
 
 
 @pytest.mark.parametrize("chosen", CHANGED)
-def test_a_link_brings_back_what_was_shared(chosen: Preferences) -> None:
+def test_a_link_restores_the_preferences(chosen: Preferences) -> None:
     link = chosen.to_link("https://example.org/image?old=1")
     parts = urlsplit(link)
     assert (parts.netloc, parts.path) == ("example.org", "/image")
     assert Preferences.from_query(dict(parse_qsl(parts.query))) == chosen
 
 
-def test_a_link_names_only_what_differs_from_the_defaults() -> None:
+def test_a_link_contains_only_non_default_values() -> None:
     assert Preferences().to_link("https://example.org/") == "https://example.org/"
     chosen = replace(CHANGED[2], mirror=False)
     assert chosen.to_query() == {
@@ -68,7 +68,7 @@ def test_a_link_names_only_what_differs_from_the_defaults() -> None:
     }
 
 
-def test_the_mask_model_travels_in_file_and_link(monkeypatch) -> None:
+def test_the_classifier_is_part_of_file_and_link(monkeypatch) -> None:
     monkeypatch.setitem(CLASSIFIERS, "twin", CLASSIFIERS[DEFAULT_CLASSIFIER])
     chosen = Preferences(classifier="twin")
     assert chosen.to_query() == {"classifier": "twin"}
@@ -77,19 +77,19 @@ def test_the_mask_model_travels_in_file_and_link(monkeypatch) -> None:
     assert Preferences().classifier == DEFAULT_CLASSIFIER
 
 
-def test_a_first_visit_leaves_the_analyzer_to_us() -> None:
+def test_the_default_analyzer_is_auto() -> None:
     assert Preferences().analyzer == "auto"
     assert Preferences(analyzer="haar").to_query() == {"analyzer": "haar"}
     assert Preferences(refine=False).to_query() == {"refine": "false"}
 
 
-def test_a_file_saved_before_there_was_a_choice_gets_the_default() -> None:
+def test_a_file_without_the_model_fields_gets_the_defaults() -> None:
     saved = json.loads(Preferences(mirror=False).to_json())
     del saved["classifier"], saved["refine"]
     assert Preferences.from_json(json.dumps(saved)) == Preferences(mirror=False)
 
 
-def test_settings_saved_elsewhere_can_be_loaded() -> None:
+def test_a_settings_file_can_be_loaded() -> None:
     settings = Settings(min_score=0.7)
     assert Preferences.from_json(settings.to_json()).settings == settings
     saved = json.loads(Preferences(settings=settings).to_json())
@@ -102,7 +102,10 @@ def test_settings_saved_elsewhere_can_be_loaded() -> None:
         ("", "this file is not valid JSON"),
         ("[" * 100_000, "this file is not valid JSON"),
         ("[1]", "this file must be a JSON object, not list"),
-        ('{"colour": 1}', "unknown setting 'colour'; known are analyzer, camera_fps"),
+        (
+            '{"colour": 1}',
+            "unknown setting 'colour'; accepted are analyzer, camera_fps",
+        ),
         ('{"analyzer": "magic"}', "analyzer must be one of .*, not 'magic'"),
         ('{"analyzer": 7}', "analyzer must be a text, not 7"),
         ('{"style": 3}', "style must be a JSON object, not 3"),
@@ -111,20 +114,20 @@ def test_settings_saved_elsewhere_can_be_loaded() -> None:
         ('{"settings": {"min_score": true}}', "min_score must be a number, not True"),
         ('{"settings": {"min_score": NaN}}', "min_score must be a number from 0 to 1"),
         ('{"settings": {"min_size": 1}}', "unknown setting 'min_size'"),
-        ('{"camera_fps": 0}', "camera_fps must lie from 1 to 60, not 0"),
-        ('{"camera_width": 99999}', "camera_width must lie from 160 to 1920"),
+        ('{"camera_fps": 0}', "camera_fps must be from 1 to 60, not 0"),
+        ('{"camera_width": 99999}', "camera_width must be from 160 to 1920"),
     ],
 )
-def test_a_bad_file_is_refused_with_one_line(text: str, line: str) -> None:
-    with pytest.raises(ValueError, match=line) as refused:
+def test_an_invalid_file_is_rejected_in_one_line(text: str, line: str) -> None:
+    with pytest.raises(ValueError, match=line) as error:
         Preferences.from_json(text)
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("query", "line"),
     [
-        ({"utm_source": "x"}, "unknown setting 'utm_source'; known are analyzer"),
+        ({"utm_source": "x"}, "unknown setting 'utm_source'; accepted are analyzer"),
         ({"min_score": "much"}, "min_score must be a number, not 'much'"),
         ({"min_score": "2"}, "min_score must be a number from 0 to 1, not 2"),
         ({"mirror": "yes"}, "mirror must be true or false, not 'yes'"),
@@ -146,18 +149,18 @@ def test_a_bad_file_is_refused_with_one_line(text: str, line: str) -> None:
         ({"camera_fps": "[" * 9999}, "camera_fps must be a whole number"),
     ],
 )
-def test_a_bad_link_is_refused_with_one_line(query, line: str) -> None:
+def test_an_invalid_link_is_rejected_in_one_line(query, line: str) -> None:
     with pytest.raises(ValueError, match=line):
         Preferences.from_query(query)
 
 
-def test_no_server_is_asked_unless_someone_says_so() -> None:
+def test_no_ice_server_is_used_by_default() -> None:
     assert get_rtc_configuration({}) == {"iceServers": []}
     assert get_rtc_configuration({"TWILIO_ACCOUNT_SID": "x"}) == {"iceServers": []}
     assert get_rtc_configuration({"HF_TOKEN": "x"}) == {}
     servers = [{"urls": ["turn:turn.example.org"], "username": "a", "credential": "b"}]
-    told = {ICE_SERVERS_VARIABLE: json.dumps(servers), "HF_TOKEN": "x"}
-    assert get_rtc_configuration(told) == {"iceServers": servers}
+    environment = {ICE_SERVERS_VARIABLE: json.dumps(servers), "HF_TOKEN": "x"}
+    assert get_rtc_configuration(environment) == {"iceServers": servers}
     assert get_rtc_configuration({ICE_SERVERS_VARIABLE: "[]", "HF_TOKEN": "x"}) == {
         "iceServers": []
     }
@@ -168,19 +171,24 @@ def test_no_server_is_asked_unless_someone_says_so() -> None:
     [
         ("stun:stun.example.org", "not valid JSON; try"),
         ('{"urls": "stun:x"}', "must be a JSON list such as"),
-        ('["stun:x"]', "each server is an object of credential"),
-        ('[{"url": "stun:x"}]', "each server is an object of credential"),
+        ('["stun:x"]', "each server must be an object with the keys credential"),
+        (
+            '[{"url": "stun:x"}]',
+            "each server must be an object with the keys credential",
+        ),
         ("[{}]", "urls must begin with stun:"),
         ('[{"urls": []}]', "urls must begin with stun:"),
         ('[{"urls": ["http://x"]}]', "urls must begin with stun:"),
     ],
 )
-def test_bad_servers_are_refused_without_repeating_them(text: str, line: str) -> None:
+def test_invalid_servers_are_rejected_without_repeating_them(
+    text: str, line: str
+) -> None:
     with pytest.raises(ValueError, match=f"{ICE_SERVERS_VARIABLE}.*{line}"):
         get_rtc_configuration({ICE_SERVERS_VARIABLE: text})
 
 
-def test_markdown_of_a_stranger_is_shown_as_it_is() -> None:
+def test_untrusted_markdown_is_shown_literally() -> None:
     assert escape_markdown("_a_") == r"\_a\_"
     assert escape_markdown("[x](http://y) <b>`$:red[z]") == (
         r"\[x\]\(http\:\/\/y\) \<b\>\`\$\:red\[z\]"

@@ -1,4 +1,4 @@
-"""Who asks for another page is not thrown back by what the browser sends by itself."""
+"""Automatic requests of the browser do not lead back to the previous page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STREAMER = f"$$ID-0123-{live_page.get_frontend_key()}"
 
 
 def request(page: str, *widgets: str, fragment: str = "") -> ClientState:
-    """What the browser sends to have a page run, with the widgets it shows."""
+    """Return the browser's request to run a page, with the widgets that it shows."""
     made = ClientState(page_script_hash=page, fragment_id=fragment)
     for name in widgets:
         made.widget_states.widgets.add(id=name, json_value="{}")
@@ -26,12 +26,12 @@ def request(page: str, *widgets: str, fragment: str = "") -> ClientState:
 
 @pytest.fixture
 def reached(monkeypatch: pytest.MonkeyPatch) -> list[ClientState | None]:
-    """The requests that Streamlit gets to see."""
+    """The requests that are passed on to Streamlit."""
     seen: list[ClientState | None] = []
     monkeypatch.setattr(
         navigation,
         "_original_request_rerun",
-        lambda _, asked: seen.append(asked),
+        lambda _, client_state: seen.append(client_state),
     )
     monkeypatch.setattr(AppSession, "request_rerun", AppSession.request_rerun)
     navigation.ignore_stale_reruns()
@@ -39,7 +39,7 @@ def reached(monkeypatch: pytest.MonkeyPatch) -> list[ClientState | None]:
 
 
 class Visitor:
-    """Stands in for Streamlit's session of a visitor."""
+    """A fake of Streamlit's session."""
 
 
 @pytest.fixture
@@ -48,23 +48,25 @@ def visitor() -> Visitor:
 
 
 def send(visitor: Visitor, *requests: ClientState | None) -> None:
-    for asked in requests:
-        AppSession.request_rerun(visitor, asked)
+    for client_state in requests:
+        AppSession.request_rerun(visitor, client_state)
 
 
-def test_the_streamer_does_not_lead_back(reached, visitor) -> None:
-    asked = request(VIDEO, "choice.camera_fps")
-    send(visitor, asked, request(LIVE, "choice.camera_fps", STREAMER))
-    assert reached == [asked]
+def test_a_late_streamer_state_does_not_lead_back(reached, visitor) -> None:
+    page_request = request(VIDEO, "choice.camera_fps")
+    send(visitor, page_request, request(LIVE, "choice.camera_fps", STREAMER))
+    assert reached == [page_request]
 
 
-def test_a_part_that_refreshes_itself_does_not_lead_back(reached, visitor) -> None:
-    asked = request(LIVE)
-    send(visitor, asked, request(VIDEO, "choice.camera_fps", fragment="progress"))
-    assert reached == [asked]
+def test_a_refreshing_fragment_does_not_lead_back(reached, visitor) -> None:
+    page_request = request(LIVE)
+    send(
+        visitor, page_request, request(VIDEO, "choice.camera_fps", fragment="progress")
+    )
+    assert reached == [page_request]
 
 
-def test_who_asks_for_live_gets_it_and_the_streamer_is_heard(reached, visitor) -> None:
+def test_the_live_page_and_its_streamer_can_be_requested(reached, visitor) -> None:
     everything = [
         request(VIDEO),
         request(LIVE, "choice.camera_fps"),
@@ -75,33 +77,33 @@ def test_who_asks_for_live_gets_it_and_the_streamer_is_heard(reached, visitor) -
     assert reached == everything
 
 
-def test_what_streamlit_asks_for_itself_and_first_visits_pass(reached, visitor) -> None:
+def test_internal_requests_and_first_visits_pass(reached, visitor) -> None:
     everything = [request(""), None, request(LIVE, STREAMER)]
     send(visitor, *everything)
     assert reached == everything
 
 
-def test_a_browser_that_stays_on_the_page_before_is_obeyed(
+def test_a_late_request_for_the_previous_page_passes(
     reached, visitor, monkeypatch
 ) -> None:
-    asked, again = request(VIDEO), request(LIVE, STREAMER)
-    send(visitor, asked)
+    page_request, again = request(VIDEO), request(LIVE, STREAMER)
+    send(visitor, page_request)
     now_s = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now_s + 4)
     send(visitor, again)
-    assert reached == [asked]
+    assert reached == [page_request]
     monkeypatch.setattr(time, "monotonic", lambda: now_s + 6)
     send(visitor, again)
-    assert reached == [asked, again]
+    assert reached == [page_request, again]
 
 
-def test_visitors_do_not_share_their_page(reached) -> None:
+def test_each_visitor_has_its_own_page(reached) -> None:
     send(Visitor(), request(VIDEO))
     send(Visitor(), request(LIVE, STREAMER))
     assert len(reached) == 2
 
 
-def test_who_left_is_forgotten(reached) -> None:
+def test_ended_sessions_are_removed(reached) -> None:
     visitor = Visitor()
     send(visitor, request(VIDEO))
     assert visitor in navigation._requested_pages

@@ -1,4 +1,4 @@
-"""The bundled samples: there, small, credited, and what the script makes."""
+"""The bundled samples: files, sizes, credits and the script that makes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("sample", IMAGE_SAMPLES, ids=lambda sample: sample.title)
-def test_a_sample_is_there_small_and_credited(sample: Sample) -> None:
+def test_a_sample_is_small_and_credited(sample: Sample) -> None:
     assert sample.path.parent == ROOT / "samples"
     assert sample.path.stat().st_size <= 200_000
     assert min(read_image(sample.path).shape[:2]) >= 400
@@ -25,7 +25,7 @@ def test_a_sample_is_there_small_and_credited(sample: Sample) -> None:
     assert "public domain" in sample.credit
 
 
-def test_every_picture_of_the_folder_is_offered_once() -> None:
+def test_every_image_of_the_folder_is_offered_once() -> None:
     offered = [sample.path.name for sample in IMAGE_SAMPLES]
     assert sorted(offered) == sorted(p.name for p in (ROOT / "samples").glob("*.jpg"))
     assert len({sample.title for sample in IMAGE_SAMPLES}) == len(IMAGE_SAMPLES)
@@ -36,7 +36,7 @@ def test_samples_are_found_from_any_working_directory(tmp_path: Path) -> None:
         "from maskdet.web.widgets import IMAGE_SAMPLES; "
         "print(all(sample.path.is_file() for sample in IMAGE_SAMPLES))"
     )
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT)},
@@ -44,10 +44,10 @@ def test_samples_are_found_from_any_working_directory(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert found.stdout.strip() == "True"
+    assert result.stdout.strip() == "True"
 
 
-def test_the_script_makes_the_same_pictures(tmp_path: Path) -> None:
+def test_the_script_makes_the_same_images(tmp_path: Path) -> None:
     """Pixels may differ a little between versions of the libraries."""
     subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "make_samples.py"), "--out", tmp_path],

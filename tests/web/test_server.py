@@ -1,4 +1,4 @@
-"""The running server: who may connect, what it asks, and what it takes."""
+"""The running server: connections, outgoing requests and upload limits."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from tests.helpers.waiting import WAIT_S, wait_until
 
 MB = 2**20
 
-# Python runs a module of this name at its start. What the program asks of other
-# machines is written down, and answered as where there is no network.
-ASKED = """
+# Python imports `sitecustomize` at its start. This one logs requests to other machines
+# and lets them fail as without a network.
+REQUEST_LOGGER = """
 import os, sys
 def note(event, args):
     if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
@@ -50,7 +50,7 @@ def note(event, args):
         target = target.decode()
     if target in (None, "", "localhost", "127.0.0.1", "::1", "::", "0.0.0.0"):
         return
-    with open(os.environ["ASKED"], "a") as file:
+    with open(os.environ["REQUEST_LOG"], "a") as file:
         file.write(f"{event} {target}\\n")
     raise OSError("there is no network")
 sys.addaudithook(note)
@@ -64,10 +64,10 @@ def watched(
     command: Sequence[str] = LAUNCH_ARGUMENTS,
     **environment: str,
 ) -> Iterator[ServedDashboard]:
-    """Serve the dashboard; what it asks of other machines goes to `folder/asked`."""
-    (folder / "sitecustomize.py").write_text(ASKED)
-    (folder / "asked").touch()
-    more = {"PYTHONPATH": str(folder), "ASKED": str(folder / "asked")}
+    """Serve the dashboard; log its requests to other machines to `folder/requests`."""
+    (folder / "sitecustomize.py").write_text(REQUEST_LOGGER)
+    (folder / "requests").touch()
+    more = {"PYTHONPATH": str(folder), "REQUEST_LOG": str(folder / "requests")}
     with serve_dashboard(
         folder, *words, command=command, **environment, **more
     ) as running:
@@ -81,7 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def events_url(folder: Path) -> str:
-    """A database with one event, which can be deleted."""
+    """A database with one event."""
     url = sqlite_url(folder / "events.sqlite3")
     event = Event("classified", datetime.now(UTC), "Door", "run", 1, Label.MASK, 0.9)
     EventStore(url).add([event])
@@ -90,16 +90,16 @@ def events_url(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def running(folder: Path, events_url: str) -> Iterator[ServedDashboard]:
-    """A dashboard as on one's own machine, with small limits of uploads."""
+    """A local dashboard with small upload limits."""
     limits = {uploads.VISITOR_LIMIT_VARIABLE: "8", uploads.TOTAL_LIMIT_VARIABLE: "12"}
-    with watched(folder, **limits, **{EVENTS_URL_VARIABLE: events_url}) as found:
-        yield found
+    with watched(folder, **limits, **{EVENTS_URL_VARIABLE: events_url}) as served:
+        yield served
 
 
 def connected(
     running: ServedDashboard, *, host: str = "", origin: str | None = "", **headers: str
 ) -> ClientConnection:
-    """Open the page's connection, with a name and an origin of one's own."""
+    """Open the web socket of the page, with a given host and origin."""
     own = f"localhost:{running.port}"
     link = socket.create_connection(("127.0.0.1", running.port), timeout=WAIT_S)
     return connect(
@@ -118,25 +118,27 @@ def connected(
 
 
 def status_of(running: ServedDashboard, **how: str | None) -> int:
-    """Return the status that a handshake is answered with."""
+    """Return the status of the response to a handshake."""
     from websockets.exceptions import InvalidStatus
 
     try:
         with connected(running, **how):
             return 101
-    except InvalidStatus as refused:
-        return refused.response.status_code
+    except InvalidStatus as error:
+        return error.response.status_code
 
 
-def asked(folder: Path) -> str:
-    return (folder / "asked").read_text()
+def read_requests(folder: Path) -> str:
+    return (folder / "requests").read_text()
 
 
-def test_a_page_of_its_own_may_connect(running) -> None:
+def test_own_pages_can_connect(running) -> None:
     assert status_of(running) == 101
     own = f"127.0.0.1:{running.port}"
     assert status_of(running, host=own, origin=f"http://{own}") == 101
-    assert status_of(running, origin=None) == 101  # no browser, so no stranger's page
+    assert (
+        status_of(running, origin=None) == 101
+    )  # not a browser, so not a foreign page
     away = f"10.0.0.7:{running.port}"
     assert status_of(running, host=away, origin=f"http://{away}") == 101
 
@@ -153,13 +155,13 @@ def test_a_page_of_its_own_may_connect(running) -> None:
         "file://",
     ],
 )
-def test_no_other_page_may_connect(running, folder, origin) -> None:
+def test_foreign_pages_cannot_connect(running, folder, origin) -> None:
     assert status_of(running, origin=origin) == 403
-    assert asked(folder) == ""
+    assert read_requests(folder) == ""
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example"])
-def test_no_borrowed_name_may_connect(running, host) -> None:
+def test_foreign_host_names_cannot_connect(running, host) -> None:
     name = f"{host}:{running.port}"
     assert status_of(running, host=name, origin=f"http://{name}") == 403
 
@@ -174,14 +176,14 @@ def get(
     with contextlib.closing(link_to(running)) as link:
         own = {"Host": f"localhost:{running.port}"}
         link.request("GET", path, headers=own | headers)
-        answer = link.getresponse()
-        return answer.status, answer.headers, answer.read().decode()
+        response = link.getresponse()
+        return response.status, response.headers, response.read().decode()
 
 
-def test_a_borrowed_name_gets_one_line(running) -> None:
+def test_a_foreign_host_name_gets_one_line(running) -> None:
     status, _, text = get(running, Host="evil.example:8501")
     assert status == 403
-    assert "does not answer to the name 'evil.example:8501'" in text
+    assert "does not accept the host name 'evil.example:8501'" in text
     assert "--allow-host" in text
     assert text.count("\n") == 1
     assert get(running, "/_stcore/health", Host="evil.example")[0] == 403
@@ -189,7 +191,7 @@ def test_a_borrowed_name_gets_one_line(running) -> None:
     assert get(running)[0] == 200
 
 
-def test_no_stranger_may_frame_it(running) -> None:
+def test_foreign_pages_cannot_embed_it(running) -> None:
     for path in ("/", "/live", "/_stcore/health", "/nothing.js"):
         headers = get(running, path)[1]
         assert headers["Content-Security-Policy"] == "frame-ancestors 'self'"
@@ -197,48 +199,46 @@ def test_no_stranger_may_frame_it(running) -> None:
 
 
 def may_delete(running: ServedDashboard, **how: str | None) -> bool:
-    """Return whether the Events page offers to delete what was recorded."""
+    """Return whether the Events page offers to delete the events."""
     texts: list[str] = []
     with connected(running, **how) as connection:
         message = BackMsg()
         message.rerun_script.page_name = "events"
         connection.send(message.SerializeToString())
 
-        def heard() -> bool:
+        def is_complete() -> bool:
             texts.append(str(ForwardMsg.FromString(connection.recv(timeout=WAIT_S))))
-            return any("Events can be deleted from" in text for text in texts) or any(
-                "This deletes all" in text for text in texts
-            )
+            return any(
+                "Events can only be deleted from" in text for text in texts
+            ) or any("This deletes all" in text for text in texts)
 
-        wait_until(heard, "the Events page")
+        wait_until(is_complete, "the Events page")
     return "This deletes all" in texts[-1]
 
 
-def test_only_a_browser_on_this_machine_is_offered_to_delete(running) -> None:
+def test_only_a_browser_on_this_machine_can_delete(running) -> None:
     own = f"localhost:{running.port}"
     assert may_delete(running)
     assert not may_delete(running, origin=None)
     assert not may_delete(running, X_Forwarded_For="127.0.0.1")
     assert not may_delete(running, FORWARDED="for=127.0.0.1")
     assert not may_delete(running, x_real_ip="::1")
-    away = "10.0.0.7"  # what a proxy that keeps the name is asked for
+    away = "10.0.0.7"  # the host of a proxy that keeps the name
     assert not may_delete(running, host=away, origin=f"https://{away}")
     assert may_delete(running, host=f"{own}".upper(), origin=f"http://{own}")
 
 
-def test_nobody_is_offered_to_delete_if_it_is_switched_off(
-    tmp_path, events_url
-) -> None:
+def test_no_visitor_can_delete_if_it_is_switched_off(tmp_path, events_url) -> None:
     with watched(
         tmp_path, "--no-local-admin", **{EVENTS_URL_VARIABLE: events_url}
     ) as running:
         assert not may_delete(running)
 
 
-def test_nobody_is_offered_to_delete_behind_a_name(tmp_path, events_url) -> None:
+def test_no_visitor_can_delete_behind_a_public_name(tmp_path, events_url) -> None:
     words = ("--allow-host", "masks.example.org")
     with watched(tmp_path, *words, **{EVENTS_URL_VARIABLE: events_url}) as running:
-        # As a proxy that writes its own name and adds nothing passes it on.
+        # Like the request of a proxy that rewrites the host and adds no header.
         assert not may_delete(running)
         name = "masks.example.org"
         assert not may_delete(running, host=name, origin=f"https://{name}")
@@ -246,20 +246,20 @@ def test_nobody_is_offered_to_delete_behind_a_name(tmp_path, events_url) -> None
 
 def n_connected(running: ServedDashboard) -> int:
     text = get(running, "/_stcore/metrics")[2]
-    found = re.search(r"^active_sessions\S* (\d+)", text, re.MULTILINE)
-    assert found is not None, text
-    return int(found[1])
+    match = re.search(r"^active_sessions\S* (\d+)", text, re.MULTILINE)
+    assert match is not None, text
+    return int(match[1])
 
 
 class Visitor:
-    """A browser's connection, and the files that it sends."""
+    """The connection of a browser, and its uploads."""
 
     def __init__(self, running: ServedDashboard) -> None:
         self._running = running
-        answer = get(running, "/_stcore/health")[1]
-        cookies = "; ".join(answer.get_all("Set-Cookie") or ())
-        found = re.search(r"_streamlit_xsrf=([^;]+)", cookies)
-        self._token = found[1] if found else ""
+        headers = get(running, "/_stcore/health")[1]
+        cookies = "; ".join(headers.get_all("Set-Cookie") or ())
+        match = re.search(r"_streamlit_xsrf=([^;]+)", cookies)
+        self._token = match[1] if match else ""
         self._open = contextlib.ExitStack()
         self.connection = self._open.enter_context(connected(running))
         self.session = ""
@@ -268,10 +268,10 @@ class Visitor:
         message = BackMsg()
         message.rerun_script.query_string = ""
         self.connection.send(message.SerializeToString())
-        wait_until(lambda: self._hear() and self.session, "a session")
+        wait_until(lambda: self._receive() and self.session, "a session")
 
-    def _hear(self) -> bool:
-        """Take one message of the server."""
+    def _receive(self) -> bool:
+        """Receive one message of the server."""
         try:
             content = self.connection.recv(timeout=5)
         except TimeoutError:
@@ -285,13 +285,14 @@ class Visitor:
         return True
 
     def wait_for_page(self) -> None:
-        """Wait until the page was built once."""
-        wait_until(lambda: self._hear() and self.finished, "the page")
+        """Wait until the page has run once."""
+        wait_until(lambda: self._receive() and self.finished, "the page")
 
-    def told(self, text: str) -> bool:
-        """Wait for a note with a text."""
+    def has_toast(self, text: str) -> bool:
+        """Wait for a toast with a text."""
         wait_until(
-            lambda: self._hear() and any(text in toast for toast in self.toasts), text
+            lambda: self._receive() and any(text in toast for toast in self.toasts),
+            text,
         )
         return True
 
@@ -337,7 +338,9 @@ class Visitor:
             }.items():
                 link.putheader(name, value)
             link.endheaders()
-            with contextlib.suppress(OSError):  # the server may have said no already
+            with contextlib.suppress(
+                OSError
+            ):  # the server may have rejected it already
                 for part in parts:
                     link.send(b"%x\r\n%s\r\n" % (len(part), part))
                 link.send(b"0\r\n\r\n")
@@ -360,49 +363,50 @@ def visitors(running: ServedDashboard) -> Iterator[list[Visitor]]:
         visitor.leave()
 
 
-def test_a_visitors_files_have_a_sum(visitors) -> None:
+def test_the_files_of_a_visitor_have_a_limit(visitors) -> None:
     one, _ = visitors
     assert one.send("a", 3 * MB) == 204
     assert one.send("b", 3 * MB) == 204
     assert one.send("c", 3 * MB) == 413
-    assert one.told("all your files together may have at most 8 MB")
+    assert one.has_toast("all your files together may have at most 8 MB")
     assert one.send("c", 1 * MB) == 204
     assert one.remove("a") == 204
     assert one.send("d", 3 * MB) == 204
 
 
-def test_what_comes_without_a_length_is_counted(visitors) -> None:
+def test_chunked_uploads_are_counted(visitors) -> None:
     one, _ = visitors
     assert one.send("a", 6 * MB, chunked=True) == 204
     assert one.send("b", 6 * MB, chunked=True) == 413
-    assert one.told("at most 8 MB")
+    assert one.has_toast("at most 8 MB")
     assert one.send("c", 1 * MB, chunked=True) == 204
 
 
-def test_all_files_together_have_a_sum(visitors) -> None:
+def test_the_files_of_all_visitors_have_a_limit(visitors) -> None:
     one, two = visitors
     assert one.send("a", 7 * MB) == 204
     assert two.send("a", 4 * MB) == 204
     assert two.send("b", 3 * MB) == 413
-    assert two.told("no memory left for files")
+    assert two.has_toast("upload memory of this server is full")
     assert one.remove("a") == 204
     assert two.send("b", 3 * MB) == 204
 
 
-def test_a_file_may_be_sent_again(visitors) -> None:
+def test_a_file_can_be_sent_again(visitors) -> None:
     one, _ = visitors
     for _ in range(5):
         assert one.send("a", 3 * MB) == 204
 
 
-def test_the_memory_of_who_left_meanwhile_is_free(running, visitors) -> None:
+def test_an_upload_of_a_disconnected_visitor_is_freed(running, visitors) -> None:
     one, two = visitors
-    leaver = Visitor(running)
+    leaving = Visitor(running)
     link = socket.create_connection(("127.0.0.1", running.port), timeout=WAIT_S)
     head = (
-        f"PUT /_stcore/upload_file/{leaver.session}/a HTTP/1.1\r\n"
-        f"Host: localhost:{running.port}\r\nCookie: _streamlit_xsrf={leaver._token}\r\n"
-        f"X-Xsrftoken: {leaver._token}\r\nTransfer-Encoding: chunked\r\n"
+        f"PUT /_stcore/upload_file/{leaving.session}/a HTTP/1.1\r\n"
+        f"Host: localhost:{running.port}\r\n"
+        f"Cookie: _streamlit_xsrf={leaving._token}\r\n"
+        f"X-Xsrftoken: {leaving._token}\r\nTransfer-Encoding: chunked\r\n"
         "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
     )
     start = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
@@ -411,35 +415,35 @@ def test_the_memory_of_who_left_meanwhile_is_free(running, visitors) -> None:
         link.sendall(head.encode())
         for part in parts:
             link.sendall(b"%x\r\n%s\r\n" % (len(part), part))
-        leaver.leave()
-        wait_until(lambda: n_connected(running) == 2, "the leaver to be gone")
+        leaving.leave()
+        wait_until(lambda: n_connected(running) == 2, "the visitor to disconnect")
         link.sendall(b"b\r\n\r\n--b--\r\n\r\n\r\n0\r\n\r\n")
         assert b"204" in link.recv(1000)
     assert one.send("a", 7 * MB) == 204
     assert two.send("a", 4 * MB) == 204
 
 
-def test_nobody_is_asked_at_the_start(tmp_path) -> None:
+def test_no_request_is_sent_at_the_start(tmp_path) -> None:
     with watched(tmp_path, "--address", "0.0.0.0") as running:
         assert status_of(running, origin="http://evil.example") == 403
         assert status_of(running) == 101
         status, out, _ = running.stop()
     assert status == 0
     assert f"http://localhost:{running.port}" in out
-    assert asked(tmp_path) == ""
+    assert read_requests(tmp_path) == ""
 
 
-def test_the_watch_would_see_a_question(tmp_path) -> None:
-    """The oracle of the tests above: what Streamlit itself asks is written down."""
-    (tmp_path / "sitecustomize.py").write_text(ASKED)
-    more = {"PYTHONPATH": str(tmp_path), "ASKED": str(tmp_path / "asked")}
+def test_the_request_log_detects_a_request(tmp_path) -> None:
+    """Checks the tests above: a request of Streamlit itself is logged."""
+    (tmp_path / "sitecustomize.py").write_text(REQUEST_LOGGER)
+    more = {"PYTHONPATH": str(tmp_path), "REQUEST_LOG": str(tmp_path / "requests")}
     code = "from streamlit import net_util; net_util.get_external_ip()"
     command = [sys.executable, "-c", code]
     subprocess.run(command, env=os.environ | more, check=True)
-    assert "checkip.amazonaws.com" in asked(tmp_path)
+    assert "checkip.amazonaws.com" in read_requests(tmp_path)
 
 
-def test_who_is_allowed_may_connect(tmp_path) -> None:
+def test_allowed_hosts_can_connect(tmp_path) -> None:
     words = ("--allow-host", "masks.example.org")
     frames = {"MASKDET_FRAME_ANCESTORS": "https://example.org, https://*.example.net"}
     with watched(tmp_path, *words, **frames) as running:
@@ -450,10 +454,10 @@ def test_who_is_allowed_may_connect(tmp_path) -> None:
     assert ancestors == (
         "frame-ancestors 'self' https://example.org https://*.example.net"
     )
-    assert asked(tmp_path) == ""
+    assert read_requests(tmp_path) == ""
 
 
-def test_most_holds_without_the_launcher_from_the_first_visit_on(
+def test_most_checks_work_without_the_launcher_after_the_first_visit(
     tmp_path, events_url
 ) -> None:
     limits = {uploads.VISITOR_LIMIT_VARIABLE: "1", EVENTS_URL_VARIABLE: events_url}
@@ -470,10 +474,10 @@ def test_most_holds_without_the_launcher_from_the_first_visit_on(
         assert not may_delete(running, **rebound)
         status, _, err = running.stop()
     assert status == 0, err
-    assert asked(tmp_path) == ""
+    assert read_requests(tmp_path) == ""
 
 
-def test_it_ends_although_somebody_sends(tmp_path) -> None:
+def test_the_server_stops_during_an_upload(tmp_path) -> None:
     with serve_dashboard(tmp_path) as running:
         visitor = Visitor(running)
         link = socket.create_connection(("127.0.0.1", running.port), timeout=WAIT_S)

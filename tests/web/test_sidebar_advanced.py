@@ -1,4 +1,4 @@
-"""Weights, names and colours of classes, chosen in the sidebar, without a browser."""
+"""Class weights, names and colours in the sidebar, without a browser."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _fakes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def chosen(app: AppTest) -> Preferences:
-    found: Preferences = app.session_state["maskdet.preferences"]
-    return found
+    preferences: Preferences = app.session_state["maskdet.preferences"]
+    return preferences
 
 
 def name(app: AppTest, key: str, value: str) -> AppTest:
@@ -40,28 +40,30 @@ def page(app: AppTest) -> str:
     return html + tables
 
 
-def test_own_names_are_in_tables_tiles_and_cards() -> None:
-    app = name(open_page("image"), "no_mask", "Bare face")
-    assert chosen(app).style.class_names == {"no_mask": "Bare face"}
-    assert page(app).count("Bare face") >= 3
+def test_custom_names_are_used_in_tables_tiles_and_cards() -> None:
+    app = name(open_page("image"), "no_mask", "Uncovered face")
+    assert chosen(app).style.class_names == {"no_mask": "Uncovered face"}
+    assert page(app).count("Uncovered face") >= 3
     assert "No mask" not in page(app)
     assert "class_names" in app.sidebar.code[0].value
-    again = open_page("image", class_names='{"no_mask": "Bare face"}')
-    assert again.sidebar.text_input(key="choice.name.no_mask").value == "Bare face"
+    again = open_page("image", class_names='{"no_mask": "Uncovered face"}')
+    assert again.sidebar.text_input(key="choice.name.no_mask").value == "Uncovered face"
 
 
 @pytest.mark.parametrize(
     ("value", "line"),
     [("<b>", "letters of any script"), ("mask", "name of two classes")],
 )
-def test_a_bad_name_is_told_and_the_ones_before_stay(value: str, line: str) -> None:
-    app = name(open_page("image"), "no_mask", "Bare")
+def test_an_invalid_name_is_reported_and_the_previous_names_stay(
+    value: str, line: str
+) -> None:
+    app = name(open_page("image"), "no_mask", "Uncovered")
     name(app, "no_mask", value)
     assert line in app.sidebar.warning[0].value.replace("\\", "")
-    assert chosen(app).style.class_names == {"no_mask": "Bare"}
+    assert chosen(app).style.class_names == {"no_mask": "Uncovered"}
 
 
-def test_own_colours_stay_and_others_follow_the_palette() -> None:
+def test_custom_colours_stay_and_others_follow_the_palette() -> None:
     app = open_page("image")
     app.sidebar.color_picker(key="choice.colour.mask").set_value("#123456")
     run_app(app)
@@ -73,14 +75,14 @@ def test_own_colours_stay_and_others_follow_the_palette() -> None:
     picker = app.sidebar.color_picker(key="choice.colour.no_mask")
     assert picker.value == style.colour_css(Label.NO_MASK)
     next(
-        one for one in app.sidebar.button if one.label == "Standard names and colours"
+        one for one in app.sidebar.button if one.label == "Default names and colours"
     ).click()
     run_app(app)
     assert chosen(app).style == Style(palette="colour-blind")
     assert app.sidebar.color_picker(key="choice.colour.mask").value == "#0072b2"
 
 
-def test_class_weights_reach_the_settings_and_not_all_may_be_zero() -> None:
+def test_class_weights_reach_the_settings_and_cannot_all_be_zero() -> None:
     app = open_page("image")
     for key in ("mask", "no_mask"):
         app.sidebar.slider(key=f"choice.weight.{key}").set_value(0.0)
@@ -88,11 +90,11 @@ def test_class_weights_reach_the_settings_and_not_all_may_be_zero() -> None:
     assert chosen(app).settings.class_weights == (0.0, 0.0, 1.0)
     app.sidebar.slider(key="choice.weight.incorrect").set_value(0.0)
     run_app(app)
-    assert "At least one class must count" in app.sidebar.warning[0].value
+    assert "At least one weight must be above 0" in app.sidebar.warning[0].value
     assert chosen(app).settings.class_weights == (0.0, 0.0, 1.0)
 
 
-def test_a_name_of_any_script_is_taken_and_the_page_says_what_images_show() -> None:
+def test_a_name_of_any_script_is_accepted_with_a_note_about_images() -> None:
     app = name(open_page("image"), "no_mask", "マスクなし")
     assert chosen(app).style.class_names == {"no_mask": "マスクなし"}
     assert page(app).count("マスクなし") >= 3

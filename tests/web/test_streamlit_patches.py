@@ -1,8 +1,7 @@
-"""What maskdet changes in Streamlit is still there to be changed, and does its work.
+"""The patches of Streamlit still apply and work.
 
-Who moves to another version of these libraries reads in
-`maskdet/web/server/streamlit_patches.py` what is changed, looks whether it is still so,
-and raises the versions here.
+Before an upgrade of these libraries, compare the patched code with
+`maskdet/web/server/streamlit_patches.py`, then raise the versions here.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from tests.helpers.waiting import WAIT_S
 STREAMLIT, STREAMLIT_WEBRTC = "1.67", "0.79"
 
 
-def test_the_versions_are_those_it_was_written_for() -> None:
+def test_the_installed_versions_were_checked() -> None:
     assert version("streamlit").startswith(f"{STREAMLIT}.")
     assert version("streamlit-webrtc").startswith(f"{STREAMLIT_WEBRTC}.")
 
@@ -42,8 +41,8 @@ def parameters(function: object) -> list[str]:
     return [*inspect.signature(function).parameters]
 
 
-def test_what_is_changed_is_as_it_was() -> None:
-    """Names and arguments of what is put in the place of another."""
+def test_the_patched_functions_are_unchanged() -> None:
+    """Names and arguments of the patched functions."""
     source = inspect.getsource
     assert parameters(streamlit_patches._original_path_security) == [
         *("self", "scope", "receive", "send")
@@ -74,15 +73,15 @@ def test_what_is_changed_is_as_it_was() -> None:
     assert "_live_workers.add(self)" in source(webrtc.WebRtcWorker)
 
 
-def test_nobody_else_asks_for_addresses() -> None:
-    """All questions of Streamlit for its own addresses go through two functions."""
+def test_address_lookups_are_disabled() -> None:
+    """All of Streamlit's look-ups of its own address use two functions."""
     streamlit_patches.patch_streamlit()
     assert net_util.get_external_ip() is None
     assert net_util.get_internal_ip() is None
     assert not server_util.is_url_from_allowed_origins("http://evil.example")
 
 
-def test_changes_hold_once_however_often_they_are_made() -> None:
+def test_patches_can_be_applied_twice() -> None:
     for _ in range(2):
         streamlit_patches.patch_streamlit()
         streamlit_patches.limit_server()
@@ -96,7 +95,7 @@ def test_changes_hold_once_however_often_they_are_made() -> None:
 
 
 class Peer:
-    """A connection of live video that takes its time to close."""
+    """A live video connection that closes slowly."""
 
     def __init__(self, done: list[str], *, broken: bool = False) -> None:
         self._done, self._broken = done, broken
@@ -108,7 +107,7 @@ class Peer:
         self._done.append("closed")
 
 
-def test_live_video_is_closed_before_the_server_ends(monkeypatch) -> None:
+def test_live_video_is_closed_before_the_server_stops(monkeypatch) -> None:
     done: list[str] = []
     peers = [Peer(done), Peer(done, broken=True), Peer(done)]
     workers = [SimpleNamespace(pc=peer) for peer in peers]
@@ -174,9 +173,9 @@ def written(page: AppTest) -> list[str]:
 
 
 def only_line(page: AppTest, caplog: pytest.LogCaptureFixture, secret: str) -> None:
-    """Check that a failure is one line, and that the log has its cause."""
+    """Check that an error is shown in one line, and that the log has its cause."""
     (shown,) = page.exception
-    assert shown.message.startswith("Something went wrong here (reference ")
+    assert shown.message.startswith("Unexpected error (reference ")
     assert "\n" not in shown.message
     assert not shown.stack_trace
     assert not shown.proto.type
@@ -187,7 +186,7 @@ def only_line(page: AppTest, caplog: pytest.LogCaptureFixture, secret: str) -> N
     assert secret in str(record.exc_info[1])
 
 
-def test_a_failure_of_a_page_is_one_line(page, caplog) -> None:
+def test_an_error_of_a_page_is_one_line(page, caplog) -> None:
     page.selectbox(key="how").set_value("badly").run()
     only_line(page, caplog, "a secret on the page")
     assert written(page) == ["the sidebar", "the part"]
@@ -196,13 +195,13 @@ def test_a_failure_of_a_page_is_one_line(page, caplog) -> None:
     assert written(page)[-1] == "the end"
 
 
-def test_a_failure_of_a_callback_leaves_the_page(page, caplog) -> None:
+def test_an_error_of_a_callback_keeps_the_page(page, caplog) -> None:
     page.button[0].click().run()
     only_line(page, caplog, "a secret in a callback")
     assert written(page) == ["the sidebar", "the part", "the end"]
 
 
-def test_a_failure_of_a_part_leaves_the_rest(page, caplog) -> None:
+def test_an_error_of_a_fragment_keeps_the_rest(page, caplog) -> None:
     page.session_state["part"] = True
     page.run()
     only_line(page, caplog, "a secret in a part")
@@ -210,18 +209,18 @@ def test_a_failure_of_a_part_leaves_the_rest(page, caplog) -> None:
 
 
 @pytest.mark.parametrize(("how", "end"), [("stop", False), ("rerun", True)])
-def test_a_page_may_stop_and_begin_anew(page, how, end) -> None:
+def test_a_page_can_stop_and_rerun(page, how, end) -> None:
     page.selectbox(key="how").set_value(how).run()
     assert not page.exception
     assert ("the end" in written(page)) is end
 
 
 @pytest.mark.parametrize("control", [StopException, RerunException])
-def test_no_control_flow_is_taken_for_a_failure(control) -> None:
+def test_control_flow_is_not_an_error(control) -> None:
     assert not issubclass(control, Exception)
 
 
-def test_runtime_and_state_have_what_is_changed() -> None:
+def test_runtime_and_session_state_are_patched() -> None:
     streamlit_patches.patch_streamlit()
     assert Runtime.stop is streamlit_patches._close_and_stop
     assert (

@@ -1,6 +1,6 @@
-"""Limits of uploads, and when the memory of a file is free again.
+"""Upload limits, and when the memory of a file is freed.
 
-`test_web_server.py` sends files to a running server.
+`test_server.py` sends files to a running server.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.helpers.waiting import WAIT_S
 MB = 2**20
 
 
-def test_the_usual_limits_follow_from_the_largest_file() -> None:
+def test_default_limits_depend_on_the_largest_file() -> None:
     assert UploadLimits.from_environment({}, 400) == UploadLimits(500, 1000)
     assert UploadLimits.from_environment({}, 900) == UploadLimits(1000, 2000)
     given = {VISITOR_LIMIT_VARIABLE: " 50 ", TOTAL_LIMIT_VARIABLE: "70"}
@@ -36,20 +36,20 @@ def test_the_usual_limits_follow_from_the_largest_file() -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "1e3", "x", "²", "1 GB"])
-def test_a_limit_is_a_whole_number(text, monkeypatch, caplog) -> None:
-    line = rf"{TOTAL_LIMIT_VARIABLE} is '.*'; wanted a whole number of MB above 0"
+def test_a_limit_must_be_a_whole_number(text, monkeypatch, caplog) -> None:
+    line = rf"{TOTAL_LIMIT_VARIABLE} is '.*'; use a whole number of MB above 0"
     with pytest.raises(ValueError, match=line):
         UploadLimits.from_environment({TOTAL_LIMIT_VARIABLE: text}, 400)
     monkeypatch.setenv(TOTAL_LIMIT_VARIABLE, text)
     assert (
         uploads.get_upload_limits().total_mb > 100
-    )  # no mistake switches the limits off
+    )  # an invalid value does not disable the limits
     assert TOTAL_LIMIT_VARIABLE in caplog.text
 
 
 @pytest.fixture
 def store(monkeypatch) -> MemoryUploadedFileManager:
-    """The files of a server with limits of 8 MB a visitor and 12 MB in all."""
+    """The files of a server with limits of 8 MB per visitor and 12 MB in total."""
     manager = MemoryUploadedFileManager("/")
     server = SimpleNamespace(uploaded_file_mgr=manager)
     monkeypatch.setattr(uploads.runtime, "get_instance", lambda: server)
@@ -63,7 +63,7 @@ def record(file: str, size: int) -> UploadedFileRec:
     return UploadedFileRec(file, "f", "image/png", bytes(size))
 
 
-def test_what_is_stored_and_what_arrives_counts_together(store) -> None:
+def test_stored_and_incoming_files_count_together(store) -> None:
     store.add_file("a", record("1", 5 * MB))
     with IncomingUpload("a") as one, IncomingUpload("a") as two:
         assert not one.rejection_reason(2 * MB)
@@ -79,20 +79,20 @@ def test_files_of_all_visitors_count_together(store) -> None:
     store.add_file("a", record("1", 7 * MB))
     with IncomingUpload("b") as one:
         assert not one.add(4 * MB)
-        assert "no memory left" in one.add(2 * MB)
+        assert "memory of this server is full" in one.add(2 * MB)
     store.remove_session_files("a")
     with IncomingUpload("b") as again:
         assert not again.rejection_reason(7 * MB)
 
 
-def test_empty_files_are_not_free(store) -> None:
+def test_empty_files_count_towards_the_limit(store) -> None:
     for number in range(8 * 1024):
         store.add_file("a", record(str(number), 0))
     with IncomingUpload("a") as one:
         assert "at most 8 MB" in one.rejection_reason(1)
 
 
-def test_a_failed_request_leaves_nothing(store) -> None:
+def test_a_failed_request_is_not_counted(store) -> None:
     def fail() -> None:
         with IncomingUpload("a") as one:
             one.add(7 * MB)
@@ -116,7 +116,7 @@ uploads.delete_unused_files()
 """
 
 
-def test_a_file_above_the_limit_of_its_widget_is_one_line() -> None:
+def test_a_file_above_the_widget_limit_is_reported_in_one_line() -> None:
     page = AppTest.from_string(PAGE, default_timeout=WAIT_S).run()
     page.file_uploader(key="files").set_value(
         [
@@ -125,12 +125,12 @@ def test_a_file_above_the_limit_of_its_widget_is_one_line() -> None:
         ]
     ).run()
     (line,) = page.error
-    assert "was refused: it has 1.2 MB, and at most 1 MB are accepted" in line.value
+    assert "was rejected: it has 1.2 MB, the limit is 1 MB" in line.value
     assert "<b>" not in line.value
     assert [text.value for text in page.markdown] == ["small.png"]
 
 
-def test_files_of_a_page_that_was_left_are_freed(monkeypatch) -> None:
+def test_files_of_a_previous_page_are_freed(monkeypatch) -> None:
     freed: list[str] = []
     monkeypatch.setattr(
         MemoryUploadedFileManager,
@@ -146,8 +146,8 @@ def test_files_of_a_page_that_was_left_are_freed(monkeypatch) -> None:
     assert len(freed) == 1
 
 
-def test_settings_above_their_limit_are_one_line() -> None:
+def test_a_large_settings_file_is_reported_in_one_line() -> None:
     app = open_page("about")
     large = ("s.json", b"[" * (2 * MB), "application/json")
     app.file_uploader(key="choice.file").set_value(large)
-    assert any("it has more than 1 MB" in line.value for line in run_app(app).warning)
+    assert any("it is larger than 1 MB" in line.value for line in run_app(app).warning)

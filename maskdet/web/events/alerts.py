@@ -1,4 +1,4 @@
-"""Alerts in the page: the settings of the rules, and how a new one is shown."""
+"""Alert settings, test alert and delivery status, and the toasts of new alerts."""
 
 from __future__ import annotations
 
@@ -26,19 +26,16 @@ from maskdet.web.widgets import escape_markdown
 _SESSION: Final = "session"
 _BEEP_KEY: Final = "maskdet.beep"
 _MAX_TOASTS: Final = 3
-_MAX_TOAST_AGE_S: Final = 10.0  # older ones would be told as if they were now
-_BEEP_DURATION_S: Final = (
-    3.0  # older ones are not played again when the page is built anew
-)
+_MAX_TOAST_AGE_S: Final = 10.0  # older alerts would look like current ones
+_BEEP_DURATION_S: Final = 3.0  # older beeps are not replayed in a new run
 
 _RULE_HELP: Final = {
-    "no_mask": "Somebody is seen without a mask.",
-    "incorrect": "Somebody has a mask, but nose, mouth or chin is free.",
-    "close": "Two people stand closer than the limit, and one of them wears no mask. "
-    "It needs distance to be measured.",
-    "crowd": "At one time, more people than you say wear no mask.",
+    "no_mask": "A person without a mask is detected.",
+    "incorrect": "A person wears a mask, but nose, mouth or chin is uncovered.",
+    "close": "Two people are closer than the minimum distance, and one of them wears "
+    "no mask. Requires distance measurement.",
+    "crowd": "More people than the limit are without a mask at the same time.",
 }
-
 
 _RULE_INPUTS: Final[
     Mapping[str, tuple[str, tuple[float, float, float, float], str]]
@@ -46,41 +43,41 @@ _RULE_INPUTS: Final[
     "for_s": (
         "For at least (s)",
         (0.0, 60.0, 3.0, 0.5),
-        "A face is seen for so long without a doubt before anybody is told.",
+        "How long the label must last without interruption before an alert.",
     ),
-    "sure": (
+    "min_confidence": (
         "Confidence at least (%)",
         (50, 100, 80, 5),
-        "Less sure views do not count.",
+        "Frames with a lower confidence do not count.",
     ),
     "cooldown": (
         "Cool-down (minutes)",
         (0, 240, 5, 1),
-        "Each person raises an alert once, and the next one only after a mask was seen "
-        "in between and so much time has passed.",
+        "A person triggers another alert only after a mask was seen in between and "
+        "this time has passed.",
     ),
     "crowd": (
-        "Several are more than",
+        "Crowd: more than (people)",
         (0, 100, 3, 1),
-        "So many people without a mask are no alert yet.",
+        "An alert needs more people without a mask than this.",
     ),
 }
-"""Title, then lowest, highest, usual value and step, then help."""
+"""Title, then minimum, maximum, default and step, then help."""
 
 
 def render_alert_settings() -> tuple[AlertConfig, bool, bool]:
-    """Show the settings of alerts; return the plan, and whether to toast and beep."""
+    """Render the alert settings; return them, and whether to toast and to beep."""
     rules = _render_rules()
-    st.markdown("**Tell me**")
+    st.markdown("**Notify**")
     with st.container(horizontal=True):
         toast = st.toggle(
-            "In the page",
+            "On screen",
             value=True,
             key="events.toast",
             persist_state=_SESSION,
-            help="A note appears on the Live page.",
+            help="Shows a message on the Live and Events pages.",
         )
-        sound = st.toggle("With a sound", key="events.sound", persist_state=_SESSION)
+        sound = st.toggle("Sound", key="events.sound", persist_state=_SESSION)
     webhook, secret = _render_webhook()
     alert_config = AlertConfig(rules, webhook, secret, _render_mqtt())
     return alert_config, toast, sound
@@ -112,7 +109,7 @@ def _render_rules() -> tuple[AlertRule, ...]:
 
 
 def _render_rule_input(column: DeltaGenerator, name: str) -> float:
-    """Ask for a number of `_RULE_INPUTS`."""
+    """Render a number input of `_RULE_INPUTS`."""
     title, (low, high, default, step), help_ = _RULE_INPUTS[name]
     return column.number_input(
         title,
@@ -127,23 +124,23 @@ def _render_rule_input(column: DeltaGenerator, name: str) -> float:
 
 
 def _render_webhook() -> tuple[str, str]:
-    """Ask for a web address and its secret; return only what can be used."""
+    """Render webhook URL and secret; return empty strings if the URL is invalid."""
     url_column, secret_column = st.columns(2)
     url = url_column.text_input(
         "Send to a webhook",
         key="events.webhook",
         persist_state=_SESSION,
         placeholder="https://example.org/alerts",
-        help="Gets each alert as JSON, by POST. If it does not answer, it is tried "
-        "again for some minutes, then it is given up.",
+        help="Receives each alert as JSON in a POST request. Failed deliveries are "
+        "retried with exponential backoff for some minutes.",
     )
     secret = secret_column.text_input(
-        "Secret to sign with",
+        "Signing secret",
         key="events.secret",
         persist_state=_SESSION,
         type="password",
-        help="Known to you and the receiver. `X-Maskdet-Signature` holds `sha256=` and "
-        "the HMAC-SHA256 of `X-Maskdet-Timestamp`, a point and the body.",
+        help="Known to you and the receiver. `X-Maskdet-Signature` is `sha256=` and "
+        "the HMAC-SHA256 of `X-Maskdet-Timestamp`, a dot and the body.",
     )
     if not url:
         return "", ""
@@ -156,14 +153,14 @@ def _render_webhook() -> tuple[str, str]:
 
 
 def _render_mqtt() -> str:
-    """Ask for a broker; return its address only if it can be used."""
+    """Render the broker URL; return an empty string if it is invalid."""
     url = st.text_input(
         "Send to an MQTT broker",
         key="events.mqtt",
         persist_state=_SESSION,
         type="password",
         placeholder="mqtts://user:password@host/topic",
-        help="The same JSON, at least once. `mqtts` is encrypted.",
+        help="The same JSON, delivered at least once. `mqtts` is encrypted.",
     )
     if not url:
         return ""
@@ -183,12 +180,12 @@ def _check_host(host: str) -> None:
 
 
 def render_test_alert() -> None:
-    """Offer an alert to try the ways with, and say what became of all alerts."""
+    """Render the button of a test alert, and the delivery status of all alerts."""
     st.button(
         "Send a test alert",
         icon=":material/notifications_active:",
         on_click=_send_test_alert,
-        key="events.rehearse",
+        key="events.test_alert",
     )
     _render_delivery_status()
 
@@ -217,30 +214,27 @@ def _render_delivery_status() -> None:
 def _format_delivery_status(status: DeliveryStatus) -> str:
     parts = [f"{status.n_sent} sent", f"{status.n_waiting} waiting"]
     if status.n_failed:
-        parts.append(f"{status.n_failed} given up")
+        parts.append(f"{status.n_failed} failed")
     if status.n_dropped:
-        parts.append(f"{status.n_dropped} lost, as too many waited")
+        parts.append(f"{status.n_dropped} dropped (queue full)")
     line = ", ".join(parts)
     return (
-        f"{line}. Last trouble: {escape_markdown(status.problem)}"
+        f"{line}. Last error: {escape_markdown(status.problem)}"
         if status.problem
         else line
     )
 
 
 def render_new_alerts() -> None:
-    """Show alerts that came since the last call, as notes and with a sound.
+    """Show alerts since the last call as toasts, and play a sound.
 
-    Those that nobody fetched for `_MAX_TOAST_AGE_S` seconds are passed over: no page
-    was open.
+    Alerts older than `_MAX_TOAST_AGE_S` are ignored, as no page was open.
 
-    Call it about once a second, in a fragment. It takes one place on the page in any
-    case, so that nothing below is built anew.
+    Call it about once a second, in a fragment. It always takes one place on the page,
+    so that the elements below are not rebuilt.
     """
-    preferences, inbox = (
-        service.get_event_preferences(),
-        service.get_alert_monitor().inbox,
-    )
+    preferences = service.get_event_preferences()
+    inbox = service.get_alert_monitor().inbox
     sound_area = st.container(key="alert-sound")
     alerts = inbox.pop_all(_MAX_TOAST_AGE_S)
     try:
@@ -248,16 +242,16 @@ def render_new_alerts() -> None:
             st.toast(
                 escape_markdown(describe_event(alert)), icon=":material/notifications:"
             )
-    except BaseException:  # a newer run takes the place of this one
+    except BaseException:  # a newer run stopped this one
         inbox.put(alerts)
         raise
     if alerts and preferences.sound:
         st.session_state[_BEEP_KEY] = time.time()
-    # It stays for the next runs, or its end would be cut off.
+    # Keep the player in the next runs, or the end of the sound would be cut off.
     beep_started_s = st.session_state.get(_BEEP_KEY, 0.0)
     with sound_area:
         sound = st.empty()
         if preferences.sound and time.time() - beep_started_s < _BEEP_DURATION_S:
             sound.audio(make_beep_wav(int(beep_started_s * 10)), autoplay=True)
-        # The sound needs no controls, and an empty place no room.
+        # Hide the controls of the player.
         st.html("<style>.st-key-alert-sound {height: 0; overflow: hidden;}</style>")

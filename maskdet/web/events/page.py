@@ -1,7 +1,4 @@
-"""Events: what happened to whom, if it is recorded, and who is told of it.
-
-What the Events page shows of recorded events: numbers, a chart, a table.
-"""
+"""The Events page: recording and alert settings, and the recorded events."""
 
 from __future__ import annotations
 
@@ -46,21 +43,21 @@ PERIODS: Final[Mapping[str, tuple[str, float | None]]] = {
     "week": ("7 days", 168.0),
     "all": ("All", None),
 }
-"""Title of a period, and how many hours it goes back."""
+"""Title and length in hours of each period."""
 
 MAX_TABLE_EVENTS: Final = 500
-"""Events in the table; the CSV file has all."""
+"""Maximum number of events in the table; the CSV file has all."""
 
 
 @dataclass(frozen=True)
 class EventQueryResult:
-    """What the database has of the events that are wanted.
+    """The events that match a filter, with their counts.
 
     Attributes:
-        events: the newest of them.
-        kind_counts: how many there are of each kind.
-        label_counts: how many people there were by their last label.
-        n_people: how many people there were, with a label or without.
+        events: the newest events.
+        kind_counts: number of events by kind.
+        label_counts: number of people by their last label.
+        n_people: number of people, with or without a label.
         hourly_label_counts: number of people by label, by the start of the hour in
             milliseconds.
     """
@@ -73,14 +70,14 @@ class EventQueryResult:
 
     @property
     def n_events(self) -> int:
-        """How many events there are."""
+        """Number of events."""
         return sum(self.kind_counts.values())
 
 
 def query_events(
     store: EventStore, event_filter: EventFilter, zone: tzinfo
 ) -> EventQueryResult:
-    """Return what the database has of the wanted events.
+    """Query the events that match a filter.
 
     Raises:
         StoreError: the database cannot be used.
@@ -98,7 +95,7 @@ def query_events(
 
 
 def event_totals_html(result: EventQueryResult, style: Style) -> str:
-    """Return the totals as tiles, as HTML."""
+    """Return the totals as HTML tiles."""
     metrics = [metric_html("People", result.n_people)]
     for label in CLASSES:
         edge = f"{line_style(label)} {style.colour_css(label)}"
@@ -110,14 +107,14 @@ def event_totals_html(result: EventQueryResult, style: Style) -> str:
         if n_labelled
         else "&ndash;"
     )
-    metrics.append(metric_html("Masked, of those", mask_rate_text))
+    metrics.append(metric_html("Mask rate (unsure excluded)", mask_rate_text))
     metrics.append(metric_html("Too close", result.kind_counts["close"]))
     metrics.append(metric_html("Alerts", result.kind_counts["alert"]))
     return metrics_html(metrics)
 
 
 def hourly_label_chart(result: EventQueryResult, style: Style) -> dict[str, Any]:
-    """Return what share of the people wore a mask, by hour, as a Vega-Lite chart."""
+    """Return a Vega-Lite chart of the fraction of people by label and hour."""
     bars = (
         alt.Chart(alt.InlineData(values=_build_bars(result.hourly_label_counts, style)))
         .mark_bar(stroke="white", strokeOpacity=0.25, strokeWidth=0.5)
@@ -128,7 +125,7 @@ def hourly_label_chart(result: EventQueryResult, style: Style) -> dict[str, Any]
             x2="end:T",
             y=alt.Y(
                 "low:Q",
-                title="Share of the people",
+                title="Fraction of people",
                 axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
                 scale=alt.Scale(domain=[0, 1]),
             ),
@@ -136,10 +133,10 @@ def hourly_label_chart(result: EventQueryResult, style: Style) -> dict[str, Any]
             color=_encode_label_colour(style),
             tooltip=[
                 alt.Tooltip("start:T", title="Hour", format="%Y-%m-%d %H:%M"),
-                alt.Tooltip("class:N", title="Label"),
-                alt.Tooltip("share:Q", title="Share", format=".0%"),
+                alt.Tooltip("label:N", title="Label"),
+                alt.Tooltip("fraction:Q", title="Fraction", format=".0%"),
                 alt.Tooltip("people:Q", title="People"),
-                alt.Tooltip("all:Q", title="Of"),
+                alt.Tooltip("total:Q", title="Of"),
             ],
         )
     )
@@ -150,18 +147,18 @@ def hourly_label_chart(result: EventQueryResult, style: Style) -> dict[str, Any]
 
 
 def _encode_label_colour(style: Style) -> alt.Color:
-    """Return the encoding that colours bars by label, as everywhere else."""
+    """Return the colour encoding of bars by label."""
     scale = alt.Scale(
         domain=[style.title(label) for label in CLASSES],
         range=[style.colour_css(label) for label in CLASSES],
     )
-    return alt.Color("class:N", title=None, scale=scale)
+    return alt.Color("label:N", title=None, scale=scale)
 
 
 def _build_bars(
     hourly_label_counts: Mapping[int, Counter[Label]], style: Style
 ) -> list[dict[str, int | float | str]]:
-    """Return the parts of each hour's bar, masked people at the bottom."""
+    """Return the segments of each hour's bar, with masked people at the bottom."""
     rows: list[dict[str, int | float | str]] = []
     for start_ms, label_counts in hourly_label_counts.items():
         n_all, n_below = sum(label_counts.values()), 0
@@ -172,12 +169,12 @@ def _build_bars(
                     {
                         "start": start_ms,
                         "end": start_ms + HOUR_MS,
-                        "class": style.title(label),
+                        "label": style.title(label),
                         "low": n_below / n_all,
                         "high": (n_below + n_people) / n_all,
-                        "share": n_people / n_all,
+                        "fraction": n_people / n_all,
                         "people": n_people,
-                        "all": n_all,
+                        "total": n_all,
                     }
                 )
             n_below += n_people
@@ -187,11 +184,11 @@ def _build_bars(
 def event_table(
     events: Sequence[Event], zone: tzinfo, style: Style = DEFAULT_STYLE
 ) -> list[dict[str, Any]]:
-    """Return events as people read them, in the visitor's own time."""
+    """Return the rows of the table of events, with times in the visitor's time zone."""
     return [
         {
             "Time": event.at.astimezone(zone).replace(tzinfo=None),
-            "What happened": describe_event(event, style),
+            "Description": describe_event(event, style),
             "Event": EVENT_KINDS[event.kind],
             "Label": style.title(event.label),
             "Confidence": to_display_percent(event.confidence)
@@ -209,11 +206,11 @@ _DELETED_KEY = "maskdet.events_deleted"
 
 
 def render_events_page() -> None:
-    """Show the page."""
+    """Render the page."""
     st.title("Events")
     st.markdown(
-        "Who came in, what is known of each mask, who stood too close and who left: "
-        "written down if you want it, and told to you if you ask for it."
+        "Log of arrivals, departures, mask status and close contacts, with optional "
+        "alerts."
     )
     database = service.get_database_status()
     record, camera = _render_recording_settings(database)
@@ -231,11 +228,11 @@ def render_events_page() -> None:
 
 
 def _render_recording_settings(database: service.DatabaseStatus) -> tuple[bool, str]:
-    """Ask whether to record, and under which name."""
+    """Render the recording options; return whether to record, and the camera name."""
     st.subheader("Recording", divider="gray")
     if database.is_disabled:
         st.info(
-            "Whoever runs this server switched recording off.",
+            "Recording is disabled on this server.",
             icon=":material/block:",
         )
     if database.problem:
@@ -250,21 +247,20 @@ def _render_recording_settings(database: service.DatabaseStatus) -> tuple[bool, 
         disabled=not database.url,
     )
     camera = name_column.text_input(
-        "Name of the camera",
+        "Camera name",
         service.DEFAULT_CAMERA,
         max_chars=MAX_CAMERA_NAME_LENGTH,
         key="events.camera",
         persist_state="session",
-        help="Tells apart what several cameras recorded.",
+        help="Distinguishes the events of several cameras.",
     )
     store = service.get_event_store()
     if store is not None:
         st.caption(
-            "No image is ever stored, only lines: the time, a number for the person "
-            "that says nothing outside of this stream, the label and its confidence, "
-            f"the distance to others, and the camera's name. They go to "
-            f"{_format_code(store.location)} and are deleted after "
-            f"**{database.keep_days} days**."
+            "Images are never stored. An event has the time, an anonymous ID that is "
+            "valid for this stream only, label and confidence, the distance to others, "
+            f"and the camera name. Events are stored in {_format_code(store.location)} "
+            f"and deleted after **{database.keep_days} days**."
         )
     return record and bool(database.url), clean_camera_name(
         camera
@@ -272,12 +268,12 @@ def _render_recording_settings(database: service.DatabaseStatus) -> tuple[bool, 
 
 
 def _format_code(text: str) -> str:
-    """Return Markdown that shows a path or address as it is."""
+    """Return Markdown that shows a path or URL literally."""
     return f"`{text.replace('`', '')}`"
 
 
 def _render_writer_status(record: bool) -> None:
-    """Say what the writer has to say of itself."""
+    """Render problems of the event writer, if any."""
     writer = service.get_event_writer() if record else None
     if writer is None:
         return
@@ -290,16 +286,15 @@ def _render_writer_status(record: bool) -> None:
         )
     if status.n_dropped:
         st.warning(
-            f"{format_count(status.n_dropped, 'event was', 'events were')} lost: too "
-            "many "
-            "waited, or the database refused them.",
+            f"{format_count(status.n_dropped, 'event was', 'events were')} dropped: "
+            "the queue was full, or the database rejected them.",
             icon=":material/warning:",
         )
 
 
 def _render_recorded_events(store: EventStore) -> None:
-    """Show what was recorded, or say in one line why it cannot be shown."""
-    st.subheader("What was recorded", divider="gray")
+    """Render the event log, or one line on why it cannot be read."""
+    st.subheader("Event log", divider="gray")
     deleted: str = st.session_state.pop(_DELETED_KEY, "")
     if deleted:
         st.toast(deleted, icon=":material/delete:")
@@ -319,9 +314,9 @@ def _render_recorded_events(store: EventStore) -> None:
 
 def _render_no_events() -> None:
     st.info(
-        "**Nothing is recorded yet.** Switch on “Record events” above, then open "
-        "the Live page and press Start: events appear here as people come, are "
-        "labelled and leave. The Video page can add those of a video.",
+        "**No events yet.** Switch on “Record events” above, then open the Live page "
+        "and press Start. Events of people who enter, are labelled and leave appear "
+        "here. The Video page can add the events of a video.",
         icon=":material/event_note:",
     )
 
@@ -332,22 +327,19 @@ def _render_history(store: EventStore, n_all: int) -> None:
     result = query_events(store, event_filter, zone)
     st.html(event_totals_html(result, session.get_preferences().style))
     if not result.n_events:
-        st.info("No event is like that. Choose a longer time, or fewer filters.")
+        st.info("No matching events. Choose a longer period or fewer filters.")
     if result.hourly_label_counts:
-        st.caption(
-            "Each person counts once an hour, with the last label, in every hour in "
-            "which something happened to them."
-        )
+        st.caption("Unique people per hour with at least one event, by last label.")
         st.vega_lite_chart(
             hourly_label_chart(result, session.get_preferences().style),
-            alt="Share of people with a mask, incorrectly worn and without, by hour",
+            alt="Fraction of people with a mask, incorrectly worn and without, by hour",
         )
     _render_table(result)
     _render_files(store, event_filter, result, n_all)
 
 
 def _select_filter(store: EventStore) -> EventFilter:
-    """Ask which events are wanted."""
+    """Render the filter options; return the filter."""
     period = st.segmented_control(
         "Time",
         list(PERIODS),
@@ -381,7 +373,7 @@ def _select_filter(store: EventStore) -> EventFilter:
     cameras = cameras_column.multiselect(
         "Cameras", store.list_cameras(), placeholder="All", key="events.cameras"
     )
-    refresh_column.button("Refresh", icon=":material/refresh:", key="events.again")
+    refresh_column.button("Refresh", icon=":material/refresh:", key="events.refresh")
     hours = PERIODS[period][1]
     since = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)
     since_ms = None if since is None else round(since.timestamp() * 1e3)
@@ -402,11 +394,11 @@ def _render_table(result: EventQueryResult) -> None:
             "Time": st.column_config.DatetimeColumn(
                 format="YYYY-MM-DD HH:mm:ss", width=150, pinned=True
             ),
-            "What happened": st.column_config.TextColumn(width="large"),
+            "Description": st.column_config.TextColumn(width="large"),
             "Confidence": st.column_config.NumberColumn(format="%.0f %%", width=80),
             "Person": st.column_config.NumberColumn(format="%d", width=70),
             "Stream": st.column_config.TextColumn(
-                width=70, help="Person numbers start anew in each run of a stream."
+                width=70, help="Person IDs are only unique within a stream."
             ),
         },
         placeholder="\N{EN DASH}",
@@ -414,7 +406,7 @@ def _render_table(result: EventQueryResult) -> None:
     )
     if result.n_events > MAX_TABLE_EVENTS:
         st.caption(
-            f"The newest {MAX_TABLE_EVENTS} of {result.n_events:,}; the file has them "
+            f"The newest {MAX_TABLE_EVENTS} of {result.n_events:,}; the CSV file has "
             "all."
         )
 
@@ -422,7 +414,7 @@ def _render_table(result: EventQueryResult) -> None:
 def _render_files(
     store: EventStore, event_filter: EventFilter, result: EventQueryResult, n_all: int
 ) -> None:
-    """Offer the events as a file, and to delete them to whoever runs the server."""
+    """Render the CSV download, and the delete button for local admins."""
     with st.container(horizontal=True):
         st.download_button(
             "Events (CSV)",
@@ -436,15 +428,14 @@ def _render_files(
         if service.is_local_admin():
             _render_delete_button(store, n_all)
     if not service.is_local_admin():
-        st.caption("Events can be deleted from the server's own machine only.")
+        st.caption("Events can only be deleted from the server's own machine.")
 
 
 def _render_delete_button(store: EventStore, n_all: int) -> None:
     with st.popover("Delete all", icon=":material/delete:"):
         st.markdown(
             f"This deletes all **{n_all:,}** {pluralize(n_all, 'event')} of every "
-            "camera, "
-            "whatever the filters show. It cannot be undone."
+            "camera, regardless of the filters. It cannot be undone."
         )
         st.button(
             f"Yes, delete {format_count(n_all, 'event')}",
@@ -456,7 +447,7 @@ def _render_delete_button(store: EventStore, n_all: int) -> None:
 
 
 def _build_csv(store: EventStore, event_filter: EventFilter) -> io.StringIO:
-    """Return the file; it is made when somebody asks for it."""
+    """Return the CSV file of the matching events."""
     file = io.StringIO()
     store.write_csv(event_filter, file)
     return file

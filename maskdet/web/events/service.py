@@ -1,12 +1,8 @@
-"""A visitor's events and alerts: what was chosen, and what watches the streams.
+"""Events and alerts of a visitor: preferences, monitor, database and admin rights.
 
-The Live page needs three lines of it. In the script, before the stream:
-
-    witness = events.witness(state.clock())
-
-in the frame callback, after each step: `create_stream_monitor.on_scene(scene)`, and
-when the stream has ended: `create_stream_monitor.end()`. `events_alerts.announce()`
-shows new alerts.
+The Live page calls `create_stream_monitor` in the script before the stream starts,
+`StreamMonitor.on_scene` in the frame callback, and `StreamMonitor.end` after the stream
+has ended. `alerts.render_new_alerts` shows new alerts.
 """
 
 from __future__ import annotations
@@ -31,7 +27,7 @@ from maskdet.events.writer import EventWriter
 from maskdet.web.server import access, guard
 
 _PREFERENCES_KEY: Final = "maskdet.events"
-_MONITOR_KEY: Final = "maskdet.watch"
+_MONITOR_KEY: Final = "maskdet.monitor"
 
 DEFAULT_CAMERA: Final = "Camera"
 
@@ -40,13 +36,13 @@ _DAY_S: Final = 86_400
 
 @dataclass(frozen=True)
 class EventPreferences:
-    """What a visitor chose on the Events page; a first visit records and sends nothing.
+    """A visitor's choices on the Events page; by default nothing is recorded or sent.
 
     Attributes:
-        record: write events down.
-        camera: what this visitor's camera is called in them.
-        alert_config: the rules of alerts, and where they are sent.
-        toast: show new alerts in the page.
+        record: write events to the database.
+        camera: name of this visitor's camera in the events.
+        alert_config: alert rules and receivers.
+        toast: show new alerts on the page.
         sound: play a sound for them.
     """
 
@@ -59,13 +55,13 @@ class EventPreferences:
 
 @dataclass(frozen=True)
 class DatabaseStatus:
-    """The database of this server, or why there is none.
+    """The event database of this server, or the reason why there is none.
 
     Attributes:
-        url: its address, which may hold a password; empty if there is none.
-        keep_days: for how many days events are kept.
-        problem: one line on why it cannot be used; empty if it can be tried.
-        is_disabled: whoever runs the server switched events off.
+        url: database URL, which may contain a password; empty if there is none.
+        keep_days: number of days for which events are kept.
+        problem: one line on why it cannot be used, or empty.
+        is_disabled: whether the administrator disabled recording.
     """
 
     url: str = ""
@@ -75,17 +71,17 @@ class DatabaseStatus:
 
 
 def get_event_preferences() -> EventPreferences:
-    """Return what this visitor chose."""
+    """Return this visitor's event preferences."""
     return cast(
         EventPreferences, st.session_state.get(_PREFERENCES_KEY, EventPreferences())
     )
 
 
 def apply_event_preferences(preferences: EventPreferences) -> None:
-    """Put choices in force, also for a stream that runs.
+    """Apply the preferences, also to a running stream.
 
     Raises:
-        ValueError: an address in the plan cannot be used; nothing changes.
+        ValueError: a receiver in the alert configuration is invalid; nothing changes.
     """
     get_alert_monitor().configure(
         preferences.alert_config, get_event_writer() if preferences.record else None
@@ -94,20 +90,20 @@ def apply_event_preferences(preferences: EventPreferences) -> None:
 
 
 def get_alert_monitor() -> AlertMonitor:
-    """Return what watches this visitor's streams."""
+    """Return the monitor of this visitor's streams."""
     if _MONITOR_KEY not in st.session_state:
         st.session_state[_MONITOR_KEY] = AlertMonitor()
     return cast(AlertMonitor, st.session_state[_MONITOR_KEY])
 
 
 def create_stream_monitor(clock_s: float, camera: str = "") -> StreamMonitor:
-    """Return what looks at each scene of a stream that starts now.
+    """Return a monitor for the scenes of a stream that starts now.
 
-    Call it in the script; its `on_scene` is made for a frame callback.
+    Call it in the script; its `on_scene` may be called in a frame callback.
 
     Args:
-        clock_s: what the clock that gives `Scene.time_s` says now, in seconds.
-        camera: what the stream is called; the visitor's choice unless it is given.
+        clock_s: current time of the clock of `Scene.time_s`, in seconds.
+        camera: name of the stream; by default the visitor's camera name.
     """
     return get_alert_monitor().monitor_stream(
         StreamInfo.now(camera or get_event_preferences().camera, clock_s)
@@ -115,7 +111,7 @@ def create_stream_monitor(clock_s: float, camera: str = "") -> StreamMonitor:
 
 
 def get_database_status() -> DatabaseStatus:
-    """Return the database of this server, or why there is none."""
+    """Return the event database of this server, or the reason why there is none."""
     url = read_events_url(os.environ)
     if not url:
         return DatabaseStatus(is_disabled=True)
@@ -128,24 +124,24 @@ def get_database_status() -> DatabaseStatus:
 
 
 def get_event_store() -> EventStore | None:
-    """Return the database to read from; it is made when something is recorded."""
+    """Return the database to read from, or `None`; the first event creates it."""
     status = get_database_status()
     return _open_store(status.url) if status.url else None
 
 
 def get_event_writer() -> EventWriter | None:
-    """Return the one thread of this server that writes to the database."""
+    """Return this server's only writer to the database, or `None`."""
     status = get_database_status()
     return _open_writer(status.url, status.keep_days) if status.url else None
 
 
 def delete_expired_events() -> str:
-    """Delete what is older than this server keeps it, at most once a day.
+    """Delete events older than the retention period, at most once a day.
 
-    The recorder does so too, but only while somebody records.
+    The writer does so too, but only during a recording.
 
     Returns:
-        One line on why it could not be done; else empty.
+        One line on why it failed, or an empty string.
     """
     status = get_database_status()
     try:
@@ -157,9 +153,9 @@ def delete_expired_events() -> str:
 
 
 def is_local_admin() -> bool:
-    """Return whether the visitor may do what only the server's own machine may.
+    """Return whether the visitor has the rights of the server's own machine.
 
-    A visitor who has just left is not there, so may not.
+    It is false for a visitor who has just disconnected.
     """
     context = get_script_run_ctx()
     if context is None or not runtime.exists():
@@ -178,20 +174,20 @@ def is_local_admin() -> bool:
 
 
 def get_time_zone() -> tzinfo:
-    """Return the visitor's time zone, or UTC where the browser does not tell."""
+    """Return the visitor's time zone, or UTC if the browser does not report it."""
     try:
         return ZoneInfo(st.context.timezone or "UTC")
     except (KeyError, ValueError, OSError):
         return UTC
 
 
-# One for all visitors: connections are given out one by one, and hold no image.
+# One store for all visitors: it has a connection pool and contains no images.
 @st.cache_resource(show_spinner=False)
 def _open_store(url: str) -> EventStore:
     return EventStore(url)
 
 
-# Once a day for all visitors: what fails is not kept here, so it is tried again.
+# Once a day for all visitors; a failure is not cached, so it is retried.
 @st.cache_resource(ttl=_DAY_S, show_spinner=False)
 def _delete_expired(url: str, max_age_days: int) -> int:
     return _open_store(url).delete(datetime.now(UTC) - timedelta(days=max_age_days))

@@ -1,4 +1,4 @@
-"""A visitor's images: analysed once, kept for the session, judged anew for free."""
+"""Cache of a session's analyzed images: a changed threshold needs no inference."""
 
 from __future__ import annotations
 
@@ -25,33 +25,32 @@ from maskdet.style import Style
 from maskdet.types import Image, Scene, select_rows
 
 MAX_IMAGES: Final = 30
-"""So many are taken at once; it bounds the memory that one visitor can use."""
+"""Maximum number of images at once, which limits the memory of a visitor."""
 
 IMAGE_CACHE_SIZE: Final = 50
-"""So many analysed images a session remembers, the last used ones."""
+"""Number of analyzed images that a session keeps (least recently used are evicted)."""
 
 PERMISSIVE_IMAGE_SETTINGS: Final = Settings(
     min_score=0.1, min_confidence=0, min_face_px=4, nms_iou=1
 )
-"""Every face that passes these is labelled and kept, so that a slider moved anywhere
-above them needs no network. Overlapping boxes all stay: which of them goes depends on
-the other three thresholds."""
+"""Every face that passes these is classified and kept, so that any stricter threshold
+needs no inference. NMS is off, as its result depends on the other three thresholds."""
 
 CROP_PX: Final = 112
-"""Side of a face's crop, about twice what a card on the page shows."""
+"""Side of a face crop, about twice its size on a card of the page."""
 
-# Small images are enlarged for the page, so that their captions can be read; large
-# ones shrink: each redraw must be fast, and a higher one would not fit the screen.
+# Small images are enlarged for the page to make captions readable. Large images are
+# scaled down to be redrawn quickly and to fit the screen.
 _MIN_PREVIEW_SIDE_PX: Final = 640
 _MAX_PREVIEW_WH: Final = (1280, 800)
 
 
 @dataclass(frozen=True, eq=False)
 class SourceImage:
-    """An image as it was given.
+    """An image file of a visitor.
 
     Attributes:
-        name: its file name; written by a stranger, so only ever shown as plain text.
+        name: its file name; untrusted, so only shown as plain text.
         content: the bytes of the file.
         digest: the SHA-256 of `content`, in hexadecimal.
     """
@@ -63,16 +62,15 @@ class SourceImage:
 
 @dataclass(frozen=True, eq=False)
 class AnalyzedImage:
-    """An image after its one pass through the networks, without its own pixels.
+    """The analysis of an image, without its original pixels.
 
     Attributes:
         width: in pixels; 0 if it could not be read.
         height: in pixels; 0 if it could not be read.
-        preview: the image as JPEG, in the size that the page shows.
-        crops: one JPEG a row of `raw_scene`: what the classifier saw.
+        preview: the image as JPEG, in the size of the page.
+        crops: one JPEG per row of `raw_scene`: the input of the classifier.
         raw_scene: every face that passes `base_settings`, in pixels of the original.
-        base_settings: the settings `raw_scene` was made with; stricter ones need no
-            network.
+        base_settings: the settings of `raw_scene`; stricter ones need no inference.
         error: why it could not be read, or empty.
     """
 
@@ -97,24 +95,24 @@ class AnalyzedImage:
 
 
 class ImageCache:
-    """The analysed images of one session; nothing is on disk, nothing is shared."""
+    """The analyzed images of one session, in memory only."""
 
     def __init__(self, capacity: int = IMAGE_CACHE_SIZE) -> None:
-        """Start empty.
+        """Create an empty cache.
 
         Args:
-            capacity: so many images are remembered, the last used ones.
+            capacity: maximum number of images; the least recently used are evicted.
         """
         self._capacity = capacity
         self._images: OrderedDict[tuple[str, str], AnalyzedImage] = OrderedDict()
         self._digests: OrderedDict[str, str] = OrderedDict()
 
     def __len__(self) -> int:
-        """Return the number of remembered images."""
+        """Return the number of cached images."""
         return len(self._images)
 
     def add_file(self, name: str, content: bytes, *, file_id: str) -> SourceImage:
-        """Return the source; a `file_id` is hashed once, as large files take time."""
+        """Return the source image; each `file_id` is hashed only once."""
         if file_id not in self._digests:
             self._digests[file_id] = hashlib.sha256(content).hexdigest()
         self._digests.move_to_end(file_id)
@@ -124,7 +122,7 @@ class ImageCache:
     def has_analysis(
         self, source: SourceImage, analyzer_name: str, settings: Settings
     ) -> bool:
-        """Return whether `get_or_analyze` would answer without a network."""
+        """Return whether `get_or_analyze` needs no inference."""
         cached = self._images.get((source.digest, analyzer_name))
         return cached is not None and cached.covers(settings)
 
@@ -136,13 +134,13 @@ class ImageCache:
         analyzer_name: str,
         settings: Settings,
     ) -> AnalyzedImage:
-        """Return the analysed image; only an unknown one goes through the networks.
+        """Return the analysis of an image, from the cache if possible.
 
         Args:
             source: the file.
-            analyzer: looks at the image if it must be.
-            analyzer_name: the analyzer's name; each has its own results.
-            settings: the result holds at least every face that they could accept.
+            analyzer: analyzes the image if it is not cached.
+            analyzer_name: name of the analyzer; each has its own results.
+            settings: the result contains at least every face that passes them.
         """
         key = (source.digest, analyzer_name)
         if not self.has_analysis(source, analyzer_name, settings):
@@ -155,9 +153,10 @@ class ImageCache:
 def analyze_upload(
     content: bytes, analyzer: Analyzer, settings: Settings
 ) -> AnalyzedImage:
-    """Read one file and find its faces, down to `PERMISSIVE_IMAGE_SETTINGS` or to `settings` if lower.
+    """Decode one file and analyze it with permissive settings.
 
-    A file that is no readable image gives a `AnalyzedImage` with its `error`.
+    The thresholds are the lower ones of `PERMISSIVE_IMAGE_SETTINGS` and `settings`. If
+    the file is not a readable image, the result has only an `error`.
     """
     try:
         image = decode_image(content)
@@ -192,7 +191,7 @@ def render_result_preview(
 def render_original_preview(
     analyzed: AnalyzedImage, settings: Settings, style: Style
 ) -> bytes:
-    """Return the preview as it is, or with the accepted faces blurred, as JPEG."""
+    """Return the preview without overlay as JPEG, blurred if `style.blur` is on."""
     if not style.blur:
         return analyzed.preview
     image, scene = _scale_to_preview(analyzed, settings)
@@ -200,7 +199,7 @@ def render_original_preview(
 
 
 def blur_crop(crop: bytes) -> bytes:
-    """Return a face's crop, a JPEG, in which nobody can be recognised."""
+    """Return a JPEG face crop pixelated beyond recognition."""
     return encode_jpeg(pixelate_image(_decode_jpeg(crop)))
 
 
@@ -209,7 +208,7 @@ def render_result_png(
 ) -> bytes:
     """Return the image in full size with the accepted faces drawn on it, as PNG.
 
-    A very large JPEG has half its width and height.
+    A very large JPEG is reduced to half its width and height.
     """
     return encode_png(draw(source.content, analyzed.raw_scene.filter(settings), style))
 

@@ -1,4 +1,4 @@
-"""Image: images from files, from the camera or from our samples."""
+"""The Image page: images from files, from the camera or from the samples."""
 
 from __future__ import annotations
 
@@ -32,16 +32,18 @@ from maskdet.web.widgets import (
     scene_cards_html,
 )
 
-# Cards shown at once; a crowd's other faces come when asked for.
+# Cards that are shown by default; a toggle shows all.
 _MAX_INITIAL_CARDS = 24
 
 
 def render_image_page() -> None:
-    """Show the page."""
+    """Render the page."""
     st.title("Image")
     st.markdown("See who wears a mask in your images.")
     preferences = session.get_preferences()
-    cache: ImageCache = st.session_state.setdefault("maskdet.album", ImageCache())
+    cache: ImageCache = st.session_state.setdefault(
+        session.IMAGE_CACHE_KEY, ImageCache()
+    )
     sources = _select_images(cache)
     if not sources:
         return
@@ -60,14 +62,14 @@ def render_image_page() -> None:
 
 
 def _select_images(cache: ImageCache) -> list[SourceImage]:
-    """Return the images to look at; a sample while no file is given."""
+    """Return the images to analyze; a sample if no file was uploaded."""
     origin = st.segmented_control(
-        "Where the images come from",
+        "Source of the images",
         ("Files", "Camera", "Samples"),
         default="Files",
         required=True,
         label_visibility="collapsed",
-        key="image.where",
+        key="image.origin",
         persist_state="session",
     )
     if origin == "Samples":
@@ -78,14 +80,14 @@ def _select_images(cache: ImageCache) -> list[SourceImage]:
         return [_load_sample(cache, by_title[title])]
     if origin == "Camera":
         photo = st.camera_input(
-            "Take an image", resolution="720p", width=560, key="image.photo"
+            "Take a photo", resolution="720p", width=560, key="image.photo"
         )
         files = reject_large_files([photo] if photo else [], MAX_IMAGE_MB)
     else:
         files = _upload_images()
         if not files:
             st.info(
-                "This is a sample with drawn masks. Add your own images above.",
+                "Sample image (masks are drawn). Drop your own images above.",
                 icon=":material/image:",
             )
             return [_load_sample(cache, IMAGE_SAMPLES[0])]
@@ -103,38 +105,37 @@ def _load_sample(cache: ImageCache, sample: Sample) -> SourceImage:
 
 def _upload_images() -> list[UploadedFile]:
     files = st.file_uploader(
-        "Images from this device",
-        # No `type`: a browser would refuse by name what the content decides.
+        f"Drop up to {MAX_IMAGES} images here",
+        # No `type`: the browser would filter by file name; the content decides.
         accept_multiple_files=True,
         max_upload_size=MAX_IMAGE_MB,
         key="image.files",
-        help="They are looked at in memory, never written to a disk, and gone soon "
+        help="Images are analyzed in memory, never written to disk, and deleted soon "
         "after you close this page.",
     )
     st.caption(
-        f"{IMAGE_FORMATS}: at most {MAX_IMAGES} images at once, each up to "
-        f"{MAX_IMAGE_MB} MB and {MAX_PIXELS / 1e6:g} megapixels (JPEG: "
-        f"{MAX_JPEG_PIXELS / 1e6:g}). Nothing is saved."
+        f"{IMAGE_FORMATS}; up to {MAX_IMAGE_MB} MB and {MAX_PIXELS / 1e6:g} megapixels "
+        f"each (JPEG: {MAX_JPEG_PIXELS / 1e6:g}). Never saved."
     )
     files = reject_large_files(files, MAX_IMAGE_MB)
     if len(files) > MAX_IMAGES:
         st.warning(
-            f"{len(files)} files are too many at once: only the first {MAX_IMAGES} "
-            "are looked at. Remove some to see the others.",
+            f"{len(files)} files are too many: only the first {MAX_IMAGES} are "
+            "analyzed. Remove some to analyze the others.",
             icon=":material/warning:",
         )
     return files[:MAX_IMAGES]
 
 
 def _toggle_tiles() -> bool:
-    """Return whether to look at parts of the images too."""
+    """Render the toggle of tiled analysis; return its value."""
     return st.toggle(
         results.TILES_TITLE,
         key="image.tiles",
         persist_state="session",
-        help="For large images of people far away, as from a camera high on a wall: "
-        f"each part of {Tiling.side_px} pixels is also looked at on its own, which "
-        "finds smaller faces. An image of many parts takes as many times as long.",
+        help="For large images with distant people: tiles of "
+        f"{Tiling.side_px} px are also analyzed separately, which finds smaller faces. "
+        "The time is proportional to the number of tiles.",
     )
 
 
@@ -145,19 +146,19 @@ def _analyze_images(
     *,
     tiles: bool,
 ) -> list[ImageResult]:
-    """Return what is in the images; only new ones go through the networks."""
+    """Return the results of all images; only new ones need inference."""
     settings = preferences.settings
     name = resolve_analyzer(preferences.analyzer, live=False)
     analyzer = session.get_analyzer(name)
     if tiles:
-        # What is known without tiles stays known beside it.
+        # Tiled results are cached separately from those without tiles.
         name, analyzer = f"{name} in tiles", TiledAnalyzer(analyzer)
     is_cached = all(cache.has_analysis(source, name, settings) for source in sources)
-    bar = st.empty() if is_cached else st.progress(0.0, "Looking ...")
+    bar = st.empty() if is_cached else st.progress(0.0, "Analyzing ...")
     image_results: list[ImageResult] = []
     for number, source in enumerate(sources, start=1):
         if not is_cached:
-            text = f"Looking at image {number} of {len(sources)} ..."
+            text = f"Analyzing image {number} of {len(sources)} ..."
             bar.progress((number - 1) / len(sources), text)
         analyzed = cache.get_or_analyze(
             source, analyzer, analyzer_name=name, settings=settings
@@ -174,15 +175,15 @@ def _render_read_errors(unreadable: Sequence[ImageResult]) -> None:
 
 
 def _render_overview(readable: Sequence[ImageResult], preferences: Preferences) -> None:
-    """Show the totals over all images, and what is in each."""
+    """Render the totals over all images, and a table of the images."""
     image_totals = results.compute_totals(readable)
     st.html(image_totals_html(image_totals, preferences.style))
-    with st.expander("Every image in numbers", icon=":material/table_rows:"):
+    with st.expander("Results per image", icon=":material/table_rows:"):
         st.dataframe(results.image_table(readable, preferences.style), hide_index=True)
 
 
 def _select_result(readable: Sequence[ImageResult]) -> ImageResult:
-    """Return the image to show, which the visitor chooses if there are several."""
+    """Return the image to show; with several images the visitor selects one."""
     if len(readable) == 1:
         return readable[0]
     names = [results.shorten_name(result.source.name) for result in readable]
@@ -197,7 +198,7 @@ def _select_result(readable: Sequence[ImageResult]) -> ImageResult:
 def _render_image(
     result: ImageResult, preferences: Preferences, *, tiles: bool
 ) -> None:
-    """Show the image as it was beside the image with its faces drawn."""
+    """Render the original image beside the annotated image."""
     scene, analyzed = result.scene, result.analyzed
     original_column, result_column = st.columns(2)
     settings, style = result.settings, preferences.style
@@ -217,14 +218,14 @@ def _render_image_downloads(
     image_results: Sequence[ImageResult],
     preferences: Preferences,
 ) -> None:
-    """Offer the results as files; the large ones are only made when asked for."""
+    """Render the download buttons; large files are only made on a click."""
     stem = results.to_file_stem(selected.source.name)
     style = preferences.style
     files: list[Download] = [
         (
-            "Marked image (PNG)",
+            "Annotated image (PNG)",
             partial(results.annotated_png, selected, style),
-            f"{stem}-marked.png",
+            f"{stem}-annotated.png",
             "image/png",
         ),
         ("JSON", results.results_json([selected]), f"{stem}.json", "application/json"),
@@ -232,13 +233,14 @@ def _render_image_downloads(
     ]
     if len(image_results) > 1:
         archive = partial(results.build_results_zip, image_results, style)
-        title = f"All {len(image_results)} (zip)"
-        files.append((title, archive, "maskdet-results.zip", "application/zip"))
+        files.append(
+            ("Download all (ZIP)", archive, "maskdet-results.zip", "application/zip")
+        )
     render_downloads(files)
 
 
 def _render_faces(result: ImageResult, preferences: Preferences) -> None:
-    """Show the table of faces, and each face with its three probabilities."""
+    """Render the table of faces, and a card with three probabilities per face."""
     scene = result.scene
     if not len(scene):
         return
@@ -249,13 +251,11 @@ def _render_faces(result: ImageResult, preferences: Preferences) -> None:
         hide_index=True,
         column_config={
             "Face": st.column_config.NumberColumn(width=50),
-            "Confidence": percent(
-                help="How sure the classifier is of its likeliest label."
-            ),
-            "Face score": percent(help="How sure the detector is that this is a face."),
+            "Confidence": percent(help="Classifier confidence in the likeliest label."),
+            "Detection score": percent(help="Confidence of the face detector."),
             "Size (px)": st.column_config.TextColumn(width="small"),
         },
-        alt="Table of the faces: number, label, confidence, face score, size",
+        alt="Table of the faces: number, label, confidence, detection score, size",
     )
     crops = result.crops(preferences.style)
     if len(crops) > _MAX_INITIAL_CARDS and not st.toggle(

@@ -1,4 +1,4 @@
-"""What is said about analysed images: totals, tables, advice, files to download."""
+"""Results of analyzed images: totals, tables, tips and downloads."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from maskdet.web.image.cache import (
 )
 from maskdet.wording import format_count
 
-TILES_TITLE = "Far camera: look closer, in tiles"
-"""Title of the switch that also analyzes the parts of an image."""
+TILES_TITLE = "Detect small faces (tiled, slower)"
+"""Title of the toggle of tiled analysis."""
 
 _MAX_NAME_LENGTH = 60
-"""Characters of a file name that are shown; more would break the layout."""
+"""Displayed characters of a file name; longer names would break the layout."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageResult:
-    """One image as the settings of the moment see it.
+    """The result of one image with the current settings.
 
     Attributes:
-        source: the file as it was given.
-        analyzed: the file after its one pass through the networks.
-        settings: what counts as a face and as a sure label.
+        source: the image file.
+        analyzed: its cached analysis.
+        settings: the thresholds.
     """
 
     source: SourceImage
@@ -54,7 +54,7 @@ class ImageResult:
         return self.analyzed.raw_scene.filter(self.settings)
 
     def crops(self, style: Style) -> list[bytes]:
-        """Return one JPEG a face of `scene`, blurred if `style` says so."""
+        """Return one JPEG per face of `scene`, blurred if `style.blur` is on."""
         crops = [
             self.analyzed.crops[row] for row in self.analyzed.select_rows(self.settings)
         ]
@@ -62,7 +62,7 @@ class ImageResult:
 
     @property
     def record(self) -> results_io.ImageRecord:
-        """What the downloaded files say about this image."""
+        """The record of this image in the JSON and CSV files."""
         if self.analyzed.error:
             return results_io.error_record(self.source.name, self.analyzed.error)
         size_wh = self.analyzed.width, self.analyzed.height
@@ -74,9 +74,9 @@ class ImageTotals:
     """Counts over several images.
 
     Attributes:
-        n_images: how many could be read.
-        n_without_face: how many of them show no face.
-        label_counts: how many faces carry each label; every label has an entry.
+        n_images: readable images.
+        n_without_face: images without a detected face.
+        label_counts: number of faces by label; every label has an entry.
     """
 
     n_images: int
@@ -85,7 +85,7 @@ class ImageTotals:
 
     @property
     def mask_rate_text(self) -> str:
-        """Masked faces in percent of those with a sure label; a dash without any."""
+        """Percentage of masked faces, unsure faces excluded, or a dash."""
         n_classified = sum(self.label_counts[label] for label in CLASSES)
         return (
             format_percent(self.label_counts[Label.MASK] / n_classified)
@@ -95,7 +95,7 @@ class ImageTotals:
 
 
 def compute_totals(results: Sequence[ImageResult]) -> ImageTotals:
-    """Count images and faces; files that could not be read are left out."""
+    """Count images and faces; unreadable files are excluded."""
     scenes = [result.scene for result in results if not result.analyzed.error]
     counts = Counter(label for scene in scenes for label in scene.labels)
     return ImageTotals(
@@ -106,20 +106,20 @@ def compute_totals(results: Sequence[ImageResult]) -> ImageTotals:
 
 
 def summarize_scene(scene: Scene, style: Style = DEFAULT_STYLE) -> str:
-    """Return what is in an image in a few words, as in "1 face (1 Unsure)"."""
+    """Summarize the faces of an image, as in "1 face: 1 Unsure"."""
     counts = Counter(scene.labels)
     parts = [
         f"{counts[label]} {style.title(label)}" for label in Label if counts[label]
     ]
     if not parts:
         return "no face found"
-    return f"{format_count(len(scene), 'face')} ({', '.join(parts)})"
+    return f"{format_count(len(scene), 'face')}: {', '.join(parts)}"
 
 
 def face_table(
     scene: Scene, style: Style = DEFAULT_STYLE
 ) -> dict[str, list[int] | list[float] | list[str]]:
-    """Return the columns of the table of faces, shares in percent, counted from 1."""
+    """Return the columns of the table of faces; scores are in percent."""
     boxes = scene.faces.boxes
     sides = np.rint(boxes[:, 2:] - boxes[:, :2]).astype(int)
     return {
@@ -128,7 +128,7 @@ def face_table(
         "Confidence": [
             to_display_percent(float(confidence)) for confidence in scene.confidences
         ],
-        "Face score": [
+        "Detection score": [
             to_display_percent(float(score)) for score in scene.faces.scores
         ],
         "Size (px)": [f"{width} x {height}" for width, height in sides],
@@ -138,7 +138,7 @@ def face_table(
 def image_table(
     results: Sequence[ImageResult], style: Style = DEFAULT_STYLE
 ) -> dict[str, list[int] | list[str]]:
-    """Return the columns of the table of images that could be read."""
+    """Return the columns of the table of readable images."""
     readable = [result for result in results if not result.analyzed.error]
     labels = [Counter(result.scene.labels) for result in readable]
     columns: dict[str, list[int] | list[str]] = {
@@ -154,24 +154,24 @@ def image_table(
 def suggest_changes(
     analyzed: AnalyzedImage, settings: Settings, *, tiles: bool = False
 ) -> list[str]:
-    """Return what to try when no face was found, the likeliest help first.
+    """Return tips for an image without a detected face, the most useful first.
 
     Args:
-        analyzed: of which nothing was accepted.
-        settings: which accepted nothing.
-        tiles: whether its parts were looked at, too.
+        analyzed: the analysis, of which no face passes `settings`.
+        settings: the current thresholds.
+        tiles: whether tiled analysis is on.
     """
     size = f"{analyzed.width} x {analyzed.height} pixels"
     lines = [_suggest_threshold(analyzed, settings)]
-    lines.append("Choose another **Analyzer** in the sidebar: each finds other faces.")
-    lines.append("Bring more light on the face, and none from behind it.")
-    smallest = f"faces below {settings.min_face_px:g} pixels are left out"
+    lines.append("Choose another **Analyzer** in the sidebar: they differ in recall.")
+    lines.append("Light the face from the front, not from behind.")
+    smallest = f"faces below {settings.min_face_px:g} pixels are ignored"
     if max(analyzed.width, analyzed.height) <= Tiling.side_px:
         lines.append(
-            f"Come closer, or use a larger image: this one is {size}, and {smallest}."
+            f"Move closer, or use a larger image: this one is {size}, and {smallest}."
         )
     elif tiles:
-        lines.append(f"Come closer: this image is {size}, and {smallest}.")
+        lines.append(f"Move closer: this image is {size}, and {smallest}.")
     else:
         lines.append(
             f"Switch on **{TILES_TITLE}** above: this image is {size}, and small faces "
@@ -181,7 +181,7 @@ def suggest_changes(
 
 
 def _suggest_threshold(analyzed: AnalyzedImage, settings: Settings) -> str:
-    """Say which threshold to move, and how far, for the best refused guess."""
+    """Suggest the threshold change that accepts the best rejected candidate."""
     scores, sizes = (
         analyzed.raw_scene.faces.scores,
         sizes_px(analyzed.raw_scene.faces.boxes),
@@ -190,16 +190,15 @@ def _suggest_threshold(analyzed: AnalyzedImage, settings: Settings) -> str:
     confident = scores >= settings.min_score
     if not len(scores):
         return (
-            "Nothing in this image looks like a face, not even at a **Face score** "
-            f"of {analyzed.base_settings.min_score:.2f}, so lowering it will hardly "
-            "help."
+            "No candidate was found even at a **Face detection threshold** of "
+            f"{analyzed.base_settings.min_score:.2f}, so lowering it will hardly help."
         )
     if large_enough.any():
         best = float(scores[large_enough].max())
         return (
-            f"Lower **Face score** to {_floor_to_hundredth(best):.2f}: the best guess "
-            "has "
-            f"{best:.2f}, and {settings.min_score:.2f} is asked."
+            f"Lower **Face detection threshold** to {_floor_to_hundredth(best):.2f}: "
+            f"the best candidate has {best:.2f}, the threshold is "
+            f"{settings.min_score:.2f}."
         )
     best_row = (
         int(np.flatnonzero(confident)[sizes[confident].argmax()])
@@ -207,19 +206,19 @@ def _suggest_threshold(analyzed: AnalyzedImage, settings: Settings) -> str:
         else 0
     )
     size, score = float(sizes[best_row]), float(scores[best_row])
-    line = f"Lower **Smallest face** to {math.floor(size)} pixels"
+    line = f"Lower **Minimum face size** to {math.floor(size)} px"
     if not confident.any():
-        line += f" and **Face score** to {_floor_to_hundredth(score):.2f}"
-    return f"{line}: the best guess measures {size:.0f} and has {score:.2f}."
+        line += f" and **Face detection threshold** to {_floor_to_hundredth(score):.2f}"
+    return f"{line}: the best candidate has {size:.0f} px and a score of {score:.2f}."
 
 
 def _floor_to_hundredth(score: float) -> float:
-    """Round down to a hundredth, the step of the slider."""
+    """Round down to 0.01, the step of the slider."""
     return math.floor(100 * score) / 100
 
 
 def shorten_name(name: str) -> str:
-    """Return a file name on one line, without control characters, not too long."""
+    """Return a file name on one line, without control characters, shortened."""
     line = results_io.escape_unprintable(name)
     if len(line) <= _MAX_NAME_LENGTH:
         return line
@@ -228,28 +227,28 @@ def shorten_name(name: str) -> str:
 
 
 def to_code_markdown(name: str) -> str:
-    """Return Markdown that shows a stranger's file name literally.
+    """Return Markdown that shows an untrusted file name literally.
 
-    Inside a code span nothing is markup, neither links nor HTML; only the backtick
-    could end it.
+    A code span contains no markup, neither links nor HTML; only a backtick could end
+    it.
     """
     literal = shorten_name(name).replace("`", "'")
     return f"`{literal}`"
 
 
 def to_file_stem(name: str) -> str:
-    """Return a harmless file name without folder and suffix for a download."""
+    """Return a safe file name without folder and suffix for a download."""
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", PurePath(name).stem).strip("-")
     return stem[:_MAX_NAME_LENGTH] or "image"
 
 
 def results_json(results: Sequence[ImageResult]) -> str:
-    """Return what was found as JSON; see `maskdet.results_io`."""
+    """Return the results as JSON; see `maskdet.results_io`."""
     return results_io.format_results_json(result.record for result in results)
 
 
 def results_csv(results: Sequence[ImageResult]) -> str:
-    """Return what was found as CSV; see `maskdet.results_io`."""
+    """Return the results as CSV; see `maskdet.results_io`."""
     return results_io.format_results_csv(result.record for result in results)
 
 
@@ -259,15 +258,15 @@ def annotated_png(result: ImageResult, style: Style) -> bytes:
 
 
 def build_results_zip(results: Sequence[ImageResult], style: Style) -> bytes:
-    """Return a zip with every marked image, `results.json` and `results.csv`."""
+    """Return a ZIP of all annotated images, `results.json` and `results.csv`."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as files:
         files.writestr("results.json", results_json(results))
         files.writestr("results.csv", results_csv(results))
         for number, result in enumerate(results, start=1):
             if not result.analyzed.error:
-                # The number keeps apart files of the same name.
-                name = f"{number:02d}-{to_file_stem(result.source.name)}-marked.png"
+                # The number distinguishes files of the same name.
+                name = f"{number:02d}-{to_file_stem(result.source.name)}-annotated.png"
                 content = annotated_png(result, style)
                 files.writestr(name, content, compress_type=zipfile.ZIP_STORED)
     return archive.getvalue()

@@ -1,7 +1,4 @@
-"""How a live stream does: connecting, playing, broken off, or connecting again.
-
-Which STUN and TURN servers help the browser and the server find each other.
-"""
+"""State machine of a WebRTC connection with reconnects, and its ICE configuration."""
 
 from __future__ import annotations
 
@@ -12,46 +9,53 @@ from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 CONNECT_TIMEOUT_S: Final = 10.0
-"""A stream that will connect did so within 7 s in every case that was measured,
-even with a STUN server that never answers."""
+"""In all measurements, successful connections took at most 7 s, even with a STUN server
+that does not respond."""
 
 RECONNECT_DELAYS_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""Before each attempt to connect again; after the last one the visitor decides."""
+"""Delay before each reconnect; after the last one the visitor must press Start."""
 
 STABLE_AFTER_S: Final = 10.0
-"""A stream that plays for so long has recovered, and the attempts count anew."""
+"""After playing for this time, a stream has recovered and the attempts are reset."""
 
 STALLED_AFTER_S: Final = 10.0
-"""A stream that plays without a frame for so long is dead: streamlit-webrtc leaves it
-like that after an error, with the last image standing."""
+"""A stream without a frame for this time is dead: streamlit-webrtc leaves it in this
+state after an error, and the browser shows the last frame."""
 
 _START_TIMEOUT_S: Final = 3.0
-"""A browser that is asked to start and can does so in less."""
+"""Time in which a browser starts after it was requested to."""
 
 ConnectionPhase: TypeAlias = Literal[
-    "idle", "connecting", "playing", "lost", "asking", "stopping", "ended", "given up"
+    "idle",
+    "connecting",
+    "playing",
+    "waiting",
+    "starting",
+    "stopping",
+    "ended",
+    "failed",
 ]
 
-_RECONNECTING_PHASES: Final = ("lost", "asking", "stopping")
+_RECONNECTING_PHASES: Final = ("waiting", "starting", "stopping")
 
 
 class StreamConnection:
-    """What became of a stream since Start, and what to do about it.
+    """Connection state of a stream, and the next action.
 
     Attributes:
-        phase: `idle` before Start and after Stop; `connecting`; `playing`; `lost`, it
-            broke off and waits for the next attempt; `asking`, the browser is asked to
-            start; `stopping`, the browser is asked to stop; `ended`, perhaps by the
-            visitor; `given up`, after the last attempt.
-        attempt: which attempt to connect again this is, from 1 on; 0 without.
-        timed_out: whether connecting took longer than `CONNECT_TIMEOUT_S`, until one
-            connects.
-        restarting: whether the streamer must not be shown, so that it begins anew.
-        server_full: whether it is not shown because all places are taken.
+        phase: `idle` before Start and after Stop; `connecting`; `playing`; `waiting`
+            for the next reconnect after an interruption; `starting`, the browser is
+            requested to start; `stopping`, the browser is requested to stop; `ended`,
+            possibly by the visitor; `failed`, after the last attempt.
+        attempt: number of the reconnect, from 1 on; 0 if there is none.
+        timed_out: whether connecting took longer than `CONNECT_TIMEOUT_S`, until a
+            connection succeeds.
+        restarting: whether the streamer is hidden so that it is created anew.
+        server_full: whether it is hidden because all viewer slots are taken.
     """
 
     def __init__(self) -> None:
-        """Start before Start."""
+        """Start in the phase `idle`."""
         self.phase: ConnectionPhase = "idle"
         self.attempt = 0
         self.timed_out = self.restarting = self.server_full = False
@@ -64,12 +68,12 @@ class StreamConnection:
 
     @property
     def desired_playing(self) -> bool | None:
-        """What the browser is told: to start, to stop, or to obey its buttons."""
-        return {"asking": True, "stopping": False}.get(self.phase)
+        """Whether the browser must start or stop; `None` if its buttons decide."""
+        return {"starting": True, "stopping": False}.get(self.phase)
 
     @property
     def needs_updates(self) -> bool:
-        """Whether time alone changes something, so that `update` must be called."""
+        """Whether the state can change with time, so that `update` must be called."""
         return self.restarting or self.phase in (
             "connecting",
             "playing",
@@ -78,7 +82,7 @@ class StreamConnection:
 
     @property
     def reconnecting(self) -> bool:
-        """Whether a stream that broke off is about to go on."""
+        """Whether an interrupted stream is being reconnected."""
         return self.phase in _RECONNECTING_PHASES or (
             self.phase == "connecting" and self.attempt > 0
         )
@@ -92,18 +96,18 @@ class StreamConnection:
         last_frame_s: float,
         now_s: float,
     ) -> bool:
-        """Take in the state of the stream; return whether something changed.
+        """Update the phase from the state of the stream; return whether it changed.
 
-        Nothing starts a camera again after its visitor has pressed Stop, nor where it
-        is not known what was pressed.
+        The camera is not started again after the visitor has pressed Stop, or if the
+        last button is not known.
 
         Args:
-            playing: the connection stands.
-            signalling: the two sides look for each other.
+            playing: whether the connection is established.
+            signalling: whether it is being negotiated.
             last_button: the streamer's button that the visitor pressed last, "Start" or
-                "Stop"; empty if that is not known.
-            last_frame_s: when the last frame came, on the clock of `now_s`.
-            now_s: seconds that never go back.
+                "Stop"; empty if not known.
+            last_frame_s: time of the last frame, on the clock of `now_s`.
+            now_s: monotonic time in seconds.
         """
         state_before = self._get_visible_state()
         if playing:
@@ -115,13 +119,13 @@ class StreamConnection:
         return state_before != self._get_visible_state()
 
     def fail(self, now_s: float) -> None:
-        """Note that the server could not take the stream; its streamer begins anew."""
+        """Record that the server could not start the stream; recreate the streamer."""
         self._schedule_reconnect(now_s)
         self.restarting = True
         self._since_s = max(self._since_s, now_s + RECONNECT_DELAYS_S[0])
 
     def cancel(self) -> None:
-        """Give up connecting again."""
+        """Cancel all reconnects."""
         self.phase, self.attempt, self.restarting = "idle", 0, False
 
     def _get_visible_state(self) -> tuple[object, ...]:
@@ -143,7 +147,7 @@ class StreamConnection:
         if self.phase == "stopping":
             return
         if self.phase != "connecting":
-            if self.phase not in ("lost", "asking"):
+            if self.phase not in ("waiting", "starting"):
                 self.attempt = 0
             self.phase, self._since_s = "connecting", now_s
         waited_s = now_s - self._since_s
@@ -152,35 +156,35 @@ class StreamConnection:
             self.phase = "stopping"
 
     def _handle_stopped(self, last_button: str, now_s: float) -> None:
-        self.restarting = self.restarting and self.phase == "lost"
+        self.restarting = self.restarting and self.phase == "waiting"
         if last_button != "Start":
             if self.phase != "ended":
-                broke_off = (
+                was_interrupted = (
                     self.phase in ("playing", *_RECONNECTING_PHASES) and not last_button
                 )
                 self.cancel()
-                self.phase = "ended" if broke_off else "idle"
+                self.phase = "ended" if was_interrupted else "idle"
         elif self.phase in ("connecting", "playing", "stopping"):
             self._schedule_reconnect(now_s)
-        elif self.phase == "lost" and now_s >= self._since_s:
-            self.phase, self.restarting, self._since_s = "asking", False, now_s
-        elif self.phase == "asking" and now_s - self._since_s >= _START_TIMEOUT_S:
+        elif self.phase == "waiting" and now_s >= self._since_s:
+            self.phase, self.restarting, self._since_s = "starting", False, now_s
+        elif self.phase == "starting" and now_s - self._since_s >= _START_TIMEOUT_S:
             self._schedule_reconnect(now_s)
 
     def _schedule_reconnect(self, now_s: float) -> None:
         self.attempt += 1
         if self.attempt > len(RECONNECT_DELAYS_S):
-            self.phase, self.attempt = "given up", 0
+            self.phase, self.attempt = "failed", 0
         else:
-            self.phase = "lost"
+            self.phase = "waiting"
             self._since_s = now_s + RECONNECT_DELAYS_S[self.attempt - 1]
 
 
 def can_use_camera(page_url: str) -> bool:
-    """Return whether browsers give a page at this address a camera at all.
+    """Return whether browsers allow camera access for a page at this URL.
 
-    They do over HTTPS and on the machine itself ("secure contexts", W3C). An address
-    that is not known counts as allowed.
+    They allow it in secure contexts (W3C): over HTTPS and on localhost. An unknown URL
+    counts as allowed.
     """
     parts = urlsplit(page_url)
     host = parts.hostname or ""
@@ -198,7 +202,7 @@ TURN_PROVIDER_VARIABLES: tuple[tuple[str, ...], ...] = (
     ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
     ("HF_TOKEN",),
 )
-"""With all variables of a row set, streamlit-webrtc asks that provider by itself."""
+"""If all variables of a row are set, streamlit-webrtc uses that provider by itself."""
 
 _URL_SCHEMES = ("stun:", "stuns:", "turn:", "turns:")
 _SERVER_KEYS = {"urls", "username", "credential", "credentialType"}
@@ -207,14 +211,14 @@ _SERVER_KEYS = {"urls", "username", "credential", "credentialType"}
 def get_rtc_configuration(
     environment: Mapping[str, str] = os.environ,
 ) -> dict[str, Any]:
-    """Return what `webrtc_streamer` is told, from the environment.
+    """Return the RTC configuration of `webrtc_streamer` from the environment.
 
-    Streamlit puts the top level of its secrets into the environment, so a secret of
-    the same name does as well. Without any, no server is asked: on localhost and in
+    Streamlit copies the top level of its secrets into the environment, so a secret of
+    the same name works too. Without any, no server is used: on localhost and within
     one network none is needed, and a STUN server behind a firewall costs 5 seconds.
 
     Raises:
-        ValueError: the variable is not a list of servers; the message says why.
+        ValueError: the variable is not a valid list of servers; the message says why.
     """
     text = environment.get(ICE_SERVERS_VARIABLE, "").strip()
     if text:
@@ -239,11 +243,12 @@ def _parse_ice_servers(text: str) -> list[dict[str, Any]]:
             f"{ICE_SERVERS_VARIABLE} must be a JSON list such as {example}"
         )
     for server in servers:
-        # The server itself may hold a password, so it is not repeated.
+        # The entry may contain a password, so the message does not repeat it.
         if not isinstance(server, dict) or not set(server) <= _SERVER_KEYS:
             allowed_keys = ", ".join(sorted(_SERVER_KEYS))
             raise ValueError(
-                f"{ICE_SERVERS_VARIABLE}: each server is an object of {allowed_keys}"
+                f"{ICE_SERVERS_VARIABLE}: each server must be an object with the keys "
+                f"{allowed_keys}"
             )
         urls = server.get("urls")
         for url in urls if isinstance(urls, list) and urls else [urls]:

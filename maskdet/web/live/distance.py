@@ -1,7 +1,4 @@
-"""The Live page's section on distances: the choice, the plan, and who is too close.
-
-What keeps a live image from telling how far apart people stand.
-"""
+"""The Distance section of the Live page: method, bird's-eye view and contacts."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ _STILL_KEY: Final = "maskdet.still"
 
 
 def render_distance_section(stream_state: Any) -> None:
-    """Show the section; call it below the live image, as it grows and shrinks.
+    """Render the section; call it below the live video, as its height changes.
 
     Args:
-        stream_state: what `camera.stream` returned.
+        stream_state: the return value of `render_stream`.
     """
     st.subheader("Distance", divider="gray")
     mode = distance.render_distance_settings().distance
@@ -45,10 +42,10 @@ def _render_ground_calibration() -> None:
         _capture_still()
     distance.render_point_editor(st.session_state.get(_STILL_KEY))
     st.button(
-        "Take the image anew",
+        "Capture a new frame",
         icon=":material/photo_camera:",
         on_click=_capture_still,
-        help="Takes the frame that the camera shows now. Press Start above first.",
+        help="Uses the current frame of the camera. Press Start above first.",
     )
 
 
@@ -62,11 +59,9 @@ def _capture_still() -> None:
 
 
 def _render_distances() -> None:
-    """Show the last frame's plan and numbers, or what keeps them from being known."""
-    preferences, snapshot = (
-        session.get_preferences(),
-        state.get_live_state().get_snapshot(),
-    )
+    """Render distances of the last frame, or the reason why there are none."""
+    preferences = session.get_preferences()
+    snapshot = state.get_live_state().get_snapshot()
     size_wh = preferences.camera_width, preferences.camera_height
     problem = distance_error(
         preferences.settings, size_wh if snapshot is None else snapshot.size_wh
@@ -75,7 +70,7 @@ def _render_distances() -> None:
         st.warning(escape_markdown(problem), icon=":material/square_foot:")
         return
     if snapshot is None or not state.get_live_state().get_stats().fps_analyzed:
-        st.info("Press **Start** above to see how far apart people stand.")
+        st.info("Press **Start** above to see the distances between people.")
         return
     birds_eye_image = render_birds_eye(
         snapshot.scene,
@@ -88,8 +83,10 @@ def _render_distances() -> None:
         st.html(distances_html(snapshot, preferences.style))
         return
     image_column, distances_column = st.columns(2)
-    title = "From above; one square is a metre"
     image_column.image(
-        birds_eye_image, title, channels="BGR", alt="Plan of where people stand"
+        birds_eye_image,
+        "Top view (1 m grid)",
+        channels="BGR",
+        alt="Top view of where people stand",
     )
     distances_column.html(distances_html(snapshot, preferences.style))

@@ -1,4 +1,4 @@
-"""What happens to each frame of the live image, in the thread of the frames."""
+"""Frame callback of the live video: analyze and annotate, on the video thread."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FrameCallback = Callable[[list[av.VideoFrame]], Awaitable[list[av.VideoFrame]]]
 
 
 def make_callback(state: LiveState, live_session: LiveSession) -> FrameCallback:
-    """Return what streamlit-webrtc calls from its own thread; it never raises.
+    """Return the callback for streamlit-webrtc's own thread; it never raises.
 
-    An exception there would freeze the image for good without a word on the page
-    (streamlit-webrtc issue 2103). It is the callback for queued frames: it is given
-    every frame that came during the call before, so that those passed over for the
-    newest can be counted instead of guessed. So are those that the relay passed over.
+    An exception there would freeze the video without a message on the page
+    (streamlit-webrtc issue 2103). The callback for queued frames receives every frame
+    that arrived during the previous call, so that dropped frames are counted exactly,
+    including those that the relay dropped.
     """
 
     async def callback(frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
@@ -40,8 +40,8 @@ def make_callback(state: LiveState, live_session: LiveSession) -> FrameCallback:
             return [_annotate_frame(frame, n_arrived, state, live_session)]
         except Exception as error:
             _log_failure(state.record_failure(n_arrived, error), error)
-            # Not even the error could be drawn: better the bare image than none,
-            # but not where nobody may be recognised.
+            # Drawing the error failed too: return the unmarked frame, or a black one
+            # if faces must be blurred.
             return [_make_black_frame(frame) if state.preferences.style.blur else frame]
 
     return callback
@@ -50,7 +50,7 @@ def make_callback(state: LiveState, live_session: LiveSession) -> FrameCallback:
 def _annotate_frame(
     frame: av.VideoFrame, n_arrived: int, state: LiveState, live_session: LiveSession
 ) -> av.VideoFrame:
-    """Return the frame with its faces drawn in, or with the error written on it."""
+    """Return the frame with its faces drawn, or with an error banner."""
     preferences = state.preferences
     started_s = time.perf_counter()
     image = _to_image(frame, mirror=preferences.mirror, rotate=preferences.rotate)
@@ -62,7 +62,7 @@ def _annotate_frame(
     except Exception as error:
         n_failed = state.record_failure(n_arrived, error)
         _log_failure(n_failed, error)
-        # Where the faces are is not known now.
+        # The positions of the faces are not known, so pixelate the whole frame.
         background = pixelate_image(image) if preferences.style.blur else image
         return _to_frame(frame, _draw_error_banner(background, n_failed))
     stage_ms = {
@@ -84,7 +84,7 @@ def _to_image(frame: av.VideoFrame, *, mirror: bool, rotate: int) -> Image:
 
 
 def _to_frame(frame: av.VideoFrame, image: Image) -> av.VideoFrame:
-    """Return `image` as a frame with the time stamp of `frame`."""
+    """Convert `image` to a video frame with the time stamp of `frame`."""
     result = av.VideoFrame.from_ndarray(image, format="bgr24")
     result.pts = frame.pts
     result.time_base = frame.time_base
@@ -92,20 +92,20 @@ def _to_frame(frame: av.VideoFrame, image: Image) -> av.VideoFrame:
 
 
 def _make_black_frame(frame: av.VideoFrame) -> av.VideoFrame:
-    """Return a black frame, as large as `frame`."""
+    """Return a black frame of the size of `frame`."""
     return _to_frame(frame, np.zeros((frame.height, frame.width, 3), np.uint8))
 
 
 def _log_failure(n_failed: int, error: Exception) -> None:
-    """Write down the failures 1, 10, 100 …: a stream can fail 30 times a second."""
+    """Log failures 1, 10, 100 …, as a stream can fail 30 times a second."""
     if n_failed == 10 ** (len(str(n_failed)) - 1):
         logger.error("live frame failed (%d since Start)", n_failed, exc_info=error)
 
 
 def _draw_error_banner(image: Image, n_failed: int) -> Image:
-    """Return the image with a bar at its top that says the analysis failed."""
+    """Return the image with a banner at the top: the analysis failed."""
     height, width = image.shape[:2]
-    text = f"Not analysed: an error ({n_failed} so far)"
+    text = f"Not analyzed: error ({n_failed} so far)"
     font, bar_px = cv2.FONT_HERSHEY_SIMPLEX, max(12, min(height, width) // 12)
     (unit_px, _), _ = cv2.getTextSize(text, font, 1.0, 1)
     scale = min(bar_px / 40, 0.94 * width / unit_px)

@@ -1,7 +1,4 @@
-"""Live: the camera's image, analysed while it runs.
-
-The Live page's parts: the stream, the numbers beside it, and the way around it.
-"""
+"""The Live page: WebRTC stream, metrics, connection help and snapshot."""
 
 from __future__ import annotations
 
@@ -40,46 +37,48 @@ from maskdet.web.widgets import escape_markdown, scene_cards_html
 
 logger = logging.getLogger(__name__)
 
-# `webrtc_streamer` keeps its own object under this key; ours must be called otherwise.
+# `webrtc_streamer` stores its own object under this key.
 _STREAMER_KEY = "camera"
 _CONNECTION_KEY = "maskdet.connection"
-_BUTTON_KEY = "maskdet.pressed"
+_BUTTON_KEY = "maskdet.button"
 _STOPPED: Final = WebRtcStreamerState(playing=False, signalling=False)
 
-# Whether a stream was stopped by its visitor or broke off, only the browser knows: the
-# streamer tells the same of both. Nothing here may start a camera after Stop.
+# Only the browser knows whether the visitor stopped a stream or it was interrupted: the
+# streamer reports the same state for both. Never start a camera after Stop.
 _BUTTON_LISTENER_JS: Final = """
-const heard = new WeakSet();
-let tell = () => {};
+const observed = new WeakSet();
+let report = () => {};
 const listen = () => {
   const streamers = 'iframe[title="streamlit_webrtc.component.webrtc_streamer"]';
   for (const frame of document.querySelectorAll(streamers)) {
     const inside = frame.contentDocument;
-    if (!inside || heard.has(inside)) continue;
-    heard.add(inside);
+    if (!inside || observed.has(inside)) continue;
+    observed.add(inside);
     inside.addEventListener("click", (event) => {
       const name = event.target.closest("button")?.textContent?.trim();
-      if (name === "Start" || name === "Stop") tell(name);
+      if (name === "Start" || name === "Stop") report(name);
     }, true);
   }
 };
 export default function ({ setStateValue }) {
-  tell = (name) => setStateValue("pressed", name);
+  report = (name) => setStateValue("pressed", name);
   listen();
   const timer = setInterval(listen, 250);
   return () => clearInterval(timer);
 }
 """
-_button_listener = st.components.v2.component("maskdet.presses", js=_BUTTON_LISTENER_JS)
+_button_listener = st.components.v2.component(
+    "maskdet.button_listener", js=_BUTTON_LISTENER_JS
+)
 
 
 def render_stream(preferences: Preferences) -> WebRtcStreamerState:
-    """Show the camera's image with its Start button; return its running state.
+    """Render the live video with its Start button; return its state.
 
     The analyzer is loaded and warmed up first, so that no frame waits for a model.
     """
-    # The places above the image are taken in any case: an image that moves down
-    # the page is built anew by the browser, and so stops.
+    # Reserve the places above the video: the browser rebuilds a video that moves
+    # down the page, which would stop it.
     loading_area, warning_area, video_area = st.container(), st.empty(), st.container()
     _button_listener(
         key=_BUTTON_KEY,
@@ -89,16 +88,16 @@ def render_stream(preferences: Preferences) -> WebRtcStreamerState:
         height="content",
     )
     if _CONNECTION_KEY in st.session_state:
-        # Else the visitor comes from another page, with which the last stream ended.
+        # Otherwise the visitor comes from another page, and the last stream has ended.
         _update_connection(get_connection(), _get_stream_state())
     stream_connection = get_connection()
     was_visible = stream_connection.streamer_visible
     stream_connection.server_full = not _try_admit(stream_connection)
     if not stream_connection.streamer_visible or not was_visible:
-        # A streamer that is gone may still tell its state for a moment.
+        # A removed streamer may still report its state for a moment.
         st.session_state[_STREAMER_KEY] = WebRtcStreamerContext(None, _STOPPED)
     if stream_connection.server_full:
-        stream_connection.cancel()  # Start is offered again, and no camera starts by itself
+        stream_connection.cancel()  # the visitor must press Start again
     if not stream_connection.streamer_visible:
         return _STOPPED
     with loading_area:
@@ -120,8 +119,8 @@ def render_stream(preferences: Preferences) -> WebRtcStreamerState:
     except Exception:
         if not _get_stream_state().signalling:
             raise
-        # An overloaded server takes too long to answer an offer, among others. The
-        # visitor is told, and the streamer begins anew.
+        # For example, an overloaded server takes too long to process an offer. Report
+        # it on the page and recreate the streamer.
         logger.exception("live video could not be started")
         stream_connection.fail(state.clock())
         st.rerun()
@@ -156,7 +155,7 @@ def _render_streamer(
 
 
 def render_live_stats(stream_state: WebRtcStreamerState) -> None:
-    """Show once a second what the stream says of itself, its last error, and alerts."""
+    """Render the metrics, the last error and new alerts, updated every second."""
     busy = (
         stream_state.playing
         or stream_state.signalling
@@ -167,9 +166,9 @@ def render_live_stats(stream_state: WebRtcStreamerState) -> None:
 
 
 def release_viewer_slot() -> None:
-    """Free this session's place, as the visitor is on another page; no matter if none.
+    """Free this session's viewer slot, if any; call it on every other page.
 
-    A stream ends with its page by itself.
+    The stream itself ends when the visitor leaves the page.
     """
     if _CONNECTION_KEY in st.session_state:
         del st.session_state[_CONNECTION_KEY]
@@ -177,7 +176,7 @@ def release_viewer_slot() -> None:
 
 
 def _get_stream_state() -> WebRtcStreamerState:
-    """Return what the browser said last of its stream."""
+    """Return the stream state that the browser reported last."""
     context: WebRtcStreamerContext[Any, Any] | None = st.session_state.get(
         _STREAMER_KEY
     )
@@ -189,7 +188,7 @@ def _get_stream_state() -> WebRtcStreamerState:
 def _update_connection(
     stream_connection: StreamConnection, stream_state: WebRtcStreamerState
 ) -> bool:
-    """Return whether something changed that the page shows outside of a fragment."""
+    """Update the connection; return whether the page must rerun to show a change."""
     state = get_live_state()
     return stream_connection.update(
         playing=stream_state.playing,
@@ -201,7 +200,7 @@ def _update_connection(
 
 
 def _get_last_button() -> str:
-    """Return the streamer's button that the visitor pressed last, if it is known."""
+    """Return the streamer's button that was pressed last, or an empty string."""
     button = (st.session_state.get(_BUTTON_KEY) or {}).get("pressed")
     return button if button in ("Start", "Stop") else ""
 
@@ -215,13 +214,13 @@ def _get_viewer_limit() -> int:
     try:
         return get_max_viewers()
     except ValueError:
-        return get_max_viewers({})  # `render_connection_help` says what is wrong
+        return get_max_viewers({})  # `render_connection_help` reports the error
 
 
 def _try_admit(stream_connection: StreamConnection) -> bool:
-    """Return whether this session may have live video now, and take or free its place.
+    """Take or free this session's viewer slot; return whether it may have live video.
 
-    A stream that broke off keeps its place while it connects again.
+    An interrupted stream keeps its slot while it reconnects.
     """
     if stream_connection.needs_updates:
         return _get_viewer_slots().acquire(
@@ -232,12 +231,12 @@ def _try_admit(stream_connection: StreamConnection) -> bool:
 
 
 def get_frontend_key() -> str:
-    """Return the key under which the browser tells the streamer's state."""
+    """Return the key under which the browser reports the streamer's state."""
     return generate_frontend_component_key(_STREAMER_KEY)
 
 
 def get_connection() -> StreamConnection:
-    """Return how this session's connection does."""
+    """Return the connection of this session."""
     if _CONNECTION_KEY not in st.session_state:
         st.session_state[_CONNECTION_KEY] = StreamConnection()
     current: StreamConnection = st.session_state[_CONNECTION_KEY]
@@ -255,10 +254,10 @@ def _build_constraints(preferences: Preferences) -> dict[str, Any]:
 
 
 def _build_video_css(preferences: Preferences) -> dict[str, str]:
-    """Return how the video is laid out.
+    """Return the CSS of the video element.
 
-    Its frame on the page does not grow with an image that is higher than wide, so
-    that is shown inside the shape that the camera has.
+    The element does not grow with a portrait video, so a rotated video is fitted into
+    the aspect ratio of the camera.
     """
     style = {"width": "100%", "borderRadius": "8px"}
     if preferences.rotate % 180:
@@ -273,12 +272,12 @@ def _render_stats() -> None:
         _get_viewer_limit()
     )
     if _update_connection(get_connection(), _get_stream_state()) or has_free_slot:
-        # What to do about it stands outside of this fragment.
+        # The related messages are outside of this fragment.
         st.rerun()
     stats = state.get_stats()
     error_text = (
-        f"Frames that could not be analysed since Start: {stats.n_failed}. "
-        f"The last error: {escape_markdown(stats.last_error)}"
+        f"Frames that could not be analyzed this session: {stats.n_failed}. "
+        f"Last error: {escape_markdown(stats.last_error)}"
     )
     if stats.is_failing:
         st.error(error_text, icon=":material/error:")
@@ -289,11 +288,11 @@ def _render_stats() -> None:
 
 
 def render_connection_help() -> None:
-    """Say why there is no image, once it is late or where none can be."""
+    """Render the reasons why live video is late or not possible."""
     if not can_use_camera(st.context.url or ""):
         st.warning(
-            "Browsers give a page the camera only over HTTPS or on localhost, and "
-            "this page has neither. The Image page still takes files.",
+            "Browsers allow camera access only over HTTPS or on localhost, which does "
+            "not apply to this page. You can still upload files on the Image page.",
             icon=":material/lock_open:",
         )
     try:
@@ -301,58 +300,54 @@ def render_connection_help() -> None:
     except ValueError as error:
         max_sessions = _get_viewer_limit()
         st.warning(
-            escape_markdown(f"{error}. Here it is {max_sessions}."),
+            escape_markdown(f"{error}. Using the default, {max_sessions}."),
             icon=":material/warning:",
         )
     if get_connection().server_full:
         visitors = "one visitor" if max_sessions == 1 else f"{max_sessions} visitors"
         st.warning(
-            f"""**All places for live video are taken.** This server shows it to \
-{visitors} at a time. This page lets you start as soon as a place is free. \
-Whoever runs this server can set another number in `{VIEWERS_VARIABLE}`.
+            f"""**All slots for live video are taken.** This server supports \
+{visitors} at a time. You can start here as soon as a slot is free. \
+The administrator can change the limit with `{VIEWERS_VARIABLE}`.
 
-The snapshot below needs no place.""",
+The photo below does not need a slot.""",
             icon=":material/group:",
         )
     _render_connection_status(get_connection())
     if get_connection().timed_out:
         st.warning(
-            f"""**No connection after 10 seconds.** Your browser and this server do not
-reach each other for live video. The usual reasons:
+            f"""**No connection after 10 seconds.** Your browser and this server could \
+not connect for live video. Common reasons:
 
-- a firewall or router stands between them. Whoever runs this server can set up a
-  TURN server and name it in `{ICE_SERVERS_VARIABLE}`, as "Deployment" in the docs
-  describes;
-- the page was opened without HTTPS on another machine than the server's.
+- A firewall or router blocks the connection. Ask the administrator to configure a
+  TURN server (`{ICE_SERVERS_VARIABLE}`, see "Deployment" in the docs).
+- The page was opened without HTTPS from another machine.
 
-The snapshot below needs no live video and works in the meantime.""",
+The photo below works without live video.""",
             icon=":material/wifi_off:",
         )
 
 
 def _render_connection_status(stream_connection: StreamConnection) -> None:
-    """Say that the stream broke off and what is done about it, if it did."""
-    reasons = "The network was interrupted, or this server has too much to do."
+    """Render the state of an interrupted stream and its reconnects."""
+    reasons = "The network was interrupted, or this server is overloaded."
     if stream_connection.reconnecting:
         st.warning(
-            f"**The live video broke off.** {reasons} Connecting again: attempt "
+            f"**Live video interrupted.** {reasons} Reconnecting: attempt "
             f"{stream_connection.attempt} of {len(RECONNECT_DELAYS_S)}.",
             icon=":material/sync:",
         )
-        if stream_connection.phase == "lost":
-            st.button(
-                "Do not connect again", on_click=_cancel_reconnect, key="live.cancel"
-            )
-    elif stream_connection.phase == "given up":
+        if stream_connection.phase == "waiting":
+            st.button("Do not reconnect", on_click=_cancel_reconnect, key="live.cancel")
+    elif stream_connection.phase == "failed":
         st.error(
-            f"**The live video broke off**, and {len(RECONNECT_DELAYS_S)} attempts to "
-            "connect "
-            f"again failed. {reasons} Press **Start** to try it again.",
+            f"**Live video interrupted**; {len(RECONNECT_DELAYS_S)} attempts to "
+            f"reconnect failed. {reasons} Press **Start** to try again.",
             icon=":material/sync_problem:",
         )
     elif stream_connection.phase == "ended":
         st.info(
-            "The live video has ended. Press **Start** to see it again.",
+            "The live video has ended. Press **Start** to restart it.",
             icon=":material/info:",
         )
 
@@ -362,17 +357,17 @@ def _cancel_reconnect() -> None:
 
 
 def render_snapshot(preferences: Preferences) -> None:
-    """Offer one still image of the camera, which needs no WebRTC."""
+    """Offer a photo from the camera, which does not need WebRTC."""
     timed_out = get_connection().timed_out
     expander = st.expander(
-        "No live video? Take a snapshot",
-        # A key of its own opens it when it is needed, whatever it was before.
+        "Camera not working? Take a photo instead",
+        # The second key opens it after a timeout, even if it was closed before.
         expanded=timed_out,
         key="snapshot.late" if timed_out else "snapshot.early",
         icon=":material/photo_camera:",
         on_change="rerun",
     )
-    # Only an open one asks for the camera: it may be in use by the live image.
+    # Request the camera only if it is open: live video may be using the camera.
     if expander.open:
         with expander:
             _analyze_snapshot(preferences)
@@ -380,16 +375,18 @@ def render_snapshot(preferences: Preferences) -> None:
 
 def _analyze_snapshot(preferences: Preferences) -> None:
     photo = st.camera_input(
-        "Take a snapshot",
+        "Take a photo",
         resolution="720p",
         key="snapshot.photo",
         label_visibility="collapsed",
     )
     if photo is None or not reject_large_files([photo], MAX_IMAGE_MB):
         return
-    cache: ImageCache = st.session_state.setdefault("maskdet.album", ImageCache())
+    cache: ImageCache = st.session_state.setdefault(
+        session.IMAGE_CACHE_KEY, ImageCache()
+    )
     source = cache.add_file(photo.name, photo.getvalue(), file_id=photo.file_id)
-    # A still image has the time for the thorough one, and shares the Image page's.
+    # Use the accurate analyzer of the Image page, as one image may take longer.
     name = resolve_analyzer(preferences.analyzer, live=False)
     analyzer, settings = session.get_analyzer(name), preferences.settings
     analyzed = cache.get_or_analyze(
@@ -404,15 +401,15 @@ def _analyze_snapshot(preferences: Preferences) -> None:
     if crops:
         st.html(scene_cards_html(result.scene, crops, style))
     else:
-        st.info("No face found. Come closer, with light on your face.")
+        st.info("No face found. Move closer, with light on your face.")
 
 
 def render_live_page() -> None:
-    """Show the page."""
+    """Render the page."""
     st.title("Live")
     st.write(
-        "Press **Start** and let the browser use the camera: everybody gets a number "
-        "and a label, which they keep while they turn away."
+        "See live who is wearing a mask. Press **Start** and allow the camera; no "
+        "image is recorded."
     )
     preferences = session.get_preferences()
     video_column, stats_column = st.columns([7, 3], gap="medium")

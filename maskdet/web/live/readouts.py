@@ -1,4 +1,4 @@
-"""The numbers beside the live image, as HTML that holds only our own words."""
+"""The metrics beside the live video, as trusted HTML."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from maskdet.style import Style, format_percent, line_style
 from maskdet.types import CLASSES, Label
 from maskdet.web.live.state import LiveStats
 from maskdet.web.widgets import STATS_CSS, stat_html
+from maskdet.wording import format_count
 
 _DASH = "&ndash;"
 
 _STAGE_TITLES = {
-    "read": "Read the frame",
-    "resize": "Scale it",
-    "find": "Find faces",
-    "decode": "Collect faces",
-    "label": "Label faces",
-    "track": "Follow people",
+    "read": "Decode",
+    "resize": "Resize",
+    "find": "Detect",
+    "decode": "Post-process",
+    "label": "Classify",
+    "track": "Track",
     "draw": "Draw",
 }
 
@@ -25,10 +26,12 @@ _DEFAULT_STAGES = ("read", "find", "label", "track", "draw")
 
 
 def live_stats_html(stats: LiveStats, style: Style) -> str:
-    """Return people by label, share masked, rates and times; dashes before Start.
+    """Return people by label, mask rate, frame rates and latency as HTML.
+
+    Values that are not known yet are shown as dashes.
 
     Args:
-        stats: what the stream says of itself.
+        stats: statistics of the stream.
         style: names and colours of the classes.
     """
     parts = (
@@ -40,7 +43,7 @@ def live_stats_html(stats: LiveStats, style: Style) -> str:
 
 
 def _people_html(stats: LiveStats, style: Style) -> str:
-    # Without a frame analysed just now, nobody knows who is there now.
+    # The current counts are only known if a frame was analyzed recently.
     is_current, people = stats.fps_analyzed > 0, stats.people
     cells = "".join(
         stat_html(
@@ -48,25 +51,26 @@ def _people_html(stats: LiveStats, style: Style) -> str:
             str(people.current[label]) if is_current else _DASH,
             attributes=f'class="label" style="border-left-style:{line_style(label)};'
             f'border-left-color:{style.colour_css(label)}"',
-            note=f"{people.total[label]} since Start" if stats.has_started else "",
+            note=f"{people.total[label]} this session" if stats.has_started else "",
         )
         for label in Label
     )
     n_in_view = f"{sum(people.current.values())}" if is_current else _DASH
     return (
         f"<section><h3>People in view: {n_in_view}</h3><dl>{cells}</dl>"
-        f"<small>{_format_total(stats)}</small></section>{_mask_rate_html(stats, style)}"
+        f"<small>{_format_total(stats)}</small></section>"
+        f"{_mask_rate_html(stats, style)}"
     )
 
 
 def _format_total(stats: LiveStats) -> str:
-    """Return how many there were, and how many turned away, in a line."""
+    """Format the number of people this session, and of those not facing the camera."""
     if not stats.has_started:
         return ""
     n_people, n_turned_away = sum(stats.people.total.values()), stats.people.turned_away
-    line = f"{n_people} {'person' if n_people == 1 else 'people'} since Start"
+    line = f"{n_people} {'person' if n_people == 1 else 'people'} this session"
     if n_turned_away and stats.fps_analyzed:
-        line += f"; {n_turned_away} turned away now, with what was last seen"
+        line += f"; {n_turned_away} not facing the camera (last known label)"
     return line
 
 
@@ -79,29 +83,29 @@ def _mask_rate_html(stats: LiveStats, style: Style) -> str:
     mask_rate_text = escape(format_percent(mask_rate)) if n_classified else _DASH
     bar = _bar_html(mask_rate, style.colour_css(Label.MASK))
     return (
-        "<section><p><span>Share masked, of those that are sure</span>"
+        "<section><p><span>Mask rate (unsure excluded)</span>"
         f"<b>{mask_rate_text}</b></p>{bar}</section>"
     )
 
 
 def _frame_rates_html(stats: LiveStats) -> str:
     rates = {
-        "Arrived": stats.fps_in,
-        "Analysed": stats.fps_analyzed,
-        "Skipped": stats.fps_skipped,
+        "Camera": stats.fps_in,
+        "Processed": stats.fps_analyzed,
+        "Dropped": stats.fps_skipped,
     }
     cells = "".join(
         stat_html(name, f"{fps:.1f}<small> /s</small>" if stats.has_started else _DASH)
         for name, fps in rates.items()
     )
-    skipped_text = (
-        f"{stats.n_skipped} skipped since Start, to stay current"
+    dropped_text = (
+        f"{format_count(stats.n_skipped, 'frame')} dropped to keep up"
         if stats.has_started
         else ""
     )
     return (
-        f'<section><h3>Frames</h3><dl class="three">{cells}</dl>'
-        f"<small>{skipped_text}</small></section>"
+        f'<section><h3>Frame rate</h3><dl class="three">{cells}</dl>'
+        f"<small>{dropped_text}</small></section>"
     )
 
 
@@ -114,13 +118,15 @@ def _stage_times_html(stats: LiveStats) -> str:
         f"{_bar_html(ms / total_ms if total_ms else 0.0)}"
         for stage, ms in stages.items()
     )
-    total_text = f"{_format_ms(total_ms)} a frame" if total_ms else _DASH
-    return f"<section><h3>Time</h3>{rows}<p><b>Together</b><b>{total_text}</b></p></section>"
+    total_text = f"{_format_ms(total_ms)} per frame" if total_ms else _DASH
+    total_html = f"<p><b>Total</b><b>{total_text}</b></p>"
+    return f"<section><h3>Latency</h3>{rows}{total_html}</section>"
 
 
 def _bar_html(fraction: float, colour: str = "") -> str:
     background = f";background:{colour}" if colour else ""
-    return f'<div class="bar"><i style="width:{100 * fraction:.0f}%{background}"></i></div>'
+    css = f"width:{100 * fraction:.0f}%{background}"
+    return f'<div class="bar"><i style="{css}"></i></div>'
 
 
 def _format_ms(ms: float) -> str:

@@ -1,8 +1,7 @@
-"""The live image: what the page and the thread of the frames tell each other.
+"""State of the live video, which the page and the video thread exchange.
 
-One run of the camera, from Start to Stop: its stream, its people, its witness.
-
-The people of the live image, each counted once: who is in it, and who ever was.
+`LiveSession` is one run of the camera from Start to Stop, `PeopleCounter` counts its
+tracked people, and `LiveState` holds preferences, statistics and the last frame.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ def _make_zero_counts() -> Mapping[Label, int]:
 
 @dataclass(frozen=True)
 class PeopleCount:
-    """How many people there are; who walks through the image is one, not hundreds.
+    """Counts of tracked people; each person counts once, not once per frame.
 
     Attributes:
-        current: how many in the image carry each label; every label has an entry.
-        total: how many since Start, by the last sure label that each had.
-        turned_away: how many of those in the image do not show their face.
+        current: people in the frame by label; every label has an entry.
+        total: people since Start, by the last label other than unsure.
+        turned_away: people in the frame whose face is not visible.
     """
 
     current: Mapping[Label, int] = field(default_factory=_make_zero_counts)
@@ -47,21 +46,21 @@ class PeopleCount:
 
 
 class PeopleCounter:
-    """Calls the roll of a stream: everybody with a number, and what they wore."""
+    """Counts the tracked people of a stream by label, now and in total."""
 
     def __init__(self) -> None:
-        """Start with nobody."""
+        """Start with empty counts."""
         self._labels: dict[int, Label] = {}
-        # Those who left are only counted, so that a long stream fills no memory.
+        # Removed tracks are only counted, so that memory stays constant.
         self._removed_counts: Counter[Label] = Counter()
 
     def update(self, scene: Scene) -> PeopleCount:
-        """Return the count after the next scene.
+        """Add the next scene; return the counts.
 
-        Faces without a number do not count yet: they may be none.
+        Faces without a track ID do not count yet, as they may be false positives.
 
         Args:
-            scene: the next one, with track ids.
+            scene: the next scene, with track IDs.
         """
         ids, unseen_s = np.asarray(scene.track_ids), np.asarray(scene.unseen_s)
         current: Counter[Label] = Counter()
@@ -85,13 +84,13 @@ def _freeze_counts(counts: Counter[Label]) -> Mapping[Label, int]:
 
 @dataclass(frozen=True, eq=False)
 class LiveSnapshot:
-    """A frame as it was understood; never changed.
+    """An analyzed frame; immutable.
 
     Attributes:
-        image: `(h, w, 3)` uint8 BGR, mirrored if the visitor wants it so.
-        scene: who is in it, where they stand, and who was in contact since Start.
-        people: how many there are, now and since Start.
-        settings: what the frame was looked at with.
+        image: `(h, w, 3)` uint8 BGR, mirrored if `Preferences.mirror` is on.
+        scene: its faces, positions, and the contacts since Start.
+        people: counts of people, now and since Start.
+        settings: the settings that the frame was analyzed with.
     """
 
     image: Image
@@ -106,14 +105,14 @@ class LiveSnapshot:
 
 
 class LiveSession:
-    """One run of a camera; frames go in, what is known after each comes out."""
+    """One run of a camera: analyzes each frame and returns a snapshot."""
 
     def __init__(self, stream: Stream, monitor: StreamMonitor | None = None) -> None:
         """Start before the first frame.
 
         Args:
-            stream: looks at the frames.
-            monitor: is shown every scene.
+            stream: analyzes the frames.
+            monitor: receives every scene.
         """
         self._stream = stream
         self._monitor = monitor
@@ -123,33 +122,33 @@ class LiveSession:
         self._started = self._ended = False
 
     def set_monitor(self, monitor: StreamMonitor | None) -> None:
-        """Show the scenes to another witness, unless the run has begun.
+        """Replace the monitor, unless the run has started.
 
-        The page is often opened long before Start, and the camera's name may change
-        in between.
+        The page is often opened long before Start, and the name of the camera may
+        change in between.
         """
         with self._lock:
             if not self._started:
                 self._monitor = monitor
 
     def step(self, image: Image, time_s: float, settings: Settings) -> LiveSnapshot:
-        """Return what is known after the next frame; see `Stream.step`.
+        """Analyze the next frame; see `Stream.step`.
 
-        Settings by which distances cannot be told act as if distance were off:
-        `obstacle` says why.
+        Distances are off if they cannot be measured with `settings`; `distance_error`
+        returns the reason.
         """
         size_wh = image.shape[1], image.shape[0]
         settings = self._distance_guard.effective_settings(settings, size_wh)
         scene = self._stream.step(image, time_s, settings)
         with self._lock:
             self._started = True
-            # The last frame may come after the end, and nobody enters then.
+            # The last frame may arrive after the end; it must not create events.
             if self._monitor is not None and not self._ended:
                 self._monitor.on_scene(scene)
         return LiveSnapshot(image, scene, self._people_counter.update(scene), settings)
 
     def end(self) -> None:
-        """Note that no frame comes any more; may be called twice."""
+        """End the run; may be called twice."""
         with self._lock:
             self._ended = True
             if self._monitor is not None:
@@ -157,25 +156,25 @@ class LiveSession:
 
 
 STATS_WINDOW_S = 2.0
-"""Rates and times are those of the last so many seconds."""
+"""Rates and times are averages over this many seconds."""
 
 
 @dataclass(frozen=True)
 class LiveStats:
-    """What the running stream says of itself at one moment; never changed.
+    """Statistics of the running stream; immutable.
 
     Attributes:
-        fps_in: frames that arrived, per second.
-        fps_analyzed: frames that were analysed, per second.
-        fps_skipped: frames that arrived and were passed over, per second.
-        n_skipped: the same, since Start.
+        fps_in: received frames per second.
+        fps_analyzed: analyzed frames per second.
+        fps_skipped: dropped frames per second.
+        n_skipped: dropped frames since Start.
         n_failed: frames whose analysis failed, since Start.
-        last_error: what the last failure said; empty without one.
-        stage_ms: mean milliseconds per frame of each stage, in their order:
-            `read`, those of `Scene.stage_ms`, `draw`.
-        people: how many there are, now and since Start.
-        has_started: whether any frame arrived since Start.
-        is_failing: whether a frame failed within the last seconds.
+        last_error: message of the last failure, or empty.
+        stage_ms: mean milliseconds per frame of each stage, in order: `read`, those of
+            `Scene.stage_ms`, `draw`.
+        people: counts of people, now and since Start.
+        has_started: whether a frame has arrived since Start.
+        is_failing: whether a frame failed within the last `STATS_WINDOW_S`.
     """
 
     fps_in: float = 0.0
@@ -195,9 +194,9 @@ class _FrameRecord:
     """One call of the callback.
 
     Attributes:
-        time_s: when it ended, by the state's clock.
-        n_arrived: frames that had come since the call before.
-        stage_ms: how long each stage took; empty if the frame failed.
+        time_s: end of the call, on the state's clock.
+        n_arrived: frames that arrived since the previous call.
+        stage_ms: milliseconds of each stage; empty if the frame failed.
     """
 
     time_s: float
@@ -206,10 +205,9 @@ class _FrameRecord:
 
 
 class LiveState:
-    """One visitor's live image, shared by the page and the thread of the frames.
+    """One visitor's live video, used by the page and the video thread.
 
-    Both sides exchange frozen objects under a lock, so a frame never sees half a
-    change and the page never half a frame.
+    Both sides exchange frozen objects under a lock, so neither sees a partial update.
     """
 
     def __init__(
@@ -218,8 +216,8 @@ class LiveState:
         """Start without a stream.
 
         Args:
-            preferences: obeyed by the next frame.
-            clock: seconds that never go back; tests bring their own.
+            preferences: used from the next frame on.
+            clock: monotonic time in seconds; tests pass their own.
         """
         self.clock = clock
         self._lock = threading.Lock()
@@ -232,12 +230,12 @@ class LiveState:
 
     @property
     def preferences(self) -> Preferences:
-        """The choices that the next frame obeys."""
+        """The preferences for the next frame."""
         with self._lock:
             return self._preferences
 
     def set_preferences(self, preferences: Preferences) -> None:
-        """Let the next frame obey other choices."""
+        """Set the preferences for the next frame."""
         with self._lock:
             self._preferences = preferences
 
@@ -247,12 +245,12 @@ class LiveState:
         analyzer: Analyzer,
         monitor: StreamMonitor | None = None,
     ) -> LiveSession:
-        """Return the run that goes on, or a fresh one for another analyzer.
+        """Return the active run, or a new one if the analyzer has changed.
 
         Args:
-            analyzer_name: what `analyzer` is called in `ANALYZERS`.
-            analyzer: what a fresh stream uses.
-            monitor: is shown the scenes of a run that has not begun.
+            analyzer_name: the name of `analyzer` in `ANALYZERS`.
+            analyzer: analyzer of a new run.
+            monitor: receives the scenes, unless the run has started.
         """
         with self._lock:
             active = self._active
@@ -269,10 +267,10 @@ class LiveState:
         return new_session
 
     def end_session(self, session: LiveSession) -> None:
-        """End a run, and forget it unless another has taken its place.
+        """End a run, and reset the state unless another run has replaced it.
 
-        A browser that vanished is noticed half a minute later, and by then its
-        visitor may have started anew.
+        A lost browser is noticed half a minute later, and by then its visitor may have
+        started a new run.
         """
         with self._lock:
             if self._active is not None and self._active[1] is session:
@@ -283,19 +281,19 @@ class LiveState:
     def record_frame(
         self, n_arrived: int, stage_ms: Mapping[str, float], snapshot: LiveSnapshot
     ) -> None:
-        """Count a frame that was analysed; one that comes after the end is not."""
+        """Count an analyzed frame; ignore frames after the end of the run."""
         with self._lock:
             if self._active is not None:
                 self._add_record(n_arrived, stage_ms)
                 self._snapshot = snapshot
 
     def get_snapshot(self) -> LiveSnapshot | None:
-        """Return the last frame that was analysed since Start."""
+        """Return the last analyzed frame since Start, or `None`."""
         with self._lock:
             return self._snapshot
 
     def record_failure(self, n_arrived: int, error: Exception) -> int:
-        """Count a frame that failed; return how many did since Start."""
+        """Count a failed frame; return the number of failures since Start."""
         with self._lock:
             self._add_record(n_arrived, {})
             self._n_failed += 1
@@ -303,12 +301,12 @@ class LiveState:
             return self._n_failed
 
     def get_last_frame_s(self) -> float:
-        """Return when the last frame was through, by this state's clock."""
+        """Return the time of the last processed frame, on this state's clock."""
         with self._lock:
             return self._last_frame_s
 
     def get_stats(self) -> LiveStats:
-        """Return what the stream says of itself now."""
+        """Return the current statistics."""
         with self._lock:
             now_s = self.clock()
             records = [
@@ -317,8 +315,8 @@ class LiveState:
                 if record.time_s > now_s - STATS_WINDOW_S
             ]
             succeeded = [record for record in records if record.stage_ms]
-            # A stream younger than the window is judged by its own age, and the
-            # first moments by half a second, lest one frame count as a storm.
+            # For a stream younger than the window use its age, but at least half a
+            # second, so that the first frame does not give a very high rate.
             span_s = min(STATS_WINDOW_S, max(0.5, now_s - self._started_s))
             stage_ms = {
                 stage: float(
@@ -358,12 +356,12 @@ class LiveState:
             self._records.popleft()
 
 
+_STATE_KEY = "maskdet.live"
+
+
 def get_live_state() -> LiveState:
-    """Return this session's live image."""
+    """Return the live state of this session."""
     if _STATE_KEY not in st.session_state:
         st.session_state[_STATE_KEY] = LiveState(session.get_preferences())
     state: LiveState = st.session_state[_STATE_KEY]
     return state
-
-
-_STATE_KEY = "maskdet.live"

@@ -1,4 +1,4 @@
-"""How many visitors have live video at the same time."""
+"""Limit on the number of visitors with live video at the same time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 MAX_VIEWERS_VARIABLE: Final = "MASKDET_MAX_VIEWERS"
-"""Environment variable with the number of visitors who have live video at a time."""
+"""Environment variable with the maximum number of concurrent live viewers."""
 
 _MAX_DEFAULT_VIEWERS: Final = 6
 
@@ -16,17 +16,17 @@ _MAX_DEFAULT_VIEWERS: Final = 6
 def get_max_viewers(
     environment: Mapping[str, str] = os.environ, *, n_cores: int | None = None
 ) -> int:
-    """Return how many visitors may have live video at a time.
+    """Return the maximum number of visitors with live video at a time.
 
-    By default 2 for each core, and 6 at most: all streams share one Python process,
-    which hardly uses more than one core, so that more cores do not serve more viewers.
+    The default is 2 per core, at most 6: all streams run in one Python process, which
+    hardly uses more than one core, so more cores do not serve more viewers.
 
     Args:
-        environment: may name another number in `MASKDET_MAX_VIEWERS`.
-        n_cores: cores of this machine; asked of the system if not given.
+        environment: may set another number in `MASKDET_MAX_VIEWERS`.
+        n_cores: cores of this machine; by default those that the system reports.
 
     Raises:
-        ValueError: the variable is not a whole number from 1 on.
+        ValueError: the variable is not a whole number from 1 to 99999.
     """
     text = environment.get(MAX_VIEWERS_VARIABLE, "").strip()
     if not text:
@@ -40,10 +40,10 @@ def get_max_viewers(
 
 
 class ViewerSlots:
-    """The sessions that have live video; one whose browser is gone has it no more."""
+    """Slots of sessions with live video; a disconnected session loses its slot."""
 
     def __init__(self, is_active: Callable[[str], bool]) -> None:
-        """Start with nobody.
+        """Start with all slots free.
 
         Args:
             is_active: whether the browser of a session is still connected.
@@ -53,11 +53,11 @@ class ViewerSlots:
         self._sessions: set[str] = set()
 
     def acquire(self, session_id: str, limit: int) -> bool:
-        """Return whether a session has a place; one that has none takes one if it can.
+        """Give a session a slot if one is free; return whether it has one.
 
         Args:
-            session_id: what the session is called.
-            limit: how many places there are.
+            session_id: ID of the session.
+            limit: number of slots.
         """
         with self._lock:
             if session_id in self._sessions:
@@ -68,12 +68,12 @@ class ViewerSlots:
             return True
 
     def has_free_slot(self, limit: int) -> bool:
-        """Return whether one more session would get a place."""
+        """Return whether another session would get a slot."""
         with self._lock:
             return self._has_free_slot(limit)
 
     def release(self, session_id: str) -> None:
-        """Free the place of a session, if it has one."""
+        """Free the slot of a session, if it has one."""
         with self._lock:
             self._sessions.discard(session_id)
 

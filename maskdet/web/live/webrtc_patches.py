@@ -1,7 +1,7 @@
-"""What live video needs changed in Streamlit and streamlit-webrtc, and why.
+"""Patches of Streamlit and streamlit-webrtc that live video needs.
 
-Each function changes one thing, may be called more than once, and names the reason.
-`TESTED_VERSIONS` says which versions were read; a test fails when they change.
+Each function changes one thing, names the reason, and may be called more than once.
+`TESTED_VERSIONS` lists the checked versions; a test fails when they change.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ _FREEZE_INTERVAL_S: Final = 600.0
 
 
 def relay_newest_frames() -> None:
-    """Let no frame of a video wait in a queue on its way through the server.
+    """Relay only the newest frame of a video instead of queueing frames.
 
     streamlit-webrtc passes every track through aiortc's `MediaRelay`, which by default
-    keeps all frames that its reader has not taken yet. A server that is too slow for
-    its viewers then shows an ever older image: 10 seconds after half a minute, with
-    three viewers on two busy cores. Call it before the first stream starts.
+    queues all frames that its reader has not read yet. On a server that is too slow
+    for its viewers, the delay then grows: 10 seconds after half a minute, with three
+    viewers on two busy cores. Call it before the first stream starts.
     """
     streamlit_webrtc.relay.MediaRelay = NewestFrameRelay  # type: ignore[attr-defined]
 
 
 class NewestFrameRelay(MediaRelay):
-    """A relay whose readers get the newest frame of a video, and miss older ones."""
+    """A relay whose readers get the newest frame of a video; older ones are dropped."""
 
     def subscribe(
         self, track: MediaStreamTrack, buffered: bool = True
     ) -> MediaStreamTrack:
-        """Return a reader of a track; audio is buffered, because gaps are heard."""
+        """Return a reader of a track; audio is buffered, as gaps would be audible."""
         if track.kind != "video":
             return super().subscribe(track, buffered)
-        super().subscribe(track, buffered=False)  # makes the track known
+        super().subscribe(track, buffered=False)  # registers the track
         return _NewestFrameTrack(self, track)
 
 
 class _NewestFrameTrack(RelayStreamTrack):
-    """Gives the newest frame; each says how many before it were passed over."""
+    """Returns the newest frame, tagged with the number of dropped frames before it."""
 
     def __init__(self, relay: MediaRelay, source: MediaStreamTrack) -> None:
         super().__init__(relay, source, buffered=False)
@@ -71,7 +71,7 @@ class _NewestFrameTrack(RelayStreamTrack):
         frame = await super().recv()
         tag = _FrameTag(self._frame_event.n_dropped)
         self._frame_event.n_dropped = 0
-        # A frame that is sent back as it came has its number from the way in.
+        # A frame that is returned unchanged already has the tag of the input track.
         if isinstance(frame, av.VideoFrame) and frame.opaque is None:
             frame.opaque = tag
         return frame
@@ -79,16 +79,17 @@ class _NewestFrameTrack(RelayStreamTrack):
 
 @dataclass(frozen=True, eq=False)
 class _FrameTag:
-    """What a frame carries.
+    """Tag of a frame.
 
-    Not the bare number: PyAV forgets what two frames share when the first one goes.
+    It is not a plain int, as PyAV drops an object that two frames reference when the
+    first one is freed.
     """
 
     n_dropped: int
 
 
 class _CountingEvent(asyncio.Event):
-    """Set when a frame arrives; counts those that came before it was cleared."""
+    """Event that is set when a frame arrives; counts frames until it is cleared."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,24 +102,24 @@ class _CountingEvent(asyncio.Event):
 
 
 def count_dropped_frames(frame: av.VideoFrame) -> int:
-    """Return how many frames the relay passed over in favour of this one."""
+    """Return the number of frames that the relay dropped before this one."""
     tag = getattr(frame, "opaque", None)
     return tag.n_dropped if isinstance(tag, _FrameTag) else 0
 
 
 _original_init: Final = SafeSessionState.__init__
 _session_locks: Final[WeakValueDictionary[int, Any]] = WeakValueDictionary()
-"""By the identity of a session's state; whoever has the state has its lock."""
+"""Locks by the `id` of a session's state; all users of a state hold its lock."""
 
 _session_locks_guard: Final = threading.Lock()
 
 
 def use_one_lock_per_session() -> None:
-    """Let the runs of one session take turns with its state.
+    """Use one lock per session state, instead of one per script run.
 
-    While a run is broken off, the next one may have begun. Streamlit gives each of them
-    a lock of its own for the same state, so on a busy server now and then a run ends
-    with "dictionary changed size during iteration", and its page stays half built.
+    While a run is being stopped, the next one may have started. Streamlit gives each of
+    them its own lock for the same state. On a busy server, some runs then end with
+    "dictionary changed size during iteration", and the page stays incomplete.
     """
     SafeSessionState.__init__ = _init_with_shared_lock  # type: ignore[method-assign]
 
@@ -134,15 +135,14 @@ def _init_with_shared_lock(
 
 @functools.cache
 def start_garbage_collector(release_unused: Callable[[], None]) -> None:
-    """Collect garbage in a thread, some times a minute, instead of after each run.
+    """Collect garbage in a thread every 45 s, instead of after each run.
 
     With `runner.postScriptGC`, Streamlit collects all garbage after every run, also of
     a fragment: 85 ms in which no other thread runs, each second for each viewer. It is
-    off in `.streamlit/config.toml`, so this has to be done instead.
+    off in `.streamlit/config.toml`, and this thread replaces it.
 
     Args:
-        release_unused: is called before each collection; gives back what nobody uses
-            any more.
+        release_unused: called before each collection to release unused resources.
     """
     threading.Thread(
         target=_collect_periodically,
@@ -158,8 +158,8 @@ def _collect_periodically(release_unused: Callable[[], None]) -> None:
         time.sleep(COLLECT_INTERVAL_S)
         try:
             release_unused()
-        except Exception:  # nobody else sees what ends a thread
-            logger.exception("what nobody uses could not be given back")
+        except Exception:  # otherwise the thread would end without a message
+            logger.exception("unused resources could not be released")
         if time.monotonic() - last_freeze_s >= _FREEZE_INTERVAL_S:
             collect_and_freeze()
             last_freeze_s = time.monotonic()
@@ -168,10 +168,10 @@ def _collect_periodically(release_unused: Callable[[], None]) -> None:
 
 
 def collect_and_freeze() -> None:
-    """Collect all garbage, and let later collections pass over what is in use now.
+    """Collect all garbage, and exclude the remaining objects from later collections.
 
-    Most of it are libraries and models, which stay. What else was frozen, such as a
-    visitor's session, is looked at again the next time.
+    Most of them are libraries and models, which stay. Other frozen objects, such as a
+    visitor's session, are checked again by the next call.
     """
     gc.unfreeze()
     gc.collect()

@@ -1,9 +1,9 @@
-"""Who may open the dashboard, and who counts as being on the server's own machine.
+"""Access control: accepted hosts and origins, and requests from this machine.
 
-A browser says in the header `Host` which server it believes to talk to, and in
-`Origin` from which page it does. Both protect people who run the dashboard on their
-own machine: a page of a stranger can neither borrow the dashboard's name (DNS
-rebinding) nor open its connection from another page.
+A browser sends the name of the server in the header `Host` and the origin of the page
+in `Origin`. Checking both protects people who run the dashboard on their own machine:
+a foreign page can neither reach it under another name (DNS rebinding) nor open a
+connection to it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
 ADMIN_VARIABLE: Final = "MASKDET_LOCAL_ADMIN"
-"""`off`: visitors on the server's own machine may do no more than all others; `on`:
-they may delete events and have alerts sent to any host. See `gives_local_admin`."""
+"""`off`: visitors on the server's own machine have no extra rights; `on`: they may
+delete events and send alerts to any host. See `is_local_admin_enabled`."""
 
 _ON: Final = frozenset({"on", "1", "true", "yes"})
 _OFF: Final = frozenset({"off", "0", "false", "no"})
@@ -41,8 +41,8 @@ _PROXY_HEADER_PREFIXES: Final = (
     "fly-",
     "true-client-",
 )
-"""How the names of headers begin that proxies add. Behind a proxy, the address of
-every visitor is the proxy's."""
+"""Prefixes of header names that proxies add. Behind a proxy, every visitor has the
+address of the proxy."""
 
 _HOST_NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(?::([0-9]{1,5}))?")
@@ -52,12 +52,12 @@ _MAX_PORT: Final = 65_535
 
 
 class Host(NamedTuple):
-    """What a header `Host` says.
+    """A parsed header `Host`.
 
     Attributes:
-        name: lower case, without brackets and without a dot at its end; an IPv4
-            address that is written as IPv6 is written as IPv4.
-        port: `None` if the header has none, which is the scheme's usual one.
+        name: lower case, without brackets and without a trailing dot; an IPv4-mapped
+            IPv6 address is converted to IPv4.
+        port: `None` if the header has none: the default port of the scheme.
     """
 
     name: str
@@ -65,9 +65,9 @@ class Host(NamedTuple):
 
 
 def parse_host(text: str | None) -> Host | None:
-    """Return what a header `Host` says, or `None` if it is not well formed.
+    """Parse a header `Host`; return `None` if it is malformed.
 
-    A user name, a path, a zone or a port out of range is not well formed.
+    A user name, a path, a zone and a port out of range are malformed.
     """
     match = _HOST.fullmatch((text or "").lower())
     if match is None:
@@ -86,7 +86,7 @@ def parse_host(text: str | None) -> Host | None:
 
 
 def is_loopback(name: str | None) -> bool:
-    """Return whether a host name or an address always means the same machine."""
+    """Return whether a host name or an address is a loopback address."""
     if name is None:
         return False
     address = _parse_address(name)
@@ -94,9 +94,9 @@ def is_loopback(name: str | None) -> bool:
 
 
 def is_host_pattern(text: str) -> bool:
-    """Return whether a text can be in a list of allowed hosts.
+    """Return whether a text is a valid entry of a list of allowed hosts.
 
-    That is a name, an address, a name behind `*.`, or `*` alone.
+    Valid are a name, an address, `*.` and a name, and `*`.
     """
     text = text.strip()
     host = parse_host(text.removeprefix("*."))
@@ -104,15 +104,15 @@ def is_host_pattern(text: str) -> bool:
 
 
 def is_accepted_host(host: str | None, allowed: Collection[str]) -> bool:
-    """Return whether a server answers to what a header `Host` says.
+    """Return whether a server accepts requests with a header `Host`.
 
-    It answers to addresses, to `localhost` and to the machine's own name, as no
-    stranger can make a browser use those for another server, and to what is allowed.
+    It accepts IP addresses, `localhost` and the machine's own name, as a foreign page
+    cannot redirect those to another server, and the allowed names.
 
     Args:
         host: the header.
-        allowed: names, or endings such as `*.example.org`; `*` allows all. An empty
-            list allows all that is well formed.
+        allowed: names, or patterns such as `*.example.org`; `*` allows all. An empty
+            list allows every well-formed host.
     """
     parsed = parse_host(host)
     if parsed is None:
@@ -135,7 +135,7 @@ def is_accepted_host(host: str | None, allowed: Collection[str]) -> bool:
 
 
 def is_same_origin(origin: str | None, host: str | None) -> bool:
-    """Return whether a page comes from the server that it talks to, port included.
+    """Return whether a page was loaded from the server it connects to, port included.
 
     Args:
         origin: the header `Origin`.
@@ -172,13 +172,12 @@ def is_allowed_origin(origin: str, allowed: Collection[str]) -> bool:
 def is_local_request(peer: str | None, headers: Iterable[tuple[str, str]]) -> bool:
     """Return whether a visitor's browser runs on the server's own machine.
 
-    Peer, `Host` and `Origin` must all be of this machine, and no header may come from
-    a proxy. A program that makes up its headers and reaches the server through a proxy
-    that rewrites `Host` and adds nothing cannot be told apart; see
-    `is_local_admin_enabled`.
+    Peer, `Host` and `Origin` must all be loopback addresses, and no header may be one
+    of a proxy. A program that forges its headers and connects through a proxy that
+    rewrites `Host` and adds no header cannot be detected; see `is_local_admin_enabled`.
 
     Args:
-        peer: the address that the connection comes from.
+        peer: the remote address of the connection.
         headers: name and value of each header of the handshake.
     """
     values: dict[str, list[str]] = {}
@@ -200,26 +199,26 @@ def is_local_request(peer: str | None, headers: Iterable[tuple[str, str]]) -> bo
 
 
 def is_local_admin_enabled(environment: Mapping[str, str], *, public: bool) -> bool:
-    """Return whether visitors on the server's own machine may do more than others.
+    """Return whether visitors on the server's own machine have admin rights.
 
     Args:
-        environment: may say so under `ADMIN_VARIABLE`.
+        environment: may set `ADMIN_VARIABLE`.
         public: whether the server has a name or an origin for other machines. Then
-            there is a proxy, and the answer is no unless the environment says so.
+            there is a proxy, and the default is `False`.
 
     Raises:
-        ValueError: the variable has another value; the message is one line.
+        ValueError: the variable is neither on nor off; the message is one line.
     """
     text = environment.get(ADMIN_VARIABLE, "").strip().lower()
     if text and text not in _ON | _OFF:
         raise ValueError(
-            f"{ADMIN_VARIABLE} is {text!r}; wanted on or off, or no such variable"
+            f"{ADMIN_VARIABLE} is {text!r}; accepted are on and off, or leave it unset"
         )
     return text in _ON if text else not public
 
 
 def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Return an address, or `None` for anything else; zones are refused."""
+    """Parse an IP address; return `None` for anything else, also for zones."""
     if "%" in text:
         return None
     try:
@@ -231,7 +230,7 @@ def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _parse_origin(text: str | None) -> tuple[str, str, int] | None:
-    """Return scheme, name and port of an origin; `None` for all but http and https."""
+    """Return scheme, name and port of an http(s) origin; `None` for anything else."""
     match = _ORIGIN.fullmatch((text or "").lower())
     host = parse_host(match[2]) if match else None
     if match is None or host is None:
@@ -241,6 +240,6 @@ def _parse_origin(text: str | None) -> tuple[str, str, int] | None:
 
 @cache
 def _get_machine_names() -> frozenset[str]:
-    """Return this machine's names, as it knows them itself; nobody is asked."""
+    """Return this machine's host names, without a DNS query."""
     name = socket.gethostname().lower().removesuffix(".")
     return frozenset({name, f"{name}.local"} if name else ())

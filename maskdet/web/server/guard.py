@@ -1,4 +1,4 @@
-"""What every request to the dashboard goes through, before Streamlit sees it."""
+"""Request middleware of the dashboard: host check, upload limits, security headers."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from streamlit import config
 from maskdet.web.server import access, uploads
 
 FRAME_ANCESTORS_VARIABLE: Final = "MASKDET_FRAME_ANCESTORS"
-"""Origins of pages, separated by spaces, that may show the dashboard in a frame."""
+"""Origins, separated by spaces, whose pages may embed the dashboard in a frame."""
 
 _UPLOAD_PATH: Final = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)")
 _FRAME_ORIGIN: Final = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 _UPLOAD_TIMEOUT_S: Final = 60.0
-"""A visitor who sends nothing of a file for so long is no longer waited for."""
+"""An upload is aborted if no data arrives for this time."""
 
 
 async def handle_request(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Answer a request, or let the app do so.
+    """Check a request, then reject it or pass it on to the app.
 
     Args:
         app: the rest of the server.
-        scope: as the next two, see the specification of ASGI.
+        scope: see the ASGI specification, also for the next two.
         receive: returns the next part of the request.
-        send: takes the next part of the answer.
+        send: sends the next part of the response.
     """
-    if scope["type"] != "http":  # is_allowed_connection judges connections
+    if scope["type"] != "http":  # is_allowed_connection checks web sockets
         await app(scope, receive, send)
         return
 
@@ -51,7 +51,7 @@ async def handle_request(
 
     try:
         await _dispatch_request(app, scope, receive, send_with_headers)
-    except asyncio.CancelledError:  # the server is stopped, and waits no longer
+    except asyncio.CancelledError:  # the server is shutting down
         if not started:
             response = PlainTextResponse("The server was stopped.\n", 503)
             await response(scope, receive, send_with_headers)
@@ -73,14 +73,14 @@ async def _dispatch_request(
 
 
 def is_allowed_host(host: str | None) -> bool:
-    """Return whether this server answers to what a header `Host` says."""
+    """Return whether this server accepts requests with a header `Host`."""
     return access.is_accepted_host(host, config.get_option("server.allowedHosts"))
 
 
 def is_allowed_connection(origin: str | None, host: str | None) -> bool:
-    """Return whether a page may open the connection that everything else goes over.
+    """Return whether a page may open the web socket of the app.
 
-    Nobody is asked for this server's own addresses, as Streamlit itself would do.
+    Unlike Streamlit's own check, it does not look up this server's addresses.
 
     Args:
         origin: the header `Origin`; browsers always send it, programs need not.
@@ -98,7 +98,7 @@ def is_allowed_connection(origin: str | None, host: str | None) -> bool:
 def is_public_server() -> bool:
     """Return whether the server has a name or an origin for other machines.
 
-    Then whoever runs it has put a proxy in front of it.
+    Such a server is behind a proxy.
     """
     names: list[str] = config.get_option("server.allowedHosts")
     return bool(_get_public_origins()) or any(
@@ -107,7 +107,7 @@ def is_public_server() -> bool:
 
 
 def get_frame_ancestors(environment: Mapping[str, str] = os.environ) -> str:
-    """Return who may show the dashboard in a frame, as in the header.
+    """Return the `frame-ancestors` directive of the Content-Security-Policy header.
 
     Args:
         environment: may list origins under `FRAME_ANCESTORS_VARIABLE`.
@@ -119,14 +119,14 @@ def get_frame_ancestors(environment: Mapping[str, str] = os.environ) -> str:
     for origin in origins:
         if not _FRAME_ORIGIN.fullmatch(origin):
             raise ValueError(
-                f"{FRAME_ANCESTORS_VARIABLE} has {origin!r}; wanted origins such as "
-                "https://example.org, separated by spaces"
+                f"{FRAME_ANCESTORS_VARIABLE} has {origin!r}; accepted are origins such "
+                "as https://example.org, separated by spaces"
             )
     return " ".join(["frame-ancestors 'self'", *origins])
 
 
 def _get_public_origins() -> list[str]:
-    """Return the origins other than its own host's that the server is open to."""
+    """Return the configured origins beside the server's own host."""
     origins = [*config.get_option("server.corsAllowedOrigins")]
     if config.is_manually_set("browser.serverAddress"):
         address = str(config.get_option("browser.serverAddress"))
@@ -140,7 +140,7 @@ def _get_public_origins() -> list[str]:
 def _get_security_headers() -> dict[str, str]:
     try:
         ancestors = get_frame_ancestors()
-    except ValueError:  # the launcher tells; until it is mended, nobody may
+    except ValueError:  # the launcher reports it; until it is fixed, deny all origins
         ancestors = "frame-ancestors 'self'"
     return {
         "Content-Security-Policy": ancestors,
@@ -157,8 +157,8 @@ def _get_single_header(headers: Headers, name: str) -> str | None:
 def _format_unknown_host(headers: Headers) -> str:
     name = (_get_single_header(headers, "host") or "")[:100]
     return (
-        f"This server does not answer to the name {name!r}. If it is the right one, "
-        "whoever runs the server can allow it: maskdet app --allow-host NAME, or "
+        f"This server does not accept the host name {name!r}. If the name is correct, "
+        "the administrator can allow it: maskdet app --allow-host NAME, or "
         "STREAMLIT_SERVER_ALLOWED_HOSTS.\n"
     )
 
@@ -171,7 +171,7 @@ async def _receive_file(
     session_id: str,
     file_id: str,
 ) -> None:
-    """Let a file come in as long as there is room for it."""
+    """Receive an uploaded file, unless it exceeds the upload limits."""
     length = Headers(scope=scope).get("content-length", "")
     with uploads.IncomingUpload(session_id) as upload:
 
@@ -179,7 +179,7 @@ async def _receive_file(
             try:
                 message = await asyncio.wait_for(receive(), _UPLOAD_TIMEOUT_S)
             except TimeoutError:
-                raise HTTPException(408, "The file did not come in.") from None
+                raise HTTPException(408, "The upload timed out.") from None
             reason = upload.add(len(message.get("body", b"")))
             if reason:
                 uploads.show_upload_rejection(session_id, reason)

@@ -1,4 +1,4 @@
-"""Start the dashboard that comes with maskdet, as `streamlit run app.py` would."""
+"""Launch the dashboard that is included in maskdet, like `streamlit run app.py`."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ def launch_dashboard(
     allowed_hosts: Sequence[str] = (),
     local_admin: bool | None = None,
 ) -> None:
-    """Serve the dashboard until somebody stops it.
+    """Serve the dashboard until it is stopped.
 
-    No other machine is asked for anything. The server answers to addresses, to this
-    machine's own names, and to the names that are allowed.
+    The server sends no requests to other machines. It accepts IP addresses, this
+    machine's own names and the allowed hosts.
 
     Streamlit reads `.streamlit/config.toml` in the user's home, in the working
-    directory and beside `app.py`, later ones win; then `STREAMLIT_...` variables; what
-    is given here wins over all of them.
+    directory and beside `app.py`, where later ones override earlier ones, then
+    `STREAMLIT_...` variables. The arguments override all of them.
 
     Args:
-        port: where to listen; by default what the user's settings of Streamlit say,
-            else the first free one from 8501 on.
-        address: on which address to listen; by default what these settings say, else
-            this machine only.
+        port: port to listen on; by default that of the user's Streamlit settings, else
+            the first free one from 8501 on.
+        address: address to listen on; by default that of these settings, else
+            localhost.
         browser: whether to open a browser; by default only where there is a screen.
-        allowed_hosts: names that visitors may use for this server, beside those in
-            their settings of Streamlit, as `masks.example.org` or `*.example.org`.
-        local_admin: whether visitors on this machine may delete events and have alerts
-            sent to any host; by default what `MASKDET_LOCAL_ADMIN` says, else unless
-            there are names or origins for other machines.
+        allowed_hosts: additional host names of this server, such as
+            `masks.example.org` or `*.example.org`.
+        local_admin: whether visitors on this machine may delete events and send alerts
+            to any host. By default `MASKDET_LOCAL_ADMIN` decides; if that is unset,
+            they may unless there are names or origins for other machines.
 
     Raises:
-        ValueError: a variable of the environment has a value that cannot be used.
+        ValueError: an environment variable has an invalid value.
     """
     if local_admin is not None:
         os.environ[access.ADMIN_VARIABLE] = "on" if local_admin else "off"
@@ -56,11 +56,11 @@ def launch_dashboard(
     streamlit_patches.limit_server()
     args = ["run", str(resource_path("app.py"))]
     if address is None and not _read_server_option("address"):
-        address = "localhost"  # Streamlit itself would listen to the whole network
+        address = "localhost"  # by default Streamlit listens on all addresses
     if address is not None:
         args += ["--server.address", address]
     if not _read_server_option("fileWatcherType"):
-        # Nobody edits what is served; watching all files of a checkout fills the log.
+        # The files are not edited; watching all files of a checkout fills the log.
         args += ["--server.fileWatcherType", "none"]
     if port is not None:
         args += ["--server.port", str(port)]
@@ -72,14 +72,14 @@ def launch_dashboard(
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:
-    """Raise `ValueError` for a variable that a page could not use."""
+    """Raise `ValueError` for an invalid environment variable."""
     access.is_local_admin_enabled(environment, public=False)
     guard.get_frame_ancestors(environment)
     uploads.UploadLimits.from_environment(environment, file_mb=1)
 
 
 def _read_allowed_hosts() -> list[str]:
-    """Return the allowed hosts of the user's settings of Streamlit."""
+    """Return the allowed hosts of the user's Streamlit settings."""
     hosts = _read_server_option("allowedHosts")
     if isinstance(hosts, str):  # from a variable
         return hosts.split()
@@ -87,9 +87,9 @@ def _read_allowed_hosts() -> list[str]:
 
 
 def _read_server_option(name: str) -> object:
-    """Return a setting of the server in the user's settings of Streamlit, or `None`.
+    """Return a server option of the user's Streamlit settings, or `None`.
 
-    Asking Streamlit would make it warn of settings that change after the start.
+    Streamlit's own function would warn of options that change after the start.
     """
     variable = "STREAMLIT_SERVER_" + re.sub("([A-Z])", r"_\1", name).upper()
     if os.environ.get(variable):
@@ -99,7 +99,7 @@ def _read_server_option(name: str) -> object:
         try:
             content = tomllib.loads(Path(file).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            continue  # Streamlit says what is wrong with it
+            continue  # Streamlit reports the error
         server = content.get("server")
         if isinstance(server, dict) and server.get(name):
             value = server[name]

@@ -1,9 +1,9 @@
-"""Which page runs: always through `app.py`, and never one that the visitor has left.
+"""Page navigation: run pages through `app.py`, and ignore reruns of a page just left.
 
-A component that reports its state late, such as the streamer once it is built or
-stopped, and a part that is drawn anew once a second make Streamlit 1.67 run the page
-that the browser shows. A visitor who had just clicked on another page was sent back to
-the old one, and both runs were broken off. Such requests are ignored here.
+A component that reports its state late, such as the WebRTC streamer after it starts or
+stops, and a fragment that refreshes every second make Streamlit 1.67 run the page that
+the browser shows. A visitor who had just clicked on another page was sent back to the
+old one, and both runs were aborted. Such requests are ignored here.
 """
 
 from __future__ import annotations
@@ -23,29 +23,27 @@ from maskdet.web.live import page as live_page
 _requested_pages: Final[WeakKeyDictionary[AppSession, tuple[str, float]]] = (
     WeakKeyDictionary()
 )
-"""The page that each visitor asked for last, and when; until the visitor leaves."""
-
+"""The page that each session requested last, and when."""
 
 _STALE_WINDOW_S: Final = 5.0
-"""What comes later after a page was asked for is no remainder of the page before: the
-browser shows that one, as after a connection that broke, and is obeyed."""
-
+"""A later request for another page is not a remainder of it: the browser does show that
+page, for example after a lost connection, so the request is honoured."""
 
 _original_request_rerun: Final = AppSession.request_rerun
 
 
 def ignore_stale_reruns() -> None:
-    """Leave out requests that nobody made; call it before pages are shown."""
+    """Ignore stale automatic reruns; call it before pages are rendered."""
     AppSession.request_rerun = _request_rerun_unless_stale  # type: ignore[assignment]
 
 
 def is_stale_rerun(request: ClientState, page: str) -> bool:
-    """Return whether a request would lead away from a page though nobody asked for it.
+    """Return whether an automatic request would leave the page the visitor chose.
 
     Args:
-        request: what the browser sent. When a visitor asks for a page, it does not
-            send the widgets of the page before, and names no fragment.
-        page: hash of the page that was asked for a moment ago; empty if none was.
+        request: the browser's request. When a visitor chooses a page, it does not
+            contain widgets of the previous page, and does not name a fragment.
+        page: hash of the page that was requested a moment ago; empty if none was.
     """
     if not page or request.page_script_hash in ("", page):
         return False
@@ -70,11 +68,11 @@ def _request_rerun_unless_stale(
 
 
 def require_app_entry() -> None:
-    """Start again through `app.py` if this page was run without it; call it first.
+    """Rerun through `app.py` if this page was run without it; call it first.
 
-    Until `st.navigation` has run once in a server's life, Streamlit 1.67 takes a
-    folder `pages/` for an app of its old kind. Who opens a page's own address first,
-    for example by a shared link, then gets it without sidebar and settings.
+    Until `st.navigation` has run once on a server, Streamlit 1.67 treats a folder
+    `pages/` as an old-style multipage app. A visitor who opens the URL of a page
+    first, for example from a link, would get it without sidebar and settings.
     """
     if PagesManager.uses_pages_directory:
         PagesManager.uses_pages_directory = False

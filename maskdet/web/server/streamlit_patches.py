@@ -1,10 +1,8 @@
-"""Where maskdet changes what Streamlit does: each function changes one thing.
+"""Patches of Streamlit, each in one function, and the report of unexpected errors.
 
-Streamlit has no settings for these. Each change says what it was written for, and
-`tests/web/test_streamlit_patches.py` fails if the library no longer has what is
-changed. All may be called more than once.
-
-The last resort: what no page expected is one line for the visitor.
+Streamlit has no settings for these. Each function names the reason and version, and
+`tests/web/test_streamlit_patches.py` fails if Streamlit no longer has the patched code.
+All may be called more than once.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ logger: Final = logging.getLogger(__name__)
 
 
 def get_error_reference(error: BaseException) -> str:
-    """Return what an error is called, on the page and in the log."""
+    """Return the reference of an error, which the page and the log show."""
     for note in getattr(error, "__notes__", ()):
         if note.startswith(_REFERENCE_PREFIX):
             return str(note).removeprefix(_REFERENCE_PREFIX)
@@ -46,14 +44,14 @@ def get_error_reference(error: BaseException) -> str:
 
 
 def log_error(ex: BaseException) -> None:
-    """Write an error with its traceback and reference to the log."""
+    """Log an error with its traceback and reference."""
     logger.error("Failure %s", get_error_reference(ex), exc_info=ex)
 
 
 def render_error(ex: BaseException) -> None:
-    """Show an error to the visitor, in one line without details."""
+    """Show an error on the page, in one line without details."""
     try:
-        # Streamlit's own element for errors, so that tests of pages see it as one.
+        # Streamlit's own exception element, so that page tests recognize it.
         element = ExceptionProto(message=format_unexpected_error(ex))
         get_dg_singleton_instance().main_dg._enqueue("exception", element)
     except Exception:
@@ -61,17 +59,16 @@ def render_error(ex: BaseException) -> None:
 
 
 def format_unexpected_error(error: BaseException) -> str:
-    """Return what a visitor reads about an error."""
+    """Return the message for an unexpected error."""
     return (
-        f"Something went wrong here (reference {get_error_reference(error)}). Reload "
-        "the page, "
-        "or use another page. Whoever runs this server finds the cause in its log, "
+        f"Unexpected error (reference {get_error_reference(error)}). Reload the page "
+        "or use another one. The administrator finds the cause in the server log "
         "under this reference."
     )
 
 
 _SHUTDOWN_TIMEOUT_S: Final = 5
-"""How long the server waits for requests that go on when it is stopped."""
+"""Time that the server waits for running requests when it is stopped."""
 _CLOSE_TIMEOUT_S: Final = 3.0
 _MESSAGE_MARGIN_BYTES: Final = 64 * 1024
 
@@ -82,7 +79,7 @@ _original_stop: Final = Runtime.stop
 
 
 def patch_streamlit() -> None:
-    """Change all that can be changed while the server runs."""
+    """Apply all patches that work while the server runs."""
     disable_address_lookup()
     guard_requests()
     check_connections()
@@ -91,38 +88,38 @@ def patch_streamlit() -> None:
 
 
 def disable_address_lookup() -> None:
-    """Let the server never ask other machines for its own address.
+    """Disable the lookup of the server's own address on other machines.
 
-    Streamlit 1.67 asks a server of Amazon for it, on the thread that serves everybody,
-    at the start and whenever a page of another origin tries to connect.
+    Streamlit 1.67 requests it from an Amazon server, on the event loop's thread, at the
+    start and whenever a page of another origin tries to connect.
     """
     net_util.get_external_ip = _return_no_address
     net_util.get_internal_ip = _return_no_address
 
 
 def guard_requests() -> None:
-    """Let every request go through `guard.answer`.
+    """Pass every request through `guard.handle_request`.
 
-    Streamlit 1.67 takes middleware of others only for apps that are not scripts. Its
-    own outermost one is changed: that works while the server runs, too.
+    Streamlit 1.67 accepts custom middleware only for apps that are not scripts. So its
+    own outermost middleware is patched, which also works while the server runs.
     """
     PathSecurityMiddleware.__call__ = _call_guarded  # type: ignore[method-assign]
 
 
 def check_connections() -> None:
-    """Let `guard` decide which names the server answers to, and to which pages.
+    """Let `guard` decide which hosts and origins may connect.
 
-    Streamlit 1.67 lets any page of `localhost` connect, whatever its port, and its
-    `server.allowedHosts` cannot say "any address".
+    Streamlit 1.67 lets any page of `localhost` connect, on any port, and its
+    `server.allowedHosts` cannot express "any IP address".
     """
     starlette_websocket.is_host_allowed = guard.is_allowed_host
     starlette_websocket._is_origin_allowed = guard.is_allowed_connection
 
 
 def hide_errors() -> None:
-    """Let an error that no page expected be one line; the rest of the page goes on.
+    """Show an unexpected error as one line; the rest of the page still runs.
 
-    After an error in a callback, Streamlit 1.67 would not show the page at all.
+    After an error in a callback, Streamlit 1.67 would not render the page at all.
     """
     error_util._log_uncaught_app_exception = log_error
     error_util.show_uncaught_app_exception = render_error
@@ -134,16 +131,16 @@ def hide_errors() -> None:
 def close_streams_on_stop() -> None:
     """Close live video before the server's event loop ends.
 
-    The threads of streamlit-webrtc 0.79 and aiortc would use the loop when it is gone.
+    The threads of streamlit-webrtc 0.79 and aiortc would use the loop after its end.
     """
     Runtime.stop = _close_and_stop  # type: ignore[method-assign]
 
 
 def limit_server() -> None:
-    """Let the server stop although somebody sends, and take only short messages.
+    """Limit the shutdown time and the size of web socket messages.
 
-    Call it before the server starts. With Streamlit 1.67 it waits for ever for a
-    request that goes on, and each connection may hold a message of 200 MB, of which
+    Call it before the server starts. Streamlit 1.67 waits without limit for running
+    requests, and each connection may hold a message of 200 MB, of which at most
     `server.maxWidgetStateSize` is used.
     """
     starlette_server._get_uvicorn_config_kwargs = _get_limited_options
@@ -185,7 +182,7 @@ def _close_and_stop(self: Runtime) -> None:
     loop = self._get_async_objs().eventloop
 
     async def close_and_stop() -> None:
-        # Not imported here: before the server runs, it would complain of that.
+        # Do not import it: it would warn if imported before the server runs.
         webrtc = sys.modules.get("streamlit_webrtc.webrtc")
         peers = [worker.pc for worker in [*webrtc._live_workers]] if webrtc else []
         closing = asyncio.gather(
@@ -201,4 +198,4 @@ def _close_and_stop(self: Runtime) -> None:
 
 
 _pending_tasks: Final[set[asyncio.Task[None]]] = set()
-"""Keeps tasks from being collected while they run."""
+"""References that keep running tasks from being garbage-collected."""

@@ -1,4 +1,4 @@
-"""What visitors send: kept in memory, within limits, and freed when it is not used."""
+"""Uploaded files: kept in memory within limits, and freed when unused."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ VISITOR_LIMIT_VARIABLE: Final = "MASKDET_UPLOADS_PER_VISITOR_MB"
 TOTAL_LIMIT_VARIABLE: Final = "MASKDET_UPLOADS_TOTAL_MB"
 
 MAX_IMAGE_MB: Final = 40
-"""A phone's largest photo fits; the server itself takes videos too."""
+"""Limit of an image file, which fits photos of phones; videos have a higher limit."""
 
 _BYTES_PER_MB: Final = 1024 * 1024
 _EXTRA_MB: Final = 100
-"""What a visitor may send beside one largest file, unless a variable says more."""
+"""Default memory of a visitor beyond one file of the largest size."""
 _FILE_OVERHEAD_BYTES: Final = 1024
-"""Bytes that a file takes beside its content: empty ones are not free."""
+"""Bytes counted per file in addition to its content, as empty files use memory too."""
 _UNLIMITED_BYTES: Final = 1 << 40
 _CHECK_INTERVAL_BYTES: Final = _BYTES_PER_MB
-"""After so many bytes the limits are looked at again."""
+"""The limits are checked once for so many bytes."""
 _TOAST_S: Final = 20
 _NAME_LENGTH: Final = 60
 _USED_FILES_KEY: Final = "maskdet.uploads"
@@ -45,7 +45,7 @@ _USED_FILES_KEY: Final = "maskdet.uploads"
 logger: Final = logging.getLogger(__name__)
 
 _incoming_bytes: Final[Counter[str]] = Counter()
-"""Bytes of each session's requests that are not complete; the event loop's own."""
+"""Received bytes of each session's incomplete requests; used in the event loop only."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,14 @@ class UploadLimits:
     def from_environment(
         cls, environment: Mapping[str, str], file_mb: int
     ) -> UploadLimits:
-        """Return the limits in force.
+        """Read the limits from environment variables.
 
         Args:
-            environment: may say them under `VISITOR_LIMIT_VARIABLE` and
-                `TOTAL_LIMIT_VARIABLE`.
-            file_mb: the largest file, from which the usual limits follow.
+            environment: may set `VISITOR_LIMIT_VARIABLE` and `TOTAL_LIMIT_VARIABLE`.
+            file_mb: size limit of a file, from which the default limits are derived.
 
         Raises:
-            ValueError: a variable is no whole number of MB above 0; one line.
+            ValueError: a variable is not a whole number of MB above 0; one line.
         """
         visitor_mb = _read_megabytes(
             environment, VISITOR_LIMIT_VARIABLE, file_mb + _EXTRA_MB
@@ -88,37 +87,37 @@ def _read_megabytes(
     if not text:
         return default_mb
     if not (text.isascii() and text.isdigit() and int(text)):
-        raise ValueError(f"{variable} is {text!r}; wanted a whole number of MB above 0")
+        raise ValueError(f"{variable} is {text!r}; use a whole number of MB above 0")
     return int(text)
 
 
 def get_upload_limits() -> UploadLimits:
-    """Return the limits of this server; with the usual ones if a variable is wrong."""
+    """Return the limits of this server; the defaults if a variable is invalid."""
     file_mb = int(config.get_option("server.maxUploadSize"))
     try:
         return UploadLimits.from_environment(os.environ, file_mb)
     except ValueError as error:
-        logger.warning("%s; the usual limits are in force", error)
+        logger.warning("%s; using the default limits", error)
         return UploadLimits.from_environment({}, file_mb)
 
 
 def disable_upload_spooling() -> None:
-    """Let no upload pass through a file; call it once, before pages are shown.
+    """Keep uploads in memory only; call it once, before pages are rendered.
 
-    Starlette, with which Streamlit receives files, writes what is larger than 1 MB to
-    a nameless temporary file, reads that and lets it go.
+    Starlette, which Streamlit uses for uploads, otherwise writes files above 1 MB to
+    an anonymous temporary file.
     """
     MultiPartParser.spool_max_size = _UNLIMITED_BYTES
 
 
 class IncomingUpload:
-    """A request that brings a file of a visitor, while it comes in.
+    """An upload in progress, whose bytes count towards the limits.
 
-    Use it as a context, and on the event loop's thread only.
+    Use it as a context manager, and on the event loop's thread only.
     """
 
     def __init__(self, session_id: str) -> None:
-        """Begin to count the bytes of a request.
+        """Start to count the bytes of a request.
 
         Args:
             session_id: ID of the visitor's session.
@@ -127,17 +126,17 @@ class IncomingUpload:
         self._n_bytes = self._n_checked = 0
 
     def __enter__(self) -> Self:
-        """Return the request."""
+        """Return the upload."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Count the request no longer: its file is stored, or it failed."""
+        """Stop counting the request, as its file is stored or has failed."""
         _incoming_bytes.subtract({self._session_id: self._n_bytes})
         if _incoming_bytes[self._session_id] <= 0:
             del _incoming_bytes[self._session_id]
 
     def add(self, n_bytes: int) -> str:
-        """Count more bytes that came in; return why they are too many, or nothing."""
+        """Count received bytes; return why they are too many, or an empty string."""
         self._n_bytes += n_bytes
         _incoming_bytes[self._session_id] += n_bytes
         if self._n_bytes - self._n_checked < _CHECK_INTERVAL_BYTES:
@@ -146,10 +145,10 @@ class IncomingUpload:
         return self.rejection_reason()
 
     def rejection_reason(self, n_more: int = 0) -> str:
-        """Return why the visitor may not send more, in one line; empty if they may.
+        """Return why the upload is rejected, in one line; empty if it is accepted.
 
         Args:
-            n_more: bytes that are still to come.
+            n_more: announced bytes that have not been received yet.
         """
         allowed, stored = get_upload_limits(), _count_stored_bytes()
         session_bytes = (
@@ -157,24 +156,24 @@ class IncomingUpload:
         )
         if session_bytes > allowed.visitor_mb * _BYTES_PER_MB:
             return (
-                f"The file was refused: all your files together may have at most "
-                f"{allowed.visitor_mb} MB. Remove some, or send a smaller one."
+                "File rejected: all your files together may have at most "
+                f"{allowed.visitor_mb} MB. Remove files or upload a smaller one."
             )
         if (
             stored.total() + _incoming_bytes.total() + n_more
             > allowed.total_mb * _BYTES_PER_MB
         ):
             return (
-                "The file was refused: this server has no memory left for files at "
-                "the moment. Try again in some minutes, or send a smaller one."
+                "File rejected: the upload memory of this server is full. Try again in "
+                "a few minutes or upload a smaller file."
             )
         return ""
 
 
 def show_upload_rejection(session_id: str, reason: str) -> None:
-    """Show a visitor why a file was refused; on the event loop only.
+    """Show a toast with the reason of a rejection; on the event loop only.
 
-    The browser itself shows no more than a number beside the file.
+    The browser itself shows only the HTTP status beside the file.
     """
     app_session = runtime.get_instance().get_app_session(session_id)
     if app_session is None:
@@ -187,7 +186,7 @@ def show_upload_rejection(session_id: str, reason: str) -> None:
 
 
 def delete_abandoned_file(session_id: str, file_id: str) -> None:
-    """Free a file whose visitor left while it came in: nobody else would ever do it."""
+    """Free a file whose visitor left during the upload; Streamlit would keep it."""
     if runtime.get_instance().is_active_session(session_id):
         return
     manager = _get_file_manager()
@@ -197,10 +196,10 @@ def delete_abandoned_file(session_id: str, file_id: str) -> None:
 
 
 def delete_unused_files() -> None:
-    """Free files that a widget had and has no more; call it when a run has ended.
+    """Free files that no widget holds any more; call it at the end of a run.
 
-    Streamlit itself keeps the files of a page that was left until the visitor leaves.
-    Files that no widget has had yet are still on their way.
+    Streamlit itself keeps the files of a page until the session ends. Files that no
+    widget has held yet are kept, as their upload is not complete.
     """
     context = get_script_run_ctx()
     if context is None:
@@ -214,13 +213,13 @@ def delete_unused_files() -> None:
 def reject_large_files(
     files: Iterable[UploadedFile], max_mb: int
 ) -> list[UploadedFile]:
-    """Return the files that are small enough; show one line for each of the others.
+    """Return the files within a size limit; show an error for each of the others.
 
-    The limit of a widget holds in the browser only.
+    The limit of a widget is enforced in the browser only.
 
     Args:
-        files: what a widget returned.
-        max_mb: the most that a file may have, in MB.
+        files: the return value of a widget.
+        max_mb: size limit of a file in MB.
     """
     accepted: list[UploadedFile] = []
     for file in files:
@@ -229,9 +228,8 @@ def reject_large_files(
             continue
         name = escape_markdown(file.name[-_NAME_LENGTH:])
         st.error(
-            f"{name} was refused: it has {file.size / _BYTES_PER_MB:,.1f} MB, and at "
-            "most "
-            f"{max_mb} MB are accepted. Remove it from the list.",
+            f"{name} was rejected: it has {file.size / _BYTES_PER_MB:,.1f} MB, the "
+            f"limit is {max_mb} MB. Remove it from the list.",
             icon=":material/block:",
         )
     return accepted
@@ -254,8 +252,8 @@ def _get_file_manager() -> MemoryUploadedFileManager:
 
 
 def _count_stored_bytes() -> Counter[str]:
-    """Return how much each session's files take, in bytes."""
-    # Copies, as scripts free files in threads of their own.
+    """Return the size of each session's files in bytes."""
+    # Copies, as scripts free files in other threads.
     sessions = [*_get_file_manager().file_storage.items()]
     return Counter({name: _sum_bytes([*files.values()]) for name, files in sessions})
 

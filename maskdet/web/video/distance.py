@@ -1,4 +1,4 @@
-"""Distances in videos: how they are measured, and a chosen moment from above."""
+"""Distances in videos: the settings, and the bird's-eye view of a moment."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from maskdet.web.video.job import VideoAnalysisJob
 from maskdet.web.widgets import escape_markdown
 
 _DEFAULT_SIZE_WH: Final = (1280, 720)
-"""Size of the images of a video that nobody has opened yet."""
+"""Assumed frame size of a video that has not been opened yet."""
 
 
 def render_video_distance_settings(job: VideoAnalysisJob | None) -> Settings:
-    """Ask how distances are measured; return settings that a video can be measured by.
+    """Render the distance settings; return settings that are valid for the video.
 
     Args:
-        job: the video that was looked at and may be looked at again.
+        job: the analyzed video, which may be analyzed again.
     """
     settings = distance.render_distance_settings()
     if settings.distance == "ground_plane":
@@ -37,7 +37,7 @@ def render_video_distance_settings(job: VideoAnalysisJob | None) -> Settings:
         distance.render_point_editor(still)
         if still is None:
             st.caption(
-                "Look at the video once: then the points can be marked on its image."
+                "Analyze the video once; then the points can be marked on its frame."
             )
     info = None if job is None or job.report is None else job.report.info
     size_wh = _DEFAULT_SIZE_WH if info is None else (info.width, info.height)
@@ -45,21 +45,21 @@ def render_video_distance_settings(job: VideoAnalysisJob | None) -> Settings:
     if not problem:
         return settings
     st.warning(
-        escape_markdown(f"{problem} Until then no distances are measured."),
+        escape_markdown(f"{problem} Distances are off until then."),
         icon=":material/square_foot:",
     )
     return replace(settings, distance="off")
 
 
 def _get_video_still(job: VideoAnalysisJob) -> distance.StillImage | None:
-    """Return the image of the video that the page shows, to mark points on."""
+    """Return the displayed frame of the video, to mark points on."""
     must_blur = (
         session.get_preferences().style.blur and not job.options.preferences.style.blur
     )
     if job.annotated_path is None or must_blur:
         return None
     jpeg = moment.get_frame_jpeg(job, job.annotated_path, moment.get_moment_s(job))
-    # Where faces are to be hidden, they are hidden in the video already.
+    # If faces must be blurred, they already are in the annotated video.
     no_boxes = np.zeros((0, 4), np.float32)
     return distance.StillImage(read_image(jpeg), no_boxes) if jpeg else None
 
@@ -67,7 +67,7 @@ def _get_video_still(job: VideoAnalysisJob) -> distance.StillImage | None:
 def render_moment_distances(
     job: VideoAnalysisJob, report: VideoReport, at_s: float
 ) -> None:
-    """Show who stands where, if the video was looked at with distances."""
+    """Render the bird's-eye view of a moment, if distances were measured."""
     preferences, info = job.options.preferences, report.info
     settings, style = preferences.settings, preferences.style
     if settings.distance == "off" or info is None:
@@ -82,8 +82,10 @@ def render_moment_distances(
         st.html(pair_html)
         return
     image_column, pair_column = st.columns(2, gap="medium", vertical_alignment="center")
-    title = "That moment from above; one square is a metre"
     image_column.image(
-        birds_eye_image, title, channels="BGR", alt="Plan of where people stand"
+        birds_eye_image,
+        "Top view (1 m grid)",
+        channels="BGR",
+        alt="Top view of where people stand",
     )
     pair_column.html(pair_html)

@@ -1,4 +1,4 @@
-"""What happened in a video: as a table, as a file, in the store if that is wanted."""
+"""Events of a video: the table, the CSV file, and the recording to the database."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from maskdet.web.widgets import escape_markdown
 from maskdet.wording import format_count
 
 MAX_VIDEO_EVENTS: Final = 500
-"""Events in the table; the file has more."""
+"""Maximum number of events in the table; the CSV file has all."""
 
 _REFRESH_S: Final = 1.0
 _WRITE_WAIT_S: Final = 0.3
-"""A click waits so long: few events are written by then, and nobody sees it."""
+"""A click waits this long, in which a few events are written without a progress bar."""
 
 
 def render_video_events(job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Show the events of a video, and offer to record them where that is switched on."""
-    st.subheader("What happened")
+    """Render the events of a video, and their recording if it is switched on."""
+    st.subheader("Timeline")
     if not report.events:
-        st.markdown("Nothing happened: nobody came.")
+        st.markdown("No events.")
         return
-    key = f"video.happened.{job.number}.{moment.count_slider_moves(job)}"
+    key = f"video.events.{job.number}.{moment.count_slider_moves(job)}"
     listed_events = report.events[:MAX_VIDEO_EVENTS]
     st.dataframe(
         video_event_table(report, listed_events, job.options.preferences.style),
@@ -47,20 +47,20 @@ def render_video_events(job: VideoAnalysisJob, report: VideoReport) -> None:
         selection_mode="single-row",
         column_config={
             "At": st.column_config.TextColumn(width=70),
-            "What happened": st.column_config.TextColumn(width=330),
+            "Description": st.column_config.TextColumn(width=330),
             "Confidence": st.column_config.NumberColumn(format="%.0f %%", width=80),
             "Person": st.column_config.NumberColumn(format="%d", width=70),
             "Other person": st.column_config.NumberColumn(format="%d", width=100),
         },
         placeholder="\N{EN DASH}",
-        alt="Table of what happened in the video, in its order",
+        alt="Table of the events of the video, in order of time",
     )
     more = ""
     if report.n_events > len(listed_events):
-        more = f" These are {len(listed_events)} of {format_count(report.n_events, 'event')}."
+        n_all = format_count(report.n_events, "event")
+        more = f" These are {len(listed_events)} of {n_all}."
     st.caption(
-        "A label counts once it has stood for a second. Tick a row, and the video and "
-        f"the image above go to that moment.{more}"
+        f"Labels count after 1 s. Select a row to jump to its moment above.{more}"
     )
     if service.get_event_preferences().record and service.get_database_status().url:
         _render_recording(job, report)
@@ -74,7 +74,7 @@ def video_event_table(
         "At": [
             format_video_time(report.event_time_s(event)) for event in listed_events
         ],
-        "What happened": [describe_event(event, style) for event in listed_events],
+        "Description": [describe_event(event, style) for event in listed_events],
         "Event": [EVENT_KINDS[event.kind] for event in listed_events],
         "Person": [_get_person_or_none(event.person) for event in listed_events],
         "Label": [style.title(event.label) for event in listed_events],
@@ -86,7 +86,7 @@ def video_event_table(
 
 
 def video_events_csv(report: VideoReport) -> str:
-    """Return the events as a file with the columns of the Events page's."""
+    """Return the events as CSV, with the columns of the Events page."""
     text = io.StringIO()
     EventCsvWriter(text).add(report.events)
     return text.getvalue()
@@ -99,27 +99,27 @@ def _get_person_or_none(track_id: int) -> int | None:
 def _seek_selected_event(
     key: str, job: VideoAnalysisJob, report: VideoReport, listed_events: Sequence[Event]
 ) -> None:
-    """Go to the moment of the row that was ticked."""
+    """Seek to the moment of the selected row."""
     rows = st.session_state[key]["selection"]["rows"]
     if rows:
         moment.seek_moment(job, report, report.event_time_s(listed_events[rows[0]]))
 
 
 def _render_recording(job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Let the events be written to the store, once, as of when the video was taken."""
+    """Render the recording of the events, dated by the start time of the video."""
     writer = _get_recording(job)
     if writer is not None and _render_recording_status(writer):
         return
     if not st.toggle(
-        "Write these events to the store",
+        "Record these events",
         key=f"video.record.{job.number}",
-        help="The store of the Events page, which everybody sees who uses this server. "
-        "Lines only, no image.",
+        help="Adds them to the event log of the Events page, which all users of this "
+        "server can see. No images are stored.",
     ):
         return
     name_column, time_column = st.columns(2)
     name_column.text_input(
-        "Name of the camera",
+        "Camera name",
         clean_camera_name(job.name),
         max_chars=MAX_CAMERA_NAME_LENGTH,
         key=f"video.camera.{job.number}",
@@ -130,7 +130,7 @@ def _render_recording(job: VideoAnalysisJob, report: VideoReport) -> None:
     if retention_error:
         st.warning(retention_error, icon=":material/auto_delete:")
     st.button(
-        f"Write {format_count(len(report.events), 'event')}",
+        f"Record {format_count(len(report.events), 'event')}",
         type="primary",
         icon=":material/database:",
         disabled=bool(retention_error),
@@ -141,7 +141,7 @@ def _render_recording(job: VideoAnalysisJob, report: VideoReport) -> None:
 
 
 def _get_recording(job: VideoAnalysisJob) -> EventRecording | None:
-    """Return what writes this video's events, if somebody wanted that."""
+    """Return the recording of this video's events, or `None`."""
     writer: EventRecording | None = st.session_state.get(
         f"video.recording.{job.number}"
     )
@@ -149,27 +149,26 @@ def _get_recording(job: VideoAnalysisJob) -> EventRecording | None:
 
 
 def _render_recording_status(writer: EventRecording) -> bool:
-    """Say what became of the events; whether that is all, and nothing need be asked."""
+    """Render the status of a recording; return whether no new one may be started."""
     if writer.busy:
         _render_recording_progress(writer)
         return True
     if not writer.n_left:
         st.success(
-            f"{format_count(writer.n_all, 'event was', 'events were')} written; the "
-            "Events "
-            "page has them.",
+            f"{format_count(writer.n_all, 'event was', 'events were')} recorded. See "
+            "the Events page.",
             icon=":material/database:",
         )
         return True
     icon = ":material/database_off:"
     if not writer.n_written:
-        st.error(escape_markdown(f"Not written: {writer.problem}."), icon=icon)
+        st.error(escape_markdown(f"Not recorded: {writer.problem}."), icon=icon)
         return False
     all_were = format_count(writer.n_all, "event was", "events were")
-    done = f"Only {writer.n_written:,} of {all_were} written"
+    done = f"Only {writer.n_written:,} of {all_were} recorded"
     st.error(escape_markdown(f"{done}: {writer.problem}."), icon=icon)
     st.button(
-        "Write the rest",
+        "Record the rest",
         type="primary",
         icon=":material/database:",
         on_click=_continue_recording,
@@ -180,18 +179,17 @@ def _render_recording_status(writer: EventRecording) -> bool:
 
 @st.fragment(run_every=_REFRESH_S)
 def _render_recording_progress(writer: EventRecording) -> None:
-    """Show how far it is; alone, so that the video above plays on."""
+    """Render the progress in a fragment, so that the video above keeps playing."""
     if not writer.busy:
         st.rerun()
     st.progress(
         writer.n_written / writer.n_all,
-        f"Writing: {writer.n_written:,} of "
-        f"{format_count(writer.n_all, 'event is', 'events are')} in the store",
+        f"Recording: {writer.n_written:,} of {format_count(writer.n_all, 'event')}",
     )
 
 
 def _continue_recording(writer: EventRecording) -> None:
-    """Write what is left, and wait a moment for it."""
+    """Write the remaining events, and wait for a moment."""
     writer.start()
     writer.join(_WRITE_WAIT_S)
 
@@ -199,31 +197,31 @@ def _continue_recording(writer: EventRecording) -> None:
 def _render_start_time(job: VideoAnalysisJob, report: VideoReport) -> None:
     is_dated = report.info is not None and report.info.taken_at is not None
     st.datetime_input(
-        "When the video began",
+        "Start time of the video",
         _get_default_start_time(report),
-        # Another end with every run would make it another question.
+        # A limit that changes with every run would reset the widget.
         max_value=datetime.now(service.get_time_zone()).date() + timedelta(days=2),
         step=60,
         format="YYYY-MM-DD",
         required=True,
-        key=f"video.began.{job.number}",
-        help="The video says so itself."
+        key=f"video.start_time.{job.number}",
+        help="From the video file."
         if is_dated
-        else "The video does not say when it was taken; this is when it was looked at.",
+        else "The video file has no time; this is the time of the analysis.",
     )
 
 
 def _get_start_time(job: VideoAnalysisJob, report: VideoReport) -> datetime:
-    """Return when the video was taken; as long as nobody changes it, it is exact."""
+    """Return the start time of the video; exact unless the visitor changed it."""
     default = _get_default_start_time(report)
-    entered: datetime | None = st.session_state.get(f"video.began.{job.number}")
+    entered: datetime | None = st.session_state.get(f"video.start_time.{job.number}")
     if entered is None or entered == default:
         return report.started_at or datetime.now(UTC)
     return entered.replace(tzinfo=service.get_time_zone())
 
 
 def _get_default_start_time(report: VideoReport) -> datetime:
-    """Return when the video began by the visitor's clock, as they would type it."""
+    """Return the start time in the visitor's time zone, rounded down to minutes."""
     start_time = (report.started_at or datetime.now(UTC)).astimezone(
         service.get_time_zone()
     )
@@ -231,31 +229,30 @@ def _get_default_start_time(report: VideoReport) -> datetime:
 
 
 def _get_retention_error(start_time: datetime) -> str:
-    """Return why events of a video are too old to be kept; empty if they are not."""
+    """Return an error if the events are older than the retention period, or empty."""
     days = service.get_database_status().keep_days
     if start_time >= datetime.now(UTC) - timedelta(days=days):
         return ""
-    return f"This server deletes events after {days} days: these would go at once."
+    return f"This server deletes events after {days} days; these are older."
 
 
 def _start_recording(job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Begin to write the events down; how that goes is told by the next runs.
+    """Start to record the events; the next runs show the progress.
 
-    Name and time are read here: who types and clicks at once means what was typed.
+    Name and time are read here, in the callback, so that a value typed just before the
+    click is used.
     """
     store, start_time = service.get_event_store(), _get_start_time(job, report)
     if store is None or report.started_at is None or _get_retention_error(start_time):
         return
     writer = _get_recording(job)
     if writer is not None and (writer.busy or writer.n_written):
-        return  # the second click of two
+        return  # a double click
     entered_name = clean_camera_name(
         st.session_state.get(f"video.camera.{job.number}", "")
     )
-    offset, camera = (
-        start_time - report.started_at,
-        entered_name or clean_camera_name(job.name),
-    )
+    offset = start_time - report.started_at
+    camera = entered_name or clean_camera_name(job.name)
     shifted_events = [
         replace(event, at=event.at + offset, camera=camera) for event in report.events
     ]

@@ -1,9 +1,4 @@
-"""A visitor's video while it is looked at: a thread of its own, never a rerun.
-
-The folder in which a visitor's video lies for as long as it is needed.
-
-How a visitor wants a video to be looked at, and how far that is.
-"""
+"""Background analysis of an uploaded video: scratch folder, options, job, progress."""
 
 from __future__ import annotations
 
@@ -40,15 +35,15 @@ from maskdet.video import (
 from maskdet.web.preferences import Preferences
 
 SHARED_MEMORY: Final = Path("/dev/shm")
-"""Files in it never reach a disk; Linux has it."""
+"""Memory file system of Linux: its files are not written to a disk."""
 
 _SPACE_FACTOR: Final = 6
-"""For the video, the annotated video without and with sound, and both somewhat larger."""
+"""Room for the video and the annotated video without and with sound, with a margin."""
 
 _SPACE_MARGIN_BYTES: Final = 16_000_000
 
-# It waits until whoever started it closes the pipe, which the system does also for a
-# process that was killed. Whatever still writes there gets a moment to end.
+# It waits until the parent process closes the pipe, which the system also does for a
+# killed process. Processes that still write to the folder get some time to end.
 _CLEANUP_SCRIPT: Final = """
 import os, shutil, sys, time
 sys.stdin.buffer.read()
@@ -61,24 +56,24 @@ for _ in range(40):
 
 
 class ScratchFolder:
-    """A folder that only this program's user can open, and that surely goes away.
+    """A private temporary folder that is deleted reliably.
 
-    It goes with `close`, with this object, with the program, and also if the program
-    is killed: a small process of its own waits for that.
+    It is deleted by `close`, with this object, at the end of the program, and also if
+    the program is killed: a small cleanup process waits for that.
 
     Attributes:
         path: the folder.
-        in_memory: whether it lies in memory, not on a disk.
+        in_memory: whether it is in memory, not on a disk.
     """
 
     def __init__(self, video_bytes: int) -> None:
-        """Make the folder: in memory if there is room, else where temporary files go.
+        """Create the folder: in memory if there is room, else in the temporary folder.
 
         Args:
-            video_bytes: size of the video that it is for.
+            video_bytes: size of the video.
 
         Raises:
-            OSError: no folder can be made.
+            OSError: the folder cannot be created.
         """
         parent = _find_memory_folder(_SPACE_FACTOR * video_bytes + _SPACE_MARGIN_BYTES)
         self.in_memory = parent is not None
@@ -93,12 +88,12 @@ class ScratchFolder:
         )
 
     def close(self) -> None:
-        """Delete the folder with all that is in it; may be called twice."""
+        """Delete the folder with its content; may be called twice."""
         self._finalizer()
 
 
 def _find_memory_folder(required_bytes: int) -> Path | None:
-    """Return the folder that lies in memory, if it has so much room."""
+    """Return the memory file system, if it has enough room, else `None`."""
     if sys.platform != "linux" or not os.access(SHARED_MEMORY, os.W_OK | os.X_OK):
         return None
     with contextlib.suppress(OSError):
@@ -108,7 +103,7 @@ def _find_memory_folder(required_bytes: int) -> Path | None:
 
 
 def _start_cleanup_process(path: Path) -> subprocess.Popen[bytes]:
-    """Start what deletes the folder when this process is no more."""
+    """Start the process that deletes the folder after this process has ended."""
     return subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _CLEANUP_SCRIPT, str(path)],
         stdin=subprocess.PIPE,
@@ -122,20 +117,20 @@ def _delete_folder(path: Path, cleanup_process: subprocess.Popen[bytes]) -> None
     shutil.rmtree(path, ignore_errors=True)
     if cleanup_process.stdin is not None:
         cleanup_process.stdin.close()
-    # What is open there still, on Windows, it deletes a little later.
+    # On Windows, it deletes files that are still open a little later.
     with contextlib.suppress(subprocess.TimeoutExpired):
         cleanup_process.wait(timeout=2)
 
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """How a video is looked at; the same video and plan give the same result.
+    """Options of a video analysis; the same video and options give the same result.
 
     Attributes:
-        preferences: thresholds, networks and what is drawn, as they were at the start.
-        every: only every so many images are looked at.
-        keep_crops: whether each person's best view is kept.
-        rotate: degrees clockwise by which every frame is turned first.
+        preferences: thresholds, models and overlay at the start of the analysis.
+        every: process every n-th frame.
+        keep_crops: whether a thumbnail of each person is kept.
+        rotate: degrees clockwise by which every frame is rotated first.
     """
 
     preferences: Preferences
@@ -146,15 +141,14 @@ class VideoOptions:
 
 @dataclass(frozen=True)
 class VideoJobProgress:
-    """What the page shows of a video that is being looked at.
+    """Progress of a video analysis.
 
     Attributes:
-        fraction_done: share of it, 0 to 1.
-        remaining_s: how long the rest takes, in seconds; None where that is not known
-            yet.
-        time_s: where in the video it is, in seconds.
-        n_frames: how many images were looked at.
-        preview: the last annotated image as JPEG; empty before the first.
+        fraction_done: finished fraction, 0 to 1.
+        remaining_s: estimated remaining time in seconds; `None` if not known yet.
+        time_s: current position in the video in seconds.
+        n_frames: number of analyzed frames.
+        preview: the last annotated frame as JPEG; empty before the first.
     """
 
     fraction_done: float = 0.0
@@ -165,7 +159,7 @@ class VideoJobProgress:
 
 
 def format_video_time(time_s: float) -> str:
-    """Return a time in a video as people write it, "1:05.2"."""
+    """Format a time in a video, as in "1:05.2"."""
     tenths = round(10 * time_s)
     minutes, rest = divmod(tenths, 600)
     seconds, tenth = divmod(rest, 10)
@@ -177,46 +171,46 @@ logger = logging.getLogger(__name__)
 VideoJobState: TypeAlias = Literal["waiting", "working", "done", "failed", "closed"]
 
 MAX_VIDEO_MINUTES: Final = 30
-"""How long a visitor's video may be."""
+"""Maximum length of a video."""
 
 VIDEO_LIMITS: Final = VideoLimits(max_duration_s=60.0 * MAX_VIDEO_MINUTES)
 
 ABANDONED_AFTER_S: Final = 120.0
-"""A visitor who is away for so long has left: Streamlit forgets them then, too."""
+"""A job is closed if its visitor is absent for this time, like Streamlit's session."""
 
 _PRESENCE_INTERVAL_S: Final = 5.0
 _SLOT_INTERVAL_S: Final = 0.1
 _PREVIEW_SIDE_PX: Final = 640
 
 _job_slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
-"""So many videos at once on this server; who comes later waits, the page does not."""
+"""Slots for concurrent analyses on this server; further jobs wait."""
 
 _waiting_jobs: Final[set[VideoAnalysisJob]] = set()
-"""The videos that wait for their turn."""
+"""The jobs that wait for a slot."""
 
 _jobs_by_tab: Final[WeakValueDictionary[str, VideoAnalysisJob]] = WeakValueDictionary()
-"""The videos by the tab that each was begun in: a reload makes a visitor a new one."""
+"""The jobs by tab ID, to find a job after a reload, which starts a new session."""
 
 _job_numbers = itertools.count(1)
 
 _TOO_LONG_MESSAGE: Final = (
-    f"the video is longer than {MAX_VIDEO_MINUTES} minutes; please cut it"
+    f"the video is longer than {MAX_VIDEO_MINUTES} minutes; upload a shorter part of it"
 )
 _UNEXPECTED_MESSAGE: Final = (
-    "something went wrong while looking at this video; the log says what"
+    "unexpected error during the analysis of this video; see the server log"
 )
 
 
 class VideoAnalysisJob:
-    """One video of one visitor, from its bytes to its result.
+    """The analysis of one uploaded video, on a background thread.
 
     Attributes:
-        number: tells results apart; looking again gives a new one.
-        name: the video's file name; written by a stranger, so only shown as plain text.
-        options: how it is looked at.
-        state: `waiting` for its turn, `working`, `done`, `failed`, or `closed`.
-        progress: how far it is.
-        report: what was found; None until `done`.
+        number: unique number of the result; each analysis gets a new one.
+        name: the video's file name; untrusted, so only shown as plain text.
+        options: options of the analysis.
+        state: `waiting` for a slot, `working`, `done`, `failed`, or `closed`.
+        progress: progress of the analysis.
+        report: the result; `None` until `done`.
         problem: one line on why it `failed`, else empty.
     """
 
@@ -229,18 +223,17 @@ class VideoAnalysisJob:
         *,
         is_present: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Take a video; `start` begins.
+        """Store a video; `start` begins the analysis.
 
         Args:
             name: its file name.
-            video: what is in the file, or where it lies.
-            options: how to look at it.
-            load_for: gives a plan's analyzer, which nobody else uses; called in the
-                thread.
-            is_present: whether the visitor is still there; asked now and then.
+            video: the content of the file, or its path.
+            options: options of the analysis.
+            load_for: loads a private analyzer for the options; called in the thread.
+            is_present: whether the visitor is still connected; called regularly.
 
         Raises:
-            OSError: there is no room for it.
+            OSError: there is no room for the video.
         """
         self.number = next(_job_numbers)
         self.name, self.options = name, options
@@ -265,17 +258,17 @@ class VideoAnalysisJob:
 
     @property
     def in_memory(self) -> bool:
-        """Whether its files lie in memory, not on a disk."""
+        """Whether its files are in memory, not on a disk."""
         return self._scratch.in_memory
 
     @property
     def annotated_path(self) -> Path | None:
-        """The annotated video, once there is one."""
+        """Path of the annotated video, or `None`."""
         return None if self.report is None else self.report.out
 
     @property
     def rows_path(self) -> Path:
-        """The CSV file with everybody in every image."""
+        """Path of the CSV file with a row for each person in each frame."""
         return self._scratch.path / "rows.csv"
 
     @property
@@ -283,7 +276,7 @@ class VideoAnalysisJob:
         return self._scratch.path / "video"
 
     def _store_video(self, video: bytes | Path) -> None:
-        """Write the video where it is read from."""
+        """Write the video to the scratch folder."""
         try:
             if isinstance(video, bytes):
                 self._video_path.write_bytes(video)
@@ -294,10 +287,10 @@ class VideoAnalysisJob:
             raise
 
     def start(self, options: VideoOptions | None = None) -> None:
-        """Begin, or begin anew; returns at once, and does nothing while it is busy.
+        """Start the analysis, or repeat it, in the background; do nothing while busy.
 
         Args:
-            options: how to look at the video from now on; as before if it is not given.
+            options: new options; the previous ones if not given.
         """
         with self._lock:
             if self._closed.is_set() or self._active:
@@ -317,28 +310,27 @@ class VideoAnalysisJob:
             threading.Thread(target=self._close_when_abandoned, daemon=True).start()
 
     def stop(self) -> None:
-        """End early and keep what was found until then."""
+        """Stop early and keep the results up to this point."""
         self._stopped.set()
         reader = self._reader
         if reader is not None:
             reader.stop()
 
     def close(self) -> None:
-        """Give everything up and delete all files; may be called twice."""
+        """Stop the analysis and delete all files; may be called twice."""
         with self._lock:
             self._closed.set()
             active = self._active
         self.stop()
-        # A thread that still works deletes its files itself, when it has let go.
+        # A running thread deletes its files itself when it ends.
         if not active:
             self._delete_files()
 
     def register_tab(self, tab_id: str) -> None:
-        """Let `find_job_by_tab` find it for a tab, as long as it is not closed.
+        """Register the job for `find_job_by_tab`, until it is closed.
 
         Args:
-            tab_id: a secret number of the visitor's tab; nothing is kept for an empty
-                one.
+            tab_id: secret ID of the visitor's tab; an empty one is ignored.
         """
         if tab_id:
             _jobs_by_tab[tab_id] = self
@@ -352,7 +344,7 @@ class VideoAnalysisJob:
     def _run(self) -> None:
         try:
             if not self._wait_for_slot():
-                self._fail("the video was stopped before its turn came")
+                self._fail("the analysis was stopped before it started")
                 return
             try:
                 self.report = self._analyze()
@@ -362,7 +354,7 @@ class VideoAnalysisJob:
         except (ValueError, OSError) as error:
             self._fail(_format_failure(error))
         except Exception:
-            logger.exception("a video could not be looked at")
+            logger.exception("a video could not be analyzed")
             self._fail(_UNEXPECTED_MESSAGE)
         finally:
             self._reader = None
@@ -373,7 +365,7 @@ class VideoAnalysisJob:
                 self._delete_files()
 
     def _wait_for_slot(self) -> bool:
-        """Return whether its turn has come, and not the order to stop."""
+        """Wait for a slot; return whether it got one before `stop` was called."""
         self.state = "waiting"
         _waiting_jobs.add(self)
         try:
@@ -393,7 +385,7 @@ class VideoAnalysisJob:
             _job_slots.release()
 
     def _should_yield(self) -> bool:
-        """Return whether its visitor is away, and another who is there waits."""
+        """Return whether its visitor is absent while another, present one waits."""
         others = [other for other in list(_waiting_jobs) if other is not self]
         return (
             bool(others)
@@ -402,14 +394,14 @@ class VideoAnalysisJob:
         )
 
     def _should_stop(self) -> bool:
-        """Return whether to stop, after others whose visitors are there went first."""
+        """Return whether to stop; before that, yield the slot to present visitors."""
         if self._should_yield():
             self._release_slot()
             self._wait_for_slot()
         return self._stopped.is_set()
 
     def _analyze(self) -> VideoReport:
-        """Do the work."""
+        """Run the analysis."""
         analyzer = self._load(self.options)
         preferences, folder = self.options.preferences, self._scratch.path
         with (
@@ -421,7 +413,7 @@ class VideoAnalysisJob:
             ) as self._reader,
             VideoCsvFile(self.rows_path) as rows,
         ):
-            # Else a visitor would wait half an hour for this news.
+            # Check it first: otherwise the error would come after half an hour.
             info = self._reader.info
             if (
                 info.duration_s > VIDEO_LIMITS.max_duration_s
@@ -446,7 +438,7 @@ class VideoAnalysisJob:
                 is_cancelled=self._should_stop,
             )
             if not report.n_frames:
-                raise ValueError("the video was stopped before its first image")
+                raise ValueError("the analysis was stopped before the first frame")
             rows.commit()
         return report
 
@@ -470,7 +462,7 @@ class VideoAnalysisJob:
         self._scratch.close()
 
     def _close_when_abandoned(self) -> None:
-        """Close when the visitor has left."""
+        """Close the job when its visitor has left."""
         absent_s = 0.0
         while not self._closed.wait(_PRESENCE_INTERVAL_S):
             absent_s = 0.0 if self._is_present() else absent_s + _PRESENCE_INTERVAL_S
@@ -481,13 +473,13 @@ class VideoAnalysisJob:
 def find_job_by_tab(
     tab_id: str, is_present: Callable[[], bool]
 ) -> VideoAnalysisJob | None:
-    """Return the video that was begun in a tab before its page was loaded anew.
+    """Return the job that was started in a tab before its page was reloaded.
 
-    One whose visitor is still there is not given: the tab was copied.
+    A job whose session is still connected is not returned, as the tab was duplicated.
 
     Args:
-        tab_id: as in `VideoAnalysisJob.keep_for`.
-        is_present: whether the visitor, in the new session, is still there.
+        tab_id: as in `VideoAnalysisJob.register_tab`.
+        is_present: whether the visitor is connected, in the new session.
     """
     job = _jobs_by_tab.get(tab_id)
     if job is None or job.state == "closed" or job._is_present():
@@ -505,9 +497,9 @@ def _shrink_preview(image: Image) -> Image:
 
 
 def _format_failure(error: Exception) -> str:
-    """Return one line without a path of this server."""
+    """Format an error in one line, without paths of this server."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "this server has no room for this video; please use a smaller one"
+        return "this server has no room for this video; use a smaller one"
     if isinstance(error, OSError) and error.errno is not None:
-        return f"this server cannot work on the video: {error.strerror}"
+        return f"this server cannot process the video: {error.strerror}"
     return str(error)

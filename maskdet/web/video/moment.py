@@ -1,4 +1,4 @@
-"""One moment of an analyzed video: where the slider stands, and its frame."""
+"""The selected moment of an analyzed video: its slider and its frame."""
 
 from __future__ import annotations
 
@@ -12,45 +12,50 @@ from maskdet.media import VideoReadError, encode_jpeg, open_video_file
 from maskdet.video import VideoReport
 from maskdet.web.video.job import VideoAnalysisJob, format_video_time
 
+_FRAME_KEY: Final = "maskdet.video_still"
+
+_FINE_STEP_MAX_S: Final = 120.0
+"""In shorter videos the slider has steps of 0.1 s."""
+
 
 def get_slider_key(job: VideoAnalysisJob) -> str:
-    """Return what the slider is called."""
-    return f"video.at.{job.number}"
+    """Return the key of the slider."""
+    return f"video.moment.{job.number}"
 
 
 def get_moment_s(job: VideoAnalysisJob) -> float:
-    """Return the moment that is shown, in seconds."""
+    """Return the selected moment in seconds."""
     return float(st.session_state.get(get_slider_key(job), 0.0))
 
 
 def get_slider_steps(report: VideoReport) -> tuple[float, float]:
-    """Return by what the slider moves and where it ends, in seconds."""
+    """Return step and maximum of the slider in seconds."""
     step = 0.1 if report.analyzed_s <= _FINE_STEP_MAX_S else 1.0
     return step, max(step, step * int(report.analyzed_s / step))
 
 
 def seek_moment(job: VideoAnalysisJob, report: VideoReport, time_s: float) -> None:
-    """Show another moment from the next run on; call it in a callback."""
+    """Select another moment; call it in a callback."""
     step, last_s = get_slider_steps(report)
-    # The slider's next place: what began at a moment is there a little later.
+    # Round up, so that an event that starts at this moment is visible.
     n_steps = math.ceil(time_s / step - 1e-6)
     st.session_state[get_slider_key(job)] = min(last_s, round(step * n_steps, 1))
 
 
 def count_slider_moves(job: VideoAnalysisJob) -> int:
-    """Return how often the slider was moved."""
+    """Return the number of slider moves."""
     return int(st.session_state.get(f"video.moves.{job.number}", 0))
 
 
 def record_slider_move(job: VideoAnalysisJob) -> None:
-    """Note that the slider was moved."""
+    """Count a slider move."""
     st.session_state[f"video.moves.{job.number}"] = count_slider_moves(job) + 1
 
 
 def render_moment(
     job: VideoAnalysisJob, report: VideoReport, video_path: Path, time_s: float
 ) -> None:
-    """Show one image of the annotated video, and who was there then."""
+    """Render a frame of the annotated video, and the people by label."""
     jpeg = get_frame_jpeg(job, video_path, time_s)
     timeline_bins = [
         timeline_bin
@@ -75,7 +80,7 @@ def render_moment(
 
 
 def get_frame_jpeg(job: VideoAnalysisJob, video_path: Path, time_s: float) -> bytes:
-    """Return one image of a video as JPEG; the last one asked for costs nothing."""
+    """Return a frame of a video as JPEG; the last one is cached."""
     cached: tuple[tuple[int, float], bytes] | None = st.session_state.get(_FRAME_KEY)
     cache_key = (job.number, time_s)
     if cached is None or cached[0] != cache_key:
@@ -85,10 +90,10 @@ def get_frame_jpeg(job: VideoAnalysisJob, video_path: Path, time_s: float) -> by
 
 
 def read_frame_jpeg(video_path: Path, at_s: float) -> bytes:
-    """Return the image that is shown at a time, as JPEG; the last one after the end.
+    """Return the frame at a time as JPEG; after the end, the last frame.
 
     Returns:
-        The image, or nothing if the video is not there any more.
+        The JPEG, or empty bytes if the video no longer exists.
     """
     for earlier_s in (0.0, 0.5, 2.0):
         try:
@@ -100,10 +105,3 @@ def read_frame_jpeg(video_path: Path, at_s: float) -> bytes:
         except (VideoReadError, FileNotFoundError):
             continue
     return b""
-
-
-_FRAME_KEY: Final = "maskdet.video_still"
-
-
-_FINE_STEP_MAX_S: Final = 120.0
-"""In a shorter video the slider moves by tenths of a second."""

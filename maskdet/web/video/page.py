@@ -1,4 +1,4 @@
-"""Video: upload a video, analyze it and look at the result."""
+"""The Video page: upload a video, analyze it and view the result."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import streamlit as st
 
 from maskdet.web import session
 from maskdet.web.video import result
-from maskdet.web.video.job import (
-    VideoAnalysisJob,
-)
+from maskdet.web.video.job import VideoAnalysisJob
 from maskdet.web.video.upload import (
     get_video_job,
     has_changed_settings,
@@ -20,7 +18,7 @@ from maskdet.web.video.upload import (
 
 
 def render_video_page() -> None:
-    """Show the page."""
+    """Render the page."""
     st.title("Video")
     st.markdown("See who wears a mask in a video, when, and for how long.")
     job = get_video_job()
@@ -37,14 +35,14 @@ def render_video_page() -> None:
 
 
 def _render_repeat(job: VideoAnalysisJob) -> None:
-    """Offer to look at the video again."""
-    st.subheader("Look again", divider="gray")
+    """Render the options to analyze the video again."""
+    st.subheader("Re-analyze", divider="gray")
     if has_changed_settings(job, session.get_preferences()):
         st.info(
-            "You have changed settings since this video was looked at.",
+            "Settings have changed since this video was analyzed.",
             icon=":material/tune:",
         )
     options = render_video_options(job)
     st.button(
-        "Look again", icon=":material/replay:", on_click=job.start, args=(options,)
+        "Re-analyze", icon=":material/replay:", on_click=job.start, args=(options,)
     )

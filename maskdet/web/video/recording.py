@@ -1,4 +1,4 @@
-"""Events of a video on their way to the store: on a thread, so that no page waits."""
+"""Write the events of a video to the event database, on a background thread."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from maskdet.events.store import EventStore
 logger = logging.getLogger(__name__)
 
 WRITE_BATCH_SIZE: Final = 200
-"""So many events are written at a time, all or none of them."""
+"""Number of events per transaction."""
 
-_UNEXPECTED_WRITE_MESSAGE: Final = "something went wrong; the log says what"
+_UNEXPECTED_WRITE_MESSAGE: Final = "unexpected error; see the server log"
 
 
 class EventRecording:
-    """Writes events down, each once, and goes on where it was broken off.
+    """Writes each event once, and can resume after an interruption.
 
     Attributes:
-        n_all: how many events there are.
-        n_written: how many of them are in the store.
+        n_all: number of events.
+        n_written: number of written events.
         busy: whether it is writing.
-        problem: one line on why it stopped early; empty while all is well.
+        problem: one line on why it stopped early, or empty.
     """
 
     def __init__(self, store: EventStore, events: Sequence[Event]) -> None:
-        """Take events; `start` begins."""
+        """Prepare to write events; `start` begins."""
         self.n_all, self.n_written = len(events), 0
         self.busy, self.problem = False, ""
         self._store, self._pending = store, list(events)
@@ -39,11 +39,11 @@ class EventRecording:
 
     @property
     def n_left(self) -> int:
-        """How many events are not in the store yet."""
+        """Number of events that are not written yet."""
         return self.n_all - self.n_written
 
     def start(self) -> None:
-        """Write what is left; returns at once, and does nothing while it is busy."""
+        """Write the remaining events in the background; do nothing while busy."""
         with self._lock:
             if self.busy or not self.n_left:
                 return
@@ -53,7 +53,7 @@ class EventRecording:
         self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for a while; return whether it has ended."""
+        """Wait for at most `timeout_s`; return whether it has ended."""
         if self._thread is not None:
             self._thread.join(timeout_s)
         return not self.busy
@@ -67,8 +67,8 @@ class EventRecording:
                 self.n_written += len(batch)
         except StoreError as error:
             self.problem = str(error)
-        except Exception:  # nobody else sees what ends a thread
-            logger.exception("events of a video were not written")
+        except Exception:  # otherwise the thread would end without a message
+            logger.exception("events of a video could not be written")
             self.problem = _UNEXPECTED_WRITE_MESSAGE
         finally:
             self.busy = False

@@ -1,7 +1,4 @@
-"""What is shown of a video that was looked at: the video, its time line, its people.
-
-Which moment of a video the Video page shows, and its image.
-"""
+"""Result of a video analysis: player, charts, people, contacts and downloads."""
 
 from __future__ import annotations
 
@@ -53,7 +50,7 @@ _UNITS: Final = {"m": "m", "heads": "heads"}
 
 
 def render_video_result(job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Show everything; a click on a chart or the slider reruns only this part."""
+    """Render the result; a click on a chart or the slider reruns only the player."""
     _render_heading(job, report)
     preferences = job.options.preferences
     has_distances = preferences.settings.distance != "off"
@@ -86,34 +83,32 @@ def _render_heading(job: VideoAnalysisJob, report: VideoReport) -> None:
             f"{results.to_code_markdown(job.name)}: {', '.join(parts)}", width="content"
         )
         st.button(
-            "Another video",
+            "Choose another video",
             icon=":material/movie:",
             on_click=discard_video,
             help="Deletes this video and its result.",
         )
     if report.error:
         st.warning(
-            f"The video breaks off at {format_video_time(report.analyzed_s)}: "
+            f"Could not read the video after {format_video_time(report.analyzed_s)}: "
             f"{escape_markdown(report.error)}. These are the results up to there.",
             icon=":material/warning:",
         )
     elif not report.is_complete:
         st.info(
-            f"You stopped at {format_video_time(report.analyzed_s)}: this is what was "
-            "found until "
-            "there.",
+            f"Stopped at {format_video_time(report.analyzed_s)}. These are the results "
+            "up to there.",
             icon=":material/stop_circle:",
         )
     if info is not None and info.rate_is_assumed:
         st.caption(
-            f"This file has no times: {float(info.frame_rate):g} frames a second are "
-            "assumed."
+            f"This file has no time stamps; assuming {float(info.frame_rate):g} fps."
         )
     if report.pipeline:
         st.caption(escape_markdown(f"{report.pipeline}."))
     if report.note:
         st.caption(
-            f"The annotated video lacks something: {escape_markdown(report.note)}."
+            f"The annotated video is incomplete: {escape_markdown(report.note)}."
         )
 
 
@@ -132,15 +127,15 @@ def _build_metrics(
         for label in Label
     ]
     mask_rate_text = "-" if mask_rate is None else escape(format_percent(mask_rate))
-    metrics.append(metric_html("Of the time with a mask", mask_rate_text))
+    metrics.append(metric_html("Time masked", mask_rate_text))
     if has_distances:
-        metrics.append(metric_html("Pairs too close for too long", report.n_over_limit))
+        metrics.append(metric_html("Pairs over the limit", report.n_over_limit))
     return metrics
 
 
 @st.fragment
 def _render_player(job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Show the video and one moment of it, and let that be chosen."""
+    """Render the video, the selected moment, its slider and the charts."""
     if job.state != "done":
         st.rerun()
     at_s = get_moment_s(job)
@@ -161,8 +156,8 @@ def _render_player(job: VideoAnalysisJob, report: VideoReport) -> None:
         persist_state="session",
         on_change=record_slider_move,
         args=(job,),
-        help="The video starts there, and the image beside it shows that moment. "
-        "A click on a chart goes there too.",
+        help="The video starts there, and the frame beside it shows that moment. "
+        "You can also click on a chart.",
     )
     distance.render_moment_distances(job, report, at_s)
     _render_charts(job, report, at_s)
@@ -172,20 +167,20 @@ def _render_charts(job: VideoAnalysisJob, report: VideoReport, at_s: float) -> N
     style = job.options.preferences.style
     charts: dict[str, Any] = {
         "people": people_chart(report.timeline, marked_s=at_s, style=style),
-        "share": mask_rate_chart(report.timeline, marked_s=at_s, style=style),
+        "mask_rate": mask_rate_chart(report.timeline, marked_s=at_s, style=style),
     }
     if any(timeline_bin.n_contacts for timeline_bin in report.timeline):
-        charts["near"] = contacts_chart(report.timeline, marked_s=at_s, style=style)
+        charts["contacts"] = contacts_chart(report.timeline, marked_s=at_s, style=style)
     for name, chart in charts.items():
-        # A chart that was clicked says nothing when the same place is clicked again;
-        # after the slider was moved it is a new chart.
+        # A second click on the same place would not send an event, so each slider
+        # move creates a new chart.
         key = f"video.{name}.{job.number}.{count_slider_moves(job)}"
         on_click = partial(_seek_clicked_moment, key, job, report)
         st.altair_chart(chart, key=key, on_select=on_click, width="stretch")
 
 
 def _seek_clicked_moment(key: str, job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Go to the moment that was clicked."""
+    """Seek to the moment that was clicked."""
     points = st.session_state[key]["selection"].get(TIME_SELECTION, [])
     if points and "start" in points[0]:
         seek_moment(job, report, float(points[0]["start"]))
@@ -195,14 +190,14 @@ def _render_people(report: VideoReport, *, crops: bool, style: Style) -> None:
     st.subheader("People")
     if not report.people:
         st.info(
-            "Nobody was found. Lower **Face score** or **Smallest face** in the "
-            "sidebar and look again.",
+            "No people found. Lower **Face detection threshold** or **Minimum face "
+            "size** in the sidebar and re-analyze.",
             icon=":material/person_off:",
         )
         return
     percent = st.column_config.NumberColumn(
         format="%.0f %%",
-        help="How sure the verdict was, on average while it held.",
+        help="Mean confidence of the label while it lasted.",
     )
     st.dataframe(
         people_table(report.people, crops=crops, style=style),
@@ -210,10 +205,10 @@ def _render_people(report: VideoReport, *, crops: bool, style: Style) -> None:
         row_height=72 if crops else None,
         column_config={
             "Confidence": percent,
-            "Best view": st.column_config.ImageColumn(width="small"),
+            "Thumbnail": st.column_config.ImageColumn(width="small"),
             "Seen for (s)": st.column_config.NumberColumn(format="%.1f"),
         },
-        alt="Table of the people: number, verdict, confidence, when they were seen",
+        alt="Table of the people: ID, label, confidence, when they were seen",
     )
 
 
@@ -223,9 +218,9 @@ def people_table(
     """Return the columns of the table of people."""
     columns: dict[str, list[Any]] = {"Person": [person.track_id for person in people]}
     if crops:
-        columns["Best view"] = [_to_data_url(person.crop) for person in people]
+        columns["Thumbnail"] = [_to_data_url(person.crop) for person in people]
     columns |= {
-        "Verdict": [style.title(person.label) for person in people],
+        "Label": [style.title(person.label) for person in people],
         "Confidence": [
             None
             if person.label is Label.UNKNOWN
@@ -245,16 +240,16 @@ def _to_data_url(jpeg: bytes) -> str | None:
 
 def _render_contacts(report: VideoReport, *, has_distances: bool) -> None:
     if not has_distances:
-        st.caption("Distances were not measured. Choose how, below, and look again.")
+        st.caption("Distances were not measured. Choose a method below and re-analyze.")
         return
-    st.subheader("Who was near whom")
+    st.subheader("Close contacts")
     if not report.contacts:
-        st.markdown("Nobody was near anybody else.")
+        st.markdown("No close contacts.")
         return
     st.dataframe(
         contact_table(report.contacts),
         hide_index=True,
-        alt="Table of the pairs who were near each other",
+        alt="Table of the pairs in close contact",
     )
 
 
@@ -264,24 +259,24 @@ def contact_table(contacts: tuple[Contact, ...]) -> dict[str, list[Any]]:
         "People": [
             f"{contact.first_id} and {contact.second_id}" for contact in contacts
         ],
-        "First near": [format_video_time(contact.start_s) for contact in contacts],
-        "Near for (s)": [round(contact.total_s, 1) for contact in contacts],
-        "Of it without mask (s)": [
-            round(contact.unmasked_s, 1) for contact in contacts
-        ],
+        "First contact": [format_video_time(contact.start_s) for contact in contacts],
+        "Contact (s)": [round(contact.total_s, 1) for contact in contacts],
+        "Unmasked (s)": [round(contact.unmasked_s, 1) for contact in contacts],
         "Closest": [
             f"{contact.min_distance:.1f} {_UNITS[contact.unit]}" for contact in contacts
         ],
-        "Too long": ["yes" if contact.exceeds_limit else "no" for contact in contacts],
+        "Over limit": [
+            "yes" if contact.exceeds_limit else "no" for contact in contacts
+        ],
     }
 
 
 def _render_video_downloads(job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Offer video, CSV and JSON; the large ones are read only when asked for."""
+    """Render the downloads of video, CSV and JSON; large files are read on a click."""
     stem = results.to_file_stem(job.name)
     events_file = f"{stem}-events.csv", "text/csv"
     files: list[Download] = [
-        ("Every image (CSV)", job.rows_path.read_bytes, f"{stem}.csv", "text/csv"),
+        ("Per-frame data (CSV)", job.rows_path.read_bytes, f"{stem}.csv", "text/csv"),
         ("Events (CSV)", partial(events.video_events_csv, report), *events_file),
         (
             "Summary (JSON)",
@@ -291,8 +286,6 @@ def _render_video_downloads(job: VideoAnalysisJob, report: VideoReport) -> None:
         ),
     ]
     if job.annotated_path is not None:
-        read_video = job.annotated_path.read_bytes
-        files.insert(
-            0, ("Annotated video (MP4)", read_video, f"{stem}-marked.mp4", "video/mp4")
-        )
+        read_video, name = job.annotated_path.read_bytes, f"{stem}-annotated.mp4"
+        files.insert(0, ("Annotated video (MP4)", read_video, name, "video/mp4"))
     render_downloads(files)

@@ -1,7 +1,4 @@
-"""Video: a video, looked at from its first image to its last.
-
-The Video page while there is no result: choosing a video, and waiting for it.
-"""
+"""The Video page before there is a result: upload, options, progress and errors."""
 
 from __future__ import annotations
 
@@ -38,12 +35,12 @@ _ERROR_KEY: Final = "maskdet.video_refused"
 _TAB_ID_KEY: Final = "maskdet.video_tab"
 _REFRESH_S: Final = 1.0
 _MIN_ESTIMATE_FRACTION: Final = 0.03
-"""Until so much is done, the loading of networks is most of the time taken."""
+"""Below this fraction, most of the elapsed time is model loading."""
 
 _FRAME_STEP_TITLES: Final = {
-    1: "Every image",
-    2: "Every 2nd: twice as fast",
-    5: "Every 5th: a quick look, loses people more easily",
+    1: "Every frame",
+    2: "Every 2nd (twice as fast)",
+    5: "Every 5th (fast, less reliable tracking)",
 }
 
 _PREVIEW_CSS: Final = """<style>
@@ -53,7 +50,7 @@ _PREVIEW_CSS: Final = """<style>
 
 
 def get_video_job() -> VideoAnalysisJob | None:
-    """Return this visitor's video, if there is one, also after a reload of the page.
+    """Return this visitor's job, if there is one, also after a reload of the page.
 
     Call it once a run.
     """
@@ -70,28 +67,28 @@ def get_video_job() -> VideoAnalysisJob | None:
 
 
 def discard_video() -> None:
-    """Delete this visitor's video and all that was made of it."""
+    """Delete this visitor's video and its results."""
     current: VideoAnalysisJob | None = st.session_state.pop(_JOB_KEY, None)
     if current is not None:
         current.close()
 
 
 def render_video_options(job: VideoAnalysisJob | None = None) -> VideoOptions:
-    """Ask how to look at a video; the sidebar says the rest.
+    """Render the options of an analysis; the sidebar has the others.
 
     Args:
-        job: the video, if it was looked at and may be looked at again.
+        job: the analyzed video, if it may be analyzed again.
     """
     settings = distance.render_video_distance_settings(job)
     preferences = replace(session.get_preferences(), settings=settings)
     every = st.selectbox(
-        "Look at",
+        "Process",
         list(_FRAME_STEP_TITLES),
         format_func=lambda every: _FRAME_STEP_TITLES[every],
         key="video.every",
         width=360,
         persist_state="session",
-        help="The annotated video has only the images that were looked at.",
+        help="The annotated video contains only the processed frames.",
     )
     rotate = st.selectbox(
         "Rotate",
@@ -100,19 +97,19 @@ def render_video_options(job: VideoAnalysisJob | None = None) -> VideoOptions:
         key="video.rotate",
         width=360,
         persist_state="session",
-        help="For a camera that hung upside down or on its side. A rotation that the "
-        "file itself names is applied anyway.",
+        help="For a camera that was mounted upside down or on its side. The rotation "
+        "in the file's metadata is always applied.",
     )
     blur = preferences.style.blur
     crops = st.checkbox(
-        "Show an image of each person",
+        "Show a thumbnail per person",
         key="video.crops",
         persist_state="session",
         disabled=blur,
-        help="Faces are blurred, so no image of them is kept."
+        help="Not available while faces are blurred."
         if blur
-        else "Each person's best view, in the table of people. It is kept in memory "
-        "only, and not part of the downloads.",
+        else "The best view of each person, in the table of people. It is kept in "
+        "memory only, and is not part of the downloads.",
     )
     return VideoOptions(
         preferences, every, keep_crops=crops and not blur, rotate=rotate
@@ -120,21 +117,20 @@ def render_video_options(job: VideoAnalysisJob | None = None) -> VideoOptions:
 
 
 def render_video_upload() -> None:
-    """Ask for a video, or offer the sample."""
+    """Render the upload of a video, or the sample."""
     error: str = st.session_state.pop(_ERROR_KEY, "")
     if error:
         st.error(error, icon=":material/broken_image:")
     file = st.file_uploader(
-        "A video from this device",
-        # Browsers know few types of video; what a file is, its content decides.
+        "Upload a video",
+        # Browsers know few video types; the content of the file decides.
         type=None,
         key="video.file",
         help="MP4, MOV, WebM, AVI, MKV, 3GP, MPEG, TS, WMV, FLV, Ogg, GIF and others.",
     )
     st.caption(
         f"Up to {st.get_option('server.maxUploadSize')} MB and {MAX_VIDEO_MINUTES} "
-        "minutes. "
-        "Nothing is kept: video and result are deleted soon after you leave."
+        "minutes. Video and result are deleted soon after you leave."
     )
     if file is None:
         _render_sample()
@@ -143,7 +139,7 @@ def render_video_upload() -> None:
         f"Your video: {results.to_code_markdown(file.name)}, {file.size / 1e6:.1f} MB"
     )
     st.button(
-        "Look at this video",
+        "Analyze video",
         type="primary",
         icon=":material/play_circle:",
         on_click=_start_upload,
@@ -153,7 +149,7 @@ def render_video_upload() -> None:
 
 def _render_sample() -> None:
     st.info(
-        "No video at hand? Try this sample: three people, one of them turns away.",
+        "No video? Try this sample: three people, one of them turns away.",
         icon=":material/movie:",
     )
     video_column, options_column = st.columns(2, gap="medium")
@@ -162,7 +158,7 @@ def _render_sample() -> None:
         st.caption(f"Video: {VIDEO_SAMPLE.credit}.")
     with options_column:
         st.button(
-            "Look at the sample",
+            "Analyze sample",
             type="primary",
             icon=":material/play_circle:",
             on_click=start_video_job,
@@ -175,7 +171,7 @@ def _start_upload(file: UploadedFile, options: VideoOptions) -> None:
 
 
 def start_video_job(name: str, video: bytes | Path, options: VideoOptions) -> None:
-    """Start to look at a video; returns at once. The next run says what was wrong."""
+    """Start an analysis in the background; the next run shows errors."""
     discard_video()
     if not video:
         st.session_state[_ERROR_KEY] = "The file is empty."
@@ -189,7 +185,7 @@ def start_video_job(name: str, video: bytes | Path, options: VideoOptions) -> No
             is_present=_make_presence_check(),
         )
     except OSError:
-        line = "This server has no room for the video. Please use a smaller one."
+        line = "This server has no room for the video. Use a smaller one."
         st.session_state[_ERROR_KEY] = line
         return
     st.session_state[_JOB_KEY] = new_job
@@ -205,7 +201,7 @@ def _load_video_analyzer(options: VideoOptions) -> Analyzer:
 
 
 def _make_presence_check() -> Callable[[], bool]:
-    """Return what tells, in any thread, whether this visitor is still there."""
+    """Return a thread-safe check of whether this visitor is still connected."""
     context = get_script_run_ctx()
     if context is None or not runtime.exists():
         return lambda: True
@@ -213,25 +209,24 @@ def _make_presence_check() -> Callable[[], bool]:
 
 
 def render_video_progress(job: VideoAnalysisJob) -> None:
-    """Show how far a video is, until there is a result."""
-    st.markdown(f"Looking at {results.to_code_markdown(job.name)}")
-    st.caption("You may visit other pages meanwhile; the video goes on.")
+    """Render the progress of a running analysis."""
+    st.markdown(f"Analyzing {results.to_code_markdown(job.name)}")
+    st.caption("You can leave this page; the analysis continues.")
     _render_progress(job)
     render_storage_note(job)
 
 
 def render_storage_note(job: VideoAnalysisJob) -> None:
-    """Say where the video and its result lie, and for how long."""
+    """Render where the video and its result are stored, and for how long."""
     location = (
-        "in this server's memory, not on a disk"
+        "in memory only"
         if job.in_memory
         else "in a private temporary folder on this server's disk"
     )
     st.caption(
-        f"For now your video and what is made of it lie {location}. Both are deleted "
-        "when "
-        "you take another video or cancel, two minutes after you close this page, and "
-        "when the server ends."
+        f"Video and result are kept {location}. They are deleted when you choose "
+        "another video or cancel, two minutes after you close this page, and when the "
+        "server stops."
     )
 
 
@@ -243,30 +238,30 @@ def _render_progress(job: VideoAnalysisJob) -> None:
     st.progress(progress.fraction_done, _format_progress(job))
     with st.container(horizontal=True):
         st.button(
-            "Stop here",
+            "Stop and show results",
             icon=":material/stop_circle:",
             on_click=job.stop,
             disabled=not progress.n_frames,
-            help="Shows what was found until now.",
+            help="Shows the results up to this point.",
         )
         st.button(
             "Cancel",
             icon=":material/cancel:",
             on_click=discard_video,
-            help="Deletes the video and what was found.",
+            help="Deletes the video and its results.",
         )
     if progress.preview:
-        # As part of the page: Streamlit keeps an image of `st.image` until the next
-        # rerun of the whole page, and there are many of these.
+        # Inline the frame: Streamlit keeps every image of `st.image` until the next
+        # rerun of the whole page.
         source = f"data:image/jpeg;base64,{b64encode(progress.preview).decode()}"
-        image_html = f'<img src="{source}" alt="The video where it is looked at now">'
+        image_html = f'<img src="{source}" alt="Current frame of the analysis">'
         st.html(f'{_PREVIEW_CSS}<div class="maskdet-video">{image_html}</div>')
 
 
 def _format_progress(job: VideoAnalysisJob) -> str:
     progress = job.progress
     if job.state == "waiting":
-        return "Other visitors' videos come first; this one waits for its turn ..."
+        return "Waiting for the videos of other visitors ..."
     if not progress.n_frames:
         return "Opening the video ..."
     has_estimate = (
@@ -278,7 +273,7 @@ def _format_progress(job: VideoAnalysisJob) -> str:
         if has_estimate
         else ""
     )
-    return f"{format_video_time(int(progress.time_s))} looked at{remaining_text}"
+    return f"{format_video_time(int(progress.time_s))} analyzed{remaining_text}"
 
 
 def _format_remaining(remaining_s: float) -> str:
@@ -290,7 +285,7 @@ def _format_remaining(remaining_s: float) -> str:
 
 
 def render_video_error(job: VideoAnalysisJob) -> None:
-    """Say in one line why there is no result, and let another video be chosen."""
+    """Render one line on why the analysis failed."""
     line = job.problem[:1].upper() + job.problem[1:]
     st.error(
         f"{results.to_code_markdown(job.name)}: {escape_markdown(line)}.",
@@ -299,7 +294,7 @@ def render_video_error(job: VideoAnalysisJob) -> None:
 
 
 def has_changed_settings(job: VideoAnalysisJob, preferences: Preferences) -> bool:
-    """Return whether the sidebar says something else of videos than it did."""
+    """Return whether the sidebar settings have changed since the analysis."""
     return _get_video_settings(job.options.preferences) != _get_video_settings(
         preferences
     )

@@ -1,4 +1,4 @@
-"""The Events page: who deletes what was recorded, and when it goes by itself."""
+"""Deletion of events: by a local admin, and after the retention period."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.helpers.events_page import (
 
 @pytest.fixture(autouse=True)
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this test's events go."""
+    """The event database of the test."""
     return prepare_database(tmp_path / "data" / "events.sqlite3", monkeypatch)
 
 
@@ -32,7 +32,7 @@ def store(file: Path) -> EventStore:
     return store_three_people(file)
 
 
-def test_all_events_are_deleted_only_when_it_is_confirmed(store, monkeypatch) -> None:
+def test_all_events_are_deleted_after_confirmation(store, monkeypatch) -> None:
     monkeypatch.setattr("maskdet.web.events.service.is_local_admin", lambda: True)
     app = open_events_page()
     assert "all **5** events of every camera" in page_texts(app, "markdown")
@@ -40,24 +40,24 @@ def test_all_events_are_deleted_only_when_it_is_confirmed(store, monkeypatch) ->
     run_app(app)
     assert app.toast[0].value == "5 events were deleted."
     assert store.read(EventFilter()) == []
-    assert "Nothing is recorded yet" in page_texts(app, "info")
+    assert "No events yet" in page_texts(app, "info")
     assert not run_app(app).toast
 
 
-def test_visitors_from_elsewhere_delete_nothing(store, monkeypatch) -> None:
+def test_remote_visitors_cannot_delete_events(store, monkeypatch) -> None:
     monkeypatch.setattr("maskdet.web.events.service.is_local_admin", lambda: True)
     app = open_events_page()
     monkeypatch.setattr("maskdet.web.events.service.is_local_admin", lambda: False)
-    # The button is still in a page that was built before.
+    # The button is still on the page of the previous run.
     app.main.button(key="events.delete").click()
     run_app(app)
     assert len(store.read(EventFilter())) == 5
-    assert "from the server's own machine only" in page_texts(app, "caption")
+    assert "only be deleted from the server's own machine" in page_texts(app, "caption")
     assert "events.delete" not in [button.key for button in app.main.button]
     assert not app.toast
 
 
-def test_what_is_too_old_goes_also_where_nobody_records(
+def test_expired_events_are_deleted_without_a_recording(
     store, file, monkeypatch
 ) -> None:
     monkeypatch.setenv("MASKDET_EVENTS_DAYS", "1")
@@ -70,9 +70,7 @@ def test_what_is_too_old_goes_also_where_nobody_records(
     assert not app.main.warning
 
 
-def test_a_database_that_may_only_be_read_is_shown_with_a_warning(
-    store, monkeypatch
-) -> None:
+def test_a_read_only_database_is_shown_with_a_warning(store, monkeypatch) -> None:
     def refuse(*_: object) -> int:
         raise StoreError("the file may only be read")
 

@@ -1,4 +1,4 @@
-"""What the Events page shows of events, and who counts as a local visitor."""
+"""Metrics, chart and table of events, and the rights of local visitors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from maskdet.web.events.page import (
 from maskdet.web.server.access import ADMIN_VARIABLE
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
-MASK, NO_MASK, WRONG = Label.MASK, Label.NO_MASK, Label.INCORRECT
+MASK, NO_MASK, INCORRECT = Label.MASK, Label.NO_MASK, Label.INCORRECT
 
 
 def result(hours=None, people=None, **counts: int) -> EventQueryResult:
@@ -44,12 +44,15 @@ def _rows(chart: dict) -> list[dict]:
 
 
 def bars(chart: dict) -> list[tuple]:
-    names = ("start", "class", "low", "high", "people", "all")
+    names = ("start", "label", "low", "high", "people", "total")
     return [tuple(bar[name] for name in names) for bar in _rows(chart)]
 
 
-def test_each_hour_is_a_bar_with_the_masked_at_the_bottom() -> None:
-    hours = {0: Counter({NO_MASK: 1, MASK: 2, WRONG: 1}), HOUR_MS: Counter({WRONG: 3})}
+def test_each_hour_is_a_bar_with_masked_people_at_the_bottom() -> None:
+    hours = {
+        0: Counter({NO_MASK: 1, MASK: 2, INCORRECT: 1}),
+        HOUR_MS: Counter({INCORRECT: 3}),
+    }
     chart = hourly_label_chart(result(hours), Style())
     assert bars(chart) == [
         (0, "Mask", 0.0, 0.5, 2, 4),
@@ -60,7 +63,7 @@ def test_each_hour_is_a_bar_with_the_masked_at_the_bottom() -> None:
     assert {bar["end"] - bar["start"] for bar in _rows(chart)} == {HOUR_MS}
 
 
-def test_tiles_say_how_many_and_what_share() -> None:
+def test_tiles_show_counts_and_the_mask_rate() -> None:
     tiles = event_totals_html(
         result(people={MASK: 3, NO_MASK: 1}, close=2, alert=5), Style()
     )
@@ -68,7 +71,7 @@ def test_tiles_say_how_many_and_what_share() -> None:
         "People": 5,
         "Mask": 3,
         "Incorrect": 0,
-        "Masked, of those": "75 %",
+        "Mask rate (unsure excluded)": "75 %",
         "Too close": 2,
         "Alerts": 5,
     }.items():
@@ -76,38 +79,38 @@ def test_tiles_say_how_many_and_what_share() -> None:
     assert "<dd>&ndash;</dd>" in event_totals_html(result(), Style())
 
 
-def test_the_table_is_in_the_visitors_time() -> None:
-    seen = event_table(
+def test_the_table_uses_the_time_zone_of_the_visitor() -> None:
+    table = event_table(
         [
             Event("classified", NOON, "Door", "abcdef", 3, NO_MASK, 0.9),
             Event("alert", NOON, "Door", "abcdef", UNTRACKED, count=4),
         ],
         ZoneInfo("Asia/Kolkata"),
     )
-    rows = pd.DataFrame(seen)
+    rows = pd.DataFrame(table)
     assert rows["Time"].tolist() == [datetime(2025, 3, 1, 17, 30)] * 2
-    assert rows["What happened"].tolist()[0] == "Person 3: No mask"
+    assert rows["Description"].tolist()[0] == "Person 3: No mask"
     assert rows["Confidence"].tolist()[0] == pytest.approx(90)
     assert rows["Person"].isna().tolist() == [False, True]
     assert set(rows["Stream"]) == {"abcd"}
 
 
-def test_the_table_has_the_newest_and_the_numbers_have_all(tmp_path) -> None:
+def test_the_table_has_the_newest_events_and_the_counts_have_all(tmp_path) -> None:
     store = EventStore(sqlite_url(tmp_path / "events.sqlite3"))
     many = [
         Event("classified", NOON + timedelta(seconds=n), "Door", "run", n, MASK, 0.9)
         for n in range(MAX_TABLE_EVENTS + 100)
     ]
     store.add(many)
-    seen = query_events(store, EventFilter(), UTC)
-    assert list(seen.events) == many[:99:-1]
-    assert (seen.n_events, seen.n_people) == (len(many), len(many))
-    assert sum(hour[MASK] for hour in seen.hourly_label_counts.values()) == len(many)
+    queried = query_events(store, EventFilter(), UTC)
+    assert list(queried.events) == many[:99:-1]
+    assert (queried.n_events, queried.n_people) == (len(many), len(many))
+    assert sum(hour[MASK] for hour in queried.hourly_label_counts.values()) == len(many)
 
 
 @pytest.fixture
 def visitor(monkeypatch):
-    """A browser on the server's own machine; what is changed of it counts."""
+    """A browser on the server's own machine, which a test can modify."""
     client = SimpleNamespace(
         remote_ip="127.0.0.1",
         headers=[("host", "localhost:8501"), ("origin", "http://localhost:8501")],
@@ -127,7 +130,7 @@ def visitor(monkeypatch):
 @pytest.mark.parametrize(
     "names", [[], ["localhost", "127.0.0.1", "::1"], [" LocalHost", "[::1]"]]
 )
-def test_a_visitor_on_this_machine_may_do_more(visitor, names) -> None:
+def test_a_visitor_on_this_machine_is_admin(visitor, names) -> None:
     before = config.get_option("server.allowedHosts")
     config.set_option("server.allowedHosts", names)
     try:
@@ -136,20 +139,20 @@ def test_a_visitor_on_this_machine_may_do_more(visitor, names) -> None:
         config.set_option("server.allowedHosts", before, "<default>")
 
 
-def test_a_visitor_from_elsewhere_may_not(visitor) -> None:
+def test_a_remote_visitor_is_not_admin(visitor) -> None:
     visitor.headers = [*visitor.headers, ("x-forwarded-for", "127.0.0.1")]
     assert not service.is_local_admin()
     visitor.headers, visitor.remote_ip = visitor.headers[:2], "192.168.0.7"
     assert not service.is_local_admin()
 
 
-def test_who_has_just_left_may_not(visitor) -> None:
+def test_a_disconnected_visitor_is_not_admin(visitor) -> None:
     visitor.server.get_client = lambda session: None
     assert not service.is_local_admin()
 
 
 @pytest.mark.parametrize("value", ["off", "0", "neither"])
-def test_nobody_may_if_it_is_switched_off(visitor, monkeypatch, value) -> None:
+def test_no_visitor_is_admin_if_it_is_switched_off(visitor, monkeypatch, value) -> None:
     monkeypatch.setenv(ADMIN_VARIABLE, value)
     assert not service.is_local_admin()
 
@@ -163,10 +166,10 @@ def test_nobody_may_if_it_is_switched_off(visitor, monkeypatch, value) -> None:
         ("browser.serverAddress", "masks.example.org"),
     ],
 )
-def test_nobody_may_behind_a_proxy_unless_it_is_switched_on(
+def test_no_visitor_is_admin_behind_a_proxy_unless_switched_on(
     visitor, monkeypatch, option, value
 ) -> None:
-    """A proxy that writes `Host` anew and adds nothing looks like a browser here."""
+    """A proxy that rewrites `Host` and adds no header looks like a local browser."""
     before = config.get_option(option)
     config.set_option(option, value)
     try:
@@ -177,8 +180,8 @@ def test_nobody_may_behind_a_proxy_unless_it_is_switched_on(
         config.set_option(option, before, "<default>")
 
 
-def test_a_browser_that_tells_no_time_zone_gets_utc(monkeypatch) -> None:
-    for name, wanted in (("Europe/Rome", ZoneInfo("Europe/Rome")), ("No/Where", UTC)):
+def test_an_unknown_time_zone_becomes_utc(monkeypatch) -> None:
+    for name, zone in (("Europe/Rome", ZoneInfo("Europe/Rome")), ("No/Where", UTC)):
         context = SimpleNamespace(timezone=name)
         monkeypatch.setattr("maskdet.web.events.service.st.context", context)
-        assert service.get_time_zone() == wanted
+        assert service.get_time_zone() == zone

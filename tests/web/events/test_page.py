@@ -36,7 +36,7 @@ MASK, NO_MASK = Label.MASK, Label.NO_MASK
 
 @pytest.fixture(autouse=True)
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this test's events go."""
+    """The event database of the test."""
     return prepare_database(tmp_path / "data" / "events.sqlite3", monkeypatch)
 
 
@@ -46,41 +46,41 @@ def store(file: Path) -> EventStore:
     return store_three_people(file)
 
 
-def test_nothing_is_stored_before_it_is_wanted(file) -> None:
+def test_nothing_is_stored_by_default(file) -> None:
     app = open_events_page()
     assert app.title[0].value == "Events"
     assert not app.main.toggle(key="events.record").value
-    assert "Nothing is recorded yet" in page_texts(app, "info")
-    said = page_texts(app, "caption")
-    assert "No image is ever stored" in said
-    assert str(file) in said
-    assert "after **30 days**" in said
+    assert "No events yet" in page_texts(app, "info")
+    caption = page_texts(app, "caption")
+    assert "Images are never stored" in caption
+    assert str(file) in caption
+    assert "after **30 days**" in caption
     assert not file.parent.exists()
-    assert app.session_state["maskdet.watch"].sink is None
+    assert app.session_state["maskdet.monitor"].sink is None
 
 
-def test_the_switch_records_what_a_stream_sees(file) -> None:
+def test_the_switch_records_the_events_of_a_stream(file) -> None:
     app = set_toggle(open_events_page(), "events.record")
     enter_text(app, "events.camera", "Front door")
     from maskdet.events import StreamInfo
 
-    watch = app.session_state["maskdet.watch"]
-    witness = watch.monitor_stream(StreamInfo.now(events_state(app).camera))
+    monitor = app.session_state["maskdet.monitor"]
+    stream_monitor = monitor.monitor_stream(StreamInfo.now(events_state(app).camera))
     for number in range(20):
-        witness.on_scene(make_tracked_scene(number / 10, [(4, NO_MASK, 0.95)]))
-    witness.end()
-    assert watch.sink.flush(WAIT_S)
+        stream_monitor.on_scene(make_tracked_scene(number / 10, [(4, NO_MASK, 0.95)]))
+    stream_monitor.end()
+    assert monitor.sink.flush(WAIT_S)
     run_app(app)
     assert event_rows(app)[-1] == "Person 4 entered"
     assert "Person 4: No mask" in event_rows(app)
     stored = EventStore(sqlite_url(file)).read(EventFilter())
     assert {event.camera for event in stored} == {"Front door"}
     set_toggle(app, "events.record", False)
-    witness.on_scene(make_tracked_scene(3.0, [(5, MASK, 0.95)]))
-    assert watch.sink is None
+    stream_monitor.on_scene(make_tracked_scene(3.0, [(5, MASK, 0.95)]))
+    assert monitor.sink is None
 
 
-def test_what_was_recorded_is_shown_of_the_last_day(store) -> None:
+def test_events_of_the_last_day_are_shown(store) -> None:
     app = open_events_page()
     assert event_rows(app) == [
         "Person 3: No mask (Door)",
@@ -90,12 +90,12 @@ def test_what_was_recorded_is_shown_of_the_last_day(store) -> None:
     ]
     tiles = page_texts(app, "html")
     assert "<dt>People</dt><dd>2</dd>" in tiles
-    assert "<dt>Masked, of those</dt><dd>50 %</dd>" in tiles
+    assert "<dt>Mask rate (unsure excluded)</dt><dd>50 %</dd>" in tiles
     assert "<dt>Alerts</dt><dd>1</dd>" in tiles
     assert len(app.main.get("vega_lite_chart")) == 1
 
 
-def test_filters_choose_time_kind_label_and_camera(store) -> None:
+def test_filters_select_time_kind_label_and_camera(store) -> None:
     app = open_events_page()
     app.main.button_group(key="events.period").set_value("all")
     run_app(app)
@@ -108,11 +108,11 @@ def test_filters_choose_time_kind_label_and_camera(store) -> None:
     assert len(event_rows(run_app(app))) == 2
     app.main.multiselect(key="events.labels").set_value(["incorrect"])
     run_app(app)
-    assert "No event is like that" in page_texts(app, "info")
+    assert "No matching events" in page_texts(app, "info")
     assert not app.main.dataframe
 
 
-def test_rules_become_a_plan_that_streams_obey() -> None:
+def test_rules_become_the_alert_configuration_of_streams() -> None:
     app = open_events_page()
     assert events_state(app).alert_config.rules == ()
     set_toggle(app, "events.rule.no_mask")
@@ -121,24 +121,24 @@ def test_rules_become_a_plan_that_streams_obey() -> None:
     app.main.number_input(key="events.cooldown").set_value(10)
     app.main.number_input(key="events.crowd").set_value(7)
     run_app(app)
-    wanted = {"for_s": 2.0, "min_confidence": 0.8, "cooldown_s": 600.0, "more_than": 7}
-    rules = tuple(AlertRule(kind, **wanted) for kind in ("no_mask", "crowd"))
-    assert app.session_state["maskdet.watch"].config.rules == rules
+    values = {"for_s": 2.0, "min_confidence": 0.8, "cooldown_s": 600.0, "more_than": 7}
+    rules = tuple(AlertRule(kind, **values) for kind in ("no_mask", "crowd"))
+    assert app.session_state["maskdet.monitor"].config.rules == rules
     app.switch_page("pages/about.py")
     run_app(app)
-    assert events_state(app).alert_config.rules == rules, "other pages forget nothing"
+    assert events_state(app).alert_config.rules == rules, "other pages keep the rules"
     app.switch_page("pages/events.py")
     assert run_app(app).main.toggle(key="events.rule.crowd").value
     assert events_state(app).alert_config.rules == rules
 
 
-def test_a_test_alert_is_shown_sounded_and_sent(monkeypatch) -> None:
+def test_a_test_alert_is_shown_played_and_sent(monkeypatch) -> None:
     monkeypatch.setenv("MASKDET_ALERT_HOSTS", "127.0.0.1")
     with run_web_receiver() as receiver:
         app = set_toggle(open_events_page(), "events.sound")
         enter_text(app, "events.webhook", receiver.url)
         enter_text(app, "events.secret", "geheim")
-        app.main.button(key="events.rehearse").click()
+        app.main.button(key="events.test_alert").click()
         run_app(app)
         assert "Person 1: No mask" in app.toast[0].value.replace("\\", "")
         assert app.main.get("audio")
@@ -149,10 +149,10 @@ def test_a_test_alert_is_shown_sounded_and_sent(monkeypatch) -> None:
     assert not run_app(app).toast
 
 
-def test_an_alert_of_a_run_that_breaks_off_is_shown_by_the_next(monkeypatch) -> None:
+def test_an_alert_of_an_aborted_run_is_shown_by_the_next(monkeypatch) -> None:
     app, interruptions = open_events_page(), [RerunException(RerunData())]
     alert = Event("alert", datetime.now(UTC), "Door", "run", 1, NO_MASK)
-    app.session_state["maskdet.watch"].inbox.put([alert])
+    app.session_state["maskdet.monitor"].inbox.put([alert])
     shown = st.toast
 
     def toast(*words: str, **options: str) -> None:
@@ -165,15 +165,15 @@ def test_an_alert_of_a_run_that_breaks_off_is_shown_by_the_next(monkeypatch) -> 
     assert interruptions == []
 
 
-def test_an_alert_from_long_before_the_page_was_opened_is_not_shown() -> None:
+def test_an_old_alert_is_not_shown() -> None:
     app = open_events_page()
-    bell = app.session_state["maskdet.watch"].inbox
+    inbox = app.session_state["maskdet.monitor"].inbox
     alert = Event("alert", datetime.now(UTC), "Door", "run", 1, NO_MASK)
-    began_s = bell._clock()
-    bell.put([alert])
-    bell._clock = lambda: began_s + 20
+    began_s = inbox._clock()
+    inbox.put([alert])
+    inbox._clock = lambda: began_s + 20
     assert not run_app(app).toast
-    bell.put([alert])
+    inbox.put([alert])
     assert run_app(app).toast
 
 
@@ -184,15 +184,17 @@ def test_an_alert_from_long_before_the_page_was_opened_is_not_shown() -> None:
         ("events.mqtt", "http://who:geheim@x", "invalid MQTT URL"),
     ],
 )
-def test_a_bad_address_is_one_line_and_not_used(key, address, line) -> None:
+def test_an_invalid_receiver_is_reported_in_one_line_and_not_used(
+    key, address, line
+) -> None:
     app = enter_text(open_events_page(), key, address)
     assert line in page_texts(app, "warning")
     assert "geheim" not in page_texts(app)
-    plan = events_state(app).alert_config
-    assert (plan.webhook_url, plan.mqtt_url) == ("", "")
+    config = events_state(app).alert_config
+    assert (config.webhook_url, config.mqtt_url) == ("", "")
 
 
-def test_visitors_from_elsewhere_may_send_only_to_hosts_that_are_listed(
+def test_remote_visitors_can_only_send_to_listed_hosts(
     monkeypatch,
 ) -> None:
     monkeypatch.setattr("maskdet.web.events.service.is_local_admin", lambda: False)
@@ -208,11 +210,11 @@ def test_visitors_from_elsewhere_may_send_only_to_hosts_that_are_listed(
     ("variable", "value", "line"),
     [
         ("MASKDET_EVENTS_URL", "what:geheim", "is not an SQLAlchemy URL"),
-        ("MASKDET_EVENTS_URL", "off", "switched recording off"),
+        ("MASKDET_EVENTS_URL", "off", "Recording is disabled"),
         ("MASKDET_EVENTS_DAYS", "never", "must be a whole number from 1 to 3650"),
     ],
 )
-def test_without_a_database_the_page_says_why_and_alerts_still_work(
+def test_without_a_database_the_page_gives_the_reason_and_alerts_work(
     monkeypatch, variable, value, line
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -224,9 +226,9 @@ def test_without_a_database_the_page_says_why_and_alerts_still_work(
     assert events_state(app).alert_config.rules
 
 
-def test_a_broken_database_is_one_line(file) -> None:
+def test_a_broken_database_is_reported_in_one_line(file) -> None:
     file.parent.mkdir()
-    file.write_text("this is no database, whatever its name says " * 30)
+    file.write_text("this is not a database, despite its name " * 30)
     app = open_events_page()
     assert "is not a database" in page_texts(app, "error")
     assert len(app.main.error) == 1

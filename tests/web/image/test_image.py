@@ -33,81 +33,93 @@ SLIDERS = [
 
 
 @pytest.mark.parametrize("settings", SLIDERS)
-def test_kept_results_say_the_same_as_a_fresh_run(settings: Settings) -> None:
-    album, analyzer = ImageCache(), make_two_stage()
-    given = make_source(album)
-    album.get_or_analyze(given, analyzer, analyzer_name=NAME, settings=Settings())
-    kept = album.get_or_analyze(given, analyzer, analyzer_name=NAME, settings=settings)
+def test_cached_results_equal_a_fresh_run(settings: Settings) -> None:
+    image_cache, analyzer = ImageCache(), make_two_stage()
+    given = make_source(image_cache)
+    image_cache.get_or_analyze(given, analyzer, analyzer_name=NAME, settings=Settings())
+    cached = image_cache.get_or_analyze(
+        given, analyzer, analyzer_name=NAME, settings=settings
+    )
     fresh = make_two_stage().analyze(make_ramp_image(), settings)
-    shown = kept.raw_scene.filter(settings)
+    shown = cached.raw_scene.filter(settings)
     assert shown.faces.boxes.tolist() == fresh.faces.boxes.tolist()
     assert shown.probs.tolist() == fresh.probs.tolist()
     assert shown.labels == fresh.labels
 
 
-def test_moving_sliders_above_the_floor_runs_no_network() -> None:
-    album, analyzer = ImageCache(), make_two_stage()
-    given = make_source(album)
+def test_stricter_thresholds_need_no_inference() -> None:
+    image_cache, analyzer = ImageCache(), make_two_stage()
+    given = make_source(image_cache)
     for settings in (
         *(Settings(min_score=score / 10) for score in range(1, 11)),
         Settings(nms_iou=1, min_face_px=4, min_confidence=1),
     ):
-        album.get_or_analyze(given, analyzer, analyzer_name=NAME, settings=settings)
+        image_cache.get_or_analyze(
+            given, analyzer, analyzer_name=NAME, settings=settings
+        )
     assert count_detector_calls(analyzer) == 1
 
 
-def test_a_threshold_below_the_floor_runs_the_networks_once_more() -> None:
-    album, analyzer = ImageCache(), make_two_stage()
-    given = make_source(album)
+def test_a_threshold_below_the_cached_one_needs_one_more_inference() -> None:
+    image_cache, analyzer = ImageCache(), make_two_stage()
+    given = make_source(image_cache)
     low = Settings(min_score=0.01)
     for settings in (Settings(), low, Settings(), low):
-        picture = album.get_or_analyze(
+        analyzed = image_cache.get_or_analyze(
             given, analyzer, analyzer_name=NAME, settings=settings
         )
     assert count_detector_calls(analyzer) == 2
-    assert len(picture.raw_scene) == 5
-    assert len(picture.raw_scene.filter(Settings(min_score=0.01, nms_iou=1))) == 4
+    assert len(analyzed.raw_scene) == 5
+    assert len(analyzed.raw_scene.filter(Settings(min_score=0.01, nms_iou=1))) == 4
 
 
-def test_the_same_picture_under_another_name_is_known() -> None:
-    album, analyzer = ImageCache(), make_two_stage()
+def test_the_same_image_under_another_name_is_cached() -> None:
+    image_cache, analyzer = ImageCache(), make_two_stage()
     for name in ("a.png", "copy.png"):
-        given = make_source(album, name=name)
-        album.get_or_analyze(given, analyzer, analyzer_name=NAME, settings=Settings())
+        given = make_source(image_cache, name=name)
+        image_cache.get_or_analyze(
+            given, analyzer, analyzer_name=NAME, settings=Settings()
+        )
     assert count_detector_calls(analyzer) == 1
 
 
 def test_each_analyzer_has_its_own_results() -> None:
-    album, analyzer = ImageCache(), make_two_stage()
-    given = make_source(album)
+    image_cache, analyzer = ImageCache(), make_two_stage()
+    given = make_source(image_cache)
     for name in ("one", "two", "one"):
-        album.get_or_analyze(given, analyzer, analyzer_name=name, settings=Settings())
+        image_cache.get_or_analyze(
+            given, analyzer, analyzer_name=name, settings=Settings()
+        )
     assert count_detector_calls(analyzer) == 2
 
 
-def test_an_album_forgets_the_picture_unused_for_longest() -> None:
-    album, analyzer = ImageCache(capacity=2), make_two_stage()
+def test_the_cache_evicts_the_least_recently_used_image() -> None:
+    image_cache, analyzer = ImageCache(capacity=2), make_two_stage()
     a, b, c = (
-        make_source(album, make_grey_image(60 + side, 50), f"{side}.png")
+        make_source(image_cache, make_grey_image(60 + side, 50), f"{side}.png")
         for side in range(3)
     )
     for given in (a, b, a, c):
-        album.get_or_analyze(given, analyzer, analyzer_name=NAME, settings=Settings())
-    assert len(album) == 2
-    assert album.has_analysis(a, NAME, Settings())
-    assert not album.has_analysis(b, NAME, Settings())
-
-
-def test_a_broken_file_is_told_and_not_tried_again() -> None:
-    album, analyzer = ImageCache(), make_two_stage()
-    given = album.add_file("x.jpg", encode_jpeg(make_ramp_image())[:400], file_id="x")
-    for _ in range(2):
-        picture = album.get_or_analyze(
+        image_cache.get_or_analyze(
             given, analyzer, analyzer_name=NAME, settings=Settings()
         )
-    assert "damaged" in picture.error
+    assert len(image_cache) == 2
+    assert image_cache.has_analysis(a, NAME, Settings())
+    assert not image_cache.has_analysis(b, NAME, Settings())
+
+
+def test_a_broken_file_is_reported_and_not_retried() -> None:
+    image_cache, analyzer = ImageCache(), make_two_stage()
+    given = image_cache.add_file(
+        "x.jpg", encode_jpeg(make_ramp_image())[:400], file_id="x"
+    )
+    for _ in range(2):
+        analyzed = image_cache.get_or_analyze(
+            given, analyzer, analyzer_name=NAME, settings=Settings()
+        )
+    assert "damaged" in analyzed.error
     assert count_detector_calls(analyzer) == 0
-    assert len(picture.raw_scene) == 0
+    assert len(analyzed.raw_scene) == 0
 
 
 @pytest.mark.parametrize(
@@ -121,17 +133,17 @@ def test_a_broken_file_is_told_and_not_tried_again() -> None:
         (1, 1, (640, 640)),
     ],
 )
-def test_the_preview_suits_the_page(width, height, shown_wh) -> None:
-    picture = cache.analyze_upload(
+def test_the_preview_fits_the_page(width, height, shown_wh) -> None:
+    analyzed = cache.analyze_upload(
         encode_png(make_grey_image(width, height)),
         TwoStage(FakeDetector(), FakeClassifier()),
         Settings(),
     )
-    assert decode_image(picture.preview).shape[1::-1] == shown_wh
-    assert (picture.width, picture.height) == (width, height)
+    assert decode_image(analyzed.preview).shape[1::-1] == shown_wh
+    assert (analyzed.width, analyzed.height) == (width, height)
 
 
-def test_the_result_is_drawn_at_the_right_place_of_preview_and_png() -> None:
+def test_boxes_are_drawn_at_the_right_place_of_preview_and_png() -> None:
     shown = make_result()
     preview = decode_image(shown.analyzed.preview)
     drawn = decode_image(
@@ -161,7 +173,7 @@ def test_crops_belong_to_the_faces_that_are_shown() -> None:
     assert np.abs(middle - expected).max() < 25
 
 
-def test_blur_takes_faces_out_of_the_original_too() -> None:
+def test_blur_also_hides_faces_in_the_original() -> None:
     shown = make_result()
     style, settings = Style(blur=True), Settings()
     given = cache.render_original_preview(shown.analyzed, settings, Style())
@@ -171,7 +183,7 @@ def test_blur_takes_faces_out_of_the_original_too() -> None:
         cache.render_original_preview(shown.analyzed, settings, style)
     )
     drawn = decode_image(cache.render_result_preview(shown.analyzed, settings, style))
-    # The preview is 3.2 times as large; the surest face is at 10 to 60, 10 to 70.
+    # The preview is scaled by 3.2; the most confident face is at 10 to 60, 10 to 70.
     for image in (original, drawn):
         assert pixel_changes(clear, image)[60:200, 60:170].mean() > 6
     assert pixel_changes(clear, original)[:, 500:].mean() < 3

@@ -30,13 +30,13 @@ from tests.media.image_files import (
     make_png,
 )
 
-ALBUM = "maskdet.album"
+IMAGE_CACHE = "maskdet.image_cache"
 APP = Path(__file__).resolve().parents[3] / "app.py"
 
 
 @pytest.fixture(autouse=True)
 def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
-    """Let no test load a network; the analyzer that every page gets instead."""
+    """Replace all models by fakes; return the analyzer of every page."""
     fake = TwoStage(FakeDetector(BOXES, SCORES), FakeClassifier((0.7, 0.2, 0.1)))
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: fake)
     monkeypatch.setattr(session, "model_path", lambda name: APP)
@@ -73,7 +73,7 @@ def table(app: AppTest, column: str) -> list[object]:
 
 
 def captions(app: AppTest) -> list[str]:
-    """What is written under the images."""
+    """Return the captions of the images."""
     return [caption for image in app.main.get("image") for caption in image.captions]
 
 
@@ -81,30 +81,30 @@ def texts(parts: Sequence[object]) -> str:
     return "\n".join(str(part.value) for part in parts)
 
 
-def test_a_newcomer_sees_a_sample_with_its_result(analyzer) -> None:
+def test_the_first_visit_shows_a_sample_with_its_result(analyzer) -> None:
     app = opened()
     assert app.title[0].value == "Image"
-    assert captions(app) == ["Original", "Result: 1 face (1 Mask)"]
+    assert captions(app) == ["Original", "Result: 1 face: 1 Mask"]
     assert table(app, "Label") == ["Mask"]
-    assert "sample" in texts(app.info)
+    assert "Sample image" in texts(app.info)
     assert analyzer.detector.calls == 1
 
 
-def test_a_moved_slider_labels_anew_without_another_look(analyzer) -> None:
+def test_a_moved_slider_changes_labels_without_inference(analyzer) -> None:
     app = upload(opened(), ("a.png", encode_png(make_ramp_image())))
     seen = analyzer.detector.calls
     assert table(app, "Label") == ["Mask"]
-    move(app, "Confidence", 0.8)
+    move(app, "Minimum confidence", 0.8)
     assert table(app, "Label") == ["Unsure"]
-    assert captions(app)[1] == "Result: 1 face (1 Unsure)"
-    move(app, "Face score", 0.3)
+    assert captions(app)[1] == "Result: 1 face: 1 Unsure"
+    move(app, "Face detection threshold", 0.3)
     assert table(app, "Label") == ["Unsure", "Unsure"]
-    move(app, "Confidence", 0.5)
+    move(app, "Minimum confidence", 0.5)
     assert table(app, "Label") == ["Mask", "Mask"]
     assert analyzer.detector.calls == seen
 
 
-def test_another_analyzer_looks_again(analyzer) -> None:
+def test_another_analyzer_analyzes_the_image_again(analyzer) -> None:
     app = opened()
     others = [name for name in ANALYZERS if name != DEFAULT_ANALYZER]
     app.sidebar.selectbox(key="choice.analyzer").set_value(others[0])
@@ -112,29 +112,29 @@ def test_another_analyzer_looks_again(analyzer) -> None:
     assert analyzer.detector.calls == 2
 
 
-def test_tiles_look_at_the_parts_too_and_nothing_is_looked_at_twice(analyzer) -> None:
+def test_tiles_are_analyzed_once_in_addition_to_the_image(analyzer) -> None:
     app = upload(opened(), ("far.png", encode_png(make_grey_image(1000, 700))))
     seen = analyzer.detector.calls
     tiles = app.main.toggle(key="image.tiles")
-    assert tiles.value is False, "it takes longer, so it is off until asked for"
+    assert tiles.value is False, "it takes longer, so it is off by default"
     tiles.set_value(True)
     run(app)
-    # The whole, and two rows of two windows of 640 pixels.
+    # The whole image, and two rows of two tiles of 640 px.
     assert analyzer.detector.calls == seen + 5
-    for asked_for in (False, True):
-        app.main.toggle(key="image.tiles").set_value(asked_for)
+    for value in (False, True):
+        app.main.toggle(key="image.tiles").set_value(value)
         run(app)
-    move(app, "Confidence", 0.8)
+    move(app, "Minimum confidence", 0.8)
     assert analyzer.detector.calls == seen + 5
 
 
-def test_tiles_show_faces_that_the_whole_picture_hides(monkeypatch) -> None:
+def test_tiles_find_faces_that_the_whole_image_misses(monkeypatch) -> None:
     class Near:
-        """Sees a face in the corner of a window, and none in an image too large."""
+        """Detects a face in the corner of a tile, but none in a larger image."""
 
         def detect(self, image):
-            found = BOXES[:1] if image.shape[1] <= Tiling.side_px else []
-            return FakeDetector(found, [0.9] * len(found)).detect(image)
+            boxes = BOXES[:1] if image.shape[1] <= Tiling.side_px else []
+            return FakeDetector(boxes, [0.9] * len(boxes)).detect(image)
 
     near = TwoStage(Near(), FakeClassifier())
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: near)
@@ -148,7 +148,7 @@ def test_tiles_show_faces_that_the_whole_picture_hides(monkeypatch) -> None:
     assert app.main.toggle(key="image.tiles").value is True
 
 
-def test_a_broken_file_gets_its_line_and_the_good_one_its_result() -> None:
+def test_a_broken_file_is_reported_beside_the_result_of_a_good_one() -> None:
     good, evil = encode_png(make_ramp_image()), "<b>`x`</b>.jpg"
     app = upload(
         opened(), (evil, encode_jpeg(make_ramp_image())[:300]), ("good.png", good)
@@ -157,10 +157,10 @@ def test_a_broken_file_gets_its_line_and_the_good_one_its_result() -> None:
     assert "`<b>'x'</b>.jpg`: " in app.error[0].value
     assert "damaged" in app.error[0].value
     assert table(app, "Label") == ["Mask"]
-    assert captions(app) == ["Original", "Result: 1 face (1 Mask)"]
+    assert captions(app) == ["Original", "Result: 1 face: 1 Mask"]
 
 
-def test_only_broken_files_leave_a_page_with_their_lines() -> None:
+def test_broken_files_alone_are_reported_in_one_line_each() -> None:
     wide = make_png(struct.pack(">IIBBBBB", 1, 40_000_000, 8, 0, 0, 0, 0), b"\0" * 99)
     heic = b"\0\0\0\x18ftypheic" + bytes(40)
     app = upload(
@@ -194,46 +194,48 @@ def test_images_of_any_name_and_depth_are_analyzed(download_data) -> None:
     app = upload(opened(), *files)
     assert len(app.error) == 0
     assert list(app.main.dataframe[0].value["Faces"]) == [1] * len(files)
-    previews = [kept.preview for kept in app.session_state[ALBUM]._images.values()]
+    previews = [
+        kept.preview for kept in app.session_state[IMAGE_CACHE]._images.values()
+    ]
     for preview in previews[-len(files) :]:
         assert 100 < np.asarray(Pillow.open(io.BytesIO(preview))).mean() < 160
 
 
-def test_a_very_large_photo_has_its_boxes_in_its_own_pixels(download_data) -> None:
+def test_boxes_of_a_very_large_photo_are_in_original_pixels(download_data) -> None:
     photo = encode_image(Pillow.new("L", (12000, 9000), 128), "JPEG")
     upload(opened(), ("phone.jpg", photo))
     (record,) = json.loads(download_data["JSON"])["images"]
     assert (record["width"], record["height"]) == (12000, 9000)
     x1, y1, x2, y2 = BOXES[0]
     assert record["faces"][0]["box"] == [2 * x1, 2 * y1, 2 * x2, 2 * y2]
-    marked = Pillow.open(io.BytesIO(download_data["Marked image (PNG)"]()))
-    assert marked.size == (6000, 4500)
+    annotated = Pillow.open(io.BytesIO(download_data["Annotated image (PNG)"]()))
+    assert annotated.size == (6000, 4500)
 
 
-def test_one_image_and_one_face_are_not_told_in_the_plural() -> None:
+def test_tiles_use_the_singular_for_one_image_and_one_face() -> None:
     app = upload(opened(), ("a.png", b""), ("b.png", encode_png(make_ramp_image())))
     shown = texts(app.main.get("html"))
     assert "<dt>Image</dt><dd>1</dd>" in shown
     assert "<dt>Face</dt><dd>1</dd>" in shown
-    assert "<dt>Images without a face</dt><dd>0</dd>" in shown
+    assert "<dt>No face found</dt><dd>0</dd>" in shown
 
 
-def test_a_long_image_without_a_face_is_not_called_too_small(monkeypatch) -> None:
+def test_a_long_image_without_a_face_gets_the_tip_of_tiles(monkeypatch) -> None:
     nobody = TwoStage(FakeDetector(), FakeClassifier())
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: nobody)
     app = upload(opened(), ("long.png", encode_png(make_grey_image(6000, 200))))
     assert "larger image" not in texts(app.warning)
-    assert "Switch on **Far camera" in texts(app.warning)
+    assert "Switch on **Detect small faces" in texts(app.warning)
     assert "6000 x 200 pixels" in texts(app.warning)
     app.main.toggle(key="image.tiles").set_value(True)
     run(app)
-    assert "Come closer: this image is 6000 x 200" in texts(app.warning)
+    assert "Move closer: this image is 6000 x 200" in texts(app.warning)
     app = upload(opened(), ("line.png", encode_png(make_grey_image(300, 1))))
     assert "use a larger image: this one is 300 x 1 pixels" in texts(app.warning)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_turned_photo_is_shown_and_analysed_upright(
+def test_a_rotated_photo_is_shown_and_analyzed_upright(
     orientation, download_data
 ) -> None:
     upright = Pillow.fromarray(make_ramp_image(240, 120)[..., ::-1].copy())
@@ -255,39 +257,39 @@ def test_a_turned_photo_is_shown_and_analysed_upright(
     app = upload(opened(), ("phone.jpg", file.getvalue()))
     record = json.loads(download_data["JSON"])["images"][0]
     assert (record["width"], record["height"]) == (240, 120)
-    album = app.session_state["maskdet.album"]
-    shown = Pillow.open(io.BytesIO(list(album._images.values())[-1].preview))
+    image_cache = app.session_state[IMAGE_CACHE]
+    shown = Pillow.open(io.BytesIO(list(image_cache._images.values())[-1].preview))
     small = np.asarray(shown.resize((240, 120)), np.int16)
     assert np.abs(small - np.asarray(upright, np.int16)).mean() < 12
 
 
-def test_several_pictures_get_totals_and_one_is_chosen(download_data) -> None:
+def test_several_images_get_totals_and_a_selection(download_data) -> None:
     files = [(f"{n}.png", encode_png(make_ramp_image(200 + n, 100))) for n in range(3)]
     app = upload(opened(), *files)
     assert "<dd>3</dd>" in texts(app.main.get("html"))
     assert list(app.main.dataframe[0].value["Image"]) == ["0.png", "1.png", "2.png"]
-    with zipfile.ZipFile(io.BytesIO(download_data["All 3 (zip)"]())) as archive:
+    with zipfile.ZipFile(io.BytesIO(download_data["Download all (ZIP)"]())) as archive:
         assert len(archive.namelist()) == 5
     app.main.selectbox[0].set_value(2)
     run(app)
     assert json.loads(download_data["JSON"])["images"][0]["path"] == "2.png"
 
 
-def test_too_many_files_are_told() -> None:
+def test_too_many_files_are_reported() -> None:
     blank = encode_png(np.zeros((8, 8, 3), np.uint8))
     files = [(f"{n}.png", blank) for n in range(cache.MAX_IMAGES + 2)]
     app = upload(opened(), *files)
     assert "32 files are too many" in texts(app.warning)
 
 
-def test_no_face_says_what_to_try() -> None:
-    app = move(opened(), "Face score", 0.95)
+def test_an_image_without_a_face_gets_tips() -> None:
+    app = move(opened(), "Face detection threshold", 0.95)
     assert "No face found" in texts(app.warning)
-    assert "0.95 is asked" in texts(app.warning)
+    assert "the threshold is 0.95" in texts(app.warning)
     assert captions(app)[1] == "Result: no face found"
 
 
-def test_a_crowd_shows_its_first_faces_until_all_are_asked_for(monkeypatch) -> None:
+def test_a_crowd_shows_its_first_faces_until_all_are_requested(monkeypatch) -> None:
     boxes = [[x, y, x + 15, y + 15] for x in range(0, 180, 20) for y in (0, 30, 60)]
     crowd = TwoStage(FakeDetector(boxes, [0.9] * len(boxes)), FakeClassifier())
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: crowd)
@@ -301,29 +303,29 @@ def test_a_crowd_shows_its_first_faces_until_all_are_asked_for(monkeypatch) -> N
 
 def test_samples_and_camera_can_be_chosen() -> None:
     app = opened()
-    where = app.main.button_group(key="image.where")
+    where = app.main.button_group(key="image.origin")
     where.set_value("Samples")
     run(app)
     assert len(captions(app)) == 2
     assert "NASA, Eileen Collins, public domain" in texts(app.main.caption)
-    app.main.button_group(key="image.where").set_value("Camera")
+    app.main.button_group(key="image.origin").set_value("Camera")
     run(app)
     assert captions(app) == []
     app.main.get("camera_input")[0].set_value(
         ("photo.jpg", encode_jpeg(make_ramp_image()), "image/jpeg")
     )
     run(app)
-    assert captions(app) == ["Original", "Result: 1 face (1 Mask)"]
+    assert captions(app) == ["Original", "Result: 1 face: 1 Mask"]
 
 
-def test_choices_survive_a_visit_to_another_page() -> None:
+def test_settings_survive_a_visit_to_another_page() -> None:
     app = opened()
-    app.main.button_group(key="image.where").set_value("Samples")
+    app.main.button_group(key="image.origin").set_value("Samples")
     run(app)
-    move(app, "Confidence", 0.8)
+    move(app, "Minimum confidence", 0.8)
     run(app.switch_page("pages/about.py"))
     run(app.switch_page("pages/image.py"))
-    assert app.main.button_group(key="image.where").value == "Samples"
+    assert app.main.button_group(key="image.origin").value == "Samples"
     assert set(table(app, "Label")) == {"Unsure"}
 
 

@@ -23,19 +23,22 @@ from tests.helpers.analyzed_images import (
 )
 
 
-def test_totals_count_faces_by_label_and_pictures_without() -> None:
+def test_totals_count_faces_by_label_and_images_without_a_face() -> None:
     sure, unsure = Settings(min_score=0.3), Settings(min_score=0.3, min_confidence=0.9)
-    found = [
+    image_results = [
         make_result(sure),
         make_result(unsure),
         make_result(Settings(min_score=1)),
         make_broken_result(),
     ]
-    total = results.compute_totals(found)
+    total = results.compute_totals(image_results)
     assert (total.n_images, total.n_without_face) == (3, 1)
     assert total.label_counts[Label.MASK] == 0  # 55 % lies below the usual 60 %
-    found = [make_result(Settings(min_score=0.3, min_confidence=0.5)), *found]
-    total = results.compute_totals(found)
+    image_results = [
+        make_result(Settings(min_score=0.3, min_confidence=0.5)),
+        *image_results,
+    ]
+    total = results.compute_totals(image_results)
     assert total.label_counts[Label.MASK] == 2
     assert total.label_counts[Label.UNKNOWN] == 4
     assert total.mask_rate_text == "100 %"
@@ -44,12 +47,12 @@ def test_totals_count_faces_by_label_and_pictures_without() -> None:
 
 def test_the_summary_and_the_tables() -> None:
     shown = make_result(Settings(min_score=0.3, min_confidence=0.5))
-    assert results.summarize_scene(shown.scene) == "2 faces (2 Mask)"
+    assert results.summarize_scene(shown.scene) == "2 faces: 2 Mask"
     table = results.face_table(shown.scene)
     assert table["Face"] == [1, 2]
     assert table["Label"] == ["Mask", "Mask"]
     assert table["Confidence"] == pytest.approx([55, 55])
-    assert table["Face score"] == pytest.approx([90, 40])
+    assert table["Detection score"] == pytest.approx([90, 40])
     assert table["Size (px)"] == ["50 x 60", "40 x 50"]
     everything = results.image_table([shown, make_broken_result()])
     assert everything["Image"] == ["a.png"]
@@ -60,31 +63,39 @@ def test_the_summary_and_the_tables() -> None:
     )
 
 
+THRESHOLD, MIN_SIZE = (
+    re.escape(f"**{title}** to ")
+    for title in ("Face detection threshold", "Minimum face size")
+)
+
+
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
         (
             Settings(min_score=0.95),
-            r"Lower \*\*Face score\*\* to 0\.89: .*has 0\.90, and 0\.95",
+            rf"Lower {THRESHOLD}0\.89: .*has 0\.90, the threshold is 0\.95",
         ),
         (
             Settings(min_face_px=55),
-            r"Lower \*\*Smallest face\*\* to 50 pixels: .*measures 50 and has 0\.90",
+            rf"Lower {MIN_SIZE}50 px: .*has 50 px and a score of 0\.90",
         ),
         (
             Settings(min_score=0.95, min_face_px=55),
-            r"Lower \*\*Smallest face\*\* to 50 pixels and \*\*Face score\*\* to 0\.89",
+            rf"Lower {MIN_SIZE}50 px and {THRESHOLD}0\.89",
         ),
     ],
 )
-def test_advice_names_numbers_that_help(settings: Settings, line: str) -> None:
+def test_tips_suggest_thresholds_that_accept_a_face(
+    settings: Settings, line: str
+) -> None:
     shown = make_result(settings)
     assert len(shown.scene) == 0
     tips = results.suggest_changes(shown.analyzed, settings)
     assert re.search(line, tips[0])
     assert "200 x 100" in tips[-1]
-    score = re.search(r"Face score\*\* to (\d\.\d+)", tips[0])
-    size = re.search(r"Smallest face\*\* to (\d+)", tips[0])
+    score = re.search(rf"{THRESHOLD}(\d\.\d+)", tips[0])
+    size = re.search(rf"{MIN_SIZE}(\d+)", tips[0])
     followed = Settings(
         min_score=float(score[1]) if score else settings.min_score,
         min_face_px=float(size[1]) if size else settings.min_face_px,
@@ -92,13 +103,13 @@ def test_advice_names_numbers_that_help(settings: Settings, line: str) -> None:
     assert len(shown.analyzed.raw_scene.filter(followed)) >= 1
 
 
-def test_advice_when_nothing_looks_like_a_face() -> None:
-    picture = AnalyzedImage(width=20, height=10)
-    assert "0.10" in results.suggest_changes(picture, Settings())[0]
-    assert "12 pixels" in results.suggest_changes(picture, Settings())[-1]
+def test_tips_without_any_candidate() -> None:
+    analyzed = AnalyzedImage(width=20, height=10)
+    assert "0.10" in results.suggest_changes(analyzed, Settings())[0]
+    assert "12 pixels" in results.suggest_changes(analyzed, Settings())[-1]
 
 
-def test_json_and_csv_say_what_the_page_shows() -> None:
+def test_json_and_csv_match_the_page() -> None:
     shown = make_result(Settings(min_score=0.3, min_confidence=0.5))
     document = json.loads(results.results_json([shown, make_broken_result()]))
     assert document["version"] == 1
@@ -115,7 +126,7 @@ def test_json_and_csv_say_what_the_page_shows() -> None:
     assert len(results.results_csv([shown]).splitlines()) == 3
 
 
-def test_the_zip_holds_every_picture_once_and_the_numbers() -> None:
+def test_the_zip_has_every_annotated_image_and_the_results() -> None:
     same, evil = make_result(), make_result(name="../../etc/<b>evil</b>.png")
     content = results.build_results_zip(
         [same, same, evil, make_broken_result()], Style()
@@ -125,12 +136,12 @@ def test_the_zip_holds_every_picture_once_and_the_numbers() -> None:
         assert files.namelist() == [
             "results.json",
             "results.csv",
-            "01-a-marked.png",
-            "02-a-marked.png",
-            "03-b-marked.png",
+            "01-a-annotated.png",
+            "02-a-annotated.png",
+            "03-b-annotated.png",
         ]
         assert len(json.loads(files.read("results.json"))["images"]) == 4
-        png = decode_image(files.read("01-a-marked.png"))
+        png = decode_image(files.read("01-a-annotated.png"))
     assert png.shape == (100, 200, 3)
 
 
@@ -164,11 +175,11 @@ def test_long_names_are_shortened_and_keep_their_end() -> None:
         ("", "image"),
     ],
 )
-def test_downloads_get_harmless_names(name: str, stem: str) -> None:
+def test_downloads_get_safe_file_names(name: str, stem: str) -> None:
     assert results.to_file_stem(name) == stem
 
 
-def test_cards_hold_one_bar_a_probability_with_its_number() -> None:
+def test_cards_show_a_bar_for_each_probability() -> None:
     shown = make_result(Settings(min_score=0.3))
     html = scene_cards_html(shown.scene, shown.crops(Style()), Style())
     assert html.count("<figure>") == 2
@@ -179,7 +190,7 @@ def test_cards_hold_one_bar_a_probability_with_its_number() -> None:
     assert fewer.count("<figure>") == 1
 
 
-def test_crops_of_faces_are_blurred_from_edge_to_edge_if_wanted() -> None:
+def test_face_crops_are_blurred_completely_if_blur_is_on() -> None:
     shown = make_result(Settings(min_score=0.3))
     sharp, coarse = shown.crops(Style()), shown.crops(Style(blur=True))
     assert len(sharp) == len(coarse) == 2

@@ -1,4 +1,4 @@
-"""What becomes of a stream: late, broken off, connected again, given up, stopped."""
+"""The phases of a connection: timeout, interruption, reconnect, failure, stop."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from maskdet.web.live.connection import (
 
 
 class Live:
-    """A connection, and the browser and the clock that it is told of."""
+    """A connection with a simulated browser and clock."""
 
     def __init__(self) -> None:
         self.connection = StreamConnection()
         self.now_s = self.frame_s = 100.0
         self.pressed = ""
 
-    def tell(
+    def update(
         self, after_s: float = 0.0, *, playing=False, signalling=False, frames=True
     ) -> bool:
         self.now_s += after_s
@@ -37,10 +37,10 @@ class Live:
         )
 
     def play(self, seconds: float = 0.0) -> None:
-        self.tell(signalling=True)
-        self.tell(1, playing=True)
+        self.update(signalling=True)
+        self.update(1, playing=True)
         for _ in range(round(seconds)):
-            self.tell(1, playing=True)
+            self.update(1, playing=True)
 
     @property
     def phase(self) -> str:
@@ -60,168 +60,168 @@ def started(live: Live) -> Live:
     return live
 
 
-def test_it_is_late_after_ten_seconds_until_one_stands(live) -> None:
-    live.tell()
-    live.tell(50, signalling=True)
-    assert not live.tell(9, signalling=True)
-    assert live.tell(CONNECT_TIMEOUT_S - 9, signalling=True)
+def test_connecting_times_out_after_ten_seconds_until_a_success(live) -> None:
+    live.update()
+    live.update(50, signalling=True)
+    assert not live.update(9, signalling=True)
+    assert live.update(CONNECT_TIMEOUT_S - 9, signalling=True)
     assert live.connection.timed_out
-    # The browser gave up: what to do can still be read.
-    live.tell(10)
+    # The browser gave up; the timeout is still reported.
+    live.update(10)
     assert live.connection.timed_out
-    live.tell(1, signalling=True)
+    live.update(1, signalling=True)
     assert live.connection.timed_out
-    live.tell(1, playing=True)
+    live.update(1, playing=True)
     assert not live.connection.timed_out
 
 
-def test_stop_is_no_break(started) -> None:
+def test_stop_is_not_an_interruption(started) -> None:
     started.pressed = "Stop"
-    assert started.tell(1)
+    assert started.update(1)
     assert started.phase == "idle"
     for _ in range(100):
-        assert not started.tell(1)
+        assert not started.update(1)
     assert started.connection.desired_playing is None
     assert not started.connection.needs_updates
 
 
 @pytest.mark.parametrize("pressed", ["Stop", ""])
-def test_no_camera_is_started_without_its_visitor(live, pressed) -> None:
+def test_the_camera_does_not_restart_without_the_visitor(live, pressed) -> None:
     live.pressed = "Start"
     live.play(2)
-    live.tell(1)
-    assert live.phase == "lost"
+    live.update(1)
+    assert live.phase == "waiting"
     live.pressed = pressed
     for _ in range(60):
-        live.tell(1)
+        live.update(1)
         assert live.connection.desired_playing is not True
     assert live.phase == ("ended" if not pressed else "idle")
 
 
-def test_where_the_browser_does_not_tell_the_end_is_told(live) -> None:
+def test_a_stream_ends_if_the_last_button_is_unknown(live) -> None:
     live.play(2)
-    live.tell(1)
+    live.update(1)
     assert live.phase == "ended"
     live.play()
     assert live.phase == "playing"
 
 
-def test_a_break_is_told_and_the_browser_is_asked_to_start(started) -> None:
-    assert started.tell(1)
-    assert (started.phase, started.connection.attempt) == ("lost", 1)
+def test_an_interruption_makes_the_browser_start_again(started) -> None:
+    assert started.update(1)
+    assert (started.phase, started.connection.attempt) == ("waiting", 1)
     assert started.connection.reconnecting
-    assert not started.tell(RECONNECT_DELAYS_S[0] / 2)
-    assert started.tell(RECONNECT_DELAYS_S[0] / 2)
+    assert not started.update(RECONNECT_DELAYS_S[0] / 2)
+    assert started.update(RECONNECT_DELAYS_S[0] / 2)
     assert started.connection.desired_playing is True
-    assert started.tell(0.5, signalling=True)
+    assert started.update(0.5, signalling=True)
     assert started.connection.desired_playing is None
     assert started.connection.reconnecting
-    started.tell(1, playing=True)
+    started.update(1, playing=True)
     assert not started.connection.reconnecting
 
 
-def test_attempts_wait_longer_each_time_and_end(started) -> None:
+def test_delays_grow_until_the_attempts_end(started) -> None:
     waited = []
     for _ in RECONNECT_DELAYS_S:
-        started.tell(1)
-        assert started.phase == "lost"
-        lost_s = started.now_s
+        started.update(1)
+        assert started.phase == "waiting"
+        interrupted_s = started.now_s
         while started.connection.desired_playing is None:
-            started.tell(0.5)
-        waited.append(started.now_s - lost_s)
-        started.tell(0.5, signalling=True)
+            started.update(0.5)
+        waited.append(started.now_s - interrupted_s)
+        started.update(0.5, signalling=True)
     assert waited == list(RECONNECT_DELAYS_S)
-    started.tell(1)
-    assert started.phase == "given up"
+    started.update(1)
+    assert started.phase == "failed"
     for _ in range(100):
-        assert not started.tell(1)
+        assert not started.update(1)
     assert started.connection.desired_playing is None
     started.play()  # Start was pressed again
-    started.tell(1)
-    assert (started.phase, started.connection.attempt) == ("lost", 1)
+    started.update(1)
+    assert (started.phase, started.connection.attempt) == ("waiting", 1)
 
 
-def test_a_browser_that_cannot_start_is_not_asked_for_ever(started) -> None:
-    asked = 0
+def test_a_browser_that_cannot_start_gets_a_limited_number_of_requests(started) -> None:
+    n_requests = 0
     for _ in range(200):
-        started.tell(1)
-        asked += started.connection.desired_playing is True
-    assert started.phase == "given up"
-    assert asked < 4 * len(RECONNECT_DELAYS_S)
+        started.update(1)
+        n_requests += started.connection.desired_playing is True
+    assert started.phase == "failed"
+    assert n_requests < 4 * len(RECONNECT_DELAYS_S)
 
 
-def test_attempts_count_anew_after_a_while_of_playing(started) -> None:
-    started.tell(1)
+def test_attempts_are_reset_after_stable_playing(started) -> None:
+    started.update(1)
     started.play(STABLE_AFTER_S / 2)
-    started.tell(1)
+    started.update(1)
     assert started.connection.attempt == 2
     started.play(STABLE_AFTER_S + 1)
-    started.tell(1)
+    started.update(1)
     assert started.connection.attempt == 1
 
 
-def test_an_attempt_that_hangs_is_ended(started) -> None:
-    started.tell(1)
-    started.tell(RECONNECT_DELAYS_S[0])
+def test_an_attempt_that_hangs_is_stopped(started) -> None:
+    started.update(1)
+    started.update(RECONNECT_DELAYS_S[0])
     for _ in range(round(2 * CONNECT_TIMEOUT_S)):
-        started.tell(1, signalling=True)
-    started.tell(1, signalling=True)
+        started.update(1, signalling=True)
+    started.update(1, signalling=True)
     assert started.connection.desired_playing is False
-    started.tell(1)
-    assert (started.phase, started.connection.attempt) == ("lost", 2)
+    started.update(1)
+    assert (started.phase, started.connection.attempt) == ("waiting", 2)
 
 
-def test_a_picture_that_stands_still_is_a_break(started) -> None:
+def test_a_frozen_video_is_an_interruption(started) -> None:
     for _ in range(round(STALLED_AFTER_S) - 1):
-        started.tell(1, playing=True, frames=False)
+        started.update(1, playing=True, frames=False)
     assert started.phase == "playing"
-    started.tell(1, playing=True, frames=False)
+    started.update(1, playing=True, frames=False)
     assert started.connection.desired_playing is False
-    started.tell(1)
-    assert started.phase == "lost"
+    started.update(1)
+    assert started.phase == "waiting"
 
 
-def test_what_the_server_cannot_take_begins_anew(live) -> None:
+def test_a_failed_start_recreates_the_streamer(live) -> None:
     live.pressed = "Start"
-    live.tell(signalling=True)
+    live.update(signalling=True)
     live.connection.fail(live.now_s)
     assert live.connection.restarting
     assert live.connection.needs_updates
-    live.tell(RECONNECT_DELAYS_S[0] / 2)
-    assert live.connection.restarting, "so that the browser forgets the old one"
-    assert live.tell(RECONNECT_DELAYS_S[0] / 2)
+    live.update(RECONNECT_DELAYS_S[0] / 2)
+    assert live.connection.restarting, "so that the browser discards the old streamer"
+    assert live.update(RECONNECT_DELAYS_S[0] / 2)
     assert not live.connection.restarting
     assert live.connection.desired_playing is True
 
 
 @pytest.mark.parametrize("pressed", ["Stop", ""])
-def test_what_the_server_cannot_take_is_shown_again_in_any_case(live, pressed) -> None:
+def test_a_failed_start_always_shows_the_streamer_again(live, pressed) -> None:
     live.pressed = pressed
-    live.tell(signalling=True)
+    live.update(signalling=True)
     live.connection.fail(live.now_s)
-    assert live.tell(RECONNECT_DELAYS_S[0])
+    assert live.update(RECONNECT_DELAYS_S[0])
     assert not live.connection.restarting
     assert live.connection.desired_playing is None
 
 
-def test_a_server_that_can_take_nothing_is_given_up(live) -> None:
+def test_repeated_failed_starts_end_the_attempts(live) -> None:
     live.pressed = "Start"
     for _ in range(100):
-        live.tell(0.5, signalling=not live.connection.restarting)
+        live.update(0.5, signalling=not live.connection.restarting)
         if live.phase == "connecting":
             live.connection.fail(live.now_s)
-        if live.phase == "given up":
+        if live.phase == "failed":
             break
-    assert live.phase == "given up"
-    live.tell(RECONNECT_DELAYS_S[0])
+    assert live.phase == "failed"
+    live.update(RECONNECT_DELAYS_S[0])
     assert not live.connection.restarting
 
 
-def test_a_visitor_may_cancel(started) -> None:
-    started.tell(1)
+def test_reconnecting_can_be_cancelled(started) -> None:
+    started.update(1)
     started.connection.cancel()
     for _ in range(50):
-        assert not started.tell(1)
+        assert not started.update(1)
     assert started.phase == "idle"
 
 
@@ -237,5 +237,5 @@ def test_a_visitor_may_cancel(started) -> None:
         ("http://localhost.example.org/", False),
     ],
 )
-def test_browsers_give_the_camera_to_safe_pages_only(url: str, allowed: bool) -> None:
+def test_only_secure_contexts_can_use_the_camera(url: str, allowed: bool) -> None:
     assert can_use_camera(url) is allowed

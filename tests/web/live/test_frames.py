@@ -1,4 +1,4 @@
-"""The live image without a browser: frames in, frames and numbers out."""
+"""The frame callback and the metrics of the live video, without a browser."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIME_BASE = Fraction(1, 90000)
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -37,7 +37,7 @@ class Clock:
 
 
 class Failing:
-    """Fails as often as it is told, then finds nothing."""
+    """Fails a number of times, then returns empty scenes."""
 
     def __init__(self, times: int) -> None:
         self.times = times
@@ -71,9 +71,9 @@ def frame_of(image: np.ndarray, pts: int = 3000) -> av.VideoFrame:
     return made
 
 
-def answer(callback, *frames: av.VideoFrame) -> av.VideoFrame:
-    (answered,) = asyncio.run(callback(list(frames)))
-    return answered
+def run_callback(callback, *frames: av.VideoFrame) -> av.VideoFrame:
+    (annotated,) = asyncio.run(callback(list(frames)))
+    return annotated
 
 
 def pixels(of: av.VideoFrame) -> np.ndarray:
@@ -85,46 +85,46 @@ def near(image: np.ndarray, colour_bgr) -> np.ndarray:
     return np.abs(image - np.array(colour_bgr)).max(axis=2) < 40
 
 
-def test_the_answer_has_the_size_and_time_stamp_of_the_frame() -> None:
+def test_the_annotated_frame_keeps_size_and_time_stamp() -> None:
     _, callback = live()
-    answered = answer(callback, frame(pts=4711, shape=(241, 323, 3)))
-    assert (answered.width, answered.height) == (323, 241)
-    assert answered.pts == 4711
-    assert answered.time_base == TIME_BASE
+    annotated = run_callback(callback, frame(pts=4711, shape=(241, 323, 3)))
+    assert (annotated.width, annotated.height) == (323, 241)
+    assert annotated.pts == 4711
+    assert annotated.time_base == TIME_BASE
 
 
-def test_the_face_is_outlined_in_green_and_the_rest_left_alone() -> None:
+def test_only_the_face_is_outlined_in_green() -> None:
     _, callback = live()
-    image = pixels(answer(callback, frame()))
+    image = pixels(run_callback(callback, frame()))
     assert near(image, GREEN_BGR)[BOX[1] : BOX[3], BOX[0] - 4 : BOX[0] + 6].any()
     assert near(image[:, 200:], (90, 90, 90)).all()
 
 
-def test_mirror_turns_the_picture_but_not_the_writing() -> None:
+def test_mirror_flips_the_frame_but_not_the_overlay() -> None:
     bright_left = np.full((HEIGHT, WIDTH, 3), 40, np.uint8)
     bright_left[:, :80] = 200
     given = frame_of(bright_left)
     _, callback = live(Preferences(mirror=True))
-    image = pixels(answer(callback, given))
+    image = pixels(run_callback(callback, given))
     assert image[200, 310].min() > 150
-    # The detector saw the turned image, so its box stays where it says.
+    # The detector sees the mirrored frame, so its box is not mirrored.
     assert near(image, GREEN_BGR)[:, BOX[0] - 4 : BOX[0] + 6].any()
 
 
-def test_a_camera_that_hangs_on_its_side_is_shown_and_analysed_upright() -> None:
+def test_a_rotated_camera_is_shown_and_analyzed_upright() -> None:
     bright_left = np.full((HEIGHT, WIDTH, 3), 40, np.uint8)
     bright_left[:, :80] = 200
     state, callback = live(Preferences(mirror=False, rotate=90))
-    answered = answer(callback, frame_of(bright_left))
-    assert (answered.width, answered.height) == (HEIGHT, WIDTH)
-    assert pixels(answered)[10, 230].min() > 150, "what was left is above"
+    annotated = run_callback(callback, frame_of(bright_left))
+    assert (annotated.width, annotated.height) == (HEIGHT, WIDTH)
+    assert pixels(annotated)[10, 230].min() > 150, "the left side is at the top"
     view = state.get_snapshot()
     assert view is not None
     assert view.size_wh == (HEIGHT, WIDTH)
     state, callback = live(Preferences(mirror=True, rotate=180))
-    answered = answer(callback, frame_of(bright_left))
-    assert (answered.width, answered.height) == (WIDTH, HEIGHT)
-    assert pixels(answered)[10, 10].min() > 150, "turned, and then mirrored"
+    annotated = run_callback(callback, frame_of(bright_left))
+    assert (annotated.width, annotated.height) == (WIDTH, HEIGHT)
+    assert pixels(annotated)[10, 10].min() > 150, "rotated, and then mirrored"
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_a_camera_that_hangs_on_its_side_is_shown_and_analysed_upright() -> None
 )
 def test_a_changed_setting_acts_on_the_next_frame(changed, expected) -> None:
     state, callback = live()
-    assert near(pixels(answer(callback, frame())), GREEN_BGR).any()
+    assert near(pixels(run_callback(callback, frame())), GREEN_BGR).any()
     state.set_preferences(changed)
-    image = pixels(answer(callback, frame()))
+    image = pixels(run_callback(callback, frame()))
     assert not near(image, GREEN_BGR).any()
     colours = {"grey": (165, 165, 165), "blue": (178, 114, 0)}
     assert (expected == "none") == (not (np.abs(image - 90) > 40).any())
@@ -148,40 +148,40 @@ def test_a_changed_setting_acts_on_the_next_frame(changed, expected) -> None:
         assert near(image, colours[expected]).any()
 
 
-def test_a_failing_frame_is_shown_bare_with_the_error_on_top(caplog) -> None:
+def test_a_failing_frame_is_shown_with_an_error_banner(caplog) -> None:
     clock = Clock()
     state, callback = live(of=Failing(1), clock=clock)
     with caplog.at_level(logging.ERROR):
-        answered = answer(callback, frame(pts=77))
-    image = pixels(answered)
-    assert answered.pts == 77
+        annotated = run_callback(callback, frame(pts=77))
+    image = pixels(annotated)
+    assert annotated.pts == 77
     assert near(image[40:], (90, 90, 90)).all()
     assert (image[:20] > 200).all(axis=2).sum() > 50  # white letters
     assert not near(image[2:10, :4], (90, 90, 90)).any()  # on a dark bar
-    reading = state.get_stats()
-    assert reading.n_failed == 1
-    assert reading.last_error == "RuntimeError: no such luck"
+    stats = state.get_stats()
+    assert stats.n_failed == 1
+    assert stats.last_error == "RuntimeError: no such luck"
     assert "no such luck" in caplog.text
 
-    assert reading.is_failing
-    assert "<dt>Mask</dt><dd>&ndash;</dd>" in live_stats_html(reading, Style())
+    assert stats.is_failing
+    assert "<dt>Mask</dt><dd>&ndash;</dd>" in live_stats_html(stats, Style())
 
     clock.now_s += 3
-    image = pixels(answer(callback, frame()))
+    image = pixels(run_callback(callback, frame()))
     assert near(image, (90, 90, 90)).all(), "the stream goes on without the bar"
     assert state.get_stats().n_failed == 1
     assert not state.get_stats().is_failing
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 16, 3), (16, 2, 3), (9, 700, 3)])
-def test_no_frame_is_too_odd_to_fail_on(shape) -> None:
+def test_frames_of_any_shape_get_an_error_banner(shape) -> None:
     state, callback = live(of=Failing(1))
-    answered = answer(callback, frame(shape=shape))
-    assert (answered.height, answered.width) == shape[:2]
+    annotated = run_callback(callback, frame(shape=shape))
+    assert (annotated.height, annotated.width) == shape[:2]
     assert state.get_stats().n_failed == 1
 
 
-def test_a_frame_that_cannot_even_be_read_is_given_back(monkeypatch) -> None:
+def test_an_unreadable_frame_is_returned_unchanged(monkeypatch) -> None:
     class Broken:
         pts, time_base = 5, TIME_BASE
 
@@ -197,30 +197,30 @@ def test_a_frame_that_cannot_even_be_read_is_given_back(monkeypatch) -> None:
 def test_many_failures_are_logged_rarely(caplog) -> None:
     _, callback = live(of=Failing(120))
     for _ in range(120):
-        answer(callback, frame())
+        run_callback(callback, frame())
     assert len(caplog.records) == 3  # 1, 10 and 100
 
 
-def test_only_the_newest_frame_is_analysed_and_the_others_are_counted() -> None:
+def test_only_the_newest_frame_is_analyzed_and_the_others_are_counted() -> None:
     clock = Clock()
     state, callback = live(clock=clock)
     for _ in range(10):
         clock.now_s += 0.2
-        last = answer(callback, frame(1), frame(2), frame(3))
+        last = run_callback(callback, frame(1), frame(2), frame(3))
     assert last.pts == 3
-    reading = state.get_stats()
-    assert reading.n_skipped == 20
-    assert reading.fps_in == pytest.approx(30 / 1.8)
-    assert reading.fps_analyzed == pytest.approx(10 / 1.8)
-    assert reading.fps_skipped == pytest.approx(20 / 1.8)
+    stats = state.get_stats()
+    assert stats.n_skipped == 20
+    assert stats.fps_in == pytest.approx(30 / 1.8)
+    assert stats.fps_analyzed == pytest.approx(10 / 1.8)
+    assert stats.fps_skipped == pytest.approx(20 / 1.8)
 
 
-def test_rates_are_those_of_the_last_two_seconds() -> None:
+def test_rates_cover_the_last_two_seconds() -> None:
     clock = Clock()
     state, callback = live(clock=clock)
     for _ in range(50):
         clock.now_s += 0.1
-        answer(callback, frame())
+        run_callback(callback, frame())
     assert state.get_stats().fps_analyzed == pytest.approx(10, rel=0.06)
     clock.now_s += 1
     assert state.get_stats().fps_analyzed == pytest.approx(5, rel=0.11)
@@ -228,24 +228,24 @@ def test_rates_are_those_of_the_last_two_seconds() -> None:
     assert state.get_stats().fps_in == 0
 
 
-def test_the_reading_tells_the_stages_in_order() -> None:
+def test_the_stats_list_the_stages_in_order() -> None:
     state, callback = live()
     assert not state.get_stats().has_started
-    answer(callback, frame())
-    reading = state.get_stats()
-    assert list(reading.stage_ms) == ["read", "find", "label", "track", "draw"]
-    assert all(ms > 0 for ms in reading.stage_ms.values())
-    assert reading.has_started
+    run_callback(callback, frame())
+    stats = state.get_stats()
+    assert list(stats.stage_ms) == ["read", "find", "label", "track", "draw"]
+    assert all(ms > 0 for ms in stats.stage_ms.values())
+    assert stats.has_started
 
 
-def test_a_stream_that_ended_is_forgotten_but_not_its_successor() -> None:
+def test_ending_a_session_does_not_affect_its_successor() -> None:
     state = LiveState(Preferences())
     first = state.get_or_create_session("fake", analyzer())
     assert state.get_or_create_session("fake", analyzer()) is first
-    answer(make_callback(state, first), frame())
+    run_callback(make_callback(state, first), frame())
     second = state.get_or_create_session("other", analyzer())
     assert second is not first
-    answer(make_callback(state, second), frame())
+    run_callback(make_callback(state, second), frame())
     state.end_session(first)
     assert state.get_or_create_session("other", analyzer()) is second
     assert state.get_stats().has_started
@@ -256,13 +256,13 @@ def test_a_stream_that_ended_is_forgotten_but_not_its_successor() -> None:
 
 
 def played(callback, clock: Clock, seconds: float) -> None:
-    """Show the callback the same frame for a while."""
+    """Call the callback with the same frame for a while."""
     for _ in range(round(10 * seconds)):
         clock.now_s += 0.1
-        answer(callback, frame())
+        run_callback(callback, frame())
 
 
-def test_the_numbers_show_dashes_before_start_and_values_after() -> None:
+def test_the_metrics_show_dashes_before_start_and_values_after() -> None:
     clock = Clock()
     state, callback = live(
         Preferences(settings=Settings(min_confidence=1)), clock=clock
@@ -270,31 +270,31 @@ def test_the_numbers_show_dashes_before_start_and_values_after() -> None:
     before = live_stats_html(state.get_stats(), Style())
     assert "<dd>&ndash;</dd>" in before
     assert "0.0" not in before
-    assert "since Start" not in before
+    assert "this session" not in before
     played(callback, clock, 1)
     after = live_stats_html(state.get_stats(), Style())
     assert "People in view: 1<" in after
     assert "<dt>Unsure</dt><dd>1</dd>" in after
-    assert "<b>&ndash;</b>" in after, "no share masked while nobody is sure"
+    assert "<b>&ndash;</b>" in after, "no mask rate while everyone is unsure"
     state.set_preferences(Preferences())
-    answer(callback, frame(), frame())
+    run_callback(callback, frame(), frame())
     html = live_stats_html(state.get_stats(), Style())
     assert "<dt>Mask</dt><dd>1</dd>" in html
-    assert "1 person since Start" in html
+    assert "1 person this session" in html
     assert "<b>100 %</b>" in html
-    assert "1 skipped since Start" in html
+    assert "1 frame dropped to keep up" in html
     assert "#00c800" in html
     assert "#0072b2" in live_stats_html(
         state.get_stats(), Style(palette="colour-blind")
     )
 
 
-def test_people_are_counted_and_not_frames_or_faces() -> None:
+def test_people_are_counted_instead_of_frames_or_faces() -> None:
     clock = Clock()
     state, callback = live(clock=clock)
-    answer(callback, frame())
+    run_callback(callback, frame())
     assert sum(state.get_stats().people.current.values()) == 0, (
-        "one view may be an error"
+        "a single frame may be an error"
     )
     played(callback, clock, 2)
     people = state.get_stats().people

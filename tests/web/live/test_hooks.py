@@ -1,4 +1,4 @@
-"""What is changed in Streamlit and streamlit-webrtc acts on the versions here."""
+"""The patches of Streamlit and streamlit-webrtc work with the installed versions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class Source(MediaStreamTrack):
-    """A camera that is faster than whatever follows it; frames may come in bursts."""
+    """A camera that is faster than its reader; frames may come in bursts."""
 
     kind = "video"
 
@@ -57,7 +57,7 @@ class Source(MediaStreamTrack):
 
 @pytest.fixture
 def library_relay(monkeypatch: pytest.MonkeyPatch):
-    """A function that returns the relay through which streamlit-webrtc sends frames."""
+    """A function that returns the relay of streamlit-webrtc."""
 
     def relay() -> MediaRelay:
         objects = SimpleNamespace(eventloop=asyncio.get_running_loop())
@@ -75,7 +75,7 @@ def library_relay(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("package", webrtc_patches.TESTED_VERSIONS)
-def test_the_hooks_were_read_against_the_versions_here(package: str) -> None:
+def test_the_installed_versions_were_checked(package: str) -> None:
     assert version(package) == webrtc_patches.TESTED_VERSIONS[package], (
         f"{package} has changed: read what maskdet/web/live/webrtc_patches.py says of "
         "it "
@@ -83,7 +83,7 @@ def test_the_hooks_were_read_against_the_versions_here(package: str) -> None:
     )
 
 
-def test_a_reader_that_is_slower_than_the_camera_gets_the_newest_frame(
+def test_a_slow_reader_gets_the_newest_frame(
     library_relay,
 ) -> None:
     async def read() -> tuple[list[int], int]:
@@ -105,7 +105,7 @@ def test_a_reader_that_is_slower_than_the_camera_gets_the_newest_frame(
     assert max(lags) <= 2
 
 
-def test_frames_that_never_reach_the_callback_are_counted_as_skipped(
+def test_frames_dropped_by_the_relay_are_counted(
     library_relay,
 ) -> None:
     class Nothing:
@@ -123,18 +123,18 @@ def test_frames_that_never_reach_the_callback_are_counted_as_skipped(
         out = relay.subscribe(track)
         for _ in range(20):
             await asyncio.wait_for(out.recv(), WAIT_S)
-        reading = state.get_stats()
+        stats = state.get_stats()
         track.stop()
         source.stop()
-        return source, reading
+        return source, stats
 
-    source, reading = asyncio.run(play())
-    assert reading.has_started
-    assert 3 <= reading.n_skipped < source.n
-    assert reading.fps_skipped >= 2.9 * reading.fps_analyzed
+    source, stats = asyncio.run(play())
+    assert stats.has_started
+    assert 3 <= stats.n_skipped < source.n
+    assert stats.fps_skipped >= 2.9 * stats.fps_analyzed
 
 
-def test_sound_is_not_dropped() -> None:
+def test_audio_is_not_dropped() -> None:
     source = Source()
     source.kind = "audio"
 
@@ -144,7 +144,7 @@ def test_sound_is_not_dropped() -> None:
     assert not isinstance(asyncio.run(subscribe()), webrtc_patches._NewestFrameTrack)
 
 
-def test_a_frame_that_knows_nothing_was_given_at_once() -> None:
+def test_a_frame_without_a_tag_has_no_dropped_frames() -> None:
     frame = av.VideoFrame(16, 16, "rgb24")
     assert count_dropped_frames(frame) == 0
     assert count_dropped_frames(object()) == 0
@@ -157,10 +157,10 @@ def shared_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     webrtc_patches.use_one_lock_per_session()
 
 
-def test_two_runs_of_a_session_do_not_disturb_each_other(shared_lock) -> None:
+def test_two_runs_of_a_session_use_one_lock(shared_lock) -> None:
     state = SessionState()
     one, other = (SafeSessionState(state, lambda: None) for _ in range(2))
-    over, troubles = threading.Event(), []
+    done, errors = threading.Event(), []
 
     def change() -> None:
         for number in range(20_000):
@@ -168,21 +168,21 @@ def test_two_runs_of_a_session_do_not_disturb_each_other(shared_lock) -> None:
             if number % 300 == 299:
                 for old in range(300):
                     del one[f"key {old}"]
-        over.set()
+        done.set()
 
-    def look() -> None:
+    def read() -> None:
         try:
-            while not over.is_set():
+            while not done.is_set():
                 assert len(other.filtered_state) <= 300
         except RuntimeError as error:
-            troubles.append(error)
+            errors.append(error)
 
-    threads = [threading.Thread(target=work) for work in (change, look)]
+    threads = [threading.Thread(target=work) for work in (change, read)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(WAIT_S)
-    assert troubles == []
+    assert errors == []
     assert SafeSessionState(SessionState(), lambda: None)._lock is not one._lock
 
 
@@ -193,13 +193,13 @@ def test_streamlit_does_not_collect_garbage_after_each_run() -> None:
 
 
 class Ring:
-    """Garbage, once nobody else has it."""
+    """Garbage, once it is not referenced elsewhere."""
 
     def __init__(self) -> None:
         self.me = self
 
 
-def test_what_was_frozen_is_collected_the_next_time() -> None:
+def test_frozen_objects_are_collected_by_the_next_call() -> None:
     ring = Ring()
     gone = weakref.ref(ring)
     webrtc_patches.collect_and_freeze()
@@ -211,22 +211,22 @@ def test_what_was_frozen_is_collected_the_next_time() -> None:
     assert gone() is None
 
 
-def test_garbage_is_collected_by_a_timer_whatever_tidying_does(monkeypatch) -> None:
+def test_the_garbage_timer_survives_an_error_of_its_callback(monkeypatch) -> None:
     monkeypatch.setattr(webrtc_patches, "COLLECT_INTERVAL_S", 0.02)
-    asked: list[int] = []
+    freeze_counts: list[int] = []
 
-    def tidy() -> None:
-        asked.append(gc.get_freeze_count())
-        if len(asked) < 3:  # the thread goes on as long as the tests
+    def release_unused() -> None:
+        freeze_counts.append(gc.get_freeze_count())
+        if len(freeze_counts) < 3:  # the thread runs until the end of the tests
             raise OSError("no such luck")
 
     ring = weakref.ref(Ring())
     before = n_collectors()  # the app may have run in this process
-    webrtc_patches.start_garbage_collector(tidy)
-    webrtc_patches.start_garbage_collector(tidy)
-    wait_until(lambda: len(asked) > 3, "the timer")
+    webrtc_patches.start_garbage_collector(release_unused)
+    webrtc_patches.start_garbage_collector(release_unused)
+    wait_until(lambda: len(freeze_counts) > 3, "the timer")
     assert ring() is None
-    assert n_collectors() == before + 1, "one thread, however often it is asked"
+    assert n_collectors() == before + 1, "only one thread after two calls"
 
 
 def n_collectors() -> int:

@@ -28,23 +28,23 @@ FIRST = resolve_analyzer(AUTO, live=True)
 
 @pytest.fixture(autouse=True)
 def light_models(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Let no test load a network; return the names that were asked for."""
-    asked: list[str] = []
+    """Replace all models by fakes; return the requested names."""
+    requested: list[str] = []
 
     def load(name: str, classifier: str, *, refine: bool) -> TwoStage:
-        asked.append(name)
+        requested.append(name)
         return TwoStage(FakeDetector(), FakeClassifier())
 
     monkeypatch.setattr(session, "load_analyzer", load)
     monkeypatch.setattr(session, "model_path", lambda name: APP)
-    # AppTest has no session that streamlit-webrtc could ask for its number of runs.
+    # streamlit-webrtc needs a session, which AppTest does not have.
     monkeypatch.setattr(
         "streamlit_webrtc.component.get_this_session_info", lambda: None
     )
     monkeypatch.delenv(ICE_SERVERS_VARIABLE, raising=False)
     monkeypatch.delenv(VIEWERS_VARIABLE, raising=False)
     st.cache_resource.clear()  # every AppTest has the same session
-    return asked
+    return requested
 
 
 def opened(**query: str) -> AppTest:
@@ -71,7 +71,7 @@ def move(app: AppTest, label: str, value: float) -> AppTest:
     return app
 
 
-def test_the_first_visit_offers_a_camera_and_says_what_to_do(light_models) -> None:
+def test_the_first_visit_shows_the_streamer_and_instructions(light_models) -> None:
     app = opened()
     assert app.title[0].value == "Live"
     assert "Press **Start**" in app.markdown[0].value
@@ -83,7 +83,7 @@ def test_the_first_visit_offers_a_camera_and_says_what_to_do(light_models) -> No
     assert streamlit_webrtc.relay.MediaRelay is NewestFrameRelay
 
 
-def test_a_missing_model_is_one_line_and_no_camera_is_offered(monkeypatch) -> None:
+def test_a_missing_model_shows_one_line_and_no_streamer(monkeypatch) -> None:
     def load(name: str, classifier: str, *, refine: bool) -> TwoStage:
         raise FileNotFoundError("model x is missing; get it with: y")
 
@@ -95,7 +95,7 @@ def test_a_missing_model_is_one_line_and_no_camera_is_offered(monkeypatch) -> No
     assert not streamers(app)
 
 
-def test_an_analyzer_without_its_file_is_told_and_not_offered(monkeypatch) -> None:
+def test_an_analyzer_without_its_file_is_reported_and_not_offered(monkeypatch) -> None:
     def path(name: str) -> Path:
         if name == "yunet":
             raise FileNotFoundError("get it with: maskdet models fetch yunet")
@@ -105,12 +105,12 @@ def test_an_analyzer_without_its_file_is_told_and_not_offered(monkeypatch) -> No
     app = opened(analyzer="yunet")
     assert app.sidebar.selectbox(key="choice.analyzer").value == AUTO
     assert "yunet" not in app.sidebar.selectbox(key="choice.analyzer").options
-    told = [line.value.replace("\\", "") for line in app.sidebar.caption]
-    assert any("models fetch yunet" in line for line in told)
+    captions = [line.value.replace("\\", "") for line in app.sidebar.caption]
+    assert any("models fetch yunet" in line for line in captions)
     assert "models fetch yunet" in app.warning[0].value.replace("\\", "")
 
 
-def test_another_analyzer_is_loaded_before_the_camera_is_offered(light_models) -> None:
+def test_another_analyzer_is_loaded_before_the_streamer_is_shown(light_models) -> None:
     app = opened()
     app.sidebar.selectbox(key="choice.analyzer").select("haar").run()
     assert not app.exception
@@ -123,62 +123,62 @@ def session_state_of(app: AppTest):
 
 
 def test_a_moved_slider_reaches_the_running_stream() -> None:
-    app = move(opened(), "Confidence", 0.9)
+    app = move(opened(), "Minimum confidence", 0.9)
     assert session_state_of(app).settings.min_confidence == 0.9
 
 
-def test_choices_survive_a_change_of_page() -> None:
-    app = move(opened(), "Face score", 0.35)
+def test_settings_survive_a_page_change() -> None:
+    app = move(opened(), "Face detection threshold", 0.35)
     app.switch_page("pages/about.py").run()
     assert not app.exception
-    assert slider(app, "Face score") == 0.35
+    assert slider(app, "Face detection threshold") == 0.35
     app.switch_page("pages/live.py").run()
     assert app.title[0].value == "Live"
-    assert slider(app, "Face score") == 0.35
+    assert slider(app, "Face detection threshold") == 0.35
 
 
-def test_a_link_sets_the_sidebar_and_reset_takes_it_back() -> None:
+def test_a_link_sets_the_sidebar_and_reset_restores_the_defaults() -> None:
     app = opened(min_score="0.25", camera_width="800", mirror="false")
-    assert slider(app, "Face score") == 0.25
+    assert slider(app, "Face detection threshold") == 0.25
     assert app.sidebar.selectbox(key="choice.camera_wh").value == (800, 480)
     assert app.sidebar.toggle(key="choice.mirror").value is False
     assert "min_score=0.25" in app.sidebar.code[0].value
-    reset = next(one for one in app.sidebar.button if one.label.startswith("Reset"))
+    reset = next(one for one in app.sidebar.button if one.label == "Reset to defaults")
     reset.click().run()
     assert not app.exception
-    assert slider(app, "Face score") == 0.5
+    assert slider(app, "Face detection threshold") == 0.5
     assert app.sidebar.toggle(key="choice.mirror").value is True
     assert "min_score" not in app.sidebar.code[0].value
 
 
-def test_a_bad_link_is_told_until_something_changes() -> None:
+def test_an_invalid_link_is_reported_until_a_change() -> None:
     app = opened(min_score="many")
     assert "min_score must be a number" in app.warning[0].value.replace("\\", "")
-    assert slider(app, "Face score") == 0.5
+    assert slider(app, "Face detection threshold") == 0.5
     app.run()
     assert app.warning
-    assert not move(app, "Face score", 0.4).warning
+    assert not move(app, "Face detection threshold", 0.4).warning
 
 
-def test_bad_ice_servers_are_told_and_the_camera_still_offered(monkeypatch) -> None:
+def test_invalid_ice_servers_are_reported_beside_the_streamer(monkeypatch) -> None:
     monkeypatch.setenv(ICE_SERVERS_VARIABLE, "stun:example.org")
     app = opened()
     assert ICE_SERVERS_VARIABLE in app.warning[0].value.replace("\\", "")
     assert len(streamers(app)) == 1
 
 
-def test_a_picture_on_its_side_is_shown_in_the_shape_of_the_camera() -> None:
-    """The frame of the video does not grow: below it, the Stop button would be cut."""
-    lying = live_page._build_video_css(Preferences(rotate=180))
-    standing = live_page._build_video_css(
+def test_a_rotated_video_keeps_the_aspect_ratio_of_the_camera() -> None:
+    """The iframe of the video does not grow, so a portrait video would hide Stop."""
+    landscape = live_page._build_video_css(Preferences(rotate=180))
+    portrait = live_page._build_video_css(
         Preferences(rotate=90, camera_width=320, camera_height=240)
     )
-    assert "aspectRatio" not in lying
-    assert (standing["aspectRatio"], standing["objectFit"]) == ("320 / 240", "contain")
+    assert "aspectRatio" not in landscape
+    assert (portrait["aspectRatio"], portrait["objectFit"]) == ("320 / 240", "contain")
 
 
 class Taken:
-    """Live video for one visitor at a time, whom a test brings and takes away."""
+    """A viewer slot that is taken by another visitor."""
 
     def __init__(self) -> None:
         self.active = {"another"}
@@ -189,13 +189,13 @@ class Taken:
         return session_id != "another" or session_id in self.active
 
 
-def test_one_too_many_is_told_and_let_in_when_a_place_is_free(monkeypatch) -> None:
+def test_a_viewer_above_the_limit_waits_for_a_free_slot(monkeypatch) -> None:
     taken = Taken()
     monkeypatch.setattr(live_page, "_get_viewer_slots", lambda: taken.viewers)
     monkeypatch.setenv(VIEWERS_VARIABLE, "1")
     app = opened()
     (warning,) = app.warning
-    assert "All places for live video are taken" in warning.value
+    assert "All slots for live video are taken" in warning.value
     assert "one visitor at a time" in warning.value
     assert VIEWERS_VARIABLE in warning.value
     assert not streamers(app)
@@ -205,7 +205,7 @@ def test_one_too_many_is_told_and_let_in_when_a_place_is_free(monkeypatch) -> No
     assert len(streamers(app)) == 1
 
 
-def test_a_bad_number_of_viewers_is_told_and_the_camera_still_offered(
+def test_an_invalid_viewer_limit_is_reported_beside_the_streamer(
     monkeypatch,
 ) -> None:
     monkeypatch.setenv(VIEWERS_VARIABLE, "many")
@@ -215,22 +215,22 @@ def test_a_bad_number_of_viewers_is_told_and_the_camera_still_offered(
     assert len(streamers(app)) == 1
 
 
-def test_what_the_server_cannot_take_is_told_and_begins_anew(
+def test_a_failed_start_is_reported_and_recreates_the_streamer(
     monkeypatch, caplog
 ) -> None:
     def too_slow(*, key: str, **how: object) -> None:
         offered = WebRtcStreamerState(playing=False, signalling=True)
         st.session_state[key] = WebRtcStreamerContext(None, offered)
-        raise SignallingTimeoutError("no answer in 10 seconds")
+        raise SignallingTimeoutError("no response in 10 seconds")
 
     real = live_page.webrtc_streamer
     monkeypatch.setattr(live_page, "webrtc_streamer", too_slow)
     app = opened()
     (warning,) = app.warning
-    assert "The live video broke off" in warning.value
+    assert "Live video interrupted" in warning.value
     assert "attempt 1 of 5" in warning.value
-    assert not streamers(app), "so that the browser forgets its offer"
-    assert "no answer in 10 seconds" in caplog.text
+    assert not streamers(app), "so that the browser discards its offer"
+    assert "no response in 10 seconds" in caplog.text
     monkeypatch.setattr(live_page, "webrtc_streamer", real)
     connecting = app.session_state["maskdet.connection"]
     connecting._since_s = 0.0
@@ -239,16 +239,16 @@ def test_what_the_server_cannot_take_is_told_and_begins_anew(
     assert len(streamers(app)) == 1
 
 
-def test_another_page_frees_the_place(monkeypatch) -> None:
+def test_another_page_frees_the_viewer_slot(monkeypatch) -> None:
     viewers = ViewerSlots(lambda session_id: True)
     monkeypatch.setattr(live_page, "_get_viewer_slots", lambda: viewers)
     monkeypatch.setenv(VIEWERS_VARIABLE, "1")
     app = opened()
-    app.session_state["maskdet.connection"].phase = "lost"
+    app.session_state["maskdet.connection"].phase = "waiting"
     app.session_state["maskdet.connection"]._since_s = float("inf")
     monkeypatch.setattr(live_page, "_get_last_button", lambda: "Start")
     app.run()
-    assert not viewers.has_free_slot(1), "a stream that broke off keeps its place"
+    assert not viewers.has_free_slot(1), "an interrupted stream keeps its slot"
     app.switch_page("pages/about.py").run()
     assert not app.exception
     assert viewers.has_free_slot(1)

@@ -1,4 +1,4 @@
-"""Distances, votes and blur on the Live page and in the sidebar, without a browser."""
+"""Distances, label smoothing and blur on the Live page, without a browser."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOXES = [[40, 60, 100, 130], [110, 60, 170, 130]]
 
 @pytest.fixture(autouse=True)
 def light_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no test load a network."""
+    """Replace all models by fakes."""
     monkeypatch.setattr(
         session,
         "load_analyzer",
@@ -32,7 +32,7 @@ def light_models(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     )
     monkeypatch.setattr(session, "model_path", lambda name: APP)
-    # AppTest has no session that streamlit-webrtc could ask for its number of runs.
+    # streamlit-webrtc needs a session, which AppTest does not have.
     monkeypatch.setattr(
         "streamlit_webrtc.component.get_this_session_info", lambda: None
     )
@@ -44,7 +44,7 @@ def opened(**query: str) -> AppTest:
 
 
 def settings(app: AppTest) -> Settings:
-    """Return what the running stream obeys."""
+    """Return the settings of the running stream."""
     return app.session_state["maskdet.live"].preferences.settings
 
 
@@ -62,8 +62,8 @@ def texts(app: AppTest) -> str:
     return "\n".join(one.value for one in [*app.main.info, *app.main.caption])
 
 
-def film(app: AppTest, seconds: float = 2.0) -> None:
-    """Let the camera show an image for a while, as the thread of the frames would."""
+def play(app: AppTest, seconds: float = 2.0) -> None:
+    """Analyze the same frame for a while, as the video thread would."""
     state = app.session_state["maskdet.live"]
     running = state.get_or_create_session(
         resolve_analyzer(AUTO, live=True), session.load_analyzer()
@@ -76,14 +76,14 @@ def film(app: AppTest, seconds: float = 2.0) -> None:
         state.record_frame(1, {"find": 1.0}, view)
 
 
-def test_a_first_visit_measures_no_distances() -> None:
+def test_distances_are_off_on_the_first_visit() -> None:
     app = opened()
     assert settings(app).distance == "off"
     assert "Distances between people are not measured." in texts(app)
     assert not app.main.number_input
 
 
-def test_a_mode_and_its_numbers_reach_the_stream_and_the_link() -> None:
+def test_distance_settings_reach_the_stream_and_the_link() -> None:
     app = choose(opened(), "distance.distance", "pinhole")
     assert settings(app).distance == "pinhole"
     assert "Press **Start** above" in texts(app)
@@ -92,40 +92,42 @@ def test_a_mode_and_its_numbers_reach_the_stream_and_the_link() -> None:
     run_app(app)
     app.main.number_input(key="distance.field_of_view_deg").set_value(90.0)
     run_app(app)
-    wanted = settings(app)
-    assert (wanted.contact_distance_m, wanted.contact_duration_s) == (1.0, 7.0)
-    assert wanted.field_of_view_deg == 90
+    chosen = settings(app)
+    assert (chosen.contact_distance_m, chosen.contact_duration_s) == (1.0, 7.0)
+    assert chosen.field_of_view_deg == 90
     link = app.sidebar.code[0].value
     assert "distance=pinhole" in link
     assert "contact_distance_m=1.0" in link
 
 
-def test_a_choice_that_comes_back_as_none_changes_nothing() -> None:
-    # As from a browser that was stopped before it was told the value.
+def test_a_widget_value_of_none_changes_nothing() -> None:
+    # Like a browser that was stopped before it received the value.
     app = choose(opened(), "distance.distance", "pinhole")
-    app.session_state["maskdet.ended"] = "another page"
+    app.session_state["maskdet.completed_url"] = "another page"
     choose(app, "distance.distance", None)
     assert settings(app).distance == "pinhole"
     shown = next(one for one in app.main.button_group if one.key == "distance.distance")
     assert shown.value == "pinhole"
 
 
-def test_distances_survive_other_pages_and_a_moved_slider() -> None:
+def test_distance_settings_survive_other_pages_and_a_moved_slider() -> None:
     app = choose(opened(), "distance.distance", "relative")
     app.switch_page("pages/about.py").run()
-    slider = next(one for one in app.sidebar.slider if one.label == "Confidence")
+    slider = next(
+        one for one in app.sidebar.slider if one.label == "Minimum confidence"
+    )
     slider.set_value(0.8)
     run_app(app)
     app.switch_page("pages/live.py").run()
     assert (settings(app).distance, settings(app).min_confidence) == ("relative", 0.8)
-    assert "heights of faces" in texts(app)
+    assert "face heights" in texts(app)
 
 
-def test_reset_takes_distances_back() -> None:
+def test_reset_restores_the_distance_defaults() -> None:
     app = opened(distance="pinhole", contact_distance_m="3.5", blur="true")
     assert settings(app).contact_distance_m == 3.5
     assert app.sidebar.toggle(key="choice.blur").value is True
-    reset = next(one for one in app.sidebar.button if one.label.startswith("Reset"))
+    reset = next(one for one in app.sidebar.button if one.label == "Reset to defaults")
     reset.click()
     run_app(app)
     assert settings(app) == Settings()
@@ -133,7 +135,7 @@ def test_reset_takes_distances_back() -> None:
     assert app.sidebar.toggle(key="choice.blur").value is False
 
 
-def test_a_floor_without_points_asks_for_them_and_typed_ones_are_used() -> None:
+def test_missing_floor_points_are_requested_and_entered_ones_are_used() -> None:
     app = choose(opened(), "distance.distance", "ground_plane")
     assert warnings(app) == ["Mark the four corners of a rectangle on the floor first."]
     shown = [
@@ -147,14 +149,14 @@ def test_a_floor_without_points_asks_for_them_and_typed_ones_are_used() -> None:
     assert warnings(app) == []
 
 
-def test_impossible_points_are_told_in_one_line() -> None:
+def test_invalid_floor_points_are_reported_in_one_line() -> None:
     crossed = "[0.7, 0.5, 0.3, 0.5, 0.1, 0.9, 0.9, 0.9]"
     app = opened(distance="ground_plane", ground_points=crossed)
     (line,) = warnings(app)
     assert line.startswith("The four points must go round a rectangle on the floor")
 
 
-def test_the_mirror_turns_the_points_on_the_floor() -> None:
+def test_mirror_flips_the_floor_points() -> None:
     app = opened(
         distance="ground_plane", ground_points="[0.2,0.5,0.7,0.5,0.9,0.9,0.1,0.9]"
     )
@@ -169,17 +171,17 @@ def test_the_mirror_turns_the_points_on_the_floor() -> None:
 
 def test_distances_of_a_running_stream_are_shown() -> None:
     app = opened(distance="pinhole")
-    film(app)
+    play(app)
     run_app(app)
     html = "".join(one.value for one in app.main if one.type == "html")
     assert "#1 No mask and #2 No mask" in html
-    assert "<dt>Pairs near now</dt><dd>1</dd>" in html
-    assert "2 people since Start" in html
-    (plan,) = app.main.get("imgs") or app.main.get("image")
-    assert "one square is a metre" in str(plan.proto)
+    assert "<dt>Close pairs</dt><dd>1</dd>" in html
+    assert "2 people this session" in html
+    (top_view,) = app.main.get("imgs") or app.main.get("image")
+    assert "1 m grid" in str(top_view.proto)
 
 
-def test_a_preset_sets_all_that_it_names_and_nothing_else() -> None:
+def test_a_preset_sets_only_its_own_settings() -> None:
     app = opened(distance="relative", contact_distance_m="1.0")
     app.sidebar.button(key="preset.track-onepass").click()
     run_app(app)
@@ -192,11 +194,11 @@ def test_a_preset_sets_all_that_it_names_and_nothing_else() -> None:
     assert app.sidebar.selectbox(key="choice.smoothing").value == "ema"
     assert app.sidebar.selectbox(key="choice.analyzer").value == "onepass-fast"
     assert app.sidebar.toggle(key="choice.refine").value is False
-    told = " ".join(caption.value for caption in app.sidebar.caption)
-    assert "Example 3, one network" in told.replace("\\", "")
+    captions = " ".join(caption.value for caption in app.sidebar.caption)
+    assert "Example 3, one network" in captions.replace("\\", "")
 
 
-def test_vote_memory_and_drawing_reach_the_stream() -> None:
+def test_smoothing_memory_and_overlay_reach_the_stream() -> None:
     app = opened()
     app.sidebar.selectbox(key="choice.smoothing").select("mean")
     app.sidebar.slider(key="choice.memory_s").set_value(6.0)
@@ -209,7 +211,7 @@ def test_vote_memory_and_drawing_reach_the_stream() -> None:
     assert app.sidebar.slider(key="choice.smoothing_window_s").disabled
 
 
-def test_a_long_memory_from_a_link_fits_the_slider() -> None:
+def test_a_link_can_extend_the_range_of_the_memory_slider() -> None:
     app = opened(memory_s="45")
     assert app.sidebar.slider(key="choice.memory_s").value == 45
     assert settings(app).memory_s == 45

@@ -1,4 +1,4 @@
-"""People of the live image, counted once each."""
+"""Counts of the tracked people of live video."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from maskdet.types import UNTRACKED, Faces, Label, Scene
 from maskdet.web.live.state import PeopleCount, PeopleCounter
 
-MASK, BARE, DOUBT = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.4, 0.3, 0.3)
+MASK, UNMASKED, UNSURE = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.4, 0.3, 0.3)
 
 
 def scene(
@@ -15,7 +15,7 @@ def scene(
     turned: int = 0,
     removed: tuple[int, ...] = (),
 ) -> Scene:
-    """Return a scene of (number, probabilities); the last `turned` show no face."""
+    """Return a scene of (ID, probabilities) without the last `turned` faces."""
     n = len(people)
     return Scene(
         Faces(np.tile([10.0, 10, 40, 50], (n, 1)), np.full(n, 0.9)),
@@ -34,38 +34,40 @@ def counted(people: PeopleCount) -> tuple[dict[str, int], dict[str, int]]:
     )
 
 
-def test_who_stays_is_one_person_and_who_comes_is_one_more() -> None:
-    roll = PeopleCounter()
+def test_each_track_counts_once() -> None:
+    counter = PeopleCounter()
     for _ in range(50):
-        people = roll.update(scene((1, MASK)))
+        people = counter.update(scene((1, MASK)))
     assert counted(people) == ({"mask": 1}, {"mask": 1})
-    people = roll.update(scene((1, MASK), (2, BARE)))
+    people = counter.update(scene((1, MASK), (2, UNMASKED)))
     assert counted(people) == ({"mask": 1, "no_mask": 1},) * 2
 
 
-def test_who_left_still_counts_since_start() -> None:
-    roll = PeopleCounter()
-    roll.update(scene((1, MASK), (2, BARE)))
-    people = roll.update(scene((2, BARE), removed=(1,)))
+def test_people_who_left_count_in_the_total() -> None:
+    counter = PeopleCounter()
+    counter.update(scene((1, MASK), (2, UNMASKED)))
+    people = counter.update(scene((2, UNMASKED), removed=(1,)))
     assert counted(people) == ({"no_mask": 1}, {"mask": 1, "no_mask": 1})
-    people = roll.update(scene(removed=(2, 77)))
+    people = counter.update(scene(removed=(2, 77)))
     assert counted(people) == ({}, {"mask": 1, "no_mask": 1})
 
 
-def test_the_last_sure_label_counts_since_start() -> None:
-    roll = PeopleCounter()
-    assert counted(roll.update(scene((1, DOUBT)))) == ({"unknown": 1},) * 2
-    roll.update(scene((1, MASK)))
-    assert counted(roll.update(scene((1, DOUBT)))) == ({"unknown": 1}, {"mask": 1})
-    assert counted(roll.update(scene((1, BARE)))) == ({"no_mask": 1},) * 2
+def test_the_total_uses_the_last_label_other_than_unsure() -> None:
+    counter = PeopleCounter()
+    assert counted(counter.update(scene((1, UNSURE)))) == ({"unknown": 1},) * 2
+    counter.update(scene((1, MASK)))
+    assert counted(counter.update(scene((1, UNSURE)))) == ({"unknown": 1}, {"mask": 1})
+    assert counted(counter.update(scene((1, UNMASKED)))) == ({"no_mask": 1},) * 2
 
 
-def test_a_face_without_a_number_is_nobody_yet() -> None:
+def test_a_face_without_a_track_id_does_not_count() -> None:
     assert counted(PeopleCounter().update(scene((UNTRACKED, MASK)))) == ({}, {})
 
 
-def test_turned_people_are_in_view_with_what_was_seen_of_them() -> None:
-    people = PeopleCounter().update(scene((1, MASK), (2, BARE), turned=1))
+def test_people_turned_away_count_with_their_last_label() -> None:
+    people = PeopleCounter().update(scene((1, MASK), (2, UNMASKED), turned=1))
     assert people.turned_away == 1
     assert people.current[Label.NO_MASK] == 1
-    assert PeopleCounter().update(scene((UNTRACKED, BARE), turned=1)).turned_away == 0
+    assert (
+        PeopleCounter().update(scene((UNTRACKED, UNMASKED), turned=1)).turned_away == 0
+    )

@@ -1,4 +1,4 @@
-"""One run of the live camera: distances that cannot be told, and who watches."""
+"""A live session: invalid distance settings, and the event monitor."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ def play(run: LiveSession, analyzer, settings: Settings, times_s=(0, 3)):
         ),
     ],
 )
-def test_what_keeps_distances_from_being_told_is_one_line(settings, line) -> None:
-    told = distance_error(settings, SIZE_WH)
-    assert told.startswith(line)
-    assert bool(told) == bool(line)
-    assert "\n" not in told
+def test_invalid_distance_settings_are_reported_in_one_line(settings, line) -> None:
+    error = distance_error(settings, SIZE_WH)
+    assert error.startswith(line)
+    assert bool(error) == bool(line)
+    assert "\n" not in error
 
 
-def test_an_impossible_floor_does_not_stop_the_stream_and_is_refused_once(
+def test_an_invalid_floor_does_not_stop_the_stream_and_is_checked_once(
     monkeypatch,
 ) -> None:
-    asked = []
+    calls = []
     monkeypatch.setattr(
-        distance, "distance_error", lambda *of: asked.append(of) or "no floor."
+        distance, "distance_error", lambda *args: calls.append(args) or "no floor."
     )
     run, analyzer = run_of()
     view = play(
@@ -83,20 +83,20 @@ def test_an_impossible_floor_does_not_stop_the_stream_and_is_refused_once(
     assert len(view.scene) == 2
     assert view.scene.pairs == ()
     assert view.settings.distance == "off"
-    assert len(asked) == 1
+    assert len(calls) == 1
 
 
-def test_a_change_of_settings_is_obeyed_by_the_next_frame() -> None:
-    measurable = DistanceGuard()
+def test_changed_settings_apply_to_the_next_frame() -> None:
+    guard = DistanceGuard()
     bad, good = (
         Settings(distance="ground_plane"),
         Settings(distance="ground_plane", ground_points=FLOOR),
     )
-    assert measurable.effective_settings(bad, SIZE_WH).distance == "off"
-    assert measurable.effective_settings(good, SIZE_WH) == good
+    assert guard.effective_settings(bad, SIZE_WH).distance == "off"
+    assert guard.effective_settings(good, SIZE_WH) == good
 
 
-def test_the_view_holds_pairs_places_and_contacts() -> None:
+def test_the_snapshot_has_pairs_positions_and_contacts() -> None:
     run, analyzer = run_of()
     view = play(run, analyzer, Settings(distance="pinhole"))
     (pair,) = view.scene.pairs
@@ -108,10 +108,10 @@ def test_the_view_holds_pairs_places_and_contacts() -> None:
     assert sum(view.people.current.values()) == 2
 
 
-def test_a_witness_sees_everybody_come_and_go() -> None:
+def test_the_monitor_records_people_who_enter_and_leave() -> None:
     sink = Sink()
-    watch = AlertMonitor(AlertConfig(), sink)
-    run, analyzer = run_of(monitor=watch.monitor_stream(StreamInfo.now("Door", 0.0)))
+    monitor = AlertMonitor(AlertConfig(), sink)
+    run, analyzer = run_of(monitor=monitor.monitor_stream(StreamInfo.now("Door", 0.0)))
     play(run, analyzer, Settings(distance="pinhole", contact_duration_s=1))
     kinds = [event.kind for event in sink.events]
     assert sorted(kinds) == ["classified", "classified", "close", "entered", "entered"]
@@ -121,7 +121,7 @@ def test_a_witness_sees_everybody_come_and_go() -> None:
     assert {event.camera for event in sink.events} == {"Door"}
 
 
-def test_a_frame_that_comes_after_the_end_brings_nobody_in() -> None:
+def test_a_frame_after_the_end_creates_no_events() -> None:
     sink = Sink()
     run, analyzer = run_of(
         monitor=AlertMonitor(AlertConfig(), sink).monitor_stream(
@@ -133,7 +133,7 @@ def test_a_frame_that_comes_after_the_end_brings_nobody_in() -> None:
     assert sink.events == []
 
 
-def test_only_before_the_first_frame_another_witness_takes_over() -> None:
+def test_the_monitor_can_only_be_replaced_before_the_first_frame() -> None:
     first, second, third = Sink(), Sink(), Sink()
     run, analyzer = run_of(
         monitor=AlertMonitor(AlertConfig(), first).monitor_stream(
@@ -154,11 +154,11 @@ def test_only_before_the_first_frame_another_witness_takes_over() -> None:
     assert not third.events
 
 
-def test_points_on_the_floor_follow_the_mirror_in_their_order() -> None:
+def test_mirrored_floor_points_keep_their_order() -> None:
     floor = (0.2, 0.5, 0.7, 0.55, 0.9, 0.9, 0.1, 0.95)
-    turned = mirror_points(floor)
-    assert turned == pytest.approx((0.3, 0.55, 0.8, 0.5, 0.9, 0.95, 0.1, 0.9))
-    assert mirror_points(turned) == pytest.approx(floor)
+    mirrored = mirror_points(floor)
+    assert mirrored == pytest.approx((0.3, 0.55, 0.8, 0.5, 0.9, 0.95, 0.1, 0.9))
+    assert mirror_points(mirrored) == pytest.approx(floor)
     settings = Settings(distance="ground_plane", ground_points=mirror_points(FLOOR))
     assert distance_error(settings, SIZE_WH) == ""
     assert mirror_points(()) == ()

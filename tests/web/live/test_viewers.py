@@ -1,4 +1,4 @@
-"""Live video for so many at a time; a place is free as soon as its session is gone."""
+"""Viewer slots: the limit, and slots of disconnected sessions."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE, ViewerSlots, get_max_
 @pytest.mark.parametrize(
     ("n_cores", "expected"), [(1, 2), (2, 4), (3, 6), (4, 6), (64, 6)]
 )
-def test_the_cores_say_how_many_by_default(n_cores: int, expected: int) -> None:
+def test_the_default_limit_depends_on_the_cores(n_cores: int, expected: int) -> None:
     assert get_max_viewers({}, n_cores=n_cores) == expected
     assert get_max_viewers({MAX_VIEWERS_VARIABLE: "  "}, n_cores=n_cores) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), [("1", 1), (" 12 ", 12), ("008", 8)])
-def test_the_environment_says_how_many(text: str, expected: int) -> None:
+def test_the_environment_sets_the_limit(text: str, expected: int) -> None:
     assert get_max_viewers({MAX_VIEWERS_VARIABLE: text}, n_cores=2) == expected
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", "2.5", "1e3", "²", "9" * 5000])
-def test_another_word_is_refused_in_one_line(text: str) -> None:
+def test_an_invalid_limit_is_rejected_in_one_line(text: str) -> None:
     with pytest.raises(
         ValueError, match=f"{MAX_VIEWERS_VARIABLE} is .* whole number from 1"
     ) as at:
@@ -29,7 +29,7 @@ def test_another_word_is_refused_in_one_line(text: str) -> None:
     assert len(str(at.value)) < 150
 
 
-def test_one_too_many_waits_until_a_session_leaves_or_is_gone() -> None:
+def test_a_slot_becomes_free_when_a_session_leaves_or_disconnects() -> None:
     active = {"a", "b", "c", "d"}
     viewers = ViewerSlots(active.__contains__)
     assert viewers.acquire("a", 2)
@@ -37,7 +37,7 @@ def test_one_too_many_waits_until_a_session_leaves_or_is_gone() -> None:
     assert viewers.acquire("b", 2)
     assert not viewers.has_free_slot(2)
     assert not viewers.acquire("c", 2)
-    assert viewers.acquire("a", 2), "who has a place keeps it"
+    assert viewers.acquire("a", 2), "a session keeps its slot"
     viewers.release("c")
     assert not viewers.acquire("c", 2)
     viewers.release("a")

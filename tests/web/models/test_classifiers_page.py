@@ -166,7 +166,7 @@ def test_a_model_whose_file_is_missing_is_told_and_not_offered(monkeypatch) -> N
     app = choose(opened(classifier=OTHER), OTHER)
     assert in_sidebar(app) == DEFAULT_CLASSIFIER
     assert OTHER not in app.sidebar.selectbox(key="choice.classifier").options
-    assert "twin cannot be used here: model file gone.tflite" in texts(app, "warning")
+    assert "twin is not available on this server: model file gone.tflite" in texts(app, "warning")
     assert use_button(app).disabled
     assert "gone.tflite is missing; restore it" in texts(app, "caption")
 
@@ -185,7 +185,7 @@ def test_with_one_model_there_is_nothing_to_choose(monkeypatch) -> None:
         monkeypatch.delitem(CLASSIFIERS, name)
     app = opened()
     labels = [one.label for one in app.sidebar.selectbox]
-    assert "Mask model" not in labels
+    assert "Mask classifier" not in labels
     assert "In use: **maskdet**" in texts(app)
 
 

@@ -1,4 +1,4 @@
-"""The Video page's section on what happened: its moments, and the way to the store."""
+"""The events of a video on the Video page, and their recording."""
 
 from __future__ import annotations
 
@@ -37,37 +37,37 @@ from tests.media.video_files import write_video
 from tests.web.video.test_job import BOX
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-TOGGLE = "Write these events to the store"
+TOGGLE = "Record these events"
 
 
 @pytest.fixture(autouse=True)
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this test's events go; a video shows one person with a mask."""
-    place = prepare_database(tmp_path / "data" / "events.sqlite3", monkeypatch)
+    """The event database; each video shows one person with a mask."""
+    path = prepare_database(tmp_path / "data" / "events.sqlite3", monkeypatch)
     fake = TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier((0.9, 0.05, 0.05)))
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: fake)
-    monkeypatch.setattr(session, "model_path", lambda name: place)
+    monkeypatch.setattr(session, "model_path", lambda name: path)
     st.cache_resource.clear()
-    return place
+    return path
 
 
 @pytest.fixture
-def looked(tmp_path: Path, monkeypatch) -> Iterator[AppTest]:
-    """The page with a video that was looked at, while recording is on."""
+def analyzed(tmp_path: Path, monkeypatch) -> Iterator[AppTest]:
+    """The page with an analyzed video while recording is on."""
     yesterday = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
     times_ms = tuple(range(0, 2500, 100))
     path = write_video(
         tmp_path / "a.mp4", times_ms=times_ms, creation_time=yesterday.isoformat()
     )
-    monkeypatch.setattr(video_upload, "VIDEO_SAMPLE", Sample("Film", path, "nobody"))
+    monkeypatch.setattr(video_upload, "VIDEO_SAMPLE", Sample("Video", path, "credit"))
     app = set_toggle(open_page("events"), "events.record")
-    yield looked_at(app)
+    yield analyze_sample(app)
     app.session_state["maskdet.video"].close()
 
 
-def looked_at(app: AppTest) -> AppTest:
+def analyze_sample(app: AppTest) -> AppTest:
     run_app(app.switch_page("pages/video.py"))
-    next(one for one in app.main.button if one.label == "Look at the sample").click()
+    next(one for one in app.main.button if one.label == "Analyze sample").click()
     run_app(app)
     assert app.session_state["maskdet.video"].join(WAIT_S)
     return run_app(app)
@@ -78,17 +78,17 @@ def stored(file: Path) -> list[Event]:
 
 
 def offer(app: AppTest) -> AppTest:
-    """Say that the events shall be written; nothing is, yet."""
+    """Turn the recording option on; nothing is written yet."""
     next(one for one in app.main.toggle if one.label == TOGGLE).set_value(True)
     return run_app(app)
 
 
 def press(app: AppTest) -> AppTest:
-    return click(app, "Write 3 events")
+    return click(app, "Record 3 events")
 
 
 def click(app: AppTest, label: str) -> AppTest:
-    """Press a button that writes, and wait for what it began."""
+    """Click a button that records, and wait for the recording."""
     next(one for one in app.main.button if one.label == label).click()
     run_app(app)
     assert app.session_state[key(app, "recording")].join(WAIT_S)
@@ -99,23 +99,23 @@ def key(app: AppTest, name: str) -> str:
     return f"video.{name}.{app.session_state['maskdet.video'].number}"
 
 
-def test_events_are_written_only_once_somebody_says_so(looked, file) -> None:
-    offer(looked)
+def test_events_are_recorded_only_after_a_click(analyzed, file) -> None:
+    offer(analyzed)
     assert stored(file) == []
-    press(looked)
+    press(analyzed)
     events = stored(file)
-    assert [one.kind for one in events] == ["entered", "classified", "left"]
-    assert {one.camera for one in events} == {"a.mp4"}
-    report = looked.session_state["maskdet.video"].report
-    assert [one.at for one in events] == [one.at for one in report.events]
+    assert [event.kind for event in events] == ["entered", "classified", "left"]
+    assert {event.camera for event in events} == {"a.mp4"}
+    report = analyzed.session_state["maskdet.video"].report
+    assert [event.at for event in events] == [event.at for event in report.events]
     age = datetime.now(UTC) - events[0].at
     assert timedelta(hours=23) < age < timedelta(hours=25)
-    assert "3 events were written" in page_texts(looked, "success")
-    assert "Write 3 events" not in [one.label for one in looked.main.button]
+    assert "3 events were recorded" in page_texts(analyzed, "success")
+    assert "Record 3 events" not in [one.label for one in analyzed.main.button]
     assert len(stored(file)) == 3
 
 
-def test_two_clicks_in_a_row_write_once(monkeypatch, file) -> None:
+def test_a_double_click_records_once(monkeypatch, file) -> None:
     began = datetime.now(UTC)
     event = Event("left", began, "", "s", 3, Label.MASK)
     report = VideoReport("a.mp4", started_at=began, events=(event,))
@@ -126,115 +126,115 @@ def test_two_clicks_in_a_row_write_once(monkeypatch, file) -> None:
     assert len(stored(file)) == 1
 
 
-def test_a_store_that_waits_holds_up_no_page(looked, file, monkeypatch) -> None:
-    goes_on, whole = threading.Event(), EventStore.add
+def test_a_slow_database_does_not_block_the_page(analyzed, file, monkeypatch) -> None:
+    resume, add = threading.Event(), EventStore.add
 
     def late(store, events):
-        assert goes_on.wait(WAIT_S)
-        whole(store, events)
+        assert resume.wait(WAIT_S)
+        add(store, events)
 
     monkeypatch.setattr(EventStore, "add", late)
-    offer(looked)
-    button = next(one for one in looked.main.button if one.label == "Write 3 events")
+    offer(analyzed)
+    button = next(one for one in analyzed.main.button if one.label == "Record 3 events")
     button.click()
-    run_app(looked)
-    recording = looked.session_state[key(looked, "recording")]
+    run_app(analyzed)
+    recording = analyzed.session_state[key(analyzed, "recording")]
     assert recording.busy
-    (bar,) = looked.main.get("progress")
-    assert bar.proto.text == "Writing: 0 of 3 events are in the store"
-    assert TOGGLE not in [one.label for one in looked.main.toggle]
-    goes_on.set()
+    (bar,) = analyzed.main.get("progress")
+    assert bar.proto.text == "Recording: 0 of 3 events"
+    assert TOGGLE not in [one.label for one in analyzed.main.toggle]
+    resume.set()
     assert recording.join(WAIT_S)
-    run_app(looked)
-    assert "3 events were written" in page_texts(looked, "success")
+    run_app(analyzed)
+    assert "3 events were recorded" in page_texts(analyzed, "success")
     assert len(stored(file)) == 3
 
 
-def test_what_breaks_off_half_way_goes_on_with_the_rest(
-    looked, file, monkeypatch
-) -> None:
+def test_an_interrupted_recording_can_be_resumed(analyzed, file, monkeypatch) -> None:
     monkeypatch.setattr(video_recording, "WRITE_BATCH_SIZE", 2)
-    calls, whole = [], EventStore.add
+    calls, add = [], EventStore.add
 
     def full_once(store, events):
-        if not events:  # the server's own writer looks in now and then
+        if not events:  # the server's own writer adds nothing now and then
             return
         calls.append(len(events))
         if len(calls) == 2:
             raise StoreError("the disk is full")
-        whole(store, events)
+        add(store, events)
 
     monkeypatch.setattr(EventStore, "add", full_once)
-    press(offer(looked))
-    line = "Only 2 of 3 events were written: the disk is full."
-    assert line in page_texts(looked, "error")
+    press(offer(analyzed))
+    line = "Only 2 of 3 events were recorded: the disk is full."
+    assert line in page_texts(analyzed, "error")
     assert len(stored(file)) == 2
-    click(looked, "Write the rest")
+    click(analyzed, "Record the rest")
     assert calls == [2, 1, 1]
-    kinds = [one.kind for one in stored(file)]
+    kinds = [event.kind for event in stored(file)]
     assert kinds == ["entered", "classified", "left"]
-    assert "3 events were written" in page_texts(looked, "success")
+    assert "3 events were recorded" in page_texts(analyzed, "success")
 
 
-def test_a_fault_of_ours_ends_with_a_line_too(file, caplog) -> None:
+def test_an_unexpected_error_is_reported_in_one_line(file, caplog) -> None:
     event = Event("left", NOON, "", "s", 3, Label.MASK)
     store = SimpleNamespace(add=lambda events: 1 / 0)
     recording = video_recording.EventRecording(store, [event])
     recording.start()
     assert recording.join(WAIT_S)
     assert (recording.n_written, recording.n_left) == (0, 1)
-    assert recording.problem == "something went wrong; the log says what"
+    assert recording.problem == "unexpected error; see the server log"
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_camera_and_time_can_be_put_right(looked, file) -> None:
-    offer(looked)
-    enter_text(looked, key(looked, "camera"), "Back door")
+def test_camera_name_and_start_time_can_be_changed(analyzed, file) -> None:
+    offer(analyzed)
+    enter_text(analyzed, key(analyzed, "camera"), "Back door")
     began = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(days=5)
-    looked.main.datetime_input(key=key(looked, "began")).set_value(
+    analyzed.main.datetime_input(key=key(analyzed, "start_time")).set_value(
         began.replace(tzinfo=None)
     )
-    press(run_app(looked))
+    press(run_app(analyzed))
     events = stored(file)
-    assert {one.camera for one in events} == {"Back door"}
-    after_s = [(one.at - began).total_seconds() for one in events]
+    assert {event.camera for event in events} == {"Back door"}
+    after_s = [(event.at - began).total_seconds() for event in events]
     assert after_s == pytest.approx([0.2, 1.2, 2.4], abs=0.15)
 
 
-def test_what_would_be_deleted_at_once_is_not_written(looked, file) -> None:
-    offer(looked)
+def test_events_beyond_the_retention_period_are_not_recorded(analyzed, file) -> None:
+    offer(analyzed)
     old = datetime.now(UTC).replace(tzinfo=None, second=0) - timedelta(days=31)
-    looked.main.datetime_input(key=key(looked, "began")).set_value(old)
-    run_app(looked)
-    assert "deletes events after 30 days" in page_texts(looked, "warning")
-    button = next(one for one in looked.main.button if one.label == "Write 3 events")
+    analyzed.main.datetime_input(key=key(analyzed, "start_time")).set_value(old)
+    run_app(analyzed)
+    assert "deletes events after 30 days" in page_texts(analyzed, "warning")
+    button = next(one for one in analyzed.main.button if one.label == "Record 3 events")
     assert button.disabled
 
 
-def test_a_database_in_trouble_costs_one_line_and_can_be_tried_again(
-    looked, file, monkeypatch
+def test_a_database_error_is_reported_in_one_line_and_can_be_retried(
+    analyzed, file, monkeypatch
 ) -> None:
     def broken(store, events):
         raise StoreError("the disk is full")
 
     with monkeypatch.context() as patched:
         patched.setattr(EventStore, "add", broken)
-        press(offer(looked))
-    assert "Not written: the disk is full." in page_texts(looked, "error")
-    press(looked)
+        press(offer(analyzed))
+    assert "Not recorded: the disk is full." in page_texts(analyzed, "error")
+    press(analyzed)
     assert len(stored(file)) == 3
 
 
-def test_without_recording_nothing_is_offered(tmp_path, monkeypatch, file) -> None:
+def test_the_option_is_hidden_while_recording_is_off(
+    tmp_path, monkeypatch, file
+) -> None:
     path = write_video(tmp_path / "a.mp4")
-    monkeypatch.setattr(video_upload, "VIDEO_SAMPLE", Sample("Film", path, "nobody"))
-    app = looked_at(open_page("events"))
+    monkeypatch.setattr(video_upload, "VIDEO_SAMPLE", Sample("Video", path, "credit"))
+    app = analyze_sample(open_page("events"))
     assert TOGGLE not in [one.label for one in app.main.toggle]
     assert not file.exists()
     app.session_state["maskdet.video"].close()
 
 
-def test_the_table_is_in_film_time() -> None:
+def test_the_table_shows_video_time() -> None:
     event = Event("close", NOON + timedelta(seconds=65.2), "", "s", 3, Label.NO_MASK)
     pair = Event("left", NOON, "", "s", 4, Label.MASK, 0.97, other=3)
     columns = video_events.video_event_table(
@@ -246,17 +246,17 @@ def test_the_table_is_in_film_time() -> None:
     assert columns["Other person"] == [3, None]
 
 
-def test_a_row_leads_to_the_next_place_of_the_slider(monkeypatch) -> None:
+def test_a_selected_row_moves_the_slider_to_its_moment(monkeypatch) -> None:
     job = SimpleNamespace(number=7)
     report = VideoReport("a.mp4", analyzed_s=12.0, started_at=NOON)
     events = [Event("left", NOON + timedelta(seconds=s), "", "s") for s in (0.68, 30)]
     state: dict[str, object] = {"k": {"selection": {"rows": [0]}}}
     monkeypatch.setattr(video_events.st, "session_state", state)
     video_events._seek_selected_event("k", job, report, events)
-    assert state["video.at.7"] == 0.7
+    assert state["video.moment.7"] == 0.7
     state["k"] = {"selection": {"rows": [1]}}
     video_events._seek_selected_event("k", job, report, events)
-    assert state["video.at.7"] == 12.0
+    assert state["video.moment.7"] == 12.0
     state["k"] = {"selection": {"rows": []}}
     video_events._seek_selected_event("k", job, report, events)
-    assert state["video.at.7"] == 12.0
+    assert state["video.moment.7"] == 12.0

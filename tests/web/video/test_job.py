@@ -1,4 +1,4 @@
-"""A video in its own thread: results, stops, failures, turns, nothing left behind."""
+"""Background video jobs: results, stops, failures, slots, cleanup."""
 
 from __future__ import annotations
 
@@ -21,55 +21,58 @@ from tests.helpers.fakes import FakeClassifier, FakeDetector
 from tests.helpers.waiting import WAIT_S, wait_until
 from tests.media.video_files import N_FRAMES, write_video
 
-PLAN = VideoOptions(Preferences())
+OPTIONS = VideoOptions(Preferences())
 BOX = [10, 10, 50, 50]
 
 Make = Callable[..., VideoAnalysisJob]
 
 
 class Gate:
-    """An analyzer that sees one face, and waits before each image after the first."""
+    """An analyzer of one face that waits before each frame after the first."""
 
     def __init__(self) -> None:
-        self.open, self.asked = threading.Event(), threading.Event()
-        self._sees = TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier())
+        self.open, self.called = threading.Event(), threading.Event()
+        self._analyzer = TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier())
         self._n = 0
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         self._n += 1
         if self._n > 1:
-            self.asked.set()
+            self.called.set()
             assert self.open.wait(WAIT_S)
-        return self._sees.analyze(image, settings)
+        return self._analyzer.analyze(image, settings)
 
 
-def sees_one(plan: VideoOptions) -> Analyzer:
+def load_fake(options: VideoOptions) -> Analyzer:
     return TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier())
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """A function that takes a video of 1.2 s, and is cleaned up after."""
+    """A function that makes jobs of a video of 1.2 s; they are closed afterwards."""
     made: list[VideoAnalysisJob] = []
     path = write_video(tmp_path / "a.mp4")
 
     def job(
-        content: bytes | Path = path, plan: VideoOptions = PLAN, load=sees_one, **how
+        content: bytes | Path = path,
+        options: VideoOptions = OPTIONS,
+        load=load_fake,
+        **how,
     ):
-        made.append(VideoAnalysisJob("a.mp4", content, plan, load, **how))
+        made.append(VideoAnalysisJob("a.mp4", content, options, load, **how))
         return made[-1]
 
     yield job
-    for one in made:
-        one.close()
-        one.join(WAIT_S)
+    for made_job in made:
+        made_job.close()
+        made_job.join(WAIT_S)
 
 
 def folder(job: VideoAnalysisJob) -> Path:
     return job.rows_path.parent
 
 
-def test_a_film_becomes_a_report_a_film_and_rows(make: Make) -> None:
+def test_a_job_makes_a_report_an_annotated_video_and_rows(make: Make) -> None:
     job = make()
     assert job.busy
     job.start()
@@ -86,13 +89,13 @@ def test_a_film_becomes_a_report_a_film_and_rows(make: Make) -> None:
     assert job.annotated_path is not None
     assert job.annotated_path.read_bytes()[4:8] == b"ftyp"
     assert job.progress.preview[:2] == b"\xff\xd8"
-    there = folder(job)
+    scratch = folder(job)
     job.close()
     assert job.state == "closed"
-    assert (job.report, job.annotated_path, there.exists()) == (None, None, False)
+    assert (job.report, job.annotated_path, scratch.exists()) == (None, None, False)
 
 
-def test_bytes_are_as_good_as_a_file(make: Make, tmp_path: Path) -> None:
+def test_a_video_can_be_given_as_bytes(make: Make, tmp_path: Path) -> None:
     job = make((tmp_path / "a.mp4").read_bytes())
     job.start()
     assert job.join(WAIT_S)
@@ -100,7 +103,7 @@ def test_bytes_are_as_good_as_a_file(make: Make, tmp_path: Path) -> None:
     assert job.report.n_frames == N_FRAMES
 
 
-def test_a_visitor_may_look_again_otherwise(make: Make) -> None:
+def test_a_video_can_be_analyzed_again_with_other_options(make: Make) -> None:
     job = make()
     job.start()
     assert job.join(WAIT_S)
@@ -113,20 +116,20 @@ def test_a_visitor_may_look_again_otherwise(make: Make) -> None:
     assert job.number != first
 
 
-def test_no_view_is_kept_of_who_must_not_be_recognised(make: Make) -> None:
-    plan = VideoOptions(Preferences(style=Style(blur=True)), keep_crops=True)
-    job = make(plan=plan)
+def test_no_thumbnail_is_kept_if_blur_is_on(make: Make) -> None:
+    options = VideoOptions(Preferences(style=Style(blur=True)), keep_crops=True)
+    job = make(options=options)
     job.start()
     assert job.join(WAIT_S)
     assert job.report is not None
     assert [person.crop for person in job.report.people] == [b""]
 
 
-def test_a_stop_keeps_what_was_found(make: Make) -> None:
+def test_stop_keeps_the_results_so_far(make: Make) -> None:
     gate = Gate()
-    job = make(load=lambda plan: gate)
+    job = make(load=lambda options: gate)
     job.start()
-    assert gate.asked.wait(WAIT_S)
+    assert gate.called.wait(WAIT_S)
     assert (job.state, job.progress.n_frames) == ("working", 1)
     job.stop()
     gate.open.set()
@@ -138,22 +141,22 @@ def test_a_stop_keeps_what_was_found(make: Make) -> None:
     assert job.annotated_path.is_file()
 
 
-def test_a_cancel_in_the_middle_leaves_nothing(make: Make) -> None:
+def test_close_during_the_analysis_deletes_everything(make: Make) -> None:
     gate = Gate()
-    job = make(load=lambda plan: gate)
-    there = folder(job)
+    job = make(load=lambda options: gate)
+    scratch = folder(job)
     job.start()
-    assert gate.asked.wait(WAIT_S)
+    assert gate.called.wait(WAIT_S)
     job.close()
     gate.open.set()
     assert job.join(WAIT_S)
-    wait_until(lambda: not there.exists(), "the folder to go")
+    wait_until(lambda: not scratch.exists(), "the folder to go")
     assert (job.state, job.report) == ("closed", None)
     job.start()
     assert job.state == "closed"
 
 
-def test_one_line_says_why_a_film_cannot_be_read(make: Make, tmp_path: Path) -> None:
+def test_an_unreadable_video_fails_with_one_line(make: Make, tmp_path: Path) -> None:
     whole = (tmp_path / "a.mp4").read_bytes()
     for content in (b"no video", whole[: len(whole) // 3]):
         job = make(content)
@@ -165,16 +168,21 @@ def test_one_line_says_why_a_film_cannot_be_read(make: Make, tmp_path: Path) -> 
         assert str(folder(job)) not in job.problem
 
 
-def test_a_film_that_is_too_long_is_refused(make: Make, monkeypatch) -> None:
+def test_a_video_that_is_too_long_is_rejected(make: Make, monkeypatch) -> None:
     monkeypatch.setattr(video_job, "VIDEO_LIMITS", VideoLimits(max_duration_s=0.5))
     job = make()
     job.start()
     assert job.join(WAIT_S)
-    assert job.problem == "the video is longer than 30 minutes; please cut it"
+    assert (
+        job.problem
+        == "the video is longer than 30 minutes; upload a shorter part of it"
+    )
     assert job.progress.n_frames == 0
 
 
-def test_a_clock_that_leaps_makes_no_film_too_long(make: Make, tmp_path: Path) -> None:
+def test_a_jump_of_the_time_stamps_does_not_count_as_length(
+    make: Make, tmp_path: Path
+) -> None:
     parts = [write_video(tmp_path / "b.ts", "libx264")]
     hours = tuple(range(36_000_000, 36_001_200, 100))
     parts.append(write_video(tmp_path / "c.ts", "libx264", times_ms=hours))
@@ -186,25 +194,25 @@ def test_a_clock_that_leaps_makes_no_film_too_long(make: Make, tmp_path: Path) -
     assert job.report.analyzed_s == pytest.approx(2.4, abs=0.01)
 
 
-def test_an_unforeseen_fault_is_told_and_logged(make: Make, caplog) -> None:
-    def broken(plan: VideoOptions) -> Analyzer:
+def test_an_unexpected_error_is_reported_and_logged(make: Make, caplog) -> None:
+    def broken(options: VideoOptions) -> Analyzer:
         raise LookupError("secret")
 
     job = make(load=broken)
     job.start()
     assert job.join(WAIT_S)
     assert job.state == "failed"
-    assert "something went wrong" in job.problem
+    assert "unexpected error" in job.problem
     assert "secret" not in job.problem
     assert "secret" in caplog.text
 
 
-def test_who_comes_when_all_turns_are_taken_waits(make: Make, monkeypatch) -> None:
+def test_a_job_waits_while_all_slots_are_taken(make: Make, monkeypatch) -> None:
     monkeypatch.setattr(video_job, "_job_slots", threading.BoundedSemaphore(1))
     gate = Gate()
-    first, second, third = make(load=lambda plan: gate), make(), make()
+    first, second, third = make(load=lambda options: gate), make(), make()
     first.start()
-    assert gate.asked.wait(WAIT_S)
+    assert gate.called.wait(WAIT_S)
     second.start()
     third.start()
     third.stop()
@@ -215,35 +223,35 @@ def test_who_comes_when_all_turns_are_taken_waits(make: Make, monkeypatch) -> No
     assert second.state == "done"
 
 
-def test_the_film_goes_when_its_visitor_has_left(make: Make, monkeypatch) -> None:
+def test_a_job_is_closed_when_its_visitor_has_left(make: Make, monkeypatch) -> None:
     monkeypatch.setattr(video_job, "ABANDONED_AFTER_S", 0.1)
     monkeypatch.setattr(video_job, "_PRESENCE_INTERVAL_S", 0.05)
     present = threading.Event()
     present.set()
     job = make(is_present=present.is_set)
-    there = folder(job)
+    scratch = folder(job)
     job.start()
     assert job.join(WAIT_S)
-    assert there.exists()
+    assert scratch.exists()
     present.clear()
-    wait_until(lambda: not there.exists(), "the folder to go")
+    wait_until(lambda: not scratch.exists(), "the folder to go")
     assert job.state == "closed"
 
 
-def test_a_film_whose_visitor_is_away_lets_another_go_first_and_goes_on(
+def test_a_job_of_an_absent_visitor_yields_its_slot_and_continues(
     make: Make, monkeypatch
 ) -> None:
     monkeypatch.setattr(video_job, "_job_slots", threading.BoundedSemaphore(1))
-    gate, here = Gate(), threading.Event()
-    away = make(load=lambda plan: gate, is_present=here.is_set)
+    gate, present = Gate(), threading.Event()
+    away = make(load=lambda options: gate, is_present=present.is_set)
     away.start()
-    assert gate.asked.wait(WAIT_S)
+    assert gate.called.wait(WAIT_S)
     other_gate = Gate()
-    other = make(load=lambda plan: other_gate)
+    other = make(load=lambda options: other_gate)
     other.start()
     gate.open.set()
-    assert other_gate.asked.wait(WAIT_S), "the other one has got the turn"
-    wait_until(lambda: away.state == "waiting", "the first one to give way")
+    assert other_gate.called.wait(WAIT_S), "the other job has the slot"
+    wait_until(lambda: away.state == "waiting", "the first job to yield")
     assert other.state == "working"
     other_gate.open.set()
     assert other.join(WAIT_S)
@@ -251,21 +259,21 @@ def test_a_film_whose_visitor_is_away_lets_another_go_first_and_goes_on(
     assert (other.state, away.state) == ("done", "done")
     assert away.report is not None
     assert away.report.is_complete
-    assert video_job._job_slots.acquire(blocking=False), "the turn was given back, once"
+    assert video_job._job_slots.acquire(blocking=False), "the slot was released once"
 
 
-def test_of_two_who_wait_the_one_who_is_there_is_first(make: Make, monkeypatch) -> None:
+def test_a_waiting_job_of_a_present_visitor_goes_first(make: Make, monkeypatch) -> None:
     monkeypatch.setattr(video_job, "_job_slots", threading.BoundedSemaphore(1))
     gate, other_gate = Gate(), Gate()
-    first = make(load=lambda plan: gate)
+    first = make(load=lambda options: gate)
     away = make(is_present=lambda: False)
-    there = make(load=lambda plan: other_gate)
+    there = make(load=lambda options: other_gate)
     first.start()
-    assert gate.asked.wait(WAIT_S)
+    assert gate.called.wait(WAIT_S)
     away.start()
     there.start()
     gate.open.set()
-    assert other_gate.asked.wait(WAIT_S)
+    assert other_gate.called.wait(WAIT_S)
     assert away.state == "waiting"
     away.stop()
     assert away.join(WAIT_S)
@@ -274,19 +282,17 @@ def test_of_two_who_wait_the_one_who_is_there_is_first(make: Make, monkeypatch) 
     assert there.join(WAIT_S)
 
 
-def test_a_film_that_gave_way_can_be_stopped_and_closed(
-    make: Make, monkeypatch
-) -> None:
+def test_a_job_that_yielded_its_slot_can_be_closed(make: Make, monkeypatch) -> None:
     monkeypatch.setattr(video_job, "_job_slots", threading.BoundedSemaphore(1))
     gate, other_gate = Gate(), Gate()
-    away = make(load=lambda plan: gate, is_present=lambda: False)
+    away = make(load=lambda options: gate, is_present=lambda: False)
     away.start()
-    assert gate.asked.wait(WAIT_S)
-    other = make(load=lambda plan: other_gate)
+    assert gate.called.wait(WAIT_S)
+    other = make(load=lambda options: other_gate)
     other.start()
     gate.open.set()
-    assert other_gate.asked.wait(WAIT_S)
-    wait_until(lambda: away.state == "waiting", "the first one to give way")
+    assert other_gate.called.wait(WAIT_S)
+    wait_until(lambda: away.state == "waiting", "the first job to yield")
     away.close()
     assert away.join(WAIT_S)
     assert away.state == "closed"
@@ -295,21 +301,25 @@ def test_a_film_that_gave_way_can_be_stopped_and_closed(
     assert other.state == "done"
 
 
-def test_after_a_reload_the_film_is_found_again_in_its_tab_only(make: Make) -> None:
-    here = threading.Event()
-    here.set()
-    job = make(is_present=here.is_set)
+def test_after_a_reload_a_job_is_found_by_its_tab_only(make: Make) -> None:
+    present = threading.Event()
+    present.set()
+    job = make(is_present=present.is_set)
     job.register_tab("a" * 32)
-    assert find_job_by_tab("a" * 32, lambda: True) is None, "its visitor is still there"
-    here.clear()
+    assert find_job_by_tab("a" * 32, lambda: True) is None, (
+        "its visitor is still connected"
+    )
+    present.clear()
     assert find_job_by_tab("b" * 32, lambda: True) is None
     assert find_job_by_tab("", lambda: True) is None
     assert find_job_by_tab("a" * 32, lambda: True) is job
-    assert find_job_by_tab("a" * 32, lambda: True) is None, "the new session is there"
+    assert find_job_by_tab("a" * 32, lambda: True) is None, (
+        "the new session is connected"
+    )
     job.close()
     assert find_job_by_tab("a" * 32, lambda: True) is None
 
 
-def test_a_film_without_a_tab_is_not_kept(make: Make) -> None:
+def test_a_job_without_a_tab_is_not_registered(make: Make) -> None:
     make(is_present=lambda: False).register_tab("")
     assert find_job_by_tab("", lambda: True) is None

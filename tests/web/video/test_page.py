@@ -28,7 +28,7 @@ APP = Path(__file__).resolve().parents[3] / "app.py"
 
 @pytest.fixture(autouse=True)
 def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
-    """Let no test load a network; the analyzer that every video gets instead."""
+    """Replace all models by fakes; return the analyzer of every video."""
     fake = TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier((0.7, 0.2, 0.1)))
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: fake)
     monkeypatch.setattr(session, "model_path", lambda name: APP)
@@ -38,8 +38,8 @@ def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
-    """The page with a short sample; what it began is ended after."""
-    sample = Sample("Film", write_video(tmp_path / "a.mp4"), "nobody")
+    """The page with a short sample; its job is closed afterwards."""
+    sample = Sample("Video", write_video(tmp_path / "a.mp4"), "credit")
     monkeypatch.setattr(video_upload, "VIDEO_SAMPLE", sample)
     opened = AppTest.from_file(str(APP), default_timeout=WAIT_S)
     run(opened.switch_page("pages/video.py"))
@@ -55,9 +55,9 @@ def run(app: AppTest) -> AppTest:
 
 
 def job(app: AppTest) -> VideoAnalysisJob:
-    found = app.session_state["maskdet.video"]
-    assert isinstance(found, VideoAnalysisJob)
-    return found
+    current = app.session_state["maskdet.video"]
+    assert isinstance(current, VideoAnalysisJob)
+    return current
 
 
 def press(app: AppTest, label: str) -> AppTest:
@@ -72,9 +72,9 @@ def finished(app: AppTest) -> AppTest:
 
 def upload(app: AppTest, name: str, content: bytes, kind: str = "") -> AppTest:
     uploader = next(one for one in app.main if one.type == "file_uploader")
-    assert list(uploader.proto.type) == [], "a browser would refuse some videos"
+    assert list(uploader.proto.type) == [], "a browser would reject some videos"
     uploader.set_value((name, content, kind))
-    return press(run(app), "Look at this video")
+    return press(run(app), "Analyze video")
 
 
 def texts(parts: Sequence[object]) -> str:
@@ -85,32 +85,32 @@ def buttons(app: AppTest) -> list[str]:
     return [one.label for one in app.main.button]
 
 
-def test_a_newcomer_may_try_the_sample(app: AppTest, download_data) -> None:
+def test_the_sample_can_be_analyzed(app: AppTest, download_data) -> None:
     assert app.title[0].value == "Video"
-    assert "Look at this video" not in buttons(app)
-    finished(press(app, "Look at the sample"))
-    people, happened = [one.value for one in app.main.dataframe]
-    assert list(people["Verdict"]) == ["Mask"]
-    assert "Best view" not in people
+    assert "Analyze video" not in buttons(app)
+    finished(press(app, "Analyze sample"))
+    people, events = [one.value for one in app.main.dataframe]
+    assert list(people["Label"]) == ["Mask"]
+    assert "Thumbnail" not in people
     assert "<dd>1</dd>" in texts(app.main.get("html"))
     assert "not measured" in texts(app.caption)
     document = json.loads(download_data["Summary (JSON)"])["videos"][0]
     assert (document["video"], document["n_frames"]) == ("a.mp4", N_FRAMES)
-    rows = download_data["Every image (CSV)"]().decode().splitlines()
+    rows = download_data["Per-frame data (CSV)"]().decode().splitlines()
     assert len(rows) == 1 + N_FRAMES
     assert download_data["Annotated video (MP4)"]()[4:8] == b"ftyp"
-    assert list(happened["What happened"]) == [
-        "Person 1 entered",
+    assert list(events["Description"]) == [
+        "Person 1 came in",
         "Person 1 left after 1 s, Unsure",
     ]
     lines = list(csv.DictReader(download_data["Events (CSV)"]().splitlines()))
     assert [line["kind"] for line in lines] == ["entered", "left"]
     assert {line["camera"] for line in lines} == {"a.mp4"}
-    assert "Write these events to the store" not in [one.label for one in app.toggle]
+    assert "Record these events" not in [one.label for one in app.toggle]
 
 
-def test_the_slider_shows_another_moment(app: AppTest) -> None:
-    finished(press(app, "Look at the sample"))
+def test_the_slider_selects_another_moment(app: AppTest) -> None:
+    finished(press(app, "Analyze sample"))
     first = app.session_state["maskdet.video_still"]
     app.main.slider[0].set_value(1.0)
     run(app)
@@ -128,16 +128,16 @@ def choose(app: AppTest, key: str, value: object) -> AppTest:
     return run(app)
 
 
-def test_distances_are_chosen_here_and_each_moment_is_shown_from_above(
+def test_distances_add_a_top_view_of_each_moment(
     app: AppTest,
 ) -> None:
     choose(app, "distance.distance", "pinhole")
-    finished(press(app, "Look at the sample"))
+    finished(press(app, "Analyze sample"))
     captions = [text for one in app.main.get("image") for text in one.captions]
-    assert "That moment from above; one square is a metre" in captions
+    assert "Top view (1 m grid)" in captions
     html = texts(app.main.get("html"))
-    assert "Most pressing" in html
-    assert "Pairs too close for too long" in html
+    assert "Highest-risk contact" in html
+    assert "Pairs over the limit" in html
     assert "not measured" not in texts(app.caption)
     moment = read_scene_at(job(app).rows_path, 1.0, 0.6)
     assert moment is not None
@@ -145,68 +145,66 @@ def test_distances_are_chosen_here_and_each_moment_is_shown_from_above(
     assert moment.positions[0, 1] > 0.2
 
 
-def test_a_floor_without_points_is_said_and_the_film_is_looked_at_all_the_same(
+def test_missing_floor_points_are_reported_and_the_video_is_still_analyzed(
     app: AppTest,
 ) -> None:
     choose(app, "distance.distance", "ground_plane")
-    assert "no distances are measured" in texts(app.warning)
-    assert "marked on its image" in texts(app.caption)
-    finished(press(app, "Look at the sample"))
+    assert "Distances are off until then" in texts(app.warning)
+    assert "marked on its frame" in texts(app.caption)
+    finished(press(app, "Analyze sample"))
     assert job(app).options.preferences.settings.distance == "off"
     assert "Distances were not measured" in texts(app.caption)
-    # Now there is an image to mark the points on.
-    assert "marked on its image" not in texts(app.caption)
+    # Now there is a frame to mark the points on.
+    assert "marked on its frame" not in texts(app.caption)
 
 
-def test_best_views_are_shown_only_if_asked_for(app: AppTest) -> None:
+def test_thumbnails_are_shown_only_if_requested(app: AppTest) -> None:
     app.main.checkbox(key="video.crops").check()
-    finished(press(run(app), "Look at the sample"))
-    (view,) = app.main.dataframe[0].value["Best view"]
-    assert view.startswith("data:image/jpeg;base64,")
+    finished(press(run(app), "Analyze sample"))
+    (thumbnail,) = app.main.dataframe[0].value["Thumbnail"]
+    assert thumbnail.startswith("data:image/jpeg;base64,")
 
 
-def test_a_film_goes_on_while_its_visitor_is_on_another_page(
-    app: AppTest, monkeypatch
-) -> None:
+def test_the_analysis_continues_on_another_page(app: AppTest, monkeypatch) -> None:
     gate = Gate()
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
-    press(app, "Look at the sample")
-    assert gate.asked.wait(WAIT_S)
-    assert {"Stop here", "Cancel"} <= set(buttons(run(app)))
+    press(app, "Analyze sample")
+    assert gate.called.wait(WAIT_S)
+    assert {"Stop and show results", "Cancel"} <= set(buttons(run(app)))
     assert "data:image/jpeg" in texts(app.main.get("html"))
     run(app.switch_page("pages/about.py"))
     gate.open.set()
     assert job(app).join(WAIT_S)
     run(app.switch_page("pages/video.py"))
     assert len(app.main.dataframe) == 2
-    assert {"Look again", "Another video"} <= set(buttons(app))
+    assert {"Re-analyze", "Choose another video"} <= set(buttons(app))
 
 
-def test_cancel_leaves_nothing_and_the_page_as_it_was(
+def test_cancel_deletes_everything_and_restores_the_page(
     app: AppTest, monkeypatch
 ) -> None:
     gate = Gate()
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
-    press(app, "Look at the sample")
-    assert gate.asked.wait(WAIT_S)
-    begun = job(app)
+    press(app, "Analyze sample")
+    assert gate.called.wait(WAIT_S)
+    current = job(app)
     press(app, "Cancel")
     gate.open.set()
-    assert begun.join(WAIT_S)
+    assert current.join(WAIT_S)
     assert "maskdet.video" not in app.session_state
-    assert not begun.rows_path.parent.exists()
-    assert "Look at the sample" in buttons(app)
+    assert not current.rows_path.parent.exists()
+    assert "Analyze sample" in buttons(app)
 
 
-def test_a_stopped_film_shows_its_part(app: AppTest, monkeypatch) -> None:
+def test_stopping_shows_the_results_so_far(app: AppTest, monkeypatch) -> None:
     gate = Gate()
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
-    press(app, "Look at the sample")
-    assert gate.asked.wait(WAIT_S)
-    press(run(app), "Stop here")
+    press(app, "Analyze sample")
+    assert gate.called.wait(WAIT_S)
+    press(run(app), "Stop and show results")
     gate.open.set()
     finished(app)
-    assert "You stopped at" in texts(app.info)
+    assert "Stopped at" in texts(app.info)
     assert len(app.main.get("video")) == 1
 
 
@@ -217,7 +215,7 @@ def test_a_stopped_film_shows_its_part(app: AppTest, monkeypatch) -> None:
         (b"no video at all", "`<b>'x'</b>.mp4`: This is not a video"),
     ],
 )
-def test_a_film_that_cannot_be_read_costs_one_line(
+def test_an_unreadable_video_is_reported_in_one_line(
     app: AppTest, content: bytes, line: str
 ) -> None:
     upload(app, "<b>`x`</b>.mp4", content)
@@ -228,7 +226,7 @@ def test_a_film_that_cannot_be_read_costs_one_line(
     assert any(one.type == "file_uploader" for one in app.main)
 
 
-def test_half_a_video_says_so_and_shows_its_part(
+def test_half_a_video_is_reported_and_shows_its_part(
     app: AppTest, tmp_path: Path, download_data
 ) -> None:
     front = {"movflags": "faststart"}
@@ -236,13 +234,13 @@ def test_half_a_video_says_so_and_shows_its_part(
     finished(upload(app, "half.mp4", whole[: len(whole) * 3 // 4]))
     (warning,) = app.main.warning
     text = warning.value.replace("\\", "")
-    assert text.startswith("The video breaks off at 0:00.")
+    assert text.startswith("Could not read the video after 0:00.")
     assert "the video is incomplete or damaged at its end" in text
     assert len(app.main.get("video")) == 1
     document = json.loads(download_data["Summary (JSON)"])["videos"][0]
     assert document["is_complete"] is False
     *_, last = csv.DictReader(
-        download_data["Every image (CSV)"]().decode().splitlines()
+        download_data["Per-frame data (CSV)"]().decode().splitlines()
     )
     assert last["error"]
 
@@ -266,40 +264,42 @@ def test_the_content_of_an_upload_decides(
     assert f"`{name}`: 176 x 144, 0:01.2, 12 frames" in texts(app.main.markdown)
 
 
-def test_a_rotation_is_chosen_here(app: AppTest) -> None:
+def test_the_rotation_option_turns_the_video(app: AppTest) -> None:
     choose(app, "video.rotate", 90)
-    finished(press(app, "Look at the sample"))
+    finished(press(app, "Analyze sample"))
     assert "`a.mp4`: 64 x 96" in texts(app.main.markdown)
 
 
-def test_an_assumed_frame_rate_is_told(app: AppTest, tmp_path: Path) -> None:
+def test_an_assumed_frame_rate_is_reported(app: AppTest, tmp_path: Path) -> None:
     path = write_video(tmp_path / "b.mjpeg", "mjpeg", rate=25)
     finished(upload(app, "b.mjpeg", path.read_bytes()))
-    assert "no times: 25 frames a second are assumed" in texts(app.caption)
+    assert "no time stamps; assuming 25 fps" in texts(app.caption)
 
 
-def test_one_frame_is_a_frame(app: AppTest, tmp_path: Path) -> None:
+def test_one_frame_is_counted_in_the_singular(app: AppTest, tmp_path: Path) -> None:
     path = write_video(tmp_path / "b.mp4", times_ms=(0,))
     finished(upload(app, "b.mp4", path.read_bytes()))
     assert ", 1 frame, without sound" in texts(app.main.markdown)
 
 
-def test_another_film_or_other_settings(app: AppTest, tmp_path: Path) -> None:
+def test_changed_settings_and_another_video(app: AppTest, tmp_path: Path) -> None:
     finished(upload(app, "mine.mkv", write_video(tmp_path / "b.mkv").read_bytes()))
     assert "`mine.mkv`" in texts(app.main.markdown)
-    assert "changed settings" not in texts(app.info)
-    next(one for one in app.sidebar.slider if one.label == "Confidence").set_value(0.8)
+    assert "Settings have changed" not in texts(app.info)
+    next(
+        one for one in app.sidebar.slider if one.label == "Minimum confidence"
+    ).set_value(0.8)
     run(app)
-    assert "changed settings" in texts(app.info)
-    finished(press(app, "Look again"))
-    assert list(app.main.dataframe[0].value["Verdict"]) == ["Unsure"]
+    assert "Settings have changed" in texts(app.info)
+    finished(press(app, "Re-analyze"))
+    assert list(app.main.dataframe[0].value["Label"]) == ["Unsure"]
     there = job(app).rows_path.parent
-    press(app, "Another video")
+    press(app, "Choose another video")
     assert not there.exists()
-    assert "Look at the sample" in buttons(app)
+    assert "Analyze sample" in buttons(app)
 
 
-def test_times_are_written_as_people_write_them() -> None:
+def test_video_times_have_minutes_and_seconds() -> None:
     assert [video_job.format_video_time(s) for s in (0, 7.24, 59.96, 65, 3600)] == [
         "0:00",
         "0:07.2",

@@ -1,4 +1,4 @@
-"""The folder of a visitor's video: private, in memory if it can be, and surely gone."""
+"""The scratch folder of a video: private, in memory if possible, always deleted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from maskdet.web.video.job import ScratchFolder
 from tests.helpers.waiting import wait_until
 
 
-def test_only_its_user_may_look_inside_and_it_goes_with_close() -> None:
+def test_the_folder_is_private_and_deleted_by_close() -> None:
     scratch = ScratchFolder(1000)
     assert stat.S_IMODE(scratch.path.stat().st_mode) == 0o700
     (scratch.path / "video").write_bytes(b"video")
@@ -26,7 +26,7 @@ def test_only_its_user_may_look_inside_and_it_goes_with_close() -> None:
     scratch.close()
 
 
-def test_it_goes_when_nobody_has_it_any_more() -> None:
+def test_the_folder_is_deleted_with_its_object() -> None:
     scratch = ScratchFolder(1000)
     path = scratch.path
     del scratch
@@ -34,7 +34,7 @@ def test_it_goes_when_nobody_has_it_any_more() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_it_goes_even_if_the_program_is_killed() -> None:
+def test_the_folder_is_deleted_if_the_program_is_killed() -> None:
     code = (
         "import sys, time; from maskdet.web.video.job import ScratchFolder; "
         "scratch = ScratchFolder(1); (scratch.path / 'video').write_bytes(b'video'); "
@@ -49,7 +49,7 @@ def test_it_goes_even_if_the_program_is_killed() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such a folder")
-def test_it_lies_in_memory_only_where_there_is_room(tmp_path, monkeypatch) -> None:
+def test_the_folder_is_in_memory_only_if_there_is_room(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(job, "SHARED_MEMORY", tmp_path)
     small, large = ScratchFolder(1), ScratchFolder(10**15)
     try:
@@ -60,7 +60,9 @@ def test_it_lies_in_memory_only_where_there_is_room(tmp_path, monkeypatch) -> No
         large.close()
 
 
-def test_without_shared_memory_a_temporary_folder_does(tmp_path, monkeypatch) -> None:
+def test_without_shared_memory_a_temporary_folder_is_used(
+    tmp_path, monkeypatch
+) -> None:
     monkeypatch.setattr(job, "SHARED_MEMORY", tmp_path / "none")
     scratch = ScratchFolder(1)
     assert not scratch.in_memory
