@@ -100,7 +100,7 @@ def test_the_sample_can_be_analyzed(app: AppTest, download_data) -> None:
     assert len(rows) == 1 + N_FRAMES
     assert download_data["Annotated video (MP4)"]()[4:8] == b"ftyp"
     assert list(events["Description"]) == [
-        "Person 1 came in",
+        "Person 1 entered",
         "Person 1 left after 1 s, Unsure",
     ]
     lines = list(csv.DictReader(download_data["Events (CSV)"]().splitlines()))
