@@ -75,7 +75,9 @@ def _detect_faces(state: TuneState, uploads: list[tuple[str, bytes]]) -> None:
     bar = st.progress(0.0, "Detecting faces …")
 
     def progress(done: int, total: int) -> None:
-        bar.progress(done / max(1, total), f"Detecting faces: image {done} of {total} …")
+        bar.progress(
+            done / max(1, total), f"Detecting faces: image {done} of {total} …"
+        )
 
     try:
         state.draft = create_draft(
@@ -130,7 +132,10 @@ def _render_face(
         draft.images[image_index].faces[face_index],
         session.get_preferences().style,
     )
-    key, n_open = f"tune.label.{image_index}.{face_index}", len(draft.rank_unconfirmed())
+    key, n_open = (
+        f"tune.label.{image_index}.{face_index}",
+        len(draft.rank_unconfirmed()),
+    )
     st.html(_crop_to_label_html(draft, image_index, face_index))
     for label in CLASSES:
         guess = label is draft_face.label

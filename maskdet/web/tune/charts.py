@@ -133,7 +133,7 @@ def false_positive_chart(curve: TuningCurve, style: Style) -> VegaSpec:
 
 
 def _fp_axis_end(curve: TuningCurve) -> float | None:
-    """Return the end of the false-positive axis: at most 3 times the current point."""
+    """Return the end of the false-positive axis: 3 times the point, but 2 or more."""
     if not len(curve.x):
         return None
     current = curve.point[0] if not math.isnan(curve.point[0]) else 0.0
@@ -166,7 +166,9 @@ def _reliability_rows(
     name: str, curve: ReliabilityCurve
 ) -> list[dict[str, float | int | str]]:
     rows: list[dict[str, float | int | str]] = []
-    for score, n_correct, n in zip(curve.scores, curve.positives, curve.counts, strict=True):
+    for score, n_correct, n in zip(
+        curve.scores, curve.positives, curve.counts, strict=True
+    ):
         estimate = proportion(int(n_correct), int(n))
         rows.append(
             {"run": name, "score": round(float(score), 4), **_interval_fields(estimate)}

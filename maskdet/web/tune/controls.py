@@ -249,9 +249,7 @@ def _describe_apply(
         line += " This file does not name its classifier: yours may differ."
     image_analyzer = _find_other_image_analyzer(preferences)
     if image_analyzer:
-        line += (
-            f" Image keeps **{image_analyzer}**, whose scores are not comparable."
-        )
+        line += f" Image keeps **{image_analyzer}**, whose scores are not comparable."
     return line
 
 
@@ -439,11 +437,21 @@ def _format_settings(proposal: Proposal) -> str:
     before, after = proposal.settings_before, proposal.settings_after
     rows = (
         ("detection threshold", f"{before.min_score:.2f}", f"{after.min_score:.2f}"),
-        ("confidence threshold", f"{before.min_confidence:.2f}", f"{after.min_confidence:.2f}"),
-        ("minimum face size", f"{before.min_face_px:g} px", f"{after.min_face_px:g} px"),
+        (
+            "confidence threshold",
+            f"{before.min_confidence:.2f}",
+            f"{after.min_confidence:.2f}",
+        ),
+        (
+            "minimum face size",
+            f"{before.min_face_px:g} px",
+            f"{after.min_face_px:g} px",
+        ),
     )
     parts = [
-        f"{name} **{new}** (was {old})" if new != old else f"{name} **{new}** (unchanged)"
+        f"{name} **{new}** (was {old})"
+        if new != old
+        else f"{name} **{new}** (unchanged)"
         for name, old, new in rows
     ]
     return f"Suggested: {', '.join(parts)}."
@@ -479,7 +487,9 @@ def _render_proposal_table(proposal: Proposal) -> None:
             for performance in performances.values()
         ],
     }
-    st.dataframe(pd.DataFrame(table), hide_index=True, alt="Current and suggested settings")
+    st.dataframe(
+        pd.DataFrame(table), hide_index=True, alt="Current and suggested settings"
+    )
     name = escape_markdown(style.title(proposal.goal.label))
     st.caption(
         "Chosen on one half of the images, measured on the other half "

@@ -385,7 +385,9 @@ def _format_column(column: int, style: Style) -> str:
 def _list_near_misses(
     tuning_set: TuningSet, outcome: EvaluationResult
 ) -> list[FaceCard]:
-    st.caption("Errors closest to a threshold: a small change of one slider fixes them.")
+    st.caption(
+        "Errors closest to a threshold: a small change of one slider fixes them."
+    )
     near_misses: Sequence[NearMiss] = tuning_set.get_cached(
         ("near misses", outcome.settings, outcome.min_iou, outcome.temperature),
         lambda: find_near_misses(outcome),

@@ -180,7 +180,8 @@ def render_class_metrics(state: TuneState, tuning_set: TuningSet, style: Style) 
         "correctly, by size, brightness and sharpness."
     )
     st.vega_lite_chart(
-        charts.slice_accuracy_chart(slice_rows), alt="Fraction of correct faces by subset"
+        charts.slice_accuracy_chart(slice_rows),
+        alt="Fraction of correct faces by subset",
     )
     worse = [
         f"{slice_row.name}: {slice_row.part}"
@@ -197,8 +198,8 @@ def render_calibration(state: TuneState, tuning_set: TuningSet, style: Style) ->
     st.subheader("Calibration of confidences", divider="gray")
     calibration_fit = tuning_set.calibration_fit
     st.caption(
-        "On the dashed line a confidence of 80 % is correct 8 times in 10. Below it the "
-        "analyzer is overconfident."
+        "On the dashed line a confidence of 80 % is correct 8 times in 10. Below it "
+        "the analyzer is overconfident."
     )
     st.vega_lite_chart(
         charts.calibration_comparison_chart(calibration_fit),
@@ -496,11 +497,7 @@ def _describe_difference(comparison: Comparison) -> str:
         )
     )
     difference = f"A minus B: {value} points (95 % interval {low} to {high})."
-    p = (
-        f"p = {comparison.p_value:.3f}"
-        if comparison.p_value >= 0.001
-        else "p < 0.001"
-    )
+    p = f"p = {comparison.p_value:.3f}" if comparison.p_value >= 0.001 else "p < 0.001"
     test_result = f"McNemar's test: {p}"
     if comparison.p_value >= _SIGNIFICANCE_LEVEL:
         return f"**No significant difference.** {difference} {test_result}."
@@ -527,7 +524,9 @@ def _render_comparison_table(
             f"{item.value:.2f}" for item in false_positive_rates
         ],
         "Detection threshold": [f"{item.settings.min_score:.2f}" for item in (a, b)],
-        "Confidence threshold": [f"{item.settings.min_confidence:.2f}" for item in (a, b)],
+        "Confidence threshold": [
+            f"{item.settings.min_confidence:.2f}" for item in (a, b)
+        ],
         "Minimum face size (px)": [f"{item.settings.min_face_px:g}" for item in (a, b)],
         "NMS IoU": [f"{item.settings.nms_iou:.2f}" for item in (a, b)],
     }
