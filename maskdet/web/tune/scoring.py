@@ -61,7 +61,7 @@ def _select_analyzer(preferred: str) -> str:
     names = [name for name in ANALYZERS if name not in missing]
     default = resolve_analyzer(preferred, live=False)
     return st.selectbox(
-        "Analyzer",
+        "Analyzer to run",
         names,
         index=names.index(default) if default in names else 0,
         key="tune.analyzer",

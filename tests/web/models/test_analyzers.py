@@ -24,8 +24,7 @@ from maskdet.web.models.analyzers import (
     get_metric,
     metric_titles,
 )
-from tests.helpers.analyzer_results import make_analyzer_result
-from tests.helpers.analyzer_results import make_analyzer_results
+from tests.helpers.analyzer_results import make_analyzer_result, make_analyzer_results
 
 
 def make_comparison(*rows, stamp=(0, 0)):
