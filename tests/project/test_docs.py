@@ -160,6 +160,36 @@ def test_every_internal_link_resolves(path: Path) -> None:
             assert anchor in anchors(target), f"{link}: no such heading"
 
 
+PATH = re.compile(
+    r"(?:maskdet|pages|models|samples|tests|benchmarks|docs|scripts)/[\w./-]*"
+)
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_path_in_the_docs_of_the_code_exists(name: str) -> None:
+    for span in CODE.findall(FENCE.sub("", text_of(ROOT / name))):
+        path = span.strip("`")
+        if PATH.fullmatch(path) and "NAME" not in path:
+            # The page of the command line is generated.
+            assert (ROOT / path).exists() or ROOT / path == GENERATED, path
+
+
+def test_every_file_and_folder_of_the_package_has_its_row() -> None:
+    text = text_of(DOCS / "architecture.md")
+    start = text.index("## From input to output")
+    end = text.index("## Direction of imports")
+    spans = {span.strip("`") for span in CODE.findall(text[start:end])}
+    for span in spans:
+        if re.fullmatch(r"[a-z_]+/[\w/]*(?:\.py)?", span):
+            assert (ROOT / "maskdet" / span).exists() or (ROOT / span).exists(), span
+    table = text[text.index("## Folders") : end]
+    for path in sorted((ROOT / "maskdet").iterdir()):
+        if path.is_dir() and path.name != "__pycache__":
+            assert f"`{path.name}/`" in table, path.name
+        elif path.suffix == ".py" and not path.name.startswith("__"):
+            assert f"`{path.name}`" in table, path.name
+
+
 def anchors(path: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub and MkDocs make them."""
     names = set()

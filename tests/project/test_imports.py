@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,13 @@ def test_imports_point_one_way(path: Path) -> None:
             continue
         allowed = parts[1] == folder or LEVEL[parts[1]] < LEVEL[folder]
         assert allowed, f"{folder} must not import {name}"
+
+
+def test_the_docs_show_the_levels() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    diagram = text.partition("```text\nimports")[2].partition("```")[0]
+    rows = [re.findall(r"[a-z_]{2,}", line) for line in diagram.splitlines()]
+    assert [frozenset(row) for row in reversed(rows)] == list(LEVELS)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
