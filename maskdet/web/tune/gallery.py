@@ -406,7 +406,7 @@ def _near_miss_note(near_miss: NearMiss) -> str:
         value, threshold = f"{near_miss.value:.0f} px", f"{near_miss.threshold:.0f}"
     else:
         value, threshold = f"{near_miss.value:.2f}", f"{near_miss.threshold:.2f}"
-    return f"{name.capitalize()} {value} (threshold {threshold})"
+    return f"{name[0].upper()}{name[1:]} {value} (threshold {threshold})"
 
 
 def _list_cell_faces(
