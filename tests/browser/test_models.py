@@ -121,7 +121,7 @@ def test_the_runs_are_shown_and_one_is_applied(live: LivePage) -> None:
     use.click()
     page.get_by_test_id("stToast").get_by_text("Now using twin").wait_for()
     page.get_by_text("Active on all pages").wait_for()
-    chosen = page.get_by_role("combobox", name="Mask model")
+    chosen = page.get_by_role("combobox", name="Mask classifier")
     wait_until(lambda: chosen.input_value() == "twin", "the sidebar to follow")
 
     live.open_page("Live")
@@ -133,9 +133,9 @@ def test_another_model_takes_over_while_the_video_runs(live: LivePage) -> None:
     live.start()
     live.wait_for_image(has_outline(Label.NO_MASK), "a red outline")
     live.frame.evaluate("() => { window.sameFrame = true; }")
-    select_option(live.page, "Mask model", "twin")
+    select_option(live.page, "Mask classifier", "twin")
     live.wait_for_image(has_outline(Label.MASK), "a green outline")
-    select_option(live.page, "Mask model", "maskdet (default)")
+    select_option(live.page, "Mask classifier", "maskdet (default)")
     live.wait_for_image(has_outline(Label.NO_MASK), "a red outline again")
     assert live.frame.evaluate("() => window.sameFrame"), "the stream was restarted"
     assert live.button("Stop").is_visible()

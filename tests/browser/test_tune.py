@@ -103,7 +103,7 @@ def make_coco_zip(n: int = 4) -> bytes:
 
 def test_a_slider_and_the_line_show_the_faces_they_affect(page: Any) -> None:
     page.get_by_text("Move a slider to see the faces that it affects").wait_for()
-    handle = slider(page, "Detection threshold")
+    handle = slider(page, "Face detection threshold")
     assert handle.input_value() == "0.5"
     handle.focus()
     page.keyboard.press("PageDown")
@@ -149,7 +149,7 @@ def test_a_goal_gives_settings_that_are_applied_to_live(page: Any) -> None:
     page.get_by_text("Goal: at least 95 % of").wait_for()
     page.get_by_text("measured on the other half").wait_for()
     page.get_by_role("button", name="Apply suggestion").click()
-    handle = slider(page, "Confidence threshold")
+    handle = slider(page, "Minimum confidence")
     wait_until(lambda: handle.input_value() != "0.6", "the sliders to follow")
     suggested = handle.input_value()
     page.get_by_role("button", name="Use on Live").click()

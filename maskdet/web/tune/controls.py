@@ -53,7 +53,7 @@ def render_sliders(state: TuneState) -> None:
         "settings of the sidebar."
     )
     st.slider(
-        "Detection threshold",
+        "Face detection threshold",
         *(MIN_STORED_SCORE, 1.0),
         key="tune.min_score",
         step=0.01,
@@ -62,7 +62,7 @@ def render_sliders(state: TuneState) -> None:
         "and gives more false positives.",
     )
     st.slider(
-        "Confidence threshold",
+        "Minimum confidence",
         *(0.0, 1.0),
         key="tune.min_confidence",
         step=0.01,
@@ -84,7 +84,7 @@ def render_sliders(state: TuneState) -> None:
 
 def _render_advanced_sliders() -> None:
     st.slider(
-        "NMS IoU",
+        "NMS IoU threshold",
         *(0.0, 1.0),
         key="tune.nms_iou",
         step=0.01,
@@ -436,9 +436,13 @@ def render_goal_proposal(state: TuneState) -> None:
 def _format_settings(proposal: Proposal) -> str:
     before, after = proposal.settings_before, proposal.settings_after
     rows = (
-        ("detection threshold", f"{before.min_score:.2f}", f"{after.min_score:.2f}"),
         (
-            "confidence threshold",
+            "face detection threshold",
+            f"{before.min_score:.2f}",
+            f"{after.min_score:.2f}",
+        ),
+        (
+            "minimum confidence",
             f"{before.min_confidence:.2f}",
             f"{after.min_confidence:.2f}",
         ),

@@ -523,12 +523,14 @@ def _render_comparison_table(
         "False positives per image": [
             f"{item.value:.2f}" for item in false_positive_rates
         ],
-        "Detection threshold": [f"{item.settings.min_score:.2f}" for item in (a, b)],
-        "Confidence threshold": [
+        "Face detection threshold": [
+            f"{item.settings.min_score:.2f}" for item in (a, b)
+        ],
+        "Minimum confidence": [
             f"{item.settings.min_confidence:.2f}" for item in (a, b)
         ],
         "Minimum face size (px)": [f"{item.settings.min_face_px:g}" for item in (a, b)],
-        "NMS IoU": [f"{item.settings.nms_iou:.2f}" for item in (a, b)],
+        "NMS IoU threshold": [f"{item.settings.nms_iou:.2f}" for item in (a, b)],
     }
     table = {"": list(rows)}
     table |= {

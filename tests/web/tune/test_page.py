@@ -148,7 +148,7 @@ def test_other_goals_give_a_suggestion_too(kind: str) -> None:
     app.main.selectbox(key="tune.goal").set_value(kind)
     run_app(app)
     app.main.button(key="tune.propose").click()
-    assert "Suggested: detection threshold" in page_texts(run_app(app))
+    assert "Suggested: face detection threshold" in page_texts(run_app(app))
 
 
 def test_the_sliders_follow_the_sidebar_and_a_link() -> None:
