@@ -62,7 +62,7 @@ def dashboard(
 def fake_dashboard(
     chromium: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
-    """A dashboard with the analyzer `serve.ColourAnalyzer`."""
+    """The dashboard with an analyzer that knows the video `fake_video` plays."""
     folder = tmp_path_factory.mktemp("fake")
     with run_dashboard(folder, "--fake") as running:
         yield running

@@ -1,4 +1,4 @@
-"""Start the dashboard and drive its pages in a browser."""
+"""What the browser tests do with the dashboard and with the page in the browser."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Dashboard:
     """A running dashboard.
 
     Attributes:
-        port: local port.
-        url: address of the dashboard.
-        events: address of its event database.
-        log: file with its output.
+        port: where it listens, on this machine.
+        url: its address.
+        events: the address of its database of events.
+        log: where its output goes.
     """
 
     def __init__(self, folder: Path, *arguments: str, script: str = "serve.py") -> None:
@@ -68,7 +68,7 @@ class Dashboard:
             assert self._process.poll() is None, self.log.read_text()
             return is_healthy(self.port)
 
-        wait_until(healthy, "the dashboard to respond")
+        wait_until(healthy, "the dashboard to answer")
 
     def stop(self) -> None:
         self._process.terminate()
@@ -83,12 +83,12 @@ class Dashboard:
 def run_dashboard(
     folder: Path, *arguments: str, script: str = "serve.py"
 ) -> Iterator[Dashboard]:
-    """Run a dashboard, and stop it at the end.
+    """Run a dashboard that writes into a folder, and end it.
 
     Args:
-        folder: folder of its output and its event database.
-        arguments: arguments of the script after the port.
-        script: script in this folder that starts the dashboard.
+        folder: where its output and its events go.
+        arguments: what the script gets after its port.
+        script: starts the dashboard; it lies beside this file.
     """
     dashboard = Dashboard(folder, *arguments, script=script)
     try:
@@ -106,7 +106,7 @@ class LivePage:
 
     @property
     def frame(self) -> Any:
-        """The iframe of the streamer; a change of page creates a new one."""
+        """The streamer's frame; after a change of page it is a new one."""
         return self.page.wait_for_selector(STREAMER).content_frame()
 
     def button(self, name: str) -> Any:
@@ -121,7 +121,7 @@ class LivePage:
         self.button("Start").wait_for()
 
     def image(self) -> np.ndarray | None:
-        """The current frame that the server returned, BGR."""
+        """The image that came back from the server, BGR."""
         url = self.frame.evaluate(VIDEO_AS_PNG_SCRIPT)
         if url is None:
             return None
@@ -131,7 +131,7 @@ class LivePage:
     def wait_for_image(
         self, condition: Callable[[np.ndarray], bool], description: str
     ) -> np.ndarray:
-        """Return the first frame that meets the condition."""
+        """Return the first image that meets the condition."""
         images: list[np.ndarray] = []
 
         def is_met() -> bool:
@@ -151,11 +151,11 @@ class LivePage:
         open_page_from_sidebar(self.page, page_name)
 
     def read_stats(self) -> str:
-        """Return the text of all statistics beside the video."""
+        """Everything beside the image, as text."""
         return self.page.locator(_STATS_SELECTOR).inner_text()
 
     def read_stat(self, name: str) -> str:
-        """Return the value above a name in the statistics beside the video."""
+        """The value that stands over a name in the numbers beside the image."""
         cells = self.page.locator(f"{_STATS_SELECTOR} dl div")
         return cells.filter(has_text=name).locator("dd").first.inner_text()
 
@@ -163,7 +163,7 @@ class LivePage:
 def open_page_from_sidebar(page: Any, page_name: str) -> None:
     """Open another page by its name in the sidebar, and wait for it.
 
-    The current page is complete before the link is clicked, as with a real visitor.
+    As a person does, who looks at a page before going on to another.
     """
     link = page.get_by_test_id("stSidebarNav").get_by_text(page_name, exact=True)
     link.wait_for()
@@ -174,9 +174,9 @@ def open_page_from_sidebar(page: Any, page_name: str) -> None:
 
 
 def select_option(page: Any, box: str, option: str) -> None:
-    """Choose an option of a select box.
+    """Choose from a select box.
 
-    A rerun in progress closes the list, so more than one attempt may be needed.
+    A rerun that is under way closes the list again, so it may take more than one try.
     """
 
     from playwright.sync_api import TimeoutError as PlaywrightTimeout
@@ -195,7 +195,7 @@ def select_option(page: Any, box: str, option: str) -> None:
 
 
 def turn_toggle_on(page: Any, toggle: str) -> None:
-    """Turn on a visible toggle; a rerun in progress may lose a click."""
+    """Turn a toggle on that is seen; a rerun under way may take a click away."""
     box = page.get_by_test_id("stCheckbox").filter(has_text=toggle, visible=True).first
 
     def is_on() -> bool:
@@ -210,9 +210,9 @@ def turn_toggle_on(page: Any, toggle: str) -> None:
 
 
 def upload_files(page: Any, uploader: Any, files: Any, arrival: Any) -> None:
-    """Upload files, and retry until `arrival` appears.
+    """Give files to an uploader until something shows that they are there.
 
-    An uploader that is redrawn during the upload, as on a busy machine, loses them.
+    An uploader that is drawn anew while it sends, as on a busy machine, forgets them.
     """
 
     from playwright.sync_api import TimeoutError as PlaywrightTimeout
@@ -230,7 +230,7 @@ def upload_files(page: Any, uploader: Any, files: Any, arrival: Any) -> None:
 
 
 def wait_until_idle(page: Any, quiet_s: float = 0.3, timeout_s: float = 10) -> None:
-    """Wait until no script has run for `quiet_s`, at most `timeout_s`."""
+    """Wait until no script has run for a moment, but not for ever."""
     app = page.get_by_test_id("stApp")
     busy_at_s = began_at_s = time.monotonic()
     while time.monotonic() - busy_at_s < quiet_s:
@@ -242,7 +242,7 @@ def wait_until_idle(page: Any, quiet_s: float = 0.3, timeout_s: float = 10) -> N
 
 
 def write_camera_video(path: Path, images: Sequence[np.ndarray]) -> Path:
-    """Write an MJPEG that Chromium's fake camera plays in a loop at 30 fps."""
+    """Write what Chromium's fake camera plays in a loop, 30 images a second."""
     jpegs = (cv2.imencode(".jpg", image)[1].tobytes() for image in images)
     path.write_bytes(b"".join(jpegs))
     return path

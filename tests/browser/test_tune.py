@@ -155,7 +155,7 @@ def test_a_goal_gives_settings_that_are_applied_to_live(page: Any) -> None:
     page.get_by_role("button", name="Use on Live").click()
     page.get_by_test_id("stToast").get_by_text("now use these settings").wait_for()
     sidebar_slider = page.get_by_test_id("stSidebar").get_by_role(
-        "slider", name="Confidence"
+        "slider", name="Minimum confidence"
     )
     wait_until(
         lambda: sidebar_slider.input_value() == suggested, "the sidebar to follow"
