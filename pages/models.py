@@ -1,4 +1,4 @@
-"""Models: who finds and labels the faces, side by side, and the choice of it."""
+"""Models: compare analyzers and classifiers, and choose one."""
 
 from __future__ import annotations
 

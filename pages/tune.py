@@ -1,4 +1,4 @@
-"""Tune: choose data, move a slider, see what it costs; or ask for a goal."""
+"""Tune: choose data, move sliders or set a goal, apply the settings."""
 
 from __future__ import annotations
 

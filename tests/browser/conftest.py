@@ -1,4 +1,4 @@
-"""A dashboard on a free port, a camera that plays a video, and a real Chromium."""
+"""Fixtures: a dashboard, a camera that plays a video, and a real Chromium."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.browser.dashboard import Dashboard, run_dashboard
 from tests.helpers.waiting import WAIT_MS
 
 BROWSER_FOLDER = Path(__file__).resolve().parent
-# The image comes from a file, permission is given unasked, and media may travel
-# over 127.0.0.1, so that no network is needed.
+# The camera plays a file, permission is granted, and media are sent over 127.0.0.1,
+# so that no network is needed.
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -38,11 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The browser's path; without one, these tests are skipped or fail if told to."""
+    """Path of the browser; without one, tests are skipped, or fail if required."""
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
-        reason = "no Chromium here; on Debian: apt-get install chromium"
+        reason = "Chromium is not installed; on Debian: apt-get install chromium"
         if os.environ.get("MASKDET_REQUIRE_BROWSER"):
             pytest.fail(reason)
         pytest.skip(reason)
@@ -53,7 +53,7 @@ def chromium() -> str:
 def dashboard(
     chromium: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
-    """The dashboard as visitors get it, with the default analyzer."""
+    """A dashboard with the default analyzer."""
     with run_dashboard(tmp_path_factory.mktemp("real")) as running:
         yield running
 
@@ -68,7 +68,7 @@ def fake_dashboard(
         yield running
 
 
-# Not for the whole session: while it runs, no other test can run an event loop.
+# Not session-scoped: while it runs, no other test can run an event loop.
 @pytest.fixture(scope="module")
 def playwright() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
@@ -81,7 +81,7 @@ def playwright() -> Iterator[Any]:
 def launch_browser(
     playwright: Any, chromium: str
 ) -> Iterator[Callable[[Path | None], Any]]:
-    """A function that returns the browser whose camera plays a video."""
+    """Return a function that launches a browser whose camera plays a video."""
     with contextlib.ExitStack() as stack:
 
         @functools.cache
@@ -100,7 +100,7 @@ def launch_browser(
 def open_page(
     launch_browser: Callable[[Path | None], Any],
 ) -> Iterator[Callable[[str, Path | None], Any]]:
-    """A function that opens an address as a new visitor with a video as camera."""
+    """Return a function that opens a page as a new visitor with a video as camera."""
     with contextlib.ExitStack() as stack:
 
         def open_(url: str, video: Path | None = None) -> Any:

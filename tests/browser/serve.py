@@ -1,7 +1,7 @@
-"""Start the dashboard as a test needs it: `python serve.py PORT [--fake]`.
+"""Start the dashboard for a test: `python serve.py PORT [--fake]`.
 
-Everything that only tests want happens here, so that nothing of it is in the product:
-media over 127.0.0.1, which aioice leaves out, and an analyzer that never errs.
+Adds what only tests need: media over 127.0.0.1, which aioice excludes, and with
+`--fake` an analyzer that classifies by colour.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ MASK_BGR = (200, 120, 40)
 
 
 class ColourAnalyzer:
-    """Calls each part of a video that has `FACE_BGR` a face, with `MASK_BGR` masked.
+    """Detects regions of `FACE_BGR` as faces; those with `MASK_BGR` are masked.
 
-    An overlap of 0, which no other test sets, makes it fail.
+    An NMS IoU of 0, which no other test sets, makes it fail.
     """
 
     def analyze(self, image, settings=None):

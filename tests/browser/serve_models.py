@@ -1,7 +1,7 @@
 """Start the dashboard with made-up runs: `python serve_models.py PORT RUNS_FOLDER`.
 
-Two of them have weights: `maskdet`, and `twin`, which says "Mask" of every face where
-`maskdet` looks at its colours.
+Two of them have weights: `maskdet`, which classifies faces by colour, and `twin`, which
+predicts "Mask" for every face.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.browser import serve
 
 
 class AllMaskedAnalyzer(serve.ColourAnalyzer):
-    """Finds the same faces, and calls each of them masked."""
+    """Detects the same faces, and classifies each as masked."""
 
     def analyze(self, image, settings=None):
         from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Start the dashboard with made-up stored scores: `python serve_tune.py PORT`."""
+"""Start the dashboard with made-up stored predictions: `serve_tune.py PORT`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Models page in a real Chromium, and a model changed under a live image."""
+"""The Models page in a real Chromium, and a model change during a live video."""
 
 from __future__ import annotations
 
@@ -34,22 +34,24 @@ CHARTS = 9
 def models_dashboard(
     chromium: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
-    """A dashboard with the runs of a folder, and a second mask model, `twin`."""
-    place = tmp_path_factory.mktemp("models")
-    path = place / "analyzers.json"
+    """A dashboard with made-up runs and a second classifier, `twin`."""
+    folder = tmp_path_factory.mktemp("models")
+    path = folder / "analyzers.json"
     path.write_text(format_comparison(make_analyzer_results("mtcnn", "haar", "yunet")))
-    write_training_run(place / "runs", n=300)
+    write_training_run(folder / "runs", n=300)
     write_training_run(
-        place / "runs", "twin", {**FACTS, "title": "Twin"}, n_wrong=30, n=300
+        folder / "runs", "twin", {**FACTS, "title": "Twin"}, n_wrong=30, n=300
     )
-    write_training_run(place / "runs", "custom-cnn", LARGE_FACTS, n_wrong=20, n=300)
-    with run_dashboard(place, str(place / "runs"), script="serve_models.py") as running:
+    write_training_run(folder / "runs", "custom-cnn", LARGE_FACTS, n_wrong=20, n=300)
+    with run_dashboard(
+        folder, str(folder / "runs"), script="serve_models.py"
+    ) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bare face, and a ball that rolls."""
+def camera_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A face without a mask, and a rolling ball."""
     images = []
     x1, y1, x2, y2 = FACE_BOX
     for number in range(90):
@@ -57,49 +59,51 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image[y1:y2, x1:x2] = FACE_BGR
         cv2.circle(image, (20 + 6 * number, 440), 14, (255, 255, 255), -1)
         images.append(image)
-    return write_camera_video(tmp_path_factory.mktemp("video") / "bare.mjpeg", images)
+    return write_camera_video(
+        tmp_path_factory.mktemp("video") / "no_mask.mjpeg", images
+    )
 
 
 @pytest.fixture
 def live(
-    open_page: Callable[..., Any], models_dashboard: Dashboard, film: Path
+    open_page: Callable[..., Any], models_dashboard: Dashboard, camera_video: Path
 ) -> LivePage:
-    return LivePage(open_page(models_dashboard.url, film))
+    return LivePage(open_page(models_dashboard.url, camera_video))
 
 
-def outlined(label: Label) -> Callable[[np.ndarray], bool]:
-    """Return whether the face has an outline in the label's colour."""
+def has_outline(label: Label) -> Callable[[np.ndarray], bool]:
+    """Return a check whether the face has an outline in the colour of the label."""
 
-    def seen(image: np.ndarray) -> bool:
+    def is_outlined(image: np.ndarray) -> bool:
         x1, y1, x2, y2 = FACE_BOX
         part = image[y1 - 10 : y2 + 10, x1 - 10 : x2 + 10].astype(np.int16)
-        off = np.abs(part - colour_bgr(label)).max(axis=2)
-        return int((off < 50).sum()) > 300
+        difference = np.abs(part - colour_bgr(label)).max(axis=2)
+        return int((difference < 50).sum()) > 300
 
-    return seen
+    return is_outlined
 
 
 def charts(page: Any) -> Any:
-    """Every chart that is drawn, not only its place."""
+    """Return the charts that have been drawn."""
     return page.get_by_test_id("stVegaLiteChart").locator("canvas, svg.marks")
 
 
-def open_part(page: Any, name: str) -> None:
+def open_section(page: Any, name: str) -> None:
     page.get_by_test_id("stButtonGroup").get_by_text(name, exact=True).click()
 
 
-def sideways_px(page: Any) -> int:
-    """Return how far the page can be pushed sideways."""
+def horizontal_overflow_px(page: Any) -> int:
+    """Return how far the page can be scrolled sideways."""
     return page.evaluate(
         "() => document.querySelector('section.stMain, [data-testid=stMain]')"
         ".scrollWidth - window.innerWidth"
     )
 
 
-def test_the_runs_are_shown_and_one_is_put_in_use(live: LivePage) -> None:
+def test_the_runs_are_shown_and_one_is_applied(live: LivePage) -> None:
     page = live.page
     open_page_from_sidebar(page, "Models")
-    open_part(page, "Mask models")
+    open_section(page, "Classifiers")
     page.get_by_test_id("stDataFrame").locator("canvas").first.wait_for()
     wait_until(lambda: charts(page).count() >= CHARTS, "every chart")
     for chart in charts(page).all():
@@ -108,46 +112,46 @@ def test_the_runs_are_shown_and_one_is_put_in_use(live: LivePage) -> None:
         assert box["height"] > 150
 
     page.get_by_test_id("stButtonGroup").get_by_text("custom-cnn").click()
-    page.get_by_text("do not ship, only its numbers").wait_for()
+    page.get_by_text("are not included, only its metrics").wait_for()
     use = page.get_by_role("button", name="Use this model")
     assert use.is_disabled()
 
     page.get_by_test_id("stButtonGroup").get_by_text("twin").click()
-    wait_until(use.is_enabled, "the button to be of use")
+    wait_until(use.is_enabled, "the button to be enabled")
     use.click()
-    page.get_by_test_id("stToast").get_by_text("twin is in use").wait_for()
-    page.get_by_text("It is in use").wait_for()
+    page.get_by_test_id("stToast").get_by_text("Now using twin").wait_for()
+    page.get_by_text("Active on all pages").wait_for()
     chosen = page.get_by_role("combobox", name="Mask classifier")
     wait_until(lambda: chosen.input_value() == "twin", "the sidebar to follow")
 
     live.open_page("Live")
     live.start()
-    live.wait_for_image(outlined(Label.MASK), "the answer of the other model")
+    live.wait_for_image(has_outline(Label.MASK), "the prediction of the other model")
 
 
-def test_another_model_takes_over_while_the_picture_runs(live: LivePage) -> None:
+def test_another_model_takes_over_while_the_video_runs(live: LivePage) -> None:
     live.start()
-    live.wait_for_image(outlined(Label.NO_MASK), "a red outline")
+    live.wait_for_image(has_outline(Label.NO_MASK), "a red outline")
     live.frame.evaluate("() => { window.sameFrame = true; }")
     select_option(live.page, "Mask classifier", "twin")
-    live.wait_for_image(outlined(Label.MASK), "a green outline")
+    live.wait_for_image(has_outline(Label.MASK), "a green outline")
     select_option(live.page, "Mask classifier", "maskdet (default)")
-    live.wait_for_image(outlined(Label.NO_MASK), "a red outline again")
-    assert live.frame.evaluate("() => window.sameFrame"), "the stream was built anew"
+    live.wait_for_image(has_outline(Label.NO_MASK), "a red outline again")
+    assert live.frame.evaluate("() => window.sameFrame"), "the stream was restarted"
     assert live.button("Stop").is_visible()
 
 
-def test_an_analyzer_is_put_in_use(live: LivePage) -> None:
+def test_an_analyzer_is_applied(live: LivePage) -> None:
     page = live.page
     open_page_from_sidebar(page, "Models")
     page.get_by_test_id("stDataFrame").locator("canvas").first.wait_for()
-    wait_until(lambda: charts(page).count() == 2, "a chart a set")
+    wait_until(lambda: charts(page).count() == 2, "a chart per dataset")
     page.get_by_test_id("stButtonGroup").get_by_text("haar", exact=True).click()
     use = page.get_by_role("button", name="Use this analyzer")
-    wait_until(use.is_enabled, "the button to be of use")
+    wait_until(use.is_enabled, "the button to be enabled")
     use.click()
-    page.get_by_test_id("stToast").get_by_text("haar finds and labels").wait_for()
-    page.get_by_text("It is in use").wait_for()
+    page.get_by_test_id("stToast").get_by_text("Now using haar").wait_for()
+    page.get_by_text("Active on all pages").wait_for()
     chosen = page.get_by_role("combobox", name="Analyzer")
     wait_until(lambda: chosen.input_value() == "haar", "the sidebar to follow")
 
@@ -157,10 +161,10 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(
 ) -> None:
     page = open_page(f"{models_dashboard.url}models")
     page.set_viewport_size({"width": 390, "height": 844})
-    wait_until(lambda: charts(page).count() == 2, "a chart a set")
-    assert sideways_px(page) <= 0
-    open_part(page, "Mask models")
+    wait_until(lambda: charts(page).count() == 2, "a chart per dataset")
+    assert horizontal_overflow_px(page) <= 0
+    open_section(page, "Classifiers")
     wait_until(lambda: charts(page).count() >= CHARTS, "every chart")
     page.get_by_text("Model card of maskdet").click()
     page.get_by_role("heading", name="Limits").wait_for()
-    assert sideways_px(page) <= 0
+    assert horizontal_overflow_px(page) <= 0

@@ -1,6 +1,6 @@
-"""The Tune page in a real Chromium: sliders, the line, cells, goals, sets of one's own.
+"""The Tune page in a real Chromium: sliders, charts, goals and uploaded datasets.
 
-The stored scores are made up; the analyzer finds what has the colour of a face.
+The stored predictions are made up; the analyzer detects faces by their colour.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tests.browser.dashboard import Dashboard, LivePage, run_dashboard, upload_f
 from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.helpers.waiting import wait_until
 
-ZIP = "[data-testid=stFileUploader]:has-text('A zip with') input[type=file]"
-PICTURES = "[data-testid=stFileUploader]:has-text('Images to label') input[type=file]"
+ZIP = "[data-testid=stFileUploader]:has-text('ZIP file with') input[type=file]"
+IMAGES = "[data-testid=stFileUploader]:has-text('Images to label') input[type=file]"
 FACE_XYWH = (100, 60, 80, 80)
 
 
@@ -29,7 +29,7 @@ FACE_XYWH = (100, 60, 80, 80)
 def tune_dashboard(
     chromium: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
-    """A dashboard whose stored scores are `tests.helpers.tune_predictions`'."""
+    """A dashboard with the stored predictions of `tests.helpers.tune_predictions`."""
     folder = tmp_path_factory.mktemp("tune")
     with run_dashboard(folder, script="serve_tune.py") as running:
         yield running
@@ -51,20 +51,20 @@ def slider(page: Any, name: str) -> Any:
 
 
 def choose(page: Any, name: str) -> None:
-    """Press one of the page's buttons that stand in a row."""
+    """Press a button of one of the segmented controls of the page."""
     groups = page.get_by_test_id("stMain").get_by_test_id("stButtonGroup")
     groups.get_by_text(name, exact=True).click()
 
 
-def click_in(page: Any, chart: Any, x: float, y: float) -> None:
-    """Click where x and y, in shares of width and height, are in a chart."""
+def click_chart(page: Any, chart: Any, x: float, y: float) -> None:
+    """Click a point of a chart, with x and y as fractions of its width and height."""
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
 
 
-def picture(*, masked: bool) -> bytes:
-    """A face, masked or not, as an image file."""
+def encode_face_image(*, masked: bool) -> bytes:
+    """Return a PNG with one face, masked or not."""
     image = np.full((240, 320, 3), 90, np.uint8)
     x, y, width, height = FACE_XYWH
     image[y : y + height, x : x + width] = FACE_BGR
@@ -73,40 +73,45 @@ def picture(*, masked: bool) -> bytes:
     return cv2.imencode(".png", image)[1].tobytes()
 
 
-def coco_zip(n: int = 4) -> bytes:
-    """Images by turns masked and not, and one label of them that is wrong."""
+def make_coco_zip(n: int = 4) -> bytes:
+    """Return a zip with alternating classes and one wrong label."""
     names = [f"{number}.png" for number in range(n)]
-    truths = [1 + number % 2 for number in range(n - 1)] + [1]
+    category_ids = [1 + number % 2 for number in range(n - 1)] + [1]
     labels = {
         "images": [
-            {"id": at, "file_name": name, "width": 320, "height": 240}
-            for at, name in enumerate(names)
+            {"id": index, "file_name": name, "width": 320, "height": 240}
+            for index, name in enumerate(names)
         ],
         "annotations": [
-            {"id": at, "image_id": at, "category_id": truth, "bbox": FACE_XYWH}
-            for at, truth in enumerate(truths)
+            {
+                "id": index,
+                "image_id": index,
+                "category_id": category_id,
+                "bbox": FACE_XYWH,
+            }
+            for index, category_id in enumerate(category_ids)
         ],
         "categories": [{"id": 1, "name": "mask"}, {"id": 2, "name": "no_mask"}],
     }
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("labels.json", json.dumps(labels))
-        for at, name in enumerate(names):
-            archive.writestr(name, picture(masked=at % 2 == 0))
+        for index, name in enumerate(names):
+            archive.writestr(name, encode_face_image(masked=index % 2 == 0))
     return content.getvalue()
 
 
-def test_a_slider_and_the_line_show_which_faces_they_flip(page: Any) -> None:
-    page.get_by_text("Move a slider: the faces that it flips appear here").wait_for()
-    handle = slider(page, "Face score from")
+def test_a_slider_and_the_line_show_the_faces_they_affect(page: Any) -> None:
+    page.get_by_text("Move a slider to see the faces that it affects").wait_for()
+    handle = slider(page, "Face detection threshold")
     assert handle.input_value() == "0.5"
     handle.focus()
     page.keyboard.press("PageDown")
-    page.get_by_text("The last move flipped").wait_for()
+    page.get_by_text("The last change affected").wait_for()
     assert float(handle.input_value()) < 0.5
-    assert page.locator(".maskdet-hits figure").count() > 0
+    assert page.locator(".maskdet-faces figure").count() > 0
 
-    click_in(page, charts(page).first, 0.85, 0.2)
+    click_chart(page, charts(page).first, 0.85, 0.2)
     wait_until(
         lambda: float(handle.input_value()) > 0.75, "the line to move the slider"
     )
@@ -121,52 +126,58 @@ def test_a_slider_and_the_line_show_which_faces_they_flip(page: Any) -> None:
     wait_until(lambda: float(handle.input_value()) < start - 0.3, "the drag to count")
 
     page.get_by_role("button", name="Undo").click()
-    wait_until(lambda: float(handle.input_value()) > 0.45, "the way back")
+    wait_until(lambda: float(handle.input_value()) > 0.45, "the undo")
 
 
 def test_a_click_on_a_cell_shows_its_faces(page: Any) -> None:
     # The last column of the first row: masked faces that were missed.
-    click_in(page, charts(page).nth(1), 0.93, 0.35)
+    click_chart(page, charts(page).nth(1), 0.93, 0.35)
     cell = page.get_by_role("combobox", name="Cell")
     cell.wait_for()
     wait_until(lambda: "Mask: missed" in cell.input_value(), "the cell's name")
-    figures = page.locator(".maskdet-hits figure")
+    figures = page.locator(".maskdet-faces figure")
     wait_until(lambda: figures.count() > 0, "its faces")
-    for words in figures.all_inner_texts():
-        assert "Missed" in words
-        assert "truth: Mask" in words
-    drawing = figures.first.locator("img")
-    assert drawing.evaluate("image => image.naturalWidth") == 400
+    for text in figures.all_inner_texts():
+        assert "Missed" in text
+        assert "actual: Mask" in text
+    location = figures.first.locator("img")
+    assert location.evaluate("image => image.naturalWidth") == 400
 
 
-def test_a_goal_is_proposed_set_and_used_on_live(page: Any) -> None:
-    page.get_by_role("button", name="Propose settings").click()
+def test_a_goal_gives_settings_that_are_applied_to_live(page: Any) -> None:
+    page.get_by_role("button", name="Suggest settings").click()
     page.get_by_text("Goal: at least 95 % of").wait_for()
-    page.get_by_text("numbers are of the other half").wait_for()
-    page.get_by_role("button", name="Set these").click()
-    handle = slider(page, "Confidence from")
+    page.get_by_text("measured on the other half").wait_for()
+    page.get_by_role("button", name="Apply suggestion").click()
+    handle = slider(page, "Minimum confidence")
     wait_until(lambda: handle.input_value() != "0.6", "the sliders to follow")
-    wanted = handle.input_value()
+    suggested = handle.input_value()
     page.get_by_role("button", name="Use on Live").click()
     page.get_by_test_id("stToast").get_by_text("now use these settings").wait_for()
-    beside = page.get_by_test_id("stSidebar").get_by_role(
+    sidebar_slider = page.get_by_test_id("stSidebar").get_by_role(
         "slider", name="Minimum confidence"
     )
-    wait_until(lambda: beside.input_value() == wanted, "the sidebar to follow")
+    wait_until(
+        lambda: sidebar_slider.input_value() == suggested, "the sidebar to follow"
+    )
     LivePage(page).open_page("Live")
     page.get_by_role("heading", name="Live", exact=True).wait_for()
-    assert beside.input_value() == wanted
+    assert sidebar_slider.input_value() == suggested
 
 
-def test_a_set_of_ones_own_is_looked_at_and_tuned_on(page: Any) -> None:
-    choose(page, "My own set")
-    found = page.get_by_text("4 images, 4 faces: 3 Mask, 1 No mask")
-    yard = {"name": "yard.zip", "mimeType": "application/zip", "buffer": coco_zip()}
-    upload_files(page, page.locator(ZIP), yard, found)
-    page.get_by_role("button", name="Look at 4 images").click()
-    page.get_by_text("truth: Mask").first.wait_for()
-    faces = page.locator(".maskdet-hits figure").first.locator("img")
-    assert faces.count() == 2, "the face itself, and where it lies"
+def test_an_uploaded_dataset_is_analyzed_and_tuned_on(page: Any) -> None:
+    choose(page, "My dataset")
+    summary = page.get_by_text("4 images, 4 faces: 3 Mask, 1 No mask")
+    yard = {
+        "name": "yard.zip",
+        "mimeType": "application/zip",
+        "buffer": make_coco_zip(),
+    }
+    upload_files(page, page.locator(ZIP), yard, summary)
+    page.get_by_role("button", name="Run on 4 images").click()
+    page.get_by_text("actual: Mask").first.wait_for()
+    card_images = page.locator(".maskdet-faces figure").first.locator("img")
+    assert card_images.count() == 2, "the crop and the position"
     LivePage(page).open_page("Image")
     page.get_by_role("heading", name="Image", exact=True).wait_for()
     LivePage(page).open_page("Tune")
@@ -174,27 +185,31 @@ def test_a_set_of_ones_own_is_looked_at_and_tuned_on(page: Any) -> None:
     charts(page).first.locator("canvas, svg.marks").wait_for()
 
 
-def test_what_is_no_set_is_told_in_a_line(page: Any) -> None:
-    choose(page, "My own set")
-    told = page.get_by_test_id("stAlert").get_by_text("this is not a zip")
-    none = {"name": "a.zip", "mimeType": "application/zip", "buffer": b"no zip at all"}
-    upload_files(page, page.locator(ZIP), none, told)
+def test_an_invalid_zip_gives_one_error(page: Any) -> None:
+    choose(page, "My dataset")
+    error = page.get_by_test_id("stAlert").get_by_text("this is not a zip")
+    invalid = {
+        "name": "a.zip",
+        "mimeType": "application/zip",
+        "buffer": b"not a zip",
+    }
+    upload_files(page, page.locator(ZIP), invalid, error)
     assert page.get_by_test_id("stException").count() == 0
 
 
-def test_pictures_are_labelled_with_a_click_each_and_tuned_on(page: Any) -> None:
-    choose(page, "Label here")
-    pictures = [
+def test_images_are_labelled_with_one_click_per_face_and_tuned_on(page: Any) -> None:
+    choose(page, "Label images")
+    images = [
         {
-            "name": f"{at}.png",
+            "name": f"{index}.png",
             "mimeType": "image/png",
-            "buffer": picture(masked=at == 0),
+            "buffer": encode_face_image(masked=index == 0),
         }
-        for at in range(2)
+        for index in range(2)
     ]
-    find = page.get_by_role("button", name="Find the faces in 2 images")
-    upload_files(page, page.locator(PICTURES), pictures, find)
-    find.click()
+    detect = page.get_by_role("button", name="Detect faces in 2 images")
+    upload_files(page, page.locator(IMAGES), images, detect)
+    detect.click()
     page.get_by_text("0 of 2 faces confirmed").wait_for()
     page.get_by_role("button", name="No mask (96 %)").click()
     page.get_by_text("1 of 2 faces confirmed").wait_for()
@@ -206,16 +221,16 @@ def test_pictures_are_labelled_with_a_click_each_and_tuned_on(page: Any) -> None
     assert len(labels["annotations"]) == 2
 
     page.get_by_role("button", name="Tune on these labels").click()
-    page.get_by_role("button", name="Look at 2 images").click()
-    page.get_by_text("truth: Incorrect").first.wait_for()
+    page.get_by_role("button", name="Run on 2 images").click()
+    page.get_by_text("actual: Incorrect").first.wait_for()
 
 
 def test_a_phone_shows_the_page_without_scrolling_sideways(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    for view in ("Curves", "Numbers", "How sure", "Compare", "Right and wrong"):
+    for view in ("Curves", "Metrics", "Calibration", "Compare", "Confusion matrix"):
         choose(page, view)
         charts(page).first.locator("canvas, svg.marks").wait_for()
-        wide = page.evaluate(
+        width = page.evaluate(
             "() => document.querySelector('[data-testid=stMain]').scrollWidth"
         )
-        assert wide <= 390, view
+        assert width <= 390, view

@@ -1,4 +1,4 @@
-"""The checkout needs nothing beside it: no code names a folder there."""
+"""The checkout is self-contained: no code names a folder beside it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ KINDS = {".py", ".toml", ".sh", ".cfg", ".ini", ""}
 BESIDE = re.compile(r"""["'`/ ]\.*/?shared["'`]|\bshared/""")
 
 
-def code() -> list[Path]:
-    """Return every file that may name a place on disk."""
-    found = [path for place in PLACES for path in (ROOT / place).rglob("*")]
-    files = [path for path in found if path.is_file() and path.suffix in KINDS]
+def list_code_files() -> list[Path]:
+    """Return every file that may contain a path."""
+    paths = [path for place in PLACES for path in (ROOT / place).rglob("*")]
+    files = [path for path in paths if path.is_file() and path.suffix in KINDS]
     return [*files, *(ROOT / name for name in FILES)]
 
 
@@ -28,21 +28,21 @@ def code() -> list[Path]:
         ('ROOT.parent / "sha' + 'red" / "models"', True),
         ("cp ../sha" + "red/models/x.onnx models", True),
         ("'../sha" + "red'", True),
-        ("boxes, shared = overlaps(boxes)", False),
+        ("boxes, shared = match_boxes(boxes)", False),
         ('Path("/dev/shm")  # shared memory', False),
     ],
 )
-def test_the_search_knows_a_path_from_a_word(line, is_beside):
+def test_the_search_tells_a_path_from_a_word(line, is_beside):
     assert bool(BESIDE.search(line)) == is_beside
 
 
 def test_no_code_names_the_folder_beside_the_checkout():
-    files = code()
+    files = list_code_files()
     assert ROOT / "maskdet" / "model_zoo.py" in files
-    naming = [
+    lines = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in files
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
         if BESIDE.search(line)
     ]
-    assert naming == []
+    assert lines == []

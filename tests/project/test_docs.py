@@ -1,4 +1,4 @@
-"""README and docs: short, in the words of the glossary, and true of the program."""
+"""README and docs are short, use the glossary, and match the program."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CODE = re.compile(r"`[^`\n]+`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+?)(?: \{ ?#([\w-]+) ?\})?$", re.M)
 
-# Word that is not used, and the one that is. Code is not looked at.
+# Words that are not used, and their replacement. Code is not checked.
 WORDS = {
     "alarms?": "false positive",
     "bare": "no mask, unmasked",
@@ -53,11 +53,11 @@ WORDS = {
     "whoever": "the subject itself",
     "worn\\W+wrong\\w*": "incorrect, incorrectly worn",
 }
-# "An alarm" in its own sense: what maskdet is not made for.
+# "An alarm" in its literal sense: a use that maskdet is not made for.
 ALLOWED = re.compile(r"barrier,\s+an alarm")
 
 
-def named(path: Path) -> str:
+def relative_name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
@@ -92,7 +92,7 @@ def test_the_readme_is_short() -> None:
     assert len(text_of(ROOT / "README.md").splitlines()) <= 150
 
 
-@pytest.mark.parametrize("path", PAGES, ids=named)
+@pytest.mark.parametrize("path", PAGES, ids=relative_name)
 def test_every_command_can_be_parsed(path: Path) -> None:
     for words in commands(path):
         assert parses(words), f"cannot be parsed: maskdet {shlex.join(words)}"
@@ -108,21 +108,21 @@ def parses(words: Sequence[str]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("path", PRESENT, ids=named)
+@pytest.mark.parametrize("path", PRESENT, ids=relative_name)
 def test_commands_and_options_in_sentences_exist(path: Path) -> None:
     for span in CODE.findall(FENCE.sub("", text_of(path))):
         words = span.strip("`").split()
         if words[0] == "maskdet" and words[1:] and words[1] != "COMMAND":
             name = words[1] if words[1] in cli.COMMANDS else ""
-            known = options(name)
-            assert words[1] in cli.COMMANDS or words[1] in known, span
+            existing = options(name)
+            assert words[1] in cli.COMMANDS or words[1] in existing, span
         elif words[0].startswith("--"):
-            known = all_options()
+            existing = all_options()
         else:
             continue
         used = [word.partition("=")[0] for word in words if word.startswith("--")]
         for option in itertools.chain.from_iterable(map(expand, used)):
-            assert option in known, span
+            assert option in existing, span
 
 
 def expand(option: str) -> list[str]:
@@ -137,19 +137,18 @@ def all_options() -> frozenset[str]:
 
 def options(command: str) -> set[str]:
     """Return every option of a command and of its subcommands."""
-    page = cli.build_parser(command)
-    found: set[str] = set()
-    waiting = [page]
-    while waiting:
-        parser = waiting.pop()
+    strings: set[str] = set()
+    parsers = [cli.build_parser(command)]
+    while parsers:
+        parser = parsers.pop()
         for action in parser._actions:
-            found.update(action.option_strings)
+            strings.update(action.option_strings)
             if isinstance(action, argparse._SubParsersAction):
-                waiting += action.choices.values()
-    return found
+                parsers += action.choices.values()
+    return strings
 
 
-@pytest.mark.parametrize("path", [*PAGES, GENERATED], ids=named)
+@pytest.mark.parametrize("path", [*PAGES, GENERATED], ids=relative_name)
 def test_every_internal_link_resolves(path: Path) -> None:
     for link in LINK.findall(FENCE.sub("", text_of(path))):
         if re.match(r"[a-z]+:", link):
@@ -161,17 +160,47 @@ def test_every_internal_link_resolves(path: Path) -> None:
             assert anchor in anchors(target), f"{link}: no such heading"
 
 
+PATH = re.compile(
+    r"(?:maskdet|pages|models|samples|tests|benchmarks|docs|scripts)/[\w./-]*"
+)
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_path_in_the_docs_of_the_code_exists(name: str) -> None:
+    for span in CODE.findall(FENCE.sub("", text_of(ROOT / name))):
+        path = span.strip("`")
+        if PATH.fullmatch(path) and "NAME" not in path:
+            # The page of the command line is generated.
+            assert (ROOT / path).exists() or ROOT / path == GENERATED, path
+
+
+def test_every_file_and_folder_of_the_package_has_its_row() -> None:
+    text = text_of(DOCS / "architecture.md")
+    start = text.index("## From input to output")
+    end = text.index("## Direction of imports")
+    spans = {span.strip("`") for span in CODE.findall(text[start:end])}
+    for span in spans:
+        if re.fullmatch(r"[a-z_]+/[\w/]*(?:\.py)?", span):
+            assert (ROOT / "maskdet" / span).exists() or (ROOT / span).exists(), span
+    table = text[text.index("## Folders") : end]
+    for path in sorted((ROOT / "maskdet").iterdir()):
+        if path.is_dir() and path.name != "__pycache__":
+            assert f"`{path.name}/`" in table, path.name
+        elif path.suffix == ".py" and not path.name.startswith("__"):
+            assert f"`{path.name}`" in table, path.name
+
+
 def anchors(path: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub and MkDocs make them."""
-    found = set()
+    names = set()
     for title, given in HEADING.findall(FENCE.sub("", text_of(path))):
-        plain = re.sub(r"[^\w\s-]", "", title).strip().lower()
-        found.add(given or re.sub(r"\s+", "-", plain))
-    return found
+        slug = re.sub(r"[^\w\s-]", "", title).strip().lower()
+        names.add(given or re.sub(r"\s+", "-", slug))
+    return names
 
 
-@pytest.mark.parametrize("path", [*PAGES, GENERATED], ids=named)
-def test_the_words_of_the_glossary_are_used(path: Path) -> None:
+@pytest.mark.parametrize("path", [*PAGES, GENERATED], ids=relative_name)
+def test_the_docs_use_the_words_of_the_glossary(path: Path) -> None:
     text = FENCE.sub("", text_of(path))
     text = ALLOWED.sub("", CODE.sub("", re.sub(r"\]\([^)]*\)", "]", text)))
     for word, instead in WORDS.items():
@@ -179,8 +208,8 @@ def test_the_words_of_the_glossary_are_used(path: Path) -> None:
         assert match is None, f"{match.group()!r}: {instead}"
 
 
-# Words that code, messages and the dashboard do not use either. Written formats of
-# earlier versions keep theirs: each file with the number of lines that name one.
+# Words that are not used in code, messages and the dashboard. Stored formats of earlier
+# versions keep them: file, and its number of lines with such a word.
 CODE_WORDS = re.compile(
     r"(?<![A-Za-z])(?:films?|pictures?|finders?|alarms?|answers?|said|shares?|verdicts?"
     r"|whoever)(?![A-Za-z])",
@@ -190,14 +219,14 @@ OLD_FORMATS: dict[str, int] = {}
 
 
 def test_the_code_uses_the_words_of_the_glossary() -> None:
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for folder in ("app.py", "benchmarks", "maskdet", "pages", "scripts"):
         for path in sorted((ROOT / folder).rglob("*.py")) or [ROOT / folder]:
             lines = path.read_text(encoding="utf-8").splitlines()
             n = sum(bool(CODE_WORDS.search(line)) for line in lines)
             if n:
-                found[path.relative_to(ROOT).as_posix()] = n
-    assert found == OLD_FORMATS
+                counts[path.relative_to(ROOT).as_posix()] = n
+    assert counts == OLD_FORMATS
 
 
 def test_every_public_name_is_on_the_page_of_the_python_api() -> None:
@@ -211,7 +240,9 @@ def test_internal_numbers_of_systems_occur_nowhere() -> None:
     number = re.compile(r"\bsystems? 00\d\b", re.I)
     for path in [*files, *PAGES]:
         if path.suffix in {".csv", ".json", ".md", ".py"}:
-            assert not number.search(path.read_text(encoding="utf-8")), named(path)
+            assert not number.search(path.read_text(encoding="utf-8")), relative_name(
+                path
+            )
 
 
 def test_the_generated_page_has_every_command_and_option() -> None:
@@ -236,33 +267,34 @@ def test_the_generated_page_has_every_command_and_option() -> None:
         ('<img src="images/live.webp"><script src="assets/a.js"></script>', []),
     ],
 )
-def test_what_a_page_loads_from_elsewhere_is_found(
+def test_external_resources_of_a_page_are_detected(
     text: str, expected: list[str]
 ) -> None:
     assert hooks().find_external_urls(text) == expected
 
 
-SHOWN = ("faces", "large", "mean")
-SHOWN_WHOLE = ("faces", "large", "mask", "no_mask", "incorrect", "mean")
-"""Average precision in the columns of README and of the page on accuracy."""
+README_COLUMNS = ("faces", "large", "mean")
+DOCS_COLUMNS = ("faces", "large", "mask", "no_mask", "incorrect", "mean")
+"""Columns of average precision in the README and in docs/accuracy.md."""
 
 
-def test_the_accuracy_in_the_readme_is_the_measured_one() -> None:
+def test_the_accuracy_in_the_readme_matches_the_measurements() -> None:
     rows = table_rows(ROOT / "README.md")
     assert rows == [
         (
             name,
-            precisions(name, "kaggle-val", SHOWN) + precisions(name, "ilc-val", SHOWN),
+            precisions(name, "kaggle-val", README_COLUMNS)
+            + precisions(name, "ilc-val", README_COLUMNS),
         )
         for name, _ in rows
     ]
     assert {name for name, _ in rows} == {name for name, _ in comparison()}
 
 
-def test_the_accuracy_in_the_docs_is_the_measured_one() -> None:
+def test_the_accuracy_in_the_docs_matches_the_measurements() -> None:
     names = [name for name, _ in table_rows(ROOT / "README.md")]
     assert table_rows(DOCS / "accuracy.md") == [
-        (name, precisions(name, of_set, SHOWN_WHOLE))
+        (name, precisions(name, of_set, DOCS_COLUMNS))
         for of_set in ("kaggle-val", "ilc-val")
         for name in names
     ]
@@ -294,25 +326,25 @@ def code_blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text_of(path), re.M | re.S)
 
 
-def test_the_webhook_has_the_fields_that_the_page_shows() -> None:
-    (shown,) = map(json.loads, code_blocks(DOCS / "events.md", "json"))
+def test_the_webhook_has_the_fields_of_the_docs() -> None:
+    (documented,) = map(json.loads, code_blocks(DOCS / "events.md", "json"))
     event = Event("alert", datetime.now(UTC), "Door", "a", rule="no_mask")
     sent = json.loads(event.to_json())
-    assert list(shown) == list(sent)
-    assert shown["version"] == sent["version"]
+    assert list(documented) == list(sent)
+    assert documented["version"] == sent["version"]
 
 
-def test_the_receiver_of_the_page_accepts_our_signature_only() -> None:
+def test_the_receiver_in_the_docs_accepts_only_our_signature() -> None:
     (program,) = code_blocks(DOCS / "events.md", "python")
     names: dict[str, Any] = {}
     exec(program, names)
     now = str(int(time.time()))
-    ours = compute_signature("secret", now, b"{}")
-    assert names["is_genuine"](b"secret", now, b"{}", ours)
-    assert not names["is_genuine"](b"other", now, b"{}", ours)
-    long_ago = str(int(time.time()) - 3600)
-    old = compute_signature("secret", long_ago, b"{}")
-    assert not names["is_genuine"](b"secret", long_ago, b"{}", old)
+    signature = compute_signature("secret", now, b"{}")
+    assert names["is_genuine"](b"secret", now, b"{}", signature)
+    assert not names["is_genuine"](b"other", now, b"{}", signature)
+    hour_ago = str(int(time.time()) - 3600)
+    old_signature = compute_signature("secret", hour_ago, b"{}")
+    assert not names["is_genuine"](b"secret", hour_ago, b"{}", old_signature)
 
 
 def test_the_program_of_the_readme_runs(
@@ -322,7 +354,7 @@ def test_the_program_of_the_readme_runs(
     for sample, name in (("group.jpg", "group.jpg"), ("video.mp4", "lobby.mp4")):
         shutil.copyfile(ROOT / "samples" / sample, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    # There is no camera 0 here.
+    # The test machine has no camera 0.
     stream = maskdet.stream
     monkeypatch.setattr(maskdet, "stream", lambda _: stream("lobby.mp4", every=100))
     exec(program, {})

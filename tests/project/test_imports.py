@@ -1,8 +1,9 @@
-"""The rooms of the house: who may import whom, and what a bare import may load."""
+"""The direction of imports between folders, and what `import maskdet` loads."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "maskdet"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# Lower rooms never import from higher ones (DESIGN: arrows point one way).
+# Levels of the modules and folders of `maskdet/`, lowest first. A module may import
+# only from its own folder and from lower levels. docs/architecture.md shows them.
 LEVELS: tuple[frozenset[str], ...] = (
     frozenset(
         {"atomic_file", "boxes", "extras", "resources", "settings", "wording"},
@@ -36,59 +38,66 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"web"}),
     frozenset({"cli"}),
 )
-LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+LEVEL = {folder: level for level, folders in enumerate(LEVELS) for folder in folders}
 
 
-def imported(path: Path) -> list[tuple[str, bool]]:
-    """Return (dotted name, at module level) of everything that a file imports."""
+def list_imports(path: Path) -> list[tuple[str, bool]]:
+    """Return (dotted name, at module level) of all imports of a file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    found: list[tuple[str, bool]] = []
+    imports: list[tuple[str, bool]] = []
     for node in ast.walk(tree):
         top = node in tree.body
         if isinstance(node, ast.Import):
-            found += [(alias.name, top) for alias in node.names]
+            imports += [(alias.name, top) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.append((node.module, top))
-            found += [(f"{node.module}.{alias.name}", top) for alias in node.names]
-    return found
+            imports.append((node.module, top))
+            imports += [(f"{node.module}.{alias.name}", top) for alias in node.names]
+    return imports
 
 
-def room(path: Path) -> str:
+def folder_of(path: Path) -> str:
     relative = path.relative_to(PACKAGE)
     return relative.parts[0].removesuffix(".py")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_arrows_point_one_way(path: Path) -> None:
-    here = room(path)
-    if here in {"__init__", "__main__"}:
+def test_imports_point_one_way(path: Path) -> None:
+    folder = folder_of(path)
+    if folder in {"__init__", "__main__"}:
         return
-    assert here in LEVEL, f"{here} has no place in the table of rooms"
-    for name, _ in imported(path):
+    assert folder in LEVEL, f"{folder} has no level"
+    for name, _ in list_imports(path):
         parts = name.split(".")
         if parts[0] != "maskdet" or len(parts) == 1 or parts[1] not in LEVEL:
             continue
-        allowed = parts[1] == here or LEVEL[parts[1]] < LEVEL[here]
-        assert allowed, f"{here} must not import {name}"
+        allowed = parts[1] == folder or LEVEL[parts[1]] < LEVEL[folder]
+        assert allowed, f"{folder} must not import {name}"
+
+
+def test_the_docs_show_the_levels() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    diagram = text.partition("```text\nimports")[2].partition("```")[0]
+    rows = [re.findall(r"[a-z_]{2,}", line) for line in diagram.splitlines()]
+    assert [frozenset(row) for row in reversed(rows)] == list(LEVELS)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_heavy_libraries_stay_in_their_rooms(path: Path) -> None:
-    here = path.relative_to(PACKAGE).as_posix()
-    for name, top in imported(path):
+def test_heavy_libraries_are_imported_only_in_their_folders(path: Path) -> None:
+    file = path.relative_to(PACKAGE).as_posix()
+    for name, top in list_imports(path):
         library = name.split(".")[0]
         if library in {"streamlit", "streamlit_webrtc"}:
-            assert here.startswith("web/"), f"{here} must not import Streamlit"
+            assert file.startswith("web/"), f"{file} must not import Streamlit"
         if library in {"tensorflow", "keras", "mtcnn"}:
-            training = here.startswith("training/")
-            lazily = here == "detectors/mtcnn.py" and not top
-            assert training or lazily, f"{here} must not import {library}"
+            training = file.startswith("training/")
+            lazily = file == "detectors/mtcnn.py" and not top
+            assert training or lazily, f"{file} must not import {library}"
         if library == "ai_edge_litert":
-            assert here == "litert.py", f"{here} must open networks with maskdet.litert"
+            assert file == "litert.py", f"{file} must use maskdet.litert"
 
 
-# What the base of the package does without, and what is slow to load.
-LATE = (
+# Optional libraries, and libraries that are slow to load.
+LAZY_LIBRARIES = (
     "ai_edge_litert altair av defusedxml joblib keras lz4 matplotlib mtcnn onnx "
     "onnxruntime paho pandas PIL psycopg sklearn sqlalchemy streamlit streamlit_webrtc "
     "tensorflow tqdm vl_convert yaml"
@@ -99,31 +108,31 @@ LATE = (
     "module",
     ["maskdet", "maskdet.cli", *(f"maskdet.cli.{name}" for name in COMMANDS)],
 )
-def test_an_import_loads_no_library_before_it_is_needed(module: str) -> None:
+def test_an_import_loads_no_library_that_can_wait(module: str) -> None:
     code = (
         f"import sys, {module}; "
-        f"print(*[name for name in '{LATE}'.split() if name in sys.modules])"
+        f"print(*[name for name in '{LAZY_LIBRARIES}'.split() if name in sys.modules])"
     )
-    assert run(code).split() == []
+    assert run_python(code).split() == []
 
 
-def test_a_bare_import_takes_less_than_half_a_second() -> None:
+def test_importing_maskdet_takes_less_than_half_a_second() -> None:
     code = (
         "from time import process_time as now; begin = now(); import maskdet; "
         "print(now() - begin)"
     )
-    # Time of the processor, so that a busy machine does not count; the shortest of
-    # some, since files may be read for the first time.
-    assert min(float(run(code)) for _ in range(3)) < 0.5
+    # Processor time, so that a busy machine does not matter; the best of three, as
+    # files may be read for the first time.
+    assert min(float(run_python(code)) for _ in range(3)) < 0.5
 
 
-def run(code: str) -> str:
-    """Return what a new Python prints."""
-    done = subprocess.run(
+def run_python(code: str) -> str:
+    """Return the output of a new Python process."""
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def test_every_public_name_can_be_imported() -> None:

@@ -1,7 +1,4 @@
-"""What analyzers were measured to do, as the Models page reads, lists and draws it.
-
-The Models page's part about whole analyzers: who finds and labels the faces.
-"""
+"""The section of the Models page that compares analyzers and lets one be chosen."""
 
 from __future__ import annotations
 
@@ -25,48 +22,47 @@ from maskdet.web.models.charts import VegaSpec, to_chart_spec
 from maskdet.web.models.tables import Column, Heading
 from maskdet.web.widgets import escape_markdown
 
-MetricView: TypeAlias = Literal["ap", "ap_large", "shown"]
+MetricView: TypeAlias = Literal["ap", "ap_large", "default_thresholds"]
 
 METRIC_VIEWS: Final[Mapping[MetricView, str]] = {
-    "ap": "Faces of all sizes",
-    "ap_large": "From 20 px on",
-    "shown": "As you see them",
+    "ap": "All faces",
+    "ap_large": "Faces from 20 px",
+    "default_thresholds": "At default thresholds",
 }
-"""Which faces count, in the words of the page."""
+"""Title of each view."""
 
 METRIC_VIEW_HELP: Final[Mapping[MetricView, str]] = {
-    "ap": "Average precision at IoU 0.5, from 0 to 1: how well faces are found and "
-    "told apart, whatever the threshold. For a class, a face counts if that is its "
-    "most likely one.",
-    "ap_large": "Average precision at IoU 0.5, from 0 to 1, where faces smaller than "
-    "20 px count neither way: people who drew the boxes disagree on those.",
-    "shown": "With the thresholds that a visitor starts with: the share of the faces "
-    "from 20 px on that are found, of the boxes that are faces, and of the faces found "
-    "whose class, one of three, is right.",
+    "ap": "Average precision at IoU 0.5, from 0 to 1, over all thresholds. A face "
+    "counts for its most likely class.",
+    "ap_large": "Average precision at IoU 0.5, from 0 to 1. Faces smaller than 20 px "
+    "are ignored, as annotators disagree on them.",
+    "default_thresholds": "At the default thresholds, for faces from 20 px: the "
+    "fraction of faces that are detected, of boxes that are faces, and of detected "
+    "faces whose class, one of three, is correct.",
 }
-"""One line for each."""
+"""Explanation of each view."""
 
 _RATE_TITLES: Final[Mapping[str, str]] = {
-    "recall": "Faces found",
-    "precision": "Boxes that are faces",
-    "three_states": "Label right",
+    "recall": "Recall",
+    "precision": "Precision",
+    "three_states": "Class accuracy",
 }
 
 VALUE_HEADING, INTERVAL_HEADING = "Value", "95 % interval"
-"""Headings of the two columns of each number."""
+"""Headings of the two columns of each metric."""
 
-TIME_HEADING: Final = "Time an image (ms)"
-"""Heading above the columns of times."""
+TIME_HEADING: Final = "Time per image (ms)"
+"""Heading of the columns of times."""
 
 
 @dataclass(frozen=True, eq=False)
 class AnalyzerComparison:
-    """The comparison that ships.
+    """The comparison of analyzers that is part of the package.
 
     Attributes:
-        rows: what was measured; empty if it could not be read.
-        problem: one line on why; empty if there is no file at all.
-        stamp: changes with the file.
+        rows: the metrics; empty if the file is missing or invalid.
+        problem: why the file is invalid, in one line; may be empty.
+        stamp: modification time and size of the file.
     """
 
     rows: tuple[AnalyzerMetrics, ...]
@@ -75,7 +71,7 @@ class AnalyzerComparison:
 
     @property
     def set_names(self) -> tuple[str, ...]:
-        """The sets of scenes, in the order of the file."""
+        """The datasets, in the order of the file."""
         return tuple(dict.fromkeys(row.set_name for row in self.rows))
 
     @property
@@ -85,7 +81,7 @@ class AnalyzerComparison:
 
 
 def load_analyzer_comparison() -> AnalyzerComparison:
-    """Return the comparison that ships, read once as long as it does not change."""
+    """Return the comparison of the package; the file is read once per change."""
     path = comparison.COMPARISON_FILE
     if not path.is_file():
         return AnalyzerComparison((), "", (0, 0))
@@ -101,16 +97,16 @@ def _read_comparison_file(path: str, stamp: tuple[int, int]) -> AnalyzerComparis
     except OSError:
         reason = "cannot be read"
     except ValueError as error:
-        # No folder of this machine is told to visitors.
+        # Do not show a path of the server to visitors.
         reason = str(error).removeprefix(f"{path}: ")
     return AnalyzerComparison(
-        (), f"The analyzers cannot be compared: {name} {reason}.", stamp
+        (), f"The comparison is not available: {name} {reason}.", stamp
     )
 
 
 def metric_titles(view: MetricView, style: Style) -> Mapping[str, str]:
-    """Return what a view tells, and how the page calls it."""
-    if view == "shown":
+    """Return the metrics of a view with their titles."""
+    if view == "default_thresholds":
         return _RATE_TITLES
     return {
         "faces": "Faces",
@@ -120,13 +116,17 @@ def metric_titles(view: MetricView, style: Style) -> Mapping[str, str]:
 
 
 def get_metric(row: AnalyzerMetrics, view: MetricView, measure: str) -> Estimate:
-    """Return one number of a row."""
-    tables = {"ap": row.ap, "ap_large": row.ap_large, "shown": row.rates}
+    """Return one metric of a row."""
+    tables = {
+        "ap": row.ap,
+        "ap_large": row.ap_large,
+        "default_thresholds": row.rates,
+    }
     return tables[view][measure]
 
 
 def describe_use(analyzer: str) -> dict[str, str]:
-    """Return where each analyzer at work is in use, if that is the one chosen.
+    """Return where each analyzer in use is active, if `analyzer` is chosen.
 
     Args:
         analyzer: a name in `ANALYZERS`, or `AUTO`.
@@ -135,8 +135,8 @@ def describe_use(analyzer: str) -> dict[str, str]:
         resolve_analyzer(analyzer, live=is_live) for is_live in (True, False)
     )
     if live_analyzer == image_analyzer:
-        return {live_analyzer: "in use"}
-    return {live_analyzer: "in use on Live", image_analyzer: "in use on images"}
+        return {live_analyzer: "active"}
+    return {live_analyzer: "active (Live)", image_analyzer: "active (images)"}
 
 
 def analyzer_table(
@@ -150,18 +150,20 @@ def analyzer_table(
     """Return the columns of the table of analyzers.
 
     Args:
-        results: what was measured.
-        view: which numbers are shown.
-        in_use: the analyzer that was chosen, or `AUTO`.
-        usable: names of those that are here.
+        results: the metrics.
+        view: the metrics to show.
+        in_use: the chosen analyzer, or `AUTO`.
+        usable: names of the installed analyzers.
         style: names of the classes.
     """
     usable_names, use_by_name = set(usable), describe_use(in_use)
     by_key = {(row.analyzer, row.set_name): row for row in results.rows}
     columns: dict[Heading, Column] = {
         ("", "Analyzer"): list(results.analyzer_names),
-        ("", "Use"): [
-            use_by_name.get(name, "can be used" if name in usable_names else "not here")
+        ("", "Status"): [
+            use_by_name.get(
+                name, "available" if name in usable_names else "not installed"
+            )
             for name in results.analyzer_names
         ],
     }
@@ -184,7 +186,7 @@ def analyzer_table(
             by_key[name, set_name].median_ms if (name, set_name) in by_key else None
             for name in results.analyzer_names
         ]
-    columns["", "What it is"] = [
+    columns["", "Description"] = [
         ANALYZERS.get(name, "") for name in results.analyzer_names
     ]
     return columns
@@ -203,7 +205,7 @@ def analyzer_chart(
     measure: str,
     style: Style,
 ) -> VegaSpec:
-    """Return one number of every analyzer on a set against the time it takes."""
+    """Return a chart of one metric of all analyzers on a set against time."""
     title = metric_titles(view, style)[measure]
     return _build_analyzer_chart(results.stamp, set_name, view, measure, title, results)
 
@@ -237,34 +239,34 @@ def _build_analyzer_chart(
         kind="Analyzer",
         cost=TIME_HEADING,
         value=title,
-        as_percent=view == "shown",
+        as_percent=view == "default_thresholds",
     )
     return to_chart_spec(altair_chart, title=set_name)
 
 
 def analyzer_choices() -> tuple[str, ...]:
-    """Return every analyzer that can be chosen, `AUTO` first."""
+    """Return the names of all analyzers, `AUTO` first."""
     return (AUTO, *ANALYZERS)
 
 
-_APPLIED_ANALYZER_KEY = "maskdet.just_chosen_analyzer"
+_APPLIED_ANALYZER_KEY = "maskdet.models.applied_analyzer"
 
 _EVALUATE_COMMAND = "maskdet evaluate analyzers FILE.json ... --out "
 _COMPARISON_PATH = "models/analyzers.json"
 
 
 def render_analyzers() -> None:
-    """Show all analyzers side by side, and let one be put in use."""
-    st.header("Analyzers: who finds and labels", divider="gray")
+    """Show the table and charts of the analyzers, and let the visitor choose one."""
+    st.header("Analyzers: detection and classification", divider="gray")
     in_use = session.get_preferences().analyzer
     in_use_names = " and ".join(
         f"**{escape_markdown(name)}**" for name in describe_use(in_use)
     )
     auto = " (auto)" if in_use == AUTO else ""
     st.markdown(
-        "An analyzer finds the faces of an image and says how each mask is worn: one "
-        "network for both, or a detector and then the mask model. "
-        f"In use: {in_use_names}{auto}."
+        "An analyzer detects and classifies the faces of an image: with one network "
+        "(single-stage), or with a face detector and a classifier (two-stage). "
+        f"Active: {in_use_names}{auto}."
     )
     missing = session.list_unavailable_analyzers()
     results = load_analyzer_comparison()
@@ -275,9 +277,8 @@ def render_analyzers() -> None:
         st.warning(escape_markdown(results.problem), icon=":material/folder_off:")
     else:
         st.info(
-            f"There is no comparison to show. `{_EVALUATE_COMMAND}{_COMPARISON_PATH}` "
-            "measures the "
-            "analyzers that are here.",
+            f"No comparison found. `{_EVALUATE_COMMAND}{_COMPARISON_PATH}` measures "
+            "the installed analyzers.",
             icon=":material/folder_open:",
         )
     _render_analyzer_choice(in_use, missing)
@@ -287,7 +288,7 @@ def _render_analyzer_table(
     results: AnalyzerComparison, in_use: str, usable: list[str]
 ) -> None:
     view: MetricView = st.segmented_control(
-        "What counts",
+        "Evaluate",
         list(METRIC_VIEWS),
         default="ap",
         required=True,
@@ -296,9 +297,8 @@ def _render_analyzer_table(
         persist_state="session",
     )
     st.caption(
-        f"{METRIC_VIEW_HELP[view]} Where two intervals overlap much, the difference "
-        "may be "
-        "chance."
+        f"{METRIC_VIEW_HELP[view]} Where two intervals overlap a lot, the difference "
+        "may be chance."
     )
     style = session.get_preferences().style
     columns = analyzer_table(results, view, in_use=in_use, usable=usable, style=style)
@@ -307,30 +307,29 @@ def _render_analyzer_table(
         hide_index=True,
         column_config=_column_config(results),
         placeholder="\N{EN DASH}",
-        alt=f"Table of the analyzers: {METRIC_VIEWS[view].lower()}, and time an image",
+        alt=f"Table of the analyzers: {METRIC_VIEWS[view].lower()}, and time per image",
     )
     st.caption(
-        "All were measured by one command on one machine, on scenes that ours were "
-        f"tuned on but not trained on: `{_EVALUATE_COMMAND}{_COMPARISON_PATH}`. Times "
-        "are medians of a "
-        "whole image; yours will differ, their order hardly."
+        "All measured with one command on one machine, on images that our models were "
+        f"selected on but not trained on: `{_EVALUATE_COMMAND}{_COMPARISON_PATH}`. "
+        "Median time per image; other machines differ, but the order should hold."
     )
     _render_analyzer_charts(results, view)
 
 
 def _column_config(results: AnalyzerComparison) -> dict[str, Any]:
-    """Return how columns look, by their own heading."""
+    """Return the format of the columns by heading."""
     number_column, text_column = (
         st.column_config.NumberColumn,
         st.column_config.TextColumn,
     )
     return {
         "Analyzer": text_column(pinned=True, width=105),
-        "Use": text_column(width=125),
+        "Status": text_column(width=125),
         VALUE_HEADING: number_column(format="%.3f", width=60),
         INTERVAL_HEADING: text_column(alignment="right", width=115),
         **{name: number_column(format="%.1f", width=85) for name in results.set_names},
-        "What it is": text_column(width="large"),
+        "Description": text_column(width="large"),
     }
 
 
@@ -338,15 +337,15 @@ def _render_analyzer_charts(results: AnalyzerComparison, view: MetricView) -> No
     style = session.get_preferences().style
     titles = metric_titles(view, style)
     measure = st.segmented_control(
-        "Against time",
+        "Metric",
         list(titles),
         default=next(iter(titles)),
         required=True,
         format_func=lambda key: escape_markdown(titles[key]),
-        key=f"models.against.{'shown' if view == 'shown' else 'ap'}",
+        key=f"models.metric.{'ap' if view == 'ap_large' else view}",
         persist_state="session",
     )
-    st.caption("With 95 % intervals: higher is better, further left is faster.")
+    st.caption("With 95 % intervals. Up: more accurate, left: faster.")
     for start in range(0, len(results.set_names), 2):
         row = results.set_names[start : start + 2]
         for column, set_name in zip(st.columns(2), row, strict=False):
@@ -357,8 +356,8 @@ def _render_analyzer_charts(results: AnalyzerComparison, view: MetricView) -> No
 
 
 def _render_analyzer_choice(in_use: str, missing: dict[str, str]) -> None:
-    """Say what each analyzer is, and let it be put in use."""
-    st.subheader("Choose one", divider="gray")
+    """Describe an analyzer, and let the visitor use it."""
+    st.subheader("Choose an analyzer", divider="gray")
     name = st.segmented_control(
         "Analyzer",
         analyzer_choices(),
@@ -378,9 +377,9 @@ def _render_analyzer_choice(in_use: str, missing: dict[str, str]) -> None:
         args=(name,),
         key=f"models.use_analyzer.{name}",
     )
-    # A toast of the callback itself would be lost: the page is drawn after it.
+    # A toast shown in the callback would be lost when the page is drawn.
     if st.session_state.pop(_APPLIED_ANALYZER_KEY, "") == name:
-        text = f"From now on **{escape_markdown(name)}** finds and labels the faces."
+        text = f"Now using **{escape_markdown(name)}**."
         st.toast(text, icon=":material/check:")
     if reason:
         st.caption(reason)
@@ -393,16 +392,19 @@ def _describe_analyzer(name: str) -> str:
         resolve_analyzer(AUTO, live=is_live) for is_live in (True, False)
     )
     if live_analyzer == image_analyzer:
-        return f"the best that is here, now {live_analyzer}"
-    return f"the best that is here, {live_analyzer} on Live and {image_analyzer} for images"
+        return f"the best installed analyzer, currently {live_analyzer}"
+    return (
+        f"the best installed analyzers, {live_analyzer} on Live and {image_analyzer} "
+        "for images"
+    )
 
 
 def _unusable_reason(name: str, in_use: str, missing: dict[str, str]) -> str:
-    """Return why an analyzer cannot be put in use, or an empty text."""
+    """Return why the button is disabled, or an empty text."""
     if name == in_use:
-        return "It is in use: the sidebar and every page go by it."
+        return "Active on all pages."
     if name in missing:
-        return f"It cannot be used here: {escape_markdown(missing[name])}."
+        return f"Not available: {escape_markdown(missing[name])}."
     return ""
 
 

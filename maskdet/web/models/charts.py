@@ -1,4 +1,4 @@
-"""The charts of the Models page, kept as specifications so that a rerun is quick."""
+"""Charts of the Models page, cached as Vega-Lite specifications."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ CostFact: TypeAlias = Literal["bytes", "one_face_ms"]
 
 COST_FACT_TITLES: Final[Mapping[CostFact, str]] = {
     "bytes": "File size",
-    "one_face_ms": "Time a face",
+    "one_face_ms": "Time per face",
 }
-"""What accuracy can be drawn against: the fact's name, and its name on the page."""
+"""Costs that accuracy is drawn against, with their titles."""
 
 _COST_AXIS_TITLES: Final[Mapping[CostFact, str]] = {
     "bytes": "File (MB)",
@@ -37,18 +37,18 @@ _COST_AXIS_TITLES: Final[Mapping[CostFact, str]] = {
 _COST_UNITS: Final[Mapping[CostFact, float]] = {"bytes": 1e6, "one_face_ms": 1.0}
 
 COMPARED_SETS: Final = ("kaggle-val/true", "ilc-val/true")
-"""The sets of scenes that accuracy is drawn for, against what it costs."""
+"""The datasets of the charts of accuracy against cost."""
 
 _HEIGHT: Final = 380
 
 
 @dataclass(frozen=True)
 class CaptionedChart:
-    """A chart and what it says.
+    """A chart with its name and caption.
 
     Attributes:
-        name: in one or two words, for screen readers.
-        caption: what a person can see in it.
+        name: short name, for screen readers.
+        caption: how to read the chart.
         spec: the chart.
     """
 
@@ -60,7 +60,7 @@ class CaptionedChart:
 def cost_comparison_chart(
     catalog: RunCatalog, set_name: str, cost: CostFact
 ) -> VegaSpec:
-    """Return the accuracy of every run on a set against what it costs to use it."""
+    """Return a chart of the accuracy of all runs on a set against a cost."""
     return _build_cost_comparison(catalog.stamp, set_name, cost, catalog)
 
 
@@ -93,7 +93,8 @@ def _cost_comparison_rows(
             "n": run_estimate.estimate.n,
         }
         for run_estimate in list_run_estimates(catalog)
-        if (run_estimate.set_name, run_estimate.measure) == (set_name, "wearing")
+        if (run_estimate.set_name, run_estimate.measure)
+        == (set_name, "mask_vs_no_mask")
         and run_estimate.estimate.n
         and catalog.runs[run_estimate.run].facts[cost]
     ]
@@ -102,12 +103,12 @@ def _cost_comparison_rows(
 def run_charts(
     catalog: RunCatalog, names: tuple[str, ...], set_name: str, style: Style
 ) -> list[CaptionedChart]:
-    """Return the charts of runs on one set, as far as they have what is needed.
+    """Return the charts of runs on one set; those without data are left out.
 
     Args:
         catalog: the runs.
-        names: the chosen run, then those to compare it with.
-        set_name: a name in `SETS`.
+        names: the selected run, then the runs to compare it with.
+        set_name: a name in `EVALUATION_SETS`.
         style: names and colours of the classes.
     """
     return _build_run_charts(catalog.stamp, names, set_name, style, catalog)
@@ -146,12 +147,12 @@ def _build_run_charts(
 _LEARNING_CURVES: Final[tuple[tuple[str, str, Literal["loss", "accuracy"]], ...]] = (
     (
         "Learning curve: accuracy",
-        "The gap between the lines is what was learnt by heart only.",
+        "The gap between the lines shows overfitting.",
         "accuracy",
     ),
     (
         "Learning curve: loss",
-        "Where validation rises while training falls, more epochs no longer help.",
+        "Where validation loss rises and training loss falls, the model overfits.",
         "loss",
     ),
 )
@@ -166,37 +167,32 @@ def _prediction_charts(
         else []
     )
     is_single = len(predictions) == 1
-    question_name: Literal["classes", "wearing"] = "classes" if is_single else "wearing"
+    task: Literal["classes", "wearing"] = "classes" if is_single else "wearing"
     return [
         *captioned,
         CaptionedChart(
             "ROC",
-            "What is found at each rate of false positives: the nearer the upper left "
-            "corner, the better.",
-            to_chart_spec(
-                charts.roc_chart(predictions, task=question_name, style=style)
-            ),
+            "Recall against false-positive rate: closer to the upper left corner is "
+            "better.",
+            to_chart_spec(charts.roc_chart(predictions, task=task, style=style)),
         ),
         CaptionedChart(
             "Precision and recall",
-            "How often it is right when it says so, for each share it finds: the "
-            "nearer the upper right corner, the better.",
+            "Closer to the upper right corner is better.",
             to_chart_spec(
-                charts.precision_recall_chart(
-                    predictions, task=question_name, style=style
-                )
+                charts.precision_recall_chart(predictions, task=task, style=style)
             ),
         ),
         CaptionedChart(
             "Reliability",
-            "Whether a confidence of 80 % is right 8 times in 10: then the points lie "
-            "on the dashed line; below it, it is too sure of itself.",
+            "On the dashed line a confidence of 80 % is correct 8 times in 10. Below "
+            "it the model is overconfident.",
             to_chart_spec(charts.reliability_chart(predictions)),
         ),
         CaptionedChart(
             "Slices",
-            "Which faces are harder, with 95 % intervals: a triangle is worse than "
-            "the rest by more than chance.",
+            "Accuracy by subset with 95 % intervals. Triangle: significantly worse "
+            "than the rest.",
             to_chart_spec(charts.slices_chart(predictions), height=None),
         ),
     ]
@@ -205,10 +201,7 @@ def _prediction_charts(
 def _captioned_confusion_matrix(
     predictions: Predictions, run_name: str, style: Style
 ) -> CaptionedChart:
-    caption = (
-        f"Each row is a truth, each column what {run_name} said: all that is off the "
-        "diagonal is wrong."
-    )
+    caption = f"Rows: actual class. Columns: predictions of {run_name}."
     chart = charts.confusion_matrix_chart(predictions, style=style)
     return CaptionedChart("Confusion matrix", caption, to_chart_spec(chart))
 
@@ -219,18 +212,18 @@ def to_chart_spec(
     title: str = "",
     height: int | None = _HEIGHT,
 ) -> VegaSpec:
-    """Return a chart as the pages take it.
+    """Return the Vega-Lite specification of a chart, sized for the page.
 
     Args:
         chart: the chart.
-        title: replaces its own one, if given.
-        height: in pixels; None to leave it to the chart.
+        title: replaces the title of the chart, if given.
+        height: in pixels; None keeps the height of the chart.
     """
     spec: VegaSpec = chart.to_dict()
     if title:
         spec["title"] = title
     if height is not None:
         spec["height"] = height
-    # The page gives size and fonts; a legend at the side would leave a phone no chart.
+    # The page sets size and fonts. A legend beside the chart is too wide for a phone.
     spec["config"] = {"legend": {"orient": "bottom", "columns": 3}}
     return spec

@@ -1,9 +1,8 @@
-"""The Models page's part about mask models: the runs that ship, and one in use.
+"""The section of the Models page that compares classifiers and lets one be chosen.
 
-The faces of our own sample images: what is true, and what a mask model says.
-
-The images of the data sets may not be shown; these may, as the portrait is in the
-public domain and the masks were drawn by this program, which so knows the truth.
+Errors are shown on the faces of our sample images, as images of the datasets must not
+be redistributed. The portrait of the samples is in the public domain, and the masks
+were drawn by `scripts/make_samples.py`, so the ground truth is known.
 """
 
 from __future__ import annotations
@@ -73,18 +72,18 @@ SAMPLE_FACES: Final[Mapping[str, tuple[_LabelledBox, ...]]] = {
         ((689.1, 261.0, 780.5, 372.4), Label.NO_MASK),
     ),
 }
-"""File name to the box of each face, `x1, y1, x2, y2` in pixels, and how the mask is
-worn, as `scripts/make_samples.py` put them there."""
+"""Box (`x1, y1, x2, y2` in pixels) and class of each face by file name, as drawn by
+`scripts/make_samples.py`."""
 
 
 @dataclass(frozen=True, eq=False)
 class SampleResult:
-    """The sample faces as one mask model sees them, the worst answers first.
+    """Predictions of one classifier for the sample faces, the worst first.
 
     Attributes:
         scene: the faces with their probabilities; boxes in pixels of their images.
-        ground_truth: the true label of each.
-        crops: one JPEG a face.
+        ground_truth: the actual class of each face.
+        crops: a JPEG for each face.
     """
 
     scene: Scene
@@ -93,28 +92,28 @@ class SampleResult:
 
     @property
     def n_wrong(self) -> int:
-        """How many faces got another label than the true one."""
+        """Number of faces with a wrong prediction."""
         pairs = zip(self.scene.labels, self.ground_truth, strict=True)
         return sum(label is not actual for label, actual in pairs)
 
     def take(self, n: int) -> SampleResult:
-        """Return only the `n` faces with the worst answers."""
+        """Return the `n` faces with the worst predictions."""
         rows = np.arange(min(n, len(self.ground_truth)))
         return SampleResult(self.scene[rows], self.ground_truth[:n], self.crops[:n])
 
 
 def classify_samples(classifier: str) -> SampleResult:
-    """Return what a mask model says of the sample faces, asked once.
+    """Classify the sample faces; the result is cached.
 
     Raises:
-        FileNotFoundError: its file is missing; the message says how to get it.
-        RuntimeError: its file is broken or another version.
+        FileNotFoundError: the model file is missing; the message says how to get it.
+        RuntimeError: the model file is broken or of another version.
     """
     path = classifier_path(classifier)
     return _classify_samples(classifier, str(path), path.stat().st_mtime_ns)
 
 
-@st.cache_data(max_entries=8, show_spinner="Looking at the samples …")
+@st.cache_data(max_entries=8, show_spinner="Classifying the samples …")
 def _classify_samples(classifier: str, path: str, time_ns: int) -> SampleResult:
     model = load_classifier(classifier)
     crops: list[bytes] = []
@@ -144,25 +143,27 @@ def _sort_worst_first(
     )
 
 
-# Sample faces that are shown: those with the worst answers.
 _MAX_CARDS = 6
-_APPLIED_CLASSIFIER_KEY = "maskdet.just_chosen"
+"""Number of sample faces shown: those with the worst predictions."""
+
+_APPLIED_CLASSIFIER_KEY = "maskdet.models.applied_classifier"
 
 
 def render_classifiers() -> None:
-    """Show the runs side by side, then one of them closely."""
+    """Show the table of all runs, then the details of one."""
     catalog = tables.load_run_catalog()
     in_use = session.get_preferences().classifier
     st.markdown(
-        "A mask model says of each face that was found how its mask is worn. "
-        f"In use: **{escape_markdown(in_use)}**. {_describe_pipelines()}"
+        "A classifier predicts for each detected face whether a mask is worn, and "
+        f"whether correctly. Active: **{escape_markdown(in_use)}**. "
+        f"{_describe_pipelines()}"
     )
     for problem in catalog.problems:
         st.warning(escape_markdown(problem), icon=":material/folder_off:")
     if not catalog.runs:
         st.info(
-            "There is no run to show. `maskdet train classifier` trains a "
-            "model, and `maskdet export` puts its numbers in `models/runs`.",
+            "No training runs found. `maskdet train classifier` trains a model, and "
+            "`maskdet export` writes its metrics to `models/runs`.",
             icon=":material/folder_open:",
         )
         return
@@ -178,19 +179,19 @@ def render_classifiers() -> None:
 
 
 def _render_run_table(catalog: RunCatalog, in_use: str, usable: list[str]) -> None:
-    """Show the table of all runs, and accuracy against what it costs."""
+    """Show the table of all runs, and the charts of accuracy against cost."""
     measure: AccuracyMeasure = st.segmented_control(
-        "Compare by",
+        "Metric",
         list(MEASURE_TITLES),
-        default="wearing",
+        default="mask_vs_no_mask",
         required=True,
         format_func=MEASURE_TITLES.__getitem__,
         key="models.measure",
         persist_state="session",
     )
     st.caption(
-        f"{MEASURE_HELP[measure]} Look at the scenes first, kaggle-val and ilc-val: "
-        "images of one face are easy. Where two intervals overlap much, the "
+        f"{MEASURE_HELP[measure]} kaggle-val and ilc-val are the most informative: "
+        "images of a single face are easy. Where two intervals overlap a lot, the "
         "difference may be chance."
     )
     st.dataframe(
@@ -201,18 +202,16 @@ def _render_run_table(catalog: RunCatalog, in_use: str, usable: list[str]) -> No
         alt=f"Table of the models: size, time, and {MEASURE_TITLES[measure].lower()}",
     )
     st.caption(
-        "True boxes are those people drew, found boxes those that MTCNN found, "
-        "both from 20 px on. The published recipes learnt from images of one face, "
-        "as their authors did; maskdet saw scenes too. Again from the beginning: "
-        "`maskdet train "
-        "classifier --recipe NAME`, then `maskdet export`; a model's card "
-        "has its whole command."
+        "Boxes: ground truth, or detected with MTCNN; both from 20 px. The published "
+        "recipes are trained on images of one face, as by their authors; maskdet also "
+        "on images of several people. To reproduce a run: `maskdet train classifier "
+        "--recipe NAME`, then `maskdet export`; the model card has the full command."
     )
     _render_cost_comparison(catalog)
 
 
 def _column_config() -> dict[str, Any]:
-    """Return how columns look, by their own heading: alike below each set."""
+    """Return the format of the columns by heading; the same below each set."""
     number_column, text_column = (
         st.column_config.NumberColumn,
         st.column_config.TextColumn,
@@ -222,7 +221,7 @@ def _column_config() -> dict[str, Any]:
     }
     return {
         "Model": text_column(pinned=True, width=95),
-        "Use": text_column(width=95),
+        "Status": text_column(width=95),
         PERCENT_HEADING: number_column(format="%.1f", width=55),
         PERCENT_INTERVAL_HEADING: text_column(alignment="right", width=100),
         COUNT_HEADING: number_column(format="localized", width=50),
@@ -241,8 +240,8 @@ def _render_cost_comparison(catalog: RunCatalog) -> None:
         persist_state="session",
     )
     st.caption(
-        "Mask against no mask on true boxes, with 95 % intervals: higher is better, "
-        "further left is cheaper."
+        "Mask against no mask on ground-truth boxes, with 95 % intervals. Up: more "
+        "accurate, left: cheaper."
     )
     for column, name in zip(st.columns(2), COMPARED_SETS, strict=True):
         column.vega_lite_chart(
@@ -252,7 +251,7 @@ def _render_cost_comparison(catalog: RunCatalog) -> None:
 
 
 def _select_run(catalog: RunCatalog, in_use: str) -> TrainingRun:
-    st.subheader("A closer look", divider="gray")
+    st.subheader("Details", divider="gray")
     names = list(catalog.runs)
     name = st.segmented_control(
         "Model",
@@ -266,7 +265,7 @@ def _select_run(catalog: RunCatalog, in_use: str) -> TrainingRun:
 
 
 def _render_run(run: TrainingRun, in_use: str, missing: dict[str, str]) -> None:
-    """Say what the run is, and let it be put in use."""
+    """Describe a run, and let the visitor use its model."""
     st.markdown(
         f"**{escape_markdown(run.facts['title'])}.** "
         f"{escape_markdown(run.facts['about'])}"
@@ -281,16 +280,16 @@ def _render_run(run: TrainingRun, in_use: str, missing: dict[str, str]) -> None:
         args=(run.name,),
         key=f"models.use.{run.name}",
     )
-    # A toast of the callback itself would be lost: the page is drawn after it.
+    # A toast shown in the callback would be lost when the page is drawn.
     if st.session_state.pop(_APPLIED_CLASSIFIER_KEY, "") == run.name:
-        text = f"**{escape_markdown(run.name)}** is in use. {_describe_pipelines()}"
+        text = f"Now using **{escape_markdown(run.name)}**. {_describe_pipelines()}"
         st.toast(text, icon=":material/check:")
     if reason:
         st.caption(reason)
 
 
 def _describe_pipelines() -> str:
-    """Return who detects and who labels now, on video and on images."""
+    """Describe the active pipelines for video and for images."""
     preferences = session.get_preferences()
     lines = {
         medium: describe_pipeline(
@@ -306,18 +305,18 @@ def _describe_pipelines() -> str:
 
 
 def _unusable_reason(run: TrainingRun, in_use: str, missing: dict[str, str]) -> str:
-    """Return why a run cannot be put in use, or an empty text."""
+    """Return why the button is disabled, or an empty text."""
     if run.name == in_use:
-        return "It is in use: the sidebar and every page go by it."
+        return "Active on all pages."
     if run.name in missing:
-        return f"It cannot be used here: {escape_markdown(missing[run.name])}."
+        return f"Not available: {escape_markdown(missing[run.name])}."
     if run.name in CLASSIFIERS:
         return ""
     size = run.facts["bytes"]
-    large = f", {size / 1e6:,.0f} MB," if size else ""
+    size_text = f" ({size / 1e6:,.0f} MB)" if size else ""
     return (
-        f"It cannot be used here: its weights{large} do not ship, only its numbers. "
-        "The command in its card trains it."
+        f"Not available: its weights{size_text} are not included, only its metrics. "
+        "Train it with the command in its model card."
     )
 
 
@@ -328,21 +327,21 @@ def _use_classifier(name: str) -> None:
 
 
 def _render_run_charts(catalog: RunCatalog, run: TrainingRun) -> None:
-    """Show the run's charts, two in a row, for the set and beside the runs chosen."""
+    """Show the charts of a run, two in a row, with the runs to compare it with."""
     set_column, others_column = st.columns(2)
     set_name = set_column.selectbox(
-        "Drawn for",
+        "Dataset",
         list(SET_TITLES),
         format_func=EVALUATION_SETS.__getitem__,
         key="models.set",
         persist_state="session",
     )
     others = others_column.multiselect(
-        "Beside it",
+        "Compare with",
         [name for name in catalog.runs if name != run.name],
-        key="models.beside",
+        key="models.compare_with",
         persist_state="session",
-        placeholder="Other models to compare with",
+        placeholder="Other models",
     )
     if set_name not in run.predictions:
         st.info(
@@ -362,8 +361,8 @@ def _render_run_charts(catalog: RunCatalog, run: TrainingRun) -> None:
 def _render_mistakes(run: TrainingRun, missing: dict[str, str]) -> None:
     st.subheader("Mistakes")
     st.caption(
-        "By truth and label given, over three classes. The images of these sets "
-        "are not ours to show."
+        "By actual and predicted class, over three classes. Images of these datasets "
+        "cannot be redistributed."
     )
     style = session.get_preferences().style
     lines = [
@@ -382,8 +381,8 @@ def _render_mistakes(run: TrainingRun, missing: dict[str, str]) -> None:
         return
     st.markdown(
         f"On the faces of our own samples: **{sample_result.n_wrong} of "
-        f"{len(sample_result.ground_truth)} "
-        "wrong**. These are those it is most wrong about, or least sure of."
+        f"{len(sample_result.ground_truth)} wrong**. Below: the faces with the lowest "
+        "probability of the actual class."
     )
     worst = sample_result.take(_MAX_CARDS)
     st.html(
@@ -393,13 +392,13 @@ def _render_mistakes(run: TrainingRun, missing: dict[str, str]) -> None:
     )
     st.caption(
         "Images: NASA, Eileen Collins, public domain; masks drawn by this program. "
-        "Drawn masks are no proof of how well real ones are read."
+        "Drawn masks do not show how well real masks are classified."
     )
 
 
 def _render_files(catalog: RunCatalog, run: TrainingRun) -> None:
-    st.subheader("Card and files")
-    # A wide table or a long command must not make the page wider than a phone.
+    st.subheader("Model card and downloads")
+    # Keeps a wide table or a long command from making the page wider than a phone.
     st.html(
         "<style>.st-key-card table {display: block; overflow-x: auto;}"
         ".st-key-card code {overflow-wrap: anywhere;}</style>"
@@ -414,16 +413,16 @@ def _render_files(catalog: RunCatalog, run: TrainingRun) -> None:
         st.code(command, language=None, wrap_lines=True)
     facts = json.dumps(dict(run.facts), indent=2)
     files: list[Download] = [
-        ("Card", run.card, f"{run.name}-card.md", "text/markdown"),
+        ("Model card", run.card, f"{run.name}-card.md", "text/markdown"),
         ("Facts (JSON)", facts, f"{run.name}-facts.json", "application/json"),
         (
-            "Its numbers (CSV)",
+            "Metrics of this model (CSV)",
             run_estimates_csv(catalog, run.name),
             f"{run.name}.csv",
             "text/csv",
         ),
         (
-            "All numbers (CSV)",
+            "Metrics of all models (CSV)",
             run_estimates_csv(catalog),
             "maskdet-models.csv",
             "text/csv",
@@ -433,5 +432,5 @@ def _render_files(catalog: RunCatalog, run: TrainingRun) -> None:
 
 
 def _demote_headings(card: str) -> str:
-    """Return the card with headings that stand below those of the page."""
+    """Return the model card with headings below the level of the page."""
     return card.replace("\n## ", "\n#### ").replace("# ", "### ", 1)

@@ -1,4 +1,4 @@
-"""Models: who finds and labels the faces, side by side, and the choice of it."""
+"""The Models page: compare analyzers and classifiers, and choose one."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import streamlit as st
 from maskdet.web.models.analyzers import render_analyzers
 from maskdet.web.models.classifiers import render_classifiers
 
-_SECTIONS = {"Whole analyzers": render_analyzers, "Mask models": render_classifiers}
+_SECTIONS = {"Analyzers": render_analyzers, "Classifiers": render_classifiers}
 
 
 def render_models_page() -> None:
-    """Show the page: one of its two parts."""
+    """Show the page: one of its two sections."""
     st.title("Models")
     section = st.segmented_control(
-        "Part",
+        "Section",
         list(_SECTIONS),
         default=next(iter(_SECTIONS)),
         required=True,
         label_visibility="collapsed",
-        key="models.part",
+        key="models.section",
         persist_state="session",
     )
     _SECTIONS[section]()

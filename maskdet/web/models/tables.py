@@ -1,7 +1,4 @@
-"""The runs that ship and the visitor's own; a broken one costs one line.
-
-What the Models page says of the runs in numbers, side by side and as a file.
-"""
+"""Training runs of the Models page: reading them, their metrics as table and CSV."""
 
 from __future__ import annotations
 
@@ -25,19 +22,19 @@ from maskdet.style import Style
 from maskdet.types import CLASSES
 
 FileStamp: TypeAlias = tuple[tuple[str, int, int], ...]
-"""Name, time and size of every file of every run: another one, another content."""
+"""Path, modification time and size of each file of the runs, as a cache key."""
 
 _NUMERIC_FACTS: Final = ("parameters", "bytes", "one_face_ms", "four_faces_ms")
-"""What a run's facts must say; a number may be null where it was not measured."""
+"""Required numbers in the facts of a run; null if not measured."""
 
 
 @dataclass(frozen=True, eq=False)
 class RunCatalog:
-    """All the runs that could be read.
+    """All readable training runs.
 
     Attributes:
         runs: by name, our own first.
-        problems: one line for each run that could not be read.
+        problems: an error message for each run that could not be read.
         stamp: changes with the content of the folder.
     """
 
@@ -47,7 +44,7 @@ class RunCatalog:
 
 
 def load_run_catalog() -> RunCatalog:
-    """Return the runs that ship, then the own ones; files are read once per change."""
+    """Return bundled runs, then the user's models; files are read once per change."""
     folder = training_runs.RUNS_FOLDER
     files = sorted(folder.glob("*/*"))
     bundled = _read_runs(str(folder), _compute_stamp(files))
@@ -68,7 +65,7 @@ def load_run_catalog() -> RunCatalog:
         for model in own.values()
         for path in (model.path, *(model.folder or model.path).glob("*"))
     ]
-    lines = [f"An own model cannot be used: {line}." for line in problems]
+    lines = [f"Own model not available: {line}." for line in problems]
     return RunCatalog(
         all_runs,
         (*bundled.problems, *lines),
@@ -82,7 +79,7 @@ def _compute_stamp(files: Sequence[Path]) -> FileStamp:
 
 
 def _run_from_own_model(model: OwnModel) -> TrainingRun:
-    """Return an own model as a run, with what its folder has; the rest stays empty."""
+    """Return a user's model as a run; data missing in its folder stays empty."""
     facts: dict[str, Any] = {
         "title": model.name,
         "about": f"Your own model, {model.path.name}.",
@@ -98,7 +95,7 @@ def _run_from_own_model(model: OwnModel) -> TrainingRun:
             stored_run = training_runs.read_training_run(folder.name, folder.parent)
             run = replace(stored_run, name=model.name, facts=facts)
         except (OSError, ValueError):
-            pass  # facts are all that a model needs
+            pass  # a model needs only its facts
     try:
         return _validate_run(run)
     except ValueError:
@@ -108,7 +105,7 @@ def _run_from_own_model(model: OwnModel) -> TrainingRun:
         )
 
 
-@st.cache_data(max_entries=2, show_spinner="Reading the runs …")
+@st.cache_data(max_entries=2, show_spinner="Loading training runs …")
 def _read_runs(folder_name: str, stamp: FileStamp) -> RunCatalog:
     folder = Path(folder_name)
     runs_by_name: dict[str, TrainingRun] = {}
@@ -120,12 +117,12 @@ def _read_runs(folder_name: str, stamp: FileStamp) -> RunCatalog:
             )
         except (OSError, ValueError) as error:
             reason = _format_reason(error, folder / name)
-            problems.append(f"The run {name} is not shown: {reason}")
+            problems.append(f"Training run {name} cannot be shown: {reason}")
     return RunCatalog(runs_by_name, tuple(problems), stamp)
 
 
 def _format_reason(error: Exception, folder: Path) -> str:
-    """Return what is wrong in one line that names no folder of this machine."""
+    """Return the error in one line without a path of the server."""
     if isinstance(error, FileNotFoundError) and error.filename:
         return f"its {Path(error.filename).name} is missing."
     line = " ".join(str(error).split())
@@ -134,74 +131,76 @@ def _format_reason(error: Exception, folder: Path) -> str:
 
 
 def _validate_run(run: TrainingRun) -> TrainingRun:
-    """Return the run if its facts say what the page shows.
+    """Return the run if its facts are complete.
 
     Raises:
-        ValueError: something is missing or of another kind; the message names it.
+        ValueError: a fact is missing or of a wrong type; the message names it.
     """
     if not isinstance(run.facts, Mapping):
         raise ValueError("facts.json must hold a JSON object")
     for name in _NUMERIC_FACTS:
-        value: Any = run.facts.get(name, "nothing")
+        value: Any = run.facts.get(name, "missing")
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if value is not None and not is_number:
-            raise ValueError(f"facts.json must have a number as {name}, not {value!r}")
+            raise ValueError(f"{name} in facts.json must be a number, not {value!r}")
     for name in ("title", "about"):
         if not isinstance(run.facts.get(name), str):
-            raise ValueError(f"facts.json must have a text as {name}")
+            raise ValueError(f"{name} in facts.json must be a text")
     return run
 
 
 def has_bundled_weights(run: TrainingRun) -> bool:
-    """Return whether the run's network comes with the project, not only its numbers."""
+    """Return whether the weights of the run are part of the package."""
     return bool(run.facts.get("file"))
 
 
 def training_command(run: TrainingRun) -> str:
-    """Return the command that makes the run again, or an empty text."""
+    """Return the command that reproduces the run, or an empty text."""
     recipe = run.facts.get("recipe")
     text = recipe.get("command", "") if isinstance(recipe, Mapping) else ""
     return str(text)
 
 
-AccuracyMeasure: TypeAlias = Literal["wearing", "bare", "balanced"]
+AccuracyMeasure: TypeAlias = Literal[
+    "mask_vs_no_mask", "no_mask_recall", "balanced_accuracy"
+]
 
 MEASURE_TITLES: Final[Mapping[AccuracyMeasure, str]] = {
-    "wearing": "Mask against no mask",
-    "bare": "Bare faces right",
-    "balanced": "Three classes, balanced",
+    "mask_vs_no_mask": "Mask vs no mask",
+    "no_mask_recall": "No-mask recall",
+    "balanced_accuracy": "Balanced accuracy",
 }
-"""What is measured, in the words of the page."""
+"""Title of each metric."""
 
 MEASURE_HELP: Final[Mapping[AccuracyMeasure, str]] = {
-    "wearing": "The share of all faces for which it is right whether a mask is worn; "
-    "one that is incorrectly worn counts as a mask.",
-    "bare": "The share of the faces without a mask that are called so: the rest are "
-    "false positives that let somebody pass.",
-    "balanced": "The mean share right over mask, no mask and incorrectly worn, each "
-    "weighing the same however few there are.",
+    "mask_vs_no_mask": "Accuracy of mask against no mask over all faces; an "
+    "incorrectly worn mask counts as a mask.",
+    "no_mask_recall": "Fraction of the faces without a mask that are classified as "
+    "such; the rest would pass a mask check.",
+    "balanced_accuracy": "Mean recall of mask, no mask and incorrectly worn; each "
+    "class has the same weight.",
 }
-"""One line for each."""
+"""Explanation of each metric."""
 
 SET_TITLES: Final[Mapping[str, str]] = {
     "kaggle-val/true": "kaggle-val, true boxes",
     "ilc-val/true": "ilc-val, true boxes",
-    "kaggle-val/found": "kaggle-val, found boxes",
-    "ilc-val/found": "ilc-val, found boxes",
+    "kaggle-val/found": "kaggle-val, MTCNN boxes",
+    "ilc-val/found": "ilc-val, MTCNN boxes",
     "faces-test": "Faces test",
 }
-"""Short names of the sets in `maskdet.evaluation.training_runs.EVALUATION_SETS`, those that tell most first."""
+"""Short titles of the `EVALUATION_SETS`, the most informative first."""
 
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """One measured number of one run.
+    """One metric of one run on one dataset.
 
     Attributes:
-        run: its name.
+        run: name of the run.
         set_name: a name in `EVALUATION_SETS`.
-        measure: what was measured.
-        estimate: the number with its interval, as shares.
+        measure: the metric.
+        estimate: value and interval, from 0 to 1.
     """
 
     run: str
@@ -214,27 +213,27 @@ COST_COLUMNS: Final[Mapping[str, tuple[str, float]]] = {
     "Parameters (M)": ("parameters", 1e6),
     "File (MB)": ("bytes", 1e6),
     "1 face (ms)": ("one_face_ms", 1.0),
-    "Of 4, each (ms)": ("four_faces_ms", 4.0),
+    "1 of 4 faces (ms)": ("four_faces_ms", 4.0),
 }
-"""Heading of a column to the fact it shows and its unit; the last is a whole call."""
+"""Heading of each cost column, its fact and its unit; `four_faces_ms` is one call."""
 
 
 def compute_measure(predictions: Predictions, measure: AccuracyMeasure) -> Estimate:
-    """Return one number of a set of answers."""
+    """Compute one metric of a set of predictions."""
     labels = predictions.classification
-    if measure == "wearing":
+    if measure == "mask_vs_no_mask":
         return labels.binary_confusion.accuracy
-    if measure == "bare":
+    if measure == "no_mask_recall":
         return labels.binary_confusion.recalls[1]
     return labels.class_confusion.balanced_accuracy()
 
 
 def list_run_estimates(catalog: RunCatalog) -> list[RunEstimate]:
-    """Return every number of every run, counted once."""
+    """Return all metrics of all runs; the result is cached."""
     return _compute_run_estimates(catalog.stamp, catalog)
 
 
-@st.cache_data(max_entries=2, show_spinner="Counting …")
+@st.cache_data(max_entries=2, show_spinner="Computing metrics …")
 def _compute_run_estimates(stamp: FileStamp, _catalog: RunCatalog) -> list[RunEstimate]:
     return [
         RunEstimate(
@@ -250,28 +249,28 @@ def _compute_run_estimates(stamp: FileStamp, _catalog: RunCatalog) -> list[RunEs
 Column: TypeAlias = list[str] | list[str | None] | list[float | None] | list[int | None]
 
 Heading: TypeAlias = tuple[str, str]
-"""Of a column: what stands above it and its neighbours, and its own."""
+"""Heading of a group of columns, and of the column."""
 
 PERCENT_HEADING, PERCENT_INTERVAL_HEADING, COUNT_HEADING = "%", "95 % interval", "n"
-"""Headings of the three columns of each set."""
+"""Headings of the three columns of each dataset."""
 
 
 def run_table(
     catalog: RunCatalog, measure: AccuracyMeasure, *, in_use: str, usable: Iterable[str]
 ) -> dict[Heading, Column]:
-    """Return the columns of the table of runs, shares in percent.
+    """Return the columns of the table of runs; metrics in percent.
 
     Args:
         catalog: the runs.
-        measure: which number is shown for each set.
-        in_use: name of the run that labels the faces now.
-        usable: names of the runs that could.
+        measure: the metric to show for each dataset.
+        in_use: name of the active classifier.
+        usable: names of the available classifiers.
     """
     rows = list(catalog.runs.items())
     usable_names = set(usable)
     columns: dict[Heading, Column] = {
         ("", "Model"): [name for name, _ in rows],
-        ("", "Use"): [
+        ("", "Status"): [
             _describe_run_use(name, run, in_use=in_use, usable_names=usable_names)
             for name, run in rows
         ],
@@ -298,12 +297,12 @@ def run_table(
 
 
 def to_percent(estimate: Estimate | None) -> float | None:
-    """Return the number in percent; None where there was nothing to measure."""
+    """Return the value in percent, or None if nothing was measured."""
     return 100 * estimate.value if estimate is not None and estimate.n else None
 
 
 def format_percent_interval(estimate: Estimate | None) -> str | None:
-    """Return the 95 % interval in percent, as in "95.1 to 98.2", or None as above."""
+    """Return the interval in percent, as in "95.1 to 98.2", or None."""
     if estimate is None or not estimate.n:
         return None
     return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
@@ -313,10 +312,10 @@ def _describe_run_use(
     name: str, run: TrainingRun, *, in_use: str, usable_names: set[str]
 ) -> str:
     if name == in_use:
-        return "in use"
+        return "active"
     if name in usable_names:
-        return "can be used"
-    return "not here" if has_bundled_weights(run) else "numbers only"
+        return "available"
+    return "not installed" if has_bundled_weights(run) else "metrics only"
 
 
 def _scale_fact(run: TrainingRun, fact: str, unit: float) -> float | None:
@@ -325,10 +324,10 @@ def _scale_fact(run: TrainingRun, fact: str, unit: float) -> float | None:
 
 
 def run_estimates_csv(catalog: RunCatalog, run_name: str | None = None) -> str:
-    """Return the numbers of one run, or of all, as CSV with a row a number."""
+    """Return the metrics of one run, or of all, as CSV with a row per metric."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", "set", "measure", "value", "low", "high", "n"])
+    writer.writerow(["run", "dataset", "measure", "value", "low", "high", "n"])
     for run_estimate in list_run_estimates(catalog):
         if run_name in (None, run_estimate.run):
             rounded = run_estimate.estimate.to_json()
@@ -351,7 +350,7 @@ _CSV_FIELDS: Final = ("value", "low", "high")
 
 
 def describe_mistakes(predictions: Predictions, style: Style) -> str:
-    """Return how many faces got a wrong class, and which for which, most first."""
+    """Describe the errors: their number, and the confused classes, most first."""
     counts = predictions.classification.class_confusion.counts
     pairs = [
         (int(counts[actual, predicted]), actual, predicted)
@@ -363,7 +362,7 @@ def describe_mistakes(predictions: Predictions, style: Style) -> str:
     if not pairs:
         return f"none of {n:,} wrong"
     parts = [
-        f"{count} “{style.title(actual)}” called “{style.title(predicted)}”"
+        f"{count} “{style.title(actual)}” predicted as “{style.title(predicted)}”"
         for count, actual, predicted in sorted(pairs, key=lambda pair: -pair[0])
     ]
     return f"{sum(pair[0] for pair in pairs):,} of {n:,} wrong: {', '.join(parts)}"

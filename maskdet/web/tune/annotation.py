@@ -1,4 +1,4 @@
-"""Label images on the Tune page: an analyzer boxes, the visitor has the last word."""
+"""Label images on the Tune page: the visitor confirms or corrects detections."""
 
 from __future__ import annotations
 
@@ -25,23 +25,22 @@ from maskdet.web.tune.tune_state import TuneState, TuningSet
 from maskdet.web.widgets import escape_markdown
 from maskdet.wording import format_count
 
-_DETECT_KEY, _LABEL_ERROR_KEY = "maskdet.tuning.box", "maskdet.tuning.unlabelled"
+_DETECT_KEY, _LABEL_ERROR_KEY = "maskdet.tuning.detect", "maskdet.tuning.label_error"
 _FACES_AT_ONCE = 6
-"""Faces that are asked about at once."""
+"""Number of faces shown for labelling at a time."""
 
 
 def annotate_images(state: TuneState) -> TuningSet | None:
-    """Let the visitor label images, and return them once an analyzer was judged."""
+    """Let the visitor label images; return them once an analyzer has run on them."""
     st.caption(
-        f"Send up to {MAX_IMAGES} images. The analyzer boxes the faces; you "
-        "confirm or correct each with one click, doubtful ones first. Nothing is saved "
-        "here: download what you did."
+        f"Upload up to {MAX_IMAGES} images. Confirm or correct each detected face, "
+        "uncertain ones first. Download your labels: they are not stored."
     )
     if session.get_preferences().style.blur:
-        st.caption("Labelling needs to see the faces: here they are not blurred.")
+        st.caption("Faces are not blurred here, as labelling needs to show them.")
     files = st.file_uploader(
         "Images to label",
-        # No `type`: a browser would refuse by name what the content decides.
+        # No `type`: the content decides, not the name of the file.
         accept_multiple_files=True,
         max_upload_size=MAX_IMAGE_MB,
         key="tune.images",
@@ -50,10 +49,10 @@ def annotate_images(state: TuneState) -> TuningSet | None:
     if files:
         count = min(len(files), MAX_IMAGES)
         st.button(
-            f"Find the faces in {format_count(count, 'image')}",
+            f"Detect faces in {format_count(count, 'image')}",
             type="primary" if state.draft is None else "secondary",
             icon=":material/frame_person:",
-            key="tune.box",
+            key="tune.detect",
             on_click=_request_detection,
         )
     if st.session_state.pop(_DETECT_KEY, False):
@@ -73,10 +72,12 @@ def _request_detection() -> None:
 def _detect_faces(state: TuneState, uploads: list[tuple[str, bytes]]) -> None:
     preferences = session.get_preferences()
     analyzer = session.get_analyzer(resolve_analyzer(preferences.analyzer, live=False))
-    bar = st.progress(0.0, "Finding the faces …")
+    bar = st.progress(0.0, "Detecting faces …")
 
     def progress(done: int, total: int) -> None:
-        bar.progress(done / max(1, total), f"Finding the faces: {done} of {total} …")
+        bar.progress(
+            done / max(1, total), f"Detecting faces: image {done} of {total} …"
+        )
 
     try:
         state.draft = create_draft(
@@ -89,16 +90,16 @@ def _detect_faces(state: TuneState, uploads: list[tuple[str, bytes]]) -> None:
 
 
 def _set_draft(state: TuneState, draft: Draft | None) -> None:
-    """Take a new state of the labels; what was judged by the old one is out of date."""
+    """Set new labels, and discard predictions that were matched to the old ones."""
     state.draft = draft
     state.annotated = None
     state.drop_set("labels ")
 
 
-# Only its own part of the page is drawn anew by a click.
+# A click reruns only this part of the page.
 @st.fragment
 def _render_uncertain_faces(state: TuneState) -> None:
-    """Ask about the most doubtful faces, and for faces that were missed."""
+    """Show the most uncertain faces for labelling, and the form for missed faces."""
     draft = state.draft
     if draft is None:
         return
@@ -114,13 +115,13 @@ def _render_uncertain_faces(state: TuneState) -> None:
             _render_face(state, draft, image, face)
     if open_faces:
         st.button(
-            f"All {len(open_faces)} are right as they are",
+            f"Confirm all {len(open_faces)}",
             icon=":material/done_all:",
             key="tune.label_all",
             on_click=_confirm_all,
             args=(state,),
         )
-    with st.expander("A face was missed: add its box", icon=":material/add_box:"):
+    with st.expander("Add a missed face", icon=":material/add_box:"):
         _render_add_box(state, draft)
 
 
@@ -131,6 +132,10 @@ def _render_face(
         draft.images[image_index].faces[face_index],
         session.get_preferences().style,
     )
+    key, n_open = (
+        f"tune.label.{image_index}.{face_index}",
+        len(draft.rank_unconfirmed()),
+    )
     st.html(_crop_to_label_html(draft, image_index, face_index))
     for label in CLASSES:
         guess = label is draft_face.label
@@ -138,7 +143,7 @@ def _render_face(
             escape_markdown(style.title(label))
             + (f" ({format_percent(draft_face.confidence)})" if guess else ""),
             type="primary" if guess else "secondary",
-            key=f"tune.label.{image_index}.{face_index}.{label.key}.{len(draft.rank_unconfirmed())}",
+            key=f"{key}.{label.key}.{n_open}",
             width="stretch",
             on_click=_on_label,
             args=(state, image_index, face_index, label),
@@ -147,7 +152,7 @@ def _render_face(
         "No face",
         icon=":material/close:",
         type="tertiary",
-        key=f"tune.label.{image_index}.{face_index}.none.{len(draft.rank_unconfirmed())}",
+        key=f"{key}.none.{n_open}",
         on_click=_on_label,
         args=(state, image_index, face_index, None),
     )
@@ -184,17 +189,17 @@ def _crop_to_label_html(draft: Draft, image_index: int, face_index: int) -> str:
 
 
 def _render_add_box(tune_state: TuneState, draft: Draft) -> None:
-    """Let the visitor draw a box on an image, and say what it shows."""
+    """Let the visitor draw a box on an image and choose its class."""
     names = [shorten_name(image.name) for image in draft.images]
     image = st.selectbox(
-        "In which image",
+        "Image",
         range(len(names)),
         format_func=lambda index: names[index],
         key="tune.add_to",
     )
-    st.caption("Draw a box around the face, then say what it shows.")
+    st.caption("Draw a box around the face, then choose its class.")
     style = session.get_preferences().style
-    # A wide image scrolls on a phone: squeezed, it would be hard to draw upon.
+    # On a phone a wide image scrolls: scaled down, it would be hard to draw on.
     st.html("<style>.st-key-tune_draw {overflow-x: auto;}</style>")
     state = st.container(key="tune_draw").vega_lite_chart(
         draw_boxes_chart(
@@ -206,13 +211,13 @@ def _render_add_box(tune_state: TuneState, draft: Draft) -> None:
         on_select="rerun",
         selection_mode=BOX_SELECTION,
         width="content",
-        alt="The image with its boxes; draw another one",
+        alt="Image with its boxes; drag to draw another one",
     )
     area = dict(state["selection"].get(BOX_SELECTION) or {})
     with st.container(horizontal=True):
         for label in CLASSES:
             st.button(
-                f"It is “{escape_markdown(style.title(label))}”",
+                f"Add “{escape_markdown(style.title(label))}”",
                 disabled=len(area) < 2,
                 key=f"tune.add.{label.key}",
                 on_click=_on_box_added,
@@ -230,7 +235,7 @@ def _on_box_added(
 
 
 def _render_label_export(state: TuneState) -> TuningSet | None:
-    """Offer the labels as files, and to tune on them."""
+    """Show the downloads of the labels and the button that uses them for tuning."""
     draft = state.draft
     if draft is None:
         return None
@@ -272,7 +277,7 @@ def _render_label_export(state: TuneState) -> TuningSet | None:
 
 def _use_labels(state: TuneState) -> None:
     if state.draft is not None:
-        # Every change of a label makes another set.
+        # Other labels make another dataset.
         key = hashlib.sha256(state.draft.to_coco()).hexdigest()
         try:
             state.annotated = f"labels {key}", state.draft.to_dataset()
@@ -280,7 +285,7 @@ def _use_labels(state: TuneState) -> None:
             st.session_state[_LABEL_ERROR_KEY] = str(error)
 
 
-# A click on a face draws only the faces anew: files are of the labels of that moment.
+# A click on a face reruns only the faces, so files are built when downloaded.
 def _export_coco(state: TuneState) -> bytes:
     return state.draft.to_coco() if state.draft else b""
 

@@ -1,4 +1,4 @@
-"""What an outcome says, as charts of the Tune page."""
+"""Charts of the Tune page, built from evaluation results."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from maskdet.tuning.operating_point import EvaluationResult
 from maskdet.types import CLASSES, Label
 
 SCORE_TITLES: Mapping[HistogramQuantity, str] = {
-    "score": "Face score",
+    "score": "Detection score",
     "confidence": "Confidence",
 }
 
 
 def actual_titles(style: Style) -> tuple[str, ...]:
-    """Return the rows of the matrix: what is true."""
+    """Return the titles of the rows of the confusion matrix: the actual classes."""
     return (*map(style.title, CLASSES), NO_FACE_TITLE)
 
 
 def predicted_titles(style: Style) -> tuple[str, ...]:
-    """Return the columns of the matrix: what was said."""
+    """Return the titles of the columns of the confusion matrix: the predictions."""
     return (*map(style.title, CLASSES), style.title(Label.UNKNOWN), "Missed")
 
 
 def score_histogram_chart(
     outcome: EvaluationResult, score_kind: HistogramQuantity, style: Style
 ) -> VegaSpec:
-    """Return how many faces have which score, by truth, with the threshold."""
+    """Return the histogram of scores by actual class, with the threshold."""
     score_counts = curves.compute_histogram(outcome, score_kind)
     parts = {
         title: score_counts.counts[row].tolist()
@@ -67,7 +67,7 @@ def score_histogram_chart(
 def no_mask_histogram_chart(
     outcome: EvaluationResult, low: float, high: float, style: Style
 ) -> VegaSpec:
-    """Return how likely "no mask" is for the faces shown, with the band's ends."""
+    """Return the histogram of the "no mask" probability, with the abstention band."""
     no_mask = style.title(Label.NO_MASK)
     edges = np.linspace(0, 1, 51)
     no_mask_probs = outcome.probs[:, Label.NO_MASK]
@@ -88,7 +88,7 @@ def no_mask_histogram_chart(
 def tuning_confusion_chart(
     outcome: EvaluationResult, selected_cell: tuple[int, int] | None, style: Style
 ) -> VegaSpec:
-    """Return truth by answer, with what was missed and what is no face."""
+    """Return the confusion matrix, with missed faces and false positives."""
     return confusion_heatmap(
         outcome.confusion.tolist(),
         actual_titles(style),
@@ -100,7 +100,7 @@ def tuning_confusion_chart(
 def tuning_precision_recall_chart(
     curve_list: list[TuningCurve], style: Style
 ) -> VegaSpec:
-    """Return how often it is right for each share that it finds."""
+    """Return precision against recall."""
     return threshold_curves_chart(
         [_to_chart_line(curve, style) for curve in curve_list],
         x_title="Recall",
@@ -111,35 +111,35 @@ def tuning_precision_recall_chart(
 
 
 def tuning_roc_chart(curve_list: list[TuningCurve], style: Style) -> VegaSpec:
-    """Return how much is found at each rate of false positives among faces."""
+    """Return recall against the false-positive rate among the detected faces."""
     return threshold_curves_chart(
         [_to_chart_line(curve, style) for curve in curve_list],
         x_title="False-positive rate",
-        y_title="True-positive rate",
+        y_title="Recall",
         steps=False,
         style=style,
     )
 
 
 def false_positive_chart(curve: TuningCurve, style: Style) -> VegaSpec:
-    """Return how many faces are found at each number of false positives an image."""
+    """Return face recall against false positives per image."""
     return threshold_curves_chart(
         [_to_chart_line(curve, style)],
         x_title="False positives per image",
-        y_title="Recall",
+        y_title="Face recall",
         steps=False,
         x_max=_fp_axis_end(curve),
     )
 
 
 def _fp_axis_end(curve: TuningCurve) -> float | None:
-    """Return where the axis of alarms ends: far beyond the point nobody looks."""
+    """Return the end of the false-positive axis: 3 times the point, but 2 or more."""
     if not len(curve.x):
         return None
     current = curve.point[0] if not math.isnan(curve.point[0]) else 0.0
     last_x = float(curve.x[-1])
     end = min(last_x, max(2.0, 3 * current))
-    # 1 would be taken as a share.
+    # The chart would format an axis that ends at 1 in percent.
     return end if end != 1.0 else 1.01
 
 
@@ -152,8 +152,8 @@ def _to_chart_line(curve: TuningCurve, style: Style) -> ChartCurve:
 
 
 def calibration_comparison_chart(fitted: CalibrationFit) -> VegaSpec:
-    """Return how often is right what is said so surely, before and after."""
-    curves_by_name = {"As it is": fitted.before, "Calibrated": fitted.after}
+    """Return reliability curves before and after calibration."""
+    curves_by_name = {"Uncalibrated": fitted.before, "Calibrated": fitted.after}
     rows = [
         row
         for name, curve in curves_by_name.items()
@@ -166,8 +166,10 @@ def _reliability_rows(
     name: str, curve: ReliabilityCurve
 ) -> list[dict[str, float | int | str]]:
     rows: list[dict[str, float | int | str]] = []
-    for score, hits, n in zip(curve.scores, curve.positives, curve.counts, strict=True):
-        estimate = proportion(int(hits), int(n))
+    for score, n_correct, n in zip(
+        curve.scores, curve.positives, curve.counts, strict=True
+    ):
+        estimate = proportion(int(n_correct), int(n))
         rows.append(
             {"run": name, "score": round(float(score), 4), **_interval_fields(estimate)}
         )
@@ -175,7 +177,7 @@ def _reliability_rows(
 
 
 def slice_accuracy_chart(slice_rows: tuple[SliceMetrics, ...]) -> VegaSpec:
-    """Return which faces are harder, with their intervals."""
+    """Return the rate of correct faces by subset, with intervals."""
     rows = [
         {
             "slice": f"{slice_row.name}: {slice_row.part}",
@@ -184,7 +186,7 @@ def slice_accuracy_chart(slice_rows: tuple[SliceMetrics, ...]) -> VegaSpec:
         for slice_row in slice_rows
         if slice_row.correct_rate.n
     ]
-    return slice_rates_chart(rows, x_title="Detected and correct")
+    return slice_rates_chart(rows, x_title="Detected and classified correctly")
 
 
 def _interval_fields(estimate: Estimate) -> dict[str, float | int]:

@@ -1,7 +1,4 @@
-"""The Tune page's sliders, and what is done with what they say.
-
-The Tune page's goals: ask for one, see what it costs, set it.
-"""
+"""The sliders of the Tune page, applying and saving them, and goals."""
 
 from __future__ import annotations
 
@@ -40,82 +37,82 @@ from maskdet.web.tune.tune_state import (
 from maskdet.web.widgets import escape_markdown
 from maskdet.wording import format_count
 
-_APPLIED_KEY = "maskdet.tuning.just_used"
-_APPLIED, _SHOW_TOAST = "told", "show"
+_APPLIED_KEY = "maskdet.tuning.applied"
+_APPLIED, _SHOW_TOAST = "applied", "show_toast"
 _CALIBRATED_NOTE = (
-    "Live has no calibration, so the same threshold would mean something else there. "
-    "Turn off “Calibrate confidences” to use or share these settings."
+    "Live does not calibrate confidences, so these thresholds would mean something "
+    "else there. Turn off “Calibrate confidences” to apply or save the settings."
 )
 
 
 def render_sliders(state: TuneState) -> None:
-    """Show the sliders; they only try out, nothing of it is in use yet."""
+    """Show the sliders; moving them does not change the settings in use."""
     unsure = escape_markdown(session.get_preferences().style.title(Label.UNKNOWN))
     st.caption(
-        "**Try out here.** Live keeps what the sidebar says until you press “Use on "
-        "Live”."
+        "**Preview only.** Press “Use on Live” to apply. Until then Live uses the "
+        "settings of the sidebar."
     )
     st.slider(
-        "Face score from",
+        "Face detection threshold",
         *(MIN_STORED_SCORE, 1.0),
         key="tune.min_score",
         step=0.01,
         on_change=on_slider_change,
-        help="How sure the detector must be that something is a face. Lower finds more "
-        "faces, and more things that are none.",
+        help="Minimum detection score of a face. A lower threshold detects more faces "
+        "and gives more false positives.",
     )
     st.slider(
-        "Confidence from",
+        "Minimum confidence",
         *(0.0, 1.0),
         key="tune.min_confidence",
         step=0.01,
         on_change=on_slider_change,
-        help=f"A face whose label is less certain is called “{unsure}”.",
+        help=f"Below this confidence a face is labelled “{unsure}”.",
     )
     st.slider(
-        "Smallest face (pixels)",
+        "Minimum face size (px)",
         *(1, max(MIN_FACE_SLIDER_END_PX, int(state.sliders.settings.min_face_px))),
         key="tune.min_face_px",
         step=1,
         on_change=on_slider_change,
-        help="Faces whose shorter side is smaller are left out. True faces that are "
-        "smaller count as missed.",
+        help="Detections with a smaller shorter side are ignored. Ground-truth faces "
+        "below this size count as missed.",
     )
-    with st.expander("Overlaps and calibration"):
+    with st.expander("IoU and calibration"):
         _render_advanced_sliders()
 
 
 def _render_advanced_sliders() -> None:
     st.slider(
-        "Overlap of two boxes up to",
+        "NMS IoU threshold",
         *(0.0, 1.0),
         key="tune.nms_iou",
         step=0.01,
         on_change=on_slider_change,
-        help="Of two boxes that overlap by more than this share, the weaker goes "
+        help="If two boxes have a higher IoU, the one with the lower score is removed "
         "(non-maximum suppression).",
     )
     st.slider(
-        "Counts as found from overlap",
+        "Matching IoU",
         *(0.05, 0.95),
         key="tune.min_iou",
         step=0.05,
         on_change=on_slider_change,
-        help="How well a box must fit the true face to count as found (IoU); 0.5 is "
-        "usual. It changes the counting only, not what is shown on Live.",
+        help="Minimum IoU of a box with a ground-truth face to count as a match; 0.5 "
+        "is usual. Affects only the evaluation, not Live.",
     )
     st.toggle(
         "Calibrate confidences",
         key="tune.calibrated",
         on_change=on_slider_change,
-        help="Divides by one temperature, fitted on this set, so that 80 % is right 8 "
-        "times in 10. Live has none: this is to see what a confidence is worth; goals "
-        "go by confidences as they are.",
+        help="Temperature scaling, fitted on this set: of the faces with a confidence "
+        "of 80 %, 80 % are then correct. For inspection only: Live and the goals use "
+        "uncalibrated confidences.",
     )
 
 
 def render_undo_and_pin(state: TuneState) -> None:
-    """Offer the way back, and to put the sliders aside for a comparison."""
+    """Show the buttons that undo a change and save the sliders as B."""
     with st.container(horizontal=True, gap="small"):
         st.button(
             "Undo",
@@ -123,16 +120,15 @@ def render_undo_and_pin(state: TuneState) -> None:
             disabled=state.previous is None,
             on_click=_undo,
             args=(state,),
-            help="Back to before the last move.",
+            help="Undo the last change.",
         )
         st.button(
-            "Keep as B",
+            "Save as B",
             icon=":material/bookmark:",
             on_click=_pin,
             args=(state,),
             disabled=state.pinned == state.sliders,
-            help="Put these sliders aside, and compare with them below, under "
-            "“Compare”.",
+            help="Save the sliders and compare with them later under “Compare”.",
         )
 
 
@@ -146,10 +142,10 @@ def _pin(state: TuneState) -> None:
 
 
 def render_apply(state: TuneState, tuning_set: TuningSet) -> None:
-    """Offer to use the sliders on Live, and to keep them in a file or a link."""
+    """Show the buttons that apply the settings to Live or save them."""
     preferences = _build_preferences(state.sliders, tuning_set)
     in_use = preferences == session.get_preferences()
-    # The sidebar is drawn before this: it shows what is in force from the next run on.
+    # The sidebar was drawn before this; it shows the new settings in the next run.
     if st.session_state.get(_APPLIED_KEY) == _APPLIED:
         st.session_state[_APPLIED_KEY] = _SHOW_TOAST
         st.rerun()
@@ -175,7 +171,7 @@ def render_apply(state: TuneState, tuning_set: TuningSet) -> None:
             else "Live and Image now use"
         )
         st.toast(f"{subject} these settings.", icon=":material/check:")
-    with st.popover("Save or share", icon=":material/save:", width="stretch"):
+    with st.popover("Export", icon=":material/save:", width="stretch"):
         _render_save(state, tuning_set, preferences)
 
 
@@ -185,7 +181,7 @@ def _apply(preferences: Preferences) -> None:
 
 
 def _build_preferences(sliders: SliderValues, tuning_set: TuningSet) -> Preferences:
-    """Return the visitor's choices with what was tuned, and who it was tuned for."""
+    """Return the visitor's preferences with the tuned thresholds and their analyzer."""
     current, name = session.get_preferences(), tuning_set.predictions.analyzer
     settings = dataclasses.replace(
         current.settings,
@@ -211,7 +207,7 @@ def _build_preferences(sliders: SliderValues, tuning_set: TuningSet) -> Preferen
 def _set_classifier_used(
     preferences: Preferences, tuning_set: TuningSet
 ) -> Preferences:
-    """Return the same with the mask model of the scores, where one had a say."""
+    """Return the preferences with the classifier that the scores came from, if any."""
     name = tuning_set.predictions.analyzer
     if tuning_set.classified_by is None:
         return preferences
@@ -237,31 +233,31 @@ def _describe_apply(
         != tuning_set.predictions.analyzer
     ):
         return (
-            f"Sets the thresholds only: **{name}** is not here, and scores of another "
-            "analyzer mean something else."
+            f"Sets the thresholds only: **{name}** is not installed. Scores of other "
+            "analyzers are not comparable."
         )
     if in_use:
         line = f"In use: these thresholds, with **{name}**."
     else:
         line = (
-            f"Sets the thresholds, the analyzer **{name}** and its mask model: scores "
-            "of others mean something else."
+            f"Sets the thresholds, the analyzer **{name}** and its classifier: scores "
+            "of other analyzers are not comparable."
         )
     if tuning_set.classified_by is None and _has_classifier(
         tuning_set.predictions.analyzer
     ):
-        line += " This file does not say which mask model labelled: yours may differ."
+        line += " This file does not name its classifier: yours may differ."
     image_analyzer = _find_other_image_analyzer(preferences)
     if image_analyzer:
-        line += f" Image goes on with **{image_analyzer}**, whose scores mean something else."
+        line += f" Image keeps **{image_analyzer}**, whose scores are not comparable."
     return line
 
 
 def _find_other_image_analyzer(preferences: Preferences) -> str:
-    """Return who is at work on Image, if that is somebody else than on Live."""
+    """Return the analyzer of the Image page if Live uses another one, else ""."""
     live_analyzer, image_analyzer = (
-        resolve_analyzer(preferences.analyzer, live=live_analyzer)
-        for live_analyzer in (True, False)
+        resolve_analyzer(preferences.analyzer, live=is_live)
+        for is_live in (True, False)
     )
     return "" if live_analyzer == image_analyzer else image_analyzer
 
@@ -278,7 +274,7 @@ def _render_save(
         on_click="ignore",
         disabled=state.sliders.calibrated,
         width="stretch",
-        help="“Load settings” in the sidebar reads it.",
+        help="Load it with “Load settings” in the sidebar.",
     )
     st.download_button(
         "Report (HTML)",
@@ -288,13 +284,13 @@ def _render_save(
         icon=":material/description:",
         on_click="ignore",
         width="stretch",
-        help="One page with charts, numbers, settings and the goal; it needs no "
-        "network and prints well.",
+        help="One page with charts, metrics, settings and the goal. Works offline and "
+        "can be printed.",
     )
     if state.sliders.calibrated:
         st.caption(_CALIBRATED_NOTE)
         return
-    st.caption("This link opens the page with these settings:")
+    st.caption("Link to these settings:")
     st.code(preferences.to_link(st.context.url or ""), language=None, wrap_lines=True)
 
 
@@ -311,24 +307,24 @@ def _build_report(state: TuneState, tuning_set: TuningSet) -> str:
 
 
 _GOAL_TITLES: dict[GoalKind, str] = {
-    "recall": "Find at least …",
+    "recall": "Minimum recall",
     "f1": "Best balance (F1)",
-    "cost": "A miss costs more",
-    "equal": "Misses equal false positives",
+    "cost": "Cost of a miss",
+    "equal": "Equal misses and false positives",
 }
-"""In the order in which they are offered, as the page words them."""
+"""Titles of the goals, in the order of the page."""
 
-_GOAL_ERROR_KEY = "maskdet.tuning.trouble"
-_PROPOSE_KEY = "maskdet.tuning.goals"
+_GOAL_ERROR_KEY = "maskdet.tuning.goal_error"
+_PROPOSE_KEY = "maskdet.tuning.propose"
 
 
 def render_goal_form(state: TuneState, tuning_set: TuningSet) -> None:
-    """Let the visitor say what is wanted."""
+    """Show the form for a goal, and compute a proposal when it is submitted."""
     with st.container(border=True):
-        st.markdown("**Or ask for a goal**")
+        st.markdown("**Optimize for a goal**")
         goal = _select_goal()
         st.button(
-            "Propose settings",
+            "Suggest settings",
             icon=":material/target:",
             width="stretch",
             key="tune.propose",
@@ -337,7 +333,7 @@ def render_goal_form(state: TuneState, tuning_set: TuningSet) -> None:
         if st.session_state.pop(_PROPOSE_KEY, False):
             _compute_proposal(state, tuning_set, goal)
         if state.proposal is not None:
-            st.caption("The answer stands above the numbers.")
+            st.caption("See the suggestion above the charts.")
 
 
 def _request_proposal() -> None:
@@ -354,7 +350,7 @@ def _select_goal() -> Goal:
         persist_state="session",
     )
     label: Label = st.selectbox(
-        "Of",
+        "Class",
         (Label.NO_MASK, Label.MASK, Label.INCORRECT),
         format_func=lambda label: f"“{style.title(label)}”",
         key="tune.goal_label",
@@ -362,7 +358,7 @@ def _select_goal() -> Goal:
     )
     if kind == "recall":
         percent = st.number_input(
-            "Find at least (%)",
+            "Target recall (%)",
             *(50.0, 99.9),
             value=95.0,
             step=1.0,
@@ -373,7 +369,7 @@ def _select_goal() -> Goal:
         return Goal(kind, recall=percent / 100, label=label)
     if kind == "cost":
         cost = st.number_input(
-            "A miss costs so many false positives",
+            "Cost of a miss (in false positives)",
             *(0.1, 1000.0),
             value=5.0,
             step=1.0,
@@ -402,7 +398,7 @@ def _compute_proposal(state: TuneState, tuning_set: TuningSet, goal: Goal) -> No
 
 
 def render_goal_proposal(state: TuneState) -> None:
-    """Show what was proposed, what it costs, and the button that sets it."""
+    """Show the proposed settings, their metrics and the button that applies them."""
     if _GOAL_ERROR_KEY in st.session_state:
         st.warning(
             escape_markdown(st.session_state[_GOAL_ERROR_KEY]), icon=":material/groups:"
@@ -410,7 +406,7 @@ def render_goal_proposal(state: TuneState) -> None:
     proposal = state.proposal
     if proposal is None:
         return
-    with st.container(border=True, key="tune_answer"):
+    with st.container(border=True, key="tune_proposal"):
         title = escape_markdown(proposal.goal.title(session.get_preferences().style))
         st.markdown(f"**Goal: {title}**")
         st.markdown(_format_settings(proposal))
@@ -420,7 +416,7 @@ def render_goal_proposal(state: TuneState) -> None:
         _render_proposal_table(proposal)
         with st.container(horizontal=True):
             st.button(
-                "Set these",
+                "Apply suggestion",
                 type="primary",
                 icon=":material/check:",
                 on_click=_apply_proposal,
@@ -440,30 +436,44 @@ def render_goal_proposal(state: TuneState) -> None:
 def _format_settings(proposal: Proposal) -> str:
     before, after = proposal.settings_before, proposal.settings_after
     rows = (
-        ("face score", f"{before.min_score:.2f}", f"{after.min_score:.2f}"),
-        ("confidence", f"{before.min_confidence:.2f}", f"{after.min_confidence:.2f}"),
-        ("smallest face", f"{before.min_face_px:g} px", f"{after.min_face_px:g} px"),
+        (
+            "face detection threshold",
+            f"{before.min_score:.2f}",
+            f"{after.min_score:.2f}",
+        ),
+        (
+            "minimum confidence",
+            f"{before.min_confidence:.2f}",
+            f"{after.min_confidence:.2f}",
+        ),
+        (
+            "minimum face size",
+            f"{before.min_face_px:g} px",
+            f"{after.min_face_px:g} px",
+        ),
     )
     parts = [
-        f"{name} **{new}** (was {old})" if new != old else f"{name} **{new}** as now"
+        f"{name} **{new}** (was {old})"
+        if new != old
+        else f"{name} **{new}** (unchanged)"
         for name, old, new in rows
     ]
-    return f"Proposed: {', '.join(parts)}."
+    return f"Suggested: {', '.join(parts)}."
 
 
 def _render_proposal_table(proposal: Proposal) -> None:
     style = session.get_preferences().style
     performances = {
-        "Now": proposal.performance_before,
-        "Proposed": proposal.performance_after,
+        "Current": proposal.performance_before,
+        "Suggested": proposal.performance_after,
     }
     table = {
         "": list(performances),
-        "Found": [
+        "Recall": [
             _format_rate_interval(performance.recall)
             for performance in performances.values()
         ],
-        "Right when said": [
+        "Precision": [
             _format_rate_interval(performance.precision)
             for performance in performances.values()
         ],
@@ -473,7 +483,7 @@ def _render_proposal_table(proposal: Proposal) -> None:
         "False positives": [
             performance.false_positives for performance in performances.values()
         ],
-        "An image": [
+        "False positives per image": [
             _format_fp_per_image(performance) for performance in performances.values()
         ],
         style.title(Label.UNKNOWN): [
@@ -481,14 +491,15 @@ def _render_proposal_table(proposal: Proposal) -> None:
             for performance in performances.values()
         ],
     }
-    st.dataframe(pd.DataFrame(table), hide_index=True, alt="Now and as proposed")
+    st.dataframe(
+        pd.DataFrame(table), hide_index=True, alt="Current and suggested settings"
+    )
     name = escape_markdown(style.title(proposal.goal.label))
     st.caption(
-        f"Chosen on one half of the images, these numbers are of the other half "
+        "Chosen on one half of the images, measured on the other half "
         f"({format_count(proposal.performance_after.n_images, 'image')}, "
         f"{format_count(proposal.performance_after.recall.n, 'face')} with "
-        f"“{name}”), with 95 % intervals. Confidences are as they are, not calibrated: "
-        "Live uses them so."
+        f"“{name}”), with 95 % intervals. Confidences are not calibrated, as on Live."
     )
 
 

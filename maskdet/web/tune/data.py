@@ -1,4 +1,4 @@
-"""What the Tune page tunes on: stored scores, a set of the visitor's own, or labels."""
+"""Data of the Tune page: stored predictions, an uploaded dataset, or own labels."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from maskdet.web.widgets import escape_markdown
 from maskdet.wording import format_count
 
 MAX_ZIP_MB = 200
-"""Of a set that is sent; it is read in memory."""
+"""Maximum size of an upload, which is read in memory."""
 
 _MAX_CLASS_NAMES = 60
-"""Names of classes that are asked about; sets with more are of something else."""
+"""Maximum number of class names that can be mapped on the page."""
 
 _BUNDLED_CLASSIFIER = (DEFAULT_CLASSIFIER, True)
-"""The mask model of the stored scores, which may read again."""
+"""Classifier of the stored predictions, and that refinement was on."""
 
-_STORED, _OWN, _LABEL = "Stored scores", "My own set", "Label here"
+_STORED, _OWN, _LABEL = "Built-in data", "My dataset", "Label images"
 
 
 def select_tuning_set(state: TuneState) -> TuningSet | None:
-    """Let the visitor say what to tune on, and return it once it is there."""
+    """Let the visitor choose the data; return it once it is ready."""
     with st.container(horizontal=True, vertical_alignment="center"):
         source = _select_source()
         name = _select_stored_name() if source == _STORED else ""
@@ -51,23 +51,23 @@ def select_tuning_set(state: TuneState) -> TuningSet | None:
 
 def _select_source() -> str:
     return st.segmented_control(
-        "Data to tune on",
+        "Data",
         (_STORED, _OWN, _LABEL),
         default=_STORED,
         required=True,
         label_visibility="collapsed",
-        key="tune.where",
+        key="tune.source",
         persist_state="session",
     )
 
 
 def _select_stored_name() -> str:
-    """Offer the stored scores beside it; without any, return an empty text."""
+    """Let the visitor choose stored predictions; return "" if there are none."""
     names = stored.list_bundled()
     if not names:
         return ""
     return st.selectbox(
-        "Scores of",
+        "Predictions",
         names,
         key="tune.stored",
         persist_state="session",
@@ -79,7 +79,7 @@ def _select_stored_name() -> str:
 def _load_stored(state: TuneState, name: str) -> TuningSet | None:
     if not name:
         st.info(
-            "No stored scores come with this copy: choose a labelled set of your own.",
+            "No built-in data is installed: choose “My dataset” or “Label images”.",
             icon=":material/folder_open:",
         )
         return None
@@ -89,10 +89,9 @@ def _load_stored(state: TuneState, name: str) -> TuningSet | None:
         st.error(escape_markdown(f"{error}"), icon=":material/error:")
         return None
     st.caption(
-        f"{describe_dataset(evaluator.predictions.ground_truth)}. Numbers only: the "
-        "images themselves do not "
-        "come along. No analyzer was trained on them, but our networks and their "
-        "second look were chosen on them: expect a little less elsewhere."
+        f"{describe_dataset(evaluator.predictions.ground_truth)}. Scores only, no "
+        "images. No analyzer was trained on this set, but it was used for model "
+        "selection, so results elsewhere may be slightly lower."
     )
     if name not in state.tuning_sets:
         state.tuning_sets[name] = TuningSet(
@@ -101,8 +100,8 @@ def _load_stored(state: TuneState, name: str) -> TuningSet | None:
     return state.tuning_sets[name]
 
 
-# Shared by all visitors: it comes with the project, and nobody changes it.
-@st.cache_resource(max_entries=16, show_spinner="Reading stored scores …")
+# Shared by all visitors: it is part of the package and never changed.
+@st.cache_resource(max_entries=16, show_spinner="Loading built-in data …")
 def _load_evaluator(name: str) -> Evaluator:
     return Evaluator(stored.load_bundled_predictions(name))
 
@@ -110,7 +109,7 @@ def _load_evaluator(name: str) -> Evaluator:
 def find_comparable_sets(
     state: TuneState, tuning_set: TuningSet
 ) -> dict[str, TuningSet]:
-    """Return what other analyzers said about the same set, by name."""
+    """Return the predictions of other analyzers for the same dataset, by name."""
     ground_truth = tuning_set.predictions.ground_truth
     for name in stored.list_bundled() if tuning_set.images is None else ():
         if name.endswith(f" on {ground_truth.name}") and name not in state.tuning_sets:
@@ -119,7 +118,7 @@ def find_comparable_sets(
                     _load_evaluator(name), classified_by=_BUNDLED_CLASSIFIER
                 )
             except ValueError:
-                continue  # it is told about where it is chosen
+                continue  # the error is shown when this entry is chosen
     return {
         name: other_set
         for name, other_set in state.tuning_sets.items()
@@ -135,7 +134,7 @@ def _is_same_dataset(first: LabelledSet, second: LabelledSet) -> bool:
 
 
 def describe_dataset(ground_truth: LabelledSet) -> str:
-    """Return what a set holds in a line, as in "206 images, 512 faces: 400 Mask"."""
+    """Describe a dataset in one line, as in "206 images, 512 faces: 400 Mask"."""
     style = session.get_preferences().style
     counts = {label: int((ground_truth.labels == label).sum()) for label in Label}
     parts = [
@@ -154,24 +153,24 @@ def describe_dataset(ground_truth: LabelledSet) -> str:
 
 
 def _select_own(state: TuneState) -> TuningSet | None:
-    """Take a set of the visitor's own and return it once it was looked at."""
+    """Let the visitor upload a dataset; return it once an analyzer has run on it."""
     st.caption(
-        "Boxes as **COCO** (JSON), **VOC** (XML) or **YOLO** (txt), or a folder for "
-        "each class: mask, no_mask, incorrect. It is looked at in memory, never "
-        "written to a disk, and gone soon after you close this page."
+        "Boxes as **COCO** (JSON), **VOC** (XML) or **YOLO** (txt), or one folder per "
+        "class: mask, no_mask, incorrect. Kept in memory only, and deleted soon after "
+        "you close this page."
     )
     zip_column, folder_column = st.columns(2)
     file = zip_column.file_uploader(
-        "A zip with images and labels",
+        "ZIP file with images and labels",
         type=["zip", "npz"],
         key="tune.zip",
         max_upload_size=MAX_ZIP_MB,
         on_change=_reset_upload,
         args=(state,),
-        help="Or scores that “maskdet tune scores” stored, as .npz.",
+        help="Or predictions stored by “maskdet tune scores” (.npz).",
     )
     files = folder_column.file_uploader(
-        "Or their folder",
+        "Or a folder",
         accept_multiple_files="directory",
         key="tune.folder",
         max_upload_size=MAX_ZIP_MB,
@@ -183,7 +182,7 @@ def _select_own(state: TuneState) -> TuningSet | None:
     if file is not None and file.name.lower().endswith(".npz"):
         return _load_uploaded_scores(state, file)
     uploads = [file] if file is not None else files
-    # Whoever comes back from another page finds the uploads empty, but not the set.
+    # After a visit to another page the uploaders are empty, but the set is kept.
     if uploads and _file_ids(uploads) not in state.upload_keys:
         _receive_upload(state, uploads, zipped=file is not None)
     elif state.needs_reload:
@@ -197,7 +196,7 @@ def _file_ids(files: Sequence[UploadedFile]) -> tuple[str, ...]:
 
 
 def _render_imported(state: TuneState) -> TuningSet | None:
-    """Say what the set holds, or what is wrong with it, and let it be looked at."""
+    """Show what was imported or why it failed, and let an analyzer run on it."""
     if state.import_error:
         st.error(
             escape_markdown(f"{state.import_error}."), icon=":material/broken_image:"
@@ -215,7 +214,7 @@ def _render_imported(state: TuneState) -> TuningSet | None:
 
 
 def _render_class_mapping(state: TuneState) -> None:
-    """Ask what the set's own names of classes mean, where they are not usual."""
+    """Show the form that maps the class names of the dataset to ours."""
     mapping = ClassNames(state.class_mapping)
     unknown = [
         class_name
@@ -226,7 +225,7 @@ def _render_class_mapping(state: TuneState) -> None:
         state.class_name_counts,
         key=lambda class_name: (class_name not in unknown, class_name),
     )
-    title = f"Classes of this set: {len(class_names)}"
+    title = f"Classes of this dataset: {len(class_names)}"
     style = session.get_preferences().style
     titles = {
         **{label.key: style.title(label) for label in CLASSES},
@@ -234,11 +233,11 @@ def _render_class_mapping(state: TuneState) -> None:
         NO_FACE: "Not a face",
     }
     with st.expander(
-        f"{title}, {len(unknown)} of them unknown" if unknown else title,
+        f"{title}, {len(unknown)} unknown" if unknown else title,
         expanded=bool(unknown),
         icon=":material/label:",
     ):
-        st.caption("What each name in the labels stands for, and how often it is used.")
+        st.caption("Map each class name to a class. In brackets: the number of faces.")
         with st.form("tune.classes", border=False):
             for start in range(0, len(class_names[:_MAX_CLASS_NAMES]), 3):
                 for column, class_name in zip(
@@ -253,7 +252,7 @@ def _render_class_mapping(state: TuneState) -> None:
                         key=_class_name_key(state, class_name),
                     )
             st.form_submit_button(
-                "Read the set with these classes",
+                "Import with these classes",
                 icon=":material/refresh:",
                 on_click=_apply_class_mapping,
                 args=(state, class_names[:_MAX_CLASS_NAMES]),
@@ -273,7 +272,7 @@ def _apply_class_mapping(state: TuneState, class_names: Sequence[str]) -> None:
 
 
 def _reset_upload(state: TuneState) -> None:
-    """Let go of the set and its images; memory is for one set a visitor."""
+    """Discard the dataset and its images; a visitor has one at a time."""
     _discard_import(state)
     state.archive, state.class_mapping = ("", b""), {}
     state.detection_cache.clear()
@@ -281,7 +280,7 @@ def _reset_upload(state: TuneState) -> None:
 
 
 def _discard_import(state: TuneState) -> None:
-    """Let go of what was read, but not of what analyzers found in its images."""
+    """Discard the imported dataset, but keep the upload and cached detections."""
     if state.set_key:
         state.drop_set(state.set_key)
     state.set_key, state.dataset, state.import_error, state.class_name_counts = (
@@ -319,7 +318,7 @@ def _load_uploaded_scores(state: TuneState, file: UploadedFile) -> TuningSet | N
 def _receive_upload(
     state: TuneState, files: Sequence[UploadedFile], *, zipped: bool
 ) -> None:
-    """Take a set that was sent as a zip or as a folder, and read it once."""
+    """Store an uploaded zip or folder, and import it."""
     _reset_upload(state)
     name = files[0].name
     name = name.rsplit(".", 1)[0] if zipped else name.partition("/")[0]
@@ -332,7 +331,7 @@ def _receive_upload(
 
 
 def _import_dataset(state: TuneState) -> None:
-    """Read the set with the visitor's classes; what is wrong is one line."""
+    """Import the dataset with the chosen classes; store an error as one line."""
     _discard_import(state)
     name, content = state.archive
     key = hashlib.sha256(content)
@@ -340,7 +339,7 @@ def _import_dataset(state: TuneState) -> None:
         repr(sorted(state.class_mapping.items())).encode("utf-8", "backslashreplace")
     )
     state.set_key = key.hexdigest()
-    bar = st.progress(0.0, "Reading the set …")
+    bar = st.progress(0.0, "Reading the dataset …")
 
     def progress(done: int, total: int) -> None:
         bar.progress(done / max(1, total), f"Reading image {done} of {total} …")
@@ -363,14 +362,14 @@ def _import_dataset(state: TuneState) -> None:
 
 
 def _zip_files(files: Sequence[UploadedFile]) -> bytes:
-    """Return a folder that was sent file by file as one zip, to be read like any.
+    """Pack the files of an uploaded folder into one zip.
 
     Raises:
-        ValueError: it is larger than a zip may be; each file for itself may be small.
+        ValueError: the files together are larger than `MAX_ZIP_MB`.
     """
     if sum(file.size for file in files) > MAX_ZIP_MB * 2**20:
         raise ValueError(
-            f"the folder is larger than {MAX_ZIP_MB} MB; please send fewer images"
+            f"the folder is larger than {MAX_ZIP_MB} MB; upload fewer images"
         )
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:

@@ -1,6 +1,7 @@
-"""Faces of a set as cards: where each lies, what was said of it, and what is true.
+"""The confusion matrix of the Tune page and its gallery of face cards.
 
-The Tune page's matrix and gallery: what is right, what is wrong, which faces.
+A card shows the crop of a face, its position in the image, its class probabilities,
+and its predicted and actual class.
 """
 
 from __future__ import annotations
@@ -49,26 +50,26 @@ from maskdet.web.tune.charts import (
 )
 from maskdet.web.tune.tune_state import TuneState, TuningSet
 
-# Greys come from the text colour, so that the cards suit the light and dark theme.
+# Greys derive from the text colour, so that cards suit the light and dark theme.
 _CARDS_CSS = """<style>
-.maskdet-hits {display: grid; gap: .6rem;
+.maskdet-faces {display: grid; gap: .6rem;
   grid-template-columns: repeat(auto-fill, minmax(min(15.5rem, 100%), 1fr));}
-.maskdet-hits figure {display: flex; gap: .65rem; margin: 0; padding: .55rem;
+.maskdet-faces figure {display: flex; gap: .65rem; margin: 0; padding: .55rem;
   border: 1px solid color-mix(in srgb, currentColor 20%, transparent);
   border-radius: .5rem; min-width: 0;}
-.maskdet-hits .seen {flex: none; width: 84px; display: flex; flex-direction: column;
+.maskdet-faces .images {flex: none; width: 84px; display: flex; flex-direction: column;
   gap: .35rem;}
-.maskdet-hits img {width: 84px; max-height: 84px; border-radius: .25rem;
+.maskdet-faces img {width: 84px; max-height: 84px; border-radius: .25rem;
   background: color-mix(in srgb, currentColor 9%, transparent);}
-.maskdet-hits figcaption {flex: 1; min-width: 0; font-size: .78rem; line-height: 1.3;}
-.maskdet-hits b {font-size: .86rem; display: block;}
-.maskdet-hits p {display: flex; justify-content: space-between; gap: .4rem;
+.maskdet-faces figcaption {flex: 1; min-width: 0; font-size: .78rem; line-height: 1.3;}
+.maskdet-faces b {font-size: .86rem; display: block;}
+.maskdet-faces p {display: flex; justify-content: space-between; gap: .4rem;
   margin: .12rem 0 0; font-size: inherit;}
-.maskdet-hits p span {white-space: nowrap; overflow: hidden; text-overflow: ellipsis;}
-.maskdet-hits .bar {height: 4px; border-radius: 3px; overflow: hidden;
+.maskdet-faces p span {white-space: nowrap; overflow: hidden; text-overflow: ellipsis;}
+.maskdet-faces .bar {height: 4px; border-radius: 3px; overflow: hidden;
   background: color-mix(in srgb, currentColor 15%, transparent);}
-.maskdet-hits .bar i {display: block; height: 100%;}
-.maskdet-hits .note {opacity: .85; white-space: normal;}
+.maskdet-faces .bar i {display: block; height: 100%;}
+.maskdet-faces .note {opacity: .85; white-space: normal;}
 </style>"""
 
 
@@ -78,7 +79,7 @@ class FaceCard:
 
     Attributes:
         face: the face.
-        note: why it is shown, in our own words; empty if that goes without saying.
+        note: why the face is shown; may be empty.
     """
 
     face: FaceRef
@@ -93,10 +94,11 @@ def face_cards_html(
     *,
     blur: bool = False,
 ) -> str:
-    """Return the cards as HTML; names of images and classes are foreign words."""
+    """Return the cards as HTML; names of images and classes are escaped."""
     style = dataclasses.replace(style, blur=blur)
     parts = "".join(_card_html(tuning_set, outcome, card, style) for card in cards)
-    return f'{_CARDS_CSS}<section class="maskdet-hits" aria-label="Faces">{parts}</section>'
+    section = f'<section class="maskdet-faces" aria-label="Faces">{parts}</section>'
+    return f"{_CARDS_CSS}{section}"
 
 
 def _card_html(
@@ -115,7 +117,7 @@ def _card_html(
             for label, prob in zip(CLASSES, probs, strict=True)
         ]
         score = float(scored.scores[face_ref.detection_row])
-        rows_html.append(_row_html("Face score", f"{score:.2f}"))
+        rows_html.append(_row_html("Detection score", f"{score:.2f}"))
     name = html.escape(shorten_name(scored.ground_truth.names[face_ref.image_index]))
     rows_html.append(
         _row_html(f"Image {name}", f"{_face_size_px(outcome, face_ref):.0f} px")
@@ -123,7 +125,7 @@ def _card_html(
     crop_html = _crop_html(tuning_set, face_ref, blur=style.blur)
     images_html = crop_html + _location_html(outcome, face_ref, style)
     return (
-        f'<figure><div class="seen">{images_html}</div>'
+        f'<figure><div class="images">{images_html}</div>'
         f"<figcaption>{''.join(rows_html)}</figcaption></figure>"
     )
 
@@ -136,11 +138,11 @@ def _format_heading(outcome: EvaluationResult, face: FaceRef, style: Style) -> s
         )
         actual = "A face" if label is Label.UNKNOWN else style.title(label)
     texts = html.escape(format_prediction(outcome, face, style)), html.escape(actual)
-    return "{} <small>· truth: {}</small>".format(*texts)
+    return "{} <small>· actual: {}</small>".format(*texts)
 
 
 def _face_probs(outcome: EvaluationResult, row: int) -> Float32Array:
-    """Return the three probabilities of a face found, also of one that is not shown."""
+    """Return the class probabilities of a detection, whether it is shown or not."""
     probs: Float32Array = outcome.predictions.probs[row]
     if outcome.temperature == 1:
         return probs
@@ -149,7 +151,7 @@ def _face_probs(outcome: EvaluationResult, row: int) -> Float32Array:
 
 
 def format_prediction(outcome: EvaluationResult, face: FaceRef, style: Style) -> str:
-    """Return what the outcome says of a face, in a word or two."""
+    """Return the predicted class, "Missed" or "Not shown"."""
     positions = np.flatnonzero(outcome.shown_rows == face.detection_row)
     if face.detection_row < 0 or not len(positions):
         return "Not shown" if face.detection_row >= 0 else "Missed"
@@ -170,7 +172,7 @@ def _face_size_px(outcome: EvaluationResult, face: FaceRef) -> float:
 
 
 def _crop_html(tuning_set: TuningSet, face: FaceRef, *, blur: bool) -> str:
-    """Return the face itself, where its image is at hand, coarse if it must be."""
+    """Return the crop of a face as HTML, pixelated if asked for; "" without images."""
     images = tuning_set.images
     if images is None:
         return ""
@@ -192,9 +194,9 @@ def _crop_html(tuning_set: TuningSet, face: FaceRef, *, blur: bool) -> str:
 
 
 def _location_html(outcome: EvaluationResult, face: FaceRef, style: Style) -> str:
-    """Return a drawing of where in its image the face lies.
+    """Return a drawing of the position of the face in its image.
 
-    As an image: Streamlit removes drawings from HTML.
+    It is an `img`, as Streamlit removes inline SVG from HTML.
     """
     scored = outcome.predictions
     ground_truth = scored.ground_truth
@@ -220,7 +222,7 @@ def _location_html(outcome: EvaluationResult, face: FaceRef, style: Style) -> st
         f'width="{width}" height="{height}">{other_faces_svg}{face_svg}</svg>'
     )
     source = f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
-    return f'<img src="{source}" alt="Where it lies in the image">'
+    return f'<img src="{source}" alt="Position in the image">'
 
 
 def _predicted_label(outcome: EvaluationResult, face: FaceRef) -> Label:
@@ -252,32 +254,32 @@ def _row_html(name: str, value: str) -> str:
 
 
 _CARDS_STEP = 12
-"""Cards that are shown at first, and by each further click."""
+"""Cards shown at first, and added by each click on "Show more"."""
 
-_LAST, _NEAREST, _CELL = "The last move", "Nearest to changing", "A cell"
-_SHOWN_KEY = "tune.shown"
+_LAST, _NEAREST, _CELL = "Last change", "Borderline", "Selected cell"
+_GALLERY_KEY = "tune.gallery"
 
 _SETTING_TITLES = {
-    "min_score": "face score",
+    "min_score": "detection score",
     "min_confidence": "confidence",
     "min_face_px": "size",
-    "nms_iou": "overlap",
+    "nms_iou": "NMS IoU",
 }
 
 
 def render_confusion(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
-    """Show the matrix, and the faces of a cell or of the last move."""
+    """Show the confusion matrix and a gallery of faces."""
     outcome = tuning_set.evaluate(state.sliders)
     st.caption(
-        "Each row is what is true, each column what was said. Blue is right, orange "
-        "wrong. **Click a cell** to see its faces."
+        "Rows: actual class. Columns: predicted class. Blue: correct, orange: wrong. "
+        "**Click a cell** to see its faces."
     )
     st.vega_lite_chart(
         tuning_confusion_chart(outcome, state.cell, style),
         key="tune.matrix",
         on_select=lambda: _on_matrix_click(state),
         selection_mode=CLICK_SELECTION,
-        alt="Confusion matrix: what is true by what was said",
+        alt="Confusion matrix: actual by predicted class",
     )
     _render_gallery(state, tuning_set, outcome, style)
 
@@ -287,7 +289,7 @@ def _on_matrix_click(state: TuneState) -> None:
     if selection:
         state.cell = int(selection[0]["row"]), int(selection[0]["column"])
         st.session_state["tune.cell"] = state.cell
-        st.session_state[_SHOWN_KEY] = _CELL
+        st.session_state[_GALLERY_KEY] = _CELL
         state.n_cards = _CARDS_STEP
 
 
@@ -295,21 +297,21 @@ def _render_gallery(
     state: TuneState, tuning_set: TuningSet, outcome: EvaluationResult, style: Style
 ) -> None:
     st.subheader("Faces", divider="gray")
-    # A click on the matrix sets it too, so it has no other source of its value.
-    st.session_state.setdefault(_SHOWN_KEY, _LAST)
-    shown = st.segmented_control(
-        "Which faces",
+    # A click on the matrix sets the key too, so there is no `default`.
+    st.session_state.setdefault(_GALLERY_KEY, _LAST)
+    selection = st.segmented_control(
+        "Faces",
         (_LAST, _NEAREST, _CELL),
         required=True,
         label_visibility="collapsed",
-        key=_SHOWN_KEY,
+        key=_GALLERY_KEY,
         on_change=_reset_card_count,
         args=(state,),
         persist_state="session",
     )
-    if shown == _LAST:
+    if selection == _LAST:
         cards = _list_last_changes(state, tuning_set, outcome, style)
-    elif shown == _NEAREST:
+    elif selection == _NEAREST:
         cards = _list_near_misses(tuning_set, outcome)
     else:
         cards = _list_cell_faces(state, outcome, style)
@@ -340,32 +342,33 @@ def _show_more(state: TuneState) -> None:
 def _list_last_changes(
     state: TuneState, tuning_set: TuningSet, outcome: EvaluationResult, style: Style
 ) -> list[FaceCard]:
-    """Return the faces that changed, and say how many for the better."""
+    """Return the faces that the last change affected; show how many got better."""
     if state.previous is None:
         st.info(
-            "Move a slider: the faces that it flips appear here, the nearest first.",
+            "Move a slider to see the faces that it affects. Until then: borderline "
+            "errors.",
             icon=":material/swipe:",
         )
         return _list_near_misses(tuning_set, outcome)
     before = state.previous
     changes: tuple[DecisionChange, ...] = tuning_set.get_cached(
-        ("flips", before, state.sliders),
+        ("changes", before, state.sliders),
         lambda: find_decision_changes(tuning_set.evaluate(before), outcome),
     )
     better = sum(change.better is True for change in changes)
     worse = sum(change.better is False for change in changes)
     if not changes:
-        st.caption("The last move changed no face.")
+        st.caption("The last change affected no face.")
     else:
         st.caption(
-            f"The last move flipped **{len(changes):,}** faces: {better:,} for the "
-            f"better, {worse:,} for the worse. Those nearest to the threshold first."
+            f"The last change affected **{len(changes):,}** faces: {better:,} better, "
+            f"{worse:,} worse. Closest to the threshold first."
         )
     return [FaceCard(change.face, _change_note(change, style)) for change in changes]
 
 
 def _change_note(change: DecisionChange, style: Style) -> str:
-    change_titles = {True: "Better", False: "Worse", None: "Neither better nor worse"}
+    change_titles = {True: "Better", False: "Worse", None: "Neutral"}
     before, after = (
         _format_column(change.before, style),
         _format_column(change.after, style),
@@ -382,13 +385,15 @@ def _format_column(column: int, style: Style) -> str:
 def _list_near_misses(
     tuning_set: TuningSet, outcome: EvaluationResult
 ) -> list[FaceCard]:
-    st.caption("Mistakes that the smallest move of one slider would mend.")
+    st.caption(
+        "Errors closest to a threshold: a small change of one slider fixes them."
+    )
     near_misses: Sequence[NearMiss] = tuning_set.get_cached(
-        ("nearest", outcome.settings, outcome.min_iou, outcome.temperature),
+        ("near misses", outcome.settings, outcome.min_iou, outcome.temperature),
         lambda: find_near_misses(outcome),
     )
     if not near_misses:
-        st.caption("There is none.")
+        st.caption("No such errors.")
     return [
         FaceCard(near_miss.face, _near_miss_note(near_miss))
         for near_miss in near_misses
@@ -398,16 +403,16 @@ def _list_near_misses(
 def _near_miss_note(near_miss: NearMiss) -> str:
     name = _SETTING_TITLES.get(near_miss.setting, near_miss.setting)
     if near_miss.setting == "min_face_px":
-        return f"Its {name} is {near_miss.value:.0f} px, the slider at {near_miss.threshold:.0f}"
-    return (
-        f"Its {name} is {near_miss.value:.2f}, the slider at {near_miss.threshold:.2f}"
-    )
+        value, threshold = f"{near_miss.value:.0f} px", f"{near_miss.threshold:.0f}"
+    else:
+        value, threshold = f"{near_miss.value:.2f}", f"{near_miss.threshold:.2f}"
+    return f"{name[0].upper()}{name[1:]} {value} (threshold {threshold})"
 
 
 def _list_cell_faces(
     state: TuneState, outcome: EvaluationResult, style: Style
 ) -> list[FaceCard]:
-    """Return the faces of a cell; it can be chosen without a mouse too."""
+    """Return the faces of a cell; a select box chooses it without a mouse."""
     cells = [
         (row, column)
         for row in range(len(ACTUAL_KEYS))
@@ -428,7 +433,7 @@ def _list_cell_faces(
     )
     face_refs = outcome.faces_in_cell(*state.cell)
     if not face_refs:
-        st.caption("There is no face in this cell.")
+        st.caption("No faces in this cell.")
     return [FaceCard(face_ref) for face_ref in face_refs]
 
 
@@ -443,4 +448,4 @@ def _format_cell(outcome: EvaluationResult, cell: tuple[int, int], style: Style)
     actual = actual_titles(style)[row]
     if column == MISSED:
         return f"{actual}: missed ({count:,})"
-    return f"{actual}: said “{predicted_titles(style)[column]}” ({count:,})"
+    return f"{actual}: predicted “{predicted_titles(style)[column]}” ({count:,})"

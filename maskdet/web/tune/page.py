@@ -1,4 +1,4 @@
-"""Tune: choose data, move a slider, see what it costs; or ask for a goal."""
+"""The Tune page: choose data, move sliders or set a goal, apply the settings."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from maskdet.web.tune.views import (
 )
 
 _VIEWS = {
-    "Right and wrong": render_confusion,
+    "Confusion matrix": render_confusion,
     "Curves": render_curves,
-    "Numbers": render_class_metrics,
-    "How sure": render_calibration,
+    "Metrics": render_class_metrics,
+    "Calibration": render_calibration,
     "Compare": render_settings_comparison,
 }
 
-# The sliders stay in sight while the charts beside them are scrolled.
+# Keeps the sliders visible while the charts beside them scroll.
 _STICKY_CONTROLS_CSS = """<style>
 @media (min-width: 900px) {
   [data-testid="stLayoutWrapper"]:has(> .st-key-tune_sliders) {
@@ -45,26 +45,26 @@ _STICKY_CONTROLS_CSS = """<style>
 
 
 def render_tune_page() -> None:
-    """Show the page: data first, then the desk that goes by it."""
+    """Show the page: the choice of data first, then the sliders and charts."""
     st.title("Tune")
     st.markdown(
-        "See what a threshold costs before you choose it: **1.** choose data, "
-        "**2.** move a slider or ask for a goal, **3.** use it on Live."
+        "See how each threshold changes precision and recall: **1.** choose data, "
+        "**2.** move a slider or set a goal, **3.** apply the settings to Live."
     )
     state = tune_state.get_state()
     tuning_set = select_tuning_set(state)
     if tuning_set is None:
         return
-    shown: object = st.session_state.get("tune.material")
-    if shown is not tuning_set:
-        # What was asked of one set says nothing about another.
+    previous_set: object = st.session_state.get("tune.tuning_set")
+    if previous_set is not tuning_set:
+        # A proposal holds only for the set it was computed on.
         state.proposal, state.n_cards = None, 12
-        st.session_state["tune.material"] = tuning_set
+        st.session_state["tune.tuning_set"] = tuning_set
     tune_state.sync_sliders(state, force=True)
     _render_tuning(state, tuning_set)
 
 
-# A slider draws only this part anew.
+# A slider reruns only this part.
 @st.fragment
 def _render_tuning(state: TuneState, tuning_set: TuningSet) -> None:
     tune_state.sync_sliders(state)
@@ -81,9 +81,9 @@ def _render_tuning(state: TuneState, tuning_set: TuningSet) -> None:
         render_goal_proposal(state)
         render_histogram(state, tuning_set, style)
         view = st.segmented_control(
-            "What to look at",
+            "View",
             list(_VIEWS),
-            default="Right and wrong",
+            default="Confusion matrix",
             required=True,
             label_visibility="collapsed",
             key="tune.view",

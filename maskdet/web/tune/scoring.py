@@ -1,4 +1,4 @@
-"""An analyzer looks at a visitor's set: once, with progress, and it can be stopped."""
+"""Run an analyzer on a visitor's dataset, with progress and a stop button."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from maskdet.wording import format_count
 def render_scoring(
     state: TuneState, dataset: ImportedDataset, *, set_key: str
 ) -> TuningSet | None:
-    """Return what an analyzer says about the set, once it has looked at it.
+    """Show the controls, and return the predictions once the analyzer has run.
 
-    Stopping is one more run of the page: whatever shows progress in this one ends
-    there. What was looked at by then is kept.
+    Pressing "Stop" reruns the page, which ends the current run. Images analyzed by
+    then are kept.
 
     Args:
-        state: of the visitor.
-        dataset: the set.
-        set_key: names its content: another set, another key.
+        state: the visitor's state.
+        dataset: the dataset to analyze.
+        set_key: identifies the content of the dataset.
     """
     preferences = session.get_preferences()
     start, stop = st.columns([3, 2], vertical_alignment="bottom")
@@ -41,10 +41,10 @@ def render_scoring(
     n = len(dataset.images)
     running = state.running == title
     stop.button(
-        "Stop" if running else f"Look at {format_count(n, 'image')}",
+        "Stop" if running else f"Run on {format_count(n, 'image')}",
         type="secondary" if running else "primary",
         icon=":material/stop:" if running else ":material/play_arrow:",
-        key="tune.look",
+        key="tune.run",
         on_click=_set_running,
         args=(state, "" if running else title),
         width="stretch",
@@ -56,17 +56,17 @@ def render_scoring(
 
 
 def _select_analyzer(preferred: str) -> str:
-    """Return the analyzer that the visitor wants to tune."""
+    """Let the visitor choose the analyzer to tune."""
     missing = session.list_unavailable_analyzers()
     names = [name for name in ANALYZERS if name not in missing]
     default = resolve_analyzer(preferred, live=False)
     return st.selectbox(
-        "Analyzer to tune",
+        "Analyzer to run",
         names,
         index=names.index(default) if default in names else 0,
         key="tune.analyzer",
-        help="It looks at every image once; every slider afterwards is instant. "
-        "Another one can be compared with it later.",
+        help="Runs once on every image; afterwards the sliders are instant. Run a "
+        "second analyzer to compare the two.",
     )
 
 
@@ -75,9 +75,8 @@ def _render_stopped(state: TuneState, n: int) -> None:
         st.error(escape_markdown(f"{state.scoring_error}."), icon=":material/error:")
     if state.n_scored:
         st.info(
-            f"Stopped after {state.n_scored} of {format_count(n, 'image')}. What is "
-            "done is "
-            "kept: it goes on from there.",
+            f"Stopped after {state.n_scored} of {format_count(n, 'image')}. Run again "
+            "to continue from there.",
             icon=":material/pause:",
         )
 
@@ -90,14 +89,14 @@ def _score_dataset(
     state: TuneState, dataset: ImportedDataset, name: str, key: str, title: str
 ) -> TuningSet | None:
     preferences = session.get_preferences()
-    bar = st.progress(0.0, f"{name} looks at the images …")
+    bar = st.progress(0.0, f"{name} analyzes the images …")
 
     def progress(done: int, total: int) -> None:
         state.n_scored = done
         bar.progress(done / max(1, total), f"{name}: image {done} of {total} …")
 
     try:
-        # Its own one, so that a live image need not wait for it.
+        # A private analyzer, so that live video does not wait for it.
         analyzer = session.load_private_analyzer(name, preferences)
         predictions = predict_dataset(
             dataset,
@@ -110,7 +109,7 @@ def _score_dataset(
         check_limits(predictions.ground_truth, predictions.faces)
         evaluator = Evaluator(predictions)
     except (ValueError, FileNotFoundError, RuntimeError) as error:
-        # Else every further run of the page would try, and fail, again.
+        # Otherwise every rerun of the page would fail again.
         state.running, state.scoring_error = "", f"{dataset.ground_truth.name}: {error}"
         st.rerun()
     state.running, state.n_scored = "", 0
@@ -120,12 +119,12 @@ def _score_dataset(
 
 
 def render_notes(lines: Sequence[str]) -> None:
-    """Say what was left out of a set; many lines are folded."""
+    """Show what was left out of a dataset; more than three lines are collapsed."""
     if not lines:
         return
     text = "\n".join(f"- {escape_markdown(line)}" for line in lines)
     if len(lines) <= 3:
         st.warning(text, icon=":material/warning:")
         return
-    with st.expander(f"{len(lines)} things to know", icon=":material/warning:"):
+    with st.expander(f"{len(lines)} import warnings", icon=":material/warning:"):
         st.markdown(text)

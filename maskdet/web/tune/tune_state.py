@@ -1,4 +1,4 @@
-"""The Tune page's desk: what is tuned on, what its sliders say, and said before."""
+"""State of the Tune page: the data, the sliders and their history."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from maskdet.web import session
 
 _STATE_KEY = "maskdet.tuning"
 _MAX_CACHED: Final = 200
-"""Outcomes, curves and crops that a desk remembers, the last used ones."""
+"""Results, curves and crops cached for each set; the least recently used go first."""
 
 SLIDER_FIELDS: Final = ("min_score", "min_confidence", "min_face_px", "nms_iou")
 """The fields of `Settings` that have a slider on the page."""
 
 MIN_FACE_SLIDER_END_PX: Final = 120
-"""End of the slider for the smallest face, unless the settings ask for more."""
+"""End of the slider for the minimum face size, unless the settings exceed it."""
 
 _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
 class SliderValues:
-    """What the sliders of the page say.
+    """Values of the sliders.
 
     Attributes:
         settings: the thresholds.
-        min_iou: from which overlap with a true face a box counts as found.
-        calibrated: whether confidences are those after the fitted temperature.
+        min_iou: minimum IoU of a box with a ground-truth face for a match.
+        calibrated: whether confidences are calibrated with the fitted temperature.
     """
 
     settings: Settings
@@ -50,13 +50,13 @@ class SliderValues:
 
 @dataclass(eq=False)
 class TuningSet:
-    """A set with what one analyzer said about it, and what was worked out of it.
+    """The predictions of one analyzer on a dataset, and a cache of results.
 
     Attributes:
-        evaluator: of the set; it may be shared with other visitors, the rest is not.
-        images: of the set, where they are known; stored scores have none.
-        classified_by: the mask model that was at hand and whether it might read again,
-            where that is known; files of scores do not tell.
+        evaluator: evaluates the predictions; may be shared with other visitors.
+        images: the images; None for stored predictions.
+        classified_by: name of the classifier and whether refinement was on; None if
+            unknown, as for uploaded predictions.
     """
 
     evaluator: Evaluator
@@ -66,11 +66,11 @@ class TuningSet:
 
     @property
     def predictions(self) -> AnalyzerPredictions:
-        """What the analyzer said."""
+        """The predictions of the analyzer."""
         return self.evaluator.predictions
 
     def evaluate(self, sliders: SliderValues) -> EvaluationResult:
-        """Return what the sliders would show, and what of that is right."""
+        """Evaluate the predictions at the settings of the sliders."""
         temperature = self.calibration_fit.temperature if sliders.calibrated else 1.0
         return self.get_cached(
             ("outcome", sliders),
@@ -81,13 +81,13 @@ class TuningSet:
 
     @property
     def calibration_fit(self) -> calibration.CalibrationFit:
-        """The temperature of the set, fitted once, on what a first visit shows."""
+        """The calibration of the set, fitted once, at the default settings."""
         return self.get_cached(
             "fitted", lambda: calibration.fit_calibration(self.evaluator(Settings()))
         )
 
     def get_cached(self, key: Any, compute: Callable[[], _Value]) -> _Value:
-        """Return what `compute` gives, made only if it is not remembered by `key`."""
+        """Return the cached value of `key`, computing it on the first call."""
         if key not in self._cache:
             self._cache[key] = compute()
         self._cache.move_to_end(key)
@@ -98,31 +98,31 @@ class TuningSet:
 
 @dataclass(eq=False)
 class TuneState:
-    """One visitor's tuning.
+    """Tuning state of one visitor.
 
     Attributes:
-        sliders: what the sliders say.
-        baseline: what Live used when they were last set from there.
-        previous: what they said before the last move, or nothing.
-        pinned: what the visitor put aside to compare with, or nothing.
-        proposal: the settings proposed for a goal, or nothing.
-        tuning_sets: by name, the sets of the visitor, one for each analyzer.
-        set_key: sha256 of the visitor's set.
-        upload_keys: the sha256 of what was sent, by the ids of its files.
-        dataset: that set, if it could be read.
-        import_error: one line on why it could not.
-        archive: name and content of what was sent, to read it again with other classes.
-        class_name_counts: how many faces carry each of its own names of classes.
-        class_mapping: what the visitor said of these names, as `ClassNames.own` has it.
-        needs_reload: whether it must be read again, as the classes changed.
-        detection_cache: what analyzers found in its images.
-        running: what an analyzer is at work on, or empty.
-        scoring_error: one line on why it could not go on; empty if nothing was wrong.
-        n_scored: how many images it looked at before it was stopped.
-        draft: images that the visitor labels.
-        annotated: the labels as a set and a key of it, once the visitor said so.
-        n_cards: how many faces the gallery shows.
-        cell: row and column of the matrix whose faces are shown, or nothing.
+        sliders: current values of the sliders.
+        baseline: settings of Live that the sliders were last set from.
+        previous: values before the last change, or None.
+        pinned: values saved as B for a comparison, or None.
+        proposal: the settings suggested for a goal, or None.
+        tuning_sets: by name, the sets of the visitor, one per dataset and analyzer.
+        set_key: SHA-256 of the uploaded dataset and its class mapping.
+        upload_keys: SHA-256 of each upload, by the IDs of its files.
+        dataset: the imported dataset, or None.
+        import_error: why the import failed, in one line; may be empty.
+        archive: name and content of the upload, for another import.
+        class_name_counts: number of faces by class name of the dataset.
+        class_mapping: class name of the dataset to class, as in `ClassNames.own`.
+        needs_reload: whether the class mapping changed since the last import.
+        detection_cache: detections of the analyzers in the images of the dataset.
+        running: title of the set that an analyzer is running on, or empty.
+        scoring_error: why the run failed, in one line; may be empty.
+        n_scored: number of images analyzed before the run was stopped.
+        draft: images being labelled, or None.
+        annotated: key and dataset made of the labels, or None.
+        n_cards: number of faces shown in the gallery.
+        cell: selected row and column of the confusion matrix, or None.
     """
 
     sliders: SliderValues
@@ -149,22 +149,22 @@ class TuneState:
     cell: tuple[int, int] | None = None
 
     def set_sliders(self, sliders: SliderValues) -> None:
-        """Take what the sliders say now; what they said before is remembered."""
+        """Set the sliders, and remember their previous values."""
         if sliders != self.sliders:
             self.previous, self.sliders = self.sliders, sliders
 
     def drop_set(self, set_key: str) -> None:
-        """Let go of what was worked out of a set, and of its images."""
+        """Drop all sets whose name begins with the key."""
         for title in [name for name in self.tuning_sets if name.startswith(set_key)]:
             del self.tuning_sets[title]
 
     def set_settings(self, settings: Settings) -> None:
-        """Move only the thresholds."""
+        """Set only the thresholds."""
         self.set_sliders(dataclasses.replace(self.sliders, settings=settings))
 
 
 def get_state() -> TuneState:
-    """Return the visitor's desk; its sliders follow when those of Live change."""
+    """Return the state of the visitor; the sliders follow changes on Live."""
     live_settings = session.get_preferences().settings
     state: TuneState | None = st.session_state.get(_STATE_KEY)
     if state is None:
@@ -177,7 +177,7 @@ def get_state() -> TuneState:
 
 
 def clamp_settings(settings: Settings) -> Settings:
-    """Return the settings as the sliders can show them: lower scores are not stored."""
+    """Round and clamp the settings to what the sliders can show."""
     return dataclasses.replace(
         settings,
         min_score=max(MIN_STORED_SCORE, round(settings.min_score, 2)),
@@ -188,12 +188,12 @@ def clamp_settings(settings: Settings) -> Settings:
 
 
 def sync_sliders(state: TuneState, *, force: bool = False) -> None:
-    """Let the sliders show what is chosen; call it before they are drawn.
+    """Write the state to the sliders; call it before they are drawn.
 
     Args:
-        state: what is chosen.
-        force: also those that show it already. A page that is drawn anew needs
-            that; else a slider that somebody holds would be pulled back.
+        state: the state.
+        force: write values that have not changed, too. A run of the whole page needs
+            this; in a fragment it would pull back a slider that is being dragged.
     """
     for key, value in _widget_values(state.sliders).items():
         if force or st.session_state.get(key) != value:
@@ -201,7 +201,7 @@ def sync_sliders(state: TuneState, *, force: bool = False) -> None:
 
 
 def on_slider_change() -> None:
-    """Take what the sliders say; their callback."""
+    """Read the sliders into the state; callback of the sliders."""
     tune_state = get_state()
     state = st.session_state
     values = {name: state[f"tune.{name}"] for name in SLIDER_FIELDS}
@@ -212,7 +212,7 @@ def on_slider_change() -> None:
 
 
 def _widget_values(sliders: SliderValues) -> dict[str, object]:
-    """Return the value of each slider by its key."""
+    """Return the values of the sliders by widget key."""
     settings = sliders.settings
     return {
         "tune.min_score": settings.min_score,

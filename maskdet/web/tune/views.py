@@ -1,8 +1,6 @@
-"""The Tune page's further views: curves, numbers, confidence, two side by side.
+"""Views of the Tune page: key figures, histogram, curves, metrics, calibration.
 
-What the Tune page always shows: the price of the sliders, and where they cut.
-
-The Tune page's comparison: two settings, or two analyzers, face by face.
+The comparison view compares two settings or two analyzers face by face.
 """
 
 from __future__ import annotations
@@ -51,18 +49,14 @@ _DASH = "\N{EN DASH}"
 
 
 def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
-    """Show precision and recall, ROC, and alarms, with the point in use on them."""
+    """Show PR, ROC and false-positive curves with the current operating point."""
     labels: tuple[Label | None, ...] = (None, *CLASSES)
     pr_curves = {
         label: _get_curve(state, tuning_set, "precision_recall", label)
         for label in labels
     }
     st.markdown("**Precision and recall**")
-    st.caption(
-        "How often it is right when it says so, for each share that it finds. The dots "
-        "are your sliders: further up fewer false positives, further right fewer "
-        "misses."
-    )
+    st.caption("Dots: the current settings.")
     st.vega_lite_chart(
         charts.tuning_precision_recall_chart(list(pr_curves.values()), style),
         alt="Precision against recall, for faces and each class",
@@ -72,21 +66,18 @@ def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None
     }
     st.markdown("**ROC**")
     st.caption(
-        "Among the faces found: how many of a class are called so, against how many "
-        "others are too. The nearer the upper left corner, the better."
+        "Recall of each class against its false-positive rate, among detected faces. "
+        "Closer to the upper left corner is better."
     )
     st.vega_lite_chart(
         charts.tuning_roc_chart([roc_curves[label] for label in CLASSES], style),
         alt="ROC of each class",
     )
-    st.markdown("**Faces found against false positives**")
-    st.caption(
-        "What one more face costs: how many false positives an image has at each share "
-        "of faces found."
-    )
+    st.markdown("**Recall against false positives**")
+    st.caption("Face recall against the number of false positives per image (FROC).")
     st.vega_lite_chart(
         charts.false_positive_chart(roc_curves[None], style),
-        alt="Faces found against false positives an image",
+        alt="Face recall against false positives per image",
     )
     _render_areas(pr_curves, roc_curves, style)
 
@@ -94,13 +85,13 @@ def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None
 def _get_curve(
     state: TuneState, tuning_set: TuningSet, kind: CurveKind, label: Label | None
 ) -> TuningCurve:
-    """Return a curve, made once for each choice that changes more than its point.
+    """Return a curve, cached for all settings that change only its point.
 
     Args:
-        state: what the sliders say.
-        tuning_set: what they are tried on.
+        state: the values of the sliders.
+        tuning_set: the data.
         kind: which curve.
-        label: of which class, None for faces whatever their class.
+        label: the class; None for faces of any class.
     """
     sliders = state.sliders
     settings = sliders.settings
@@ -129,8 +120,8 @@ def _get_curve(
 
 
 def _set_curve_point(curve: TuningCurve, min_score: float) -> TuningCurve:
-    """Return a curve over the face score with the point of another threshold."""
-    # Scores are float32: the threshold must be compared as they are.
+    """Return a curve over the detection score with the point of another threshold."""
+    # Scores are float32, so the threshold is compared as float32.
     threshold = np.float32(min_score)
     n_above = int(np.count_nonzero(curve.thresholds.astype(np.float32) >= threshold))
     index = n_above - 1
@@ -144,7 +135,7 @@ def _render_areas(
     roc_curves: dict[Label | None, TuningCurve],
     style: Style,
 ) -> None:
-    st.caption("Areas under the curves with 95 % intervals: 1 is perfect.")
+    st.caption("Areas under the curves with 95 % intervals; 1 is perfect.")
     rows = [
         {
             "": "Faces" if label is None else style.title(label),
@@ -160,37 +151,37 @@ def _render_areas(
 
 
 def render_class_metrics(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
-    """Show the numbers of each class, and of parts of the set."""
+    """Show the metrics of each class and the accuracy by subset."""
     outcome = tuning_set.evaluate(state.sliders)
     st.caption(
-        "Precision (right when said), recall (found), their mean F1, and false "
-        "positives, "
-        "with 95 % intervals: where two overlap much, the difference may be chance."
+        "With 95 % intervals. Where two intervals overlap a lot, the difference may be "
+        "chance."
     )
     rows = [
         {
             "": "Faces" if row.label is None else style.title(row.label),
-            "Right when said": _format_percent(row.precision),
-            "Found": _format_percent(row.recall),
+            "Precision": _format_percent(row.precision),
+            "Recall": _format_percent(row.recall),
             "F1": _format_percent(row.f1),
-            "Alarms an image": _format_rate(row.false_positives_per_image),
+            "False positives per image": _format_rate(row.false_positives_per_image),
             "n": row.recall.n,
         }
         for row in tuning_set.get_cached(
             ("rows", state.sliders), lambda: compute_class_metrics(outcome)
         )
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Numbers of each class")
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Metrics of each class")
     slice_rows = tuning_set.get_cached(
-        ("parts", state.sliders), lambda: compute_slice_metrics(outcome)
+        ("slices", state.sliders), lambda: compute_slice_metrics(outcome)
     )
-    st.markdown("**Which faces are harder**")
+    st.markdown("**Performance by subset**")
     st.caption(
-        "The share of the true faces that is found and called right, by size, light "
-        "and sharpness."
+        "Fraction of the ground-truth faces that are detected and classified "
+        "correctly, by size, brightness and sharpness."
     )
     st.vega_lite_chart(
-        charts.slice_accuracy_chart(slice_rows), alt="Faces right, by part of the set"
+        charts.slice_accuracy_chart(slice_rows),
+        alt="Fraction of correct faces by subset",
     )
     worse = [
         f"{slice_row.name}: {slice_row.part}"
@@ -198,48 +189,46 @@ def render_class_metrics(state: TuneState, tuning_set: TuningSet, style: Style) 
         if slice_row.worse
     ]
     if worse:
-        st.caption(f"Worse than the rest by more than chance: {'; '.join(worse)}.")
+        st.caption(f"Significantly worse than the rest: {'; '.join(worse)}.")
 
 
 def render_calibration(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
-    """Show the unsure band, and whether confidences can be believed."""
+    """Show the abstention band and the calibration of the confidences."""
     _render_abstention(state, tuning_set, style)
-    st.subheader("Can a confidence be believed?", divider="gray")
+    st.subheader("Calibration of confidences", divider="gray")
     calibration_fit = tuning_set.calibration_fit
     st.caption(
-        "Where the points lie on the dashed line, 80 % is right 8 times in 10; below "
-        "it, the analyzer is too sure of itself."
+        "On the dashed line a confidence of 80 % is correct 8 times in 10. Below it "
+        "the analyzer is overconfident."
     )
     st.vega_lite_chart(
         charts.calibration_comparison_chart(calibration_fit),
-        alt="Confidence against being right",
+        alt="Accuracy against confidence",
     )
     if calibration_fit.is_degenerate:
-        st.caption("No temperature can be fitted: too few of these faces are wrong.")
+        st.caption("No temperature can be fitted: there are too few errors.")
         return
     st.caption(
-        f"Expected calibration error {_format_decimals(calibration_fit.ece_before)} as "
-        "it is, "
-        f"{_format_decimals(calibration_fit.ece_after)} with a temperature of "
-        f"**{calibration_fit.temperature:.2f}**, fitted on "
-        f"{format_count(calibration_fit.n, 'face')} (each half of the images with "
-        "the other "
-        "half's). “Calibrate confidences” under “Overlaps and calibration” puts it "
-        "into everything here."
+        f"Expected calibration error {_format_decimals(calibration_fit.ece_before)} "
+        f"uncalibrated, {_format_decimals(calibration_fit.ece_after)} with a "
+        f"temperature of **{calibration_fit.temperature:.2f}**, fitted on "
+        f"{format_count(calibration_fit.n, 'face')} (cross-fitted on two halves of the "
+        "images). “Calibrate confidences” under “IoU and calibration” applies it to "
+        "this page."
     )
 
 
 def _render_abstention(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
-    st.subheader("The unsure band", divider="gray")
+    st.subheader("Abstention band", divider="gray")
     no_mask = style.title(Label.NO_MASK)
     st.caption(
         f"Two thresholds on the probability of “{escape_markdown(no_mask)}”: below the "
-        "first a "
-        "mask is said, above the second none, and nothing between. Wider is right "
-        "more often, and silent more often."
+        "lower one the prediction is a mask, above the upper one no mask, and between "
+        "them there is none. A wider band makes fewer errors and leaves more faces "
+        "undecided."
     )
     low, high = st.slider(
-        "Say nothing between",
+        "Abstain between",
         *(0.0, 1.0),
         value=(0.3, 0.7),
         step=0.01,
@@ -259,22 +248,20 @@ def _render_abstention(state: TuneState, tuning_set: TuningSet, style: Style) ->
         ),
     )
     st.html(_abstention_html(band_result, no_mask))
-    st.caption(
-        "Bare faces hang from the axis: they belong right of the band, all others left."
-    )
     st.vega_lite_chart(
         charts.no_mask_histogram_chart(outcome, low, high, style),
-        alt=f"Probability of “{no_mask}” by what is true, with the two thresholds",
+        alt=f"Probability of “{no_mask}” by actual class, with the two thresholds",
     )
 
 
 def _abstention_html(band_result: AbstentionBand, no_mask: str) -> str:
+    n_faces = format_count(band_result.abstention_rate.n, "face")
     rates = {
-        f"of {format_count(band_result.abstention_rate.n, 'face')} say nothing": band_result.abstention_rate,
-        "wrong, of those that say something": band_result.error_rate,
-        "wrong, had all to say something": band_result.error_rate_without_band,
-        "of bare faces called masked": band_result.missed_no_mask_rate,
-        f"of “{escape(no_mask)}” said wrongly": band_result.false_no_mask_rate,
+        f"Abstention rate ({n_faces})": band_result.abstention_rate,
+        "Error rate (decided faces)": band_result.error_rate,
+        "Error rate (no abstention)": band_result.error_rate_without_band,
+        f"Missed “{escape(no_mask)}” rate": band_result.missed_no_mask_rate,
+        f"False “{escape(no_mask)}” rate": band_result.false_no_mask_rate,
     }
     return metrics_html(
         [metric_html(text, _format_short(estimate)) for text, estimate in rates.items()]
@@ -300,7 +287,7 @@ def _format_rate(estimate: Estimate) -> str:
 def _format_interval(
     estimate: Estimate, factor: float, number_format: str, unit: str
 ) -> str:
-    """Return a number with the ends of its interval."""
+    """Format an estimate with its interval; a dash if there is no value."""
     if not estimate.n or math.isnan(estimate.value):
         return _DASH
     value, low, high = (
@@ -311,30 +298,29 @@ def _format_interval(
 
 
 _HISTOGRAM_NOTES: dict[HistogramQuantity, str] = {
-    "score": "Faces stand on the axis, what is no face hangs from it. All left of the "
-    "line is not shown: faces there are missed, grey right of it is a false positive. "
-    "Low counts are drawn taller, so that they show. **Click or drag to move the "
-    "line.**",
-    "confidence": "How sure the label of each face is that is shown. All left of the "
-    "line is called “{unsure}”. **Click or drag to move the line.**",
+    "score": "Faces upwards, background downwards; low counts are drawn taller. "
+    "Detections left of the line are hidden: faces there are missed, grey right of it "
+    "are false positives. **Click or drag to move the line.**",
+    "confidence": "Confidence of the faces shown. Left of the line they are labelled "
+    "“{unsure}”. **Click or drag to move the line.**",
 }
 
 
 def render_kpis(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
-    """Show the numbers that matter first, and how the last move changed them."""
+    """Show the key figures, and how the last change affected them."""
     st.html(_kpi_tiles_html(state, tuning_set, style))
 
 
 def render_histogram(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
-    """Show the histogram with its line."""
+    """Show the histogram of scores or confidences with the threshold."""
     score_kind: HistogramQuantity = st.segmented_control(
-        "What the line cuts",
+        "Quantity",
         list(SCORE_TITLES),
         default="score",
         required=True,
         format_func=SCORE_TITLES.__getitem__,
         label_visibility="collapsed",
-        key="tune.what",
+        key="tune.quantity",
         persist_state="session",
     )
     st.caption(
@@ -348,7 +334,7 @@ def render_histogram(state: TuneState, tuning_set: TuningSet, style: Style) -> N
         key=key,
         on_select=lambda: _on_histogram_click(state, score_kind, key),
         selection_mode=CLICK_SELECTION,
-        alt=f"{SCORE_TITLES[score_kind]} of the faces by what is true, with the threshold",
+        alt=f"{SCORE_TITLES[score_kind]} by actual class, with the threshold",
     )
 
 
@@ -387,15 +373,15 @@ def _kpi_tiles_html(state: TuneState, tuning_set: TuningSet, style: Style) -> st
 
 
 def _no_mask_kpi_names(style: Style) -> tuple[str, str]:
-    """Return the names of the two numbers about faces without a mask."""
+    """Return the titles of recall and precision of the class "no mask"."""
     name = f"“{style.title(Label.NO_MASK)}”"
-    return f"{name} found", f"right when it says {name}"
+    return f"{name} recall", f"{name} precision"
 
 
 def _compute_kpis(
     tuning_set: TuningSet, sliders: SliderValues, style: Style
 ) -> dict[str, tuple[float, str]]:
-    """Return the numbers by name, each with its unit."""
+    """Return the key figures by title, each with its unit."""
     outcome = tuning_set.evaluate(sliders)
     rows = tuning_set.get_cached(
         ("rows", sliders), lambda: compute_class_metrics(outcome)
@@ -404,11 +390,11 @@ def _compute_kpis(
     faces, no_mask_row = by_label[None], by_label[Label.NO_MASK]
     shown = int(outcome.confusion[:, :MISSED].sum())
     recall_name, precision_name = _no_mask_kpi_names(style)
-    unsure_name = f"called “{style.title(Label.UNKNOWN)}”"
+    unsure_name = f"“{style.title(Label.UNKNOWN)}” rate"
     unsure = int(outcome.confusion[:, UNSURE].sum())
     return {
-        "faces found": _percent_value(faces.recall),
-        "false positives an image": (faces.false_positives_per_image.value, ""),
+        "Face recall": _percent_value(faces.recall),
+        "False positives per image": (faces.false_positives_per_image.value, ""),
         recall_name: _percent_value(no_mask_row.recall),
         precision_name: _percent_value(no_mask_row.precision),
         unsure_name: (100 * unsure / shown if shown else math.nan, " %"),
@@ -420,7 +406,7 @@ def _percent_value(estimate: Estimate) -> tuple[float, str]:
 
 
 def _format_kpi(current: tuple[float, str], previous: tuple[float, str] | None) -> str:
-    """Return a number, and small beside it how it changed with the last move."""
+    """Return a figure as HTML, with its difference to the previous value."""
     value, unit = current
     if math.isnan(value):
         return "\N{EN DASH}"
@@ -436,9 +422,9 @@ def _format_kpi(current: tuple[float, str], previous: tuple[float, str] | None) 
 
 
 _PINNED, _PREVIOUS, _LIVE = (
-    "B: what I kept",
-    "B: before the last move",
-    "B: what Live uses",
+    "B: saved settings",
+    "B: before the last change",
+    "B: settings of Live",
 )
 _SIGNIFICANCE_LEVEL = 0.05
 _MAX_COMPARED_FACES = 12
@@ -447,19 +433,19 @@ _MAX_COMPARED_FACES = 12
 def render_settings_comparison(
     state: TuneState, tuning_set: TuningSet, style: Style
 ) -> None:
-    """Show what the sliders get right that another choice does not, and the reverse."""
+    """Compare the sliders (A) with other settings or another analyzer (B)."""
     alternatives = _list_alternatives(state, tuning_set)
     st.caption(
-        "**A** is what the sliders say now. What does each get right that the other "
-        "does not? Right is: found, and called what it is."
+        "**A** is the current sliders. A face is correct if it is detected and "
+        "classified correctly."
     )
     if not alternatives:
         st.info(
-            "Press “Keep as B”, then move a slider: the two are compared here.",
+            "Press “Save as B”, then move a slider to compare the two.",
             icon=":material/compare_arrows:",
         )
         return
-    name = st.selectbox("Compare with", list(alternatives), key="tune.against")
+    name = st.selectbox("Compare with", list(alternatives), key="tune.compare_with")
     other_set, other_sliders = alternatives[name]
     a, b = tuning_set.evaluate(state.sliders), other_set.evaluate(other_sliders)
     comparison: Comparison = tuning_set.get_cached(
@@ -468,10 +454,10 @@ def render_settings_comparison(
     st.html(
         metrics_html(
             [
-                metric_html("only A gets right", len(comparison.only_a)),
-                metric_html("only B gets right", len(comparison.only_b)),
-                metric_html("both", comparison.both),
-                metric_html("neither", comparison.neither),
+                metric_html("only A correct", len(comparison.only_a)),
+                metric_html("only B correct", len(comparison.only_b)),
+                metric_html("both correct", comparison.both),
+                metric_html("neither correct", comparison.neither),
             ]
         )
     )
@@ -483,7 +469,7 @@ def render_settings_comparison(
 def _list_alternatives(
     state: TuneState, tuning_set: TuningSet
 ) -> dict[str, tuple[TuningSet, SliderValues]]:
-    """Return what differs from the sliders and can be compared, by its title."""
+    """Return what the sliders can be compared with, by title."""
     live = dataclasses.replace(state.sliders, settings=clamp_settings(state.baseline))
     candidates = {_PINNED: state.pinned, _LIVE: live, _PREVIOUS: state.previous}
     alternatives = {
@@ -501,19 +487,22 @@ def _list_alternatives(
 
 def _describe_difference(comparison: Comparison) -> str:
     if not len(comparison.only_a) + len(comparison.only_b):
-        return "Both get the same faces right."
-    interval = f"95 % interval {_format_points(comparison.difference.low)} to {_format_points(comparison.difference.high)}"
-    difference = f"A minus B is {_format_points(comparison.difference.value)} points ({interval})."
-    p = (
-        f"p = {comparison.p_value:.3f}"
-        if comparison.p_value >= 0.001
-        else "p is less than 0.001"
+        return "A and B are correct on the same faces."
+    value, low, high = (
+        _format_points(fraction)
+        for fraction in (
+            comparison.difference.value,
+            comparison.difference.low,
+            comparison.difference.high,
+        )
     )
+    difference = f"A minus B: {value} points (95 % interval {low} to {high})."
+    p = f"p = {comparison.p_value:.3f}" if comparison.p_value >= 0.001 else "p < 0.001"
     test_result = f"McNemar's test: {p}"
     if comparison.p_value >= _SIGNIFICANCE_LEVEL:
-        return f"The difference **may be chance**. {difference} {test_result}."
+        return f"**No significant difference.** {difference} {test_result}."
     better = "A" if len(comparison.only_a) > len(comparison.only_b) else "B"
-    return f"**{better} gets more right**, by more than chance. {difference} {test_result}."
+    return f"**{better} is significantly better.** {difference} {test_result}."
 
 
 def _format_points(fraction: float) -> str:
@@ -530,20 +519,24 @@ def _render_comparison_table(
     )
     rows: dict[str, list[str]] = {
         "Analyzer": [item.predictions.analyzer for item in (a, b)],
-        "Found and right": [_format_percent_interval(item) for item in accuracies],
-        "False positives an image": [
+        "Correct": [_format_percent_interval(item) for item in accuracies],
+        "False positives per image": [
             f"{item.value:.2f}" for item in false_positive_rates
         ],
-        "Face score": [f"{item.settings.min_score:.2f}" for item in (a, b)],
-        "Confidence": [f"{item.settings.min_confidence:.2f}" for item in (a, b)],
-        "Smallest face (px)": [f"{item.settings.min_face_px:g}" for item in (a, b)],
-        "Overlap of boxes": [f"{item.settings.nms_iou:.2f}" for item in (a, b)],
+        "Face detection threshold": [
+            f"{item.settings.min_score:.2f}" for item in (a, b)
+        ],
+        "Minimum confidence": [
+            f"{item.settings.min_confidence:.2f}" for item in (a, b)
+        ],
+        "Minimum face size (px)": [f"{item.settings.min_face_px:g}" for item in (a, b)],
+        "NMS IoU threshold": [f"{item.settings.nms_iou:.2f}" for item in (a, b)],
     }
     table = {"": list(rows)}
     table |= {
         name: [row[column] for row in rows.values()] for column, name in enumerate("AB")
     }
-    st.dataframe(pd.DataFrame(table), hide_index=True, alt="A and B in numbers")
+    st.dataframe(pd.DataFrame(table), hide_index=True, alt="A and B compared")
 
 
 def _format_percent_interval(estimate: Estimate) -> str:
@@ -559,22 +552,23 @@ def _render_compared_faces(
 ) -> None:
     title = st.segmented_control(
         "Faces",
-        ("Only A is right", "Only B is right"),
-        default="Only A is right",
+        ("Only A correct", "Only B correct"),
+        default="Only A correct",
         required=True,
-        key="tune.only",
+        key="tune.compared_faces",
         persist_state="session",
         label_visibility="collapsed",
     )
-    rows = comparison.only_a if title == "Only A is right" else comparison.only_b
-    # What the one that errs says of it is the news.
-    tuning_set, outcome = b if title == "Only A is right" else a
-    letter = "B" if title == "Only A is right" else "A"
+    rows = comparison.only_a if title == "Only A correct" else comparison.only_b
+    # The cards show the prediction of the one that is wrong.
+    tuning_set, outcome = b if title == "Only A correct" else a
+    letter = "B" if title == "Only A correct" else "A"
     if not len(rows):
-        st.caption("There is none.")
+        st.caption("No such faces.")
         return
     st.caption(
-        f"What {letter} says of them; the first {min(_MAX_COMPARED_FACES, len(rows))}."
+        f"Predictions of {letter} for the first "
+        f"{min(_MAX_COMPARED_FACES, len(rows))} of these faces."
     )
     cards = [
         FaceCard(_face_ref(outcome, int(row))) for row in rows[:_MAX_COMPARED_FACES]

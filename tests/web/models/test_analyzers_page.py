@@ -1,4 +1,4 @@
-"""The Models page's whole analyzers and their choice, run without a browser."""
+"""The analyzers section of the Models page, run without a browser."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ APP = Path(__file__).resolve().parents[3] / "app.py"
 
 
 @pytest.fixture(autouse=True)
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A comparison of three analyzers, one of which nobody knows here."""
+def comparison_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A comparison of three analyzers, one of which does not exist."""
     path = tmp_path / "analyzers.json"
     path.write_text(
         format_comparison(make_analyzer_results("mtcnn", "yunet", "oracle"))
@@ -33,7 +33,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def opened(**query: str) -> AppTest:
+def open_models_page(**query: str) -> AppTest:
     return open_page("models", **query)
 
 
@@ -50,8 +50,8 @@ def charts(app: AppTest) -> list[dict[str, Any]]:
     return [json.loads(part.proto.spec) for part in app.main.get("vega_lite_chart")]
 
 
-def heights(app: AppTest) -> list[str]:
-    """Return what each chart has upwards."""
+def y_titles(app: AppTest) -> list[str]:
+    """Return the title of the y axis of each chart."""
     layers = [chart["layer"][1] for chart in charts(app)]
     return [layer["encoding"]["y"]["title"] for layer in layers]
 
@@ -62,84 +62,92 @@ def texts(app: AppTest, *kinds: str) -> str:
 
 
 def use_button(app: AppTest) -> Any:
-    return next(one for one in app.main.button if one.label == "Use this analyzer")
+    return next(
+        button for button in app.main.button if button.label == "Use this analyzer"
+    )
 
 
-def test_analyzers_stand_side_by_side_first() -> None:
-    app = opened(analyzer="mtcnn")
-    assert app.main.header[0].value == "Analyzers: who finds and labels"
+def test_the_analyzers_are_listed_first() -> None:
+    app = open_models_page(analyzer="mtcnn")
+    assert app.main.header[0].value == "Analyzers: detection and classification"
     assert column(app, "", "Analyzer") == ["mtcnn", "yunet", "oracle"]
-    assert column(app, "", "Use") == ["in use", "can be used", "not here"]
+    assert column(app, "", "Status") == ["active", "available", "not installed"]
     faces = column(app, "kaggle-val: faces", "Value")
     assert faces == pytest.approx([0.6, 0.7, 0.8])
     assert column(app, "ilc-val: mask", "95 % interval")[0] == "0.500 to 0.590"
-    assert column(app, "Time an image (ms)", "ilc-val") == [10, 20, 30]
-    assert column(app, "", "What it is") == [ANALYZERS["mtcnn"], ANALYZERS["yunet"], ""]
+    assert column(app, "Time per image (ms)", "ilc-val") == [10, 20, 30]
+    assert column(app, "", "Description") == [
+        ANALYZERS["mtcnn"],
+        ANALYZERS["yunet"],
+        "",
+    ]
     assert not app.main.warning
 
 
-def test_small_faces_can_be_left_out_and_what_is_shown_looked_at() -> None:
-    app = choose(opened(), "view", "ap_large")
+def test_small_faces_can_be_ignored_and_default_thresholds_shown() -> None:
+    app = choose(open_models_page(), "view", "ap_large")
     assert column(app, "kaggle-val: faces", "Value")[0] == pytest.approx(0.61)
-    assert "smaller than 20 px count neither way" in texts(app, "caption")
-    choose(app, "view", "shown")
-    assert column(app, "kaggle-val: faces found", "Value")[0] == pytest.approx(0.3)
+    assert "smaller than 20 px are ignored" in texts(app, "caption")
+    choose(app, "view", "default_thresholds")
+    assert column(app, "kaggle-val: recall", "Value")[0] == pytest.approx(0.3)
     with pytest.raises(KeyError):
         column(app, "kaggle-val: faces", "Value")
 
 
-def test_each_set_is_drawn_against_time_for_the_measure_that_is_chosen() -> None:
-    app = opened()
+def test_each_dataset_has_a_chart_of_the_selected_metric_against_time() -> None:
+    app = open_models_page()
     assert [chart["title"] for chart in charts(app)] == ["kaggle-val", "ilc-val"]
-    assert heights(app) == ["Faces", "Faces"]
-    choose(app, "against.ap", "no_mask")
-    assert heights(app) == ["No mask", "No mask"]
-    choose(app, "view", "shown")
-    choose(app, "against.shown", "three_states")
-    assert heights(app) == ["Label right", "Label right"]
+    assert y_titles(app) == ["Faces", "Faces"]
+    choose(app, "metric.ap", "no_mask")
+    assert y_titles(app) == ["No mask", "No mask"]
+    choose(app, "view", "default_thresholds")
+    choose(app, "metric.default_thresholds", "three_states")
+    assert y_titles(app) == ["Class accuracy", "Class accuracy"]
     choose(app, "view", "ap_large")
-    assert heights(app) == ["No mask", "No mask"], "the measure was kept"
+    assert y_titles(app) == ["No mask", "No mask"], "the metric was kept"
 
 
-def test_pressing_use_puts_the_analyzer_in_force() -> None:
-    app = choose(opened(), "analyzer", "yunet")
+def test_the_button_applies_the_analyzer() -> None:
+    app = choose(open_models_page(), "analyzer", "yunet")
     assert not use_button(app).disabled
     use_button(app).click()
     run_app(app)
     assert "yunet" in app.toast[0].value
     assert app.sidebar.selectbox(key="choice.analyzer").value == "yunet"
     assert use_button(app).disabled
-    assert column(app, "", "Use")[1] == "in use"
+    assert column(app, "", "Status")[1] == "active"
     assert "analyzer=yunet" in app.sidebar.code[0].value
     use_button(choose(app, "analyzer", AUTO)).click()
     run_app(app)
     assert app.sidebar.selectbox(key="choice.analyzer").value == AUTO
 
 
-def test_auto_says_who_is_at_work() -> None:
-    app = opened()
-    assert use_button(app).disabled, "it is what a first visit gets"
-    at_work = {resolve_analyzer(AUTO, live=live) for live in (True, False)}
-    assert all(f"**{name}**" in texts(app, "markdown") for name in at_work)
-    assert "the best that is here" in texts(app, "markdown")
+def test_auto_names_the_active_analyzers() -> None:
+    app = open_models_page()
+    assert use_button(app).disabled, "auto is the default"
+    active = {resolve_analyzer(AUTO, live=live) for live in (True, False)}
+    assert all(f"**{name}**" in texts(app, "markdown") for name in active)
+    assert "the best installed analyzer" in texts(app, "markdown")
 
 
-def test_an_analyzer_whose_file_is_missing_says_how_to_get_it(monkeypatch) -> None:
+def test_a_missing_model_file_says_how_to_get_it(monkeypatch) -> None:
     def path(name: str) -> Path:
         if name == "yunet":
             raise FileNotFoundError("model file y.onnx is missing; fetch it")
         return APP
 
     monkeypatch.setattr(session, "model_path", path)
-    app = choose(opened(), "analyzer", "yunet")
+    app = choose(open_models_page(), "analyzer", "yunet")
     assert use_button(app).disabled
     assert "y.onnx is missing; fetch it" in texts(app, "caption")
-    assert column(app, "", "Use")[1] == "not here"
+    assert column(app, "", "Status")[1] == "not installed"
 
 
-def test_without_a_comparison_one_line_says_how_to_make_it(file: Path) -> None:
-    file.unlink()
-    app = opened()
+def test_without_a_comparison_one_line_says_how_to_create_it(
+    comparison_file: Path,
+) -> None:
+    comparison_file.unlink()
+    app = open_models_page()
     assert len(app.main.info) == 1
     assert "maskdet evaluate analyzers" in app.main.info[0].value
     assert not app.main.dataframe
@@ -148,16 +156,16 @@ def test_without_a_comparison_one_line_says_how_to_make_it(file: Path) -> None:
     assert app.sidebar.selectbox(key="choice.analyzer").value == "haar"
 
 
-def test_a_broken_comparison_is_one_line_without_a_folder(file: Path) -> None:
-    file.write_text("{")
-    app = opened()
+def test_a_broken_comparison_is_one_line_without_a_path(comparison_file: Path) -> None:
+    comparison_file.write_text("{")
+    app = open_models_page()
     assert len(app.main.warning) == 1
     assert "analyzers.json is not valid JSON." in texts(app, "warning")
-    assert str(file.parent) not in texts(app, "warning")
+    assert str(comparison_file.parent) not in texts(app, "warning")
 
 
-def test_a_new_comparison_is_read_without_a_restart(file: Path) -> None:
-    app = opened()
-    file.write_text(format_comparison(make_analyzer_results("haar")))
+def test_a_changed_comparison_is_read_without_a_restart(comparison_file: Path) -> None:
+    app = open_models_page()
+    comparison_file.write_text(format_comparison(make_analyzer_results("haar")))
     run_app(app)
     assert column(app, "", "Analyzer") == ["haar"]

@@ -1,4 +1,4 @@
-"""The Models page's mask models and their choice, run without a browser."""
+"""The classifiers section of the Models page, run without a browser."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ TWIN = ClassifierFile("classifier", 1.3, "Twin")
 
 
 @pytest.fixture(autouse=True)
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Three runs, two of which can be used; return the models that were loaded."""
+def loaded_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[str, str]]:
+    """Write three runs, two of them available; return the models that get loaded."""
     loaded: list[tuple[str, str]] = []
 
     def load(
@@ -57,10 +59,10 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, st
     return loaded
 
 
-def opened(page: str = "models", **query: str) -> AppTest:
+def open_dashboard(page: str = "models", **query: str) -> AppTest:
     app = open_page(page, **query)
     if page == "models":
-        app.main.button_group(key="models.part").set_value("Mask models")
+        app.main.button_group(key="models.section").set_value("Classifiers")
         run_app(app)
     return app
 
@@ -75,10 +77,12 @@ def choose(app: AppTest, name: str) -> AppTest:
 
 
 def use_button(app: AppTest) -> Any:
-    return next(one for one in app.main.button if one.label == "Use this model")
+    return next(
+        button for button in app.main.button if button.label == "Use this model"
+    )
 
 
-def in_sidebar(app: AppTest) -> str:
+def sidebar_classifier(app: AppTest) -> str:
     return app.sidebar.selectbox(key="choice.classifier").value
 
 
@@ -97,64 +101,64 @@ def charts(app: AppTest) -> list[dict[str, Any]]:
     return [json.loads(part.proto.spec) for part in app.main.get("vega_lite_chart")]
 
 
-def test_all_runs_stand_side_by_side_and_say_what_to_look_at() -> None:
-    app = opened()
+def test_all_runs_are_listed_and_explained() -> None:
+    app = open_dashboard()
     assert app.title[0].value == "Models"
     assert column(app, "", "Model") == ["maskdet", "custom-cnn", OTHER]
-    assert column(app, "", "Use") == ["in use", "numbers only", "can be used"]
+    assert column(app, "", "Status") == ["active", "metrics only", "available"]
     for title in SET_TITLES.values():
         assert all(number > 50 for number in column(app, title, "%"))
-    assert "Look at the scenes first" in texts(app, "caption")
+    assert "the most informative" in texts(app, "caption")
     assert "maskdet export" in texts(app, "caption")
     assert not app.warning
 
 
-def test_the_numbers_can_be_those_of_bare_faces_or_three_classes() -> None:
-    app = opened()
-    seen = [column(app, "Faces test", "%")]
-    for measure in ("bare", "balanced"):
+def test_the_metric_can_be_no_mask_recall_or_balanced_accuracy() -> None:
+    app = open_dashboard()
+    accuracies = [column(app, "Faces test", "%")]
+    for measure in ("no_mask_recall", "balanced_accuracy"):
         app.main.button_group(key="models.measure").set_value(measure)
-        seen.append(column(run_app(app), "Faces test", "%"))
-    assert seen[0] != seen[1] != seen[2]
-    assert seen[1][0] == pytest.approx(90)
+        accuracies.append(column(run_app(app), "Faces test", "%"))
+    assert accuracies[0] != accuracies[1] != accuracies[2]
+    assert accuracies[1][0] == pytest.approx(90)
 
 
-def test_a_run_is_drawn_for_the_set_that_is_chosen() -> None:
-    app = opened()
+def test_the_charts_are_of_the_selected_dataset() -> None:
+    app = open_dashboard()
     assert len(charts(app)) == 2 + 7
-    assert "n = 33" in str(charts(app)), "true boxes of kaggle-val at first"
+    assert "n = 33" in str(charts(app)), "kaggle-val is the default"
     app.main.selectbox(key="models.set").set_value("ilc-val/found")
     run_app(app)
     assert "n = 42" in str(charts(app))
-    app.main.multiselect(key="models.beside").set_value([OTHER])
+    app.main.multiselect(key="models.compare_with").set_value([OTHER])
     run_app(app)
     assert len(charts(app)) == 2 + 7
 
 
-def test_pressing_use_puts_the_model_in_force(asked) -> None:
-    app = choose(opened(), OTHER)
+def test_the_button_applies_the_model(loaded_models) -> None:
+    app = choose(open_dashboard(), OTHER)
     assert not use_button(app).disabled
     use_button(app).click()
     run_app(app)
     assert "twin" in app.toast[0].value
-    assert in_sidebar(app) == OTHER
+    assert sidebar_classifier(app) == OTHER
     assert use_button(app).disabled
-    assert column(app, "", "Use")[2] == "in use"
+    assert column(app, "", "Status")[2] == "active"
     assert f"classifier={OTHER}" in app.sidebar.code[0].value
     go_to(app, "live")
-    assert asked[-1] == (FIRST, OTHER)
+    assert loaded_models[-1] == (FIRST, OTHER)
     go_to(app, "about")
-    assert in_sidebar(app) == OTHER
+    assert sidebar_classifier(app) == OTHER
 
 
 def test_a_run_without_weights_says_why_it_cannot_be_used() -> None:
-    app = choose(opened(), "custom-cnn")
+    app = choose(open_dashboard(), "custom-cnn")
     assert use_button(app).disabled
-    assert "368 MB, do not ship, only its numbers" in texts(app, "caption")
+    assert "(368 MB) are not included, only its metrics" in texts(app, "caption")
     assert "our own samples" not in texts(app)
 
 
-def test_a_model_whose_file_is_missing_is_told_and_not_offered(monkeypatch) -> None:
+def test_a_model_with_a_missing_file_is_reported_and_not_offered(monkeypatch) -> None:
     def path(name: str) -> Path:
         if name == "gone":
             raise FileNotFoundError("model file gone.tflite is missing; restore it")
@@ -163,34 +167,35 @@ def test_a_model_whose_file_is_missing_is_told_and_not_offered(monkeypatch) -> N
     monkeypatch.setitem(CLASSIFIERS, OTHER, ClassifierFile("gone", 1.0, "Gone"))
     monkeypatch.setitem(CLASSIFIERS, "third", TWIN)
     monkeypatch.setattr(session, "model_path", path)
-    app = choose(opened(classifier=OTHER), OTHER)
-    assert in_sidebar(app) == DEFAULT_CLASSIFIER
+    app = choose(open_dashboard(classifier=OTHER), OTHER)
+    assert sidebar_classifier(app) == DEFAULT_CLASSIFIER
     assert OTHER not in app.sidebar.selectbox(key="choice.classifier").options
     assert "twin is not available on this server: model file gone.tflite" in texts(app, "warning")
     assert use_button(app).disabled
     assert "gone.tflite is missing; restore it" in texts(app, "caption")
 
 
-def test_a_link_chooses_the_model_and_an_unknown_one_is_told() -> None:
-    assert in_sidebar(opened(classifier=OTHER)) == OTHER
-    app = opened(classifier="magic")
-    assert in_sidebar(app) == DEFAULT_CLASSIFIER
+def test_a_link_chooses_the_model_and_an_unknown_name_is_reported() -> None:
+    assert sidebar_classifier(open_dashboard(classifier=OTHER)) == OTHER
+    app = open_dashboard(classifier="magic")
+    assert sidebar_classifier(app) == DEFAULT_CLASSIFIER
     assert len(app.warning) == 1
     assert "classifier must be one of maskdet" in texts(app, "warning")
     assert "not 'magic'" in texts(app, "warning")
 
 
-def test_with_one_model_there_is_nothing_to_choose(monkeypatch) -> None:
+def test_with_one_model_the_sidebar_has_no_choice_of_models(monkeypatch) -> None:
     for name in [name for name in CLASSIFIERS if name != DEFAULT_CLASSIFIER]:
         monkeypatch.delitem(CLASSIFIERS, name)
-    app = opened()
-    labels = [one.label for one in app.sidebar.selectbox]
-    assert "Mask classifier" not in labels
-    assert "In use: **maskdet**" in texts(app)
+    app = open_dashboard()
+    keys = [box.key for box in app.sidebar.selectbox]
+    assert "choice.analyzer" in keys
+    assert "choice.classifier" not in keys
+    assert "Active: **maskdet**" in texts(app)
 
 
-def test_pictures_are_labelled_anew_by_another_model() -> None:
-    app = opened("image")
+def test_another_model_classifies_images_again() -> None:
+    app = open_dashboard("image")
     labels = app.main.dataframe[-1].value["Label"].tolist()
     app.sidebar.selectbox(key="choice.classifier").set_value(OTHER)
     run_app(app)
@@ -198,19 +203,19 @@ def test_pictures_are_labelled_anew_by_another_model() -> None:
     assert app.main.dataframe[-1].value["Label"].tolist() == ["Mask"]
 
 
-def test_a_running_stream_gets_the_other_model_and_goes_on() -> None:
-    app = opened("live")
+def test_a_running_stream_continues_with_another_model() -> None:
+    app = open_dashboard("live")
     state = app.session_state["maskdet.live"]
     _, stream = state._active
-    places = [part.type for part in app.main]
+    part_types = [part.type for part in app.main]
     app.sidebar.selectbox(key="choice.classifier").set_value(OTHER)
     run_app(app)
-    assert state._active[1] is stream, "the stream was not started anew"
+    assert state._active[1] is stream, "the stream must not be restarted"
     image = make_grey_image(320, 240)
     assert [
         label.key for label in stream.step(image, 0.0, Settings()).scene.labels
     ] == ["mask"]
-    assert [part.type for part in app.main] == places, "nothing moved the image"
+    assert [part.type for part in app.main] == part_types, "the layout must not change"
     app.sidebar.selectbox(key="choice.classifier").set_value(DEFAULT_CLASSIFIER)
     run_app(app)
     assert [
@@ -218,43 +223,47 @@ def test_a_running_stream_gets_the_other_model_and_goes_on() -> None:
     ] == ["no_mask"]
 
 
-def test_each_pair_of_finder_and_model_is_loaded_once(asked) -> None:
-    app = opened("live")
+def test_each_pair_of_analyzer_and_model_is_loaded_once(loaded_models) -> None:
+    app = open_dashboard("live")
     for name in (OTHER, DEFAULT_CLASSIFIER, OTHER):
         app.sidebar.selectbox(key="choice.classifier").set_value(name)
         run_app(app)
-    assert asked == [
+    assert loaded_models == [
         (FIRST, DEFAULT_CLASSIFIER),
         (FIRST, OTHER),
     ]
 
 
-def test_the_card_is_shown_without_its_html(tmp_path) -> None:
-    app = opened()
-    card = next(one for one in app.main.expander if one.label.startswith("Model card"))
+def test_the_model_card_is_shown_without_html(tmp_path) -> None:
+    app = open_dashboard()
+    card = next(
+        expander
+        for expander in app.main.expander
+        if expander.label.startswith("Model card")
+    )
     assert "#### Limits" in card.markdown[0].value
     assert not card.markdown[0].allow_html
 
 
-def test_mistakes_are_counted_and_only_samples_are_pictured() -> None:
-    app = opened()
-    assert "2 of 30 wrong: 1 “Mask” called “No mask”" in texts(app, "markdown")
+def test_errors_are_counted_and_only_samples_are_shown() -> None:
+    app = open_dashboard()
+    assert "2 of 30 wrong: 1 “Mask” predicted as “No mask”" in texts(app, "markdown")
     assert "**6 of 10 wrong**" in texts(app, "markdown")
     assert texts(app, "html").count("<figure>") == 6
     assert "NASA, Eileen Collins, public domain" in texts(app, "caption")
 
 
-def test_no_runs_is_one_clear_line(tmp_path, monkeypatch) -> None:
+def test_without_runs_there_is_one_line(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(training_runs, "RUNS_FOLDER", tmp_path / "none")
-    app = opened()
+    app = open_dashboard()
     assert len(app.info) == 1
-    assert "There is no run to show" in app.info[0].value
+    assert "No training runs found" in app.info[0].value
     assert not app.main.dataframe
 
 
-def test_a_broken_run_is_told_and_the_others_are_shown(tmp_path) -> None:
+def test_a_broken_run_is_reported_and_the_others_are_shown(tmp_path) -> None:
     (tmp_path / OTHER / "facts.json").write_text("{")
-    app = opened()
+    app = open_dashboard()
     assert len(app.warning) == 1
-    assert "The run twin is not shown" in texts(app, "warning")
+    assert "Training run twin cannot be shown" in texts(app, "warning")
     assert column(app, "", "Model") == ["maskdet", "custom-cnn"]

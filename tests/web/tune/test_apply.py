@@ -1,4 +1,4 @@
-"""What the Tune page hands on to Live and Image, run without a browser."""
+"""Applying settings of the Tune page to Live and Image, without a browser."""
 
 from __future__ import annotations
 
@@ -18,64 +18,68 @@ from tests.helpers.tune_predictions import make_page_predictions
 
 
 @pytest.fixture(autouse=True)
-def stored(monkeypatch: pytest.MonkeyPatch) -> None:
+def fake_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
     use_fake_predictions(monkeypatch)
 
 
-def test_live_uses_the_sliders_only_when_told_to() -> None:
+def test_live_uses_the_sliders_only_after_use_on_live_is_pressed() -> None:
     app = move_slider(open_tune_page(smoothing="latest"), "min_score", 0.35)
     assert app.sidebar.slider(key="choice.min_score").value == 0.5
     app.main.button(key="tune.use").click()
     run_app(app)
     assert app.sidebar.slider(key="choice.min_score").value == 0.35
-    in_force = app.session_state["maskdet.preferences"]
-    assert in_force.analyzer == "onepass"
-    assert in_force.settings.smoothing == "latest"
+    applied = app.session_state["maskdet.preferences"]
+    assert applied.analyzer == "onepass"
+    assert applied.settings.smoothing == "latest"
     assert app.main.button(key="tune.use").disabled
 
 
-def test_live_labels_as_the_scores_were_labelled() -> None:
+def test_live_gets_the_classifier_of_the_stored_predictions() -> None:
     app = open_tune_page(classifier="tutorial", refine="false")
-    assert "and its mask model" in page_texts(app)
+    assert "and its classifier" in page_texts(app)
     app.main.button(key="tune.use").click()
     run_app(app)
-    in_force = app.session_state["maskdet.preferences"]
-    assert in_force.classifier == DEFAULT_CLASSIFIER
-    assert in_force.refine
+    applied = app.session_state["maskdet.preferences"]
+    assert applied.classifier == DEFAULT_CLASSIFIER
+    assert applied.refine
     assert "In use: these thresholds, with **onepass**" in page_texts(app)
-    assert "Image goes on with" not in page_texts(app)
+    assert "Image keeps" not in page_texts(app)
 
 
-def test_image_is_not_claimed_where_another_analyzer_is_at_work(
+def test_the_toast_names_live_only_if_image_uses_another_analyzer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fast = make_page_predictions(analyzer="onepass-fast")
     monkeypatch.setattr(predictions, "load_bundled_predictions", lambda name: fast)
     app = move_slider(open_tune_page(), "min_score", 0.35)
-    assert "Image goes on with **onepass**" in page_texts(app)
+    assert "Image keeps **onepass**" in page_texts(app)
     app.main.button(key="tune.use").click()
     run_app(app)
     assert app.session_state["maskdet.preferences"].analyzer == AUTO
-    assert [one.value for one in app.toast] == ["Live now uses these settings."]
+    assert [toast.value for toast in app.toast] == ["Live now uses these settings."]
 
 
-def test_it_is_said_that_live_judges_over_time() -> None:
+def test_the_page_says_that_live_smooths_over_time() -> None:
     assert "Live smooths labels over time" in page_texts(open_tune_page())
 
 
-def test_the_link_to_share_has_what_the_sliders_say() -> None:
+def test_the_link_has_the_values_of_the_sliders() -> None:
     app = move_slider(open_tune_page(), "min_score", 0.35)
     assert "min_score=0.35" in app.main.code[0].value
 
 
-def test_what_is_calibrated_can_neither_be_used_nor_shared() -> None:
+def test_calibrated_settings_can_be_neither_applied_nor_exported() -> None:
     app = move_slider(open_tune_page(), "min_score", 0.35)
-    settings = next(one for one in app.main.download_button if "JSON" in one.label)
+    settings = next(
+        button for button in app.main.download_button if "JSON" in button.label
+    )
     assert not settings.disabled
     app.main.toggle(key="tune.calibrated").set_value(True)
     run_app(app)
     assert app.main.button(key="tune.use").disabled
-    settings = next(one for one in app.main.download_button if "JSON" in one.label)
+    settings = next(
+        button for button in app.main.download_button if "JSON" in button.label
+    )
     assert settings.disabled
     assert not app.main.code
-    assert "Live has no calibration" in page_texts(app)
+    assert "Live does not calibrate confidences" in page_texts(app)

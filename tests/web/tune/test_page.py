@@ -1,4 +1,4 @@
-"""The Tune page, run without a browser, on made-up scores."""
+"""The Tune page, run without a browser, on made-up predictions."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from tests.helpers.tune_predictions import make_labelled_set, make_page_predicti
 
 
 @pytest.fixture(autouse=True)
-def stored(monkeypatch: pytest.MonkeyPatch) -> None:
+def fake_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
     use_fake_predictions(monkeypatch)
 
 
-def test_the_first_screen_says_what_to_do_and_has_numbers() -> None:
+def test_the_first_screen_explains_the_page_and_shows_metrics() -> None:
     shown = page_texts(open_tune_page())
-    for words in ("choose data", "move a slider or ask for a goal", "use it on Live"):
+    for words in ("choose data", "move a slider or set a goal", "apply the settings"):
         assert words in shown
     assert "60 images, 180 faces" in shown
-    assert "were chosen on them: expect a little less elsewhere" in shown
+    assert "results elsewhere may be slightly lower" in shown
     outcome = Evaluator(make_page_predictions())(Settings())
-    found = int((outcome.matched_detections >= 0).sum())
-    assert f"{100 * found / 180:.1f} %" in shown
+    n_detected = int((outcome.matched_detections >= 0).sum())
+    assert f"{100 * n_detected / 180:.1f} %" in shown
 
 
-def test_the_matrix_counts_what_the_sliders_show() -> None:
+def test_the_confusion_matrix_uses_the_settings_of_the_sliders() -> None:
     app = move_slider(open_tune_page(), "min_score", 0.3)
     counts = Evaluator(make_page_predictions())(Settings(min_score=0.3)).confusion
     cells = chart_datasets(app, 1)["cells"]
@@ -55,42 +55,45 @@ def test_the_matrix_counts_what_the_sliders_show() -> None:
         assert cell["count"] == counts[cell["row"], cell["column"]]
 
 
-def test_the_line_stands_where_the_slider_does() -> None:
+def test_the_line_of_the_histogram_is_at_the_threshold() -> None:
     app = open_tune_page()
     assert chart_datasets(app, 0)["lines"] == [{"threshold": 0.5}]
     assert chart_datasets(move_slider(app, "min_score", 0.7), 0)["lines"] == [
         {"threshold": 0.7}
     ]
-    select_segment(app, "what", "confidence")
+    select_segment(app, "quantity", "confidence")
     assert chart_datasets(app, 0)["lines"] == [{"threshold": 0.6}]
 
 
-def test_a_move_shows_the_faces_it_flips_and_can_be_undone() -> None:
+def test_a_change_shows_the_affected_faces_and_can_be_undone() -> None:
     app = open_tune_page()
     assert "Move a slider" in page_texts(app)
     move_slider(app, "min_score", 0.8)
     before, after = (
-        Evaluator(make_page_predictions())(Settings(min_score=at)) for at in (0.5, 0.8)
+        Evaluator(make_page_predictions())(Settings(min_score=min_score))
+        for min_score in (0.5, 0.8)
     )
-    gone = len(set(before.shown_rows) - set(after.shown_rows))
-    assert f"flipped **{gone:,}** faces" in page_texts(app)
+    n_hidden = len(set(before.shown_rows) - set(after.shown_rows))
+    assert f"affected **{n_hidden:,}** faces" in page_texts(app)
     assert "now not shown" in page_texts(app)
     press_button(app, "Undo")
     assert app.main.slider(key="tune.min_score").value == 0.5
 
 
-def test_a_cell_is_chosen_without_a_mouse() -> None:
-    app = select_segment(open_tune_page(), "shown", "A cell")
+def test_a_cell_can_be_selected_without_a_mouse() -> None:
+    app = select_segment(open_tune_page(), "gallery", "Selected cell")
     app.main.selectbox(key="tune.cell").set_value((0, 4))
     run_app(app)
     missed = Evaluator(make_page_predictions())(Settings()).faces_in_cell(0, 4)
-    cards = next(one.value for one in app.main.get("html") if "<figure>" in one.value)
+    cards = next(
+        part.value for part in app.main.get("html") if "<figure>" in part.value
+    )
     assert cards.count("<figure>") == min(12, len(missed))
-    assert cards.count("truth: Mask") == cards.count("<figure>")
+    assert cards.count("actual: Mask") == cards.count("<figure>")
 
 
-def test_more_faces_are_shown_when_asked_for() -> None:
-    app = select_segment(open_tune_page(), "shown", "A cell")
+def test_show_more_adds_twelve_faces() -> None:
+    app = select_segment(open_tune_page(), "gallery", "Selected cell")
     app.main.selectbox(key="tune.cell").set_value((0, 0))
     run_app(app)
     first = page_texts(app).count("<figure>")
@@ -98,40 +101,40 @@ def test_more_faces_are_shown_when_asked_for() -> None:
     assert page_texts(run_app(app)).count("<figure>") == 2 * first == 24
 
 
-@pytest.mark.parametrize("view", ["Curves", "Numbers", "How sure", "Compare"])
-def test_every_view_is_drawn_and_says_what_it_tells(view: str) -> None:
+@pytest.mark.parametrize("view", ["Curves", "Metrics", "Calibration", "Compare"])
+def test_every_view_is_drawn_and_explained(view: str) -> None:
     app = select_segment(open_tune_page(), "view", view)
     words = {
-        "Curves": "The dots are your sliders",
-        "Numbers": "Which faces are harder",
-        "How sure": "80 % is right 8 times in 10",
-        "Compare": "What does each get right that the other",
+        "Curves": "Dots: the current settings",
+        "Metrics": "Performance by subset",
+        "Calibration": "80 % is correct 8 times in 10",
+        "Compare": "A face is correct if it is detected and",
     }
     assert words[view] in page_texts(app)
 
 
 def test_two_analyzers_are_compared_on_the_same_set() -> None:
     app = select_segment(open_tune_page(), "view", "Compare")
-    against = app.main.selectbox(key="tune.against")
-    assert list(against.options) == ["B: mtcnn, same sliders"]
-    # The same scores under another name.
-    assert "Both get the same faces right." in page_texts(app)
+    compare_with = app.main.selectbox(key="tune.compare_with")
+    assert list(compare_with.options) == ["B: mtcnn, same sliders"]
+    # The same predictions under another name.
+    assert "A and B are correct on the same faces." in page_texts(app)
 
 
-def test_what_was_kept_is_compared_with() -> None:
-    app = press_button(open_tune_page(), "Keep as B")
+def test_saved_settings_can_be_compared_with() -> None:
+    app = press_button(open_tune_page(), "Save as B")
     move_slider(app, "min_score", 0.9)
     select_segment(app, "view", "Compare")
-    assert app.main.selectbox(key="tune.against").value == "B: what I kept"
-    assert "**B gets more right**, by more than chance" in page_texts(app)
+    assert app.main.selectbox(key="tune.compare_with").value == "B: saved settings"
+    assert "**B is significantly better.**" in page_texts(app)
 
 
-def test_a_goal_is_answered_with_its_price_and_set_by_a_button() -> None:
+def test_a_goal_gives_a_suggestion_that_a_button_applies() -> None:
     app = open_tune_page()
     app.main.button(key="tune.propose").click()
     shown = page_texts(run_app(app))
     assert "Goal: recall of “No mask” at least 95 %" in shown.replace("\\", "")
-    assert "these numbers are of the other half" in shown
+    assert "measured on the other half" in shown
     before = app.main.slider(key="tune.min_confidence").value
     app.main.button(key="tune.set").click()
     run_app(app)
@@ -140,12 +143,12 @@ def test_a_goal_is_answered_with_its_price_and_set_by_a_button() -> None:
 
 
 @pytest.mark.parametrize("kind", ["f1", "cost", "equal"])
-def test_other_goals_are_answered_too(kind: str) -> None:
+def test_other_goals_give_a_suggestion_too(kind: str) -> None:
     app = open_tune_page()
     app.main.selectbox(key="tune.goal").set_value(kind)
     run_app(app)
     app.main.button(key="tune.propose").click()
-    assert "Proposed: detection score" in page_texts(run_app(app))
+    assert "Suggested: face detection threshold" in page_texts(run_app(app))
 
 
 def test_the_sliders_follow_the_sidebar_and_a_link() -> None:
@@ -157,32 +160,31 @@ def test_the_sliders_follow_the_sidebar_and_a_link() -> None:
     assert app.main.slider(key="tune.min_confidence").value == 0.8
 
 
-def test_calibration_changes_how_sure_faces_are_and_not_what_they_are_called() -> None:
+def test_calibration_changes_confidences_and_not_classes() -> None:
     app = move_slider(open_tune_page(), "min_confidence", 0.0)
     before = chart_datasets(app, 1)["cells"]
     app.main.toggle(key="tune.calibrated").set_value(True)
     run_app(app)
     assert chart_datasets(app, 1)["cells"] == before
-    material, choice = (
-        TuningSet(Evaluator(make_page_predictions())),
-        SliderValues(Settings()),
-    )
-    likeliest = material.evaluate(choice).confidences
-    softer = material.evaluate(dataclasses.replace(choice, calibrated=True)).confidences
-    assert not np.allclose(likeliest, softer)
+    tuning_set = TuningSet(Evaluator(make_page_predictions()))
+    sliders = SliderValues(Settings())
+    calibrated_sliders = dataclasses.replace(sliders, calibrated=True)
+    raw = tuning_set.evaluate(sliders).confidences
+    calibrated = tuning_set.evaluate(calibrated_sliders).confidences
+    assert not np.allclose(raw, calibrated)
 
 
-def test_a_goal_goes_by_confidences_as_they_are() -> None:
+def test_a_goal_uses_uncalibrated_confidences() -> None:
     app = open_tune_page()
     app.main.button(key="tune.propose").click()
-    plain = proposal_of(run_app(app))
-    assert "Confidences are as they are, not calibrated" in page_texts(app)
+    first = proposal_of(run_app(app))
+    assert "Confidences are not calibrated" in page_texts(app)
     app.main.toggle(key="tune.calibrated").set_value(True)
     run_app(app)
     app.main.button(key="tune.propose").click()
     again = proposal_of(run_app(app))
-    assert again is not plain
-    assert again.to_json() == plain.to_json()
+    assert again is not first
+    assert again.to_json() == first.to_json()
 
 
 def proposal_of(app: AppTest) -> Proposal:
@@ -191,14 +193,14 @@ def proposal_of(app: AppTest) -> Proposal:
     return proposal
 
 
-def test_without_stored_scores_a_line_says_what_to_do(
+def test_without_built_in_data_a_line_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(predictions, "list_bundled", lambda: ())
-    assert "choose a labelled set of your own" in page_texts(open_tune_page())
+    assert "choose “My dataset” or “Label images”" in page_texts(open_tune_page())
 
 
-def test_a_broken_stored_file_is_told_in_a_line(
+def test_a_broken_stored_file_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def broken(name: str) -> None:
@@ -208,52 +210,56 @@ def test_a_broken_stored_file_is_told_in_a_line(
     assert "is broken" in page_texts(open_tune_page()).replace("\\", "")
 
 
-def test_two_visitors_do_not_share_a_desk() -> None:
-    one, other = open_tune_page(), open_tune_page()
-    move_slider(one, "min_score", 0.8)
+def test_two_visitors_have_separate_states() -> None:
+    first, other = open_tune_page(), open_tune_page()
+    move_slider(first, "min_score", 0.8)
     run_app(other)
     assert other.main.slider(key="tune.min_score").value == 0.5
 
 
-def test_no_chart_holds_what_json_cannot_say() -> None:
+def test_no_chart_contains_nan() -> None:
     app = open_tune_page()
-    for view in ("Right and wrong", "Curves", "Numbers", "How sure"):
+    for view in ("Confusion matrix", "Curves", "Metrics", "Calibration"):
         select_segment(app, "view", view)
         for chart in app.main.get("vega_lite_chart"):
             assert "NaN" not in json.dumps(json.loads(chart.proto.spec))
 
 
-def test_the_report_is_of_what_the_sliders_say() -> None:
-    desk = TuneState(SliderValues(Settings(min_score=0.37)), Settings())
-    page = _build_report(desk, TuningSet(Evaluator(make_page_predictions())))
+def test_the_report_has_the_settings_of_the_sliders() -> None:
+    state = TuneState(SliderValues(Settings(min_score=0.37)), Settings())
+    page = _build_report(state, TuningSet(Evaluator(make_page_predictions())))
     assert page.lstrip().lower().startswith("<!doctype html")
     assert "0.37" in page
     assert "onepass on village" in page
     assert "Live smooths labels over time" in page
 
 
-def test_a_desk_lets_go_of_a_set_and_keeps_the_others() -> None:
-    material = TuningSet(Evaluator(make_page_predictions()))
-    desk = TuneState(SliderValues(Settings()), Settings())
-    desk.tuning_sets = {"abc onepass": material, "onepass on village": material}
-    desk.drop_set("abc")
-    assert list(desk.tuning_sets) == ["onepass on village"]
+def test_dropping_a_set_keeps_the_others() -> None:
+    tuning_set = TuningSet(Evaluator(make_page_predictions()))
+    state = TuneState(SliderValues(Settings()), Settings())
+    state.tuning_sets = {"abc onepass": tuning_set, "onepass on village": tuning_set}
+    state.drop_set("abc")
+    assert list(state.tuning_sets) == ["onepass on village"]
 
 
-def test_what_was_worked_out_is_not_worked_out_again() -> None:
-    material = TuningSet(Evaluator(make_page_predictions()))
-    choice = SliderValues(Settings())
-    assert material.evaluate(choice) is material.evaluate(SliderValues(Settings()))
+def test_results_are_cached() -> None:
+    tuning_set = TuningSet(Evaluator(make_page_predictions()))
+    sliders = SliderValues(Settings())
+    assert tuning_set.evaluate(sliders) is tuning_set.evaluate(SliderValues(Settings()))
 
 
-def test_names_of_pictures_cannot_bring_html_in() -> None:
-    true = make_labelled_set(2)
+def test_html_in_file_names_is_escaped() -> None:
+    ground_truth = make_labelled_set(2)
     names = ("<b>x</b>.jpg", "1.jpg")
-    material = TuningSet(
-        Evaluator(make_page_predictions(dataclasses.replace(true, names=names)))
+    tuning_set = TuningSet(
+        Evaluator(make_page_predictions(dataclasses.replace(ground_truth, names=names)))
     )
-    outcome = material.evaluate(SliderValues(Settings()))
-    hits = [outcome.shown_face(place) for place in range(len(outcome.shown_rows))]
-    html = face_cards_html(material, outcome, [FaceCard(hit) for hit in hits], Style())
+    outcome = tuning_set.evaluate(SliderValues(Settings()))
+    faces = [
+        outcome.shown_face(position) for position in range(len(outcome.shown_rows))
+    ]
+    html = face_cards_html(
+        tuning_set, outcome, [FaceCard(face) for face in faces], Style()
+    )
     assert "<b>x</b>" not in html
     assert "&lt;b&gt;x&lt;/b&gt;.jpg" in html
