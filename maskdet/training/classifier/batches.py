@@ -195,7 +195,7 @@ def _rotation_matrix(angle: float) -> NDArray[np.float64]:
 def _warp_inverse(
     image: Image, inverse: NDArray[np.float64], offset: NDArray[np.float64], border: int
 ) -> Image:
-    """Warp: the pixel at p, relative to the centre, comes from `inverse` p + `offset`."""
+    """Warp so that pixel p (from the centre) is taken from `inverse` p + `offset`."""
     height, width = image.shape[:2]
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     matrix = np.column_stack([inverse, offset + middle - inverse @ middle])

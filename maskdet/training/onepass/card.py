@@ -70,9 +70,9 @@ validation set. This does not change the predicted class.
 
 On {scenes} validation scenes{val}, which were also used to select {selected}, by \
 source and longer side in pixels (640: `onepass`, 320: `onepass-fast`). Average \
-precision at IoU 0.5 of all faces, of faces of at least {large_px:.0f} px ("large"), of \
-each class, and the mean over the classes; "accuracy" is the fraction of detected large \
-faces with the correct class.
+precision at IoU 0.5 of all faces, of faces of at least {large_px:.0f} px ("large"), \
+of each class, and the mean over the classes; "accuracy" is the fraction of detected \
+large faces with the correct class.
 
 {validation}
 {false_positives}

@@ -109,7 +109,7 @@ def _build_backbone(image: keras.KerasTensor) -> tuple[keras.KerasTensor, list[o
 
 
 def _build_neck(levels: Sequence[object]) -> list[object]:
-    """Return the feature pyramid: coarse levels are upsampled and added to finer ones."""
+    """Return the feature pyramid; coarse levels are upsampled and added to finer."""
     pyramid: list[object] = []
     for stride, level in zip(STRIDES_PX[::-1], levels[::-1], strict=True):
         if pyramid:
