@@ -266,34 +266,8 @@ def prepare_classifier_data(
         packed = _load_or_pack_crops(
             splits.train, recipe, out / PACKED_FILE, make_detector, progress
         )
-        equal_weights = np.ones(len(CLASSES) + recipe.verifies, np.float32)
-        false_positives = None
-        if recipe.verifies and negatives is not None:
-            miner = FalsePositiveMiner(model_path("onepass"))
-            false_positive_crops = miner.make_packed_crops(
-                negatives.train, progress("false positives")
-            )
-            packed = packed.concat(false_positive_crops)
-            false_positives = miner.make_evaluation_crops(
-                negatives.held_out, recipe.size_px, recipe.context, progress("held out")
-            )
-            np.savez(
-                out / FALSE_POSITIVES_FILE, images=false_positives, allow_pickle=False
-            )
-        sampler = ClassifierSampler(
-            packed, recipe.size_px, recipe.batch_size, recipe.seed, workers
-        )
-        steps = recipe.steps or max(1, len(packed) // recipe.batch_size)
-        # The sampler balances the classes, so their weights are equal.
-        return ClassifierData(
-            sampler,
-            steps,
-            len(packed),
-            validation,
-            equal_weights,
-            _count_classes(packed.labels),
-            int(packed.drawn.sum()),
-            false_positives,
+        return _make_sampled_data(
+            packed, validation, recipe, out, progress, negatives, workers
         )
     crops = _cut_recipe_crops(splits.train, recipe, progress("crops"), MIN_TRAIN_PX)
     epoch_iterator = EpochIterator(
@@ -307,6 +281,43 @@ def prepare_classifier_data(
         validation,
         loss_weights,
         _count_classes(crops.labels),
+    )
+
+
+def _make_sampled_data(
+    packed: PackedCrops,
+    validation: Crops,
+    recipe: ClassifierRecipe,
+    out: Path,
+    progress: ProgressFactory,
+    negatives: NegativeImages | None,
+    workers: int,
+) -> ClassifierData:
+    """Add false positives if `recipe.verifies`, and sample balanced batches."""
+    false_positives = None
+    if recipe.verifies and negatives is not None:
+        miner = FalsePositiveMiner(model_path("onepass"))
+        false_positive_crops = miner.make_packed_crops(
+            negatives.train, progress("false positives")
+        )
+        packed = packed.concat(false_positive_crops)
+        false_positives = miner.make_evaluation_crops(
+            negatives.held_out, recipe.size_px, recipe.context, progress("held out")
+        )
+        np.savez(out / FALSE_POSITIVES_FILE, images=false_positives, allow_pickle=False)
+    sampler = ClassifierSampler(
+        packed, recipe.size_px, recipe.batch_size, recipe.seed, workers
+    )
+    # The sampler balances the classes, so their weights are equal.
+    return ClassifierData(
+        sampler,
+        steps=recipe.steps or max(1, len(packed) // recipe.batch_size),
+        n_crops=len(packed),
+        validation=validation,
+        class_weights=np.ones(len(CLASSES) + recipe.verifies, np.float32),
+        class_counts=_count_classes(packed.labels),
+        n_drawn=int(packed.drawn.sum()),
+        false_positives=false_positives,
     )
 
 
