@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
 
 import keras
 import numpy as np
@@ -40,7 +39,11 @@ from maskdet.metrics.calibration import fit_temperature
 from maskdet.metrics.detection import match_detections_in_image
 from maskdet.settings import Settings
 from maskdet.training.checkpoint import load_average, load_weights
-from maskdet.training.classifier.export import export_flatbuffer
+from maskdet.training.classifier.export import (
+    WEIGHT_FORMATS,
+    WeightFormat,
+    export_flatbuffer,
+)
 from maskdet.training.onepass.card import format_onepass_card
 from maskdet.training.onepass.data import (
     HELD_OUT_FILE,
@@ -67,10 +70,6 @@ from maskdet.training.run_log import (
     read_recipe_json,
 )
 from maskdet.types import CLASSES, Image
-
-WeightFormat = Literal["float32", "float16", "int8"]
-
-WEIGHT_FORMATS: tuple[WeightFormat, ...] = ("float32", "float16", "int8")
 
 SCALINGS: Mapping[int, Resize] = {640: Resize(640, 2.0), 320: Resize(320, 1.0)}
 """Input scaling of the analyzers `onepass` and `onepass-fast`, by longer side."""
