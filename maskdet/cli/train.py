@@ -219,7 +219,7 @@ def _load_data(args: argparse.Namespace, recipe: ClassifierRecipe) -> TrainingDa
         args.data,
         args.val,
         seed=recipe.seed,
-        fractions=recipe.shares,
+        fractions=recipe.split_fractions,
         source=args.source,
         corrections=args.corrections,
         classes=parse_class_names_option(args),

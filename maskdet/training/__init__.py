@@ -1,1 +1,1 @@
-"""Training and export: the only room that imports TensorFlow or Keras."""
+"""Training and export. Only this package imports TensorFlow and Keras."""

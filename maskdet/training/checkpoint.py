@@ -1,6 +1,6 @@
-"""What a training keeps on disk, so that it can go on where it stopped.
+"""Checkpoints of a training run: weights, averaged weights, optimizer and progress.
 
-Files of arrays of a run: written whole or not at all, refused if damaged.
+Files are replaced atomically; damaged files are rejected when read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """Write arrays by name to `path` (.npz).
 
     Raises:
-        OSError: it cannot be written; an older file of this name is still there.
+        OSError: the file cannot be written; an existing file is kept.
     """
     with AtomicFile(path) as file, file.report_target_errors():
         np.savez(file.stream.buffer, allow_pickle=False, **arrays)
@@ -34,10 +34,10 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
 
 @contextmanager
 def open_arrays(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
-    """Open what `save_arrays` wrote, to read arrays by name.
+    """Open a file that `save_arrays` wrote, to read arrays by name.
 
     Raises:
-        ValueError: the file is damaged, or lacks an array that is asked for.
+        ValueError: the file is damaged, or lacks a requested array.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -45,7 +45,7 @@ def open_arrays(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
                 raise EOFError
             yield stored
     except (BadZipFile, EOFError, KeyError, zlib.error):
-        raise ValueError(f"{path}: is damaged or of another version") from None
+        raise ValueError(f"{path}: file is damaged or of another version") from None
 
 
 WeightArrays = list[NDArray[np.float32]]
@@ -53,20 +53,21 @@ WeightArrays = list[NDArray[np.float32]]
 
 @dataclass
 class WeightAverage:
-    """A slow copy of a network's weights, which judges better than the last step.
+    """Exponential moving average of a network's weights.
 
-    The statistics of normalisation are averaged with the rest, so they fit.
+    It usually predicts better than the last step. The statistics of batch
+    normalisation are averaged as well, so that they match.
 
     Attributes:
         weights: in the order of `model.get_weights()`.
-        decay: how much of the old stays at each step.
+        decay: weight of the old average at each step.
     """
 
     weights: WeightArrays
     decay: float
 
     def update(self, weights: WeightArrays, step: int) -> None:
-        """Move towards `weights`; faster in the first steps, to forget the start."""
+        """Move towards `weights`; faster in the first steps, to drop the start."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for averaged, new in zip(self.weights, weights, strict=True):
             averaged += (1 - decay) * (new - averaged)
@@ -74,15 +75,15 @@ class WeightAverage:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """How far a training is.
+    """Progress of a training.
 
     Attributes:
-        epochs_done: whole epochs behind it.
-        best: the best score so far, higher is better; what the score is, the recipe
-            says (`Recipe.keep`).
+        epochs_done: number of completed epochs.
+        best: the best score so far, higher is better. The recipe defines the score
+            (`ClassifierRecipe.keep`).
         lowest_loss: the lowest validation loss so far.
-        waited: epochs since then.
-        stage: whose optimizer was stored.
+        waited: epochs since the lowest loss.
+        stage: index of the stage whose optimizer was stored.
     """
 
     epochs_done: int = 0
@@ -104,7 +105,7 @@ _STATE_FIELDS = {
 def save_state(
     path: Path, model: keras.Model, average: WeightAverage | None, state: TrainingState
 ) -> None:
-    """Write weights, averaged weights, optimizer and progress; replaces as a whole."""
+    """Write weights, averaged weights, optimizer and progress atomically."""
     arrays = {name: np.array(getattr(state, name)) for name in _STATE_FIELDS}
     for name, values in (
         ("model", model.get_weights()),
@@ -116,7 +117,7 @@ def save_state(
 
 
 def read_state(path: Path) -> TrainingState:
-    """Return how far the training is that `save_state` wrote.
+    """Return the progress that `save_state` wrote.
 
     Raises:
         FileNotFoundError: there is nothing to resume.
@@ -133,16 +134,16 @@ def read_state(path: Path) -> TrainingState:
 def load_state(
     path: Path, model: keras.Model, average: WeightAverage | None, *, optimizer: bool
 ) -> None:
-    """Put what `save_state` wrote into `model` and `average`.
+    """Load the state that `save_state` wrote into `model` and `average`.
 
     Args:
         path: the file.
-        model: compiled.
-        average: gets the averaged weights.
+        model: the compiled network.
+        average: receives the averaged weights.
         optimizer: whether to restore the optimizer too; a new stage has a new one.
 
     Raises:
-        ValueError: the file is of another network or another optimizer, or damaged.
+        ValueError: the file is damaged, or of another network or optimizer.
     """
     with open_arrays(path) as stored:
         model.optimizer.build(model.trainable_variables)
@@ -157,32 +158,35 @@ def load_state(
                 ):
                     variable.assign(value)
         except ValueError:
-            raise ValueError(f"{path}: is of another network or optimizer") from None
+            raise ValueError(
+                f"{path}: state does not match this network and optimizer"
+            ) from None
 
 
 def load_average(path: Path, model: keras.Model) -> None:
-    """Put the averaged weights of a run's last epoch into `model`.
+    """Load the averaged weights of a run's last epoch into `model`.
 
     Raises:
-        ValueError: they are of another network, or the file is damaged.
+        ValueError: the file is damaged, or of another network.
     """
     with open_arrays(path) as stored:
         try:
             model.set_weights(_read_numbered_arrays(stored, "average"))
         except ValueError:
-            raise ValueError(f"{path}: is of another network") from None
+            raise ValueError(f"{path}: weights do not match this network") from None
 
 
 def save_best(path: Path, model: keras.Model, average: WeightAverage | None) -> None:
-    """Write the weights that judge best, in Keras' format; `model` stays as it is.
+    """Write the averaged weights, or else the model's, in the format of Keras.
+
+    `model` is not changed.
 
     Raises:
-        OSError: they cannot be written; an older file of this name is still there.
+        OSError: the file cannot be written; an existing file is kept.
     """
     own_weights = swap_in_average(model, average)
-    part_file = path.with_name(
-        f".part-{path.name}"
-    )  # Keras knows the format by the ending
+    # Keras infers the format from the suffix.
+    part_file = path.with_name(f".part-{path.name}")
     try:
         _reserve_disk_space(part_file, model)
         model.save_weights(part_file)
@@ -197,8 +201,8 @@ def save_best(path: Path, model: keras.Model, average: WeightAverage | None) -> 
 
 
 def _reserve_disk_space(path: Path, model: keras.Model) -> None:
-    """Take the room of a weights file: HDF5 tells of a full disk in many lines."""
-    optimizer = getattr(model, "optimizer", None)  # before it is compiled, none
+    """Reserve the space of a weights file: HDF5 reports a full disk in many lines."""
+    optimizer = getattr(model, "optimizer", None)  # None before compiling
     values = model.get_weights() + (
         [] if optimizer is None else _get_optimizer_values(optimizer)
     )
@@ -208,19 +212,19 @@ def _reserve_disk_space(path: Path, model: keras.Model) -> None:
 
 
 def load_weights(path: Path, model: keras.Model) -> None:
-    """Put the weights of a Keras file into `model`.
+    """Load the weights of a Keras file into `model`.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the file is damaged, or holds the weights of another network.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such weights file")
+        raise FileNotFoundError(f"{path}: weights file does not exist")
     try:
         model.load_weights(path)
     except (ValueError, OSError, KeyError, RuntimeError) as error:
         raise ValueError(
-            f"{path}: holds no weights of this network ({_first_line(error)})"
+            f"{path}: weights do not match this network ({_first_line(error)})"
         ) from None
 
 
@@ -231,7 +235,7 @@ def _first_line(error: Exception) -> str:
 def swap_in_average(
     model: keras.Model, average: WeightAverage | None
 ) -> WeightArrays | None:
-    """Put the averaged weights into the model and return its own, if they differ."""
+    """Load the averaged weights and return the model's own; None without an average."""
     if average is None:
         return None
     own_weights: WeightArrays = model.get_weights()

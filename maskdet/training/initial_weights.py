@@ -1,4 +1,4 @@
-"""An exported LiteRT file as the start of a training: its weights back in Keras."""
+"""Load the weights of an exported LiteRT file into a Keras network."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from numpy.typing import NDArray
 from maskdet.litert import open_interpreter
 
 _FLOAT_TYPES: Final = (np.float16, np.float32)
-"""Where a file has both, the first is what it stores: the other is only filled at run
-time."""
+"""If a file has both, it stores the first; the second is filled at run time."""
 
 
 def load_litert_weights(model: keras.Model, path: str | Path) -> None:
-    """Put the weights of a file that `maskdet export` wrote into a network.
+    """Load the weights of a file that `maskdet export` wrote into a network.
 
-    In the file each normalisation is a part of the convolution before it. Here the
-    convolution keeps the product, and the normalisation does nothing but add. Train
-    only after `settle_normalisation`. The temperature of the mask logits stays in: it
-    is the scale that fitted the validation best.
+    In the file, batch normalisation is folded into the convolution before it. Here the
+    convolution keeps the product, and the normalisation only adds the offset. Call
+    `recalibrate_batchnorm` before training. The temperature remains in the mask
+    logits: it is the scale that fitted the validation best.
 
     Args:
-        model: what `build_onepass` or `build_network` gave. Outputs of its last layer
-            that the file does not have stay as they are.
+        model: from `build_onepass_network` or `build_classifier`. Outputs of its last
+            layer that the file does not have are not changed.
         path: the file, with float16 or float32 weights.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the file is of another network, or has 8-bit weights.
     """
     path = Path(path)
@@ -53,7 +52,7 @@ def _load_layers(model: keras.Model, stored: _LitertTensors) -> None:
 
 
 def _load_dense(layer: Any, stored: _LitertTensors) -> None:
-    """Fill a dense layer; LiteRT has one row an output."""
+    """Fill a dense layer; LiteRT stores one row per output."""
     kernel, bias = layer.get_weights()
     for n_stored in range(kernel.shape[1], 0, -1):
         if stored.has(layer.name, (n_stored, kernel.shape[0])):
@@ -64,10 +63,10 @@ def _load_dense(layer: Any, stored: _LitertTensors) -> None:
 
 
 def _load_convolution(layer: Any, norm: Any, stored: _LitertTensors) -> None:
-    """Fill a convolution, and the normalisation that was folded into it."""
+    """Fill a convolution and the normalisation that was folded into it."""
     rows, columns, into, out = layer.kernel.shape
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-    # LiteRT: out, rows, columns, in; the depthwise ones have 1 channel out.
+    # LiteRT: out, rows, columns, in; depthwise convolutions have 1 channel out.
     shape = (1, rows, columns, into) if depthwise else (out, rows, columns, into)
     kernel = stored.get(layer.name, shape).transpose(1, 2, 3, 0)
     channels = into if depthwise else out
@@ -82,7 +81,7 @@ def _load_convolution(layer: Any, norm: Any, stored: _LitertTensors) -> None:
 
 
 def _find_batchnorm(layer: Any, model: keras.Model) -> Any:
-    """Return the normalisation that reads what a convolution gives, or None."""
+    """Return the normalisation that follows a convolution, or None."""
     return next(
         (
             other
@@ -95,7 +94,7 @@ def _find_batchnorm(layer: Any, model: keras.Model) -> Any:
 
 
 class _LitertTensors:
-    """The weights in a file, found by layer and shape."""
+    """The weights in a file, looked up by layer and shape."""
 
     def __init__(self, path: Path, interpreter: Any) -> None:
         self._path = path
@@ -103,21 +102,21 @@ class _LitertTensors:
         self._details = interpreter.get_tensor_details()
 
     def has(self, layer: str, shape: tuple[int, ...]) -> bool:
-        """Return whether there are weights of one shape that belong to a layer."""
+        """Return whether a layer has weights of this shape."""
         return self._find(layer, shape) is not None
 
     def get(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Return the weights of one shape that belong to a layer.
+        """Return the weights of this shape of a layer.
 
         Raises:
-            ValueError: the file has none.
+            ValueError: the file has no such weights.
         """
         tensor = self._find(layer, shape)
         if tensor is not None:
             return tensor
         raise ValueError(
-            f"{self._path}: has no float weights {shape} for {layer}; wanted a float16 "
-            "or float32 file that `maskdet export` wrote of this network"
+            f"{self._path}: no float weights {shape} for layer {layer}; use a float16 "
+            "or float32 file of this network that `maskdet export` wrote"
         )
 
     def _find(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:

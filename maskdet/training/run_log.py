@@ -1,4 +1,4 @@
-"""What a training writes down: one row an epoch as CSV and JSON, and its recipe."""
+"""Log files of a training run: one row per epoch (CSV, JSON) and the recipe (JSON)."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ class AnyRecipe(Protocol):
 
     @property
     def epochs(self) -> int:
-        """Rounds of all stages together."""
+        """Number of epochs of all stages together."""
         ...
 
     def to_json(self) -> dict[str, object]:
-        """Return every knob as `json.dumps` can write it."""
+        """Return all hyperparameters as a JSON-compatible dictionary."""
         ...
 
 
 @dataclass(frozen=True)
 class ClassifierEpoch:
-    """What one epoch came to.
+    """Metrics of one epoch. The field names are the columns of the log.
 
     Attributes:
         epoch: counted from 1.
         stage: counted from 1.
-        loss: mean over the batches, as trained.
-        accuracy: share of the training views put into the right class.
+        loss: mean training loss over the batches.
+        accuracy: accuracy on the augmented training crops.
         val_loss: the same loss on validation, without label smoothing.
-        val_accuracy: share of the validation crops put into the right class.
-        learning_rate: after its last step.
-        merit: mean over the sources of validation, see `ClassifierMetrics.merit`.
-        took_s: seconds, validation included.
-        caught: share of the false detections that are told as such where one face in
-            a hundred is lost; None where that is not learnt.
+        val_accuracy: accuracy on the validation crops.
+        learning_rate: after the last step.
+        merit: mean of `ClassifierMetrics.selection_score` over the validation sources.
+        took_s: seconds, including validation.
+        caught: fraction of false positives that are rejected when 1 % of the faces is
+            lost; None if the network has no `no_face` output.
     """
 
     epoch: int
@@ -76,13 +76,13 @@ def log_classifier_epoch(
     results: Mapping[str, ClassifierMetrics],
     n_epochs_left: int,
 ) -> None:
-    """Add a row to both logs and tell it on the console.
+    """Append a row to both logs and report it on the console.
 
     Args:
         out: folder of the run.
-        epoch: the epoch.
-        results: rightness on validation, source by source.
-        n_epochs_left: epochs still to come, at most.
+        epoch: metrics of the epoch.
+        results: validation metrics by source.
+        n_epochs_left: maximum number of remaining epochs.
     """
     row: dict[str, float] = {
         name: value
@@ -91,7 +91,7 @@ def log_classifier_epoch(
     }
     if epoch.caught is not None:
         logger.info(
-            "epoch %d: %.3f of the false detections caught", epoch.epoch, epoch.caught
+            "epoch %d: %.3f of the false positives rejected", epoch.epoch, epoch.caught
         )
     for source, result in results.items():
         row |= {f"{source}_{k}": v for k, v in dataclasses.asdict(result).items()}
@@ -113,16 +113,16 @@ def log_classifier_epoch(
 
 
 def append_row(out: Path, row: Mapping[str, float]) -> None:
-    """Add what an epoch came to at the end of both logs.
+    """Append the row of an epoch to both logs.
 
     Raises:
-        OSError: they cannot be written.
+        OSError: the logs cannot be written.
     """
     _write_logs(out, [*read_epochs(out), row])
 
 
 def drop_epochs_after(out: Path, n_done: int) -> None:
-    """Drop rows of epochs after `n_done`, which a resumed training does again."""
+    """Drop the rows of epochs after `n_done`, which a resumed training repeats."""
     rows = read_epochs(out)
     kept = [row for row in rows if row["epoch"] <= n_done]
     if len(kept) < len(rows):
@@ -130,7 +130,7 @@ def drop_epochs_after(out: Path, n_done: int) -> None:
 
 
 def read_epochs(run_folder: Path) -> list[Mapping[str, float]]:
-    """Return what a run noted, one row an epoch; none before its first is whole.
+    """Return the log of a run, one row per completed epoch.
 
     Raises:
         ValueError: the log is damaged.
@@ -141,12 +141,12 @@ def read_epochs(run_folder: Path) -> list[Mapping[str, float]]:
     try:
         rows: list[Mapping[str, float]] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path}: is damaged ({error})") from None
+        raise ValueError(f"{path}: file is damaged ({error})") from None
     return rows
 
 
 def epochs_since_lowest_loss(rows: Sequence[Mapping[str, float]]) -> int:
-    """Return how many epochs ago the validation loss was lowest."""
+    """Return the number of epochs since the lowest validation loss."""
     losses = [row["val_loss"] for row in rows]
     return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
@@ -168,16 +168,16 @@ def _format_duration(seconds: float) -> str:
 
 
 def check_run_folder(out: Path, *, resume: bool) -> None:
-    """Make sure, before any work, that a run can be kept in a folder.
+    """Check, before any work, that a run can be written to a folder.
 
     Args:
-        out: the folder; it need not exist and is not made.
-        resume: whether the run in it goes on.
+        out: the folder; it need not exist and is not created.
+        resume: whether the run in the folder is resumed.
 
     Raises:
         FileNotFoundError: there is no run to resume.
-        ValueError: it is a file, or holds a run that would be lost.
-        PermissionError: nothing can be written there.
+        ValueError: `out` is a file, or holds a run that would be overwritten.
+        PermissionError: the folder is not writable.
     """
     if resume:
         if not (out / STATE_FILE).is_file():
@@ -187,18 +187,19 @@ def check_run_folder(out: Path, *, resume: bool) -> None:
     elif (out / STATE_FILE).is_file():
         n_done = len(read_epochs(out))
         raise ValueError(
-            f"--out {out}: holds a run of {n_done} epoch{'' if n_done == 1 else 's'}; "
+            f"--out {out}: contains a run of {n_done} "
+            f"epoch{'' if n_done == 1 else 's'}; "
             "continue it with --resume, or choose another folder"
         )
     existing = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not existing.is_dir():
-        raise ValueError(f"--out {out}: {existing} is a file, wanted a folder")
+        raise ValueError(f"--out {out}: {existing} is a file, not a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise PermissionError(f"--out {out}: no permission to write in {existing}")
 
 
 def create_run_folder(out: Path) -> None:
-    """Make the folder of a new run, and delete an older run in it."""
+    """Create the folder of a new run, and delete an older run in it."""
     out.mkdir(parents=True, exist_ok=True)
     for name in _RUN_FILES:
         (out / name).unlink(missing_ok=True)
@@ -207,30 +208,29 @@ def create_run_folder(out: Path) -> None:
 def write_recipe(
     out: Path, recipe: AnyRecipe, metadata: Mapping[str, object], *, n_done: int
 ) -> None:
-    """Write `recipe.json`, or extend that of a run that goes on.
+    """Write `recipe.json`, or update it for a resumed run.
 
-    It holds every knob and what else a reader must know. A run resumed with another
-    number of epochs says what was planned before, since the learning rate followed
-    that plan until then. Nothing else may change, or its card would not be true.
+    If a run is resumed with another number of epochs, the file records the earlier
+    plan, because the learning rate followed it until then. Other settings must not
+    change, so that the model card stays correct.
 
     Args:
         out: folder of the run.
-        recipe: every knob.
-        metadata: what else to write, such as the command and the data.
-        n_done: whole epochs behind the run.
+        recipe: all hyperparameters.
+        metadata: other entries, such as the command and the data.
+        n_done: number of completed epochs.
 
     Raises:
-        ValueError: a run that goes on began with other knobs or other data, or has
-            done more epochs than it shall have.
+        ValueError: a resumed run began with other hyperparameters or other data, or
+            has completed more epochs than requested.
     """
     if n_done > recipe.epochs:
         raise ValueError(
-            f"{out}: has done {n_done} epochs already, more than {recipe.epochs}; "
-            "resume "
-            f"it with --epochs {n_done} or more"
+            f"{out}: the run has {n_done} epochs, more than {recipe.epochs}; resume it "
+            f"with --epochs {n_done} or more"
         )
     path = out / RECIPE_FILE
-    stored = _read_json(path) if path.is_file() else {}
+    stored = read_recipe_json(path) if path.is_file() else {}
     new = json.loads(json.dumps(recipe.to_json() | dict(metadata)))
     if n_done:
         _check_unchanged(out, stored, new)
@@ -258,7 +258,10 @@ _CHANGEABLE_KEYS = frozenset(
         "backends",
     )
 )
-"""What may differ where a run goes on: words, and how long it shall be."""
+"""Entries that may differ when a run is resumed: texts and the number of epochs."""
+
+_RENAMED_KEYS = {"finder": "detector", "negative_pictures": "negative_images"}
+"""Keys of `recipe.json` that version 0.2 and earlier wrote, and their names now."""
 
 
 def _check_unchanged(
@@ -267,14 +270,14 @@ def _check_unchanged(
     for name in new.keys() & stored.keys() - _CHANGEABLE_KEYS:
         if new[name] != stored[name]:
             raise ValueError(
-                f"{out}: began with {name} {json.dumps(stored[name])}, not "
-                f"{json.dumps(new[name])}; resume it with the options and the data it "
-                "began with, or train in another folder"
+                f"{out}: the run began with {name} {json.dumps(stored[name])}, not "
+                f"{json.dumps(new[name])}; resume it with the same options and data, "
+                "or train in another folder"
             )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """Return what `recipe.json` says.
+def read_recipe_json(path: Path) -> dict[str, Any]:
+    """Return the entries of `recipe.json` under their current names.
 
     Raises:
         ValueError: the file is damaged.
@@ -282,23 +285,23 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: is damaged ({error})") from None
-    return content
+        raise ValueError(f"{path}: file is damaged ({error})") from None
+    return {_RENAMED_KEYS.get(key, key): value for key, value in content.items()}
 
 
 def read_recipe(run_folder: Path) -> tuple[ClassifierRecipe, dict[str, object]]:
-    """Return the recipe of a run and everything that `recipe.json` says.
+    """Return the recipe of a run and all entries of `recipe.json`.
 
     Raises:
-        FileNotFoundError: the folder is no run.
+        FileNotFoundError: the folder is not a run.
         ValueError: the run is of another version.
     """
     path = run_folder / RECIPE_FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path}: there is no such file; {run_folder} is no run"
+            f"{path}: file does not exist; {run_folder} is not a training run"
         )
-    metadata = _read_json(path)
+    metadata = read_recipe_json(path)
     try:
         return ClassifierRecipe.from_json(metadata), metadata
     except ValueError as error:

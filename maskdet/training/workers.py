@@ -1,4 +1,4 @@
-"""Work done ahead of a training, beside it: reading, drawing, batches."""
+"""Parallel and prefetched work for training: reading, drawing and making batches."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _WAITING_PER_WORKER = 4
-"""Results that may wait for each worker: a slow one must not stop the training."""
+"""Queued results per worker, so that a slow item does not stall the training."""
 
 _function: Callable[[Any], Any] | None = None
-"""What a process does; it is inherited from its parent, so that nothing is copied."""
+"""Function that a worker process calls; inherited by fork, so nothing is copied."""
 
 
 def map_parallel(
@@ -28,12 +28,12 @@ def map_parallel(
     items: Sequence[_Item],
     progress: Callable[[Sequence[_Item]], Iterable[_Item]] = iter,
 ) -> Iterator[_Result]:
-    """Yield `function` of each item, in order, computed in a thread for each core.
+    """Yield `function` of each item in order, computed by one thread per core.
 
     Args:
         function: may be called from several threads.
-        items: its arguments.
-        progress: something like `tqdm`.
+        items: the arguments.
+        progress: wraps the items, such as `tqdm`.
     """
     cores = os.cpu_count() or 1
     pool = ThreadPoolExecutor(cores)
@@ -45,20 +45,20 @@ def map_parallel(
 def prefetch(
     function: Callable[[int], _Result], count: int, workers: int = 0
 ) -> Iterator[_Result]:
-    """Yield `function` of 0, 1, ... below `count`, computed before it is asked for.
+    """Yield `function` of 0, 1, ..., `count` - 1, computed ahead of time.
 
     Args:
-        function: with `workers`, is called in copies of this process (Linux): what it
-            changes is lost there.
+        function: with `workers`, it is called in forked processes (Linux), so its side
+            effects are lost.
         count: number of calls.
-        workers: processes that call it; 0 for one thread, which leaves the other cores
+        workers: number of processes; 0 for one thread, which leaves the other cores
             to the training.
     """
-    # OpenCV's own threads would fight with those of the training for the cores, and
-    # do not exist in copies of the process.
+    # OpenCV's threads would compete with the training for the cores, and do not exist
+    # in forked processes.
     cv2.setNumThreads(1)
     max_waiting = _WAITING_PER_WORKER * max(workers, 1)
-    if workers and sys.platform == "linux":  # elsewhere a fork is not safe
+    if workers and sys.platform == "linux":  # fork is not safe on other systems
         fork = multiprocessing.get_context("fork")
         pool: Executor = ProcessPoolExecutor(
             workers, fork, initializer=_set_function, initargs=(function,)
@@ -85,7 +85,10 @@ def _run_in_order(
     items: Iterable[Any],
     max_waiting: int,
 ) -> Iterator[Any]:
-    """Yield the results of a pool, which then ends; at most `max_waiting` of them wait."""
+    """Yield the results of a pool in order, and shut it down at the end.
+
+    At most `max_waiting` results are queued.
+    """
     remaining = iter(items)
     try:
         waiting = deque(

@@ -1,4 +1,4 @@
-"""Work on other cores: in order, bounded, the same as without them."""
+"""Parallel work: results in order, bounded queues, the same batches."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ def test_results_come_in_the_order_of_the_items(monkeypatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     second_is_done = threading.Event()
 
-    def wait_for_the_second(number: int) -> int:
+    def wait_for_second_item(number: int) -> int:
         if number == 0:
-            assert second_is_done.wait(60), "nothing was done beside the first item"
+            assert second_is_done.wait(60), (
+                "no item was processed in parallel to the first"
+            )
         second_is_done.set()
         return number
 
-    assert list(map_parallel(wait_for_the_second, MANY)) == list(MANY)
+    assert list(map_parallel(wait_for_second_item, MANY)) == list(MANY)
 
 
 def test_progress_sees_every_item() -> None:
@@ -44,19 +46,19 @@ def test_progress_sees_every_item() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_no_more_than_wanted_is_made_ahead(workers: int, tmp_path: Path) -> None:
+def test_prefetching_is_bounded(workers: int, tmp_path: Path) -> None:
     def make(number: int) -> int:
         (tmp_path / str(number)).touch()
         return number
 
-    made = prefetch(make, 1000, workers)
-    assert [next(made) for _ in range(3)] == [0, 1, 2]
-    made.close()
+    results = prefetch(make, 1000, workers)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    results.close()
     assert len(list(tmp_path.iterdir())) < 30
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_error_of_a_worker_is_raised_here(workers: int) -> None:
+def test_an_error_of_a_worker_is_raised(workers: int) -> None:
     def fail(number: int) -> int:
         raise ValueError(f"no {number}")
 
@@ -65,21 +67,21 @@ def test_an_error_of_a_worker_is_raised_here(workers: int) -> None:
 
 
 @pytest.mark.parametrize("count", ["-1", "two", "1000"])
-def test_a_number_of_workers_that_cannot_be_is_refused(count, capsys) -> None:
+def test_an_invalid_number_of_workers_is_rejected(count, capsys) -> None:
     with pytest.raises(SystemExit):
         main(["train", "onepass", "--data", "town.json", f"--workers={count}"])
     assert "must be an integer from 0 to 256" in capsys.readouterr().err
 
 
-def test_processes_make_the_batches_of_the_thread() -> None:
-    eight = make_samples({(label, False): 3 for label in CLASSES})
-    one, other = (
+def test_processes_and_threads_make_the_same_batches() -> None:
+    crops = make_samples({(label, False): 3 for label in CLASSES})
+    thread_batches, process_batches = (
         list(
-            ClassifierSampler(eight, 32, 6, seed=1, workers=workers).iter_batches(2, 5)
+            ClassifierSampler(crops, 32, 6, seed=1, workers=workers).iter_batches(2, 5)
         )
         for workers in (0, 3)
     )
-    assert len(one) == len(other) == 5
-    for batch, again in zip(one, other, strict=True):
-        np.testing.assert_array_equal(batch.images, again.images)
-        np.testing.assert_array_equal(batch.targets, again.targets)
+    assert len(thread_batches) == len(process_batches) == 5
+    for batch, other in zip(thread_batches, process_batches, strict=True):
+        np.testing.assert_array_equal(batch.images, other.images)
+        np.testing.assert_array_equal(batch.targets, other.targets)

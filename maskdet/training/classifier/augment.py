@@ -1,4 +1,4 @@
-"""Random changes that make a training crop look as a bad camera would show it."""
+"""Random augmentation of classifier crops: geometry, light, occlusion, compression."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from maskdet.classifier import DEFAULT_CONTEXT
 from maskdet.types import Image
 
 PACKED_CONTEXT = 2.2
-"""Side of a packed crop in face sides: room for the loosest crop, turned by 20 deg."""
+"""Side of a packed crop in face sides: room for the loosest crop, rotated by 20 deg."""
 
 Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
 class CropAugmentConfig:
-    """How far each change may go; the numbers in brackets are chances.
+    """Limits of the random changes.
 
     Attributes:
-        scale: smallest and largest side of the crop, times the run-time one.
-        shift: largest move of the centre, in sides of the face box.
-        angle_deg: largest turn, in degrees.
-        downscale_px: the shortest and longest side a crop is shrunk to before it is
-            enlarged again; 16 is a face of 12 px.
+        scale: smallest and largest side of the crop, relative to the run-time crop.
+        shift: largest shift of the centre, in sides of the face box.
+        angle_deg: largest rotation, in degrees.
+        downscale_px: shortest and longest side that a crop is downscaled to before it
+            is enlarged again; 16 corresponds to a face of 12 px.
     """
 
     scale: tuple[float, float] = (0.8, 1.3)
@@ -42,13 +42,13 @@ def augment_crop(
     rng: Rng,
     config: CropAugmentConfig = CropAugmentConfig(),
 ) -> Image:
-    """Return one random view of a packed crop.
+    """Return a random view of a packed crop.
 
     Args:
         packed: square BGR crop, `PACKED_CONTEXT` face sides wide.
         size_px: side of the result, the input size of the network.
-        rng: the only source of chance: the same state gives the same image.
-        config: how far each change may go.
+        rng: source of all random choices; the same state gives the same image.
+        config: limits of the changes.
 
     Returns:
         `(size_px, size_px, 3)` uint8 BGR.
@@ -58,7 +58,7 @@ def augment_crop(
         image = _replicate_border(image, rng)
     if rng.random() < 0.12:
         image = _paint_upper_patch(image, rng)
-    if rng.random() < 0.2:  # many cameras and lamps are good
+    if rng.random() < 0.2:  # many cameras and lights are good
         return image
     image = (
         _simulate_night(image, rng) if rng.random() < 0.18 else _vary_light(image, rng)
@@ -69,7 +69,7 @@ def augment_crop(
 def _crop_randomly(
     packed: Image, size_px: int, rng: Rng, config: CropAugmentConfig
 ) -> Image:
-    """Cut a window as a face detector might have put it: loose, tight, off, turned."""
+    """Cut a window as a face detector might place it: loose, tight, off or rotated."""
     side = packed.shape[0]
     face = side / PACKED_CONTEXT
     low, high = np.log(config.scale)
@@ -85,8 +85,8 @@ def _crop_randomly(
     if rng.random() < 0.5:
         matrix[0] *= -1
         matrix[0, 2] += size_px - 1
-    # warpAffine samples single pixels: without this blur a strong shrink would alias,
-    # which the area average used at run time does not.
+    # warpAffine samples single pixels: without this blur, strong downscaling would
+    # alias, unlike the area average used at run time.
     if zoom < 0.6:
         packed = _as_image(cv2.GaussianBlur(packed, (0, 0), 0.35 / zoom))
     size = (size_px, size_px)
@@ -96,9 +96,9 @@ def _crop_randomly(
 
 
 def _replicate_border(image: Image, rng: Rng) -> Image:
-    """Replicate from a line on, as `crop_face` does for a face that leaves the image.
+    """Replicate one side, as `crop_face` does at the border of an image.
 
-    The lower side is cut least: without the mouth nobody knows the label.
+    The lower side is cut least, because the mouth determines the label.
     """
     side = int(rng.integers(4))
     rotated = np.rot90(image, side)
@@ -110,7 +110,7 @@ def _replicate_border(image: Image, rng: Rng) -> Image:
 
 
 def _paint_upper_patch(image: Image, rng: Rng) -> Image:
-    """Lay a patch over the upper face, where it cannot change the label."""
+    """Cover a part of the upper face, where it cannot change the label."""
     side = image.shape[0]
     result = image.copy()
     colour = tuple(int(v) for v in rng.integers(0, 256, 3))
@@ -127,11 +127,11 @@ def _paint_upper_patch(image: Image, rng: Rng) -> Image:
 
 
 def _vary_light(image: Image, rng: Rng) -> Image:
-    """Change gamma, gain, colour and the fall of light; sometimes drop the colour."""
+    """Change gamma, gain, colour and light direction; sometimes remove the colour."""
     values = image.astype(np.float32) / 255
     if rng.random() < 0.5:
         values = values ** math.exp(rng.uniform(-0.6, 0.6))
-    if rng.random() < 0.12:  # little light
+    if rng.random() < 0.12:  # low light
         values = values * rng.uniform(0.18, 0.55)
     if rng.random() < 0.15:
         values = values * _sample_light_ramp(image.shape[0], rng)[..., None]
@@ -147,9 +147,9 @@ def _vary_light(image: Image, rng: Rng) -> Image:
 
 
 def _simulate_night(image: Image, rng: Rng) -> Image:
-    """Leave a mean of 6 to 45 of 255, with the noise that a sensor then shows.
+    """Darken to a mean of 6 to 45 (of 255) and add sensor noise.
 
-    Shot noise grows with the root of the light, read noise does not (Healey and
+    Shot noise grows with the square root of the light, read noise does not (Healey and
     Kondepudy, "Radiometric CCD camera calibration and noise estimation", 1994).
     """
     target_mean = math.exp(rng.uniform(math.log(6), math.log(45)))
@@ -164,7 +164,7 @@ def _simulate_night(image: Image, rng: Rng) -> Image:
 
 
 def _sample_light_ramp(side: int, rng: Rng) -> NDArray[np.float32]:
-    """Return a `(side, side)` ramp of light across the image, as beside a window."""
+    """Return a `(side, side)` linear ramp of light, as next to a window."""
     angle = rng.uniform(0, 2 * math.pi)
     rows, columns = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     ramp = columns * math.cos(angle) + rows * math.sin(angle)
@@ -173,7 +173,7 @@ def _sample_light_ramp(side: int, rng: Rng) -> NDArray[np.float32]:
 
 
 def _degrade_image(image: Image, rng: Rng, config: CropAugmentConfig) -> Image:
-    """Blur, shrink, add noise and compress, in the order that a camera does."""
+    """Blur, downscale, add noise and compress, in the order of a camera."""
     size = (image.shape[1], image.shape[0])
     if rng.random() < 0.2:
         image = blur_randomly(image, rng)
@@ -200,13 +200,13 @@ def blur_randomly(
     sigma_px: tuple[float, float] = (0.5, 2.0),
     length_px: tuple[int, int] = (3, 10),
 ) -> Image:
-    """Blur as a lens out of focus does, or as a move in one direction does.
+    """Apply defocus blur or motion blur.
 
     Args:
         image: `(h, w, 3)` uint8.
-        rng: which of the two, and how much.
-        sigma_px: least and most of the lens.
-        length_px: shortest move, and one more than the longest.
+        rng: chooses the kind and the amount.
+        sigma_px: smallest and largest sigma of the defocus blur.
+        length_px: shortest motion, and one more than the longest.
     """
     if rng.random() < 0.5:
         return _as_image(cv2.GaussianBlur(image, (0, 0), rng.uniform(*sigma_px)))
@@ -226,5 +226,5 @@ def _to_bytes(values: NDArray[np.floating]) -> Image:
 
 
 def _as_image(pixels: object) -> Image:
-    """Tell the type checker what OpenCV gave back; nothing is copied."""
+    """Narrow the type of an OpenCV result; nothing is copied."""
     return np.asarray(pixels, np.uint8)

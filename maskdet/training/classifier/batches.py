@@ -1,6 +1,7 @@
-"""Which crops a training step sees: balanced by class and by kind of image.
+"""Batches of the classifier training.
 
-Random views of a crop as the published recipes make them, and passes over crops.
+`ClassifierSampler` samples crops balanced by class and origin (recipe `maskdet`);
+`EpochIterator` passes over all crops (published recipes, with their augmentation).
 """
 
 from __future__ import annotations
@@ -25,24 +26,24 @@ CLASS_FRACTIONS: Mapping[Label, float] = {
     Label.NO_MASK: 0.42,
     Label.INCORRECT: 0.16,
 }
-"""How often each class is taken. `incorrect` is rare in the world and in the data:
-more of it would repeat the few faces there are too often."""
+"""Fraction of each class in a batch. `incorrect` is rare in the data: a larger
+fraction would repeat the few faces too often."""
 
 ORIGIN_FRACTIONS: Mapping[Label, tuple[float, float, float]] = {
     Label.MASK: (0.55, 0.35, 0.10),
     Label.NO_MASK: (0.50, 0.25, 0.25),
     Label.INCORRECT: (0.65, 0.0, 0.35),
 }
-"""How much of a class comes from scenes, from images of one face, and from what our
-own code drew. Drawn bare faces are the hard negatives."""
+"""Fractions of a class from scenes, from images of one face, and from synthetic crops.
+Synthetic `no_mask` crops are the hard negatives."""
 
 NO_FACE_FRACTION = 0.25
-"""How often a crop without a face is taken, where the network learns to know them."""
+"""Fraction of crops without a face, if the network has a `no_face` output."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassifierBatch:
-    """One training step's input.
+    """Input of one training step.
 
     Attributes:
         images: `(n, size_px, size_px, 3)` uint8 RGB.
@@ -55,9 +56,9 @@ class ClassifierBatch:
 
 
 def compute_crop_probabilities(samples: PackedCrops) -> NDArray[np.float64]:
-    """Return the `(n,)` chance of each crop, so that classes and kinds are balanced.
+    """Return the `(n,)` sampling probabilities that balance classes and origins.
 
-    A kind that a class lacks leaves its share to the others.
+    The fraction of an origin that a class lacks goes to the other origins.
     """
     probabilities = np.zeros(len(samples))
     kinds = (
@@ -84,24 +85,24 @@ def compute_crop_probabilities(samples: PackedCrops) -> NDArray[np.float64]:
 
 
 def to_network_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return BGR crops `(n, s, s, 3)` as the network wants them: RGB float32."""
+    """Convert BGR crops `(n, s, s, 3)` to the network input, RGB float32."""
     return np.ascontiguousarray(images[..., ::-1], dtype=np.float32)
 
 
 def to_rgb(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return BGR crops `(n, s, s, 3)` as RGB."""
+    """Convert BGR crops `(n, s, s, 3)` to RGB."""
     return np.ascontiguousarray(images[..., ::-1])
 
 
 @dataclass(frozen=True, eq=False)
 class ClassifierSampler:
-    """Endless choice, the same for the same seed and epoch.
+    """Random batches, reproducible for the same seed and epoch.
 
     Attributes:
-        packed_crops: packed crops.
+        packed_crops: the training crops.
         size_px: input size of the network.
-        batch_size: crops a step.
-        seed: with the epoch and the step it fixes every random choice.
+        batch_size: crops per step.
+        seed: determines all random choices, with the epoch and the step.
         workers: processes that make the batches; 0 for a thread.
     """
 
@@ -113,13 +114,13 @@ class ClassifierSampler:
     _probabilities: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Work out the chances once: they are the same for every step."""
+        """Compute the sampling probabilities once."""
         object.__setattr__(
             self, "_probabilities", compute_crop_probabilities(self.packed_crops)
         )
 
     def make_batch(self, epoch: int, step: int) -> ClassifierBatch:
-        """Return the crops of one step, augmented."""
+        """Return the augmented crops of one step."""
         rng = np.random.default_rng([self.seed, epoch, step])
         rows = rng.choice(
             len(self.packed_crops), self.batch_size, p=self._probabilities
@@ -143,10 +144,10 @@ Rng = np.random.Generator
 
 
 class BatchSource(Protocol):
-    """Where a training gets its steps from; `sampling.Sampler` is another."""
+    """Source of training batches: `ClassifierSampler` or `EpochIterator`."""
 
     def iter_batches(self, epoch: int, steps: int) -> Iterator[ClassifierBatch]:
-        """Yield the batches of one epoch, the same for the same epoch."""
+        """Yield the batches of one epoch, reproducibly."""
         ...
 
 
@@ -154,16 +155,16 @@ class Augmentation(Protocol):
     """A random change of an image."""
 
     def __call__(self, image: Image, rng: Rng) -> Image:
-        """Return a view of the same size; `image` is not changed."""
+        """Return a changed copy of the same size."""
         ...
 
 
 def augment_tutorial(image: Image, rng: Rng) -> Image:
     """Rotate, shift, zoom, shear and flip as the tutorial recipe does.
 
-    Keras' `ImageDataGenerator`: up to 20 degrees, a fifth of the side each way, 15 %
-    larger or smaller (each direction on its own), 0.15 degrees of shear, the border
-    repeated.
+    As Keras' `ImageDataGenerator`: rotation up to 20 degrees, shift up to 20 % of the
+    side, zoom up to 15 % (independently in x and y), shear up to 0.15 degrees, border
+    replicated.
     """
     angle = math.radians(rng.uniform(-20, 20))
     dy, dx = rng.uniform(-0.2, 0.2, 2) * image.shape[:2]
@@ -177,7 +178,7 @@ def augment_tutorial(image: Image, rng: Rng) -> Image:
 
 
 def augment_flip_rotate(image: Image, rng: Rng) -> Image:
-    """Flip and rotate as recipe `finetune` does: up to a fifth of a turn each way."""
+    """Flip and rotate as recipe `finetune` does: up to 72 degrees each way."""
     angle = rng.uniform(-0.2, 0.2) * 2 * math.pi
     augmented = _warp_inverse(
         image, _rotation_matrix(angle), np.zeros(2), cv2.BORDER_REFLECT
@@ -194,7 +195,7 @@ def _rotation_matrix(angle: float) -> NDArray[np.float64]:
 def _warp_inverse(
     image: Image, inverse: NDArray[np.float64], offset: NDArray[np.float64], border: int
 ) -> Image:
-    """Fetch the pixel at p, seen from the middle, from `inverse` p + `offset`."""
+    """Warp so that pixel p (from the centre) is taken from `inverse` p + `offset`."""
     height, width = image.shape[:2]
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     matrix = np.column_stack([inverse, offset + middle - inverse @ middle])
@@ -209,19 +210,19 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "tutorial": augment_tutorial,
     "flip-turn": augment_flip_rotate,
 }
-"""Name in `Recipe.views` to what it does to an image."""
+"""Augmentation of a published recipe, by its name in `ClassifierRecipe.views`."""
 
 
 @dataclass(frozen=True, eq=False)
 class EpochIterator:
-    """Every crop once an epoch, in a new order and a new view each time.
+    """Passes over all crops in random order, with a new augmentation each time.
 
     Attributes:
-        crops: in the size of the network.
-        augmentation: changes each crop before it is shown.
-        batch_size: crops a step; what is left over at the end of a pass is skipped,
-            other crops each time.
-        seed: with the epoch and the step it fixes every random choice.
+        crops: in the input size of the network.
+        augmentation: changes each crop.
+        batch_size: crops per step; the remainder of a pass is skipped, different crops
+            each time.
+        seed: determines all random choices, with the epoch and the step.
         workers: processes that make the batches; 0 for a thread.
     """
 
@@ -233,13 +234,13 @@ class EpochIterator:
 
     @property
     def steps(self) -> int:
-        """Batches in a pass; at least one, which then may be smaller."""
+        """Batches per pass; at least one, which may be smaller."""
         return max(1, len(self.crops) // self.batch_size)
 
     def make_batch(
         self, rows: NDArray[np.int64], epoch: int, step: int
     ) -> ClassifierBatch:
-        """Return the crops `rows` as one step sees them."""
+        """Return the augmented crops `rows` of one step."""
         rng = np.random.default_rng([self.seed, epoch, step])
         augmented = np.stack(
             [self.augmentation(self.crops.images[row], rng) for row in rows]

@@ -1,11 +1,8 @@
-"""Crops as a network is shown them at run time: to validate, calibrate and test on.
+"""Face crops for the classifier, cut from labelled images.
 
-Crops to train and validate on, cut once from labelled images.
-
-Crops drawn for training only: more masks, wrongly worn ones, and hard negatives.
-
-Bare faces whose landmarks are found get a mask of a random kind, worn well or wrongly,
-or something before the mouth that is no mask. Validation and test never see them.
+`PackedCrops` are wide crops for training, with room for augmentation. `Crops` are cut
+as at run time, for validation, calibration and test. Synthetic crops add rendered masks
+and other occluders to unmasked faces; they are used for training only.
 """
 
 from __future__ import annotations
@@ -34,24 +31,24 @@ from maskdet.types import CLASSES, Image, Label
 logger = logging.getLogger(__name__)
 
 PACKED_PX = 192
-"""Side of a packed crop: as fine as the network's input when cut to the face."""
+"""Side of a packed crop: the resolution of the network input when cut to the face."""
 
 MIN_TRAIN_PX = 8
-"""Smaller faces are left out of training: nobody can see their label."""
+"""Smaller faces are excluded from training, because their label is not visible."""
 
 MIN_VALIDATION_PX = 20
-"""Smaller faces are left out of validation, as in the project's published numbers."""
+"""Smaller faces are excluded from validation, as in the published results."""
 
-# An image of the crops has one face; a box below this score may be a hand or a poster.
+# These images show one face; a box with a lower score may be a hand or a poster.
 _MIN_SINGLE_FACE_SCORE = 0.8
 
 _PACKED_FIELDS = ("images", "labels", "sources", "whole", "drawn")
 
 NO_FACE = len(CLASSES)
-"""Label of a crop that shows no face: the column after those of `CLASSES`."""
+"""Label of a crop without a face: the column after those of `CLASSES`."""
 
 ProgressWrapper = Callable[[Iterable[Any]], Iterable[Any]]
-"""Something like `tqdm`: passes on what it is given and may show how far it is."""
+"""Yields the items of an iterable and may show progress, such as `tqdm`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +58,9 @@ class PackedCrops:
     Attributes:
         images: `(n, side, side, 3)` uint8 BGR.
         labels: `(n,)` int64, columns as in `CLASSES`, or `NO_FACE`.
-        sources: `(n,)` text: which collection a crop is from.
-        whole: `(n,)` whether the crop is from an image of one face (`faces`), not
-            from a scene.
-        drawn: `(n,)` whether our own code drew on it; never in validation.
+        sources: `(n,)` names of the collections.
+        whole: `(n,)` whether the crop is from an image of one face, not from a scene.
+        drawn: `(n,)` whether the crop is synthetic; never in validation.
     """
 
     images: NDArray[np.uint8]
@@ -86,10 +82,13 @@ class PackedCrops:
 def pack_crops(
     examples: Sequence[Example], detector: Detector | None, progress: ProgressWrapper
 ) -> PackedCrops:
-    """Cut generous crops, with room for augmentation to move and turn within.
+    """Cut wide crops, with room for augmentation to shift and rotate.
 
-    An image of one face gives two: the whole image, and the box of `detector` where
-    it is sure, which is what the classifier will be shown.
+    An image of one face gives two crops: the whole image, and the box of `detector` if
+    its score is high, as at run time.
+
+    Raises:
+        ValueError: there is no usable face.
     """
     images: list[Image] = []
     labels: list[int] = []
@@ -111,7 +110,7 @@ def pack_crops(
             sources.append(example.source)
             whole.append(example.is_crop)
     if not images:
-        raise ValueError(f"none of {len(examples)} images holds a face to use")
+        raise ValueError(f"none of {len(examples)} images has a usable face")
     return PackedCrops(
         images=np.stack(images),
         labels=np.array(labels),
@@ -124,12 +123,12 @@ def pack_crops(
 def iter_images(
     examples: Sequence[Example], progress: ProgressWrapper
 ) -> Iterator[tuple[Example, Image]]:
-    """Yield each example with its image; the log names those left out as broken."""
+    """Yield each example with its image; unreadable images are skipped and logged."""
     for example in progress(examples):
         try:
             image = read_image(example.path)
         except ValueError as error:
-            logger.warning("left out: %s", error)
+            logger.warning("skipped: %s", error)
             continue
         yield example, image
 
@@ -153,13 +152,13 @@ def _list_training_faces(
 
 
 def full_image_box(image: Image) -> Boxes:
-    """Return the `(1, 4)` box that is the whole image."""
+    """Return the `(1, 4)` box of the whole image."""
     height, width = image.shape[:2]
     return np.array([[0, 0, width, height]], dtype=np.float32)
 
 
 def _detect_single_face(detector: Detector, image: Image) -> Boxes:
-    """Return the one face that stands out, `(1, 4)`, or `(0, 4)` if none does."""
+    """Return the box of the single dominant face, `(1, 4)`, or `(0, 4)`."""
     faces = detector.detect(image)
     faces = faces[faces.scores >= 0.5]
     sizes = sizes_px(faces.boxes)
@@ -175,7 +174,7 @@ def _detect_single_face(detector: Detector, image: Image) -> Boxes:
 
 
 def save_packed_crops(samples: PackedCrops, path: Path, fingerprint: str = "") -> None:
-    """Write crops to `path` (.npz); `fingerprint` names what they were cut from."""
+    """Write crops to `path` (.npz); `fingerprint` identifies their inputs."""
     arrays = {name: getattr(samples, name) for name in _PACKED_FIELDS}
     save_arrays(path, arrays | {"made_of": np.array(fingerprint)})
 
@@ -184,34 +183,34 @@ def read_packed_crops(path: Path) -> PackedCrops:
     """Return the crops that `save_packed_crops` wrote.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the file is damaged.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there are no crops; `maskdet train` makes it")
+        raise FileNotFoundError(f"{path}: no crops; run `maskdet train` first")
     with open_arrays(path) as stored:
         return PackedCrops(*(stored[name] for name in _PACKED_FIELDS))
 
 
 def read_fingerprint(path: Path) -> str | None:
-    """Return what the crops in `path` were cut from; None without whole crops."""
+    """Return the fingerprint of the crops in `path`; None without a complete file."""
     if not path.is_file():
         return None
     try:
         with open_arrays(path) as stored:
             return str(stored["made_of"])
     except ValueError:
-        return None  # of a version that did not write whole files or none
+        return None  # from a version that did not write files atomically
 
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """Square crops of faces whose label is known.
+    """Labelled square face crops.
 
     Attributes:
         images: `(n, side, side, 3)` uint8 BGR.
         labels: `(n,)` int64, columns as in `CLASSES`, or `NO_FACE`.
-        sources: `(n,)` text: which collection a crop is from.
+        sources: `(n,)` names of the collections.
     """
 
     images: NDArray[np.uint8]
@@ -233,18 +232,18 @@ def cut_crops(
 ) -> Crops:
     """Cut every labelled face exactly as `MaskClassifier` does.
 
-    An image of one face counts as a whole: its box is the image. An image that
-    cannot be read is left out, and the log says so.
+    For an image of one face, the box is the whole image. Unreadable images are skipped
+    and logged.
 
     Args:
         examples: labelled images.
-        progress: goes through them.
+        progress: wraps the examples, such as `tqdm`.
         size_px: side of a crop.
         context: side of the window in longer sides of the box.
-        min_px: shortest side of a box of a scene; smaller ones are left out.
+        min_px: shortest side of a box in a scene; smaller boxes are skipped.
 
     Raises:
-        ValueError: not one face is left.
+        ValueError: there is no usable face.
     """
     images: list[Image] = []
     labels: list[int] = []
@@ -255,7 +254,7 @@ def cut_crops(
         labels += values.tolist()
         sources += [example.source] * len(boxes)
     if not images:
-        raise ValueError(f"none of {len(examples)} images holds a face to use")
+        raise ValueError(f"none of {len(examples)} images has a usable face")
     return Crops(np.stack(images), np.array(labels, np.int64), np.array(sources))
 
 
@@ -277,11 +276,11 @@ def read_crops(path: Path) -> Crops:
     """Return the crops that `save_crops` wrote.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the file is damaged.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there are no crops; `maskdet train` makes it")
+        raise FileNotFoundError(f"{path}: no crops; run `maskdet train` first")
     with open_arrays(path) as stored:
         return Crops(stored["images"], stored["labels"], stored["sources"])
 
@@ -291,7 +290,7 @@ DRAWN_MASKS: Final[Mapping[MaskPosition, tuple[Label, float]]] = {
     "below_nose": (Label.INCORRECT, 0.22),
     "chin": (Label.INCORRECT, 0.13),
 }
-"""How a mask is drawn: what it is then, and its share of all that is drawn."""
+"""Label of each rendered mask position, and its fraction of the synthetic crops."""
 
 HARD_NEGATIVES: Final[Mapping[Occluder, float]] = {
     "hand": 0.14,
@@ -301,9 +300,9 @@ HARD_NEGATIVES: Final[Mapping[Occluder, float]] = {
     "phone": 0.06,
     "headscarf": 0.14,
 }
-"""What else is drawn, with its share. Hands lead: people report them most."""
+"""Other rendered occluders, with their fractions. Hands are reported most often."""
 
-# A box this sure, in the middle and of the right size, is the labelled face.
+# A box with this score, in the middle and of the right size, is the labelled face.
 _MIN_CENTRE_FACE_SCORE: Final = 0.7
 _MIN_FACE_RATIO: Final = 0.6
 _MAX_FACE_RATIO: Final = 1.6
@@ -314,7 +313,7 @@ _FaceLandmarks: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Box and landmarks."""
 
 _DrawnCrop: TypeAlias = tuple[Image, Label, str]
-"""The face with something drawn on it, its label and what was drawn."""
+"""The face with a rendered object, its label and the name of the object."""
 
 
 def draw_synthetic_crops(
@@ -324,18 +323,18 @@ def draw_synthetic_crops(
     seed: int,
     progress: ProgressWrapper = iter,
 ) -> PackedCrops:
-    """Return about `count` crops drawn on the bare ones among `packed_crops`.
+    """Return up to `count` synthetic crops, rendered on `no_mask` crops.
 
     Args:
-        packed_crops: packed crops; only `no_mask` ones are drawn on.
-        detector: finds the landmarks.
-        count: how many to draw; fewer if few faces show their landmarks.
-        seed: fixes every choice.
-        progress: something like `tqdm`.
+        packed_crops: source crops; only those labelled `no_mask` are used.
+        detector: detects the landmarks.
+        count: number of crops; fewer if landmarks are detected on few faces.
+        seed: determines all random choices.
+        progress: wraps the items, such as `tqdm`.
 
     Returns:
-        Crops with `drawn` set, their source named `drawn-` and what was drawn. None
-        if there is no bare face to draw on.
+        Crops with `drawn` set and the source `drawn-NAME`, where NAME is the rendered
+        object; empty without a `no_mask` crop.
     """
     no_mask_rows = np.flatnonzero(packed_crops.labels == Label.NO_MASK)
     order = _shuffle_passes(no_mask_rows, count, np.random.default_rng(seed))
@@ -364,7 +363,7 @@ def _pack_drawn(drawn: list[_DrawnCrop], side: tuple[int, ...]) -> PackedCrops:
 def _shuffle_passes(
     no_mask_rows: NDArray[np.int64], count: int, rng: np.random.Generator
 ) -> list[int]:
-    """Return one pass over the faces after the other, each in another order."""
+    """Return repeated passes over the faces, each in another order."""
     passes = -(-count // max(len(no_mask_rows), 1))
     rows = np.concatenate(
         [rng.permutation(no_mask_rows) for _ in range(passes)] or [no_mask_rows]
@@ -375,7 +374,7 @@ def _shuffle_passes(
 def _detect_centre_face(
     detector: LandmarkDetector, image: Image
 ) -> _FaceLandmarks | None:
-    """Return box and landmarks of the face that a packed crop was cut around."""
+    """Return box and landmarks of the face at the centre of a packed crop."""
     faces, landmarks = detector.detect_landmarks(image)
     side = image.shape[0]
     expected_px = side / PACKED_CONTEXT

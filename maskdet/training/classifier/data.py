@@ -1,11 +1,7 @@
-"""What a run learns from: its crops, cut as its recipe wants them, on disk and in use.
+"""Training data of a classifier run: splits, crops, false positives, contact sheets.
 
-The run's folder keeps what the export needs later: the validation and test crops, and
-a few hundred of the training crops to calibrate 8-bit weights with.
-
-What the one-pass network takes for faces where there are none: crops to unlearn.
-
-What a run shows of its data: a grid of training crops, and one of their views.
+The run's folder keeps the files that the export needs: the validation and test crops,
+and a few hundred training crops to calibrate 8-bit weights with.
 """
 
 from __future__ import annotations
@@ -57,29 +53,29 @@ from maskdet.training.workers import map_parallel
 from maskdet.types import CLASSES, Image
 
 _SCALINGS: Final = (Resize(640, 2.0), Resize(320, 1.0))
-"""How large the network sees an image: as `onepass` and as `onepass-fast`."""
+"""Input sizes of the network: as for `onepass` and for `onepass-fast`."""
 
 _MIN_SCORE: Final = 0.08
-"""Weaker detections are never shown, at any threshold that is of use."""
+"""Lower scores are below any useful detection threshold."""
 
 _MAX_DETECTIONS: Final = 12
-"""Detections of one image and scaling, the best first."""
+"""Maximum number of detections per image and scaling."""
 
 _MIN_SIDE_PX: Final = 10.0
 
 
 class FalsePositiveMiner:
-    """Finds boxes in images without a face that look like one to the network."""
+    """Mines false positives of the single-stage network in images without a face."""
 
     def __init__(self, network: str | Path) -> None:
-        """Load the one-pass network.
+        """Load the single-stage network.
 
         Args:
             network: its LiteRT file.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            RuntimeError: it is not a one-pass network.
+            FileNotFoundError: the file does not exist.
+            RuntimeError: the file is not a single-stage network.
         """
         onepass_network = SingleStageNetwork(network)
         self._analyzers = [
@@ -87,7 +83,7 @@ class FalsePositiveMiner:
         ]
 
     def detect_boxes(self, image: Image) -> Boxes:
-        """Return the `(n, 4)` boxes of all looks, those of one look best first."""
+        """Return the `(n, 4)` boxes at both scalings, each by falling score."""
         parts = [np.zeros((0, 4), np.float32)]
         for analyzer in self._analyzers:
             faces = analyzer.analyze(image, Settings.permissive()).faces
@@ -99,7 +95,7 @@ class FalsePositiveMiner:
     def make_packed_crops(
         self, negatives: Sequence[TrainingImage], progress: ProgressWrapper
     ) -> PackedCrops:
-        """Return the crops to train on, packed as those of faces."""
+        """Return training crops, packed like those of faces."""
         crops_and_kinds = self._cut_crops(
             negatives, PACKED_PX, PACKED_CONTEXT, progress
         )
@@ -124,7 +120,7 @@ class FalsePositiveMiner:
         context: float,
         progress: ProgressWrapper,
     ) -> NDArray[np.uint8]:
-        """Return the `(n, size_px, size_px, 3)` crops to judge by, as at run time."""
+        """Return `(n, size_px, size_px, 3)` validation crops, cut as at run time."""
         crops_and_kinds = self._cut_crops(negatives, size_px, context, progress)
         crops = [crop for crop, _ in crops_and_kinds]
         return np.array(crops, np.uint8).reshape(-1, size_px, size_px, 3)
@@ -159,23 +155,23 @@ FALSE_POSITIVES_FILE = "false_detections.npz"
 _N_CALIBRATION = 300
 
 ProgressFactory = Callable[[str], Callable[[Iterable[Any]], Iterable[Any]]]
-"""Gives something like `tqdm` for a piece of work by its title."""
+"""Returns a progress wrapper, such as `tqdm`, for a task by its title."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassifierData:
-    """Everything a training reads.
+    """Training and validation data of a run.
 
     Attributes:
-        batch_source: the training crops, batch by batch.
-        steps: batches an epoch.
+        batch_source: the batches of training crops.
+        steps: batches per epoch.
         n_crops: number of training crops.
-        validation: crops to validate on, as at run time.
-        class_weights: `(3,)` float32, how much the loss of a class counts; `(4,)`
-            where a fourth output is trained.
+        validation: validation crops, cut as at run time.
+        class_weights: `(3,)` float32 weights of the classes in the loss; `(4,)` with a
+            `no_face` output.
         class_counts: number of training crops of each class, as in `CLASSES`.
-        n_drawn: how many of the training crops our own code drew.
-        false_positives: `(m, s, s, 3)` crops without a face that it is judged by.
+        n_drawn: number of synthetic training crops.
+        false_positives: `(m, s, s, 3)` validation crops without a face.
     """
 
     batch_source: BatchSource
@@ -190,12 +186,12 @@ class ClassifierData:
 
 @dataclass(frozen=True, eq=False)
 class DataSplits:
-    """Labelled images, of which none stands in two parts.
+    """Disjoint splits of labelled images.
 
     Attributes:
-        train: to learn from.
-        validation: to choose by.
-        test: held back; may be none.
+        train: to train on.
+        validation: to select by.
+        test: held out; may be empty.
     """
 
     train: Sequence[Example]
@@ -204,15 +200,15 @@ class DataSplits:
 
 
 def resplit(splits: DataSplits, recipe: ClassifierRecipe) -> DataSplits:
-    """Cut train and validation anew where the recipe asks for other shares.
+    """Split train and validation again if the recipe has its own fractions.
 
-    The test part stays what it is, so that every recipe is measured on the same
-    images; so do scenes, whose validation files are measured on, too. Images of
-    one group stay together.
+    The test split does not change, so that all recipes are tested on the same images.
+    Scenes do not change either, because their validation files are also used for
+    evaluation. Images of one group stay together.
     """
-    if recipe.shares is None:
+    if recipe.split_fractions is None:
         return splits
-    train, validation, _ = recipe.shares
+    train, validation, _ = recipe.split_fractions
     fractions = (train / (train + validation), validation / (train + validation), 0.0)
     combined = [*splits.train, *splits.validation]
     crops = split_by_group(
@@ -242,15 +238,15 @@ def prepare_classifier_data(
     negatives: NegativeImages | None = None,
     workers: int = 0,
 ) -> ClassifierData:
-    """Cut the crops of a run and keep in `out` what its export needs.
+    """Cut the crops of a run and save in `out` those that the export needs.
 
     Args:
         splits: the images.
-        recipe: says how to cut, and how the batches are made.
+        recipe: defines the crops and the batches.
         out: folder of the run.
-        make_detector: gives the detector for images of one face, if it is needed.
-        progress: shows how far the cutting is.
-        negatives: images without a face; needed where the recipe `verifies`.
+        make_detector: returns the detector for images of one face, if it is needed.
+        progress: shows the progress.
+        negatives: images without a face; needed if `recipe.verifies`.
         workers: processes that make the batches; 0 for a thread.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -270,34 +266,8 @@ def prepare_classifier_data(
         packed = _load_or_pack_crops(
             splits.train, recipe, out / PACKED_FILE, make_detector, progress
         )
-        equal_weights = np.ones(len(CLASSES) + recipe.verifies, np.float32)
-        false_positives = None
-        if recipe.verifies and negatives is not None:
-            miner = FalsePositiveMiner(model_path("onepass"))
-            false_positive_crops = miner.make_packed_crops(
-                negatives.train, progress("false detections")
-            )
-            packed = packed.concat(false_positive_crops)
-            false_positives = miner.make_evaluation_crops(
-                negatives.held_out, recipe.size_px, recipe.context, progress("held out")
-            )
-            np.savez(
-                out / FALSE_POSITIVES_FILE, images=false_positives, allow_pickle=False
-            )
-        sampler = ClassifierSampler(
-            packed, recipe.size_px, recipe.batch_size, recipe.seed, workers
-        )
-        steps = recipe.steps or max(1, len(packed) // recipe.batch_size)
-        # The sampler balances by drawing, so every class weighs the same.
-        return ClassifierData(
-            sampler,
-            steps,
-            len(packed),
-            validation,
-            equal_weights,
-            _count_classes(packed.labels),
-            int(packed.drawn.sum()),
-            false_positives,
+        return _make_sampled_data(
+            packed, validation, recipe, out, progress, negatives, workers
         )
     crops = _cut_recipe_crops(splits.train, recipe, progress("crops"), MIN_TRAIN_PX)
     epoch_iterator = EpochIterator(
@@ -314,15 +284,52 @@ def prepare_classifier_data(
     )
 
 
+def _make_sampled_data(
+    packed: PackedCrops,
+    validation: Crops,
+    recipe: ClassifierRecipe,
+    out: Path,
+    progress: ProgressFactory,
+    negatives: NegativeImages | None,
+    workers: int,
+) -> ClassifierData:
+    """Add false positives if `recipe.verifies`, and sample balanced batches."""
+    false_positives = None
+    if recipe.verifies and negatives is not None:
+        miner = FalsePositiveMiner(model_path("onepass"))
+        false_positive_crops = miner.make_packed_crops(
+            negatives.train, progress("false positives")
+        )
+        packed = packed.concat(false_positive_crops)
+        false_positives = miner.make_evaluation_crops(
+            negatives.held_out, recipe.size_px, recipe.context, progress("held out")
+        )
+        np.savez(out / FALSE_POSITIVES_FILE, images=false_positives, allow_pickle=False)
+    sampler = ClassifierSampler(
+        packed, recipe.size_px, recipe.batch_size, recipe.seed, workers
+    )
+    # The sampler balances the classes, so their weights are equal.
+    return ClassifierData(
+        sampler,
+        steps=recipe.steps or max(1, len(packed) // recipe.batch_size),
+        n_crops=len(packed),
+        validation=validation,
+        class_weights=np.ones(len(CLASSES) + recipe.verifies, np.float32),
+        class_counts=_count_classes(packed.labels),
+        n_drawn=int(packed.drawn.sum()),
+        false_positives=false_positives,
+    )
+
+
 def _count_classes(labels: NDArray[np.int64]) -> tuple[int, ...]:
     return tuple(np.bincount(labels, minlength=len(CLASSES)).tolist())
 
 
 def compute_class_weights(labels: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return `(3,)` weights under which all classes present count the same.
+    """Return `(3,)` weights that balance the classes present.
 
-    n / (classes present * n of the class), scikit-learn's "balanced"; 1 where a class
-    has no crop.
+    n / (classes present * n of the class), as "balanced" in scikit-learn; 1 for a class
+    without crops.
     """
     counts = np.bincount(labels, minlength=len(CLASSES))
     present = int((counts > 0).sum())
@@ -343,7 +350,7 @@ def _cut_recipe_crops(
 
 
 def _sample_calibration(train: Sequence[Example], seed: int) -> list[Example]:
-    """Return a few hundred images by chance, those of faces that can be judged."""
+    """Return a random sample of a few hundred training images."""
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(len(train))[:_N_CALIBRATION])
     return [train[row] for row in rows]
@@ -356,7 +363,7 @@ def _load_or_pack_crops(
     make_detector: Callable[[], Detector | None],
     progress: ProgressFactory,
 ) -> PackedCrops:
-    """Cut the training crops, or take them from the run's folder if nothing changed."""
+    """Cut the training crops, or load them from `path` if the inputs are unchanged."""
     detector = make_detector()
     example_lines = [
         f"{example.path} {example.boxes.tolist()} {example.label_values}"
@@ -378,15 +385,15 @@ def _load_or_pack_crops(
 
 
 def require_landmark_detector(detector: Detector | None) -> LandmarkDetector:
-    """Return a detector that can be drawn with.
+    """Return the detector if it detects landmarks.
 
     Raises:
-        ValueError: it does not know where mouth and nose are.
+        ValueError: the detector does not detect landmarks.
     """
-    if detector is None or not hasattr(detector, "landmarks"):
+    if detector is None or not hasattr(detector, "detect_landmarks"):
         raise ValueError(
-            "this recipe draws on faces, which needs a detector that knows where mouth "
-            "and nose are: --detector yunet or mtcnn, or --drawn 0"
+            "synthetic crops need a detector with facial landmarks: use --detector "
+            "yunet or mtcnn, or disable them with --drawn 0"
         )
     return cast("LandmarkDetector", detector)
 
@@ -399,10 +406,10 @@ _ROWS_PER_CLASS = 2
 
 
 def write_contact_sheets(training_data: ClassifierData, out: Path) -> list[Path]:
-    """Write both grids into the folder of a run and return where they are.
+    """Write grids of validation crops and of a training batch; return their paths.
 
     Args:
-        training_data: what the run learns from.
+        training_data: the data of the run.
         out: folder of the run.
     """
     validation = training_data.validation
@@ -424,7 +431,7 @@ def write_contact_sheets(training_data: ClassifierData, out: Path) -> list[Path]
 
 
 def _select_rows_per_class(crops: Crops) -> NDArray[np.int64]:
-    """Return up to two rows of crops of each class, spread over the set."""
+    """Return the indices of up to two grid rows per class, spread over the set."""
     parts = []
     for label in CLASSES:
         rows = np.flatnonzero(crops.labels == label)

@@ -1,8 +1,7 @@
-"""From a trained run to what ships: the file, its facts, its answers and its card.
+"""Export of a trained classifier: LiteRT file, facts, predictions and model card.
 
-A Keras network as a LiteRT file in three precisions, each compared and timed.
-
-A Keras network as an ONNX file, for programs that run no LiteRT.
+The network is converted to three weight formats, which are compared with Keras and
+timed. It can also be written as an ONNX file.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ WeightFormat = Literal["float32", "float16", "int8"]
 
 WEIGHT_FORMATS: tuple[WeightFormat, ...] = ("float32", "float16", "int8")
 
-# Where two shares of some hundred crops are the same, they are equal up to rounding.
+# Equal rates of some hundred crops may differ by rounding.
 _ROUNDING = 1e-9
 _MAX_ACCURACY_LOSS = 0.001
 _MAX_BALANCED_LOSS = 0.005
@@ -66,17 +65,17 @@ _MAX_BALANCED_LOSS = 0.005
 
 @dataclass(frozen=True, eq=False)
 class ConvertedClassifier:
-    """One LiteRT file and how it compares with the Keras network it was made from.
+    """A LiteRT file compared with its Keras network.
 
     Attributes:
         path: the file.
-        n_bytes: its size.
-        sha256: of the whole file.
-        difference: largest difference of a probability to Keras, on real crops.
-        n_changed: crops whose most likely class differs from Keras.
-        one_face_ms: shortest time for one face.
-        four_faces_ms: shortest time for four faces in one call.
-        metrics: on validation, source by source.
+        n_bytes: size of the file.
+        sha256: checksum of the file.
+        difference: largest difference of a probability from Keras, on real crops.
+        n_changed: number of crops whose predicted class differs from Keras.
+        one_face_ms: minimum time for one face.
+        four_faces_ms: minimum time for four faces in one call.
+        metrics: validation metrics by source.
     """
 
     path: Path
@@ -89,11 +88,11 @@ class ConvertedClassifier:
     metrics: dict[str, ClassifierMetrics]
 
     def is_worse_than(self, other: ConvertedClassifier) -> bool:
-        """Return whether it is wrong more often than chance could make it.
+        """Return whether the file is less accurate, beyond the tolerance.
 
-        Allowed is one face in a thousand, mask against no mask, over all sources
-        together, and half of that in a hundred for the mean of the three classes: a
-        class of 18 faces moves by five points with a single one.
+        The tolerance is 0.1 % for mask or no mask over all sources, and 0.5 % for the
+        balanced accuracy: in a class of 18 faces, a single face changes the recall by
+        five points.
         """
         n_correct = [
             source_metrics.mask_or_not * source_metrics.n
@@ -115,9 +114,9 @@ class ConvertedClassifier:
         )
 
     def list_regressions(self, other: ConvertedClassifier) -> list[str]:
-        """Return the sources on which this file is right less often than `other`.
+        """Return the sources on which this file is less accurate than `other`.
 
-        Right: mask against no mask, or the mean over the three classes.
+        Compared are the accuracy of mask or no mask, and the balanced accuracy.
         """
         return [
             source
@@ -132,14 +131,17 @@ def convert_classifier(
     weight_format: WeightFormat,
     calibration: NDArray[np.uint8] | None = None,
 ) -> bytes:
-    """Return the network as a LiteRT file whose output is named after its columns.
+    """Convert the network to a LiteRT file whose output is named after its columns.
 
     Args:
         model: `(n, s, s, 3)` RGB 0..255 -> `(n, 3)`, or `(n, 4)` with `no_face`.
-        weight_format: `float16` stores weights in half the room, and sums are of that
-            kind too where the processor can. `int8` computes with 8 bits; input and
-            output stay float32.
-        calibration: `(n, s, s, 3)` BGR crops that show `int8` the usual values.
+        weight_format: `float16` halves the size of the weights; the computation is
+            also float16 if the processor supports it. `int8` computes with 8 bits;
+            input and output remain float32.
+        calibration: `(n, s, s, 3)` BGR crops that calibrate `int8`.
+
+    Raises:
+        ValueError: `int8` without calibration crops.
     """
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -152,7 +154,7 @@ def convert_classifier(
         input_signature=[keras.InputSpec(dtype="float32", shape=shape, name="image")],
     )
     if weight_format == "int8" and (calibration is None or not len(calibration)):
-        raise ValueError("int8 needs crops to calibrate with")
+        raise ValueError("int8 needs calibration crops")
 
     def prepare(converter: tf.lite.TFLiteConverter) -> None:
         if weight_format != "float32":
@@ -174,12 +176,12 @@ def export_flatbuffer(
     endpoint: str,
     prepare: Callable[[tf.lite.TFLiteConverter], None],
 ) -> bytes:
-    """Return an archive's endpoint as a LiteRT file.
+    """Convert an endpoint of an archive to a LiteRT file.
 
     Args:
-        archive: with the network and its endpoint.
-        endpoint: its name.
-        prepare: sets the converter's options.
+        archive: contains the network and the endpoint.
+        endpoint: name of the endpoint.
+        prepare: sets the options of the converter.
     """
     with tempfile.TemporaryDirectory() as folder:
         archive.write_out(folder, verbose=False)
@@ -188,7 +190,7 @@ def export_flatbuffer(
         )
         prepare(converter)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TensorFlow's own, about its parts
+            warnings.simplefilter("ignore")  # of TensorFlow, about its internals
             return bytes(converter.convert())
 
 
@@ -202,12 +204,12 @@ def _iter_calibration_inputs(
 def compare_classifier(
     path: Path, crops: Crops, keras_probs: NDArray[np.float32]
 ) -> ConvertedClassifier:
-    """Return how a file does on crops that Keras has answered.
+    """Compare a file with the predictions of Keras, and time it.
 
     Args:
         path: the file.
-        crops: with their labels.
-        keras_probs: `(n, 3)` the answers of Keras.
+        crops: labelled validation crops.
+        keras_probs: `(n, 3)` probabilities from Keras.
     """
     classifier = MaskClassifier(path)
     probs = classifier.predict_crops(crops.images)
@@ -227,7 +229,7 @@ def compare_classifier(
 def _measure_shortest_ms(
     classifier: MaskClassifier, images: NDArray[np.uint8]
 ) -> float:
-    """Return the shortest of 100 calls: what else the machine does only adds."""
+    """Return the minimum time of 100 calls, which other load affects least."""
     times_ms = []
     for _ in range(100):
         started = perf_counter()
@@ -237,32 +239,32 @@ def _measure_shortest_ms(
 
 
 MAX_BYTES = 10_000_000
-"""Larger files do not ship; their run keeps its numbers."""
+"""Larger files are not shipped; only their facts are."""
 
 SMALL_BYTES = 5_000_000
-"""A version up to this size goes before larger ones: every clone brings it along."""
+"""Versions up to this size are preferred, because every clone downloads them."""
 
-# A float32 file computes the same sums in another order; more than this is a defect.
+# A float32 file sums in another order; a larger difference is a defect.
 _MAX_DIFFERENCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class ClassifierExport:
-    """Everything that is known about a run once it is converted and measured.
+    """A converted and evaluated run.
 
     Attributes:
-        name: what it is called from now on.
+        name: name of the model.
         run_folder: folder that the training wrote.
-        recipe: how it was made.
-        metadata: all that its `recipe.json` says.
-        log: one row an epoch.
-        model: the network in Keras, with the temperature in it.
-        n_parameters: how many it has.
-        temperature: by which the logits are divided.
-        versions: precision to what came of it.
-        weight_format: the version that is used.
+        recipe: recipe of the run.
+        metadata: all entries of `recipe.json`.
+        log: one row per epoch.
+        model: the Keras network, including the temperature.
+        n_parameters: number of parameters.
+        temperature: divisor of the logits.
+        versions: converted file by weight format.
+        weight_format: format of the selected version.
         n_validation: number of validation crops.
-        test_metrics: rightness on images held back, source by source; may be empty.
+        test_metrics: metrics on the test split by source; may be empty.
     """
 
     name: str
@@ -280,50 +282,51 @@ class ClassifierExport:
 
     @property
     def selected(self) -> ConvertedClassifier:
-        """The version that is used."""
+        """The selected version."""
         return self.versions[self.weight_format]
 
     @property
     def can_ship(self) -> bool:
-        """Whether it is small enough to lie in `models/`."""
+        """Whether the selected version is small enough for `models/`."""
         return self.selected.n_bytes <= MAX_BYTES
 
     @property
     def is_small(self) -> bool:
-        """Whether a clone brings it along without much weight."""
+        """Whether the selected version has at most `SMALL_BYTES`."""
         return self.selected.n_bytes <= SMALL_BYTES
 
     @property
     def file_name(self) -> str:
-        """Name of the file that ships; our own model is called what it is."""
+        """Name of the shipped file."""
         return shipped_file_name(self.name)
 
 
 def shipped_file_name(name: str) -> str:
-    """Return what the file of a run is called in `models/`."""
+    """Return the file name of a run in `models/`."""
     return "classifier.tflite" if name == "maskdet" else f"{name}.tflite"
 
 
 def export_classifier(run_folder: Path, name: str) -> ClassifierExport:
-    """Convert the kept weights of a run in every precision, compare and choose.
+    """Convert the best weights of a run to all weight formats and select one.
 
-    The fastest for four faces is used that is right as often as float32 on every
-    source of validation. All versions stay in `run_folder`.
+    `select_fastest_version` describes the selection. All versions remain in
+    `run_folder`.
 
     Args:
-        run_folder: folder that `fit` wrote.
-        name: what the model is called from now on.
+        run_folder: folder that `fit_classifier` wrote.
+        name: name of the model.
 
     Raises:
         FileNotFoundError: `run_folder` has no trained weights or no crops.
         RuntimeError: the float32 file differs from Keras by more than 1e-3.
+        ValueError: the run has no completed epoch.
     """
     recipe, metadata = read_recipe(run_folder)
     if not (run_folder / BEST_FILE).is_file():
         raise FileNotFoundError(f"{run_folder / BEST_FILE} is missing; train first")
     log = read_epochs(run_folder)
     if not log:
-        raise ValueError(f"{run_folder}: not one epoch of it is whole; train longer")
+        raise ValueError(f"{run_folder}: the run has no completed epoch; train longer")
     crops = read_crops(run_folder / VALIDATION_FILE)
     model = build_classifier(recipe)
     load_weights(run_folder / BEST_FILE, model)
@@ -355,7 +358,7 @@ def export_classifier(run_folder: Path, name: str) -> ClassifierExport:
 def _convert_versions(
     model: keras.Model, run_folder: Path, crops: Crops
 ) -> dict[str, ConvertedClassifier]:
-    """Write the network into `run_folder` in every precision and compare each with Keras."""
+    """Write all versions to `run_folder` and compare each with Keras."""
     calibration = read_crops(run_folder / CALIBRATION_FILE).images
     keras_probs = predict_probabilities(model, crops.images)
     versions: dict[str, ConvertedClassifier] = {}
@@ -367,15 +370,15 @@ def _convert_versions(
 
 
 def fold_classifier_temperature(model: keras.Model, temperature: float) -> None:
-    """Divide the logits by a temperature, inside the last layer's weights."""
+    """Divide the logits by a temperature, in the weights of the last layer."""
     last = model.get_layer("probs")
     last.set_weights([values / temperature for values in last.get_weights()])
 
 
 def select_fastest_version(versions: Mapping[str, ConvertedClassifier]) -> str:
-    """Return the fastest version for four faces that is as often right as float32.
+    """Return the fastest version for four faces that is as accurate as float32.
 
-    A version within `SMALL_BYTES` goes before a faster one that is larger.
+    Versions within `SMALL_BYTES` are preferred to faster, larger ones.
     """
     float32_version = versions["float32"]
     candidates = [
@@ -398,13 +401,13 @@ def write_classifier_export(
     predictions: Mapping[str, Predictions],
     command: str,
 ) -> list[Path]:
-    """Write what ships into `out`, and return the files.
+    """Write the shipped files to `out` and return their paths.
 
     Args:
-        model_export: what `export_classifier` gave.
-        out: folder such as `models/`; gets the file, and `runs/NAME/`.
-        predictions: name of a set to the answers on it.
-        command: the export's own, for the card.
+        model_export: result of `export_classifier`.
+        out: folder such as `models/`; receives the file and `runs/NAME/`.
+        predictions: predictions by evaluation set.
+        command: the export command, for the card.
     """
     folder = out / "runs" / model_export.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -426,7 +429,7 @@ def write_classifier_export(
 
 
 def collect_classifier_facts(model_export: ClassifierExport) -> dict[str, object]:
-    """Return what a program needs to know about a run; see `runs.Run.facts`."""
+    """Return the contents of `facts.json`; see `TrainingRun.facts`."""
     selected = model_export.selected
     return {
         "title": model_export.recipe.title,
@@ -467,8 +470,7 @@ def _check_conversion(float32_version: ConvertedClassifier) -> None:
     if float32_version.difference > _MAX_DIFFERENCE:
         raise RuntimeError(
             f"{float32_version.path} differs from Keras by "
-            f"{float32_version.difference:.2g}, "
-            f"wanted {_MAX_DIFFERENCE:g}"
+            f"{float32_version.difference:.2g}; at most {_MAX_DIFFERENCE:g} is accepted"
         )
 
 
@@ -490,21 +492,21 @@ def _round_metrics(
 
 
 def write_onnx(model: keras.Model, path: Path) -> None:
-    """Write the network with the input `image` and the output that the LiteRT has.
+    """Write the network as ONNX, with the input and output names of the LiteRT file.
 
     Args:
         model: `(n, s, s, 3)` RGB 0..255 -> `(n, 3)`.
-        path: where to.
+        path: the output file.
 
     Raises:
-        MissingExtraError: what Keras writes ONNX with is not installed.
+        MissingExtraError: the ONNX libraries are not installed.
     """
     require_libraries("an ONNX file", "onnx", "tf2onnx")
     import onnx
 
-    model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras asks for a call
+    model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras requires a call
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of NumPy, about code in tf2onnx
+        warnings.simplefilter("ignore")  # of NumPy, about tf2onnx
         model.export(str(path), format="onnx", verbose=False)
     onnx_model = onnx.load(str(path))
     graph = onnx_model.graph
@@ -522,12 +524,12 @@ def write_onnx(model: keras.Model, path: Path) -> None:
 def compute_onnx_difference(
     path: Path, images: NDArray[np.uint8], keras_probs: NDArray[np.float32]
 ) -> float:
-    """Return the largest difference of a probability to what Keras answered.
+    """Return the largest difference of a probability from Keras.
 
     Args:
         path: the ONNX file.
         images: `(n, s, s, 3)` BGR crops.
-        keras_probs: `(n, 3)` the answers of Keras.
+        keras_probs: `(n, 3)` probabilities from Keras.
     """
     import onnxruntime
 

@@ -1,7 +1,4 @@
-"""The training itself: one visible loop.
-
-maskdet train classifier --recipe tutorial --data FACES/index.csv
-"""
+"""Training loop of the classifiers, for `maskdet train classifier`."""
 
 from __future__ import annotations
 
@@ -61,12 +58,13 @@ _RECALIBRATION_BATCHES = 12
 
 @dataclass(frozen=True)
 class TrainingStart:
-    """Where a training starts, and what its files should say about it.
+    """Initial state of a training, and metadata for its files.
 
     Attributes:
-        weights: of the body, as in `build_classifier`; None for chance.
-        resume: go on after the last whole epoch in the run's folder instead.
-        metadata: what else `recipe.json` tells a reader, such as the data's name.
+        weights: initial weights of the body, as in `build_classifier`; None for random
+            weights.
+        resume: continue after the last completed epoch in the run's folder instead.
+        metadata: further entries of `recipe.json`, such as the names of the data.
     """
 
     weights: str | Path | None = None
@@ -80,23 +78,24 @@ def fit_classifier(
     recipe: ClassifierRecipe,
     start: TrainingStart = TrainingStart(),
 ) -> NDArray[np.float32]:
-    """Train, validate after each epoch and keep the weights that the recipe wants.
+    """Train, validate after each epoch and keep the best weights by `recipe.keep`.
 
-    Ctrl-C ends it early and leaves a usable model.
+    Ctrl-C stops the training early and leaves a usable model.
 
     Args:
-        training_data: what it learns from.
-        out: folder of the run; gets logs, recipe, last state and best weights.
-        recipe: every knob.
-        start: where it starts. A fresh start deletes an older run in `out`.
+        training_data: training and validation data.
+        out: folder of the run; receives logs, recipe, last state and best weights.
+        recipe: all hyperparameters.
+        start: initial state. A fresh start deletes an older run in `out`.
 
     Returns:
-        `(n, 3)` what the kept weights answer on the validation crops.
+        `(n, 3)` probabilities of the kept weights on the validation crops.
 
     Raises:
+        FileNotFoundError: there is no run to resume.
         OSError: `out` cannot be written.
-        RuntimeError: the loss is not a number any more.
-        ValueError: there is nothing to resume, or it began with other knobs.
+        RuntimeError: the loss is NaN or infinite.
+        ValueError: the resumed run began with other hyperparameters.
     """
     keras.utils.set_random_seed(recipe.seed)
     model = _build_initial_network(training_data, recipe, start)
@@ -117,13 +116,13 @@ def fit_classifier(
 
 @dataclass(eq=False)
 class _TrainingLoop:
-    """A training in progress.
+    """State of a running training.
 
     Attributes:
         model: the network, compiled by `start_stage`.
-        weight_average: its averaged weights, if the recipe wants them.
-        training_data: what it learns from.
-        recipe: every knob.
+        weight_average: its averaged weights, if the recipe uses them.
+        training_data: training and validation data.
+        recipe: all hyperparameters.
         out: folder of the run.
     """
 
@@ -134,18 +133,18 @@ class _TrainingLoop:
     out: Path
 
     def start_stage(self, stage: int) -> None:
-        """Begin a stage: other layers may learn, with a new optimizer."""
+        """Compile the model for a stage, with its trainable layers and optimizer."""
         compile_stage(self.model, self.recipe, stage, self.training_data.steps)
         n_trainable, n_frozen = count_parameters(self.model)
         logger.info(
-            "stage %d: %s parameters, %s of them learn",
+            "stage %d: %s parameters, %s of them trainable",
             stage + 1,
             f"{n_trainable + n_frozen:,}",
             f"{n_trainable:,}",
         )
 
     def train(self, state: TrainingState, stage: int) -> None:
-        """Train to the end from where it is; Ctrl-C ends it early."""
+        """Run the remaining epochs; Ctrl-C stops early."""
         recipe, best_file = self.recipe, self.out / BEST_FILE
         try:
             for epoch in range(state.epochs_done, recipe.epochs):
@@ -160,7 +159,7 @@ class _TrainingLoop:
                 save_best(best_file, self.model, self.weight_average)
 
     def run_epoch(self, epoch: int, previous: TrainingState) -> TrainingState:
-        """Train and validate once, keep what is better, and write the logs."""
+        """Run one epoch, validate, keep better weights, and write the logs."""
         started = time.monotonic()
         loss, train_accuracy = self._train_epoch(epoch)
         validation = self.training_data.validation
@@ -193,7 +192,7 @@ class _TrainingLoop:
             took_s=round(time.monotonic() - started, 1),
             caught=rejection_rate,
         )
-        # What is caught counts as one more source.
+        # The rejection rate counts as one more source.
         extra_scores = [] if rejection_rate is None else [rejection_rate]
         selection_score = float(
             np.mean(
@@ -212,14 +211,14 @@ class _TrainingLoop:
         check_finite(record.epoch, loss, record.val_loss)
         if state.best > previous.best:
             save_best(self.out / BEST_FILE, self.model, self.weight_average)
-        # The state comes last: whatever stops the run in between, the epoch that it
-        # goes on with is done again and its row is replaced.
+        # Save the state last: if the run stops in between, a resumed run repeats the
+        # epoch and replaces its row.
         log_classifier_epoch(self.out, record, results, self.recipe.epochs - epoch - 1)
         save_state(self.out / STATE_FILE, self.model, self.weight_average, state)
         return state
 
     def _train_epoch(self, epoch: int) -> tuple[float, float]:
-        """Return the mean loss and the share of right answers of one epoch."""
+        """Return the mean loss and the accuracy of one epoch."""
         steps = self.training_data.steps
         losses: list[float] = []
         accuracies: list[float] = []
@@ -230,7 +229,7 @@ class _TrainingLoop:
             disable=None,
         )
         for step, batch in enumerate(progress_bar):
-            self.model.reset_metrics()  # else the answers are running means
+            self.model.reset_metrics()  # otherwise Keras returns running means
             weights = self.training_data.class_weights[batch.targets.argmax(axis=1)]
             logs = self.model.train_on_batch(
                 batch.images.astype(np.float32),
@@ -249,7 +248,7 @@ class _TrainingLoop:
 
 
 def check_finite(epoch: int, *losses: float) -> None:
-    """Refuse to go on with a network whose loss is not a number any more.
+    """Check that the losses of an epoch are finite.
 
     Raises:
         RuntimeError: a loss is NaN or infinite.
@@ -257,21 +256,21 @@ def check_finite(epoch: int, *losses: float) -> None:
     for loss in losses:
         if not math.isfinite(loss):
             raise RuntimeError(
-                f"epoch {epoch}: the loss is {loss}, so the weights are useless; "
-                "train anew with a lower learning rate. The epochs before are kept"
+                f"epoch {epoch}: the loss is {loss}; train again with a lower learning "
+                "rate. Earlier epochs are kept"
             )
 
 
 def compile_stage(
     model: keras.Model, recipe: ClassifierRecipe, stage: int, steps: int
 ) -> None:
-    """Give the network the layers that learn, the optimizer and the loss of a stage.
+    """Compile the network for a stage: trainable layers, optimizer and loss.
 
     Args:
-        model: what `build_classifier` gave.
-        recipe: every knob.
-        stage: index into its stages.
-        steps: batches an epoch.
+        model: result of `build_classifier`.
+        recipe: all hyperparameters.
+        stage: index into `recipe.stages`.
+        steps: batches per epoch.
     """
     stage_recipe = recipe.stages[stage]
     set_trainable(model, stage_recipe, norm_learns=recipe.norm_learns)
@@ -314,7 +313,7 @@ def predict_probabilities(
 def predict_columns(
     model: keras.Model, images: NDArray[np.uint8], *, batch_size: int = 128
 ) -> NDArray[np.float32]:
-    """Return all columns of BGR crops `(n, size, size, 3)`."""
+    """Return all output columns for BGR crops `(n, size, size, 3)`."""
     parts = [
         model.predict_on_batch(to_network_input(images[start : start + batch_size]))
         for start in range(0, len(images), batch_size)
@@ -339,7 +338,7 @@ def _build_initial_network(
 
 
 def _begin_run(out: Path, start: TrainingStart) -> TrainingState:
-    """Return how far the run is; a fresh start first deletes an older one."""
+    """Return the progress of the run; a fresh start deletes an older run."""
     if start.resume:
         state = read_state(out / STATE_FILE)
         drop_epochs_after(out, state.epochs_done)
@@ -349,10 +348,10 @@ def _begin_run(out: Path, start: TrainingStart) -> TrainingState:
 
 
 def _should_stop_early(recipe: ClassifierRecipe, state: TrainingState) -> bool:
-    """Tell whether the recipe gives up after so many epochs without a gain."""
+    """Return whether early stopping applies."""
     if recipe.patience is None or state.waited < recipe.patience:
         return False
-    logger.info("no lower validation loss in %d epochs", state.waited)
+    logger.info("early stopping: no lower validation loss in %d epochs", state.waited)
     return True
 
 

@@ -1,4 +1,4 @@
-"""The mask classifiers as Keras networks, each with three outputs, or four."""
+"""The mask classifiers as Keras networks with three or four outputs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from maskdet.types import CLASSES
 WIDTH_MULTIPLIER = 1.0
 """Width of MobileNetV2; 1.0 keeps the float16 file under 5 MB."""
 
-# Keras ships MobileNetV2 with 0.999, made for a million steps. Fine-tuning here takes
-# about two thousand, in which such a slow average never reaches the new statistics.
+# The default of MobileNetV2 in Keras is 0.999, for a million steps. Fine-tuning takes
+# about two thousand steps, too few for such a slow average.
 _NORM_MOMENTUM = 0.98
 
 _DOWNLOAD_TIMEOUT_S = 30.0
@@ -34,25 +34,25 @@ def build_classifier(
 
     With `recipe.verifies` there is a fourth column, `no_face`.
 
-    The scaling to -1..1 is inside, so no caller can get it wrong. The last layer is
-    the dense one that gives the probabilities, called `probs`.
+    The network includes the scaling to -1..1. The last layer is the dense layer of the
+    probabilities, named `probs`.
 
     Args:
-        recipe: which network, and its size.
-        weights: a `.weights.h5` file for the part before the head, `"imagenet"` to
-            let Keras fetch it, a `.tflite` file that was exported of such a network,
-            or None to start from chance.
+        recipe: defines the architecture and the input size.
+        weights: a `.weights.h5` file for the body, `"imagenet"` to download the weights
+            with Keras, an exported `.tflite` file of such a network, or None for random
+            weights.
 
     Raises:
-        FileNotFoundError: there is no such weights file.
+        FileNotFoundError: the weights file does not exist.
         RuntimeError: the ImageNet weights cannot be downloaded.
-        ValueError: weights for a network that has none, or of another network.
+        ValueError: the weights are of another network, or the network accepts none.
     """
     images = keras.Input((recipe.size_px, recipe.size_px, 3), name="image")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
     if recipe.network == "custom-cnn":
         if weights is not None:
-            raise ValueError("custom-cnn starts from chance; leave out --weights")
+            raise ValueError("custom-cnn starts from random weights; remove --weights")
         x = _add_custom_cnn(x, recipe.dropout)
     else:
         is_litert = weights is not None and Path(weights).suffix == ".tflite"
@@ -67,11 +67,11 @@ def build_classifier(
 
 
 def set_trainable(model: keras.Model, stage: Stage, *, norm_learns: bool) -> None:
-    """Let those layers learn that a stage trains; compile the model afterwards.
+    """Set the trainable layers of a stage; compile the model afterwards.
 
     Args:
-        model: what `build_classifier` returned; without a body, nothing is done.
-        stage: says from which layer of the body on.
+        model: result of `build_classifier`; a model without a body is not changed.
+        stage: defines the first trainable layer of the body.
         norm_learns: as in `ClassifierRecipe`.
     """
     body = find_body(model)
@@ -83,24 +83,23 @@ def set_trainable(model: keras.Model, stage: Stage, *, norm_learns: bool) -> Non
         layer.trainable = is_trainable
         if norm_learns or not isinstance(layer, keras.layers.BatchNormalization):
             continue
-        # `body(x, training=False)` would not do: Keras passes the flag of the outer
-        # call on to every layer. Only a layer that is not trainable keeps its
-        # statistics while it is trained through. Its scale and offset learn all the
-        # same, as in the published recipes.
+        # `body(x, training=False)` has no effect: Keras passes the flag of the outer
+        # call to every layer. Only a layer that is not trainable keeps its statistics
+        # in training. Its scale and offset are trained, as in the published recipes.
         layer.trainable = False
         for variable in (layer.gamma, layer.beta):
             variable.trainable = is_trainable
 
 
 def find_body(model: keras.Model) -> keras.Model | None:
-    """Return the part before the head, or None for a network without such parts."""
+    """Return the body (the part before the head), or None if there is none."""
     return next(
         (layer for layer in model.layers if isinstance(layer, keras.Model)), None
     )
 
 
 def count_parameters(model: keras.Model) -> tuple[int, int]:
-    """Return how many parameters learn and how many do not."""
+    """Return the number of trainable and of frozen parameters."""
     n_trainable, n_frozen = (
         sum(math.prod(weight.shape) for weight in weights)
         for weights in (model.trainable_weights, model.non_trainable_weights)
@@ -139,28 +138,29 @@ def _build_mobilenet(size_px: int, weights: str | Path | None) -> keras.Model:
 def _check_exists(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path}: there is no such file; `imagenet` downloads the usual weights"
+            f"{path}: weights file does not exist; `imagenet` downloads the default "
+            "weights"
         )
     return path
 
 
 def _build_with_imagenet(make: Callable[..., keras.Model]) -> keras.Model:
-    """Return the body with the weights that Keras has or downloads.
+    """Return the body with ImageNet weights, downloaded if necessary.
 
     Raises:
-        RuntimeError: they cannot be had.
+        RuntimeError: the download failed.
     """
     previous_timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)  # Keras itself waits without end
+    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)  # Keras has no timeout
     try:
         return make(weights="imagenet")
-    except Exception as error:  # Keras raises no narrower kind
-        reason = str(error).rpartition(" -- ")[2]  # before it, Keras gives the address
+    except Exception as error:  # Keras raises no narrower class
+        reason = str(error).rpartition(" -- ")[2]  # the text before it is the URL
         raise RuntimeError(
             f"the ImageNet weights of MobileNetV2 cannot be downloaded ({reason}); "
-            "connect to the internet, or give --weights FILE.weights.h5 (weights "
-            "of Keras' MobileNetV2 without its top, saved on another machine), "
-            "or --weights none to start from random weights"
+            "connect to the internet, use --weights FILE.weights.h5 (MobileNetV2 of "
+            "Keras without its top, saved on another machine), or --weights none for "
+            "random weights"
         ) from None
     finally:
         socket.setdefaulttimeout(previous_timeout)
@@ -169,14 +169,14 @@ def _build_with_imagenet(make: Callable[..., keras.Model]) -> keras.Model:
 def _add_head(x: keras.KerasTensor, recipe: ClassifierRecipe) -> keras.KerasTensor:
     x = keras.layers.GlobalAveragePooling2D()(x)
     if recipe.network == "dense":
-        # The published tutorial networks write the average of the whole 7 x 7 map
-        # as AveragePooling2D(7) and Flatten: the same numbers.
+        # The published tutorial networks use AveragePooling2D(7) and Flatten for the
+        # 7 x 7 map, which is equivalent.
         x = keras.layers.Dense(128, activation="relu")(x)
     return keras.layers.Dropout(recipe.dropout)(x)
 
 
 def _add_custom_cnn(x: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
-    """Add the layers of the recipe `custom-cnn`, all but the last."""
+    """Add the layers of the recipe `custom-cnn`, except the last."""
     for filters, side in ((64, 3), (128, 5)):
         x = keras.layers.Conv2D(filters, side)(x)
         x = keras.layers.BatchNormalization()(x)
@@ -190,16 +190,16 @@ def _add_custom_cnn(x: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
 def recalibrate_batchnorm(
     model: keras.Model, batches: Iterable[NDArray[np.float32]]
 ) -> None:
-    """Give every normalisation the statistics of these images; outputs stay equal.
+    """Set the statistics of batch normalisation to those of `batches`.
 
     Some published weights have their normalisation folded to mean 0 and variance 1.
-    They predict well, but in training the true statistics come into play and the
-    network is another one at once. Scale and offset are changed to make up for the
-    new statistics, so the network's function is the same before and after.
+    They predict well, but training uses the true statistics, which changes the network
+    at once. Scale and offset are adjusted to the new statistics, so that the outputs
+    do not change.
 
     Args:
-        model: what `build_classifier` returned; without a body, nothing is done.
-        batches: images as the network is trained on, `(n, s, s, 3)` RGB 0..255.
+        model: result of `build_classifier`; a model without a body is not changed.
+        batches: training images, `(n, s, s, 3)` RGB 0..255.
     """
     body = find_body(model)
     if body is not None:
@@ -209,11 +209,11 @@ def recalibrate_batchnorm(
 def recalibrate_network_batchnorm(
     network: keras.Model, batches: Iterable[NDArray[np.float32]]
 ) -> None:
-    """Do the same for a network that is called as it is, without a body.
+    """Set the statistics of batch normalisation of a network without a body.
 
     Args:
-        network: any.
-        batches: its inputs in training.
+        network: any Keras network.
+        batches: its training inputs.
     """
     layers = [
         layer
@@ -229,7 +229,7 @@ def recalibrate_network_batchnorm(
 
 
 def _moments(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Return the mean of values and of their squares, `(2, channels)`."""
+    """Return the means of the values and of their squares, `(2, channels)`."""
     powers = (x, keras.ops.square(x))
     return keras.ops.stack([keras.ops.mean(power, axis=(0, 1, 2)) for power in powers])
 

@@ -1,9 +1,8 @@
-"""The recipes: each one the whole truth of how a classifier is made.
+"""Training recipes: all hyperparameters of each classifier.
 
-Four are those of published systems, kept to compare with; `maskdet` is our own. Where
-a published one had a mistake, the right way is taken and a comment says so. All have
-three outputs: on data of two classes the third is simply never the truth. Our own may
-have a fourth, which says that there is no face.
+Four recipes reproduce published systems for comparison; `maskdet` is our own. Mistakes
+of the published systems are corrected, with a comment. All recipes have three outputs;
+data of two classes never has the third label. Our own may have a fourth, `no_face`.
 """
 
 from __future__ import annotations
@@ -17,31 +16,33 @@ from typing import Any, Literal
 from maskdet.classifier import DEFAULT_CONTEXT
 
 MAX_INPUT_PX = 1024
-"""Largest side of an input: all crops of a training are in memory at once."""
+"""Largest input side: all crops of a training are in memory."""
 
 MAX_DRAWN = 1_000_000
 
 MAX_SEED = 2**32 - 1
-"""Of NumPy's, which TensorFlow's follow."""
+"""Largest seed of NumPy."""
 
 
 def check_learning_rate(learning_rate: float) -> None:
-    """Refuse a learning rate that cannot train.
+    """Check a learning rate.
 
     Raises:
-        ValueError: it is not a number over 0.
+        ValueError: the rate is not a finite number greater than 0.
     """
     if not (learning_rate > 0 and math.isfinite(learning_rate)):
-        raise ValueError(f"learning_rate must be over 0, not {learning_rate}")
+        raise ValueError(
+            f"learning_rate must be a number greater than 0, not {learning_rate}"
+        )
 
 
 def check_count(
     name: str, count: int, minimum: int = 1, maximum: int | None = None
 ) -> None:
-    """Refuse a number of something that cannot train.
+    """Check that a count is in range.
 
     Raises:
-        ValueError: it is below `minimum` or above `maximum`.
+        ValueError: the count is below `minimum` or above `maximum`.
     """
     if count < minimum:
         raise ValueError(f"{name} must be at least {minimum}, not {count}")
@@ -51,18 +52,18 @@ def check_count(
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a training, with an optimizer of its own.
+    """A stage of a training, with its own optimizer.
 
     Attributes:
-        epochs: rounds of this stage.
+        epochs: number of epochs.
         optimizer: `adam`, `rmsprop` or `adamw`.
-        learning_rate: at the start; the peak where there is a warm-up.
-        train_from: number of the first layer of the body that learns; 0 for all,
-            None for none: then only the head learns.
-        decay: the rate falls as 1 / (1 + decay * step); 0 keeps it.
-        warm_up: share of the steps in which the rate rises, before it falls to
-            nothing on a cosine; None for neither.
-        weight_decay: of AdamW, on kernels only.
+        learning_rate: initial rate, or the peak with a warm-up.
+        train_from: index of the first trainable layer of the body; 0 for all layers,
+            None for the head only.
+        decay: the rate decays as 1 / (1 + decay * step); 0 for a constant rate.
+        warm_up: fraction of the steps for the warm-up, followed by a cosine decay to
+            0; None for neither.
+        weight_decay: of AdamW, for kernels only.
     """
 
     epochs: int
@@ -74,48 +75,45 @@ class Stage:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot train."""
+        """Check the values."""
         check_count("epochs", self.epochs)
         check_learning_rate(self.learning_rate)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierRecipe:
-    """Every knob of a training.
+    """All hyperparameters of a training.
 
     Attributes:
-        name: what `--recipe` calls it.
-        title: a few words for people.
-        about: one or two sentences: where it is from, and what is done otherwise.
-        source: where it was published, as Markdown links; empty for our own.
-        network: `pooled` (MobileNetV2, average, dropout, outputs), `dense` (the same
-            with 128 units after the average) or `custom-cnn`.
+        name: value of `--recipe`.
+        title: short title.
+        about: one or two sentences on the origin and the differences from it.
+        source: link to the publication, as Markdown; empty for our own recipe.
+        network: `pooled` (MobileNetV2, average pooling, dropout, outputs), `dense`
+            (the same with 128 units after the pooling) or `custom-cnn`.
         size_px: side of the square input.
-        context: side of the crop in longer sides of the face box, here and at run
-            time.
-        stages: what is trained, in this order.
-        batch_size: crops a step.
-        steps: batches an epoch; None for one pass over the crops.
-        dropout: share of features dropped before the last layer while training.
-        norm_learns: whether the batch normalisation of the body uses and learns the
-            statistics of the batches, in the layers that train. Else it works as at
-            run time in every stage: the statistics stay those of the initial weights,
-            and only scale and offset learn, in the layers that train.
-        views: how a crop is changed each time it is shown: `camera`, `tutorial` or
-            `flip-turn`.
-        drawn: crops to train on that our own code draws: masks worn well and wrongly,
-            and things before the mouth that are none; see `drawn.py`.
-        smoothing: of labels.
-        average_decay: of the averaged weights that are kept; None keeps the last.
-        keep: which epoch's weights stay: with the best `merit` on validation, with
-            the lowest validation `loss`, or the `last`.
-        patience: epochs without a lower validation loss after which it ends; None
-            for never.
-        shares: train, val and test of data that has no split of its own.
-        weights: where the body starts: `imagenet`, or None for chance.
-        seed: fixes weights, splits, order and every view.
-        verifies: whether a fourth output says that there is no face; it is trained
-            on false detections in images without a face.
+        context: side of the crop in longer sides of the face box, in training and at
+            run time.
+        stages: stages of the training, in this order.
+        batch_size: crops per step.
+        steps: batches per epoch; None for one pass over the crops.
+        dropout: fraction of features dropped before the last layer in training.
+        norm_learns: whether batch normalisation in trained layers of the body uses
+            and updates batch statistics. Otherwise the statistics remain those of the
+            initial weights, and only scale and offset are trained.
+        views: augmentation of the crops: `camera`, `tutorial` or `flip-turn`.
+        drawn: number of synthetic training crops; see `draw_synthetic_crops`.
+        smoothing: label smoothing.
+        average_decay: decay of the averaged weights; None for no averaging.
+        keep: epoch whose weights are kept: best validation score (`merit`), lowest
+            validation `loss`, or `last`.
+        patience: epochs without a lower validation loss until early stopping; None
+            to disable it.
+        split_fractions: train, val and test fractions for data without splits.
+        weights: initial weights of the body: `imagenet`, or None for random weights.
+        seed: determines weights, splits, order and augmentation.
+        verifies: whether a fourth output, `no_face`, is trained on false positives in
+            images without a face.
     """
 
     name: str
@@ -136,15 +134,15 @@ class ClassifierRecipe:
     average_decay: float | None = None
     keep: Literal["merit", "loss", "last"] = "last"
     patience: int | None = None
-    shares: tuple[float, float, float] | None = None
+    split_fractions: tuple[float, float, float] | None = None
     weights: str | None = "imagenet"
     seed: int = 1
     verifies: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot train."""
+        """Check the values."""
         if self.verifies and self.views != "camera":
-            raise ValueError("only recipe maskdet learns what is no face")
+            raise ValueError("only recipe maskdet can train the no_face output")
         check_count("size_px", self.size_px, 32, MAX_INPUT_PX)
         check_count("batch_size", self.batch_size)
         if self.steps is not None:
@@ -158,7 +156,7 @@ class ClassifierRecipe:
 
     @property
     def epochs(self) -> int:
-        """Rounds of all stages together."""
+        """Number of epochs of all stages together."""
         return sum(stage.epochs for stage in self.stages)
 
     def stage_index(self, epoch: int) -> int:
@@ -170,7 +168,7 @@ class ClassifierRecipe:
         raise ValueError(f"the recipe has {self.epochs} epochs")
 
     def with_epochs(self, epochs: int) -> ClassifierRecipe:
-        """Return the recipe with this many rounds, shared out as its own are.
+        """Return the recipe with this number of epochs, distributed over the stages.
 
         Raises:
             ValueError: there are fewer epochs than stages.
@@ -194,36 +192,45 @@ class ClassifierRecipe:
         return dataclasses.replace(self, stages=stages)
 
     def to_json(self) -> dict[str, object]:
-        """Return every knob as `json.dumps` can write it."""
-        return dataclasses.asdict(self)
+        """Return all hyperparameters as a JSON-compatible dictionary."""
+        values = dataclasses.asdict(self)
+        return {_STORED_KEYS.get(name, name): value for name, value in values.items()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ClassifierRecipe:
-        """Return the recipe that `to_json` gave; other keys are not looked at.
+        """Return the recipe that `to_json` wrote; other keys are ignored.
 
         Raises:
-            ValueError: a knob is missing or has a value it cannot have.
+            ValueError: a hyperparameter is missing or invalid.
         """
-        names = [field.name for field in dataclasses.fields(cls)]
+        stored_keys = {
+            field.name: _STORED_KEYS.get(field.name, field.name)
+            for field in dataclasses.fields(cls)
+        }
         try:
-            knobs = {name: values[name] for name in names if name in values}
+            knobs = {
+                name: values[key] for name, key in stored_keys.items() if key in values
+            }
             knobs["stages"] = tuple(Stage(**stage) for stage in knobs["stages"])
-            if knobs.get("shares") is not None:
-                knobs["shares"] = tuple(knobs["shares"])
+            if knobs.get("split_fractions") is not None:
+                knobs["split_fractions"] = tuple(knobs["split_fractions"])
             return cls(**knobs)
         except (KeyError, TypeError) as error:
-            raise ValueError(f"no recipe of this version: {error}") from None
+            raise ValueError(f"not a recipe of this version: {error}") from None
 
 
-# The four systems showed the network the box as it was found, without a margin.
+_STORED_KEYS = {"split_fractions": "shares"}
+"""Attributes that `recipe.json` and `facts.json` store under another key."""
+
+# The four systems cropped the detected box without a margin.
 _BOX_CONTEXT = 1.0
 
 _ADAM = Stage(epochs=20, optimizer="adam", learning_rate=1e-4, train_from=None)
 
-# Where the published networks had two outputs and binary cross-entropy, ours have
-# three and categorical cross-entropy: with two classes present the two are the same
-# loss. Their data was balanced; any other is balanced by weighting the loss (see
-# `material.class_weights`), so that an epoch stays one pass over every crop.
+# The published networks have two outputs and binary cross-entropy; these have three and
+# categorical cross-entropy, which is the same loss for two classes. Their data was
+# balanced; other data is balanced by weighting the loss (see `compute_class_weights`),
+# so that an epoch remains one pass over all crops.
 _TUTORIAL_SOURCE = (
     "[ikigai-aa/Face-Mask-Detector-using-MobileNetV2]"
     "(https://github.com/ikigai-aa/Face-Mask-Detector-using-MobileNetV2)"
@@ -233,8 +240,8 @@ _TUTORIAL = ClassifierRecipe(
     name="tutorial",
     title="Tutorial recipe",
     about="The usual tutorial recipe, as in Face-Mask-Detector-using-MobileNetV2: a "
-    "frozen MobileNetV2 and a head of 128 units. The original was measured on its "
-    "validation images; here test images, where there are any, are held back.",
+    "frozen MobileNetV2 and a head of 128 units. The original was evaluated on its "
+    "validation images; here test images are held out, if there are any.",
     source=_TUTORIAL_SOURCE,
     network="dense",
     size_px=224,
@@ -254,7 +261,7 @@ _CUSTOM_CNN = dataclasses.replace(
     title="Custom CNN",
     about="The custom network of the article Facemask Detection from Videos (2020): 92 "
     "million parameters, trained from random weights. Trained as the tutorial recipe, "
-    "measured on test images, where there are any.",
+    "and evaluated on test images, if there are any.",
     source="",
     network="custom-cnn",
     stages=(dataclasses.replace(_ADAM, decay=1e-4 / 20, train_from=0),),
@@ -300,7 +307,7 @@ _EARLY_STOP = dataclasses.replace(
     stages=(dataclasses.replace(_ADAM, epochs=100, decay=1e-6),),
     keep="loss",
     patience=2,
-    shares=(0.7, 0.2, 0.1),
+    split_fractions=(0.7, 0.2, 0.1),
 )
 
 _MASKDET = ClassifierRecipe(
@@ -310,29 +317,29 @@ _MASKDET = ClassifierRecipe(
     "cameras and face detectors produce them, with fixed fractions of classes and "
     "sources in each batch.",
     network="pooled",
-    # Half of the faces to read are narrower than 30 px; 128 costs a third more time a
-    # face and more than packed crops show.
+    # Half of the faces are narrower than 30 px; an input of 128 px takes a third more
+    # time per face, and exceeds the resolution of packed crops.
     size_px=112,
     context=DEFAULT_CONTEXT,
     stages=(
         Stage(
             epochs=12,
             optimizer="adamw",
-            # Small enough to keep what ImageNet taught; it rises at first, so that
-            # the new head does not shake the body.
+            # Small enough to keep the ImageNet features; the warm-up protects them
+            # from the gradients of the new head.
             learning_rate=5e-4,
             train_from=0,
             warm_up=0.05,
             weight_decay=0.02,
         ),
     ),
-    batch_size=64,  # the largest that is still fast on two cores
+    batch_size=64,  # the largest that is fast on two cores
     steps=140,
     dropout=0.3,
     norm_learns=True,
     views="camera",
     drawn=6000,
-    smoothing=0.05,  # the folders hold a few wrong labels
+    smoothing=0.05,  # the data has a few wrong labels
     average_decay=0.99,  # about 100 steps
     keep="merit",
 )
@@ -341,4 +348,4 @@ RECIPES: Mapping[str, ClassifierRecipe] = {
     recipe.name: recipe
     for recipe in (_MASKDET, _TUTORIAL, _CUSTOM_CNN, _FINETUNE, _EARLY_STOP)
 }
-"""Every recipe that ships, by name; our own first."""
+"""All recipes by name; our own is the first."""

@@ -1,4 +1,4 @@
-"""How right a classifier is on labelled crops, source by source."""
+"""Validation metrics of a classifier on labelled crops, by source."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from maskdet.types import CLASSES, Label
 
 @dataclass(frozen=True)
 class ClassifierMetrics:
-    """Shares of right answers on one source, each in [0, 1].
+    """Accuracy and recalls on one source, each in [0, 1].
 
-    An incorrectly worn mask counts as worn in both, as in `metrics.labelling`.
+    For mask or no mask, an incorrectly worn mask counts as a mask, as in
+    `maskdet.metrics.classification`. The field names are written to the log.
 
     Attributes:
         n: number of crops.
-        mask_or_not: right among all, worn or bare.
-        worn: right among those that wear one.
-        bare: right among those that do not.
-        balanced: mean over the classes present of the share right, all three told
-            apart.
+        mask_or_not: accuracy of mask or no mask.
+        worn: recall of masks, worn correctly or incorrectly.
+        bare: recall of `no_mask`.
+        balanced: balanced accuracy of the three classes: mean recall of those present.
     """
 
     n: int
@@ -34,14 +34,14 @@ class ClassifierMetrics:
 
     @property
     def selection_score(self) -> float:
-        """One number to choose by: bare counts as worn does, two classes as three."""
+        """Score for model selection: mean of the two balanced accuracies."""
         return (self.worn + self.bare) / 4 + self.balanced / 2
 
     def __str__(self) -> str:
         """Return one short line for a log."""
         return (
-            f"mask or not {self.mask_or_not:.4f} (worn {self.worn:.4f}, "
-            f"bare {self.bare:.4f}), three classes {self.balanced:.4f}, n {self.n}"
+            f"mask or no mask {self.mask_or_not:.4f} (recall {self.worn:.4f}, "
+            f"{self.bare:.4f}), balanced accuracy {self.balanced:.4f}, n {self.n}"
         )
 
 
@@ -50,7 +50,7 @@ def compute_classifier_metrics(
 ) -> ClassifierMetrics:
     """Compare `(n,)` true labels with `(n, 3)` probabilities.
 
-    A share over no face at all is given as 1, so that it neither helps nor harms.
+    A rate without any face is 1.
     """
     is_no_mask = labels == Label.NO_MASK
     predicted_no_mask = probs[:, Label.NO_MASK] > 0.5
@@ -73,7 +73,7 @@ def compute_classifier_metrics(
 def compute_metrics_by_source(
     sources: NDArray[np.str_], labels: NDArray[np.int64], probs: NDArray[np.float32]
 ) -> dict[str, ClassifierMetrics]:
-    """Return the rightness on each source, in alphabetical order."""
+    """Return the metrics of each source, in alphabetical order."""
     return {
         str(source): compute_classifier_metrics(
             labels[sources == source], probs[sources == source]
@@ -83,7 +83,7 @@ def compute_metrics_by_source(
 
 
 def mean_selection_score(results: Iterable[ClassifierMetrics]) -> float:
-    """Return the mean merit over sources, each counting the same."""
+    """Return the unweighted mean of the selection scores of all sources."""
     return float(np.mean([result.selection_score for result in results]))
 
 
@@ -92,12 +92,12 @@ def mean_loss(
     probs: NDArray[np.float32],
     class_weights: NDArray[np.float32],
 ) -> float:
-    """Return the weighted mean of -log p of the true class: the loss of the training.
+    """Return the mean weighted cross-entropy, as in training.
 
     Args:
         labels: `(n,)` true classes.
-        probs: `(n, 3)` answers.
-        class_weights: `(3,)` how much a class counts.
+        probs: `(n, 3)` predicted probabilities.
+        class_weights: `(3,)` weights of the classes.
     """
     true_class_probs = probs[np.arange(len(labels)), labels].astype(np.float64)
     losses = -np.log(np.clip(true_class_probs, 1e-7, 1))
@@ -109,12 +109,12 @@ def compute_rejection_rate(
     false_positive_probs: NDArray[np.float32],
     max_lost_fraction: float = 0.01,
 ) -> float:
-    """Return the share of false detections that can be told if few faces are lost.
+    """Return the fraction of false positives that are rejected if few faces are lost.
 
     Args:
-        face_probs: `(n,)` how probable it is that there is a face, on faces.
-        false_positive_probs: `(m,)` the same on false detections.
-        max_lost_fraction: share of the faces that may be taken for none.
+        face_probs: `(n,)` probability of a face, on faces.
+        false_positive_probs: `(m,)` the same on false positives.
+        max_lost_fraction: fraction of the faces that may be rejected.
     """
     threshold = np.quantile(face_probs, max_lost_fraction)
     return float((false_positive_probs < threshold).mean())
@@ -123,7 +123,7 @@ def compute_rejection_rate(
 def format_class_report(
     labels: NDArray[np.int64], probs: NDArray[np.float32]
 ) -> list[str]:
-    """Return a table: precision, recall, F1 and number of each class that occurs."""
+    """Return a table of precision, recall, F1 and count of each class that occurs."""
     predicted = probs.argmax(axis=1)
     lines = [f"{'':12}{'precision':>10}{'recall':>10}{'F1':>10}{'n':>8}"]
     for label in CLASSES:

@@ -1,1 +1,1 @@
-"""Training of the network that finds faces and reads the mask in one pass."""
+"""Training of the single-stage network, which detects and classifies faces."""

@@ -1,20 +1,10 @@
-"""Light, lens, sensor and compression: what a camera does to a whole training view.
+"""Augmentation of training scenes.
 
-The scene's counterpart of `training.augment`, cheap enough for large views: all changes
-of single pixels become one table of 256 values a channel.
-
-Things that are no face, laid into training views: badges, balls, buttons, scraps.
-
-A network that saw faces and the walls behind them takes whatever is round and has a
-pattern for a face. So each view may get a few things with a face's outline and size, in
-colours, patterns and pieces of other images drawn by chance, beside its faces.
-
-Faces laid into images without any, and pieces of such images laid beside faces.
-
-A network that never sees a lamp and a face in one image may learn to tell the
-images apart instead of the things.
-
-More training scenes: masks, worn well or wrongly, and other things on bare faces.
+Photometric changes (light, blur, noise, compression) use one lookup table per channel,
+which is fast for large images. Distractors are random objects with the outline and size
+of a face; they reduce false positives on round, patterned objects. Faces are pasted
+into images without a face, so that the background does not predict their presence.
+Masks and other occluders are rendered on unmasked faces.
 """
 
 from __future__ import annotations
@@ -52,13 +42,13 @@ Rng = np.random.Generator
 
 
 def augment_photometric(image: Image, rng: Rng) -> Image:
-    """Return the view as a worse camera, or worse light, would show it.
+    """Simulate a worse camera or worse light.
 
     Args:
         image: `(h, w, 3)` BGR; not changed.
-        rng: the only source of chance.
+        rng: source of all random choices.
     """
-    if rng.random() < 0.25:  # many cameras and lamps are good
+    if rng.random() < 0.25:  # many cameras and lights are good
         return image
     is_night = rng.random() < 0.12
     image = _apply_table(
@@ -89,7 +79,7 @@ def _sample_light_table(rng: Rng) -> NDArray[np.float64]:
     values = np.repeat(np.arange(256)[:, None] / 255, 3, axis=1)
     if rng.random() < 0.5:
         values = values ** math.exp(rng.uniform(-0.5, 0.5))
-    if rng.random() < 0.1:  # little light
+    if rng.random() < 0.1:  # low light
         values = values * rng.uniform(0.2, 0.6)
     if rng.random() < 0.35:  # colour cast of a lamp
         values = values * rng.uniform(0.8, 1.2, 3)
@@ -101,7 +91,7 @@ def _sample_light_table(rng: Rng) -> NDArray[np.float64]:
 
 
 def _sample_night_table(image: Image, rng: Rng) -> NDArray[np.float64]:
-    """Return a `(256, 3)` table that leaves a mean of 8 to 50 of 255."""
+    """Return a `(256, 3)` table that darkens to a mean of 8 to 50 (of 255)."""
     target_mean = math.exp(rng.uniform(math.log(8), math.log(50)))
     gain = min(1.0, target_mean / max(float(image.mean()), 1.0))
     return np.arange(256)[:, None] * gain * rng.uniform(0.75, 1.15, 3)
@@ -113,7 +103,7 @@ def _apply_table(image: Image, table: NDArray[np.float64]) -> Image:
 
 
 def _add_noise(image: Image, deviation: float, rng: Rng) -> Image:
-    # OpenCV is many times faster at this, but has a chance of its own, one a thread.
+    # OpenCV is many times faster, but has its own generator per thread.
     cv2.setRNGSeed(int(rng.integers(2**31)))
     noise = np.empty(image.shape, np.int16)
     cv2.randn(noise, np.zeros(1), np.full(1, deviation))
@@ -121,20 +111,20 @@ def _add_noise(image: Image, deviation: float, rng: Rng) -> Image:
 
 
 def _as_image(pixels: object) -> Image:
-    """Tell the type checker what OpenCV gave back; nothing is copied."""
+    """Narrow the type of an OpenCV result; nothing is copied."""
     return np.asarray(pixels, np.uint8)
 
 
 AlphaMask: TypeAlias = NDArray[np.uint8]
-"""`(s, s)` uint8, 255 where a thing is."""
+"""`(s, s)` uint8, 255 inside the object."""
 
 _MAX_DISTRACTORS: Final = 4
 _DISTRACTOR_SIDES_PX: Final = (9.0, 160.0)
-"""A thing's longer side, log-uniformly: those of the faces to be found."""
+"""Range of the longer side (log-uniform), as of the faces to detect."""
 
 _PLACEMENT_TRIES: Final = 6
 _MAX_OVERLAP_FRACTION: Final = 0.02
-"""Share of a thing, and of a face, that they may have in common."""
+"""Largest intersection of a distractor and a face, as a fraction of the smaller."""
 
 _LETTERS: Final = "ABCEHKMNOPRSTUX0123456789&+"
 
@@ -142,14 +132,13 @@ _LETTERS: Final = "ABCEHKMNOPRSTUX0123456789&+"
 def paste_distractors(
     image: Image, faces: NDArray[np.float32], background_patch: Image | None, rng: Rng
 ) -> Image:
-    """Return the view with 1 to 4 things in it that are no face.
+    """Return the image with up to 4 random objects that are not faces.
 
     Args:
         image: `(h, w, 3)` BGR; not changed.
-        faces: `(n, 4)` boxes that must stay as they are.
-        background_patch: a piece of an image without a face, of which some things are
-            made.
-        rng: the only source of chance.
+        faces: `(n, 4)` boxes to keep free.
+        background_patch: a patch of an image without a face, used as texture.
+        rng: source of all random choices.
     """
     canvas = image.copy()
     for _ in range(int(rng.integers(1, _MAX_DISTRACTORS + 1))):
@@ -165,16 +154,16 @@ def paste_distractors(
 def _find_distractor_corner(
     image: Image, faces: NDArray[np.float32], side: int, rng: Rng
 ) -> tuple[int, int] | None:
-    """Return where a thing covers no face, or None."""
+    """Return a corner where the distractor does not cover a face, or None."""
     height, width = image.shape[:2]
     if side >= min(height, width):
         return None
     for _ in range(_PLACEMENT_TRIES):
         x, y = int(rng.integers(width - side)), int(rng.integers(height - side))
         box = np.array([[x, y, x + side, y + side]], np.float32)
-        shared = intersection_areas(box, faces)[0]
+        intersections = intersection_areas(box, faces)[0]
         smaller_area = np.minimum(box_areas(faces), np.float32(side * side))
-        if (shared <= _MAX_OVERLAP_FRACTION * smaller_area).all():
+        if (intersections <= _MAX_OVERLAP_FRACTION * smaller_area).all():
             return x, y
     return None
 
@@ -182,7 +171,7 @@ def _find_distractor_corner(
 def _blend_distractor(
     canvas: Image, corner: tuple[int, int], distractor: Image, mask: AlphaMask, rng: Rng
 ) -> None:
-    """Lay a thing into the image, with an edge that is sharp or soft."""
+    """Blend a distractor into the image, with a sharp or soft edge."""
     side = len(mask)
     blur_px = rng.uniform(0, 0.04) * side
     if blur_px > 0.3:
@@ -201,7 +190,7 @@ def _blend_distractor(
 def _make_distractor(
     side: int, background_patch: Image | None, rng: Rng
 ) -> tuple[Image, AlphaMask]:
-    """Return a thing and where it is in its square."""
+    """Return a distractor and its alpha mask."""
     mask = _draw_outline(side, rng)
     distractor: Image = np.full(
         (side, side, 3), _sample_distractor_colour(rng), np.uint8
@@ -217,7 +206,7 @@ def _make_distractor(
 
 
 def _draw_outline(side: int, rng: Rng) -> AlphaMask:
-    """Return an ellipse, mostly, a rounded box, or a polygon."""
+    """Return the mask of an ellipse (mostly), a rotated box or a polygon."""
     mask = np.zeros((side, side), np.uint8)
     middle, half = (side / 2, side / 2), side / 2 - 0.5
     flat = rng.uniform(0.55, 1.0)
@@ -238,7 +227,7 @@ def _draw_outline(side: int, rng: Rng) -> AlphaMask:
 
 
 def _sample_distractor_colour(rng: Rng) -> tuple[int, int, int]:
-    """Return any colour; one in four is a skin's, of any lightness."""
+    """Return a random colour; one in four is a skin tone of any lightness."""
     if rng.random() < 0.25:
         light = rng.uniform(0.25, 1.0)
         skin = np.array([150, 180, 225]) + rng.uniform(-20, 20, 3)
@@ -252,7 +241,7 @@ def _sample_distractor_colour(rng: Rng) -> tuple[int, int, int]:
 
 
 def _draw_spots(distractor: Image, rng: Rng) -> None:
-    """Draw two to five dots, often in a row as eyes are."""
+    """Draw two to five dots, often in a row like eyes."""
     side = len(distractor)
     radius = max(1, round(side * rng.uniform(0.04, 0.13)))
     colour, level = _sample_distractor_colour(rng), rng.uniform(0.25, 0.6)
@@ -295,7 +284,7 @@ def _draw_strokes(distractor: Image, rng: Rng) -> None:
 
 
 def _paint_band(distractor: Image, rng: Rng) -> None:
-    """Paint a part above or below a line, as a cap, a shadow or cloth would be."""
+    """Paint the part above or below a line, like a cap, a shadow or cloth."""
     side = len(distractor)
     edge = round(side * rng.uniform(0.25, 0.75))
     part = distractor[:edge] if rng.random() < 0.5 else distractor[edge:]
@@ -328,7 +317,7 @@ def _draw_checks(distractor: Image, rng: Rng) -> None:
 
 
 def _shade_distractor(distractor: Image, rng: Rng) -> None:
-    """Light the thing from one side, as a ball is."""
+    """Shade the distractor from one side, like a ball."""
     side = len(distractor)
     y, x = np.mgrid[:side, :side] / max(side - 1, 1)
     angle = rng.uniform(0, 2 * math.pi)
@@ -349,17 +338,17 @@ _PATTERNS: Final[tuple[Callable[[Image, Rng], None], ...]] = (
 
 
 _FACE_CONTEXT: Final = 1.7
-"""What is laid is so many times the box of a face: its hair, ears and collar too."""
+"""Size of the pasted region in face boxes; it includes hair, ears and collar."""
 
 _PASTED_FACE_PX: Final = (14.0, 160.0)
-"""Width of a face that is laid into an image, log-uniformly."""
+"""Range of the width of a pasted face (log-uniform)."""
 
 _MAX_FACE_FRACTION: Final = 0.45
-"""Most that a face takes of the image's shorter side."""
+"""Largest width of a pasted face, as a fraction of the image's shorter side."""
 
 _MAX_UPSCALE: Final = 1.3
 _BORDER_FRACTIONS: Final = (0.02, 0.1)
-"""Width of the soft border, as a share of what is laid."""
+"""Range of the width of the soft border, as a fraction of the pasted region."""
 
 _PASTE_TRIES: Final = 6
 
@@ -367,13 +356,13 @@ _PASTE_TRIES: Final = 6
 def paste_face(
     target: TrainingImage, donor: TrainingImage, face: int, rng: Rng
 ) -> TrainingImage:
-    """Return the image with a face of another, or as it was if that does not fit.
+    """Return the image with a face of another, or `target` if it does not fit.
 
     Args:
         target: the image; not changed.
-        donor: has the face.
-        face: its row there.
-        rng: the only source of chance.
+        donor: the image with the face.
+        face: row of the face in `donor`.
+        rng: source of all random choices.
     """
     cutout = _cut_face(donor, face)
     if cutout is None or donor.labels[face] == NO_LABEL:
@@ -414,7 +403,7 @@ def paste_face(
 def cut_patch_around(
     negative: TrainingImage, box: NDArray[np.float32], rng: Rng
 ) -> Image | None:
-    """Return a piece of the image around a box, wider or closer by chance."""
+    """Return a patch of the image around a box, with a random margin."""
     height, width = negative.image.shape[:2]
     expanded = scale_boxes(box[None], float(rng.uniform(0.9, 1.8)))
     x1, y1, x2, y2 = clip_boxes(expanded, width, height)[0].astype(int).tolist()
@@ -426,9 +415,9 @@ def cut_patch_around(
 def _cut_face(
     donor: TrainingImage, face: int
 ) -> tuple[Image, NDArray[np.float64]] | None:
-    """Return a face with what is around it, and its box in that piece.
+    """Return a patch around a face, and the face's box in it.
 
-    None where another face is near, or where too much lies outside the image.
+    None if another face intersects the patch, or too much is outside the image.
     """
     height, width = donor.image.shape[:2]
     expanded = scale_boxes(donor.boxes[face : face + 1], _FACE_CONTEXT)
@@ -447,7 +436,7 @@ def _cut_face(
 def _find_free_corner(
     target: TrainingImage, size_wh: tuple[int, int], rng: Rng
 ) -> tuple[int, int] | None:
-    """Return a corner where a piece covers no face, or None."""
+    """Return a corner where the patch does not cover a face, or None."""
     height, width = target.image.shape[:2]
     if size_wh[0] >= width or size_wh[1] >= height:
         return None
@@ -467,7 +456,7 @@ def _blend_oval(
     size_wh: tuple[int, int],
     rng: Rng,
 ) -> Image:
-    """Return the image with an oval of the piece in it, its border soft."""
+    """Return the image with an oval of the patch, blended with a soft border."""
     width, height = size_wh
     resampling = cv2.INTER_AREA if width < patch.shape[1] else cv2.INTER_LINEAR
     small = cv2.resize(patch, size_wh, interpolation=resampling)
@@ -485,14 +474,14 @@ def _blend_oval(
 
 
 _MIN_DRAWABLE_PX: Final = 32
-"""Shortest side of a face to draw on: below, its points are guesses."""
+"""Shortest side of a face to render on; landmarks of smaller faces are unreliable."""
 
 _SAME_FACE_IOU: Final = 0.5
 _DRAWN_FRACTION: Final = 0.7
-"""How many of the bare faces of an image are drawn on; the rest stay for contrast."""
+"""Fraction of the unmasked faces of an image to render on."""
 
 DrawableFace = tuple[int, NDArray[np.float32]]
-"""Row of a face in its image, and its `(5, 2)` points."""
+"""Row of a face in its image, and its `(5, 2)` landmarks."""
 
 
 def draw_training_images(
@@ -502,14 +491,14 @@ def draw_training_images(
     seed: int,
     progress: ProgressWrapper = iter,
 ) -> list[TrainingImage]:
-    """Return about `count` images with something drawn on their bare faces.
+    """Return up to `count` images with objects rendered on their unmasked faces.
 
     Args:
         images: training images.
-        detector: finds the points of faces.
-        count: how many to make; fewer if few bare faces show their points.
-        seed: fixes every choice.
-        progress: something like `tqdm`.
+        detector: detects the landmarks.
+        count: number of images; fewer if landmarks are detected on few faces.
+        seed: determines all random choices.
+        progress: wraps the items, such as `tqdm`.
     """
     rng = np.random.default_rng(seed)
     candidates = [
@@ -545,17 +534,17 @@ def _is_drawable_size(image: TrainingImage) -> NDArray[np.bool_]:
 def _find_drawable_faces(
     image: TrainingImage, detector: LandmarkDetector
 ) -> list[DrawableFace]:
-    """Return the bare faces that the detector sees too, with their points."""
+    """Return the unmasked faces that the detector detects, with their landmarks."""
     faces, landmarks = detector.detect_landmarks(image.image)
     candidates = np.flatnonzero(
         _is_drawable_size(image) & (image.labels == Label.NO_MASK)
     )
     if not len(faces):
         return []
-    overlaps = iou_matrix(image.boxes[candidates], faces.boxes)
+    pair_ious = iou_matrix(image.boxes[candidates], faces.boxes)
     return [
         (int(row), landmarks[ious.argmax()])
-        for row, ious in zip(candidates, overlaps, strict=True)
+        for row, ious in zip(candidates, pair_ious, strict=True)
         if ious.max() >= _SAME_FACE_IOU
     ]
 
@@ -571,7 +560,7 @@ def _draw_on_faces(
     for row, landmarks in selected:
         image, label = _draw_on_face(image, training_image.boxes[row], landmarks, rng)
         labels[row] = label
-        teacher_probs[row] = np.nan  # nobody asked about the new face
+        teacher_probs[row] = np.nan  # the teacher did not classify the new face
     return dataclasses.replace(
         training_image,
         image=image,

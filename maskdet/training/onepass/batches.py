@@ -1,8 +1,7 @@
-"""Which views a training step sees: balanced by class, source and size of the face.
+"""Batches of the single-stage training.
 
-One training view: a part of a scene around a face, at a size drawn by chance.
-
-What is known of the faces of an image, as rows that a training reads.
+A sample is a square part of a scene around a face, at a random size, with one row of
+targets per face. The sampler balances classes, sources and face sizes.
 """
 
 from __future__ import annotations
@@ -33,20 +32,19 @@ from maskdet.training.workers import prefetch
 from maskdet.types import CLASSES, Image, Label
 
 TARGET_COLUMNS = 10
-"""Of a row of truth: x1, y1, x2, y2 in pixels, state, three shares, two weights.
+"""Columns of a target row: x1, y1, x2, y2 in pixels, state, three class
+probabilities (as in `CLASSES`), weight of the class loss, weight of the box loss.
 
-The state is `FACE`, `IGNORED` or 0 for a row that only fills the batch. The shares are
-of `CLASSES`; the first weight is how much the label counts, the second how much the
-border of the box does."""
+The state is `FACE`, `IGNORED`, or 0 for padding."""
 
 FACE = 1.0
 IGNORED = -1.0
 
 
 def stack_targets(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return `(n, most faces, 10)` from one `(faces, 10)` an image, filled with zeros.
+    """Stack the `(faces, 10)` rows of each image to `(n, max faces, 10)`, zero-padded.
 
-    The count is rounded up, so that a training meets few shapes.
+    The number of rows is rounded up, to limit the number of different shapes.
     """
     max_rows = max(8, -(-max(len(image_rows) for image_rows in rows) // 8) * 8)
     stacked = np.zeros((len(rows), max_rows, TARGET_COLUMNS), np.float32)
@@ -60,47 +58,46 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """How scenes become views.
+    """Sampling and target parameters.
 
     Attributes:
-        face_px: the chosen face comes out so wide, log-uniformly between the two,
-            as far as the view has room for it.
-        most_zoom: images are enlarged by at most this: beyond it they show no more.
-        stretch: sides are changed by at most this share, each by itself.
-        least_px: smaller faces are ignored: a cell of 8 px does not see them.
-        kept_share: of a face cut by the border at least this must be in the view for
-            it to count; with less it is ignored.
-        smoothing: share of the label given to all classes.
-        taught_share: share of the label that a classifier's answer replaces.
-        sure_px: from this width on the label of a face counts fully; small ones count
-            less, as nobody can see their label.
-        class_weights: how much a label counts, by class: views hold more masks than
-            the faces they are drawn for.
-        blurred_share: how much of the labels `mask` and `incorrect` the other gets,
-            at most: in a tiny face nobody can tell them apart.
-        blurred_px: faces between the two have a part of it; larger ones nothing.
-        borders: how much the box of a face counts, by source; 1 for others. A
-            detector's boxes teach what a face is and how its mask is worn, but not
-            where people would draw its border.
-        distracted: how many views get things that are no face, see `distractors`.
+        face_px: range of the width of the selected face (log-uniform), limited by the
+            size of the sample.
+        most_zoom: maximum enlargement of an image.
+        stretch: maximum relative change of each side, independently.
+        least_px: smaller faces are ignored; they are below the 8 px grid.
+        min_visible_fraction: minimum visible area of a face that is cut by the border;
+            with less it is ignored.
+        smoothing: label smoothing.
+        teacher_fraction: fraction of the label from the teacher classifier.
+        sure_px: width from which a class label has full weight; smaller faces have
+            less, because their label is less visible.
+        class_weights: weights of the class labels; samples contain more masks than
+            the faces they are selected for.
+        ambiguous_fraction: maximum exchange between the labels `mask` and `incorrect`,
+            which are indistinguishable in tiny faces.
+        ambiguous_px: range of the face size over which the exchange falls to 0.
+        borders: weight of the box loss by source; 1 for other sources. The boxes of a
+            detector are good enough for objectness and class, but not as borders.
+        distracted: fraction of samples with distractors, see `paste_distractors`.
     """
 
     face_px: tuple[float, float] = (8.0, 560.0)
     most_zoom: float = 2.5
     stretch: float = 0.1
     least_px: float = 7.0
-    kept_share: float = 0.5
+    min_visible_fraction: float = 0.5
     smoothing: float = 0.02
-    taught_share: float = 0.3
+    teacher_fraction: float = 0.3
     sure_px: float = 20.0
     class_weights: tuple[float, float, float] = (0.8, 1.2, 1.5)
-    blurred_share: float = 0.1
-    blurred_px: tuple[float, float] = (12.0, 32.0)
+    ambiguous_fraction: float = 0.1
+    ambiguous_px: tuple[float, float] = (12.0, 32.0)
     borders: tuple[tuple[str, float], ...] = (("drawn", 0.0),)
     distracted: float = 0.4
 
     def __post_init__(self) -> None:
-        """Refuse a share that is none."""
+        """Check the fractions."""
         if not 0 <= self.distracted <= 1:
             raise ValueError(f"distracted must be from 0 to 1, not {self.distracted!r}")
         for source, weight in self.borders:
@@ -112,11 +109,11 @@ class SampleConfig:
 
 @dataclass(frozen=True, eq=False)
 class TrainingSample:
-    """What the network learns from in one image.
+    """One image of a batch.
 
     Attributes:
         image: `(h, w, 3)` BGR.
-        targets: `(n, 10)` rows, see `targets.TARGET_COLUMNS`.
+        targets: `(n, 10)` rows, see `TARGET_COLUMNS`.
     """
 
     image: Image
@@ -131,21 +128,21 @@ def make_face_sample(
     config: SampleConfig,
     background_patch: Image | None = None,
 ) -> TrainingSample:
-    """Return a square view in which one face comes out at a size drawn by chance.
+    """Return a square sample that shows one face at a random size.
 
     Args:
         training_image: the scene.
         face: row of the face.
-        size_px: side of the view.
-        rng: the only source of chance.
-        config: how.
-        background_patch: a piece without a face, for `distractors`; one of the scene
-            unless given.
+        size_px: side of the sample.
+        rng: source of all random choices.
+        config: sampling parameters.
+        background_patch: a patch without a face, for distractors; by default one of
+            the scene.
     """
     x1, y1, x2, y2 = training_image.boxes[face]
     scale = _sample_scale(training_image, x2 - x1, size_px, rng, config)
     window_px = size_px / scale
-    # The middle of the face stays inside, so at least about half of the face does.
+    # The middle of the face is inside, so at least about half of the face is visible.
     corner = np.array(
         [_sample_start(x1, x2, window_px, rng), _sample_start(y1, y2, window_px, rng)]
     )
@@ -161,9 +158,9 @@ def make_face_sample(
 def make_negative_sample(
     training_image: TrainingImage, size_px: int, rng: Rng, config: SampleConfig
 ) -> TrainingSample:
-    """Return a view of an image without faces, or with few that were laid into it.
+    """Return a sample of an image without faces, or with a few pasted ones.
 
-    Mostly the whole image, as at run time, else a part of it.
+    It is usually the whole image, as at run time, or else a part of it.
     """
     height, width = training_image.image.shape[:2]
     low, high = (0.85, 1.25) if rng.random() < 0.65 else (0.3, 0.85)
@@ -184,7 +181,7 @@ def make_empty_sample(
     config: SampleConfig,
     tries: int = 12,
 ) -> TrainingSample | None:
-    """Return a view of a part of the scene without any face; None if none was found."""
+    """Return a sample of a part of the scene without a face; None if there is none."""
     height, width = training_image.image.shape[:2]
     for _ in range(tries):
         window_px = math.exp(
@@ -201,7 +198,7 @@ def make_empty_sample(
 def _is_empty(
     training_image: TrainingImage, corner: NDArray[np.float64], window_px: float
 ) -> bool:
-    """Return whether a square window of the image touches no face."""
+    """Return whether a square window does not intersect a face."""
     window = np.array([[*corner, *(corner + window_px)]], np.float32)
     return not intersection_areas(window, training_image.boxes).any()
 
@@ -209,7 +206,7 @@ def _is_empty(
 def _cut_background_patch(
     training_image: TrainingImage, rng: Rng, tries: int = 4
 ) -> Image | None:
-    """Return a piece of the image without any face, as it is; None without one."""
+    """Return an unscaled patch of the image without a face; None if there is none."""
     height, width = training_image.image.shape[:2]
     for _ in range(tries):
         patch_px = int(rng.integers(12, max(13, min(160, height, width))))
@@ -227,7 +224,7 @@ def _sample_scale(
     rng: Rng,
     config: SampleConfig,
 ) -> float:
-    """Return the zoom: for the wanted face, but never so that little is left to see."""
+    """Return the zoom for a random face size, limited so that the image fills it."""
     low, high = np.log(config.face_px)
     high = min(high, math.log(max(config.most_zoom * face_px, config.face_px[0] + 1)))
     high = min(high, math.log(0.9 * size_px))
@@ -237,7 +234,7 @@ def _sample_scale(
 
 
 def _sample_start(low: float, high: float, window_px: float, rng: Rng) -> float:
-    """Return where a window of the length `window_px` may begin around a face."""
+    """Return a random start of a window of `window_px` around a face, on one axis."""
     middle, half = (low + high) / 2, (high - low) / 2
     first, last = middle + half - window_px, middle - half
     if first > last:  # the face is larger than the window
@@ -279,17 +276,17 @@ def _warp_window(
     size_px: int,
     rng: Rng,
 ) -> Image:
-    """Return a part of the image, black where the image ends."""
+    """Return a part of the image, black outside it."""
     limits = np.array([image.shape[1], image.shape[0]])
     first = np.clip(np.floor(corner), 0, limits - 1).astype(int)
     last = np.clip(np.ceil(corner + size_px / zoom), first + 1, limits).astype(int)
     part = image[first[1] : last[1], first[0] : last[0]]
     remaining_zoom = zoom
-    if float(zoom.min()) < 1 and rng.random() < 0.8:  # as run time does; the rest skip
+    if float(zoom.min()) < 1 and rng.random() < 0.8:  # usually as at run time
         size_wh = np.maximum(np.rint((last - first) * zoom), 1).astype(int)
         part = np.asarray(cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA))
         remaining_zoom = np.ones(2)
-    # Pixel i covers i to i + 1, and its middle is what moves.
+    # Pixel i covers i to i + 1; the transform maps pixel centres.
     shift = (first - corner) * zoom + (remaining_zoom - 1) / 2
     matrix = np.array(
         [[remaining_zoom[0], 0, shift[0]], [0, remaining_zoom[1], shift[1]]]
@@ -302,19 +299,19 @@ def _warp_window(
 def make_targets(
     training_image: TrainingImage, boxes: Boxes, size_px: int, config: SampleConfig
 ) -> NDArray[np.float32]:
-    """Return `(k, 10)` what is to be found in a view, see `targets.TARGET_COLUMNS`.
+    """Return the `(k, 10)` target rows of a sample, see `TARGET_COLUMNS`.
 
     Args:
         training_image: the scene.
-        boxes: `(n, 4)` its faces in pixels of the view, uncut.
-        size_px: side of the view.
-        config: what counts.
+        boxes: `(n, 4)` its faces in pixels of the sample, not clipped.
+        size_px: side of the sample.
+        config: target parameters.
     """
     inside = clip_boxes(boxes, size_px, size_px)
     visible_fractions = box_areas(inside) / np.maximum(box_areas(boxes), 1e-6)
     sides = inside[:, 2:] - inside[:, :2]
     is_counted = (
-        (visible_fractions >= config.kept_share)
+        (visible_fractions >= config.min_visible_fraction)
         & (np.sqrt(box_areas(inside)) >= config.least_px)
         & (training_image.labels != NO_LABEL)
     )
@@ -327,7 +324,7 @@ def make_targets(
     class_probs = _mix_ambiguous_classes(
         class_probs, sides.min(axis=1, initial=np.inf), config
     )
-    teacher_mix = class_probs + config.taught_share * (
+    teacher_mix = class_probs + config.teacher_fraction * (
         training_image.teacher_probs - class_probs
     )
     targets[:, 5:8] = np.where(np.isnan(teacher_mix), class_probs, teacher_mix)
@@ -344,9 +341,9 @@ def _mix_ambiguous_classes(
     sides_px: NDArray[np.float32],
     config: SampleConfig,
 ) -> NDArray[np.float32]:
-    """Return the shares, those of `mask` and `incorrect` mixed in small faces."""
-    low, high = config.blurred_px
-    mix_fraction = config.blurred_share * np.clip(
+    """Return the probabilities, with `mask` and `incorrect` mixed for small faces."""
+    low, high = config.ambiguous_px
+    mix_fraction = config.ambiguous_fraction * np.clip(
         (high - sides_px) / (high - low), 0, 1
     )
     pair = [Label.MASK, Label.INCORRECT]
@@ -362,37 +359,37 @@ CLASS_FRACTIONS: Mapping[Label, float] = {
     Label.NO_MASK: 0.42,
     Label.INCORRECT: 0.20,
 }
-"""How often a view is drawn for a face of each class. Bare and wrongly worn ones come
-more often than they are: the other faces of a scene are mostly masked."""
+"""Fraction of samples for a face of each class. `no_mask` and `incorrect` are
+oversampled, because the other faces of a scene are mostly masked."""
 
 EMPTY_FRACTION = 0.08
-"""Views without any face."""
+"""Fraction of samples without a face."""
 
 SAMPLE_SIDES_PX: Mapping[int, float] = {256: 0.15, 320: 0.47, 416: 0.22, 640: 0.16}
-"""Side of the views, a whole batch at a time, and how often. The largest are for faces
-that fill an image: scaled up for the analyzer they are wider than the others show."""
+"""Sides of the samples (one per batch), and their fractions. The largest are for faces
+that fill the image."""
 
 MOSAIC_GRIDS: Mapping[int, float] = {1: 0.80, 2: 0.15, 3: 0.05}
-"""Images side by side in one view (mosaics; Bochkovskiy et al., "YOLOv4", 2020), and
-how often: crowds of small faces, also from images that show a single large one."""
+"""Grid sizes of mosaics (Bochkovskiy et al., "YOLOv4", 2020), and their fractions.
+Mosaics show many small faces, also from images with a single large one."""
 
 _PASTED_FRACTION = 0.3
-"""Views of images without a face that get some laid in."""
+"""Fraction of samples from images without a face that get pasted faces."""
 
 _MAX_PASTED = 3
 _HARD_FACE_WEIGHT = 5.0
-"""A face that a detection teacher misses counts so much more than a clear one."""
+"""Additional sampling weight of a face that the detection teacher misses."""
 
 _FULL_WEIGHT_PX = 24.0
 
 
 @dataclass(frozen=True, eq=False)
 class OnePassBatch:
-    """One training step's input.
+    """Input of one training step.
 
     Attributes:
         images: `(n, side, side, 3)` uint8 BGR.
-        targets: `(n, faces, 10)` float32, see `targets.TRUTH_COLUMNS`.
+        targets: `(n, faces, 10)` float32, see `TARGET_COLUMNS`.
     """
 
     images: NDArray[np.uint8]
@@ -400,12 +397,15 @@ class OnePassBatch:
 
 
 def compute_face_probabilities(packed_images: PackedImages) -> NDArray[np.float64]:
-    """Return the `(m,)` chance of each face to have a view drawn for it.
+    """Return the `(m,)` sampling probability of each face.
 
-    Classes get their share. Within one, a source counts by the root of its faces, so
-    that small careful sets are not drowned, and a face by its size, as large ones can
-    be shown at any size, and by how low a detection teacher scores it: learning that
-    things are no faces costs those first that look least like one.
+    Classes have fixed fractions. Within a class, a source is weighted by the square
+    root of its number of faces, so that small data sets contribute. A face is weighted
+    by its size, because large faces can be sampled at any size, and by how low the
+    detection teacher scores it, because training on negatives affects hard faces first.
+
+    Raises:
+        ValueError: there is no face of a known class.
     """
     counts = np.diff(packed_images.first_face)
     sources = np.repeat(packed_images.sources, counts)
@@ -428,23 +428,24 @@ def compute_face_probabilities(packed_images: PackedImages) -> NDArray[np.float6
                 CLASS_FRACTIONS[label] / probabilities[of_class].sum()
             )
     if not probabilities.sum():
-        raise ValueError("no image to train on holds a face of a known class")
+        raise ValueError("no training image has a face of a known class")
     result: NDArray[np.float64] = probabilities / probabilities.sum()
     return result
 
 
 @dataclass(frozen=True, eq=False)
 class OnePassSampler:
-    """Endless choice, the same for the same seed, epoch and step.
+    """Random batches, reproducible for the same seed, epoch and step.
 
     Attributes:
-        packed_images: what views are cut from.
-        batch_size: views a step, of 320 px; larger ones are fewer.
-        seed: fixes every random choice.
-        config: how scenes become views.
+        packed_images: the training scenes.
+        batch_size: samples of 320 px per step; fewer if they are larger.
+        seed: determines all random choices.
+        config: sampling parameters.
         negatives: images without a face.
-        negative_fraction: how many views show one of them.
-        mined: where the network sees faces in them; without, all are shown as often.
+        negative_fraction: fraction of samples from `negatives`.
+        mined: false positives in `negatives`, which weight their sampling; uniform
+            without it.
         workers: processes that make the batches; 0 for a thread.
     """
 
@@ -459,13 +460,13 @@ class OnePassSampler:
     _face_probabilities: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Work out the chances once: they are the same for every step."""
+        """Compute the sampling probabilities once."""
         object.__setattr__(
             self, "_face_probabilities", compute_face_probabilities(self.packed_images)
         )
 
     def make_batch(self, epoch: int, step: int) -> OnePassBatch:
-        """Return the views of one step."""
+        """Return the samples of one step."""
         rng = np.random.default_rng([self.seed, epoch, step])
         side = int(rng.choice(list(SAMPLE_SIDES_PX), p=list(SAMPLE_SIDES_PX.values())))
         count = max(1, round(self.batch_size * min(1.0, (320 / side) ** 2)))
@@ -513,7 +514,7 @@ class OnePassSampler:
         )
 
     def _locate_face(self, face: int) -> tuple[TrainingImage, int]:
-        """Return the scene of a face, and its row there."""
+        """Return the scene of a face, and its row in the scene."""
         first = self.packed_images.first_face
         index = int(np.searchsorted(first, face, side="right")) - 1
         return self.packed_images.get(index), int(face - first[index])
@@ -529,14 +530,14 @@ class OnePassSampler:
         return make_negative_sample(image, side, rng, self.config)
 
     def _choose_negative(self, rng: Rng) -> int:
-        """Return a negative, those that the network is wrong about more often."""
+        """Return the index of a negative, weighted by its false positives."""
         probabilities = (
             None if self.mined is None else self.mined.compute_probabilities()
         )
         return int(rng.choice(len(self.negatives), p=probabilities))
 
     def _cut_false_positive_patch(self, rng: Rng) -> Image | None:
-        """Return what the network took for a face, now and then."""
+        """Return the patch of a false positive for half of the samples, else None."""
         if self.mined is None or rng.random() < 0.5:
             return None
         index = self._choose_negative(rng)

@@ -1,11 +1,8 @@
-"""Training scenes in one file: pixels, boxes, labels, and points to draw at.
+"""Training data of the single-stage network.
 
-Images that show no face: read, held out in part, and how often one is seen.
-
-A finished network looks at training scenes first.
-
-Who has no label but is likely a face is not taught as background, and the faces that it
-hardly sees are known, so that they can be shown more often.
+Scenes are read, downscaled, optionally classified by a teacher, and stored in one file.
+Images without a face are read as negatives and partly held out. A detection teacher
+adds likely but unlabelled faces as ignored boxes, and scores the labelled faces.
 """
 
 from __future__ import annotations
@@ -39,16 +36,16 @@ from maskdet.types import CLASSES, Faces, Image
 logger = logging.getLogger(__name__)
 
 VALIDATION_FILE = "validation.npz"
-"""Of a run: the scenes that it is judged by."""
+"""The validation scenes of a run."""
 
 MAX_SIDE_PX = 640
-"""Larger images are shrunk to this: no view shows more of a face."""
+"""Larger images are downscaled to this longer side."""
 
 _MIN_TEACHER_PX = 16
-"""Shortest side of a face that a classifier can be asked about."""
+"""Shortest side of a face for the teacher classifier."""
 
 NO_LABEL = -1
-"""Of a face that is there but of unknown class; finding it is neither good nor bad."""
+"""Label of a face of unknown class; detecting it is neither correct nor wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +54,11 @@ class TrainingImage:
 
     Attributes:
         image: `(h, w, 3)` BGR.
-        boxes: `(n, 4)` its faces in pixels.
+        boxes: `(n, 4)` boxes of the faces in pixels.
         labels: `(n,)` columns as in `CLASSES`, or `NO_LABEL`.
-        teacher_probs: `(n, 3)` what a classifier said; NaN where none was asked.
-        source: which collection it is from; `drawn` where our own code drew on it.
-        detector_scores: `(n,)` scores that a detection teacher gave them; None without
-            one.
+        teacher_probs: `(n, 3)` probabilities from a teacher classifier, or NaN.
+        source: name of the collection; `drawn` for synthetic images.
+        detector_scores: `(n,)` scores from a detection teacher; None without one.
     """
 
     image: Image
@@ -75,17 +71,17 @@ class TrainingImage:
 
 @dataclass(frozen=True, eq=False)
 class PackedImages:
-    """Many images; those of any size share one long row of pixels.
+    """Images of any size in one flat array. The field names are keys of the file.
 
     Attributes:
         pixels: `(bytes,)` uint8.
         sizes_hw: `(n, 2)` height and width of each image.
-        first_face: `(n + 1,)` where its faces begin.
-        boxes: `(m, 4)` of all faces.
+        first_face: `(n + 1,)` index of the first face of each image.
+        boxes: `(m, 4)` boxes of all faces.
         labels: `(m,)` columns as in `CLASSES`, or `NO_LABEL`.
-        taught: `(m, 3)` what a classifier said of each face; NaN where none did.
-        sources: `(n,)` text.
-        seen: `(m,)` scores that a detection teacher gave them, 1 without one.
+        taught: `(m, 3)` probabilities from a teacher classifier, or NaN.
+        sources: `(n,)` names of the collections.
+        seen: `(m,)` scores from a detection teacher, 1 without one.
     """
 
     pixels: NDArray[np.uint8]
@@ -102,12 +98,12 @@ class PackedImages:
         return len(self.sizes_hw)
 
     def __post_init__(self) -> None:
-        """Work out where each image begins."""
+        """Compute the offset of each image."""
         ends = np.cumsum(np.concatenate([[0], self.sizes_hw.prod(axis=1) * 3]))
         object.__setattr__(self, "_starts", ends)
 
     def get(self, index: int) -> TrainingImage:
-        """Return one image; nothing is copied."""
+        """Return an image; nothing is copied."""
         starts: NDArray[np.int64] = getattr(self, "_starts")  # noqa: B009 - frozen
         height, width = self.sizes_hw[index]
         flat = self.pixels[starts[index] : starts[index + 1]]
@@ -123,7 +119,7 @@ class PackedImages:
 
     @classmethod
     def pack(cls, images: Sequence[TrainingImage]) -> PackedImages:
-        """Join images."""
+        """Pack images into one."""
         counts = [len(image.boxes) for image in images]
         return cls(
             pixels=np.concatenate([image.image.ravel() for image in images]),
@@ -138,7 +134,7 @@ class PackedImages:
 
 
 def _get_detector_scores(image: TrainingImage) -> NDArray[np.float32]:
-    """Return the scores that a detection teacher gave the faces, 1 without one."""
+    """Return the scores from a detection teacher, 1 without one."""
     return (
         np.ones(len(image.boxes), np.float32)
         if image.detector_scores is None
@@ -151,12 +147,12 @@ def read_training_images(
     progress: ProgressWrapper = iter,
     teacher: Classifier | None = None,
 ) -> list[TrainingImage]:
-    """Read images with boxes, and ask a classifier about their faces.
+    """Read images with boxes, and classify their faces with a teacher.
 
     Args:
-        examples: scenes; images with one label and no box are left out with a word.
-        progress: something like `tqdm`.
-        teacher: knows the mask state better than a small network will.
+        examples: scenes; images with one label and no box are skipped with a warning.
+        progress: wraps the examples, such as `tqdm`.
+        teacher: a larger classifier; None for none.
 
     Raises:
         ValueError: no example has boxes.
@@ -164,17 +160,17 @@ def read_training_images(
     unboxed = sum(example.is_crop for example in examples)
     if unboxed:
         logger.warning(
-            "left out %d images without boxes; `maskdet label` can box them", unboxed
+            "skipped %d images without boxes; `maskdet label` can add boxes", unboxed
         )
     boxed = [boxed_example for boxed_example in examples if not boxed_example.is_crop]
     images = list(map_parallel(partial(_read_training_image, teacher), boxed, progress))
     if not images:
-        raise ValueError("no image has boxes; `maskdet label` makes them")
+        raise ValueError("no image has boxes; add them with `maskdet label`")
     return images
 
 
 def shrink_image(image: Image) -> tuple[Image, float]:
-    """Return an image with at most `MAX_SIDE_PX`, and by how much it was scaled."""
+    """Downscale an image to at most `MAX_SIDE_PX`; return it and the scale."""
     scale = min(1.0, MAX_SIDE_PX / max(image.shape[:2]))
     if scale == 1:
         return image, scale
@@ -200,7 +196,7 @@ def _read_training_image(teacher: Classifier | None, example: Example) -> Traini
 def save_packed_images(
     packed_images: PackedImages, path: Path, fingerprint: str
 ) -> None:
-    """Write scenes to `path` (.npz); `fingerprint` names what they were made from."""
+    """Write scenes to `path` (.npz); `fingerprint` identifies their inputs."""
     arrays = {
         field.name: getattr(packed_images, field.name) for field in _packed_fields()
     }
@@ -208,7 +204,7 @@ def save_packed_images(
 
 
 def read_packed_images(path: Path, fingerprint: str) -> PackedImages | None:
-    """Return the scenes in `path` if they were made of the same, else None."""
+    """Return the scenes in `path` if the fingerprint matches, else None."""
     if not path.is_file():
         return None
     try:
@@ -219,11 +215,11 @@ def read_packed_images(path: Path, fingerprint: str) -> PackedImages | None:
                 else None
             )
     except ValueError:
-        return None  # of a version that did not write whole files or none
+        return None  # from a version that did not write files atomically
 
 
 def load_training_images(path: Path) -> list[TrainingImage]:
-    """Return the images that `save_packed_images` wrote, whatever they were made of.
+    """Return the images that `save_packed_images` wrote, for any fingerprint.
 
     Raises:
         ValueError: the file is damaged.
@@ -235,7 +231,7 @@ def load_training_images(path: Path) -> list[TrainingImage]:
 
 def _load_packed_images(stored: np.lib.npyio.NpzFile) -> PackedImages:
     arrays = {name: stored[name] for name in stored.files if name != "made_of"}
-    # Files of older versions, where nobody looked, say nothing of it.
+    # Older versions did not store scores of a detection teacher.
     arrays.setdefault("seen", np.ones(len(arrays["labels"]), np.float32))
     return PackedImages(**arrays)
 
@@ -245,29 +241,29 @@ def _packed_fields() -> tuple[dataclasses.Field[object], ...]:
 
 
 HELD_OUT_FILE = "negatives.npz"
-"""Of a run: the images without a face that it is judged by."""
+"""The held-out images without a face of a run."""
 
 FALSE_POSITIVE_SCORES: Final = (0.5, 0.6, 0.7)
-"""Detection scores at which false positives are counted; the first is the default."""
+"""Thresholds at which false positives are counted; the first is the default."""
 
 FALSE_POSITIVE_COST: Final = 0.25
-"""What a false positive in all images without a face would take from the score of an
-epoch: four of a hundred are worth a hundredth of average precision."""
+"""Weight of the false-positive rate in the selection score of an epoch: a rate of 4 %
+costs as much as 1 % of average precision."""
 
 _HELD_OUT_EVERY: Final = 4
-"""One image in so many of each kind is held out, chosen by its name."""
+"""One in four images of each kind is held out, selected by a hash of its name."""
 
 _MIN_SAMPLING_WEIGHT: Final = 0.03
-"""Added to the squared score: an image that was learnt must not be forgotten."""
+"""Added to the squared score, so that images without false positives are sampled."""
 
 
 class NegativeImage(NamedTuple):
-    """An image file that shows no face.
+    """An image file without a face.
 
     Attributes:
         path: the file.
-        kind: what it shows, such as `house`.
-        held_out: whether it is only measured on, never trained on.
+        kind: its content, such as `house`.
+        held_out: whether it is used for validation only.
     """
 
     path: Path
@@ -280,8 +276,8 @@ class NegativeImages:
     """Images without a face; `source` is their kind.
 
     Attributes:
-        train: to learn from.
-        held_out: to judge by: of each kind a part, and some kinds as a whole.
+        train: to train on.
+        held_out: for validation: a part of each kind, and some kinds completely.
     """
 
     train: Sequence[TrainingImage] = ()
@@ -290,18 +286,18 @@ class NegativeImages:
 
 @dataclass(frozen=True, eq=False)
 class MinedNegatives:
-    """Where the network sees faces in images that have none.
+    """Highest-scoring false positive in each image without a face.
 
     Attributes:
-        scores: `(n,)` highest face score in each image; 0 where it sees nothing.
-        boxes: `(n, 4)` where.
+        scores: `(n,)` highest detection score; 0 without a detection.
+        boxes: `(n, 4)` its box.
     """
 
     scores: NDArray[np.float32]
     boxes: Boxes
 
     def compute_probabilities(self) -> NDArray[np.float64]:
-        """Return the `(n,)` chance of each image to be shown."""
+        """Return the `(n,)` sampling probability of each image."""
         sampling_weights = _MIN_SAMPLING_WEIGHT + np.square(
             self.scores.astype(np.float64)
         )
@@ -314,12 +310,16 @@ def read_negatives(
     kinds: Sequence[str] = (),
     progress: Callable[[Iterable[NegativeImage]], Iterable[NegativeImage]] = iter,
 ) -> NegativeImages:
-    """Read the images of `list_negatives`; arguments and errors as there.
+    """Read the images of `list_negatives`.
 
     Args:
-        paths: see there.
-        kinds: see there.
-        progress: something like `tqdm`.
+        paths: as in `list_negatives`.
+        kinds: as in `list_negatives`.
+        progress: wraps the files, such as `tqdm`.
+
+    Raises:
+        FileNotFoundError: as in `list_negatives`.
+        ValueError: as in `list_negatives`.
     """
     train: list[TrainingImage] = []
     held_out: list[TrainingImage] = []
@@ -332,23 +332,24 @@ def read_negatives(
 def list_negatives(
     paths: Iterable[str | Path], kinds: Sequence[str] = ()
 ) -> list[NegativeImage]:
-    """Return images without a face, and hold out a part of them.
+    """List images without a face, and hold out a part of them.
 
     Args:
-        paths: COCO files without annotations, whose rows may say a `kind`, or folders
-            of images; a folder's name is its kind.
-        kinds: held out as a whole; of the others, one image in four is.
+        paths: COCO files without annotations, whose images may have a `kind`, or
+            folders of images; the name of a folder is its kind.
+        kinds: kinds to hold out completely; of the others, one image in four is held
+            out.
 
     Raises:
-        FileNotFoundError: a path or an image is missing.
-        ValueError: a file is not COCO, lists a face, or has none of `kinds`.
+        FileNotFoundError: a path or an image does not exist.
+        ValueError: a file is not COCO or lists a face, or a kind does not exist.
     """
     listed = [row for path in paths for row in _list_path(Path(path))]
     all_kinds = {kind for _, kind in listed}
     for kind in kinds:
         if kind not in all_kinds:
             raise ValueError(
-                f"no negative is of the kind {kind!r}; there are "
+                f"no negative image has the kind {kind!r}; available kinds: "
                 f"{', '.join(sorted(all_kinds)) or 'none'}"
             )
     return [
@@ -358,7 +359,7 @@ def list_negatives(
 
 
 def is_held_out(name: str) -> bool:
-    """Return whether an image of this file name is judged by, not learnt."""
+    """Return whether an image with this file name is held out."""
     digest = hashlib.sha256(name.encode()).digest()
     return digest[0] % _HELD_OUT_EVERY == 0
 
@@ -368,21 +369,21 @@ def _list_path(path: Path) -> list[tuple[Path, str]]:
     if path.is_dir():
         files = [(file, path.resolve().name) for file in find_images(path).images]
         if not files:
-            raise ValueError(f"{path}: holds no image")
+            raise ValueError(f"{path}: folder contains no images")
         return files
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         images, faces = content["images"], content["annotations"]
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: there is no such file or folder") from None
+        raise FileNotFoundError(f"{path}: file or folder does not exist") from None
     except (KeyError, RecursionError, TypeError, ValueError):
         raise ValueError(
-            f"{path}: not a COCO file, wanted images and annotations"
+            f"{path}: not a COCO file with images and annotations"
         ) from None
     if faces:
         raise ValueError(
-            f"{path}: lists {len(faces)} boxes; negatives must show no face. Give it "
-            "as --data instead"
+            f"{path}: file has {len(faces)} boxes, but negatives must not show a face; "
+            "use it with --data instead"
         )
     return [_parse_coco_row(path, row) for row in images]
 
@@ -395,7 +396,7 @@ def _parse_coco_row(path: Path, row: Mapping[str, Any]) -> tuple[Path, str]:
     for file in (path.parent / "images" / name, path.parent / name):
         if file.is_file():
             return file, str(row.get("kind", path.stem))
-    raise FileNotFoundError(f"{path}: the image {name} is missing")
+    raise FileNotFoundError(f"{path}: image {name} does not exist")
 
 
 def _read_negative(file: Path, kind: str) -> TrainingImage:
@@ -410,13 +411,13 @@ def _read_negative(file: Path, kind: str) -> TrainingImage:
 
 
 def highest_scores(detections: Iterable[Faces]) -> NDArray[np.float32]:
-    """Return the best face score of each image, 0 where nothing was found."""
+    """Return the highest detection score of each image, 0 without a detection."""
     scores = [faces.scores.max(initial=0) for faces in detections]
     return np.array(scores, np.float32)
 
 
 def compute_false_positive_rates(scores: NDArray[np.float32]) -> dict[str, float]:
-    """Return the share of images in which a face is seen, by threshold."""
+    """Return the fraction of images with a detection, by threshold."""
     return {
         f"{threshold:g}": round(float((scores >= threshold).mean()), 4)
         for threshold in FALSE_POSITIVE_SCORES
@@ -425,25 +426,25 @@ def compute_false_positive_rates(scores: NDArray[np.float32]) -> dict[str, float
 
 
 _WEIGHTED_SCALINGS: Final = ((Resize(640, 2.0), 1.0), (Resize(320, 1.0), 0.7))
-"""How large the network sees an image, and how much that look counts."""
+"""Input sizes of the network, and their weights in the fusion."""
 
 _MIN_UNLABELLED_SCORE: Final = 0.4
-"""On the audited validation scenes, of the detections that no label covers, half to
-nine tenths are real faces from here on, a third just below, one in fifteen at 0.15."""
+"""On the audited validation scenes, 50 to 90 % of the unlabelled detections above this
+score are real faces, about 33 % just below it, and 7 % at 0.15."""
 
 _SAME_IOU: Final = 0.5
 _DETECTED_IOU: Final = 0.4
-"""Lower: a face whose box is a bit off was seen."""
+"""Lower than `_SAME_IOU`: a face with an inaccurate box counts as detected."""
 
 _MAX_COVERED_FRACTION: Final = 0.5
-"""A detection that shares so much of its area with a known face is not another one."""
+"""A detection with this fraction of its area in a labelled face is the same face."""
 
 
 def fuse_detections(detections: Sequence[Faces], weights: Sequence[float]) -> Faces:
-    """Return what several looks at one image see, each face once.
+    """Fuse several detections of one image, with each face once.
 
-    The score is the weighted mean over the looks, 0 where one does not see the face;
-    the box is that of the best look.
+    The score is the weighted mean over the detections, 0 where a face is not detected;
+    the box is the one with the highest weighted score.
     """
     boxes = np.concatenate([faces.boxes for faces in detections])
     parts = [
@@ -453,26 +454,26 @@ def fuse_detections(detections: Sequence[Faces], weights: Sequence[float]) -> Fa
     order = np.argsort(-np.concatenate(parts), kind="stable")
     scores = np.concatenate(parts)
     kept = order[nms(boxes[order], scores[order], _SAME_IOU)]
-    overlaps = iou_matrix(boxes[kept], boxes) >= _SAME_IOU
+    is_same = iou_matrix(boxes[kept], boxes) >= _SAME_IOU
     total = np.zeros(len(kept), np.float32)
     first = 0
     for part in parts:
         rows = slice(first, first + len(part))
-        total += (overlaps[:, rows] * part).max(axis=1, initial=0)
+        total += (is_same[:, rows] * part).max(axis=1, initial=0)
         first += len(part)
     best = np.argsort(-total, kind="stable")
     return Faces(boxes[kept][best], total[best])
 
 
 class DetectionTeacher:
-    """The one-pass network at two sizes, fused."""
+    """The single-stage network at two input sizes, fused."""
 
     def __init__(self, path: str | Path) -> None:
         """Load the file of the network.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            RuntimeError: it is not a one-pass network.
+            FileNotFoundError: the file does not exist.
+            RuntimeError: the file is not a single-stage network.
         """
         network = SingleStageNetwork(path)
         self._weighted_analyzers = [
@@ -481,7 +482,7 @@ class DetectionTeacher:
         ]
 
     def detect(self, image: Image) -> Faces:
-        """Return the faces in an image, with their fused scores."""
+        """Return the faces in an image with fused scores."""
         settings = Settings.permissive()
         detections = [
             analyzer.analyze(image, settings).faces
@@ -497,7 +498,7 @@ def apply_detection_teacher(
     detection_teacher: DetectionTeacher,
     progress: ProgressWrapper = iter,
 ) -> list[TrainingImage]:
-    """Return scenes with how well each face is seen, and unlabelled ones ignored."""
+    """Add detection scores to scenes, and unlabelled faces as ignored boxes."""
     apply = partial(_apply_to_image, detection_teacher)
     return list(map_parallel(apply, images, progress))
 
@@ -524,7 +525,7 @@ def _apply_to_image(
 
 
 def _best_scores(boxes: Boxes, detected: Faces) -> NDArray[np.float32]:
-    """Return the best score of a detection on each known face, 0 for none."""
+    """Return the highest detection score on each labelled face, 0 without one."""
     matches = iou_matrix(boxes, detected.boxes) >= _DETECTED_IOU
     result: NDArray[np.float32] = (matches * detected.scores).max(axis=1, initial=0)
     return result

@@ -1,6 +1,7 @@
-"""From a trained one-pass run to what ships: the file, its facts and its card.
+"""Export of a trained single-stage network: LiteRT file, facts and model card.
 
-The one-pass network as a LiteRT file, compared with Keras, measured and timed.
+The network is converted to three weight formats, which are compared with Keras,
+evaluated and timed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
 
 import keras
 import numpy as np
@@ -39,7 +39,11 @@ from maskdet.metrics.calibration import fit_temperature
 from maskdet.metrics.detection import match_detections_in_image
 from maskdet.settings import Settings
 from maskdet.training.checkpoint import load_average, load_weights
-from maskdet.training.classifier.export import export_flatbuffer
+from maskdet.training.classifier.export import (
+    WEIGHT_FORMATS,
+    WeightFormat,
+    export_flatbuffer,
+)
 from maskdet.training.onepass.card import format_onepass_card
 from maskdet.training.onepass.data import (
     HELD_OUT_FILE,
@@ -58,15 +62,17 @@ from maskdet.training.onepass.validation import (
     compute_onepass_metrics,
     detect_with_keras,
 )
-from maskdet.training.run_log import BEST_FILE, RECIPE_FILE, STATE_FILE, read_epochs
+from maskdet.training.run_log import (
+    BEST_FILE,
+    RECIPE_FILE,
+    STATE_FILE,
+    read_epochs,
+    read_recipe_json,
+)
 from maskdet.types import CLASSES, Image
 
-WeightFormat = Literal["float32", "float16", "int8"]
-
-WEIGHT_FORMATS: tuple[WeightFormat, ...] = ("float32", "float16", "int8")
-
 SCALINGS: Mapping[int, Resize] = {640: Resize(640, 2.0), 320: Resize(320, 1.0)}
-"""Long side to how the analyzers `onepass` and `onepass-fast` see an image."""
+"""Input scaling of the analyzers `onepass` and `onepass-fast`, by longer side."""
 
 
 _N_TIMED_CALLS = 50
@@ -75,16 +81,16 @@ _MAX_AP_LOSS = 0.003
 
 @dataclass(frozen=True, eq=False)
 class ConvertedOnePass:
-    """One LiteRT file and how it compares with the Keras network it was made from.
+    """A LiteRT file compared with its Keras network.
 
     Attributes:
         path: the file.
-        n_bytes: its size.
-        sha256: of the whole file.
-        difference: largest difference of a number in the maps to Keras, as a share of
-            the number where that is above 1.
-        times_ms: shortest time of one call, for each size in `TIMED_WH`.
-        metrics: on validation, as the analyzers see it: `kaggle 640`, ...
+        n_bytes: size of the file.
+        sha256: checksum of the file.
+        difference: largest difference of a map value from Keras, relative for values
+            above 1.
+        times_ms: minimum time of one call, for each size in `TIMED_WH`.
+        metrics: validation metrics by source and longer side: `kaggle 640`, ...
         false_positive_rates: fraction of held-out images without a face in which one is
             detected, by threshold, for each long side; empty without such images.
     """
@@ -100,7 +106,7 @@ class ConvertedOnePass:
     )
 
     def list_regressions(self, other: ConvertedOnePass) -> list[str]:
-        """Return where this file finds or labels noticeably less well than `other`."""
+        """Return the sources on which this file is less accurate than `other`."""
         return [
             name
             for name, source_metrics in self.metrics.items()
@@ -110,14 +116,14 @@ class ConvertedOnePass:
 
 
 def convert_onepass(model: keras.Model, weight_format: WeightFormat) -> bytes:
-    """Return the network as a LiteRT file for images of any size.
+    """Convert the network to a LiteRT file for images of any size.
 
-    Its outputs are named as `maskdet.analyzers.onepass` wants them, labels and all.
+    The outputs have the names in `maskdet.analyzers.onepass`, which include the labels.
 
     Args:
-        model: what `build_onepass` gave.
-        weight_format: `float16` stores them in half the room, `int8` in a quarter, with
-            sums of 8 bits where the scale of the numbers is found in each call.
+        model: result of `build_onepass_network`.
+        weight_format: `float16` halves the size of the weights; `int8` quarters it and
+            uses dynamic-range quantization.
     """
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -145,12 +151,12 @@ def compare_onepass(
     images: Sequence[TrainingImage],
     negatives: Sequence[TrainingImage] = (),
 ) -> ConvertedOnePass:
-    """Return how a file does beside the network that it was made from.
+    """Compare a file with its Keras network, evaluate it and time it.
 
     Args:
         path: the file.
-        model: the network.
-        images: validation scenes; the first few are compared number by number.
+        model: the Keras network.
+        images: validation scenes; the map values are compared on some of them.
         negatives: held-out images without a face.
     """
     network = SingleStageNetwork(path)
@@ -171,7 +177,7 @@ def compare_onepass(
 
 
 def _cut_comparison_images(images: Sequence[TrainingImage]) -> list[Image]:
-    """Return a lying and an upright cut, both of whole cells, from a few scenes."""
+    """Return a landscape and a portrait crop of up to three scenes."""
     rows = np.linspace(0, len(images) - 1, min(3, len(images))).astype(int)
     sizes_hw = ((192, 256), (256, 160))
     return [
@@ -194,7 +200,7 @@ def _compute_max_difference(
 
 
 def _measure_shortest_ms(network: SingleStageNetwork, width: int, height: int) -> float:
-    """Return the shortest of some calls: what else the machine does only adds."""
+    """Return the minimum time of several calls, which other load affects least."""
     image = np.full((height, width, 3), 90, np.uint8)
     times_ms = []
     for _ in range(_N_TIMED_CALLS):
@@ -241,35 +247,35 @@ def _evaluate_by_source(
 
 
 MAX_BYTES = 5_000_000
-"""Larger files do not ship: every clone brings them along."""
+"""Larger files are not shipped, because every clone downloads them."""
 
 _ABOUT = (
-    "Finds the faces of an image and says of each whether its mask is worn, in one "
-    "pass: YuNet's layers find, a branch of our own reads the mask."
+    "Detects the faces of an image and classifies their masks in one pass: detection "
+    "with the layers of YuNet, classification with our own branch."
 )
 
-# A float32 file computes the same sums in another order; more than this is a defect.
+# A float32 file sums in another order; a larger difference is a defect.
 _MAX_DIFFERENCE = 1e-3
 _MAX_SLOWDOWN = 1.1
 
 
 @dataclass(frozen=True, eq=False)
 class OnePassExport:
-    """Everything that is known about a run once it is converted and measured.
+    """A converted and evaluated run.
 
     Attributes:
-        name: what it is called from now on.
+        name: name of the model.
         run_folder: folder that the training wrote.
-        metadata: all that its `recipe.json` says.
-        log: one row an epoch.
-        n_parameters: how many numbers the network has.
-        temperature: by which the mask logits are divided.
-        versions: kind of weights to what came of it.
-        weight_format: the version that is used.
+        metadata: all entries of `recipe.json`.
+        log: one row per epoch.
+        n_parameters: number of parameters.
+        temperature: divisor of the mask logits.
+        versions: converted file by weight format.
+        weight_format: format of the selected version.
         n_validation: number of validation scenes.
         n_negatives: number of held-out images without a face.
-        is_last_epoch: whether it is the last epoch, not the one with the best
-            validation.
+        is_last_epoch: whether the weights are those of the last epoch, not those with
+            the best validation score.
     """
 
     name: str
@@ -286,36 +292,37 @@ class OnePassExport:
 
     @property
     def selected(self) -> ConvertedOnePass:
-        """The version that is used."""
+        """The selected version."""
         return self.versions[self.weight_format]
 
     @property
     def about(self) -> str:
-        """What it is, in one sentence."""
+        """Description of the model, in one sentence."""
         return _ABOUT
 
 
 def export_onepass(
     run_folder: Path, name: str, *, use_last_epoch: bool = False
 ) -> OnePassExport:
-    """Convert the kept weights of a run, compare the versions, and choose one.
+    """Convert the weights of a run to all weight formats and select one.
 
-    Every version stays in `run_folder`.
+    `select_smallest_version` describes the selection. All versions remain in
+    `run_folder`.
 
     Args:
         run_folder: folder that the training wrote.
-        name: what the network is called from now on.
-        use_last_epoch: take the last epoch instead of the one with the best validation.
+        name: name of the model.
+        use_last_epoch: use the last epoch instead of the best one.
 
     Raises:
-        FileNotFoundError: `run_folder` lacks its weights, its recipe or its validation.
+        FileNotFoundError: `run_folder` lacks weights, recipe, log or validation scenes.
         RuntimeError: float32 differs from Keras, or no version is small enough.
     """
     weights_file = STATE_FILE if use_last_epoch else BEST_FILE
     for needed in (RECIPE_FILE, weights_file, LOG_NAME, VALIDATION_FILE):
         if not (run_folder / needed).is_file():
             raise FileNotFoundError(f"{run_folder / needed} is missing; train first")
-    metadata = json.loads((run_folder / RECIPE_FILE).read_text(encoding="utf-8"))
+    metadata = read_recipe_json(run_folder / RECIPE_FILE)
     images = load_training_images(run_folder / VALIDATION_FILE)
     negatives_file = run_folder / HELD_OUT_FILE
     negatives = load_training_images(negatives_file) if negatives_file.is_file() else []
@@ -348,7 +355,7 @@ def _convert_versions(
     images: Sequence[TrainingImage],
     negatives: Sequence[TrainingImage],
 ) -> dict[str, ConvertedOnePass]:
-    """Write every version into the run's folder and compare it with Keras."""
+    """Write all versions to the run's folder and compare them with Keras."""
     versions: dict[str, ConvertedOnePass] = {}
     for weight_format in WEIGHT_FORMATS:
         path = run_folder / f"{weight_format}.tflite"
@@ -361,7 +368,7 @@ def _convert_versions(
 def fit_onepass_temperature(
     model: keras.Model, images: Sequence[TrainingImage], long_side_px: int = 640
 ) -> float:
-    """Return the temperature that fits the mask probabilities of found faces best."""
+    """Fit the temperature of the mask probabilities on the detected faces."""
     probs, labels = [], []
     for image in images:
         detections = detect_with_keras(model, image.image, long_side_px)
@@ -377,19 +384,20 @@ def fit_onepass_temperature(
 
 
 def fold_onepass_temperature(model: keras.Model, temperature: float) -> None:
-    """Divide the mask logits by a temperature, inside the last layers' weights."""
+    """Divide the mask logits by a temperature, in the weights of the last layers."""
     for stride in STRIDES_PX:
         last = model.get_layer(f"mask{stride}_logits")
         last.set_weights([values / temperature for values in last.get_weights()])
 
 
 def select_smallest_version(versions: Mapping[str, ConvertedOnePass]) -> str:
-    """Return the smallest of the fast versions that lose nothing to float32.
+    """Return the smallest fast version that is as accurate as float32.
 
-    Fast is within a tenth of the fastest on small images: less is chance.
+    A version is fast if its time on small images is within 10 % of the fastest, the
+    variation of the measurement.
 
     Raises:
-        RuntimeError: all of them are too large to ship.
+        RuntimeError: all versions are too large to ship.
     """
     float32_version = versions["float32"]
     candidates = [
@@ -399,7 +407,9 @@ def select_smallest_version(versions: Mapping[str, ConvertedOnePass]) -> str:
         and version.n_bytes <= MAX_BYTES
     ]
     if not candidates:
-        raise RuntimeError(f"no version has at most {MAX_BYTES:,} bytes")
+        raise RuntimeError(
+            f"all versions are too large; at most {MAX_BYTES:,} bytes are accepted"
+        )
     shortest = min(versions[name].times_ms[0] for name in candidates)
     fast = [
         name
@@ -412,12 +422,12 @@ def select_smallest_version(versions: Mapping[str, ConvertedOnePass]) -> str:
 def write_onepass_export(
     model_export: OnePassExport, out: Path, command: str
 ) -> list[Path]:
-    """Write what ships into `out`, and return the files.
+    """Write the shipped files to `out` and return their paths.
 
     Args:
-        model_export: what `export_onepass` gave.
-        out: folder such as `models/`; gets the file, and `runs-onepass/NAME/`.
-        command: the export's own, for the card.
+        model_export: result of `export_onepass`.
+        out: folder such as `models/`; receives the file and `runs-onepass/NAME/`.
+        command: the export command, for the card.
     """
     folder = out / ONEPASS_RUNS_NAME / model_export.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -435,7 +445,7 @@ def write_onepass_export(
 
 
 def collect_onepass_facts(model_export: OnePassExport) -> dict[str, object]:
-    """Return what a program needs to know about a run."""
+    """Return the contents of `facts.json`."""
     selected = model_export.selected
     return {
         "title": model_export.name,
@@ -480,7 +490,7 @@ def _round_times(version: ConvertedOnePass) -> dict[str, float]:
 
 
 def _round_metrics(metrics: OnePassMetrics) -> dict[str, float | None]:
-    """Return the numbers, None for what could not be measured: JSON has no NaN."""
+    """Return the metrics, with None for NaN, which JSON does not have."""
     return {
         name: None if math.isnan(value) else round(value, 4)
         for name, value in vars(metrics).items()
@@ -491,6 +501,5 @@ def _check_conversion(float32_version: ConvertedOnePass) -> None:
     if float32_version.difference > _MAX_DIFFERENCE:
         raise RuntimeError(
             f"{float32_version.path} differs from Keras by "
-            f"{float32_version.difference:.2g}, "
-            f"wanted {_MAX_DIFFERENCE:g}"
+            f"{float32_version.difference:.2g}; at most {_MAX_DIFFERENCE:g} is accepted"
         )

@@ -1,9 +1,4 @@
-"""The training of the one-pass network: one visible loop.
-
-maskdet train onepass --data town-train.json --weights yunet_n_640_640.onnx
-
-What a training of the one-pass network writes down: one row an epoch.
-"""
+"""Training loop of the single-stage network, for `maskdet train onepass`."""
 
 from __future__ import annotations
 
@@ -69,15 +64,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class OnePassEpoch:
-    """What one epoch came to.
+    """Metrics of one epoch.
 
     Attributes:
         epoch: counted from 1.
-        learning_rate: after its last step.
-        views_per_s: how many views a second it learnt from.
-        took_s: seconds, validation included.
-        losses: mean of each, unweighted.
-        validation_metrics: of the averaged weights, on some of the validation scenes.
+        learning_rate: after the last step.
+        views_per_s: training samples per second.
+        took_s: seconds, including validation.
+        losses: mean of each loss, unweighted.
+        validation_metrics: of the averaged weights, on a subset of the validation
+            scenes.
         false_positive_rates: fraction of images without a face in which one is
             detected, by threshold.
     """
@@ -91,7 +87,7 @@ class OnePassEpoch:
     false_positive_rates: Mapping[str, float] = field(default_factory=dict)
 
     def to_row(self) -> dict[str, float]:
-        """Return everything under one name each."""
+        """Return the row of the log."""
         return {
             "epoch": self.epoch,
             "stage": 1,
@@ -112,12 +108,12 @@ class OnePassEpoch:
 
 
 def log_onepass_epoch(out: Path, epoch: OnePassEpoch, n_epochs_left: int) -> None:
-    """Add a row to both logs and tell it on the console.
+    """Append a row to both logs and report it on the console.
 
     Args:
         out: folder of the run.
-        epoch: the epoch.
-        n_epochs_left: epochs still to come.
+        epoch: metrics of the epoch.
+        n_epochs_left: number of remaining epochs.
     """
     losses = ", ".join(f"{name} {value:.3f}" for name, value in epoch.losses.items())
     logger.info("epoch %d: losses %s", epoch.epoch, losses)
@@ -129,7 +125,7 @@ def log_onepass_epoch(out: Path, epoch: OnePassEpoch, n_epochs_left: int) -> Non
             dict(epoch.false_positive_rates),
         )
     logger.info(
-        "epoch %d: %.1f views a second, %.0f s; about %.0f min left",
+        "epoch %d: %.1f samples per second, %.0f s; about %.0f min left",
         epoch.epoch,
         epoch.views_per_s,
         epoch.took_s,
@@ -139,7 +135,7 @@ def log_onepass_epoch(out: Path, epoch: OnePassEpoch, n_epochs_left: int) -> Non
 
 
 VALIDATION_PX = (640, 320)
-"""Long sides that the kept weights are measured at; epochs only at the first."""
+"""Longer sides for validation of the kept weights; epochs use only the first."""
 
 
 _RECALIBRATION_BATCHES = 24
@@ -147,14 +143,14 @@ _RECALIBRATION_BATCHES = 24
 
 @dataclass(frozen=True, eq=False)
 class OnePassData:
-    """What a training learns from and is judged by.
+    """Training and validation data of a run.
 
     Attributes:
-        packed_images: to learn from.
-        validation: to judge by.
-        n_epoch_validation: how many of them judge an epoch, spread over all; the end
-            takes all.
-        negatives: images without a face, to learn from and to judge by.
+        packed_images: the training scenes.
+        validation: the validation scenes.
+        n_epoch_validation: number of scenes for the validation of an epoch, evenly
+            spaced; the final validation uses all.
+        negatives: images without a face, for training and validation.
         workers: processes that make the batches; 0 for a thread.
     """
 
@@ -165,11 +161,11 @@ class OnePassData:
     workers: int = 0
 
     def select_epoch_validation(self) -> list[TrainingImage]:
-        """Return the validation scenes that judge an epoch."""
+        """Return the scenes for the validation of an epoch."""
         return _select_evenly(self.validation, self.n_epoch_validation)
 
     def select_epoch_negatives(self) -> list[TrainingImage]:
-        """Return the images without a face that judge an epoch."""
+        """Return the images without a face for the validation of an epoch."""
         return _select_evenly(self.negatives.held_out, self.n_epoch_validation)
 
 
@@ -190,27 +186,29 @@ def fit_onepass(
     resume: bool = False,
     metadata: Mapping[str, object] = MappingProxyType({}),
 ) -> dict[str, OnePassMetrics]:
-    """Train, validate after each epoch and keep the weights that did best.
+    """Train, validate after each epoch and keep the best weights.
 
-    Ctrl-C ends it early and leaves a usable model.
+    Ctrl-C stops the training early and leaves a usable model.
 
     Args:
-        training_data: what it learns from.
-        out: folder of the run; gets logs, recipe, last state and best weights. A
+        training_data: training and validation data.
+        out: folder of the run; receives logs, recipe, last state and best weights. A
             fresh start deletes an older run.
-        recipe: every knob.
-        weights: YuNet's ONNX file to start from, the best weights of another run, or
-            a LiteRT file that was exported; None for chance.
-        resume: go on after the last whole epoch in `out` instead.
-        metadata: what else `recipe.json` tells a reader, such as the data's name.
+        recipe: all hyperparameters.
+        weights: initial weights: YuNet's ONNX file, the best weights of another run,
+            or an exported LiteRT file; None for random weights.
+        resume: continue after the last completed epoch in `out` instead.
+        metadata: further entries of `recipe.json`, such as the names of the data.
 
     Returns:
-        How the kept weights do on all of validation, by source and long side.
+        Metrics of the kept weights on all validation scenes, by source and longer
+        side.
 
     Raises:
+        FileNotFoundError: there is no run to resume.
         OSError: `out` cannot be written.
-        RuntimeError: the loss is not a number any more.
-        ValueError: there is nothing to resume, or it began with other knobs.
+        RuntimeError: the loss is NaN or infinite.
+        ValueError: the resumed run began with other hyperparameters.
     """
     keras.utils.set_random_seed(recipe.seed)
     model = build_onepass_network()
@@ -232,18 +230,18 @@ def fit_onepass(
     if weights is not None and Path(weights).suffix == ".tflite" and not resume:
         loop.recalibrate_batchnorm()
     state = loop.train(state)
-    if state.best == -math.inf:  # no epoch was done, or none had a score
+    if state.best == -math.inf:  # no completed epoch, or none with a score
         save_best(out / BEST_FILE, model, weight_average)
     load_weights(out / BEST_FILE, model)
     return evaluate_onepass_by_source(model, training_data.validation)
 
 
 def check_initial_weights(weights: Path) -> None:
-    """Make sure, before any work, that a training can start from a file.
+    """Check, before any work, that a file has usable initial weights.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds another network.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file contains another network.
     """
     _load_initial_weights(build_onepass_network(), weights)
 
@@ -260,7 +258,7 @@ def _load_initial_weights(model: keras.Model, weights: Path) -> None:
 def evaluate_onepass_by_source(
     model: keras.Model, images: Sequence[TrainingImage]
 ) -> dict[str, OnePassMetrics]:
-    """Return how a network does on scenes: `kaggle 640`, `kaggle 320`, ..."""
+    """Return metrics by source and longer side: `kaggle 640`, `kaggle 320`, ..."""
     results = {}
     for source in dict.fromkeys(image.source for image in images):
         source_images = [image for image in images if image.source == source]
@@ -270,11 +268,11 @@ def evaluate_onepass_by_source(
 
 
 def compile_learner(model: keras.Model, recipe: OnePassRecipe) -> OnePassLearner:
-    """Return the network with its loss and optimizer; weights are shared.
+    """Return a compiled model with losses and optimizer, on the weights of `model`.
 
     Args:
-        model: what `build_onepass_network` gave.
-        recipe: every knob.
+        model: result of `build_onepass_network`.
+        recipe: all hyperparameters.
     """
     learner = OnePassLearner(model.inputs, model.outputs)
     learner.attach_losses(recipe.losses)
@@ -298,31 +296,31 @@ def compile_learner(model: keras.Model, recipe: OnePassRecipe) -> OnePassLearner
         slow_rate=recipe.body_rate,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    # On a processor XLA compiles for minutes and then runs slower; PyTorch would
-    # compile anew for each number of faces.
+    # On a CPU, XLA compiles for minutes and then runs slower; PyTorch would recompile
+    # for each number of faces.
     learner.compile(optimizer, jit_compile=False)
     return learner
 
 
 class DiscriminativeAdamW(keras.optimizers.AdamW):  # type: ignore[misc] # Keras has no types
-    """AdamW with a lower rate for some weights (one rate for all under PyTorch)."""
+    """AdamW with a lower rate for some weights (with PyTorch, one rate for all)."""
 
     def __init__(
         self, rate: object, *, slow: Sequence[bool], slow_rate: float, **options: Any
     ) -> None:
-        """Take AdamW's arguments, and which trainable weights are slow, in order."""
+        """Accept the arguments of AdamW, and a flag per trainable weight, in order."""
         super().__init__(rate, **options)
         self._factors = [slow_rate if is_slow else 1.0 for is_slow in slow]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Move one weight; called by Keras."""
+        """Update one weight; Keras calls this."""
         factor = self._factors[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * factor)
 
 
 @dataclass(eq=False)
 class _OnePassTrainingLoop:
-    """A training in progress."""
+    """State of a running training."""
 
     model: keras.Model
     learner: OnePassLearner
@@ -345,7 +343,7 @@ class _OnePassTrainingLoop:
         self.epoch_negatives = self.training_data.select_epoch_negatives()
 
     def recalibrate_batchnorm(self) -> None:
-        """Give normalisations that were folded away the statistics of the views."""
+        """Set the statistics of folded batch normalisation from training samples."""
         first = self.sampler.iter_batches(self.recipe.epochs, _RECALIBRATION_BATCHES)
         recalibrate_network_batchnorm(
             self.model, (batch.images.astype(np.float32) for batch in first)
@@ -355,19 +353,19 @@ class _OnePassTrainingLoop:
         ]
 
     def train(self, state: TrainingState) -> TrainingState:
-        """Train to the end from where it is; Ctrl-C ends it early."""
+        """Run the remaining epochs; Ctrl-C stops early."""
         with contextlib.suppress(KeyboardInterrupt):
             for epoch in range(state.epochs_done, self.recipe.epochs):
                 state = self.run_epoch(epoch, state)
         return state
 
     def run_epoch(self, epoch: int, previous: TrainingState) -> TrainingState:
-        """Train and validate once, keep what is better, and write the logs."""
+        """Run one epoch, validate, keep better weights, and write the logs."""
         started = time.monotonic()
         if self.sampler.mined is None or epoch % self.recipe.mined_every == 0:
             self._mine_negatives()
         mined_s = time.monotonic() - started
-        losses, views = self._train_epoch(epoch)
+        losses, n_samples = self._train_epoch(epoch)
         trained_s = time.monotonic() - started - mined_s
         own_weights = swap_in_average(self.model, self.weight_average)
         metrics = evaluate_onepass(self.model, self.epoch_validation, VALIDATION_PX[0])
@@ -381,7 +379,7 @@ class _OnePassTrainingLoop:
         record = OnePassEpoch(
             epoch=epoch + 1,
             learning_rate=float(self.learner.optimizer.learning_rate),
-            views_per_s=round(views / trained_s, 1),
+            views_per_s=round(n_samples / trained_s, 1),
             took_s=round(time.monotonic() - started, 1),
             losses=losses,
             validation_metrics=metrics,
@@ -389,21 +387,21 @@ class _OnePassTrainingLoop:
         )
         score = (metrics.faces + metrics.mean) / 2
         score -= FALSE_POSITIVE_COST * next(iter(false_positives.values()), 0.0)
-        # NaN, where validation holds no face, is no best: `max` keeps its first then.
+        # The score is NaN without validation faces; `max` then returns its first value.
         state = dataclasses.replace(
             previous, epochs_done=epoch + 1, best=max(previous.best, score)
         )
         check_finite(record.epoch, *losses.values())
         if score > previous.best:
             save_best(self.out / BEST_FILE, self.model, self.weight_average)
-        # The state comes last, see the training of the classifiers.
+        # Save the state last, as in `classifier.fit`.
         log_onepass_epoch(self.out, record, self.recipe.epochs - epoch - 1)
         self.model.optimizer = self.learner.optimizer
         save_state(self.out / STATE_FILE, self.model, self.weight_average, state)
         return state
 
     def _mine_negatives(self) -> None:
-        """Look at all images without a face with the averaged weights."""
+        """Mine false positives in all negatives with the averaged weights."""
         own_weights = swap_in_average(self.model, self.weight_average)
         mined = mine_false_positives(self.model, self.training_data.negatives.train)
         if own_weights is not None:
@@ -411,12 +409,12 @@ class _OnePassTrainingLoop:
         if len(mined.scores):
             self.sampler = dataclasses.replace(self.sampler, mined=mined)
             logger.info(
-                "training images without a face: %s",
+                "false positives in training images without a face: %s",
                 compute_false_positive_rates(mined.scores),
             )
 
     def _train_epoch(self, epoch: int) -> tuple[dict[str, float], int]:
-        """Return the mean of each loss, and how many views there were."""
+        """Return the mean of each loss, and the number of samples."""
         steps = self.recipe.steps
         progress_bar = tqdm(
             self.sampler.iter_batches(epoch, steps),
@@ -429,7 +427,7 @@ class _OnePassTrainingLoop:
         self.learner.reset_metrics()
         for step, batch in enumerate(progress_bar):
             logs = self.learner.train_on_batch(
-                batch.images.astype(np.float32), batch.truth, return_dict=True
+                batch.images.astype(np.float32), batch.targets, return_dict=True
             )
             self.weight_average.update(self.model.get_weights(), epoch * steps + step)
             n_samples += len(batch.images)
@@ -438,7 +436,7 @@ class _OnePassTrainingLoop:
 
 
 def _begin_run(out: Path, *, resume: bool) -> TrainingState:
-    """Return how far the run is; a fresh start first deletes an older one."""
+    """Return the progress of the run; a fresh start deletes an older run."""
     if resume:
         state = read_state(out / STATE_FILE)
         drop_epochs_after(out, state.epochs_done)

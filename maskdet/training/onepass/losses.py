@@ -1,4 +1,4 @@
-"""What a wrong answer costs, and the network that learns from it."""
+"""Losses of the single-stage network, and the trainable model that computes them."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from maskdet.training.onepass.targets import (
 LOSS_NAMES = ("obj", "cls", "box", "mask")
 
 _MIN_POSITIVE_CELLS = 4.0
-"""A single face has about so many cells."""
+"""Typical number of cells of a single face."""
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each loss counts.
+    """Weights of the losses.
 
     Attributes:
-        obj: is there a face? Binary cross-entropy over all cells (YOLOX).
-        cls: how well does the box fit? Cross-entropy with the IoU of the box as its
-            target, over the cells that have a face (YOLOX, section 2.1).
+        obj: objectness: binary cross-entropy over all cells (YOLOX).
+        cls: box quality: cross-entropy with the IoU of the box as target, over cells
+            with a face (YOLOX, section 2.1).
         box: EIoU of the same cells (Zhang et al., "Focal and Efficient IOU Loss for
             Accurate Bounding Box Regression", 2021); 5 as in YuNet.
-        mask: cross-entropy of the mask state in the same cells. Twice the others: the
-            label is harder than the face.
+        mask: cross-entropy of the class in the same cells; 2, because it is harder to
+            learn than objectness.
     """
 
     obj: float = 1.0
@@ -45,15 +45,15 @@ class LossWeights:
 def compute_onepass_losses(
     maps: Sequence[Tensor], targets: Tensor
 ) -> dict[str, Tensor]:
-    """Return the loss of each kind, unweighted; finite without any face.
+    """Return the unweighted losses by name; they are finite without a face.
 
-    The loss of `obj` is a sum over all cells for each cell that has a face. Batches
-    with few faces are divided by `_MIN_POSITIVE_CELLS` an image instead, else one view
-    without a face would weigh as much as hundreds of faces.
+    The `obj` loss is the sum over all cells, divided by the number of cells with a
+    face. For batches with few faces, the divisor is `_MIN_POSITIVE_CELLS` per image;
+    otherwise one sample without a face would weigh as much as hundreds of faces.
 
     Args:
         maps: `(n, h, w, 9)` at each stride.
-        targets: `(n, faces, 10)`, see `targets.TRUTH_COLUMNS`.
+        targets: `(n, faces, 10)`, see `batches.TARGET_COLUMNS`.
     """
     cells = flatten_maps(maps)
     cell_targets = assign_cells(cells, targets)
@@ -82,7 +82,7 @@ def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def _mask_loss(cells: Cells, cell_targets: CellTargets) -> Tensor:
-    """Return the mean over cells, each with the weight of its face."""
+    """Return the mean over cells, weighted by their faces."""
     logs = ops.log_softmax(cells.logits[..., 6:], axis=-1)
     cross_entropy = -ops.sum(logs * cell_targets.targets[..., 5:8], axis=-1)
     weights = cell_targets.positive * cell_targets.targets[..., 8]
@@ -90,21 +90,20 @@ def _mask_loss(cells: Cells, cell_targets: CellTargets) -> Tensor:
 
 
 def compute_eiou_loss(predicted: Tensor, targets: Tensor) -> Tensor:
-    """Return 1 - EIoU of boxes `(..., 4)` with the truths of the same rows."""
+    """Return 1 - EIoU of boxes `(..., 4)` with the targets of the same rows."""
     low = ops.maximum(predicted[..., :2], targets[..., :2])
-    shared = ops.relu(ops.minimum(predicted[..., 2:], targets[..., 2:]) - low)
+    common_sides = ops.relu(ops.minimum(predicted[..., 2:], targets[..., 2:]) - low)
+    intersection = _multiply_sides(common_sides)
     sides, target_sides = (
         predicted[..., 2:] - predicted[..., :2],
         targets[..., 2:] - targets[..., :2],
     )
-    both = (
-        _multiply_sides(sides) + _multiply_sides(target_sides) - _multiply_sides(shared)
-    )
-    overlap = _multiply_sides(shared) / ops.maximum(both, 1e-6)
-    around = ops.maximum(predicted[..., 2:], targets[..., 2:]) - ops.minimum(
+    union = _multiply_sides(sides) + _multiply_sides(target_sides) - intersection
+    iou = intersection / ops.maximum(union, 1e-6)
+    enclosing_sides = ops.maximum(predicted[..., 2:], targets[..., 2:]) - ops.minimum(
         predicted[..., :2], targets[..., :2]
     )
-    squares = ops.maximum(ops.square(around), 1e-6)
+    squares = ops.maximum(ops.square(enclosing_sides), 1e-6)
     centre_offset = (
         predicted[..., :2] + predicted[..., 2:] - targets[..., :2] - targets[..., 2:]
     ) / 2
@@ -112,7 +111,7 @@ def compute_eiou_loss(predicted: Tensor, targets: Tensor) -> Tensor:
         squares, axis=-1
     )
     side_loss = ops.sum(ops.square(sides - target_sides) / squares, axis=-1)
-    return 1 - overlap + centre_loss + side_loss
+    return 1 - iou + centre_loss + side_loss
 
 
 def _multiply_sides(sides: Tensor) -> Tensor:
@@ -120,12 +119,12 @@ def _multiply_sides(sides: Tensor) -> Tensor:
 
 
 class OnePassLearner(keras.Model):  # type: ignore[misc] # Keras has no types
-    """The network with its loss: `OnePassLearner(network.inputs, network.outputs)`."""
+    """Network with its losses: `OnePassLearner(network.inputs, network.outputs)`."""
 
     component_weights: LossWeights = LossWeights()
 
     def attach_losses(self, weights: LossWeights) -> None:
-        """Weigh the losses, and keep their means, under their names."""
+        """Set the loss weights, and create a running mean for each loss."""
         self.component_weights = weights
         self.loss_means = {name: keras.metrics.Mean(name=name) for name in LOSS_NAMES}
 
@@ -137,7 +136,7 @@ class OnePassLearner(keras.Model):  # type: ignore[misc] # Keras has no types
         sample_weight: Tensor = None,
         training: bool = True,
     ) -> Tensor:
-        """Return the loss of a batch; called by Keras in each step."""
+        """Return the loss of a batch; Keras calls this in each step."""
         parts: Mapping[str, Tensor] = compute_onepass_losses(y_pred, y)
         for name, mean in self.loss_means.items():
             mean.update_state(parts[name])

@@ -1,16 +1,14 @@
-"""The one-pass network: YuNet's layers, and a branch of our own that reads the mask.
+"""The single-stage network: YuNet's layers and a mask classification branch.
 
-Finding starts as YuNet's published topology (Wu et al., "YuNet: A Tiny
-Millisecond-level Face
-Detector", Machine Intelligence Research, 2023; Apache-2.0). Reading the mask is a
-second, wider path that starts at stride 4, where small faces still have a mouth, and
-goes down beside the pyramid (as the bottom-up path of Liu et al., "Path Aggregation
-Network for Instance Segmentation", 2018): each level sees what the finer one read.
-What it sees also corrects score and box; at the start by nothing.
+Detection has the published topology of YuNet (Wu et al., "YuNet: A Tiny
+Millisecond-level Face Detector", Machine Intelligence Research, 2023; Apache-2.0) and
+can be initialized with its weights. The mask branch is a wider path that starts at
+stride 4, where the mouth of small faces is still resolved. It runs beside the pyramid
+(as the bottom-up path of Liu et al., "Path Aggregation Network for Instance
+Segmentation", 2018): each level receives the features of the finer one. The branch also
+corrects scores and boxes; the correction is initialized with zeros.
 
-Fully convolutional: sides that are multiples of 32 pixels, of any number.
-
-YuNet's published weights as the start of our own training.
+The network is fully convolutional; the input sides are multiples of 32 pixels.
 """
 
 from __future__ import annotations
@@ -30,14 +28,14 @@ from maskdet.types import CLASSES
 
 MASK_WIDTHS = (96, 128, 128)
 """Channels of the mask branch at each stride. At 320x256 px it adds about 1.4 ms to
-the 1.7 ms that finding takes in LiteRT on two cores."""
+the 1.7 ms of detection (LiteRT, two cores)."""
 
 FACE_PRIOR = 0.01
-"""How likely a cell of an untrained network says it is a face (Lin et al., "Focal Loss
-for Dense Object Detection", 2017, section 4.1)."""
+"""Initial face probability of a cell (Lin et al., "Focal Loss for Dense Object
+Detection", 2017, section 4.1)."""
 
 MASK_PRIOR = (0.50, 0.38, 0.12)
-"""How likely an untrained network says each class: as often as training shows it."""
+"""Initial class probabilities, as in the training data."""
 
 _N_CHANNELS = 64
 _N_LANDMARK_VALUES = 10
@@ -48,13 +46,13 @@ def build_onepass_network(
 ) -> keras.Model:
     """Return the network: `(n, h, w, 3)` BGR 0..255 -> three maps, fine to coarse.
 
-    Each map is `(n, h / s, w / s, 9)`: class and objectness logit (the face score is
-    `sqrt(sigmoid(cls) * sigmoid(obj))`), `dx, dy, log w, log h` in strides, and the
+    Each map is `(n, h / s, w / s, 9)`: class and objectness logit (the detection score
+    is `sqrt(sigmoid(cls) * sigmoid(obj))`), `dx, dy, log w, log h` in strides, and the
     logits of `CLASSES`.
 
     Args:
-        landmarks: add YuNet's five points, `(n, h / s, w / s, 10)` a level, as three
-            more outputs. Only for comparison with the original.
+        landmarks: add YuNet's five landmarks, `(n, h / s, w / s, 10)` per level, as
+            three more outputs. Only for comparison with the original.
         mask_widths: channels of the mask branch at each stride.
     """
     image = keras.Input((None, None, 3), name="image")
@@ -65,11 +63,11 @@ def build_onepass_network(
     for stride, features, mask_features in zip(
         STRIDES_PX, pyramid, branch, strict=True
     ):
-        shared = _add_unit(features, _N_CHANNELS, f"head{stride}")
+        head = _add_unit(features, _N_CHANNELS, f"head{stride}")
         parts = [
-            _add_unit(shared, 1, f"cls{stride}", relu=False),
-            _add_unit(shared, 1, f"obj{stride}", relu=False),
-            _add_unit(shared, 4, f"box{stride}", relu=False),
+            _add_unit(head, 1, f"cls{stride}", relu=False),
+            _add_unit(head, 1, f"obj{stride}", relu=False),
+            _add_unit(head, 4, f"box{stride}", relu=False),
         ]
         face = layers.Concatenate(name=f"face{stride}")(parts)
         correction = layers.Conv2D(
@@ -82,7 +80,7 @@ def build_onepass_network(
         maps.append(layers.Concatenate(name=f"stride{stride}")([face, mask]))
         if landmarks:
             points.append(
-                _add_unit(shared, _N_LANDMARK_VALUES, f"kps{stride}", relu=False)
+                _add_unit(head, _N_LANDMARK_VALUES, f"kps{stride}", relu=False)
             )
     model = keras.Model(image, [*maps, *points], name="onepass")
     _set_prior_biases(model)
@@ -91,7 +89,7 @@ def build_onepass_network(
 
 def _build_backbone(image: keras.KerasTensor) -> tuple[keras.KerasTensor, list[object]]:
     """Return the features at stride 4, and those at 8, 16 and 32."""
-    # PyTorch pads one pixel on each side; Keras' "same" would pad the far side only.
+    # PyTorch pads one pixel on each side; "same" in Keras pads the far side only.
     x = layers.ZeroPadding2D(1, name="pad")(image)
     x = layers.Conv2D(16, 3, strides=2, name="stem")(x)
     x = _add_unit(layers.ReLU(name="stem_relu")(x), 16, "stage0")
@@ -111,7 +109,7 @@ def _build_backbone(image: keras.KerasTensor) -> tuple[keras.KerasTensor, list[o
 
 
 def _build_neck(levels: Sequence[object]) -> list[object]:
-    """Return the pyramid: what is seen from afar is added to what is seen closely."""
+    """Return the feature pyramid; coarse levels are upsampled and added to finer."""
     pyramid: list[object] = []
     for stride, level in zip(STRIDES_PX[::-1], levels[::-1], strict=True):
         if pyramid:
@@ -124,7 +122,7 @@ def _build_neck(levels: Sequence[object]) -> list[object]:
 def _add_unit(
     x: object, width: int, name: str, *, relu: bool = True
 ) -> keras.KerasTensor:
-    """YuNet's only building block: across channels, then across 3x3 pixels."""
+    """Add the building block of YuNet: pointwise, then depthwise 3x3 convolution."""
     x = layers.Conv2D(width, 1, name=f"{name}_point")(x)
     x = layers.DepthwiseConv2D(3, padding="same", name=f"{name}_depth")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if relu else x
@@ -133,7 +131,7 @@ def _add_unit(
 def _build_mask_branch(
     fine: object, pyramid: Sequence[object], widths: Sequence[int]
 ) -> list[object]:
-    """Return what the wide path sees at each level, `(n, h / s, w / s, width)`."""
+    """Return the features of the mask branch at each level, `(n, h/s, w/s, width)`."""
     levels = []
     for stride, features, width in zip(STRIDES_PX, pyramid, widths, strict=True):
         name = f"mask{stride}"
@@ -152,7 +150,7 @@ def _build_mask_branch(
 
 
 def _add_wide_block(x: object, width: int, name: str) -> keras.KerasTensor:
-    """5x5 pixels, then channels, added to what came in (He et al., ResNet, 2016)."""
+    """Add a residual block (He et al., ResNet, 2016): depthwise 5x5, then pointwise."""
     y = layers.DepthwiseConv2D(5, padding="same", use_bias=False, name=f"{name}_depth")
     z = layers.Conv2D(width, 1, use_bias=False, name=f"{name}_point")(y(x))
     z = layers.BatchNormalization(momentum=0.98, name=f"{name}_norm")(z)
@@ -160,7 +158,7 @@ def _add_wide_block(x: object, width: int, name: str) -> keras.KerasTensor:
 
 
 def _set_prior_biases(model: keras.Model) -> None:
-    """Let an untrained network say `no face` nearly everywhere, and usual classes."""
+    """Set the biases of the outputs to `FACE_PRIOR` and `MASK_PRIOR`."""
     for stride in STRIDES_PX:
         for head in ("cls", "obj"):
             last = model.get_layer(f"{head}{stride}_depth")
@@ -172,35 +170,38 @@ def _set_prior_biases(model: keras.Model) -> None:
 
 
 def load_yunet_weights(model: keras.Model, path: str | Path) -> None:
-    """Put the weights of a YuNet ONNX file into the layers that finding uses.
+    """Load the weights of a YuNet ONNX file into the detection layers.
 
-    The file has its normalisation folded into the convolutions, in the order in which
-    they run. The mask branch keeps what it has.
+    In the file, normalisation is folded into the convolutions, which are in the order
+    of execution. The mask branch is not changed.
 
     Args:
-        model: what `build_onepass` gave, with or without landmarks.
+        model: result of `build_onepass_network`, with or without landmarks.
         path: such as `yunet_n_640_640.onnx`, of any input size.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file holds another network.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file contains another network.
     """
     names = _layer_names()
     stored = _read_convolutions(Path(path))
     if len(stored) != len(names):
         raise ValueError(
-            f"{path}: holds {len(stored)} convolutions, YuNet has {len(names)}"
+            f"{path}: {len(stored)} convolutions, but YuNet has {len(names)}"
         )
     layer_names = {layer.name for layer in model.layers}
     for name, (kernel, bias) in zip(names, stored, strict=True):
-        if name not in layer_names:  # the landmarks, where they are not wanted
+        if name not in layer_names:  # landmarks, if the model has none
             continue
         layer = model.get_layer(name)
-        # ONNX: out, in, height, width; the depthwise ones have 1 channel in.
+        # ONNX: out, in, height, width; depthwise convolutions have 1 channel in.
         order = (2, 3, 0, 1) if name.endswith("_depth") else (2, 3, 1, 0)
         values = kernel.transpose(order)
         if values.shape != tuple(layer.kernel.shape):
-            raise ValueError(f"{path}: {name} has the shape {values.shape}")
+            raise ValueError(
+                f"{path}: {name} has the shape {values.shape}, not "
+                f"{tuple(layer.kernel.shape)}"
+            )
         layer.set_weights([values, bias])
 
 
@@ -227,14 +228,14 @@ def _read_convolutions(
     path: Path,
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
+        raise FileNotFoundError(f"{path}: file does not exist")
     require_libraries("reading ONNX weights", "onnx")
     import onnx
     from onnx import numpy_helper
 
     try:
         graph = onnx.load(path).graph
-    except Exception as error:  # protobuf has its own kinds, none of them public
+    except Exception as error:  # the exceptions of protobuf are not public
         raise ValueError(f"{path}: not an ONNX file") from error
     weights = {
         initializer.name: numpy_helper.to_array(initializer)

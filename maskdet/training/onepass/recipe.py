@@ -1,4 +1,4 @@
-"""Every knob of a training of the one-pass network."""
+"""Training recipe of the single-stage network: all hyperparameters."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ from maskdet.training.onepass.losses import LossWeights
 
 @dataclass(frozen=True)
 class OnePassRecipe:
-    """Every knob; the rest of the numbers is beside what it turns.
+    """All hyperparameters. Constants are beside the code that uses them.
 
     Attributes:
-        epochs: rounds.
-        steps: batches a round.
-        batch_size: views of 320 px a step; larger views are fewer.
-        learning_rate: highest rate, of the mask branch.
-        body_rate: the rate of the layers that start as YuNet, as a share of it. They
-            know faces already: at the full rate they forget.
-        warm_up: share of the steps in which the rate rises; then it falls on a cosine.
+        epochs: number of epochs.
+        steps: batches per epoch.
+        batch_size: samples of 320 px per step; fewer if they are larger.
+        learning_rate: peak rate, used for the mask branch.
+        body_rate: rate of the layers initialized from YuNet, as a fraction of
+            `learning_rate`. These layers detect faces already and forget at the full
+            rate.
+        warm_up: fraction of the steps for the warm-up, followed by a cosine decay.
         weight_decay: of kernels, as in AdamW.
-        clip_norm: longest gradient, of all weights together.
-        average_decay: how slowly the averaged weights follow, a step.
-        drawn: images that our own code draws on, made once.
-        losses: what counts how much.
-        views: how scenes become views.
-        negatives: how many views are of images without a face, where there are any.
-        mined_every: after so many epochs they are mined anew: those that the network
-            sees faces in are shown more often.
-        seed: fixes every choice.
+        clip_norm: maximum global norm of the gradient.
+        average_decay: decay of the averaged weights per step.
+        drawn: number of synthetic images, made once.
+        losses: weights of the losses.
+        views: how samples are cut from scenes.
+        negatives: fraction of samples from images without a face, if there are any.
+        mined_every: epochs between minings of false positives; images with false
+            positives are sampled more often.
+        seed: determines all random choices.
     """
 
     epochs: int = 36
@@ -62,7 +63,7 @@ class OnePassRecipe:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot train."""
+        """Check the values."""
         for name in ("epochs", "steps", "batch_size"):
             check_count(name, getattr(self, name))
         check_count("drawn", self.drawn, 0, MAX_DRAWN)
@@ -72,8 +73,13 @@ class OnePassRecipe:
             raise ValueError(f"negatives must be from 0 to 1, not {self.negatives!r}")
 
     def to_json(self) -> dict[str, object]:
-        """Return every knob by name, those of the views' choice among them."""
-        return dataclasses.asdict(self) | {
+        """Return all hyperparameters and sampling constants, JSON-compatible."""
+        values = dataclasses.asdict(self)
+        values["views"] = {
+            _STORED_VIEW_KEYS.get(name, name): value
+            for name, value in values["views"].items()
+        }
+        return values | {
             "class_shares": {
                 label.key: part for label, part in CLASS_FRACTIONS.items()
             },
@@ -83,5 +89,13 @@ class OnePassRecipe:
         }
 
 
+_STORED_VIEW_KEYS = {
+    "min_visible_fraction": "kept_share",
+    "teacher_fraction": "taught_share",
+    "ambiguous_fraction": "blurred_share",
+    "ambiguous_px": "blurred_px",
+}
+"""Attributes of `SampleConfig` that `recipe.json` stores under another key."""
+
 TIMED_WH = ((320, 256), (640, 480))
-"""Sizes that are timed: small live video, and an image."""
+"""Input sizes that are timed: small live video, and an image."""

@@ -1,8 +1,8 @@
-"""What each cell of the maps should say: whose task each face is.
+"""Target assignment: which cells of the maps predict which face.
 
-Assignment is SimOTA (Ge et al., "YOLOX: Exceeding YOLO Series in 2021", section 2.1),
-as YuNet was trained with: a face goes to the few cells that already see it best.
-Everything is `keras.ops` on whole batches, so that it runs inside the training step.
+The assignment is SimOTA (Ge et al., "YOLOX: Exceeding YOLO Series in 2021", section
+2.1), as in the training of YuNet: a face is assigned to the few cells that predict it
+best. All operations are `keras.ops` on whole batches and run inside the training step.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _OUTSIDE_COST = 1e5
 _FORBIDDEN_COST = 1e9
 
 _LOG_LIMIT = 8.0
-"""Largest log of a side in strides: e^8 is past any image, and stays finite."""
+"""Largest log of a side in strides: e^8 exceeds any image and is finite."""
 
 Tensor = Any
-"""A tensor of whatever Keras runs on."""
+"""A tensor of the Keras backend."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """All cells of the three maps in one row, and what the network says in them.
+    """The cells of the three maps, concatenated, with their predictions.
 
     Attributes:
         logits: `(n, cells, 9)` as in the maps.
@@ -52,13 +52,13 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class CellTargets:
-    """The task of each cell.
+    """The target of each cell.
 
     Attributes:
-        positive: `(n, cells)` 1 where a cell should find a face.
-        ignored: `(n, cells)` 1 where it does not matter what it says.
-        targets: `(n, cells, 10)` the row of truth of positive cells, else any.
-        iou: `(n, cells)` IoU of positive cells with their truth, else 0.
+        positive: `(n, cells)` 1 where a cell is assigned to a face.
+        ignored: `(n, cells)` 1 where a cell does not contribute to the loss.
+        targets: `(n, cells, 10)` target row of positive cells, arbitrary for others.
+        iou: `(n, cells)` IoU of positive cells with their target, else 0.
     """
 
     positive: Tensor
@@ -68,7 +68,7 @@ class CellTargets:
 
 
 def flatten_maps(maps: Sequence[Tensor]) -> Cells:
-    """Put the maps, fine to coarse, `(n, h, w, 9)`, into one row of cells."""
+    """Concatenate the cells of the maps `(n, h, w, 9)`, fine to coarse."""
     logits, corners, strides = [], [], []
     for stride, feature_map in zip(STRIDES_PX, maps, strict=True):
         ones = ops.ones_like(feature_map[..., 0])
@@ -95,11 +95,11 @@ def flatten_maps(maps: Sequence[Tensor]) -> Cells:
 
 
 def assign_cells(cells: Cells, targets: Tensor) -> CellTargets:
-    """Give each face to cells, and each cell its task; no gradient passes.
+    """Assign faces to cells, without gradient.
 
     Args:
-        cells: what the network says.
-        targets: `(n, faces, 10)`, see `targets.TRUTH_COLUMNS`.
+        cells: predictions of the network.
+        targets: `(n, faces, 10)`, see `batches.TARGET_COLUMNS`.
     """
     targets = ops.convert_to_tensor(targets)
     boxes, state = targets[..., :4], targets[..., 4]
@@ -107,15 +107,15 @@ def assign_cells(cells: Cells, targets: Tensor) -> CellTargets:
     near_centre = _is_near_centre(cells, boxes)
     faces = ops.cast(state > 0, "float32")[..., None]
     eligible = faces * ops.maximum(inside, near_centre)
-    overlaps = ops.stop_gradient(compute_pair_iou(boxes, cells.boxes)) * eligible
-    cost = ops.stop_gradient(_compute_cost(cells, overlaps, inside * near_centre))
+    ious = ops.stop_gradient(compute_pair_iou(boxes, cells.boxes)) * eligible
+    cost = ops.stop_gradient(_compute_cost(cells, ious, inside * near_centre))
     cost = ops.where(eligible > 0, cost, _FORBIDDEN_COST)
-    selected = _select_cheapest(cost, overlaps) * eligible
-    # A cell that several faces want goes to the one it fits at the least cost.
+    selected = _select_cheapest(cost, ious) * eligible
+    # A cell selected for several faces is assigned to the face with the lowest cost.
     owner = ops.argmin(ops.where(selected > 0, cost, 2 * _FORBIDDEN_COST), axis=1)
     positive = ops.max(selected, axis=1)
     rows = ops.cast(owner, "int32")[..., None]
-    overlap = ops.take_along_axis(ops.swapaxes(overlaps, 1, 2), rows, axis=2)[..., 0]
+    iou = ops.take_along_axis(ops.swapaxes(ious, 1, 2), rows, axis=2)[..., 0]
     ignored_cells = ops.cast(state < 0, "float32")[..., None] * ops.maximum(
         inside, near_centre
     )
@@ -123,12 +123,12 @@ def assign_cells(cells: Cells, targets: Tensor) -> CellTargets:
         positive=positive,
         ignored=ops.max(ignored_cells, axis=1) * (1 - positive),
         targets=ops.take_along_axis(targets, rows, axis=1),
-        iou=overlap * positive,
+        iou=iou * positive,
     )
 
 
 def _is_inside_box(centres: Tensor, boxes: Tensor) -> Tensor:
-    """Return `(n, faces, cells)` 1 where the centre of a cell lies in a box."""
+    """Return `(n, faces, cells)` 1 where the centre of a cell is in a box."""
     x, y = centres[:, None, :, 0], centres[:, None, :, 1]
     box = boxes[:, :, None, :]
     across = (x > box[..., 0]) & (x < box[..., 2])
@@ -136,7 +136,7 @@ def _is_inside_box(centres: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _is_near_centre(cells: Cells, boxes: Tensor) -> Tensor:
-    """Return `(n, faces, cells)` 1 where a cell is close to the middle of a box."""
+    """Return `(n, faces, cells)` 1 where a cell is near the centre of a box."""
     middles = (boxes[..., :2] + boxes[..., 2:]) / 2
     distance = ops.abs(cells.centres[:, None] - middles[:, :, None])
     reach = _CENTRE_RADIUS * cells.strides[:, None]
@@ -144,12 +144,12 @@ def _is_near_centre(cells: Cells, boxes: Tensor) -> Tensor:
 
 
 def compute_pair_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Return `(n, k, m)` overlaps of boxes `(n, k, 4)` with boxes `(n, m, 4)`."""
+    """Return the `(n, k, m)` IoU of boxes `(n, k, 4)` with boxes `(n, m, 4)`."""
     a, b = a[:, :, None], b[:, None]
     low = ops.maximum(a[..., :2], b[..., :2])
     sides = ops.relu(ops.minimum(a[..., 2:], b[..., 2:]) - low)
-    shared = sides[..., 0] * sides[..., 1]
-    return shared / ops.maximum(_area(a) + _area(b) - shared, 1e-6)
+    intersection = sides[..., 0] * sides[..., 1]
+    return intersection / ops.maximum(_area(a) + _area(b) - intersection, 1e-6)
 
 
 def _area(boxes: Tensor) -> Tensor:
@@ -157,18 +157,18 @@ def _area(boxes: Tensor) -> Tensor:
     return sides[..., 0] * sides[..., 1]
 
 
-def _compute_cost(cells: Cells, overlaps: Tensor, fits: Tensor) -> Tensor:
-    # -log of the face score sqrt(cls * obj)
+def _compute_cost(cells: Cells, ious: Tensor, fits: Tensor) -> Tensor:
+    # -log of the detection score sqrt(cls * obj)
     score_cost = ops.softplus(-cells.logits[..., 0]) + ops.softplus(
         -cells.logits[..., 1]
     )
-    cost = score_cost[:, None] / 2 - _IOU_COST * ops.log(overlaps + 1e-7)
+    cost = score_cost[:, None] / 2 - _IOU_COST * ops.log(ious + 1e-7)
     return cost + _OUTSIDE_COST * (1 - fits)
 
 
-def _select_cheapest(cost: Tensor, overlaps: Tensor) -> Tensor:
-    """Return 1 at the cheapest cells of a face, as many as its overlaps add up to."""
-    best = ops.sum(ops.top_k(overlaps, _MAX_CELLS_PER_FACE)[0], axis=-1)
+def _select_cheapest(cost: Tensor, ious: Tensor) -> Tensor:
+    """Return 1 at the cheapest cells of a face; their number is the sum of its IoUs."""
+    best = ops.sum(ops.top_k(ious, _MAX_CELLS_PER_FACE)[0], axis=-1)
     count = ops.cast(ops.clip(ops.floor(best), 1, _MAX_CELLS_PER_FACE), "int32")
     lowest = -ops.top_k(-cost, _MAX_CELLS_PER_FACE)[0]
     limit = ops.take_along_axis(lowest, count[..., None] - 1, axis=-1)
@@ -178,13 +178,13 @@ def _select_cheapest(cost: Tensor, overlaps: Tensor) -> Tensor:
 def encode_maps(
     boxes: Boxes, labels: NDArray[np.int64], size_hw: tuple[int, int]
 ) -> list[NDArray[np.float32]]:
-    """Return the maps that a perfect network would give: the opposite of decoding.
+    """Return the maps of a perfect network: the inverse of decoding.
 
-    Each face stands in the cell that holds its middle, at the stride nearest to a
-    quarter of its size; of two in one cell the later stays.
+    Each face is in the cell that contains its centre, at the stride nearest to a
+    quarter of its size. If two faces are in one cell, the later one is kept.
 
     Args:
-        boxes: `(n, 4)` in pixels of the input, their middles inside.
+        boxes: `(n, 4)` in pixels of the input, with their centres inside.
         labels: `(n,)` columns as in `CLASSES`.
         size_hw: height and width of the input, multiples of 32.
 

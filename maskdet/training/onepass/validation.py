@@ -1,4 +1,4 @@
-"""How well a network finds and labels, measured while it is being trained."""
+"""Validation of the single-stage Keras network during training."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from maskdet.training.onepass.data import (
 from maskdet.types import CLASSES, Faces, Image
 
 LARGE_PX = 20.0
-"""Faces from this size on also have numbers of their own."""
+"""Faces of at least this size are also evaluated separately."""
 
 _MINING_PX = 480
-"""Between the sizes at which the two analyzers see an image."""
+"""Longer side for mining, between the input sizes of the two analyzers."""
 
 _NMS_IOU = 0.45
 _MAX_DETECTIONS = 600
@@ -38,16 +38,19 @@ _MAX_DETECTIONS = 600
 
 @dataclass(frozen=True)
 class OnePassMetrics:
-    """Average precision at IoU 0.5 on some scenes, and how many labels are right.
+    """Average precision (AP) at IoU 0.5, and class accuracy.
+
+    The field names are written to the log.
 
     Attributes:
-        faces: of faces of any size and class.
-        large: of faces of at least `LARGE_PX`.
-        mask: of one class, with the face score times its probability as the score.
-        no_mask: the same.
-        incorrect: the same; NaN where there is none.
-        mean: of the classes that occur.
-        right: share of the large faces found whose class is right.
+        faces: AP of all faces, regardless of class.
+        large: AP of faces of at least `LARGE_PX`.
+        mask: AP of the class, with detection score times class probability as score;
+            NaN if the class does not occur.
+        no_mask: as `mask`.
+        incorrect: as `mask`.
+        mean: mean AP of the classes that occur.
+        right: fraction of detected large faces with the correct class.
     """
 
     faces: float
@@ -59,13 +62,13 @@ class OnePassMetrics:
     right: float
 
     def __str__(self) -> str:
-        """Return the numbers in one line."""
+        """Return the metrics in one line."""
         return ", ".join(f"{name} {value:.3f}" for name, value in vars(self).items())
 
 
 @dataclass(frozen=True, eq=False)
 class OnePassDetections:
-    """What was found in one image: faces by falling score, and their `(n, 3)`."""
+    """Detections in one image: faces by falling score, and `(n, 3)` probabilities."""
 
     faces: Faces
     probs: NDArray[np.float32]
@@ -74,12 +77,12 @@ class OnePassDetections:
 def evaluate_onepass(
     model: keras.Model, images: Iterable[TrainingImage], long_side_px: int
 ) -> OnePassMetrics:
-    """Return how the network does on scenes.
+    """Evaluate the network on scenes.
 
     Args:
-        model: what `build_onepass` gave.
+        model: result of `build_onepass_network`.
         images: the scenes.
-        long_side_px: images are scaled, up or down, to this.
+        long_side_px: longer side that images are scaled to, up or down.
     """
     image_list = list(images)
     return compute_onepass_metrics(
@@ -91,10 +94,10 @@ def evaluate_onepass(
 def detect_with_keras(
     model: keras.Model, image: Image, long_side_px: int
 ) -> OnePassDetections:
-    """Return what the network finds in one image.
+    """Detect and classify the faces in one image.
 
-    The image is filled up to a square in black, so that all have one size: other
-    sizes would cost a new graph each.
+    The image is padded with black to one of two input shapes, because each new shape
+    costs a new graph.
     """
     scale = long_side_px / max(image.shape[:2])
     size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
@@ -102,7 +105,7 @@ def detect_with_keras(
     resized = cv2.resize(image, size_wh, interpolation=resampling)
     cell = STRIDES_PX[-1]
     side = -(-long_side_px // cell) * cell
-    # Two shapes of input, lying and square, hold most images at little waste.
+    # Two input shapes, landscape and square, fit most images with little padding.
     height = side if size_wh[1] > 0.75 * side else -(-side * 3 // 4 // cell) * cell
     padded = np.zeros((1, height, side, 3), np.float32)
     padded[0, : size_wh[1], : size_wh[0]] = resized
@@ -122,7 +125,7 @@ def mine_false_positives(
     negatives: Iterable[TrainingImage],
     long_side_px: int = _MINING_PX,
 ) -> MinedNegatives:
-    """Return where the network sees faces in images that have none."""
+    """Return the highest-scoring false positive of each image without a face."""
     detections = [
         detect_with_keras(model, negative.image, long_side_px).faces
         for negative in negatives
@@ -136,10 +139,10 @@ def mine_false_positives(
 def compute_onepass_metrics(
     images: Sequence[TrainingImage], detections: Sequence[OnePassDetections]
 ) -> OnePassMetrics:
-    """Return the numbers for what was found in some scenes.
+    """Compute the metrics of detections on scenes.
 
-    Finding a face of unknown class is neither right nor wrong, as in `maskdet evaluate
-    scenes`.
+    Detecting a face of unknown class is neither correct nor wrong, as in `maskdet
+    evaluate scenes`.
     """
     faces = [image_detections.faces for image_detections in detections]
     is_labelled = [image.labels != NO_LABEL for image in images]

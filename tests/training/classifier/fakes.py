@@ -1,4 +1,4 @@
-"""Crops that are easy to tell apart, for the tests of the workshop."""
+"""Easily separable crops and small networks for training tests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TINY_RECIPE = ClassifierRecipe(
 
 
 def make_samples(counts: dict[tuple[Label, bool], int], side: int = 32) -> PackedCrops:
-    """Return samples with `counts` crops a (label, whole), each class in a colour."""
+    """Return `counts` crops per (label, whole); each class has its own colour."""
     labels = [label for (label, _), n in counts.items() for _ in range(n)]
     is_whole = [
         is_whole_image for (_, is_whole_image), n in counts.items() for _ in range(n)
@@ -62,25 +62,25 @@ def make_samples(counts: dict[tuple[Label, bool], int], side: int = 32) -> Packe
 def make_crops(
     counts: dict[tuple[Label, bool], int] = EIGHT_CROPS, side: int = 32
 ) -> Crops:
-    """Return the same images as crops to validate on."""
-    samples_ = make_samples(counts, side)
-    return Crops(samples_.images, samples_.labels, samples_.sources)
+    """Return the same images as validation crops."""
+    packed = make_samples(counts, side)
+    return Crops(packed.images, packed.labels, packed.sources)
 
 
 def keep_unchanged(image: np.ndarray, _: np.random.Generator) -> np.ndarray:
-    """Leave a crop as it is."""
+    """Return a crop unchanged."""
     return image
 
 
 def make_training_data(steps: int = 1, seed: int = 1) -> ClassifierData:
-    """Return eight crops to learn from and the same eight to validate on."""
-    eight = make_crops()
-    batches = EpochIterator(eight, keep_unchanged, 8, seed)
-    return ClassifierData(batches, steps, 8, eight, np.ones(3, np.float32))
+    """Return eight crops for training, and the same for validation."""
+    crops = make_crops()
+    batches = EpochIterator(crops, keep_unchanged, 8, seed)
+    return ClassifierData(batches, steps, 8, crops, np.ones(3, np.float32))
 
 
 def build_tiny_network(recipe: ClassifierRecipe, weights: object = None) -> keras.Model:
-    """Build a network of one layer, to stand in the place of the real ones."""
+    """Build a network of one layer that replaces the real ones."""
     import keras
 
     images = keras.Input((recipe.size_px, recipe.size_px, 3), name="image")
@@ -90,7 +90,7 @@ def build_tiny_network(recipe: ClassifierRecipe, weights: object = None) -> kera
 
 
 def build_conv_network(recipe: ClassifierRecipe, weights: object = None) -> keras.Model:
-    """Build a small network of the kinds of layers that the real ones have."""
+    """Build a small network with the layer types of the real ones."""
     import keras
 
     images = keras.Input((recipe.size_px, recipe.size_px, 3), name="image")
@@ -106,14 +106,14 @@ def build_conv_network(recipe: ClassifierRecipe, weights: object = None) -> kera
 
 
 def make_small_recipe(name: str, **changes: object) -> ClassifierRecipe:
-    """Return a recipe that ships, made small enough for a test."""
+    """Return a real recipe, reduced for a test."""
     return dataclasses.replace(
         RECIPES[name], size_px=32, dropout=0.0, batch_size=8, **changes
     )
 
 
 def write_class_folders(folder: Path, splits: Iterable[str] = ("train", "val")) -> Path:
-    """Write a data set of two classes whose images all look different."""
+    """Write a data set of two classes with distinct images."""
     for split in splits:
         for label in (Label.MASK, Label.NO_MASK):
             class_folder = folder / split / label.key

@@ -1,4 +1,4 @@
-"""The workshop's input: honest crops, hard views, balanced batches; and its score."""
+"""Training data, validation metrics and input checks of `maskdet train classifier`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ from tests.training.classifier.fakes import make_samples
 
 
 def packed_face(side: int = 96) -> np.ndarray:
-    """Return a packed crop with structure: a ramp, a light oval, a dark band."""
+    """Return a packed crop with a ramp, a light oval and a dark band."""
     ramp = np.linspace(30, 200, side, dtype=np.uint8)
     image = np.repeat(np.tile(ramp, (side, 1))[..., None], 3, axis=2).copy()
     middle = (side // 2, side // 2)
@@ -64,7 +64,7 @@ def packed_face(side: int = 96) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size_px", [64, 96])
-def test_augmentation_is_fixed_by_its_seed(size_px):
+def test_augmentation_is_reproducible(size_px):
     packed = packed_face()
     before = packed.copy()
     for seed in range(60):
@@ -76,18 +76,18 @@ def test_augmentation_is_fixed_by_its_seed(size_px):
     np.testing.assert_array_equal(packed, before)
 
 
-def test_augmentation_varies_and_keeps_some_light():
+def test_augmentation_varies_and_keeps_some_contrast():
     views = [
         augment_crop(packed_face(), 64, np.random.default_rng(seed))
         for seed in range(60)
     ]
     assert len({view.tobytes() for view in views}) == 60
-    # The darkest have a mean of six; a face can still be told from its background.
+    # The darkest have a mean of 6; the face still differs from its background.
     assert min(view.max() for view in views) > 6
     assert min(view.std() for view in views) > 1
 
 
-def test_augmentation_without_strength_is_the_crop_that_runs(monkeypatch):
+def test_augmentation_without_changes_is_the_run_time_crop(monkeypatch):
     """The middle of a packed crop is what `crop_face` gives for the same box."""
     image = cv2.GaussianBlur(
         np.random.default_rng(1).integers(0, 256, (400, 400, 3), dtype=np.uint8),
@@ -96,8 +96,8 @@ def test_augmentation_without_strength_is_the_crop_that_runs(monkeypatch):
     )
     box = np.array([150, 150, 250, 250], np.float32)
     packed = crop_face(image, box, 220, context=PACKED_CONTEXT)
-    still = CropAugmentConfig(scale=(1.0, 1.0), shift=0.0, angle_deg=0.0)
-    calm = np.random.default_rng(0)
+    no_change = CropAugmentConfig(scale=(1.0, 1.0), shift=0.0, angle_deg=0.0)
+    rng = np.random.default_rng(0)
     monkeypatch.setattr(
         "maskdet.training.classifier.augment._degrade_image", lambda image, *_: image
     )
@@ -110,9 +110,9 @@ def test_augmentation_without_strength_is_the_crop_that_runs(monkeypatch):
     monkeypatch.setattr(
         "maskdet.training.classifier.augment._replicate_border", lambda image, _: image
     )
-    view = augment_crop(packed, 130, calm, still).astype(int)
-    runs = crop_face(image, box, 130, context=DEFAULT_CONTEXT).astype(int)
-    differences = [np.abs(one - runs).mean() for one in (view, view[:, ::-1])]
+    view = augment_crop(packed, 130, rng, no_change).astype(int)
+    expected = crop_face(image, box, 130, context=DEFAULT_CONTEXT).astype(int)
+    differences = [np.abs(image - expected).mean() for image in (view, view[:, ::-1])]
     assert min(differences) < 1  # the other of the two is its mirror image
     assert max(differences) > 2
 
@@ -130,51 +130,51 @@ def portrait(folder: Path) -> Example:
     return Example(folder / "one.png", np.zeros((0, 4)), (Label.MASK,), "real")
 
 
-def test_packing_leaves_out_faces_too_small_to_judge(tmp_path):
+def test_packing_skips_small_faces(tmp_path):
     train = pack_crops([scene(tmp_path)], None, iter)
     assert train.labels.tolist() == [Label.NO_MASK, Label.MASK]
-    rules = {"context": DEFAULT_CONTEXT, "min_px": MIN_VALIDATION_PX}
-    held_out = cut_crops([scene(tmp_path)], iter, 64, **rules)
+    options = {"context": DEFAULT_CONTEXT, "min_px": MIN_VALIDATION_PX}
+    held_out = cut_crops([scene(tmp_path)], iter, 64, **options)
     assert held_out.labels.tolist() == [Label.NO_MASK]
 
 
-def test_validation_crops_are_those_that_run(tmp_path):
+def test_validation_crops_are_cut_as_at_run_time(tmp_path):
     example = scene(tmp_path)
     held_out = cut_crops(
         [example], iter, 64, context=DEFAULT_CONTEXT, min_px=MIN_VALIDATION_PX
     )
     image = cv2.imread(str(example.path))
-    runs = crop_face(image, example.boxes[0], 64)
-    np.testing.assert_array_equal(held_out.images[0], runs)
+    expected = crop_face(image, example.boxes[0], 64)
+    np.testing.assert_array_equal(held_out.images[0], expected)
 
 
-def test_a_portrait_gives_the_whole_and_the_sure_face(tmp_path):
-    sure = FakeDetector([[10, 10, 50, 60], [0, 0, 9, 9]], [0.95, 0.7])
-    unsure = FakeDetector([[10, 10, 50, 60]], [0.6])
+def test_a_portrait_gives_the_image_and_a_confident_box(tmp_path):
+    confident = FakeDetector([[10, 10, 50, 60], [0, 0, 9, 9]], [0.95, 0.7])
+    uncertain = FakeDetector([[10, 10, 50, 60]], [0.6])
     crowd = FakeDetector([[10, 10, 40, 60], [30, 10, 58, 60]], [0.95, 0.9])
     counts = [
-        len(pack_crops([portrait(tmp_path)], finder, iter))
-        for finder in (None, sure, unsure, crowd)
+        len(pack_crops([portrait(tmp_path)], detector, iter))
+        for detector in (None, confident, uncertain, crowd)
     ]
     assert counts == [1, 2, 1, 1]
 
 
-def test_an_unreadable_picture_is_left_out_and_said(tmp_path, caplog):
+def test_an_unreadable_image_is_skipped_and_logged(tmp_path, caplog):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     broken = Example(tmp_path / "broken.jpg", np.zeros((0, 4)), (Label.MASK,))
     assert len(pack_crops([broken, portrait(tmp_path)], None, iter)) == 1
-    assert "left out" in caplog.text
+    assert "skipped" in caplog.text
     with pytest.raises(ValueError, match="none of 1 images"):
         pack_crops([broken], None, iter)
 
 
-def test_crops_on_disk_come_back_as_they_were(tmp_path):
-    kept = make_samples({(Label.MASK, False): 2, (Label.INCORRECT, True): 1})
-    save_packed_crops(kept, tmp_path / "crops.npz", "abc")
-    back = read_packed_crops(tmp_path / "crops.npz")
+def test_packed_crops_survive_a_round_trip(tmp_path):
+    stored = make_samples({(Label.MASK, False): 2, (Label.INCORRECT, True): 1})
+    save_packed_crops(stored, tmp_path / "crops.npz", "abc")
+    loaded = read_packed_crops(tmp_path / "crops.npz")
     for field in dataclasses.fields(PackedCrops):
         np.testing.assert_array_equal(
-            getattr(back, field.name), getattr(kept, field.name)
+            getattr(loaded, field.name), getattr(stored, field.name)
         )
     assert read_fingerprint(tmp_path / "crops.npz") == "abc"
     assert read_fingerprint(tmp_path / "none.npz") is None
@@ -182,7 +182,7 @@ def test_crops_on_disk_come_back_as_they_were(tmp_path):
         read_packed_crops(tmp_path / "none.npz")
 
 
-def test_classes_and_kinds_are_drawn_in_their_shares():
+def test_classes_and_origins_are_sampled_in_their_fractions():
     mixed = make_samples(
         {
             (Label.MASK, False): 30,
@@ -192,19 +192,21 @@ def test_classes_and_kinds_are_drawn_in_their_shares():
             (Label.INCORRECT, False): 1,
         }
     )
-    chances = compute_crop_probabilities(mixed)
-    assert chances.sum() == pytest.approx(1)
-    for label, share in CLASS_FRACTIONS.items():
-        assert chances[mixed.labels == label].sum() == pytest.approx(share)
-    bare = mixed.labels == Label.NO_MASK
-    of_scenes = chances[bare & ~mixed.whole].sum() / chances[bare].sum()
+    probabilities = compute_crop_probabilities(mixed)
+    assert probabilities.sum() == pytest.approx(1)
+    for label, fraction in CLASS_FRACTIONS.items():
+        assert probabilities[mixed.labels == label].sum() == pytest.approx(fraction)
+    no_mask = mixed.labels == Label.NO_MASK
+    of_scenes = (
+        probabilities[no_mask & ~mixed.whole].sum() / probabilities[no_mask].sum()
+    )
     scene, whole, _ = ORIGIN_FRACTIONS[
         Label.NO_MASK
-    ]  # nothing drawn: the rest is shared
+    ]  # without synthetic crops, the two are rescaled
     assert of_scenes == pytest.approx(scene / (scene + whole), abs=1e-4)
 
 
-def test_batches_are_rgb_one_hot_and_repeatable():
+def test_batches_are_rgb_one_hot_and_reproducible():
     mixed = make_samples({(Label.MASK, False): 4, (Label.NO_MASK, True): 4})
     sampler = ClassifierSampler(mixed, 32, 6, seed=1)
     batches = list(sampler.iter_batches(0, 9))
@@ -219,20 +221,20 @@ def test_batches_are_rgb_one_hot_and_repeatable():
     assert to_network_input(blue)[0, 0, 0].tolist() == [0, 0, 9]
 
 
-def test_rightness_counts_worn_wrongly_as_worn():
+def test_metrics_count_an_incorrect_mask_as_a_mask():
     labels = np.array([0, 0, 0, 0, 1, 1, 2, 2])
-    winners = [0, 2, 0, 1, 1, 0, 2, 0]
-    probs = np.eye(3, dtype=np.float32)[winners]
+    predicted = [0, 2, 0, 1, 1, 0, 2, 0]
+    probs = np.eye(3, dtype=np.float32)[predicted]
     result = compute_classifier_metrics(labels, probs)
     assert result.n == 8
     assert result.worn == pytest.approx(5 / 6)
     assert result.bare == pytest.approx(1 / 2)
     assert result.mask_or_not == pytest.approx(6 / 8)
     assert result.balanced == pytest.approx((2 / 4 + 1 / 2 + 1 / 2) / 3)
-    unsure = compute_classifier_metrics(
+    argmax_no_mask = compute_classifier_metrics(
         np.array([0]), np.array([[0.3, 0.45, 0.25]], np.float32)
     )
-    assert (unsure.worn, unsure.balanced) == (1, 0)
+    assert (argmax_no_mask.worn, argmax_no_mask.balanced) == (1, 0)
     parts = compute_metrics_by_source(np.array(list("aaaabbbb")), labels, probs)
     assert [parts["a"].worn, parts["a"].bare, parts["b"].bare] == [0.75, 1.0, 0.5]
     assert mean_selection_score(parts.values()) == pytest.approx(
@@ -240,7 +242,7 @@ def test_rightness_counts_worn_wrongly_as_worn():
     )
 
 
-def test_rightness_agrees_with_what_evaluate_prints():
+def test_metrics_agree_with_the_evaluation():
     rng = np.random.default_rng(8)
     labels = rng.integers(0, 3, 300)
     probs = rng.dirichlet([1, 1, 1], 300).astype(np.float32)
@@ -254,42 +256,42 @@ def test_rightness_agrees_with_what_evaluate_prints():
     )
 
 
-def test_loss_is_that_of_keras_and_of_scikit_learn():
+def test_mean_loss_agrees_with_scikit_learn():
     from sklearn.metrics import log_loss
 
     rng = np.random.default_rng(8)
     labels = rng.integers(0, 3, 200)
     probs = rng.dirichlet([1, 1, 1], 200).astype(np.float32)
-    even = np.ones(3, np.float32)
-    oracle = log_loss(labels, probs, labels=[0, 1, 2])
-    assert mean_loss(labels, probs, even) == pytest.approx(oracle, abs=1e-5)
+    equal_weights = np.ones(3, np.float32)
+    reference = log_loss(labels, probs, labels=[0, 1, 2])
+    assert mean_loss(labels, probs, equal_weights) == pytest.approx(reference, abs=1e-5)
     weights = np.array([1, 2, 0], np.float32)
-    sure = np.array([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]], np.float32)
-    weighted = mean_loss(np.array([0, 1, 2]), sure, weights)
+    one_sided = np.array([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]], np.float32)
+    weighted = mean_loss(np.array([0, 1, 2]), one_sided, weights)
     assert weighted == pytest.approx((1 + 2 + 0) * np.log(2) / 3)
-    wrong = mean_loss(np.array([2]), sure[:1], even)
+    wrong = mean_loss(np.array([2]), one_sided[:1], equal_weights)
     assert np.isfinite(wrong)
     assert wrong > 10
 
 
-def test_report_agrees_with_scikit_learn():
+def test_class_report_agrees_with_scikit_learn():
     from sklearn.metrics import classification_report
 
     rng = np.random.default_rng(8)
     labels = rng.integers(0, 3, 120)
     probs = rng.dirichlet([1, 1, 1], 120).astype(np.float32)
-    oracle = classification_report(labels, probs.argmax(axis=1), output_dict=True)
+    reference = classification_report(labels, probs.argmax(axis=1), output_dict=True)
     rows = [line.split() for line in format_class_report(labels, probs)]
     assert rows[0] == ["precision", "recall", "F1", "n"]
     for row, label in zip(rows[1:4], Label, strict=False):
-        wanted = oracle[str(int(label))]
+        expected_row = reference[str(int(label))]
         assert row[0] == label.key
         for cell, name in zip(
             row[1:], ("precision", "recall", "f1-score"), strict=False
         ):
-            assert float(cell) == pytest.approx(wanted[name], abs=6e-4)
-        assert int(row[4]) == wanted["support"]
-    assert float(rows[4][1]) == pytest.approx(oracle["accuracy"], abs=6e-4)
+            assert float(cell) == pytest.approx(expected_row[name], abs=6e-4)
+        assert int(row[4]) == expected_row["support"]
+    assert float(rows[4][1]) == pytest.approx(reference["accuracy"], abs=6e-4)
     two = format_class_report(np.array([0, 1]), np.eye(3, dtype=np.float32)[[0, 1]])
     assert [line.split()[0] for line in two[1:]] == ["mask", "no_mask", "accuracy"]
 
@@ -299,7 +301,7 @@ def command(folder: Path, *words: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["--data", "nowhere.csv"], "nowhere.csv"),
         (["--data", "nowhere.json"], "nowhere.json"),
@@ -316,32 +318,32 @@ def command(folder: Path, *words: str) -> list[str]:
         (["--data", ".", "--resume"], "nothing to resume"),
     ],
 )
-def test_train_says_in_one_line_what_is_missing(tmp_path, capsys, words, says):
+def test_train_reports_invalid_arguments_in_one_line(tmp_path, capsys, words, message):
     assert main(command(tmp_path, *words)) == 1
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
-    assert says in lines[0]
+    assert message in lines[0]
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_is_not_trained_over_and_a_file_is_no_folder(tmp_path, capsys):
+def test_an_existing_run_and_a_file_as_folder_are_rejected(tmp_path, capsys):
     run = tmp_path / "run"
     run.mkdir()
-    (run / "last.npz").write_bytes(b"of hours of work")
+    (run / "last.npz").write_bytes(b"an earlier run")
     append_row(run, {"epoch": 1})
     assert main(command(tmp_path, "--data", ".")) == 1
-    says = capsys.readouterr().err
-    assert f"--out {run}: holds a run of 1 epoch; continue it with --resume" in says
-    assert (run / "last.npz").read_bytes() == b"of hours of work"
+    message = capsys.readouterr().err
+    assert (
+        f"--out {run}: contains a run of 1 epoch; continue it with --resume" in message
+    )
+    assert (run / "last.npz").read_bytes() == b"an earlier run"
     (tmp_path / "file").touch()
     words = ["train", "onepass", "--data", ".", "--out", str(tmp_path / "file" / "run")]
     assert main(words) == 1
-    assert "file is a file, wanted a folder" in capsys.readouterr().err
+    assert "file is a file, not a folder" in capsys.readouterr().err
 
 
-def test_a_folder_that_cannot_be_written_is_refused_at_once(
-    tmp_path, capsys, monkeypatch
-):
+def test_an_unwritable_folder_is_rejected(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)
     assert main(command(tmp_path, "--data", ".")) == 1
     assert f"no permission to write in {tmp_path}" in capsys.readouterr().err
@@ -349,7 +351,7 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(
 
 @pytest.fixture
 def full_disk():
-    """Let no file grow beyond 20 kB, as on a disk that is nearly full."""
+    """Limit the file size to 20 kB, as on a nearly full disk."""
     resource = pytest.importorskip("resource", reason="limits of this kind are POSIX")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
@@ -357,24 +359,24 @@ def full_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_arrays_are_on_disk_whole_or_not_at_all(tmp_path, full_disk):
+def test_arrays_are_written_atomically(tmp_path, full_disk):
     path = tmp_path / "last.npz"
     save_arrays(path, {"old": np.arange(9)})
     noise = np.random.default_rng(1).random(9_000)
     with pytest.raises(OSError, match=r"last\.npz"):
         save_arrays(path, {"new": noise, "other": noise})
-    assert [one.name for one in tmp_path.iterdir()] == ["last.npz"]
+    assert [path.name for path in tmp_path.iterdir()] == ["last.npz"]
     with open_arrays(path) as stored:
         assert stored["old"].tolist() == list(range(9))
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(ValueError, match="is damaged"), open_arrays(path):
+    with pytest.raises(ValueError, match="file is damaged"), open_arrays(path):
         pass
     path.write_bytes(b"")
-    with pytest.raises(ValueError, match="is damaged"), open_arrays(path):
+    with pytest.raises(ValueError, match="file is damaged"), open_arrays(path):
         pass
 
 
-def test_logs_survive_a_full_disk_and_say_when_they_are_damaged(tmp_path, full_disk):
+def test_logs_survive_a_full_disk_and_report_damage(tmp_path, full_disk):
     append_row(tmp_path, {"epoch": 1, "val_loss": 0.5})
     append_row(tmp_path, {"epoch": 2, "val_loss": 0.4})
     with pytest.raises(OSError, match=r"log\.json"):
@@ -387,5 +389,5 @@ def test_logs_survive_a_full_disk_and_say_when_they_are_damaged(tmp_path, full_d
         "1,0.5",
     ]
     (tmp_path / "log.json").write_text("[{")
-    with pytest.raises(ValueError, match=r"log\.json: is damaged"):
+    with pytest.raises(ValueError, match=r"log\.json: file is damaged"):
         read_epochs(tmp_path)

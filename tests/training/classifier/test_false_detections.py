@@ -1,4 +1,4 @@
-"""A classifier that learns what is no face: its crops, its fourth column, its file."""
+"""A classifier with a no_face output: its crops, its fourth column, its file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from maskdet.types import Label
 from tests.training.classifier.fakes import make_samples
 
 
-def empty_place(image: np.ndarray) -> TrainingImage:
+def make_negative(image: np.ndarray) -> TrainingImage:
     return TrainingImage(
         image,
         np.zeros((0, 4), np.float32),
@@ -38,19 +38,19 @@ def empty_place(image: np.ndarray) -> TrainingImage:
     )
 
 
-def test_what_looks_like_a_face_is_cut_and_labelled_as_none() -> None:
-    wrong = FalsePositiveMiner(model_path("onepass"))
-    # Its faces stand for things that the network takes for faces.
+def test_false_positives_are_cut_and_labelled_no_face() -> None:
+    miner = FalsePositiveMiner(model_path("onepass"))
+    # The faces of the sample replace false positives of the network.
     sample = next(iter(sorted(resource_path("samples").glob("*.jpg"))))
-    looks_so, grey = read_image(sample), np.full((90, 120, 3), 128, np.uint8)
-    cut = wrong.make_packed_crops([empty_place(looks_so), empty_place(grey)], iter)
-    assert len(cut) == len(wrong.detect_boxes(looks_so)) > 0
-    assert len(wrong.detect_boxes(grey)) == 0
-    assert set(cut.labels) == {NO_FACE}
-    assert set(cut.sources) == {"no-face-walls"}
-    crops = wrong.make_evaluation_crops([empty_place(looks_so)], 48, 1.3, iter)
-    assert crops.shape == (len(cut), 48, 48, 3)
-    assert wrong.make_evaluation_crops([empty_place(grey)], 48, 1.3, iter).shape == (
+    faces, grey = read_image(sample), np.full((90, 120, 3), 128, np.uint8)
+    packed = miner.make_packed_crops([make_negative(faces), make_negative(grey)], iter)
+    assert len(packed) == len(miner.detect_boxes(faces)) > 0
+    assert len(miner.detect_boxes(grey)) == 0
+    assert set(packed.labels) == {NO_FACE}
+    assert set(packed.sources) == {"no-face-walls"}
+    crops = miner.make_evaluation_crops([make_negative(faces)], 48, 1.3, iter)
+    assert crops.shape == (len(packed), 48, 48, 3)
+    assert miner.make_evaluation_crops([make_negative(grey)], 48, 1.3, iter).shape == (
         0,
         48,
         48,
@@ -58,15 +58,17 @@ def test_what_looks_like_a_face_is_cut_and_labelled_as_none() -> None:
     )
 
 
-def test_a_quarter_of_a_batch_shows_no_face() -> None:
+def test_a_quarter_of_a_batch_has_no_face() -> None:
     faces = make_samples({(Label.MASK, False): 4, (Label.NO_MASK, True): 4})
-    others = make_samples({(Label.MASK, False): 3})
-    others.labels[:] = NO_FACE
-    both = faces.concat(others)
-    chances = compute_crop_probabilities(both)
-    assert chances.sum() == pytest.approx(1)
-    assert chances[both.labels == NO_FACE].sum() == pytest.approx(NO_FACE_FRACTION)
-    batch = ClassifierSampler(both, 32, 400, seed=1).make_batch(0, 0)
+    negatives = make_samples({(Label.MASK, False): 3})
+    negatives.labels[:] = NO_FACE
+    combined = faces.concat(negatives)
+    probabilities = compute_crop_probabilities(combined)
+    assert probabilities.sum() == pytest.approx(1)
+    assert probabilities[combined.labels == NO_FACE].sum() == pytest.approx(
+        NO_FACE_FRACTION
+    )
+    batch = ClassifierSampler(combined, 32, 400, seed=1).make_batch(0, 0)
     assert batch.targets.shape == (400, 4)
     assert batch.targets[:, NO_FACE].mean() == pytest.approx(NO_FACE_FRACTION, abs=0.07)
     assert ClassifierSampler(faces, 32, 6, seed=1).make_batch(0, 0).targets.shape == (
@@ -75,32 +77,34 @@ def test_a_quarter_of_a_batch_shows_no_face() -> None:
     )
 
 
-def test_columns_are_the_classes_of_a_face_and_whether_there_is_one() -> None:
+def test_columns_are_split_into_classes_and_face_probability() -> None:
     outputs = np.array([[0.3, 0.1, 0.1, 0.5], [0, 0, 0, 1]], np.float32)
-    probs, there = split_face_probability(outputs)
+    probs, face_probs = split_face_probability(outputs)
     np.testing.assert_allclose(probs[0], [0.6, 0.2, 0.2], rtol=1e-6)
-    np.testing.assert_allclose(there, [0.5, 0])
+    np.testing.assert_allclose(face_probs, [0.5, 0])
     assert np.isfinite(probs).all()
-    probs, there = split_face_probability(np.array([[0.5, 0.25, 0.25]], np.float32))
-    assert there.tolist() == [1]
+    probs, face_probs = split_face_probability(
+        np.array([[0.5, 0.25, 0.25]], np.float32)
+    )
+    assert face_probs.tolist() == [1]
 
 
-def test_what_is_caught_depends_on_how_many_faces_may_be_lost() -> None:
+def test_the_rejection_rate_depends_on_the_fraction_of_lost_faces() -> None:
     faces = np.linspace(0.5, 1, 101).astype(np.float32)
-    others = np.array([0.1, 0.4, 0.6, 0.9], np.float32)
-    assert compute_rejection_rate(faces, others, max_lost_fraction=0.01) == 0.5
-    assert compute_rejection_rate(faces, others, max_lost_fraction=0.5) == 0.75
+    negatives = np.array([0.1, 0.4, 0.6, 0.9], np.float32)
+    assert compute_rejection_rate(faces, negatives, max_lost_fraction=0.01) == 0.5
+    assert compute_rejection_rate(faces, negatives, max_lost_fraction=0.5) == 0.75
 
 
-def test_only_our_own_recipe_learns_it() -> None:
+def test_only_our_own_recipe_trains_the_no_face_output() -> None:
     from dataclasses import replace
 
     with pytest.raises(ValueError, match="only recipe maskdet"):
         replace(RECIPES["tutorial"], verifies=True)
 
 
-def unsettle(model) -> None:
-    """Give every layer some offset, as training does."""
+def add_offsets(model) -> None:
+    """Change the offsets of every layer, as training does."""
     from maskdet.training.classifier.network import find_body
 
     rng = np.random.default_rng(0)
@@ -115,7 +119,7 @@ def unsettle(model) -> None:
             )
 
 
-def test_the_file_of_such_a_network_is_read_and_goes_on_learning(
+def test_a_file_with_four_columns_is_read_and_loads_into_keras(
     tmp_path: Path,
 ) -> None:
     from dataclasses import replace
@@ -126,7 +130,7 @@ def test_the_file_of_such_a_network_is_read_and_goes_on_learning(
 
     recipe = replace(RECIPES["maskdet"], size_px=32, verifies=True)
     model = build_classifier(recipe, None)
-    unsettle(model)
+    add_offsets(model)
     file = tmp_path / "four.tflite"
     file.write_bytes(convert_classifier(model, "float32"))
     classifier = MaskClassifier(file)
@@ -138,18 +142,18 @@ def test_the_file_of_such_a_network_is_read_and_goes_on_learning(
         classifier.predict_crops(crops), split_face_probability(outputs)[0], atol=1e-4
     )
     boxes = np.array([[0, 0, 32, 32]], np.float32)
-    probs, there = classifier.verify(crops[0], boxes)
+    probs, face_probs = classifier.verify(crops[0], boxes)
     assert probs.shape == (1, 3)
-    assert 0 < there[0] < 1
+    assert 0 < face_probs[0] < 1
     assert classifier.verify(crops[0], boxes[:0])[1].shape == (0,)
-    again = build_classifier(recipe, str(file))
-    np.testing.assert_allclose(predict_columns(again, crops), outputs, atol=1e-4)
+    loaded = build_classifier(recipe, str(file))
+    np.testing.assert_allclose(predict_columns(loaded, crops), outputs, atol=1e-4)
     details = classifier._interpreter.get_signature_list()
     (signature,) = details.values()
     assert signature["outputs"] == [VERIFIER_OUTPUT]
 
 
-def test_a_file_of_three_columns_starts_one_of_four(tmp_path: Path) -> None:
+def test_a_file_with_three_columns_initializes_four(tmp_path: Path) -> None:
     from dataclasses import replace
 
     from maskdet.training.classifier.export import convert_classifier
@@ -158,7 +162,7 @@ def test_a_file_of_three_columns_starts_one_of_four(tmp_path: Path) -> None:
 
     recipe = replace(RECIPES["maskdet"], size_px=32)
     three = build_classifier(recipe, None)
-    unsettle(three)
+    add_offsets(three)
     file = tmp_path / "three.tflite"
     file.write_bytes(convert_classifier(three, "float16"))
     four = build_classifier(replace(recipe, verifies=True), str(file))
@@ -167,7 +171,9 @@ def test_a_file_of_three_columns_starts_one_of_four(tmp_path: Path) -> None:
     np.testing.assert_allclose(probs, predict_columns(three, crops), atol=0.02)
 
 
-def test_such_a_file_is_an_own_classifier(tmp_path: Path, monkeypatch) -> None:
+def test_a_file_with_four_columns_is_an_own_classifier(
+    tmp_path: Path, monkeypatch
+) -> None:
     import json
     from dataclasses import replace
 

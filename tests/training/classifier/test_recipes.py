@@ -1,4 +1,4 @@
-"""The recipes say what the published systems did, and travel to disk and back."""
+"""Recipes have the values of the published systems and can be stored as JSON."""
 
 from __future__ import annotations
 
@@ -11,16 +11,24 @@ from maskdet.classifier import CLASSIFIERS, DEFAULT_CONTEXT
 from maskdet.training.classifier.recipes import RECIPES, ClassifierRecipe, Stage
 
 
-def test_every_recipe_goes_to_json_and_back():
+def test_every_recipe_survives_a_json_round_trip():
     for name, recipe in RECIPES.items():
         assert name == recipe.name
-        known = json.loads(json.dumps(recipe.to_json() | {"command": "x"}))
-        assert ClassifierRecipe.from_json(known) == recipe
-    with pytest.raises(ValueError, match="no recipe of this version"):
+        stored = json.loads(json.dumps(recipe.to_json() | {"command": "x"}))
+        assert ClassifierRecipe.from_json(stored) == recipe
+    with pytest.raises(ValueError, match="not a recipe of this version"):
         ClassifierRecipe.from_json({"name": "maskdet"})
 
 
-def test_the_recipe_of_systems_001_and_002_has_their_values():
+def test_split_fractions_keep_their_stored_key():
+    stored = RECIPES["early-stop"].to_json()
+    assert stored["shares"] == (0.7, 0.2, 0.1)
+    assert "split_fractions" not in stored
+    back = ClassifierRecipe.from_json(json.loads(json.dumps(stored)))
+    assert back.split_fractions == (0.7, 0.2, 0.1)
+
+
+def test_the_tutorial_and_custom_cnn_recipes_have_the_published_values():
     recipe = RECIPES["tutorial"]
     (stage,) = recipe.stages
     assert (recipe.size_px, recipe.batch_size, recipe.dropout) == (224, 32, 0.5)
@@ -32,7 +40,7 @@ def test_the_recipe_of_systems_001_and_002_has_their_values():
     assert (cnn.views, cnn.weights, cnn.stages[0].train_from) == ("tutorial", None, 0)
 
 
-def test_the_recipe_of_system_003_has_two_stages():
+def test_the_finetune_recipe_has_two_stages():
     recipe = RECIPES["finetune"]
     first, second = recipe.stages
     assert (recipe.size_px, recipe.dropout) == (160, 0.2)
@@ -43,21 +51,21 @@ def test_the_recipe_of_system_003_has_two_stages():
     assert not recipe.norm_learns
 
 
-def test_the_recipe_of_system_004_watches_validation():
+def test_the_early_stop_recipe_monitors_validation():
     recipe = RECIPES["early-stop"]
     assert (recipe.patience, recipe.keep, recipe.epochs) == (2, "loss", 100)
-    assert recipe.shares == (0.7, 0.2, 0.1)
+    assert recipe.split_fractions == (0.7, 0.2, 0.1)
     assert recipe.stages[0].decay == pytest.approx(1e-6)
 
 
-def test_the_crop_of_a_recipe_is_that_of_its_classifier():
+def test_recipe_and_classifier_have_the_same_crop():
     assert RECIPES["maskdet"].context == DEFAULT_CONTEXT
     assert {RECIPES[name].context for name in RECIPES if name != "maskdet"} == {1.0}
     for name, file in CLASSIFIERS.items():
         assert file.context == RECIPES[name].context
 
 
-def test_epochs_are_shared_out_over_the_stages():
+def test_epochs_are_distributed_over_the_stages():
     recipe = RECIPES["finetune"]
     assert [recipe.stage_index(epoch) for epoch in (0, 9, 10, 19)] == [0, 0, 1, 1]
     for epochs in (2, 3, 5, 20, 31):
@@ -72,7 +80,7 @@ def test_epochs_are_shared_out_over_the_stages():
 
 
 @pytest.mark.parametrize(
-    ("knobs", "says"),
+    ("knobs", "message"),
     [
         ({"size_px": 100}, "multiple of 16, not 100"),
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
@@ -80,13 +88,15 @@ def test_epochs_are_shared_out_over_the_stages():
         ({"stages": ()}, "at least one stage"),
     ],
 )
-def test_a_recipe_that_cannot_train_is_refused(knobs, says):
-    with pytest.raises(ValueError, match=says):
+def test_invalid_recipe_values_are_rejected(knobs, message):
+    with pytest.raises(ValueError, match=message):
         dataclasses.replace(RECIPES["maskdet"], **knobs)
 
 
-def test_a_stage_that_cannot_train_is_refused():
+def test_invalid_stage_values_are_rejected():
     with pytest.raises(ValueError, match="epochs must be at least 1, not 0"):
         Stage(0, "adam", 1e-3, None)
-    with pytest.raises(ValueError, match="learning_rate must be over 0, not 0"):
+    with pytest.raises(
+        ValueError, match="learning_rate must be a number greater than 0, not 0"
+    ):
         Stage(1, "adam", 0, None)

@@ -1,4 +1,4 @@
-"""Maps and truths made by hand, for the tests of the one-pass training."""
+"""Maps, targets, images and a small network for single-stage training tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BOXES = np.array(
 
 
 def make_blank_maps(side, n=1):
-    """Maps of a network that sees a face nowhere and puts small boxes everywhere."""
+    """Return maps without faces and with small boxes everywhere."""
     maps = []
     for stride in (8, 16, 32):
         stride_map = np.zeros((n, side // stride, side // stride, 9), np.float32)
@@ -36,7 +36,7 @@ def make_target_rows(boxes, state=1.0, label=0):
 
 
 def make_packed_image(boxes, labels=None):
-    """A dim grey image of 160 x 120 with a bright patch for each face."""
+    """Return a dim grey image of 160 x 120 with a bright patch for each face."""
     from maskdet.training.onepass.data import TrainingImage
 
     faces = np.array(boxes, np.float32).reshape(-1, 4)
@@ -52,7 +52,7 @@ def make_packed_image(boxes, labels=None):
 
 
 def build_stand_in_network():
-    """A network of one layer a stride, in the place of the real one."""
+    """Build a network of one layer per stride that replaces the real one."""
     import keras
 
     image = keras.Input((None, None, 3), name="image")

@@ -1,4 +1,4 @@
-"""Which faces are shown how often, and scenes that come back from their file."""
+"""Sampling probabilities, batches, packed scenes and synthetic images."""
 
 from __future__ import annotations
 
@@ -41,34 +41,36 @@ def scenes():
     return PackedImages.pack([crowd, wrong, other, unknown, make_packed_image([])])
 
 
-def test_classes_get_their_share_and_a_source_the_root_of_its_faces(scenes):
-    chances = compute_face_probabilities(scenes)
-    assert chances.sum() == pytest.approx(1)
+def test_classes_have_fixed_fractions_and_sources_the_root_of_their_faces(scenes):
+    probabilities = compute_face_probabilities(scenes)
+    assert probabilities.sum() == pytest.approx(1)
     for label in CLASSES:
-        share = chances[scenes.labels == label].sum()
-        assert share == pytest.approx(CLASS_FRACTIONS[label])
-    assert chances[0] == chances[1]
+        fraction = probabilities[scenes.labels == label].sum()
+        assert fraction == pytest.approx(CLASS_FRACTIONS[label])
+    assert probabilities[0] == probabilities[1]
     # two masks are of `town`, one of `other`: the roots are 1.414 to 1
-    assert (chances[0] + chances[1]) / chances[4] == pytest.approx(np.sqrt(2))
-    assert chances[5] == 0
+    assert (probabilities[0] + probabilities[1]) / probabilities[4] == pytest.approx(
+        np.sqrt(2)
+    )
+    assert probabilities[5] == 0
 
 
-def test_large_faces_are_shown_more_often():
-    chances = compute_face_probabilities(
+def test_large_faces_are_sampled_more_often():
+    probabilities = compute_face_probabilities(
         PackedImages.pack([make_packed_image([[0, 0, 24, 24], [30, 0, 78, 48]])])
     )
-    assert chances[1] / chances[0] == pytest.approx(2)
+    assert probabilities[1] / probabilities[0] == pytest.approx(2)
 
 
-def test_faces_that_an_detection_teacher_hardly_sees_are_shown_more_often():
-    one = make_packed_image([[0, 0, 24, 24], [30, 0, 54, 24]])
-    one = dataclasses.replace(one, detector_scores=np.float32([1.0, 0.5]))
-    chances = compute_face_probabilities(PackedImages.pack([one]))
-    assert chances[1] / chances[0] == pytest.approx(1 + 5 * 0.25)
+def test_faces_with_low_teacher_scores_are_sampled_more_often():
+    image = make_packed_image([[0, 0, 24, 24], [30, 0, 54, 24]])
+    image = dataclasses.replace(image, detector_scores=np.float32([1.0, 0.5]))
+    probabilities = compute_face_probabilities(PackedImages.pack([image]))
+    assert probabilities[1] / probabilities[0] == pytest.approx(1 + 5 * 0.25)
 
 
-def test_no_known_face_is_refused():
-    with pytest.raises(ValueError, match="no image to train on holds a face"):
+def test_scenes_without_a_known_class_are_rejected():
+    with pytest.raises(ValueError, match="no training image has a face"):
         compute_face_probabilities(
             PackedImages.pack([make_packed_image([[0, 0, 24, 24]], [-1])])
         )
@@ -92,49 +94,49 @@ def test_an_epoch_yields_all_its_steps_in_order(scenes):
     for steps in (2, 6):
         batches = list(sampler.iter_batches(0, steps))
         assert len(batches) == steps
-        wanted = sampler.make_batch(0, steps - 1)
-        np.testing.assert_array_equal(batches[-1].images, wanted.images)
+        expected = sampler.make_batch(0, steps - 1)
+        np.testing.assert_array_equal(batches[-1].images, expected.images)
 
 
-def test_mosaics_put_every_truth_into_its_own_tile(scenes, monkeypatch):
+def test_mosaics_keep_targets_in_their_tiles(scenes, monkeypatch):
     monkeypatch.setattr("maskdet.training.onepass.batches.MOSAIC_GRIDS", {2: 1.0})
     monkeypatch.setattr("maskdet.training.onepass.batches.EMPTY_FRACTION", 0.0)
-    truth = OnePassSampler(scenes, 4, 3).make_batch(0, 0)
-    half = truth.images.shape[1] // 2
-    rows = truth.targets[truth.targets[..., 4] != 0]
+    batch = OnePassSampler(scenes, 4, 3).make_batch(0, 0)
+    half = batch.images.shape[1] // 2
+    rows = batch.targets[batch.targets[..., 4] != 0]
     tiles = {tuple(tile) for tile in (rows[:, :2] // half).astype(int).tolist()}
     assert tiles == {(0, 0), (0, 1), (1, 0), (1, 1)}
     assert ((rows[:, 2:4] - 1e-3) // half == rows[:, :2] // half).all()
 
 
-def test_scenes_come_back_from_their_file_only_if_made_of_the_same(scenes, tmp_path):
+def test_packed_scenes_are_loaded_only_with_the_same_fingerprint(scenes, tmp_path):
     path = tmp_path / "scenes.npz"
     assert read_packed_images(path, "a") is None
     save_packed_images(scenes, path, "a")
     assert read_packed_images(path, "b") is None
-    back = read_packed_images(path, "a")
-    assert len(back) == 5
-    for index, one in enumerate(load_training_images(path)):
-        wanted = scenes.get(index)
-        for other in (one, back.get(index)):
+    packed = read_packed_images(path, "a")
+    assert len(packed) == 5
+    for index, image in enumerate(load_training_images(path)):
+        expected = scenes.get(index)
+        for loaded in (image, packed.get(index)):
             for name in ("image", "boxes", "labels", "teacher_probs"):
-                kept = getattr(other, name)
-                np.testing.assert_array_equal(kept, getattr(wanted, name))
-            assert other.source == wanted.source
-            assert other.detector_scores.tolist() == [1] * len(wanted.boxes)
+                values = getattr(loaded, name)
+                np.testing.assert_array_equal(values, getattr(expected, name))
+            assert loaded.source == expected.source
+            assert loaded.detector_scores.tolist() == [1] * len(expected.boxes)
 
 
-class Sure:
-    """A classifier that sees a mask everywhere, and remembers what it was asked."""
+class TeacherStub:
+    """Classifier that always predicts a mask, and counts the faces."""
 
-    asked: int = 0
+    n_faces: int = 0
 
     def predict(self, image, boxes):
-        self.asked += len(boxes)
+        self.n_faces += len(boxes)
         return np.tile(np.float32([0.8, 0.1, 0.1]), (len(boxes), 1))
 
 
-def test_pictures_are_read_shrunk_and_taught(tmp_path, caplog):
+def test_images_are_read_downscaled_and_classified(tmp_path, caplog):
     path = tmp_path / "large.png"
     cv2.imwrite(str(path), np.full((300, 1280, 3), 90, np.uint8))
     boxes = np.float32([[100, 100, 200, 200], [300, 100, 310, 110]])
@@ -142,56 +144,56 @@ def test_pictures_are_read_shrunk_and_taught(tmp_path, caplog):
     ignored = np.float32([[400, 10, 480, 90]])
     large = Example(path, boxes, labels, "town", ignore_boxes=ignored)
     whole = Example(path, np.zeros((0, 4), np.float32), (Label.MASK,))
-    teacher = Sure()
+    teacher = TeacherStub()
     with caplog.at_level(logging.WARNING):
-        (found,) = read_training_images([whole, large], teacher=teacher)
-    assert "left out 1 images without boxes" in caplog.text
-    assert found.image.shape == (150, MAX_SIDE_PX, 3)
-    assert found.boxes[0].tolist() == [50, 50, 100, 100]
-    assert found.labels.tolist() == [1, 0, -1]
-    assert teacher.asked == 1  # neither the tiny face nor the one of unknown class
-    np.testing.assert_allclose(found.teacher_probs[0], [0.8, 0.1, 0.1])
-    assert np.isnan(found.teacher_probs[1:]).all()
+        (image,) = read_training_images([whole, large], teacher=teacher)
+    assert "skipped 1 images without boxes" in caplog.text
+    assert image.image.shape == (150, MAX_SIDE_PX, 3)
+    assert image.boxes[0].tolist() == [50, 50, 100, 100]
+    assert image.labels.tolist() == [1, 0, -1]
+    assert teacher.n_faces == 1  # not the tiny face, nor the face of unknown class
+    np.testing.assert_allclose(image.teacher_probs[0], [0.8, 0.1, 0.1])
+    assert np.isnan(image.teacher_probs[1:]).all()
     with pytest.raises(ValueError, match="maskdet label"):
         read_training_images([whole])
 
 
 class LandmarkDetectorStub:
-    """Finds the faces that it was told of, with the points of an upright face."""
+    """Detector that returns fixed boxes with the landmarks of an upright face."""
 
     def __init__(self, boxes):
         self.boxes = np.float32(boxes).reshape(-1, 4)
 
     def detect_landmarks(self, image):
-        shares = np.float32(
+        fractions = np.float32(
             [[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]]
         )
         corners, sides = (
             self.boxes[:, None, :2],
             np.ptp(self.boxes.reshape(-1, 2, 2), axis=1),
         )
-        points = corners + shares * sides[:, None]
+        points = corners + fractions * sides[:, None]
         return Faces(self.boxes, np.ones(len(self.boxes), np.float32)), points
 
 
-def test_things_are_drawn_on_bare_faces_only():
-    bare, masked = [60, 40, 110, 100], [5, 40, 55, 100]
-    scene = make_packed_image([bare, masked], [1, 0])
-    taught = np.full((2, 3), 1 / 3, np.float32)
-    scene = dataclasses.replace(scene, teacher_probs=taught)
+def test_objects_are_rendered_on_unmasked_faces_only():
+    unmasked, masked = [60, 40, 110, 100], [5, 40, 55, 100]
+    scene = make_packed_image([unmasked, masked], [1, 0])
+    teacher_probs = np.full((2, 3), 1 / 3, np.float32)
+    scene = dataclasses.replace(scene, teacher_probs=teacher_probs)
     before = scene.image.copy()
-    made = draw_training_images(
-        [scene], LandmarkDetectorStub([bare, masked]), 12, seed=1
+    synthetic = draw_training_images(
+        [scene], LandmarkDetectorStub([unmasked, masked]), 12, seed=1
     )
-    assert len(made) == 12
+    assert len(synthetic) == 12
     np.testing.assert_array_equal(scene.image, before)
     assert scene.labels.tolist() == [1, 0]
-    for one in made:
-        assert one.source == "drawn"
-        assert one.labels[1] == Label.MASK
-        assert np.isnan(one.teacher_probs[0]).all()
-        assert not np.array_equal(one.image[40:100, 60:110], before[40:100, 60:110])
-    assert {int(one.labels[0]) for one in made} >= {0, 2}
+    for image in synthetic:
+        assert image.source == "drawn"
+        assert image.labels[1] == Label.MASK
+        assert np.isnan(image.teacher_probs[0]).all()
+        assert not np.array_equal(image.image[40:100, 60:110], before[40:100, 60:110])
+    assert {int(image.labels[0]) for image in synthetic} >= {0, 2}
     assert draw_training_images([scene], LandmarkDetectorStub([]), 3, seed=1) == []
     assert (
         draw_training_images(

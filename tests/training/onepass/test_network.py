@@ -1,4 +1,4 @@
-"""The one-pass network: shapes, its start, and that finding is YuNet's."""
+"""The single-stage network: shapes, initial outputs, and equality with YuNet."""
 
 from __future__ import annotations
 
@@ -19,31 +19,34 @@ def network():
     return build_onepass_network()
 
 
-def test_a_map_a_stride_whatever_the_size_of_the_picture(network):
+def test_each_stride_has_a_map_at_any_image_size(network):
     for height, width in ((64, 96), (128, 32)):
         maps = [
-            np.asarray(one)
-            for one in network(np.zeros((2, height, width, 3), np.float32))
+            np.asarray(feature_map)
+            for feature_map in network(np.zeros((2, height, width, 3), np.float32))
         ]
-        shapes = [one.shape for one in maps]
+        shapes = [feature_map.shape for feature_map in maps]
         assert shapes == [(2, height // s, width // s, 9) for s in (8, 16, 32)]
 
 
-def test_it_stays_as_small_as_was_measured(network):
+def test_the_network_is_small(network):
     assert 150_000 < network.count_params() < 250_000
 
 
-def test_an_untrained_network_hardly_sees_a_face_and_says_the_usual_classes(network):
-    maps = [np.asarray(one) for one in network(np.zeros((1, 64, 64, 3), np.float32))]
-    for one in maps:
-        faces = 1 / (1 + np.exp(-one[..., :2]))
+def test_an_untrained_network_predicts_the_priors(network):
+    maps = [
+        np.asarray(feature_map)
+        for feature_map in network(np.zeros((1, 64, 64, 3), np.float32))
+    ]
+    for feature_map in maps:
+        faces = 1 / (1 + np.exp(-feature_map[..., :2]))
         np.testing.assert_allclose(faces, 0.01, atol=1e-4)
-        shares = np.exp(one[..., 6:])
-        np.testing.assert_allclose(shares.sum(axis=-1), 1, atol=0.2)
+        priors = np.exp(feature_map[..., 6:])
+        np.testing.assert_allclose(priors.sum(axis=-1), 1, atol=0.2)
 
 
 @pytest.mark.weights
-def test_finding_starts_as_yunet_to_a_thousandth():
+def test_detection_equals_yunet():
     yunet = find_extra_file(MODEL_DIR_VARIABLE, "yunet_n_640_640.onnx")
     import onnxruntime
 
@@ -57,11 +60,13 @@ def test_finding_starts_as_yunet_to_a_thousandth():
     rng = np.random.default_rng(1)
     image = rng.uniform(0, 255, (1, 20, 20, 3)).repeat(32, axis=1).repeat(32, axis=2)
     image = image.astype(np.float32)
-    ours = [np.asarray(one) for one in model(image)]  # no graph: it takes long to build
+    ours = [
+        np.asarray(feature_map) for feature_map in model(image)
+    ]  # without a graph, which is slow to build
     session = onnxruntime.InferenceSession(yunet, providers=["CPUExecutionProvider"])
-    names = [one.name for one in session.get_outputs()]
-    answers = session.run(None, {"input": image.transpose(0, 3, 1, 2)})
-    theirs = dict(zip(names, answers, strict=True))
+    names = [output.name for output in session.get_outputs()]
+    outputs = session.run(None, {"input": image.transpose(0, 3, 1, 2)})
+    theirs = dict(zip(names, outputs, strict=True))
     for level, stride in enumerate((8, 16, 32)):
         flat = ours[level].reshape(1, -1, 9)
         faces = 1 / (1 + np.exp(-flat[..., :2]))
@@ -74,10 +79,10 @@ def test_finding_starts_as_yunet_to_a_thousandth():
         np.testing.assert_allclose(points, kps, atol=1e-3, rtol=1e-3)
 
 
-def test_another_network_is_refused_in_one_line(tmp_path, network):
+def test_other_files_are_rejected(tmp_path, network):
     from maskdet.training.onepass.network import load_yunet_weights
 
-    with pytest.raises(FileNotFoundError, match="no such file"):
+    with pytest.raises(FileNotFoundError, match="file does not exist"):
         load_yunet_weights(network, tmp_path / "none.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"no network")
     with pytest.raises(ValueError, match="not an ONNX file"):
