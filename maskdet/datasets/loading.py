@@ -178,8 +178,6 @@ def _balance_line(row: ClassBalance, width: int) -> str:
     return f"{prefix}{counts}  {sizes}"
 
 
-_REPORT_VERSION = 2
-
 _MAX_LISTED = 20
 """Limit of files listed in the text; the JSON lists all."""
 
@@ -248,7 +246,6 @@ class DataReport:
                 {"path": str(hashed_image.path), "reason": hashed_image.reason}
                 for hashed_image in self.unreadable
             ],
-            "version": _REPORT_VERSION,
             "n_repeated": self.n_repeated,
             "duplicates": {
                 "bits": NEAR_DUPLICATE_BITS,
