@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
             print_line(line)
     if args.json is not None:
         report = {
-            "version": 1,
+            "version": 2,
             "files": [str(file) for file in args.files],
             "classifier": options.classifier,
             "analyzer": options.analyzer if with_analyzer else None,

@@ -154,9 +154,8 @@ class ClassNames:
 def format_classes_hint(names: Iterable[str]) -> str:
     """Return a hint how to map unknown names with `--classes`."""
     option = ",".join(f"{name}={IGNORE}" for name in list(names)[:_MAX_SUGGESTED])
-    return (
-        f'map it, as in --classes "{option}"; accepted classes are '
-        + ", ".join(CLASS_TARGETS)
+    return f'map it, as in --classes "{option}"; accepted classes are ' + ", ".join(
+        CLASS_TARGETS
     )
 
 

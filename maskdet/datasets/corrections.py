@@ -83,9 +83,7 @@ def _parse_row(values: tuple[str, ...], location: str) -> _Correction:
         )
     file, face, label, _ = values
     if face != _WHOLE_IMAGE and not (face.isascii() and face.isdigit()):
-        raise ValueError(
-            f"{location}: face must be an index from 0 or -, got {face!r}"
-        )
+        raise ValueError(f"{location}: face must be an index from 0 or -, got {face!r}")
     try:
         new_label = None if label == _DROP else label_from_name(label)
     except ValueError as error:

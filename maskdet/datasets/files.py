@@ -334,9 +334,7 @@ def limit_faces(
             raise too_many_boxes(row.label_file or row.image, len(row.class_names))
         total += len(row.class_names)
         if total > max_faces:
-            raise DatasetError(
-                f"more than {max_faces:,} faces; split the data set"
-            )
+            raise DatasetError(f"more than {max_faces:,} faces; split the data set")
         yield row
 
 

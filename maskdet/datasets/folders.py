@@ -59,7 +59,9 @@ def read_index(
         split = split_from_name(row["split"])
         if row["split"] and not split:
             reason = "unknown split; expected train, val or test"
-            issues.add(f"{name}: {row['split']}", reason, "row", outcome="split ignored")
+            issues.add(
+                f"{name}: {row['split']}", reason, "row", outcome="split ignored"
+            )
         image = files.find_image(row["path"], [folder]) if row["path"] else ""
         if not image:
             reason = f"listed in {truncate_name(name)}, but the image does not exist"

@@ -190,7 +190,7 @@ class _YoloReader:
             )
 
     def note_orphans(self) -> None:
-        """Report label files without an image: a part of the data set may be missing."""
+        """Report label files without an image; some images may be missing."""
         for image in self._files.images:
             if labels := self.label_file(image):
                 self._image_by_label_file.setdefault(labels, image)
@@ -246,7 +246,9 @@ class _YoloReader:
             if image:
                 images.append(image)
             else:
-                reason = f"listed in {truncate_name(file)}, but the image does not exist"
+                reason = (
+                    f"listed in {truncate_name(file)}, but the image does not exist"
+                )
                 self._issues.add(line, reason, missing=True)
         return images
 

@@ -122,9 +122,13 @@ def image_grid(
 
 def _check_grid(n_images: int, n_captions: int, columns: int, cell_px: int) -> None:
     if n_images != n_captions:
-        raise ValueError(f"{n_images} images need {n_images} captions, got {n_captions}")
+        raise ValueError(
+            f"{n_images} images need {n_images} captions, got {n_captions}"
+        )
     if columns < 1 or cell_px < 1:
-        raise ValueError(f"columns and cell_px must be above 0, got {columns}, {cell_px}")
+        raise ValueError(
+            f"columns and cell_px must be above 0, got {columns}, {cell_px}"
+        )
 
 
 def _draw_cell(cell: Image, image: Image, lines: Sequence[str]) -> None:
@@ -267,7 +271,7 @@ def worst_mistakes(
 def mistakes_grid(
     mistakes: Sequence[Mistake], *, columns: int = 6, style: Style = DEFAULT_STYLE
 ) -> Image:
-    """Return a grid of the classifier crops of mistakes, with true and predicted class.
+    """Return a grid of the classifier crops of mistakes, with their classes.
 
     Args:
         mistakes: the faces.
@@ -441,7 +445,7 @@ REVIEW_COLUMNS = (
     "box",
     "keep",
 )
-"""The columns of the list; `keep` is for the person who looks."""
+"""The columns of the review list; the reviewer fills in `keep`."""
 
 _IMAGES_PER_SHEET = 96
 _SHEET_COLUMNS = 12
@@ -450,7 +454,7 @@ _KEEP_WORDS = {"yes": True, "y": True, "1": True, "no": False, "n": False, "0": 
 
 
 def render_review_sheets(doubtful: Sequence[AutoLabel]) -> list[Image]:
-    """Return sheets of the images with their boxes, numbered as in the list.
+    """Draw sheets of the images with their boxes, numbered as in the review list.
 
     The labelled face is green, faces of unknown class are grey.
     """
@@ -510,7 +514,9 @@ def read_review(path: str | Path) -> Mapping[Path, bool]:
     for line, row in enumerate(rows, start=2):
         word = (row["keep"] or "").strip().lower()
         if word and word not in _KEEP_WORDS:
-            raise ValueError(f"{path}:{line}: keep must be yes, no or empty, got {word!r}")
+            raise ValueError(
+                f"{path}:{line}: keep must be yes, no or empty, got {word!r}"
+            )
         if word:
             decisions[Path(row["path"])] = _KEEP_WORDS[word]
     return decisions

@@ -67,7 +67,9 @@ class ConfusionMatrix:
             and predicted_labels.min() >= -1
             and max(true_labels.max(), predicted_labels.max()) < n_classes
         ):
-            raise ValueError(f"classes must be below {n_classes}; predictions may be -1")
+            raise ValueError(
+                f"classes must be below {n_classes}; predictions may be -1"
+            )
         counts = np.zeros((n_classes, n_classes + 1), np.int64)
         np.add.at(counts, (true_labels, predicted_labels), 1)
         return cls(counts)

@@ -318,7 +318,7 @@ def _one_vs_rest(
 def calibration_error(
     weights: FaceWeights, ground_truth: NDArray[np.bool_], scores: Floats
 ) -> Estimate:
-    """Return the expected calibration error of `ReliabilityCurve.ece` with its interval.
+    """Return the error of `ReliabilityCurve.ece` with its interval.
 
     Noise increases each absolute gap, so the error is larger on resamples than on the
     original data; the resampled values are shifted down by this bias.
