@@ -232,7 +232,7 @@ class _FalsePositive:
 def _spawn_false_positives(
     rng: np.random.Generator, time_s: float, size_wh: tuple[int, int]
 ) -> list[_FalsePositive]:
-    """Return new false positives: about 1.5 per second, half of them with low scores."""
+    """Return new false positives: about 1.5 per second, half with low scores."""
     corner, side = rng.uniform(0, 0.85, 2) * size_wh, rng.uniform(0.05, 0.15)
     lasts_s = rng.exponential(0.05) + 0.5 / BASE_HZ
     score = rng.uniform(0.25, 0.75)

@@ -1,4 +1,4 @@
-"""Cost per frame of tracking, label smoothing and distances; speed and memory of videos.
+"""Cost of tracking, label smoothing and distances per frame; speed of videos.
 
 Run `python benchmarks/stream.py` from the root of the project, on an idle machine. It
 prints three results:

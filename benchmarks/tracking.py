@@ -121,7 +121,7 @@ def track_with_maskdet(
     Args:
         video: ground truth of the frames.
         images: the frames, or None for each.
-        include_coasting: whether heads without a face count, in ground truth and tracks.
+        include_coasting: whether heads without a face are included.
         rules: settings of the tracker.
     """
     tracker = Tracker(MEMORY_S, rules)

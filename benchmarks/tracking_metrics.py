@@ -4,7 +4,7 @@ CLEAR MOT (Bernardin & Stiefelhagen, EURASIP JIVP 2008) is computed frame by fra
 person keeps the track of the previous frame while their IoU is high enough; the others
 are matched at the best total IoU. Unmatched people are false negatives, unmatched
 tracks false positives, and a person with another track than before is an ID switch.
-MOTA is 1 minus the sum of all three divided by the number of people; it may be negative.
+MOTA is 1 minus the sum of all three divided by the number of people; it can be below 0.
 
 IDF1 (Ristani et al., ECCV workshops 2016) is computed over the whole video: people and
 tracks are matched one to one, so that they agree in as many frames as possible; it is

@@ -271,7 +271,7 @@ def worst_mistakes(
 def mistakes_grid(
     mistakes: Sequence[Mistake], *, columns: int = 6, style: Style = DEFAULT_STYLE
 ) -> Image:
-    """Return a grid of the classifier crops of mistakes, with their classes.
+    """Return a grid of the classifier crops of mistakes with captions.
 
     Args:
         mistakes: the faces.
