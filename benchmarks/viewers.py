@@ -179,7 +179,7 @@ class Viewer:
         self._tasks: list[asyncio.Task[None]] = []
         self._peer: RTCPeerConnection | None = None
         self._socket: websockets.ClientConnection | None = None
-self._is_offered, self._remote_sdp = asyncio.Event(), ""
+        self._is_offered, self._remote_sdp = asyncio.Event(), ""
         self.received: list[ReceivedFrame] = []
         self.ended = False
 
