@@ -200,13 +200,13 @@ on. A detection counts for its most likely class only, with its detection score;
 detection for every class, its score times the probability of that class. For "at least
 {LARGE_PX:g} px", smaller faces are ignored. Intervals are 95 %: a bootstrap over images
 for average precision, Wilson's for rates, and a bootstrap over faces for the other
-numbers on classes and for all under "summary" in the JSON."""
+numbers on classes and for all under "numbers" in the JSON."""
 
 _FACES_DESCRIPTION = """Evaluate on images of one face: a folder for each class, or an
 index.csv (path, label, split, source). Mask against no mask: an incorrectly worn mask
 counts as a mask. Intervals are 95 %: Wilson's for rates, and a bootstrap over faces for
 the other
-numbers and for all under "summary" in the JSON."""
+numbers and for all under "numbers" in the JSON."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

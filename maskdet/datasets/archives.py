@@ -126,7 +126,7 @@ class MemoryFiles(_VirtualFiles):
     def read(self, name: str, max_bytes: int) -> bytes:
         """Return the content of a file; see `FileSource.read`."""
         if name not in self._contents:
-            raise DatasetError("file not found")
+            raise DatasetError("there is no such file")
         if len(self._contents[name]) > max_bytes:
             raise DatasetError(_too_large_message(max_bytes))
         return self._contents[name]
@@ -182,7 +182,7 @@ class FolderFiles:
     def read(self, name: str, max_bytes: int) -> bytes:
         """Return the content of a file; see `FileSource.read`."""
         if not self.exists(name):
-            raise DatasetError("file not found")
+            raise DatasetError("there is no such file")
         try:
             with (self._root / name).open("rb") as file:
                 content = file.read(max_bytes + 1)
@@ -238,7 +238,7 @@ class ZipFiles(_VirtualFiles):
     def read(self, name: str, max_bytes: int) -> bytes:
         """Return the content of a file; see `FileSource.read`."""
         if name not in self._entries:
-            raise DatasetError("file not found")
+            raise DatasetError("there is no such file")
         entry = self._entries[name]
         if entry.file_size > max_bytes:
             raise DatasetError(_too_large_message(max_bytes))

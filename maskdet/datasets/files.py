@@ -310,7 +310,7 @@ def read_text(path: Path) -> str:
         DatasetError: it is not text in UTF-8.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: file not found")
+        raise FileNotFoundError(f"{path}: there is no such file")
     return decode_text(path.read_bytes(), str(path))
 
 

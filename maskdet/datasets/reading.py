@@ -389,7 +389,7 @@ def open_dataset(source: Path | bytes) -> tuple[DatasetFiles, Path]:
     if isinstance(source, bytes):
         return DatasetFiles(ZipFiles(source)), Path()
     if not source.exists():
-        raise FileNotFoundError(f"{source}: no such file or folder")
+        raise FileNotFoundError(f"{source}: there is no such file or folder")
     if source.is_dir():
         return DatasetFiles(FolderFiles(source), _absolute_path(source)), source
     if source.suffix.lower() == ".zip":

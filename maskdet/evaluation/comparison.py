@@ -80,7 +80,7 @@ def read_comparison(path: str | Path) -> tuple[AnalyzerMetrics, ...]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: file not found")
+        raise FileNotFoundError(f"{path}: there is no such file")
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):

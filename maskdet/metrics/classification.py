@@ -348,7 +348,7 @@ def read_class_predictions(path: Path) -> dict[str, Predictions]:
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path}: file not found; `maskdet export` writes the predictions"
+            f"{path}: there is no such file; `maskdet export` writes the predictions"
         )
     try:
         with np.load(path, allow_pickle=False) as stored:

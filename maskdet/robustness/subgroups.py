@@ -70,7 +70,7 @@ def read_subgroups(path: str | Path) -> SubgroupsByFace:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: file not found")
+        raise FileNotFoundError(f"{path}: there is no such file")
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
         for column in ("file", "face", "groups"):

@@ -174,7 +174,7 @@ def test_a_set_of_ones_own_is_looked_at_and_tuned_on(page: Any) -> None:
 
 def test_what_is_no_set_is_told_in_a_line(page: Any) -> None:
     choose(page, "My own set")
-    told = page.get_by_test_id("stAlert").get_by_text("this is not a zip")
+    told = page.get_by_test_id("stAlert").get_by_text("not a zip file")
     none = {"name": "a.zip", "mimeType": "application/zip", "buffer": b"no zip at all"}
     upload_files(page, page.locator(ZIP), none, told)
     assert page.get_by_test_id("stException").count() == 0

@@ -29,8 +29,8 @@ def test_it_says_what_is_there(faces, capsys):
     assert head.split()[:4] == ["split", "source", "images", "mask"]
     assert row.split()[:6] == ["-", "faces", "21", "11", "10", "0"]
     assert "unreadable: none" in rest
-    assert "alike: 2 images in 1 group, the largest of 2" in rest
-    assert "on both sides of a split: none" in rest
+    assert "near-duplicates: 2 images in 1 group, the largest of 2" in rest
+    assert "leakage between splits: none" in rest
 
 
 def test_an_unreadable_picture_is_named_and_fails(faces, capsys):
@@ -40,7 +40,7 @@ def test_an_unreadable_picture_is_named_and_fails(faces, capsys):
     assert "bad.jpg: the file is empty" in said.err
     report = json.loads(said.out)
     assert [Path(one["path"]).name for one in report["unreadable"]] == ["bad.jpg"]
-    assert report["alike"] == {"bits": 3, "groups": 1, "images": 2, "largest": 2}
+    assert report["duplicates"] == {"bits": 3, "groups": 1, "images": 2, "largest": 2}
     assert report["balance"][0]["faces"] == {"mask": 11, "no_mask": 10, "incorrect": 0}
 
 

@@ -247,5 +247,5 @@ def test_missing_and_too_large_files_are_reported(kind: str, tmp_path: Path) -> 
         files.read("a.txt", 2)
     for name in ("b.txt", "a\0b", "x" * 5000):
         assert not files.exists(name)
-        with pytest.raises(DatasetError, match="file not found"):
+        with pytest.raises(DatasetError, match="there is no such file"):
             files.read(name, 3)

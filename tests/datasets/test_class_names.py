@@ -18,20 +18,23 @@ from maskdet.types import Label
 from tests.helpers.datasets import write_image, write_text
 from tests.helpers.zipped_datasets import make_coco_json, make_jpeg, make_zip
 
-MASK, BARE, WRONG = Label.MASK, Label.NO_MASK, Label.INCORRECT
+MASK, NO_MASK, INCORRECT = Label.MASK, Label.NO_MASK, Label.INCORRECT
 
 
 @pytest.mark.parametrize(
     ("names", "label"),
     [
         (["masked_face", "CMFD", "Masked Face", "with-mask"], MASK),
-        (["unmasked_face", "NO-Mask", "face_unmasked"], BARE),
-        (["incorrectly_masked_face", "IMFD", "Mask_Chin", "Mask_Nose_Mouth"], WRONG),
+        (["unmasked_face", "NO-Mask", "face_unmasked"], NO_MASK),
+        (
+            ["incorrectly_masked_face", "IMFD", "Mask_Chin", "Mask_Nose_Mouth"],
+            INCORRECT,
+        ),
         (["avec masque", "con mascarilla", "mit Maske", "com máscara"], MASK),
-        (["SANS MASQUE", "sin_mascarilla", "ohne Maske", "sem máscara"], BARE),
-        (["mal porté", "mascarilla incorrecta", "Maske falsch"], WRONG),
+        (["SANS MASQUE", "sin_mascarilla", "ohne Maske", "sem máscara"], NO_MASK),
+        (["mal porté", "mascarilla incorrecta", "Maske falsch"], INCORRECT),
         (["戴口罩", "マスクあり", "в маске", "마스크", "Đeo khẩu trang"], MASK),
-        (["未戴口罩", "マスクなし", "без маски", "không đeo khẩu trang"], BARE),
+        (["未戴口罩", "マスクなし", "без маски", "không đeo khẩu trang"], NO_MASK),
     ],
 )
 def test_names_of_public_data_sets_and_languages_are_known(names, label) -> None:
@@ -49,8 +52,8 @@ def test_custom_mapping_overrides_known_names() -> None:
     classes = parse_class_names(["Hard Hat=none, a=b=mask", "mask=no_mask"])
     assert classes.label("hard-hat") is None
     assert classes.label("A=B") is MASK
-    assert classes.label("Mask") is BARE
-    assert classes.label("no_mask") is BARE
+    assert classes.label("Mask") is NO_MASK
+    assert classes.label("no_mask") is NO_MASK
     assert classes.label("person") is Label.UNKNOWN
 
 
@@ -105,7 +108,7 @@ def test_whole_images_of_an_ignored_class_are_left_out(tmp_path) -> None:
 def test_folders_may_have_any_name(tmp_path) -> None:
     write_image(tmp_path / "photos" / "a.jpg")
     (only,) = read_dataset(tmp_path, classes=ClassNames({"photos": "incorrect"}))
-    assert only.labels == (WRONG,)
+    assert only.labels == (INCORRECT,)
 
 
 def test_classes_without_names_can_be_mapped(tmp_path) -> None:

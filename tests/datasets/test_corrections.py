@@ -55,7 +55,7 @@ def test_a_whole_image_row_also_applies_to_its_only_box(tmp_path):
     unknown = Example(
         Path("mask/b.jpg"), box, (Label.MASK,), ignore_boxes=np.float32([[0, 0, 2, 2]])
     )
-    path = listed(tmp_path, "a.jpg,-,no_mask,bare", "mask/b.jpg,-,incorrect,nose")
+    path = listed(tmp_path, "a.jpg,-,no_mask,unmasked", "mask/b.jpg,-,incorrect,nose")
     first, second = apply_corrections([boxed, unknown], path)
     assert first.labels == (Label.NO_MASK,)
     assert first.boxes.tolist() == box.tolist()

@@ -36,11 +36,11 @@ def test_groups_stay_in_one_split_and_classes_are_balanced(seed):
         if one.group:
             sides.setdefault(one.group, set()).add(one.split)
     assert all(len(found) == 1 for found in sides.values())
-    everything = count_faces_by_class(examples)
-    for name, share in (("train", 0.7), ("val", 0.2), ("test", 0.1)):
+    totals = count_faces_by_class(examples)
+    for name, fraction in (("train", 0.7), ("val", 0.2), ("test", 0.1)):
         counts = count_faces_by_class(one for one in split if one.split == name)
         for label, n in counts.items():
-            assert abs(n - share * everything[label]) <= 2, (name, label)
+            assert abs(n - fraction * totals[label]) <= 2, (name, label)
 
 
 def test_the_split_depends_on_the_seed():

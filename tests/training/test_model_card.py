@@ -129,9 +129,9 @@ def test_the_data_are_named_counted_and_noted():
     assert "Validated on 50 crops of: mine." in said
     assert "No test images were held back" in said
     assert "drew" not in said
-    notes = ["the data carry no validation: split by group with seed 1"]
+    notes = ["no validation split in the data: split by group with seed 1"]
     said = data(RECIPES["maskdet"], {"real": 1}, data_report={"notes": notes})
-    assert "Of the data: the data carry no validation: split by group" in said
+    assert "Of the data: no validation split in the data: split by group" in said
     assert "gives two, the whole and the face that the detector is sure of" in said
     assert "up to 6,000 of the crops" in said
     assert "Test images were not used in any choice." in said

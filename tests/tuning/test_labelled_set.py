@@ -98,7 +98,7 @@ def test_a_yolo_zip_is_read(list_name: str) -> None:
         "top/train/images/b.jpg",
     )
     assert loaded.notes == (
-        "1 image without a label file (top/train/images/b.jpg): counted as without a "
+        "1 image without a label file (top/train/images/b.jpg): treated as an "
         "face",
     )
 
@@ -119,7 +119,7 @@ def test_a_folder_for_each_class_is_whole_pictures() -> None:
     assert loaded.ground_truth.faces.boxes.tolist()[1] == [0, 0, 40, 30]
     assert len(loaded.notes) == 1
     assert loaded.notes[0].startswith(
-        "1 face (cats): unknown class; neither right nor wrong"
+        "1 face (cats): unknown class; ignored"
     )
 
 
@@ -132,7 +132,7 @@ def test_an_index_is_read() -> None:
     assert loaded.ground_truth.labels.tolist() == [MASK, BARE]
     assert not loaded.ground_truth.has_boxes
     assert loaded.notes == (
-        "1 image (x/gone.jpg): listed in index.csv, but there is no such image; left "
+        "1 image (x/gone.jpg): listed in index.csv, but the image does not exist; left "
         "out",
     )
 
@@ -190,7 +190,7 @@ def test_pictures_that_cannot_be_read_cost_only_themselves() -> None:
     assert len(loaded.images) == 1
     lines = "\n".join(loaded.notes)
     assert (
-        "1 image (d.jpg): listed in x.json, but there is no such image; left out"
+        "1 image (d.jpg): listed in x.json, but the image does not exist; left out"
         in lines
     )
     assert "(a.jpg): the image is damaged" in lines
@@ -238,7 +238,7 @@ def test_broken_label_files_cost_only_themselves() -> None:
         "left out",
         "1 XML file (c.xml): not a Pascal VOC file, wanted <annotation>; left out",
         "1 box (d.xml): its <bndbox> needs numbers in xmin, ymin, xmax, ymax; left out",
-        "2 images (b.jpg, c.jpg): no label names it, or only a broken one; left out",
+        "2 images (b.jpg, c.jpg): no valid label; left out",
     )
 
 

@@ -20,8 +20,8 @@ MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.U
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        ({"a.txt": "hello"}, "no image found; understood are"),
-        ({"a.jpg": make_jpeg()}, "no labels found; understood are index.csv"),
+        ({"a.txt": "hello"}, "no image found; supported are"),
+        ({"a.jpg": make_jpeg()}, "no labels found; supported are index.csv"),
         (
             {"photos/a.jpg": make_jpeg()},
             r"no labels found \(if the folders photos are classes, say which, as in",

@@ -89,15 +89,15 @@ def _without(*names: str) -> str:
 @pytest.mark.parametrize(
     ("file", "content", "line"),
     [
-        ("facts.json", "{", "no run that can be read"),
+        ("facts.json", "{", "cannot read the run"),
         ("facts.json", "[1]", "facts.json must hold a JSON object"),
         ("facts.json", _without("title"), "must have a text as title"),
         ("facts.json", _without("bytes"), "must have a number as bytes, not 'nothing'"),
         ("facts.json", json.dumps({**FACTS, "one_face_ms": "1"}), "one_face_ms, not"),
         ("log.csv", None, "its log.csv is missing"),
-        ("log.csv", "epoch,loss\n1,much\n", "no run that can be read"),
+        ("log.csv", "epoch,loss\n1,much\n", "cannot read the run"),
         ("answers.npz", None, "there are no answers"),
-        ("answers.npz", "no zip", "no answers that can be read"),
+        ("answers.npz", "no zip", "cannot read predictions"),
         ("card.md", None, "its card.md is missing"),
     ],
 )
