@@ -551,7 +551,7 @@ def ensure_validation(
         f"{name} {fraction:.0%}"
         for name, fraction in zip(SPLITS, fractions, strict=True)
     )
-    note = f"no validation split in the data: split by group, seed {seed} ({words})"
+    note = f"no validation split in the data: split by group with seed {seed} ({words})"
     return [*split, *test_examples], (note,)
 
 

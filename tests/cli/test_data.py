@@ -99,10 +99,10 @@ def test_what_is_wrong_is_one_line(faces, tmp_path, capsys):
     index = write_text(tmp_path / "index.csv", "path,label\nfaces/mask/0.jpg,mask\n")
     for words, says in (
         ([str(tmp_path / "nowhere")], "nowhere: there is no such file or folder"),
-        ([str(faces), "--source", "real"], "there are faces"),
+        ([str(faces), "--source", "real"], "available are faces"),
         ([str(index), "--out", str(index)], "would overwrite"),
         ([str(faces), "--json", "-", "--out", "-"], "cannot both"),
-        ([str(faces), "--corrections", str(index)], "wanted the columns"),
+        ([str(faces), "--corrections", str(index)], "expected the columns"),
     ):
         assert main(["data", *words]) == 1
         said = capsys.readouterr().err

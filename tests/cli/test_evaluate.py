@@ -151,7 +151,11 @@ def test_true_boxes_need_no_finder(scenes, capsys, asked):
 def test_faces_as_json(index, capsys, asked):
     report = report_of(capsys, "faces", index)
     assert asked == [DEFAULT_ANALYZER, "classifier"]
-    assert (report["split"], report["view"], report["n_detected"]) == ("test", "found", 2)
+    assert (report["split"], report["view"], report["n_detected"]) == (
+        "test",
+        "found",
+        2,
+    )
     assert report["labels"]["binary_accuracy"]["value"] == 0.5
     assert report["labels"]["masked_recall"]["value"] == 1.0
     assert report["labels"]["unmasked_recall"]["value"] == 0.0
@@ -253,7 +257,7 @@ def test_every_number_is_printed_and_in_the_json(index, capsys):
             ["faces", "lobby-val.json"],
             "its images have boxes; use maskdet evaluate scenes",
         ),
-        (["faces", "index.csv", "--split", "val"], "there is no image of split 'val'"),
+        (["faces", "index.csv", "--split", "val"], "no image has the split 'val'"),
         (
             ["faces", "index.csv", "--source", "cartoon"],
             "no image of source 'cartoon'; there are drawn, real",

@@ -98,8 +98,8 @@ def test_a_yolo_zip_is_read(list_name: str) -> None:
         "top/train/images/b.jpg",
     )
     assert loaded.notes == (
-        "1 image without a label file (top/train/images/b.jpg): treated as an "
-        "face",
+        "1 image without a label file (top/train/images/b.jpg): treated as an image "
+        "without faces",
     )
 
 
@@ -118,9 +118,7 @@ def test_a_folder_for_each_class_is_whole_pictures() -> None:
     assert loaded.ground_truth.labels.tolist() == [UNKNOWN, BARE, MASK]
     assert loaded.ground_truth.faces.boxes.tolist()[1] == [0, 0, 40, 30]
     assert len(loaded.notes) == 1
-    assert loaded.notes[0].startswith(
-        "1 face (cats): unknown class; ignored"
-    )
+    assert loaded.notes[0].startswith("1 face (cats): unknown class; ignored")
 
 
 def test_an_index_is_read() -> None:
@@ -170,7 +168,7 @@ def test_boxes_outside_are_cut_or_left_out_and_said() -> None:
         [0, 0, 90, 80],
     ]
     assert set(loaded.notes) == {
-        "2 boxes (a.json: a.jpg): partly outside the image; cut at its border",
+        "2 boxes (a.json: a.jpg): partly outside the image; clipped to its border",
         "4 boxes (a.json: a.jpg): empty or outside the image; left out",
     }
 
@@ -216,7 +214,7 @@ def test_rows_that_are_not_understood_cost_only_themselves() -> None:
     counted = {line.partition(" (")[0]: line for line in loaded.notes}
     assert "a box needs image_id and category_id" in counted["4 rows"]
     assert "an image needs id and file_name" in counted["3 rows"]
-    assert "not four numbers: x, y, width, height" in counted["3 annotations"]
+    assert "must be four numbers: x, y, width, height" in counted["3 annotations"]
 
 
 def test_broken_label_files_cost_only_themselves() -> None:
@@ -234,9 +232,9 @@ def test_broken_label_files_cost_only_themselves() -> None:
     assert loaded.ground_truth.names == ("a.jpg", "d.jpg")
     assert loaded.ground_truth.labels.tolist() == [MASK]
     assert loaded.notes == (
-        "1 XML file (b.xml): it has a document type, which such files do not need; "
+        "1 XML file (b.xml): rejected: document type declarations are not allowed; "
         "left out",
-        "1 XML file (c.xml): not a Pascal VOC file, wanted <annotation>; left out",
+        "1 XML file (c.xml): not a Pascal VOC file, expected <annotation>; left out",
         "1 box (d.xml): its <bndbox> needs numbers in xmin, ymin, xmax, ymax; left out",
         "2 images (b.jpg, c.jpg): no valid label; left out",
     )
@@ -258,7 +256,7 @@ def test_a_broken_yolo_file_leaves_its_picture_out() -> None:
     assert loaded.ground_truth.names == ("a.jpg", "c.jpg")
     assert loaded.ground_truth.labels.tolist() == [MASK, UNKNOWN]
     lines = "\n".join(loaded.notes)
-    assert "1 label file (b.txt line 1): wanted class cx cy w h" in lines
+    assert "1 label file (b.txt line 1): expected class cx cy w h" in lines
     assert "1 face (class 4)" in lines
 
 
@@ -276,7 +274,7 @@ def test_a_picture_listed_twice_counts_once() -> None:
 def test_another_size_than_told_is_said() -> None:
     text = make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)]}, size_wh=(180, 160))
     loaded = import_dataset(make_zip({"x.json": text, "a.jpg": make_jpeg()}))
-    assert "another size than the labels say" in loaded.notes[0]
+    assert "size differs from the labels" in loaded.notes[0]
 
 
 def test_progress_is_told_and_stopping_stops() -> None:

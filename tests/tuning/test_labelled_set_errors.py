@@ -24,7 +24,7 @@ MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.U
         ({"a.jpg": make_jpeg()}, "no labels found; supported are index.csv"),
         (
             {"photos/a.jpg": make_jpeg()},
-            r"no labels found \(if the folders photos are classes, say which, as in",
+            r"no labels found \(if the folders photos are classes, map them, as in",
         ),
         ({"mask/a.jpg": b"x"}, "no image can be read; 1 image .mask/a.jpg"),
         (
@@ -76,5 +76,5 @@ def test_a_label_cannot_reach_out_of_the_zip(tmp_path: Path) -> None:
 def test_too_many_faces_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(labelled_set, "MAX_FACES", 2)
     text = make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)] * 3})
-    with pytest.raises(ValueError, match="more than 2 faces; please give fewer"):
+    with pytest.raises(ValueError, match="more than 2 faces; split the data set"):
         import_dataset(make_zip({"x.json": text, "a.jpg": make_jpeg()}))

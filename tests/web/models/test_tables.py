@@ -96,7 +96,7 @@ def _without(*names: str) -> str:
         ("facts.json", json.dumps({**FACTS, "one_face_ms": "1"}), "one_face_ms, not"),
         ("log.csv", None, "its log.csv is missing"),
         ("log.csv", "epoch,loss\n1,much\n", "cannot read the run"),
-        ("answers.npz", None, "there are no answers"),
+        ("answers.npz", None, "`maskdet export` writes the predictions"),
         ("answers.npz", "no zip", "cannot read predictions"),
         ("card.md", None, "its card.md is missing"),
     ],
