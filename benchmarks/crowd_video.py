@@ -1,9 +1,8 @@
-"""Drawn videos of heads that walk, cross and turn away, with everything known.
+"""Synthetic videos of heads that walk, cross and turn away, with ground truth.
 
-Truth and images for whatever works over time: tracking, votes, distances. What a
-face detector would report is made as well: boxes that tremble, scores that dip, faces
-that are missed for a moment, and false positives. All of it is drawn for `BASE_HZ`
-images a second; a lower rate leaves images out and changes nothing else.
+They are used to evaluate tracking, label smoothing and distances. The detections of a
+face detector are simulated: noisy boxes, varying scores, missed faces and false
+positives. Videos have `BASE_HZ` frames per second; a lower rate only skips frames.
 """
 
 from __future__ import annotations
@@ -21,27 +20,27 @@ from maskdet.boxes import Boxes, box_areas, clip_boxes, iou_matrix
 from maskdet.types import Faces, Image
 
 BASE_HZ = 30
-"""Images a second that a video is made of."""
+"""Frames per second of a video."""
 
 _TURN_S = 0.4
-"""Seconds from a face to the back of the head."""
+"""Duration of a turn from the face to the back of the head."""
 
 _MISSED_OCCLUSION, _WEAK_OCCLUSION = 0.55, 0.35
-"""Shares of a head behind others from which its face is missed, or doubtful."""
+"""Occluded fractions of a head above which the face is missed, or its score is low."""
 
 
 @dataclass(frozen=True, eq=False)
 class GroundTruthFrame:
-    """One image of a video, and what is true in it.
+    """Ground truth of one frame of a video.
 
     Attributes:
-        time_s: when it was taken.
-        person_ids: `(n,)` int64 number of each head in the image, nearest first.
+        time_s: time of the frame.
+        person_ids: `(n,)` int64 ID of each head in the frame, nearest first.
         head_boxes: `(n, 4)` float32 its box, in pixels.
-        turn_fractions: `(n,)` how far each is turned: 0 shows a face, 1 the back of the
+        turn_fractions: `(n,)` turn of each head: 0 shows a face, 1 the back of the
             head.
-        occlusions: `(n,)` share of each that nearer heads cover.
-        detections: what a face detector reports.
+        occlusions: `(n,)` fraction of each that nearer heads cover.
+        detections: the simulated detections.
     """
 
     time_s: float
@@ -54,7 +53,7 @@ class GroundTruthFrame:
 
 @dataclass(frozen=True, eq=False)
 class _Walk:
-    """How one person moves: numbers are in head sizes and seconds."""
+    """Motion of one person, in head sizes and seconds."""
 
     size_px: float
     start_s: float
@@ -90,14 +89,14 @@ def generate_crowd_video(
     frame_step: int = 1,
     size_wh: tuple[int, int] = (640, 480),
 ) -> Iterator[GroundTruthFrame]:
-    """Make a video.
+    """Generate a video.
 
     Args:
-        seed: the same gives the same video.
-        n_people: how many walk through it.
-        duration_s: its length.
-        frame_step: only each so-many-th image of `BASE_HZ` a second.
-        size_wh: the image's size in pixels.
+        seed: random seed.
+        n_people: number of people.
+        duration_s: length in seconds.
+        frame_step: keep every n-th frame of `BASE_HZ`.
+        size_wh: size of the frames in pixels.
     """
     rng = np.random.default_rng(seed)
     walks = [_sample_walk(rng, duration_s, size_wh) for _ in range(n_people)]
@@ -124,7 +123,7 @@ def _sample_walk(
     start = rng.uniform(0, 0.5) * duration_s * rng.integers(0, 2)
     stay_s = rng.uniform(0.4, 1.0) * duration_s
     speed = rng.uniform(0.5, 3.0) * size * rng.choice([-1, 1])
-    if rng.random() < 0.4:  # somebody who stands and sways
+    if rng.random() < 0.4:  # a person who stands and sways
         speed, start_x = 0.0, rng.uniform(0.15, 0.85) * width
     else:
         start_x = -size / 2 if speed > 0 else width + size / 2
@@ -184,7 +183,7 @@ def _make_frame(
 
 
 def _compute_occlusions(boxes: Boxes) -> NDArray[np.float64]:
-    """Return the largest share of each head that one before it in the list covers."""
+    """Return the largest fraction of each head that a nearer head covers."""
     n = len(boxes)
     overlaps = iou_matrix(boxes, boxes).astype(np.float64)
     sums = box_areas(boxes)[:, None] + box_areas(boxes)[None]
@@ -206,7 +205,7 @@ def _simulate_detection(
     turn_fraction: float,
     occlusion: float,
 ) -> tuple[NDArray[np.float64], float] | None:
-    """Return the box and score that a detector reports, or None."""
+    """Return a simulated box and score, or None for a missed face."""
     is_missed, is_weak = (
         bool(((spans[:, 0] <= time_s) & (time_s < spans[:, 1])).any())
         for spans in walk.dropouts_s
@@ -223,7 +222,7 @@ def _simulate_detection(
 
 @dataclass(frozen=True, eq=False)
 class _FalsePositive:
-    """A thing that a detector takes for a face for a moment."""
+    """An object that is detected as a face for a moment."""
 
     box: NDArray[np.float64]
     score: float
@@ -233,7 +232,7 @@ class _FalsePositive:
 def _spawn_false_positives(
     rng: np.random.Generator, time_s: float, size_wh: tuple[int, int]
 ) -> list[_FalsePositive]:
-    """Return what begins to look like a face now: about 1.5 a second, half doubtful."""
+    """Return new false positives: about 1.5 per second, half with low scores."""
     corner, side = rng.uniform(0, 0.85, 2) * size_wh, rng.uniform(0.05, 0.15)
     lasts_s = rng.exponential(0.05) + 0.5 / BASE_HZ
     score = rng.uniform(0.25, 0.75)
@@ -246,17 +245,17 @@ def _spawn_false_positives(
 def draw_crowd_frame(
     frame: GroundTruthFrame, seed: int, size_wh: tuple[int, int] = (640, 480)
 ) -> Image:
-    """Draw the image of a moment: heads are textures, faces and backs differ.
+    """Draw a frame: heads are textures, which differ between face and back.
 
     Args:
-        frame: what is to be seen.
-        seed: the same gives everybody the same looks.
-        size_wh: the size for which the video was made.
+        frame: ground truth of the frame.
+        seed: random seed of the textures.
+        size_wh: size of the frames of the video.
     """
     image = _make_texture((seed, 0), (40, 30), (60, 160), size_wh).copy()
     for row in range(len(frame.person_ids) - 1, -1, -1):
         person_id = int(frame.person_ids[row])
-        # A face and its back share the hair and the outline, a half of what is seen.
+        # Face and back have the same hair and outline, half of the visible area.
         parts = [
             _make_texture((seed, person_id, side), (7, 8), (20, 235), (56, 64))
             for side in (0, 1)
@@ -281,7 +280,7 @@ def _make_texture(
 
 
 def _paste_oval(image: Image, patch: Image, box: NDArray[np.float32]) -> None:
-    """Lay an oval patch over the box, with parts of pixels, in place."""
+    """Paste an oval patch over the box in place, with subpixel accuracy."""
     height, width = patch.shape[:2]
     low = np.maximum(np.floor(box[:2]), 0).astype(int)
     high = np.minimum(np.ceil(box[2:]), image.shape[1::-1]).astype(int)

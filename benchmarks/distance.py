@@ -1,9 +1,9 @@
-"""How exactly distances between people are told, on scenes whose geometry is known.
+"""Accuracy of distances between people on scenes with known geometry.
 
-`python benchmarks/distance.py` draws lots of cameras and people, renders the boxes of
-their faces, shakes them by a pixel and compares the distances with the true ones. A
-face is an ellipsoid, turned as its owner likes, and its outline is exact, which is not
-how `maskdet.distance` takes it: a method cannot be right by sharing a simplification.
+`python benchmarks/distance.py` samples cameras and people, renders the boxes of their
+faces, adds noise of a pixel and compares the distances with the true ones. A face is a
+rotated ellipsoid with an exact outline. `maskdet.distance` uses a simpler model, so no
+method benefits from an identical simplification.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from maskdet.settings import Settings
 FloatArray = NDArray[np.float64]
 
 _FACE_PROPORTIONS = np.array([0.79, 1.0, 0.95])
-"""Width, height and depth of a face in heights: the width of frontal boxes, and from
-the nose to the ears and the top of the forehead about the height."""
+"""Width, height and depth of a face in heights: the width is that of frontal boxes, the
+depth from the nose to the ears and the top of the forehead is about the height."""
 
 _PAIR_RANGE_M = (1.0, 4.0)
-"""Pairs that are judged: about the limits of 1, 1.8 and 2 m. Nobody stands closer than
-the first; who is further apart than the second is of no interest to any limit."""
+"""Range of evaluated pair distances, around the common limits of 1, 1.8 and 2 m. No
+people are closer; pairs further apart are not relevant for the limits."""
 
 _CAMERA_RANGE_M = (1.5, 5.0)
-"""How far from the point under the camera people stand."""
+"""Range of the distance of people from the point below the camera."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class PinholeCamera:
 
     Attributes:
         size_wh: width and height of its images in pixels.
-        field_of_view_deg: field of view from left to right.
-        height_m: above the floor.
-        tilt_deg: how far it looks down.
-        roll_deg: how crooked it hangs.
+        field_of_view_deg: horizontal field of view.
+        height_m: height above the floor.
+        tilt_deg: downward tilt.
+        roll_deg: roll angle.
     """
 
     size_wh: tuple[int, int] = (1280, 720)
@@ -66,7 +66,7 @@ class PinholeCamera:
 
     @property
     def projection(self) -> FloatArray:
-        """`(3, 4)`: from the floor's x, y (up), z, 1 to the image."""
+        """`(3, 4)` projection from floor coordinates x, y (up), z, 1 to the image."""
         tilt, roll = np.radians([self.tilt_deg, self.roll_deg])
         down = np.array([[1, 0, 0], [0, -1, 0], [0, 0, 1]])
         tilted = np.array(
@@ -99,13 +99,13 @@ class PinholeCamera:
 
 @dataclass(frozen=True, eq=False)
 class StandingPeople:
-    """Who stands where.
+    """Positions and sizes of people.
 
     Attributes:
         feet: `(n, 2)` x and z on the floor in metres.
-        face_above_floor_m: `(n,)` the middle of the face above the floor.
+        face_above_floor_m: `(n,)` height of the centre of the face above the floor.
         face_height_m: `(n,)` height of the face.
-        yaw_deg: `(n,)` where it looks, about the vertical.
+        yaw_deg: `(n,)` rotation about the vertical.
     """
 
     feet: FloatArray
@@ -115,14 +115,14 @@ class StandingPeople:
 
     @property
     def head_centres(self) -> FloatArray:
-        """`(n, 3)` middles of the faces."""
+        """`(n, 3)` centres of the faces."""
         return np.column_stack(
             [self.feet[:, 0], self.face_above_floor_m, self.feet[:, 1]]
         )
 
 
 def make_people(feet: list[tuple[float, float]]) -> StandingPeople:
-    """Return people of exactly the usual size who look at the camera."""
+    """Return people of the standard size who look at the camera."""
     n = len(feet)
     return StandingPeople(
         np.array(feet, float).reshape(-1, 2),
@@ -174,14 +174,14 @@ def project_rectangle(
 
 @dataclass(frozen=True)
 class Trial:
-    """What differs from scene to scene, and by how much.
+    """Parameters of random scenes.
 
     Attributes:
         heights_m: lowest and highest camera.
-        noise_px: standard deviation of boxes' edges and of clicked points.
-        body_height_std_m: standard deviation of people's heights.
-        face_height_std: standard deviation of their faces' heights, as a share.
-        box_size_bias: how much larger the detector's boxes are than usual.
+        noise_px: standard deviation of box edges and of clicked points.
+        body_height_std_m: standard deviation of body heights.
+        face_height_std: relative standard deviation of face heights.
+        box_size_bias: relative error of the size of the boxes.
     """
 
     heights_m: tuple[float, float] = (2.2, 4.0)
@@ -215,7 +215,7 @@ def _measure_scene(mode: str, trial: Trial, rng: np.random.Generator) -> FloatAr
         ground_width_m=size_m[0],
         ground_depth_m=size_m[1],
     )
-    if mode == "ground_plane":  # what nobody needs to know here must not help
+    if mode == "ground_plane":  # not needed in this mode
         settings = replace(settings, field_of_view_deg=65.0)
     noisy_boxes = boxes + rng.normal(0, trial.noise_px, boxes.shape)
     measured = compute_pairwise_distances(
@@ -231,13 +231,13 @@ def _measure_scene(mode: str, trial: Trial, rng: np.random.Generator) -> FloatAr
 def _sample_camera(
     trial: Trial, rng: np.random.Generator
 ) -> tuple[PinholeCamera, tuple[float, ...], tuple[float, float]]:
-    """Return a camera that sees a rectangle on the floor completely."""
+    """Return a camera with a rectangle on the floor fully in view."""
     while True:
         height = float(rng.uniform(*trial.heights_m))
         camera = PinholeCamera(
             field_of_view_deg=float(rng.uniform(55, 85)),
             height_m=height,
-            # At somebody's belt, 4 to 7 m away.
+            # At the height of a belt, 4 to 7 m away.
             tilt_deg=float(np.degrees(np.arctan((height - 1) / rng.uniform(4, 7)))),
             roll_deg=float(rng.uniform(-3, 3)),
         )
@@ -251,7 +251,7 @@ def _sample_camera(
 def _sample_people(
     camera: PinholeCamera, trial: Trial, rng: np.random.Generator
 ) -> StandingPeople | None:
-    """Return five people in view, or nobody where so many hardly fit."""
+    """Return five people in view, or none if they do not fit."""
     feet: list[tuple[float, float]] = []
     for _ in range(300):
         position = (float(rng.uniform(-4, 4)), float(rng.uniform(*_CAMERA_RANGE_M)))
@@ -268,7 +268,7 @@ def _sample_people(
 def _vary_people(
     people: StandingPeople, trial: Trial, rng: np.random.Generator
 ) -> StandingPeople:
-    """Return people as different as people are, looking about."""
+    """Return people with varied sizes and rotations."""
     n = len(people.feet)
     return replace(
         people,
@@ -288,13 +288,13 @@ TRIALS = {
     "the same, camera at 1.5 m": Trial(heights_m=(1.45, 1.55), body_height_std_m=0.09),
     "the same, camera at 4 m": Trial(heights_m=(4, 4), body_height_std_m=0.09),
 }
-"""What the command prints a line for."""
+"""The rows of the output."""
 
 
 def _format_results(scenes: int) -> Iterator[str]:
     min_m, max_m = _PAIR_RANGE_M
-    yield f"{scenes} scenes of 5 people a line; pairs {min_m:g} to {max_m:g} m apart"
-    headings = ("mean", "half", "95 %", "worst", "bias")
+    yield f"{scenes} scenes of 5 people per row; pairs {min_m:g} to {max_m:g} m apart"
+    headings = ("mean", "median", "95 %", "worst", "bias")
     yield f"{'':28}{'mode':>8} " + " ".join(f"{head:>6}" for head in headings)
     for name, trial in TRIALS.items():
         for mode in ("pinhole", "ground_plane"):
@@ -307,6 +307,6 @@ def _format_results(scenes: int) -> Iterator[str]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenes", type=int, default=200, help="scenes a line")
+    parser.add_argument("--scenes", type=int, default=200, help="scenes per row")
     for line in _format_results(parser.parse_args().scenes):
         print(line, flush=True)

@@ -1,12 +1,12 @@
-"""What tracking, votes and distances cost an image, and how fast and lean videos are.
+"""Cost of tracking, label smoothing and distances per frame; speed of videos.
 
-Run `python benchmarks/stream.py` from the root of the project, on a machine that does
-nothing else. It prints three things:
+Run `python benchmarks/stream.py` from the root of the project, on an idle machine. It
+prints three results:
 
-- the whole loop with and without people over time, 4 and 20 faces on 640 x 480 pixels
-  that move from image to image, in turns;
-- how many times faster than it plays a 720p video is looked at, drawn on and written;
-- the memory of the process after each part of a long video (`--minutes`).
+- the time per frame with and without tracking, for 4 and 20 moving faces on 640 x 480
+  pixels, interleaved;
+- the speed of analyzing, annotating and writing a 720p video, relative to real time;
+- the memory of the process after each tenth of a long video (`--minutes`).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def make_crowd_image() -> Image:
 
 
 def shift_image(image: Image, number: int) -> Image:
-    """Return the image a little aside, as a hand-held camera would show it."""
+    """Return a slightly shifted image, as from a hand-held camera."""
     angle = number / 9
     shift = np.array([[1, 0, 6 * np.sin(angle)], [0, 1, 4 * np.cos(angle)]])
     size_wh = (image.shape[1], image.shape[0])
@@ -64,7 +64,7 @@ def shift_image(image: Image, number: int) -> Image:
 def time_loops(
     image: Image, rounds: int, settings: Settings
 ) -> tuple[int, list[float], list[float]]:
-    """Return the faces seen, and each round's time alone and with people over time."""
+    """Return the number of faces, and the times without and with tracking by round."""
     analyzer = load_analyzer(resolve_analyzer(AUTO, live=True))
     stream, analysis_ms, stream_ms, faces = Stream(analyzer, settings), [], [], 0
     warm_up = 10
@@ -80,7 +80,7 @@ def time_loops(
             faces = len(scene)
             draw(shifted, scene)
 
-        # Who comes second finds the image in the cache: they take turns at that.
+        # The second call profits from a warm cache, so the order alternates.
         order = (analyze_and_draw, step) if number % 2 else (step, analyze_and_draw)
         times = {task: time_ms(task) for task in order}
         if number >= warm_up:
@@ -90,14 +90,14 @@ def time_loops(
 
 
 def time_ms(call: Callable[[], None]) -> float:
-    """Return milliseconds."""
+    """Return the duration of a call in milliseconds."""
     started = perf_counter()
     call()
     return (perf_counter() - started) * 1e3
 
 
 def write_hd_video(path: Path, length_s: float) -> Path:
-    """Write the sample video, large and again and again, and return its path."""
+    """Write the sample video in a loop at 720p, and return its path."""
     count = round(length_s * HZ)
     with VideoWriter(path, HD_WH) as writer:
         for number, image in enumerate(itertools.islice(repeat_sample_video(), count)):
@@ -108,7 +108,7 @@ def write_hd_video(path: Path, length_s: float) -> Path:
 
 
 def repeat_sample_video() -> Iterator[Image]:
-    """Yield the sample video again and again; kept images would count as memory."""
+    """Yield the sample video in a loop without storing frames, to save memory."""
     while True:
         with open_video_file(ROOT / "samples" / "video.mp4") as video:
             for image, _ in video:
@@ -116,14 +116,14 @@ def repeat_sample_video() -> Iterator[Image]:
 
 
 def read_memory_mb() -> float:
-    """Return what the process holds now, in megabytes."""
+    """Return the memory of the process in megabytes."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
     return float(line.split()[1]) / 1024
 
 
 def measure_videos(minutes: float) -> Iterator[str]:
-    """Yield how fast a video of one minute is, and the memory of a long one."""
+    """Yield the speed of a one-minute video, and the memory of a long one."""
     analyzer = load_analyzer(resolve_analyzer(AUTO, live=True))
     with tempfile.TemporaryDirectory() as folder:
         source = write_hd_video(Path(folder) / "in.mp4", 60)
@@ -154,13 +154,13 @@ def measure_videos(minutes: float) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print everything."""
+    """Print all results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=150)
-    parser.add_argument("--minutes", type=float, default=10.0, help="0 leaves it out")
+    parser.add_argument("--minutes", type=float, default=10.0, help="0 skips it")
     parser.add_argument("--no-videos", action="store_true")
     args = parser.parse_args()
-    read_image(ROOT / "samples" / "group.jpg")  # says at once if samples are missing
+    read_image(ROOT / "samples" / "group.jpg")  # fail early if samples are missing
     small = dataclasses.replace(SETTINGS, min_face_px=8.0)
     for name, image, settings in (
         ("4 faces", make_benchmark_frame(), SETTINGS),
@@ -171,12 +171,12 @@ def main() -> None:
             w - a for w, a in zip(stream_ms, analysis_ms, strict=True)
         )
         print(
-            f"{name} (people at the end: {faces}): found, labelled, drawn "
-            f"{statistics.median(analysis_ms):.2f} ms; with tracks, votes, distances "
+            f"{name} (people at the end: {faces}): detection and drawing "
+            f"{statistics.median(analysis_ms):.2f} ms; with tracking and distances "
             f"{statistics.median(stream_ms):.2f} ms; {overhead_ms:+.2f} ms",
             flush=True,
         )
-    if not args.no_films:
+    if not args.no_videos:
         for line in measure_videos(args.minutes):
             print(line, flush=True)
 

@@ -1,14 +1,13 @@
-"""Our tracker beside plain overlap matching, on drawn videos where the truth is known.
+"""Compare our tracker with plain IoU matching on synthetic videos with ground truth.
 
-Run `python benchmarks/tracking.py` from the root of the project. First it prints how
-well each tells people apart at several frame rates (see `benchmarks.tracking_metrics`),
-then how long one image takes.
+Run `python benchmarks/tracking.py` from the root of the project. It prints the tracking
+metrics at several frame rates (see `benchmarks.tracking_metrics`), then the time per
+frame.
 
-Truth, for the rows about faces, are all heads that show a face and are not hidden;
-for the row about heads, turned ones as well. Plain matching gives IDs as
-TrackEverything (https://github.com/ami-a/TrackEverything) does: Hungarian assignment
-on the overlap with the last box of each person, and a new ID at once for every face
-that is not matched.
+The ground truth of the rows "faces" are all heads that show a face and are not
+occluded; the row "heads" also includes turned heads. Plain matching assigns IDs like
+TrackEverything (https://github.com/ami-a/TrackEverything): Hungarian assignment on the
+IoU with the last box of each person, and a new ID for every unmatched face.
 """
 
 from __future__ import annotations
@@ -44,20 +43,20 @@ from maskdet.types import UNTRACKED, Faces, Image
 MEMORY_S = 3.0
 _MIN_SCORE = 0.5
 _FIRST_SEED = 300
-"""Videos with smaller seeds were looked at while the tracker was built."""
+"""Videos with smaller seeds were used during the development of the tracker."""
 
 _MAX_HIDDEN = 0.5
-"""Heads that are covered by more do not count as truth."""
+"""Heads that are occluded by more are not in the ground truth."""
 
 TrackIds = np.ndarray
 CrowdVideo = list[GroundTruthFrame]
 
 
 class IouTracker:
-    """Numbers by overlap with the last box alone."""
+    """Assigns IDs by the IoU with the last boxes only."""
 
     def __init__(self, memory_s: float = MEMORY_S, min_iou: float = 0.05) -> None:
-        """Start with nobody; the overlap is that of TrackEverything."""
+        """Start without tracks; the default IoU is that of TrackEverything."""
         self._memory_s, self._min_iou = memory_s, min_iou
         self._boxes = np.zeros((0, 4), np.float32)
         self._ids = np.zeros(0, np.int64)
@@ -65,7 +64,7 @@ class IouTracker:
         self._next_id = 1
 
     def update(self, faces: Faces, time_s: float) -> TrackIds:
-        """Return the number of each face."""
+        """Return the ID of each face."""
         keep = time_s - self._seen_s <= self._memory_s
         self._boxes, self._ids = self._boxes[keep], self._ids[keep]
         self._seen_s = self._seen_s[keep]
@@ -102,7 +101,7 @@ def _make_sighting(
 
 
 def track_by_iou(video: CrowdVideo, min_iou: float = 0.05) -> Iterator[TrackingFrame]:
-    """Track a video by plain matching; doubtful faces are left out."""
+    """Track a video by plain matching; faces with low scores are ignored."""
     tracker = IouTracker(min_iou=min_iou)
     for gt_frame in video:
         faces = gt_frame.detections[gt_frame.detections.scores >= _MIN_SCORE]
@@ -117,13 +116,13 @@ def track_with_maskdet(
     include_coasting: bool,
     rules: TrackerConfig | None = None,
 ) -> Iterator[TrackingFrame]:
-    """Track a video our way; faces without a number yet do not count as found.
+    """Track a video with our tracker; tentative tracks are not counted.
 
     Args:
-        video: its images.
-        images: their images, or nothing for each.
-        include_coasting: whether heads without a face count, as truth and as found.
-        rules: the tracker's.
+        video: ground truth of the frames.
+        images: the frames, or None for each.
+        include_coasting: whether heads without a face are included.
+        rules: settings of the tracker.
     """
     tracker = Tracker(MEMORY_S, rules)
     for gt_frame, image in zip(video, images, strict=True):
@@ -137,15 +136,15 @@ def track_with_maskdet(
 
 
 def compare_trackers(seeds: Iterable[int], rate_hz: int) -> dict[str, TrackingScore]:
-    """Return the score of each way over videos of several seeds."""
+    """Return the score of each tracker over videos of several seeds."""
     scores: dict[str, list[TrackingScore]] = {}
     for seed in seeds:
         video = list(generate_crowd_video(seed, frame_step=BASE_HZ // rate_hz))
         images = [draw_crowd_frame(gt_frame, seed) for gt_frame in video]
         no_images = [None] * len(video)
         runs = {
-            "plain overlap, faces": track_by_iou(video),
-            "plain overlap 0.3, faces": track_by_iou(video, 0.3),
+            "plain IoU, faces": track_by_iou(video),
+            "plain IoU 0.3, faces": track_by_iou(video, 0.3),
             "ours, faces": track_with_maskdet(video, images, include_coasting=False),
             "ours, heads, no images": track_with_maskdet(
                 video, no_images, include_coasting=True
@@ -158,7 +157,7 @@ def compare_trackers(seeds: Iterable[int], rate_hz: int) -> dict[str, TrackingSc
 
 
 def _make_still_video(people: int, *, turn_away: bool) -> CrowdVideo:
-    """Return 100 images of people who stand side by side and may turn away."""
+    """Return 100 frames of people who stand side by side and may turn away."""
     rows, video = np.arange(people), []
     centres = np.stack([40 + rows % 10 * 60.0, 60 + rows // 10 * 120.0], axis=1)
     heads = np.concatenate([centres - 20, centres + 20], axis=1).astype(np.float32)
@@ -175,7 +174,7 @@ def _make_still_video(people: int, *, turn_away: bool) -> CrowdVideo:
 
 
 def _time_update_ms(video: CrowdVideo) -> float:
-    """Return the median milliseconds of an update, beginning with the 30th image."""
+    """Return the median milliseconds of an update, from the 30th frame."""
     first, last = draw_crowd_frame(video[0], 0), draw_crowd_frame(video[-1], 0)
     tracker, times = Tracker(10.0), []
     for gt_frame in video:
@@ -192,7 +191,7 @@ def _print_quality(
     print_line(f"{len(seeds)} videos of 20 s with 6 people each, memory {MEMORY_S:g} s")
     print_line(
         f"{'':28}{'rate':>6}{'MOTA':>8}{'IDF1':>8}{'switches':>10}{'missed':>8}"
-        f"{'alarms':>8}{'people':>8}"
+        f"{'FP':>8}{'people':>8}"
     )
     for rate_hz in rates_hz:
         for name, score in compare_trackers(seeds, rate_hz).items():
@@ -206,7 +205,7 @@ def _print_quality(
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--seeds", type=int, default=10, help="how many videos")
+    parser.add_argument("--seeds", type=int, default=10, help="number of videos")
     count = parser.parse_args().seeds
     seeds = range(_FIRST_SEED, _FIRST_SEED + count)
     _print_quality(seeds, [10, 15, 30], print)
@@ -215,7 +214,7 @@ def main() -> None:
         for turn in (False, True):
             title = "backs turned" if turn else "faces"
             ms = _time_update_ms(_make_still_video(people, turn_away=turn))
-            print(f"{people:>3} {title:14}{ms:6.2f} ms an image of 640x480")
+            print(f"{people:>3} {title:14}{ms:6.2f} ms per frame of 640x480")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""How well people were told apart over a video: CLEAR MOT and IDF1.
+"""Tracking metrics: CLEAR MOT and IDF1.
 
-CLEAR MOT (Bernardin & Stiefelhagen, EURASIP JIVP 2008) judges image by image: a truth
-keeps the track that it had in the image before while both still overlap enough; the
-others are paired at the best total overlap. What is left over is missed or a false
-alarm, and a truth whose track is not the last one it had is a switch. MOTA is 1 less
-all three over the number of truths; it may be negative.
+CLEAR MOT (Bernardin & Stiefelhagen, EURASIP JIVP 2008) is computed frame by frame: a
+person keeps the track of the previous frame while their IoU is high enough; the others
+are matched at the best total IoU. Unmatched people are false negatives, unmatched
+tracks false positives, and a person with another track than before is an ID switch.
+MOTA is 1 minus the sum of all three divided by the number of people; it can be below 0.
 
-IDF1 (Ristani et al., ECCV workshops 2016) judges the video as a whole: every person is
-given at most one track, and every track one person, so that they agree in as many
-images as possible; it is the F1 score of those images. A person whose number changes
-halfway costs one switch, but half of the images.
+IDF1 (Ristani et al., ECCV workshops 2016) is computed over the whole video: people and
+tracks are matched one to one, so that they agree in as many frames as possible; it is
+the F1 score of these frames. If the ID of a person changes halfway, this is one ID
+switch, but half of the frames are wrong.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from maskdet.tracking.association import UNMATCHED, max_weight_assignment
 
 @dataclass(frozen=True, eq=False)
 class TrackingFrame:
-    """One image: who was there, and whom the tracker says it saw.
+    """Ground truth and tracks of one frame.
 
     Attributes:
-        person_ids: `(m,)` true numbers, each at most once.
-        person_boxes: `(m, 4)` where they were.
-        track_ids: `(n,)` the tracker's numbers, each at most once.
-        track_boxes: `(n, 4)` where it says they were.
+        person_ids: `(m,)` unique true IDs.
+        person_boxes: `(m, 4)` their boxes.
+        track_ids: `(n,)` unique track IDs.
+        track_boxes: `(n, 4)` their boxes.
     """
 
     person_ids: NDArray[np.int64]
@@ -43,7 +43,7 @@ class TrackingFrame:
     track_boxes: Boxes
 
     def __post_init__(self) -> None:
-        """Check that numbers fit the boxes and are given once."""
+        """Check that IDs are unique and match the boxes."""
         for name in ("person_ids", "track_ids"):
             ids = getattr(self, name)
             boxes = self.person_boxes if name == "person_ids" else self.track_boxes
@@ -52,23 +52,22 @@ class TrackingFrame:
                     f"{name} must have one box each, got {ids.shape} and {boxes.shape}"
                 )
             if len(np.unique(ids)) != len(ids):
-                raise ValueError(f"{name} must be given once an image, got {ids}")
+                raise ValueError(f"{name} must be unique in a frame, got {ids}")
 
 
 @dataclass(frozen=True)
 class TrackingScore:
-    """Counts over a video, and what follows from them.
+    """Counts over a video and the metrics computed from them.
 
     Attributes:
-        n_ground_truth: people in all images.
-        n_predicted: tracks in all images.
-        false_negatives: truths without a track (CLEAR MOT).
-        false_positives: tracks without a truth.
-        id_switches: how often a person's track was not the last one it had.
-        motp: mean overlap of truths and their tracks in [0, 1], called MOTP; NaN
-            without a match.
-        id_true_positives: images of people with the one track that is theirs over the
-            video.
+        n_ground_truth: people in all frames.
+        n_predicted: tracks in all frames.
+        false_negatives: people without a track (CLEAR MOT).
+        false_positives: tracks without a person.
+        id_switches: how often the track of a person changed.
+        motp: mean IoU of people and their tracks in [0, 1]; NaN without a match.
+        id_true_positives: frames of people with the track that is matched to them over
+            the video.
     """
 
     n_ground_truth: int
@@ -81,7 +80,7 @@ class TrackingScore:
 
     @property
     def mota(self) -> float:
-        """1 less the share of mistakes; NaN without a truth."""
+        """1 minus the error rate; NaN without people."""
         if not self.n_ground_truth:
             return math.nan
         return (
@@ -92,14 +91,14 @@ class TrackingScore:
 
     @property
     def id_precision(self) -> float:
-        """Share of the tracks' images with the right person; NaN without a track."""
+        """Fraction of track frames with the correct person; NaN without tracks."""
         return (
             self.id_true_positives / self.n_predicted if self.n_predicted else math.nan
         )
 
     @property
     def id_recall(self) -> float:
-        """Share of the people's images with the right track; NaN without a truth."""
+        """Fraction of person frames with the correct track; NaN without people."""
         return (
             self.id_true_positives / self.n_ground_truth
             if self.n_ground_truth
@@ -108,7 +107,7 @@ class TrackingScore:
 
     @property
     def idf1(self) -> float:
-        """F1 of the two; NaN where nobody was there and nobody was found."""
+        """F1 score of the two; NaN without people and tracks."""
         total = self.n_ground_truth + self.n_predicted
         return 2 * self.id_true_positives / total if total else math.nan
 
@@ -116,11 +115,11 @@ class TrackingScore:
 def evaluate_tracking(
     frames: Iterable[TrackingFrame], *, min_iou: float = 0.5
 ) -> TrackingScore:
-    """Return how well a tracker did over one video.
+    """Evaluate a tracker on one video.
 
     Args:
-        frames: its images in order.
-        min_iou: smallest overlap of a track with a person that counts, in (0, 1].
+        frames: its frames in order.
+        min_iou: smallest IoU of a track and a person that match, in (0, 1].
     """
     n_ground_truth = n_predicted = n_matched = id_switches = 0
     iou_sum = 0.0
@@ -159,7 +158,7 @@ def evaluate_tracking(
 
 
 def combine_tracking_scores(scores: Iterable[TrackingScore]) -> TrackingScore:
-    """Return the score over several videos, each image of all counting the same."""
+    """Return the score over several videos; all frames have the same weight."""
     all_scores = list(scores)
     match_counts = [
         score.n_ground_truth - score.false_negatives for score in all_scores
@@ -187,7 +186,7 @@ def _match_frame(
     previous_track: dict[int, int],
     min_iou: float,
 ) -> NDArray[np.int64]:
-    """Return `(m,)` the row of each person's track, `UNMATCHED` for none."""
+    """Return `(m,)` the index of each person's track, `UNMATCHED` for none."""
     column_of = {int(track): column for column, track in enumerate(frame.track_ids)}
     pairs = np.full(len(frame.person_ids), UNMATCHED, np.int64)
     gains = np.where(ious >= min_iou, 1 + ious, 0.0)
@@ -204,7 +203,7 @@ def _match_frame(
 
 
 def _count_id_true_positives(overlap_counts: Counter[tuple[int, int]]) -> int:
-    """Return the most images in which people and tracks, paired for good, agree."""
+    """Return the largest number of frames that a one-to-one matching can agree in."""
     people = sorted({person_id for person_id, _ in overlap_counts})
     tracks = sorted({track for _, track in overlap_counts})
     row_of = {person_id: row for row, person_id in enumerate(people)}

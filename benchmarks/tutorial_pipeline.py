@@ -3,10 +3,10 @@
 https://github.com/ikigai-aa/Face-Mask-Detector-using-MobileNetV2 and
 https://github.com/marinafdezban/final_project work like this.
 
-`maskdet benchmark` times this beside the analyzers. It needs TensorFlow,
-which the program itself does not, so it lies outside the package. The classifier has
-the layers of the tutorial (MobileNetV2 at 224 px, 128 units, two classes) and weights
-by chance: they take the same time as trained ones.
+`maskdet benchmark` compares its latency with the analyzers. It needs TensorFlow, which
+is not a dependency of the package, so it is outside of it. The classifier has the
+layers of the tutorial (MobileNetV2 at 224 px, 128 units, two classes) and random
+weights, which take the same time as trained ones.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MASK_BGR, _NO_MASK_BGR = (0, 255, 0), (0, 0, 255)
 
 
 def load_pipelines() -> dict[str, Callable[[Image], Scene]]:
-    """Return the two pipelines by name: one face per call, and all faces in one call.
+    """Return both pipelines by name: one face per call, and all faces in one call.
 
     Raises:
         ImportError: TensorFlow is not installed.
@@ -79,7 +79,7 @@ def _analyze(image: Image, detector: Detector, model: Any, *, batched: bool) -> 
 
 
 def _crop_face(image: Image, box: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the face as MobileNetV2 wants it: RGB from -1 to 1."""
+    """Return the face as input of MobileNetV2: RGB from -1 to 1."""
     x1, y1, x2, y2 = box.astype(int)
     face = cv2.cvtColor(image[y1 : y2 + 1, x1 : x2 + 1], cv2.COLOR_BGR2RGB)
     return cv2.resize(face, (_SIDE_PX, _SIDE_PX)).astype(np.float32) / 127.5 - 1

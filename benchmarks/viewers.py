@@ -1,18 +1,16 @@
-"""How the Live page holds with several viewers: rate, latency, CPU and memory.
+"""Load test of the Live page with several viewers: rate, latency, CPU and memory.
 
-Run `python benchmarks/viewers.py` from the root of the project, on Linux and on a
-machine that does nothing else. It starts the dashboard, and connects viewers to it who
-are no browsers: each speaks Streamlit's protocol and sends 640 x 480 pixels at 15
-frames per second by aiortc. Each frame carries its number in a bar code, so that the
-time until it comes back is known. Three things can be measured:
+Run `python benchmarks/viewers.py` from the root of the project, on an idle Linux
+machine. It starts the dashboard and connects simulated viewers: each uses Streamlit's
+protocol and sends 640 x 480 pixels at 15 frames per second with aiortc. Each frame has
+its number in a bar code, which gives the latency. Three tests are available:
 
-- `--viewers 1,2,4`: frames that came back analysed, latency, CPU, memory, by number of
-  viewers;
-- `--reloads 20`: the memory of the server while one viewer reloads the page;
-- `--minutes 10`: the memory of the server while viewers come and go.
+- `--viewers 1,2,4`: analyzed frames, latency, CPU and memory by number of viewers;
+- `--reloads 20`: memory of the server while one viewer reloads the page;
+- `--minutes 10`: memory of the server while viewers connect and disconnect.
 
-`--root` names another checkout of the project, which is measured in turns with this
-one: only such numbers can be compared with each other.
+`--root` names another checkout of the project; both are measured in turns, because
+results of different runs are not comparable.
 """
 
 from __future__ import annotations
@@ -64,10 +62,10 @@ _CLOCK_HZ = 90_000
 
 
 class DashboardServer:
-    """The dashboard of a checkout as a process of its own."""
+    """The dashboard of a checkout in a separate process."""
 
     def __init__(self, root: Path, folder: Path) -> None:
-        """Start it, and wait until it answers."""
+        """Start the process and wait until it responds."""
         self.port = find_free_port()
         self.log = folder / f"server-{self.port}.txt"
         script = root / "tests" / "browser" / "serve.py"
@@ -98,7 +96,7 @@ class DashboardServer:
 
     @property
     def cpu_s(self) -> float:
-        """Seconds of CPU that the process has used."""
+        """CPU seconds used by the process."""
         stat = Path(f"/proc/{self.process.pid}/stat").read_text()
         fields = stat.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -112,7 +110,7 @@ class DashboardServer:
 
 
 class NumberedCamera(VideoStreamTrack):
-    """A still image with faces, whose bottom says which frame it is."""
+    """A still image with faces and the frame number as a bar code at the bottom."""
 
     def __init__(self, image: np.ndarray) -> None:
         """Start with frame 0."""
@@ -122,12 +120,12 @@ class NumberedCamera(VideoStreamTrack):
         self.sent_s: dict[int, float] = {}
 
     async def recv(self) -> av.VideoFrame:
-        """Return the next frame when its time has come."""
+        """Wait for the time of the next frame and return it."""
         number = len(self.sent_s)
         wait_s = self._begin_s + number / FPS - time.perf_counter()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-        elif wait_s < -1:  # a machine that is too slow sends less, not in bursts
+        elif wait_s < -1:  # skip frames on slow machines; no bursts
             self._begin_s = time.perf_counter() - number / FPS
         image = self._image.copy()
         _write_number(image, number)
@@ -156,11 +154,11 @@ def _read_number(image: np.ndarray) -> int | None:
 
 @dataclasses.dataclass
 class ReceivedFrame:
-    """A frame that came back for the first time.
+    """A frame that was received for the first time.
 
     Attributes:
-        time_s: when.
-        latency_s: how long it was under way.
+        time_s: time of receipt.
+        latency_s: time since it was sent.
     """
 
     time_s: float
@@ -168,10 +166,10 @@ class ReceivedFrame:
 
 
 class Viewer:
-    """One visitor of the Live page, from opening it to leaving."""
+    """A simulated viewer of the Live page."""
 
     def __init__(self, port: int, image: np.ndarray) -> None:
-        """Start before the page is opened."""
+        """Create the viewer without opening the page."""
         self._address = f"ws://127.0.0.1:{port}/_stcore/stream"
         self._image = image
         self._message_cache: dict[str, ForwardMsg] = {}
@@ -181,12 +179,12 @@ class Viewer:
         self._tasks: list[asyncio.Task[None]] = []
         self._peer: RTCPeerConnection | None = None
         self._socket: websockets.ClientConnection | None = None
-        self._is_offered, self._sdp_answer = asyncio.Event(), ""
+        self._is_offered, self._remote_sdp = asyncio.Event(), ""
         self.received: list[ReceivedFrame] = []
         self.ended = False
 
     async def open(self) -> None:
-        """Open the page and wait until it offers Start."""
+        """Open the page and wait for its Start button."""
         self._socket = await websockets.connect(
             self._address, subprotocols=["streamlit"], max_size=None
         )
@@ -195,7 +193,7 @@ class Viewer:
         await asyncio.wait_for(self._is_offered.wait(), START_TIMEOUT_S)
 
     async def start(self) -> None:
-        """Press Start; frames come back from now on."""
+        """Press Start and begin to receive frames."""
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._camera = NumberedCamera(self._image)
         self._peer.addTrack(self._camera)
@@ -207,7 +205,7 @@ class Viewer:
         await self._rerun()
 
     async def leave(self) -> None:
-        """Close the page without a word, as a closed tab does."""
+        """Disconnect like a closed tab."""
         for task in (*self._tasks, *self._fragments.values()):
             task.cancel()
         if self._socket is not None:
@@ -261,14 +259,15 @@ class Viewer:
     async def _handle_streamer(self, streamer: object) -> None:
         self._widget = streamer.id
         self._is_offered.set()
-        answer = json.loads(streamer.json_args).get("sdp_answer_json")
-        if answer and answer != self._sdp_answer and self._peer is not None:
-            self._sdp_answer = answer
-            description_json = json.loads(answer)
+        # The key "sdp_answer_json" is defined by streamlit-webrtc.
+        remote_sdp = json.loads(streamer.json_args).get("sdp_answer_json")
+        if remote_sdp and remote_sdp != self._remote_sdp and self._peer is not None:
+            self._remote_sdp = remote_sdp
+            description_json = json.loads(remote_sdp)
             description = RTCSessionDescription(
                 description_json["sdp"], description_json["type"]
             )
-            # Connecting takes a while, and messages go on meanwhile.
+            # Connecting takes a while; other messages arrive meanwhile.
             self._tasks.append(
                 asyncio.create_task(self._peer.setRemoteDescription(description))
             )
@@ -314,7 +313,7 @@ def _component_value(*, playing: bool = False, offer: object = "") -> dict[str, 
 
 @contextlib.contextmanager
 def serve_dashboard(root: Path) -> Iterator[DashboardServer]:
-    """Run the dashboard of a checkout, and end it."""
+    """Run the dashboard of a checkout and stop it at the end."""
     with tempfile.TemporaryDirectory() as folder:
         server = DashboardServer(root, Path(folder))
         try:
@@ -327,7 +326,7 @@ def serve_dashboard(root: Path) -> Iterator[DashboardServer]:
 async def connect_viewers(
     port: int, image: np.ndarray, n: int
 ) -> AsyncIterator[list[Viewer]]:
-    """Let so many viewers start, one after the other; they leave at the end."""
+    """Start some viewers one after the other and disconnect them at the end."""
     viewers = [Viewer(port, image) for _ in range(n)]
     try:
         for viewer in viewers:
@@ -341,7 +340,7 @@ async def connect_viewers(
 async def measure_viewers(
     server: DashboardServer, image: np.ndarray, n: int, s: float
 ) -> str:
-    """Return a line on what so many viewers got within some seconds."""
+    """Return a line with the results for some viewers over some seconds."""
     async with connect_viewers(server.port, image, n) as viewers:
         await asyncio.sleep(WARM_UP_S)
         begin_s, cpu_s = time.perf_counter(), server.cpu_s
@@ -380,7 +379,7 @@ def _format_quantile(values: Sequence[float], q: float) -> str:
 
 
 async def measure_reloads(server: DashboardServer, image: np.ndarray, n: int) -> str:
-    """Return a line on the memory while one viewer reloads the page so many times."""
+    """Return a line with the memory while one viewer reloads the page repeatedly."""
     samples = []
     for number in range(n + 1):
         async with connect_viewers(server.port, image, 1) as (viewer,):
@@ -395,7 +394,7 @@ async def measure_reloads(server: DashboardServer, image: np.ndarray, n: int) ->
 async def measure_over_time(
     server: DashboardServer, image: np.ndarray, minutes: float
 ) -> str:
-    """Return a line on the memory while two viewers at a time come and go."""
+    """Return a line with the memory while two viewers connect and disconnect."""
     samples, begin_s = [], time.monotonic()
     while (passed_s := time.monotonic() - begin_s) < 60 * minutes:
         async with connect_viewers(server.port, image, 2):
@@ -405,7 +404,7 @@ async def measure_over_time(
 
 
 def main() -> None:
-    """Measure what was asked for, each checkout in turn."""
+    """Run the selected tests, for each checkout in turn."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--root", type=Path, action="append", default=[])
     parser.add_argument("--viewers", default="")

@@ -1,11 +1,10 @@
-"""Measure what each install of maskdet downloads and what it takes on disk.
+"""Measure download and disk sizes of each install of maskdet.
 
     python scripts/install_sizes.py
 
-pip resolves the base and each extra as on a new machine with this Python, and the
-wheels are downloaded into a temporary folder, some 1 GB, once each. Printed is a table
-in Markdown. On disk is the size of the unpacked files; what Python compiles at the
-first start comes on top.
+pip resolves the base and each extra as on a new machine with this Python. Each wheel is
+downloaded once into a temporary folder (about 1 GB). The output is a Markdown table.
+"On disk" is the size of the unpacked files without compiled bytecode.
 """
 
 from __future__ import annotations
@@ -25,9 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:
-    """Build the wheel, resolve every install, download, print."""
+    """Build the wheel, resolve and download every install, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("extras", nargs="*", help="only the base and these")
+    parser.add_argument(
+        "extras", nargs="*", help="measure only the base and these extras"
+    )
     requested = parser.parse_args().extras
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = requested or list(project["project"]["optional-dependencies"])
@@ -65,7 +66,7 @@ def run_pip(*arguments: str) -> str:
 
 
 def resolve_urls(wheel: Path, extra: str) -> list[str]:
-    """Return the addresses of all files that an install takes, the wheel's own too."""
+    """Return the URLs of all files of an install, including the wheel itself."""
     requirement = f"maskdet[{extra}] @ {wheel.as_uri()}" if extra else str(wheel)
     options = ("--dry-run", "--ignore-installed", "--only-binary", ":all:")
     report = json.loads(run_pip("install", *options, "--report", "-", requirement))
@@ -73,12 +74,12 @@ def resolve_urls(wheel: Path, extra: str) -> list[str]:
 
 
 def downloaded_path(url: str, folder: Path) -> Path:
-    """Return where the file of an address lies once it was downloaded."""
+    """Return the path of a downloaded URL."""
     return folder / unquote(urlsplit(url).path).rpartition("/")[2]
 
 
 def wheel_sizes(wheel: Path) -> tuple[int, int]:
-    """Return the bytes of a wheel, and those of the files in it."""
+    """Return the size of a wheel and of its unpacked files in bytes."""
     with zipfile.ZipFile(wheel) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     return wheel.stat().st_size, unpacked

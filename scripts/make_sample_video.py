@@ -1,8 +1,8 @@
 """Make the video samples/video.mp4 with `python scripts/make_sample_video.py`.
 
-Three people move in a drawn hall: one with a mask walks through, one without turns
-away for a while, and one comes nearer with the mask below the nose. All of them are
-the portrait of `make_samples.py`, with masks that `maskdet.synthetic` draws.
+Three people move in a synthetic hall: one with a mask walks through, one without a mask
+turns away for a while, and one approaches with the mask below the nose. All of them are
+the portrait of `make_samples.py`, with masks rendered by `maskdet.synthetic`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LENGTH_S = 12.0
 TURN_AWAY_S, TURN_BACK_S, FADE_S = 5.0, 7.2, 0.3
 MAX_BYTES = 1_000_000
 HEAD_XY = (224, 100)
-"""Middle of the portrait's head."""
+"""Centre of the portrait's head."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Walker:
     """One person of the video.
 
     Attributes:
-        appearance: what they wear.
-        path: time in seconds to middle x, head y and scale in the video's pixels.
-        turns_away: whether they turn away for a while.
+        appearance: suit and mask.
+        path: maps seconds to centre x, head y and scale in pixels of the video.
+        turns_away: whether the person turns away for a while.
     """
 
     appearance: Person
@@ -59,24 +59,24 @@ class Walker:
 
 
 def smoothstep(time_s: float, begin_s: float, end_s: float) -> float:
-    """Return 0 before, 1 after, and a soft way between them."""
+    """Return 0 before, 1 after, and a smooth transition between."""
     fraction = min(1.0, max(0.0, (time_s - begin_s) / (end_s - begin_s)))
     return fraction * fraction * (3 - 2 * fraction)
 
 
 def walk_through(time_s: float) -> tuple[float, float, float]:
-    """Walk from the left edge to the right of the middle, with steps."""
+    """Return the path of walking from the left edge to the right of the middle."""
     x = -60 + 450 * smoothstep(time_s, -2.0, 14.0)
     return x, 124 + 3 * np.sin(7 * time_s), 0.64
 
 
 def stand(time_s: float) -> tuple[float, float, float]:
-    """Stand on the right and sway."""
+    """Return the path of standing on the right and swaying."""
     return 530 + 5 * np.sin(1.1 * time_s), 120 + 2 * np.sin(0.7 * time_s), 0.66
 
 
 def approach(time_s: float) -> tuple[float, float, float]:
-    """Come nearer from the back, in the middle."""
+    """Return the path of approaching in the middle."""
     progress = smoothstep(time_s, 1.0, 11.0)
     x = 345 - 215 * progress + 4 * np.sin(5 * time_s)
     return x, 132 + 2 * np.sin(6 * time_s), 0.57 + 0.25 * progress
@@ -91,7 +91,7 @@ WALKERS = (
 
 
 def remove_buckle(image: Image) -> Image:
-    """Return the portrait without a buckle that some detectors take for a tiny face."""
+    """Return the portrait without a buckle that some detectors detect as a face."""
     cover = np.zeros(image.shape[:2], np.uint8)
     cv2.ellipse(cover, (246, 322), (18, 31), 0, 0, 360, 255, -1)
     return np.asarray(cv2.inpaint(image, cover, 4, cv2.INPAINT_TELEA), np.uint8)
@@ -121,7 +121,7 @@ def draw_back_of_head(image: Image) -> Image:
 
 
 def render_layers(walker: Walker) -> list[NDArray[np.float32]]:
-    """Return their images, `(512, 512, 4)` BGR and cover: front, and back if any."""
+    """Return the layers `(512, 512, 4)` BGR and opacity: front, and back if needed."""
     image = remove_buckle(load_portrait())
     outline = segment_bust(load_portrait())
     front = dress_person(image, walker.appearance)
@@ -138,7 +138,7 @@ def render_layers(walker: Walker) -> list[NDArray[np.float32]]:
 
 
 def turned_fraction(time_s: float) -> float:
-    """Return how far the one who turns has turned away, 0 to 1."""
+    """Return the turn of the person who turns away, 0 to 1."""
     fraction = smoothstep(time_s, TURN_AWAY_S, TURN_AWAY_S + FADE_S)
     return fraction - smoothstep(time_s, TURN_BACK_S, TURN_BACK_S + FADE_S)
 
@@ -146,13 +146,13 @@ def turned_fraction(time_s: float) -> float:
 def place_layer(
     view: NDArray[np.float32], walker: Walker, time_s: float
 ) -> NDArray[np.float32]:
-    """Return a person's layer in the video's image."""
+    """Return the layer of a person in the frame."""
     x, y, scale = walker.path(time_s)
     middle = 511 - HEAD_XY[0] if walker.appearance.flipped else HEAD_XY[0]
     move = np.array(
         [[scale, 0, x - scale * middle], [0, scale, y - scale * HEAD_XY[1]]]
     )
-    # Made smaller in two steps, or single pixels would flicker.
+    # Scaled down in two steps, otherwise single pixels flicker.
     soft = cv2.GaussianBlur(view, (0, 0), 0.45 / scale)
     return np.asarray(cv2.warpAffine(soft, move, SIZE_WH), np.float32)
 
@@ -160,7 +160,7 @@ def place_layer(
 def render_frame(
     scene: Image, people: list[list[NDArray[np.float32]]], time_s: float
 ) -> Image:
-    """Return one image of the video."""
+    """Return one frame of the video."""
     result = scene.astype(np.float32)
     for walker, views in zip(WALKERS, people, strict=True):
         view = views[0]
@@ -185,7 +185,7 @@ def main() -> None:
         video.finish(LENGTH_S)
     size = out.stat().st_size
     if size > MAX_BYTES:
-        sys.exit(f"{out} takes {size} bytes, more than {MAX_BYTES}")
+        sys.exit(f"{out} has {size} bytes, more than {MAX_BYTES}")
     print(f"{out}  {size / 1000:.0f} kB")
 
 

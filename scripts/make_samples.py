@@ -1,7 +1,7 @@
 """Make the images under samples/ with `python scripts/make_samples.py`.
 
-All of them come from one public-domain portrait that scikit-image carries, and from
-masks that `maskdet.synthetic` draws on it; no network is needed.
+All of them are made from a public-domain portrait in scikit-image, with masks rendered
+by `maskdet.synthetic`; no network is needed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from maskdet.media import encode_jpeg
 from maskdet.synthetic import Mask, render_mask
 from maskdet.types import Image
 
-# Where the portrait's eyes, nose and mouth are, as YuNet finds them, and its face.
+# Landmarks and box of the portrait, as detected by YuNet.
 LANDMARKS = np.array(
     [[203.4, 103.6], [247.5, 104.4], [224.1, 127.7], [204.0, 143.1], [242.9, 143.7]]
 )
@@ -39,15 +39,15 @@ ON_CHIN = Mask("cloth", "chin", (70, 60, 170))
 
 @dataclass(frozen=True)
 class Person:
-    """One person of the group: where they stand and how they differ.
+    """Position and appearance of one person of the group.
 
     Attributes:
-        x: middle of the bust, in pixels of the group's image.
-        top: where the portrait begins, in its pixels.
+        x: centre of the bust, in pixels of the group image.
+        top: upper edge of the portrait, in pixels of the group image.
         scale: size, 1 = as in the portrait.
-        mask: what is worn, or None.
+        mask: the mask, or None.
         flipped: whether the portrait is mirrored.
-        hue: how far the suit's colour turns, in OpenCV's half degrees.
+        hue: hue shift of the suit, in the half degrees of OpenCV.
         gamma: below 1 brighter, above 1 darker.
     """
 
@@ -78,7 +78,7 @@ def load_portrait() -> Image:
 
 
 def segment_bust(image: Image) -> NDArray[np.float32]:
-    """Return how much of each pixel belongs to the person, `(h, w)` 0 to 1."""
+    """Return the opacity of the person at each pixel, `(h, w)` 0 to 1."""
     labels = np.full(image.shape[:2], cv2.GC_PR_BGD, np.uint8)
     labels[:10] = labels[:, 480:] = labels[:190, :100] = labels[:190, 360:] = cv2.GC_BGD
     cv2.ellipse(labels, (224, 115), (95, 120), 0, 0, 360, cv2.GC_PR_FGD, -1)
@@ -126,7 +126,7 @@ def draw_hall(width: int, height: int) -> Image:
 
 
 def draw_group(width: int = 960, height: int = 480) -> Image:
-    """Return several people in a hall, some with masks, some wrongly."""
+    """Return people in a hall, some with masks, some of them incorrectly worn."""
     image = load_portrait()
     outline = segment_bust(image)
     scene = draw_hall(width, height).astype(np.float32)
@@ -174,7 +174,7 @@ def main() -> None:
     for name, image in make_samples().items():
         content = encode_jpeg(image, 88)
         if len(content) > MAX_BYTES:
-            sys.exit(f"{name} takes {len(content)} bytes, more than {MAX_BYTES}")
+            sys.exit(f"{name} has {len(content)} bytes, more than {MAX_BYTES}")
         (out / name).write_bytes(content)
         print(f"{out / name}  {len(content) / 1000:.0f} kB")
 

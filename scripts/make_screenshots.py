@@ -1,8 +1,8 @@
 """Make the images of README and docs: `python scripts/make_screenshots.py [NAME ...]`.
 
-Starts the dashboard as the browser tests do, opens its pages in a real Chromium whose
-camera plays `samples/video.mp4`, and writes `docs/images/NAME.webp`. No network is
-needed; `requirements-dev.txt` and a Chromium are.
+Starts the dashboard like the browser tests, opens its pages in Chromium, whose camera
+plays `samples/video.mp4`, and writes `docs/images/NAME.webp`. It needs
+`requirements-dev.txt` and Chromium, but no network.
 """
 
 from __future__ import annotations
@@ -50,17 +50,19 @@ LIVE_WH = (1120, 780)
 LIVE_QUALITY = 60
 
 PreparePage = Callable[[Any], None]
-"""Brings a page, which is open already, into the state that is shown."""
+"""Brings an open page into the state of the screenshot."""
 
 
 def main() -> int:
-    """Write the images that were asked for, or all."""
+    """Write the requested images, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SCREENSHOTS))
     requested = parser.parse_args().names or list(SCREENSHOTS)
     unknown = sorted(set(requested) - set(SCREENSHOTS))
     if unknown:
-        parser.error(f"no such image: {unknown[0]}; known are {', '.join(SCREENSHOTS)}")
+        parser.error(
+            f"unknown image {unknown[0]}; available are {', '.join(SCREENSHOTS)}"
+        )
     IMAGES.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -82,7 +84,7 @@ def main() -> int:
 
 @contextlib.contextmanager
 def _open_browser(folder: Path) -> Iterator[Callable[[str, tuple[int, int]], Any]]:
-    """Start the dashboard and a browser; yield what opens one of its pages."""
+    """Start the dashboard and a browser; yield a function that opens a page."""
     from playwright.sync_api import sync_playwright
 
     database = folder / "events.sqlite3"
@@ -143,16 +145,16 @@ def _read_camera_images() -> Iterator[np.ndarray]:
 
 
 def _save_screenshot(page: Any, target: Path) -> None:
-    """Write a screenshot of what the browser shows."""
+    """Write a screenshot of the page."""
     wait_until_idle(page)
-    # Charts and images are painted after the script has run.
+    # Charts and images are rendered after the script has run.
     page.wait_for_timeout(2500)
     with Image.open(io.BytesIO(page.screenshot())) as image:
         image.convert("RGB").save(target, quality=QUALITY, method=6)
 
 
 def _save_animation(page: Any, target: Path) -> None:
-    """Write some seconds of what the browser shows as an animated image."""
+    """Write some seconds of the page as an animated image."""
     screenshots: list[tuple[float, bytes]] = []
     began_s = time.monotonic()
     while time.monotonic() - began_s < LIVE_S:
@@ -178,14 +180,14 @@ def _save_animation(page: Any, target: Path) -> None:
 def _prepare_live(page: Any) -> None:
     live = LivePage(page)
     live.start()
-    # Until the numbers beside the video are filled.
+    # Wait for the counts next to the video.
     page.wait_for_timeout(6000)
 
-    def everybody_faces_the_camera() -> bool:
+    def all_faces_visible() -> bool:
         numbers = live.read_stats()
         return "3" in numbers.splitlines()[0] and "turned" not in numbers
 
-    wait_until(everybody_faces_the_camera, "three faces")
+    wait_until(all_faces_visible, "three faces")
 
 
 def _prepare_image(page: Any) -> None:
@@ -225,7 +227,7 @@ SCREENSHOTS: dict[str, tuple[str, PreparePage]] = {
     "events": ("events", _prepare_events),
     "about": ("about", _prepare_about),
 }
-"""Name of an image to the page's address and what is done there first."""
+"""Page address and preparation by name of the image."""
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""What MkDocs does beyond its plugins while it builds the documentation.
+"""MkDocs hooks.
 
-- `command-line.md` is generated from the argument parsers, so that it cannot be out of
-  date.
-- A page that would load a script, a style sheet, a font or an image from another server
-  fails the build: the site must work without a network.
+- Generate `command-line.md` from the argument parsers, so that it is always up to date.
+- Fail the build if a page loads a script, a style sheet, a font or an image from
+  another server: the site must work offline.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from maskdet import cli
 
-# The tests import this file too, without MkDocs.
+# The tests import this file without MkDocs.
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
@@ -49,8 +48,8 @@ _NOTES = """
 
 """
 
-# Attributes and CSS functions by which a browser loads something by itself; links
-# (`<a href>`) are only followed by people, and canonical links load nothing.
+# Attributes and CSS functions that make a browser load a file; links (`<a href>`) and
+# canonical links do not.
 _LOADED_URL_PATTERNS = (
     re.compile(
         r'<(?:script|img|iframe|source|video|audio)\b[^>]*\bsrc="([^"]+)"', re.I
@@ -76,7 +75,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Fail the build if a page would load something from another server."""
+    """Fail the build if a page loads files from another server."""
     from mkdocs.exceptions import PluginError
 
     site = Path(config.site_dir)
@@ -88,12 +87,12 @@ def on_post_build(config: MkDocsConfig) -> None:
     ]
     if problems:
         raise PluginError(
-            "these pages load something from another server:\n" + "\n".join(problems)
+            "these pages load files from another server:\n" + "\n".join(problems)
         )
 
 
 def find_external_urls(text: str) -> list[str]:
-    """Return the addresses on other servers that an HTML or CSS text loads.
+    """Return the external URLs that an HTML or CSS text loads.
 
     Args:
         text: the content of one file.
@@ -107,8 +106,8 @@ def find_external_urls(text: str) -> list[str]:
 
 
 def build_command_line_page() -> str:
-    """Return the page on the command line, Markdown."""
-    # argparse folds usage lines to the width of the terminal.
+    """Return the command line page as Markdown."""
+    # argparse wraps usage lines at the width of the terminal.
     os.environ["COLUMNS"] = "76"
     commands = "\n".join(
         f"| [`maskdet {name}`](#maskdet-{name}) | {_format_cell(line)} |"
@@ -120,7 +119,7 @@ def build_command_line_page() -> str:
 
 
 def _command_sections(name: str) -> Iterator[str]:
-    """Yield the section of a command, then those of its subcommands."""
+    """Yield the sections of a command and its subcommands."""
     subparsers = _find_subparsers(cli.build_parser(name))
     assert subparsers is not None
     yield from _parser_sections(subparsers.choices[name], level=2)
@@ -147,7 +146,7 @@ def _parser_sections(parser: argparse.ArgumentParser, level: int) -> Iterator[st
 def _group_table(
     group: argparse._ArgumentGroup, parser: argparse.ArgumentParser
 ) -> Iterator[str]:
-    """Yield the title and the table of a group of arguments, if it has any."""
+    """Yield the title and the table of a group of arguments; nothing if it is empty."""
     formatter = parser._get_formatter()
     rows = [
         f"| `{_escape_cell(formatter._format_action_invocation(action))}` "
@@ -170,7 +169,7 @@ def _group_table(
 
 
 def _format_help(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
-    """Return the help of an argument with argparse's own placeholders filled in."""
+    """Return the help of an argument with the placeholders of argparse expanded."""
     values: dict[str, Any] = {**vars(action), "prog": parser.prog}
     if action.choices is not None:
         values["choices"] = ", ".join(map(str, action.choices))
@@ -182,7 +181,7 @@ def _format_cell(text: str) -> str:
 
 
 def _escape_cell(text: str) -> str:
-    """Return a text for a cell of a table."""
+    """Escape a text for a table cell."""
     return text.replace("|", r"\|")
 
 

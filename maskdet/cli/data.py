@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     for line in report.lines():
         print_line(line, to_stderr=STDOUT in (args.json, args.out))
     if args.json is not None:
-        metadata = {"version": 1, "paths": [str(path) for path in args.paths]}
+        metadata = {"version": 2, "paths": [str(path) for path in args.paths]}
         write_text(args.json, json.dumps(metadata | report.to_json(), indent=2) + "\n")
     if args.out is not None:
         write_text(args.out, text)

@@ -1,4 +1,4 @@
-"""Labelled images from disk, checked and split before anybody trains on them."""
+"""Read, check and split labelled images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of a labelled set: in a folder, in memory, or in a zip that nobody unpacks."""
+"""File access for data sets: a folder, files in memory, or a zip that stays packed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HEAD_BYTES: Final = 32
 
 _ARCHIVE_SUFFIXES: Final = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 _SUPPORTED_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Other methods unpack in steps that no limit can interrupt."""
+"""Decompression of other methods cannot be limited in size."""
 
 _ENCRYPTED_FLAG: Final = (
     0x1  # APPNOTE 6.3.10, 4.4.4: bit 0 of the general purpose flags
@@ -31,19 +31,19 @@ _DRIVE_LETTER = re.compile(r"[A-Za-z]:")
 
 
 class DatasetError(ValueError):
-    """A data set, or a file of it, that cannot be read; the message is one line."""
+    """A data set or one of its files cannot be read; the message is one line."""
 
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """What a zip may be before it is refused unread.
+    """Limits above which a zip is rejected.
 
     Attributes:
-        max_files: how many it may hold.
-        max_total_bytes: how much all of them may be once unpacked.
-        max_ratio: how many times the size of the zip that may be. Images do not shrink,
-            text does by ten.
-        ratio_exempt_bytes: unpacked sizes up to this are harmless whatever the ratio.
+        max_files: number of files.
+        max_total_bytes: total size of the unpacked files.
+        max_ratio: unpacked size divided by the size of the zip. Images do not
+            compress, text compresses by a factor of ten.
+        ratio_exempt_bytes: unpacked sizes up to this may have any ratio.
     """
 
     max_files: int = 20_000
@@ -53,32 +53,32 @@ class ArchiveLimits:
 
 
 class FileSource(Protocol):
-    """Where a set's files are; names are relative, with `/` between folders."""
+    """The files of a data set; names are relative, with `/` between folders."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every file, sorted, without hidden ones."""
+        """All files, sorted, without hidden ones."""
         ...
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out and why, a line each."""
+        """Files that were left out and why, one line per reason."""
         ...
 
     def local_path(self, name: str) -> Path | None:
-        """Return where a file lies on this machine; None in a zip or in memory."""
+        """Return the path of a file on this machine; None in a zip or in memory."""
         ...
 
     def list_folder(self, folder: str) -> Sequence[str]:
-        """Return every file in a folder and the folders in it, sorted."""
+        """Return all files in a folder and its subfolders, sorted."""
         ...
 
     def read_head(self, name: str) -> bytes:
-        """Return the first bytes of a file; none where it cannot be read."""
+        """Return the first bytes of a file; empty if it cannot be read."""
         ...
 
     def exists(self, name: str) -> bool:
-        """Return whether there is such a file."""
+        """Return whether the file exists."""
         ...
 
     def read(self, name: str, max_bytes: int) -> bytes:
@@ -92,35 +92,35 @@ class FileSource(Protocol):
 
 
 class _VirtualFiles:
-    """What files in a zip and files in memory share."""
+    """Base class of files that are not on disk."""
 
     names: tuple[str, ...]
 
     def local_path(self, name: str) -> Path | None:
-        """Return None: the file is not on a disk."""
+        """Return None: the file is not on disk."""
         return None
 
     def list_folder(self, folder: str) -> Sequence[str]:
-        """Return every file in a folder; see `FileSource.below`."""
+        """Return all files in a folder; see `FileSource.list_folder`."""
         return _names_in_folder(self.names, folder)
 
 
 class MemoryFiles(_VirtualFiles):
-    """Files that somebody sent one by one."""
+    """Files in memory, such as single uploads."""
 
     notes: tuple[str, ...] = ()
 
     def __init__(self, contents: Mapping[str, bytes]) -> None:
-        """Keep the contents, by name."""
+        """Store the contents by name."""
         self._contents = dict(contents)
         self.names = tuple(sorted(self._contents))
 
     def read_head(self, name: str) -> bytes:
-        """Return the first bytes of a file; see `FileSource.head`."""
+        """Return the first bytes of a file; see `FileSource.read_head`."""
         return self._contents.get(name, b"")[:_HEAD_BYTES]
 
     def exists(self, name: str) -> bool:
-        """Return whether there is such a file."""
+        """Return whether the file exists."""
         return name in self._contents
 
     def read(self, name: str, max_bytes: int) -> bytes:
@@ -133,17 +133,17 @@ class MemoryFiles(_VirtualFiles):
 
 
 class FolderFiles:
-    """Files of a folder on this machine, and those that its labels name elsewhere."""
+    """Files of a folder on this machine, and files elsewhere that its labels name."""
 
     notes: tuple[str, ...] = ()
 
     def __init__(self, root: Path) -> None:
-        """Name the folder; it is searched when somebody asks for names."""
+        """Set the folder; it is searched when `names` is first used."""
         self._root = root
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Every file below the folder, sorted, without hidden ones."""
+        """All files below the folder, sorted, without hidden ones."""
         return tuple(self._walk(self._root))
 
     def _walk(self, folder: Path) -> list[str]:
@@ -153,11 +153,11 @@ class FolderFiles:
         )
 
     def local_path(self, name: str) -> Path | None:
-        """Return where a file lies."""
+        """Return the path of a file."""
         return self._root / name
 
     def list_folder(self, folder: str) -> Sequence[str]:
-        """Return every file in a folder, which may lie elsewhere; see `FileSource.below`."""
+        """Return all files in a folder, which may lie outside the root."""
         if not folder.startswith(("/", "..")):
             return _names_in_folder(self.names, folder)
         path = self._root / folder
@@ -165,7 +165,7 @@ class FolderFiles:
         return [posixpath.join(folder, name) for name in names]
 
     def read_head(self, name: str) -> bytes:
-        """Return the first bytes of a file; see `FileSource.head`."""
+        """Return the first bytes of a file; see `FileSource.read_head`."""
         try:
             with (self._root / name).open("rb") as file:
                 return file.read(_HEAD_BYTES)
@@ -173,7 +173,7 @@ class FolderFiles:
             return b""
 
     def exists(self, name: str) -> bool:
-        """Return whether there is such a file."""
+        """Return whether the file exists."""
         try:
             return (self._root / name).is_file()
         except (OSError, ValueError):
@@ -187,7 +187,7 @@ class FolderFiles:
             with (self._root / name).open("rb") as file:
                 content = file.read(max_bytes + 1)
         except OSError as error:
-            raise DatasetError(f"it cannot be read: {error.strerror}") from None
+            raise DatasetError(f"cannot be read: {error.strerror}") from None
         if len(content) > max_bytes:
             raise DatasetError(_too_large_message(max_bytes))
         return content
@@ -196,19 +196,19 @@ class FolderFiles:
 class ZipFiles(_VirtualFiles):
     """Files of a zip, read one by one into memory; nothing is written to disk.
 
-    What would lead out of a folder, links, locked files and zips within the zip are
-    left out and noted; the rest is read. Threads may share it, taking turns.
+    Paths outside the zip, links, encrypted files and nested archives are left out and
+    noted. Reading is thread-safe.
     """
 
     def __init__(
         self, source: Path | bytes, limits: ArchiveLimits | None = None
     ) -> None:
-        """Open a zip and judge its table of files before anything is unpacked.
+        """Open a zip and check its directory before anything is unpacked.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            DatasetError: it is no zip, is damaged, is built to burst, or holds nothing
-                that may be read.
+            FileNotFoundError: the file does not exist.
+            DatasetError: it is not a zip, is damaged, exceeds the limits, or contains
+                no readable file.
         """
         limits = ArchiveLimits() if limits is None else limits
         stream: IO[bytes] = (
@@ -224,11 +224,11 @@ class ZipFiles(_VirtualFiles):
             raise DatasetError("; ".join(self.notes) or "the zip is empty")
 
     def exists(self, name: str) -> bool:
-        """Return whether there is such a file."""
+        """Return whether the file exists."""
         return name in self._entries
 
     def read_head(self, name: str) -> bytes:
-        """Return the first bytes of a file; see `FileSource.head`."""
+        """Return the first bytes of a file; see `FileSource.read_head`."""
         try:
             with self._lock, self._zip.open(self._entries[name]) as file:
                 return file.read(_HEAD_BYTES)
@@ -245,11 +245,11 @@ class ZipFiles(_VirtualFiles):
         try:
             with self._lock, self._zip.open(entry) as file:
                 content = file.read(max_bytes + 1)
-        # Hostile bytes make zipfile raise nearly anything, from BadZipFile to
-        # struct.error, and all of it means the same here.
+        # Malformed input makes zipfile raise many kinds of errors, from BadZipFile to
+        # struct.error.
         except Exception:
-            raise DatasetError("it is damaged in the zip") from None
-        # The table of files may have lied about the size.
+            raise DatasetError("damaged in the zip") from None
+        # The directory may state a wrong size.
         if len(content) > max_bytes:
             raise DatasetError(_too_large_message(max_bytes))
         return content
@@ -258,29 +258,29 @@ class ZipFiles(_VirtualFiles):
 def _open_zip(file: IO[bytes], limits: ArchiveLimits) -> zipfile.ZipFile:
     if _count_entries(file) > limits.max_files:
         raise DatasetError(
-            f"the zip holds more than {limits.max_files:,} files; please send fewer"
+            f"the zip contains more than {limits.max_files:,} files; split it"
         )
     try:
         return zipfile.ZipFile(file)
     except Exception:
         file.seek(0)
-        reason = "this is not a zip; please pack the set as one"
+        reason = "not a zip file; upload the data set as a zip"
         if file.read(2) == b"PK":
-            reason = "the zip is damaged or incomplete; please pack it again"
+            reason = "the zip is damaged or incomplete; create it again"
         raise DatasetError(reason) from None
 
 
 def _count_entries(file: IO[bytes]) -> int:
-    """Return how often an entry of the table of files may begin.
+    """Return how often the signature of a directory entry occurs.
 
-    Counted before zipfile builds an object for each: the number that a zip tells of
-    itself may be wrong.
+    This is counted before zipfile builds an object for each entry, because the number
+    that is stored in the zip may be wrong.
     """
     count, tail = 0, b""
     file.seek(0)
     while block := file.read(_BLOCK_BYTES):
         count += (tail + block).count(_DIRECTORY_SIGNATURE)
-        # Too short to hold a whole mark, so none counts twice.
+        # Too short for a whole signature, so none is counted twice.
         tail = block[-(len(_DIRECTORY_SIGNATURE) - 1) :]
     return count
 
@@ -288,36 +288,35 @@ def _count_entries(file: IO[bytes]) -> int:
 def _reject_bombs(
     entries: list[zipfile.ZipInfo], packed_bytes: int, limits: ArchiveLimits
 ) -> None:
-    """Refuse by the sizes told; no more than these is ever unpacked."""
+    """Reject a zip by the stated sizes; no more than these is ever unpacked."""
     total = sum(entry.file_size for entry in entries)
     if total > limits.max_total_bytes:
         raise DatasetError(
-            f"the zip unpacks to more than {limits.max_total_bytes / 1e9:g} GB; it is "
-            "not "
-            "opened, please send less"
+            f"rejected: the zip unpacks to more than {limits.max_total_bytes / 1e9:g} "
+            "GB; split it"
         )
     if total > max(limits.ratio_exempt_bytes, limits.max_ratio * packed_bytes):
         raise DatasetError(
-            f"the zip unpacks to {total / packed_bytes:,.0f} times its size, as no "
-            "images do; it is not opened"
+            f"rejected: the zip unpacks to {total / packed_bytes:,.0f} times its size "
+            "(possible decompression bomb)"
         )
 
 
 def _select_entries(
     entries: list[zipfile.ZipInfo],
 ) -> tuple[dict[str, zipfile.ZipInfo], tuple[str, ...]]:
-    """Return the files that may be read, by name, and notes about the others."""
+    """Return the readable files by name, and notes about the others."""
     kept: dict[str, zipfile.ZipInfo] = {}
     notes = Issues()
     for entry in entries:
-        # zipfile cuts names at a null byte; the whole name decides.
+        # zipfile cuts names at a null byte; check the whole name.
         name = entry.orig_filename.replace("\\", "/")
         if name.endswith("/") or _is_hidden(name):
             continue
         reason = _rejection_reason(entry)
         name = name if reason else "/".join(_path_parts(name))
         if not reason and name in kept:
-            reason = "there already is one of that name"
+            reason = "duplicate name"
         if reason:
             notes.add(name, reason, "file")
         else:
@@ -335,26 +334,26 @@ def _path_parts(name: str) -> list[str]:
 
 
 def _rejection_reason(entry: zipfile.ZipInfo) -> str:
-    """Return why an entry is left out, or nothing."""
+    """Return why an entry is left out; empty if it is kept."""
     name = entry.orig_filename.replace("\\", "/")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if name.startswith("/") or _DRIVE_LETTER.match(name) or ".." in name.split("/"):
         return "the path leads out of the zip"
     if not name.isprintable():
-        return "no file should have such a name"
+        return "unprintable characters in the name"
     if kind not in (0, stat.S_IFREG):
         return "a link or device, not a file"
     if entry.flag_bits & _ENCRYPTED_FLAG:
-        return "locked with a password, please pack it without"
+        return "encrypted; remove the password"
     if name.lower().endswith(_ARCHIVE_SUFFIXES):
-        return "an archive within the zip, please unpack it first"
+        return "nested archive; unpack it first"
     if entry.compress_type not in _SUPPORTED_METHODS:
-        return "packed in an unusual way, please pack it as a plain zip"
+        return "unsupported compression; use a standard zip"
     return ""
 
 
 def _is_hidden(name: str) -> bool:
-    """Return whether systems put such a file there and nobody looks at it."""
+    """Return whether a file is hidden or created by the operating system."""
     parts = name.split("/")
     return any(
         (part.startswith(".") and part not in (".", "..")) or part == "__MACOSX"
@@ -363,4 +362,4 @@ def _is_hidden(name: str) -> bool:
 
 
 def _too_large_message(max_bytes: int) -> str:
-    return f"it is larger than {max_bytes / 1e6:g} MB"
+    return f"larger than {max_bytes / 1e6:g} MB"

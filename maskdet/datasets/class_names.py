@@ -1,4 +1,4 @@
-"""What data sets call the classes: the words of public sets, and those of a user."""
+"""Map the class names of public and custom data sets to the classes of maskdet."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Final
 from maskdet.types import CLASSES, Label
 
 IGNORE: Final = "ignore"
-"""Maps a class to faces of unknown class: neither to learn nor background."""
+"""Target of faces of unknown class: neither training faces nor background."""
 
 NO_FACE: Final = "none"
-"""Maps a class to nothing, as if its boxes were not there."""
+"""Target of classes whose boxes are discarded."""
 
 CLASS_TARGETS: Final = (*(label.key for label in CLASSES), IGNORE, NO_FACE)
-"""What a class of a data set can be mapped to."""
+"""The accepted targets of a class name."""
 
 _MAX_SUGGESTED: Final = 20
 
-# The public sets name the same three states in their own words: `with_mask` and
-# `mask_weared_incorrect` are Kaggle's, `face` and `face_mask` AIZOO's, `masked_face`
-# FMLD's, `cmfd`, `imfd` and `mask_chin` MaskedFace-Net's. Other languages follow in the
-# order German, French, Spanish, Portuguese, Italian, Dutch, Polish, Turkish,
-# Indonesian, Vietnamese, Russian, Chinese, Japanese, Korean. Accents do not matter.
+# Names in public data sets: `with_mask` and `mask_weared_incorrect` are from Kaggle,
+# `face` and `face_mask` from AIZOO, `masked_face` from FMLD, `cmfd`, `imfd` and
+# `mask_chin` from MaskedFace-Net. Names in other languages follow in the order German,
+# French, Spanish, Portuguese, Italian, Dutch, Polish, Turkish, Indonesian, Vietnamese,
+# Russian, Chinese, Japanese, Korean. Accents are ignored.
 _NAMES_BY_LABEL: dict[Label, str] = {
     Label.MASK: "mask with_mask withmask wearing_mask wear_mask masked masked_face "
     "face_masked face_mask facemask face_with_mask mask_on maskon mask_worn has_mask "
@@ -71,10 +71,9 @@ _NAMES_BY_LABEL: dict[Label, str] = {
 
 
 def normalize_name(name: str) -> str:
-    """Return a class name without what people write in several ways.
+    """Return a class name in lower case, without accents and joined by underscores.
 
-    Case, accents, and whether words are joined by spaces, hyphens, dots or underscores
-    do not matter.
+    Spaces, hyphens and dots become underscores.
     """
     plain = unicodedata.normalize("NFKD", name.casefold())
     plain = "".join(char for char in plain if not unicodedata.combining(char))
@@ -90,28 +89,27 @@ _LABEL_BY_NAME = {
 
 
 def label_from_name(name: str) -> Label:
-    """Return the class that a data set calls `name`.
+    """Return the class of a name in a data set.
 
     Raises:
-        ValueError: the name is not one that this project knows.
+        ValueError: the name is unknown.
     """
     label = _LABEL_BY_NAME.get(normalize_name(name), Label.UNKNOWN)
     if label == Label.UNKNOWN:
         class_keys = ", ".join(item.key for item in CLASSES)
         raise ValueError(
-            f"unknown class {name!r}; known are {class_keys}, and the usual words for "
-            "them"
+            f"unknown class {name!r}; expected {class_keys} or a common synonym"
         )
     return label
 
 
 @dataclass(frozen=True)
 class ClassNames:
-    """Which class each name of a data set stands for.
+    """Mapping from the class names of a data set to classes.
 
     Attributes:
-        targets: what a user said of some names, one of `CLASS_TARGETS` each; the other
-            names mean what they usually mean.
+        targets: custom targets by name, each one of `CLASS_TARGETS`; other names are
+            mapped by their usual meaning.
     """
 
     targets: Mapping[str, str] = field(default_factory=dict)
@@ -121,8 +119,8 @@ class ClassNames:
         for name, target in self.targets.items():
             if target not in CLASS_TARGETS:
                 raise ValueError(
-                    f"{name}={target}: a class can be {', '.join(CLASS_TARGETS)}, not "
-                    f"{target!r}"
+                    f"{name}={target}: unknown class {target!r}; expected "
+                    f"{', '.join(CLASS_TARGETS)}"
                 )
         targets = {
             normalize_name(name): target for name, target in self.targets.items()
@@ -130,7 +128,7 @@ class ClassNames:
         object.__setattr__(self, "targets", targets)
 
     def target(self, name: str) -> str:
-        """Return which of `CLASS_TARGETS` a name stands for; empty if nothing is known."""
+        """Return the target of a name in `CLASS_TARGETS`; empty if it is unknown."""
         key = normalize_name(name)
         if key in self.targets:
             return self.targets[key]
@@ -141,9 +139,9 @@ class ClassNames:
         )
 
     def label(self, name: str) -> Label | None:
-        """Return the class of a name, or None where its boxes are not there.
+        """Return the class of a name, or None if its boxes are discarded.
 
-        What is ignored or not known is `UNKNOWN`.
+        Ignored and unknown names give `UNKNOWN`.
         """
         target = self.target(name)
         if target == NO_FACE:
@@ -154,27 +152,26 @@ class ClassNames:
 
 
 def format_classes_hint(names: Iterable[str]) -> str:
-    """Return how to say what some names that are not known mean."""
+    """Return a hint how to map unknown names with `--classes`."""
     option = ",".join(f"{name}={IGNORE}" for name in list(names)[:_MAX_SUGGESTED])
-    return (
-        f'say what it means, as in --classes "{option}"; a class can be '
-        + ", ".join(CLASS_TARGETS)
+    return f'map it, as in --classes "{option}"; accepted classes are ' + ", ".join(
+        CLASS_TARGETS
     )
 
 
 def parse_class_names(texts: Iterable[str]) -> ClassNames:
-    """Return what texts such as `theirs=mask,other=ignore` say.
+    """Parse texts such as `theirs=mask,other=ignore`.
 
     Raises:
-        ValueError: a part is not NAME=CLASS; one line says what is accepted.
+        ValueError: a part is not NAME=CLASS.
     """
     targets: dict[str, str] = {}
     for part in (part.strip() for text in texts for part in text.split(",")):
         name, equals, target = (word.strip() for word in part.rpartition("="))
         if not equals or not name:
             raise ValueError(
-                f"wanted NAME=CLASS, as in helmet=ignore, not {part!r}; a class can be "
-                f"{', '.join(CLASS_TARGETS)}"
+                f"expected NAME=CLASS, as in helmet=ignore, got {part!r}; accepted "
+                f"classes are {', '.join(CLASS_TARGETS)}"
             )
         targets[name] = target
     return ClassNames(targets)

@@ -1,7 +1,4 @@
-"""COCO files: boxes and classes of many images in one JSON file.
-
-Scenes become a COCO file that `read_coco` reads.
-"""
+"""Read and build COCO files: boxes and classes of many images in one JSON file."""
 
 from __future__ import annotations
 
@@ -33,44 +30,44 @@ from maskdet.datasets.issues import Issues, truncate_name
 from maskdet.types import CLASSES
 
 MASKDET_KEY: Final = "maskdet"
-"""Key of an image's row under which our own files keep source, split and group."""
+"""Key of an image row under which maskdet stores source, split and group."""
 
 _FOLDER_FILE_STEM: Final = "_annotations.coco"
-"""Stem of the file that labelling services put into each split's folder."""
+"""Stem of the file that labelling services put into the folder of each split."""
 
 _ANNOTATIONS_FOLDER: Final = "annotations"
-"""The folder in which COCO and CVAT keep their files, beside `images/`."""
+"""The folder of the COCO and CVAT files, next to `images/`."""
 
 _MAX_SIDE: Final = 1_000_000
 
-# As COCO itself and CVAT call files of a split: `instances_train2017.json`.
+# File names of splits in COCO and CVAT: `instances_train2017.json`.
 _SPLIT_FILE_PATTERN = re.compile(
     r"(?:instances|annotations|person_keypoints)_([a-z]+?)\d*"
 )
 
 _NamedBoxes = list[tuple[Coordinates, str]]
 CocoTables = tuple[list[Any], list[Any], list[Any]]
-"""Rows of images, of annotations and of categories, as JSON has them."""
+"""The JSON rows of images, annotations and categories."""
 
 
 def read_coco(
     files: DatasetFiles, name: str, issues: Issues
 ) -> Iterator[ImageAnnotations]:
-    """Return the images of a COCO file.
+    """Yield the images of a COCO file.
 
-    Images lie in `images/` beside it, beside it, or in the same places of the folder
-    above, as CVAT exports them. A file called `kaggle-val.json` gives the source
-    `kaggle` and the split `val`; `town/valid/_annotations.coco.json` gives `town` and
-    `val`. Where `maskdet label` wrote the file, it says all that itself. Boxes marked
-    `iscrowd` or `ignore` are of unknown class.
+    Images are searched in `images/` next to the file, next to it, and in the same
+    places of the parent folder, as CVAT exports them. A file called `kaggle-val.json`
+    gives the source `kaggle` and the split `val`; `town/valid/_annotations.coco.json`
+    gives `town` and `val`. Files of `maskdet label` store both. Boxes with `iscrowd`
+    or `ignore` are of unknown class.
 
     Args:
         files: the files.
         name: of the JSON file.
-        issues: get what is wrong with its rows.
+        issues: collects problems of its rows.
 
     Raises:
-        DatasetError: it is not COCO.
+        DatasetError: it is not a COCO file.
     """
     images, annotations, categories = read_coco_tables(files, name)
     images_by_id = _images_by_id(images, name, issues)
@@ -87,14 +84,14 @@ def read_coco(
         file_name = row["file_name"]
         image = files.find_image(file_name, _image_folders(folder, file_split))
         if not image:
-            reason = f"listed in {truncate_name(name)}, but there is no such image"
+            reason = f"listed in {truncate_name(name)}, but the image does not exist"
             issues.add(file_name, reason, missing=True)
             continue
         provenance = row.get(MASKDET_KEY)
         provenance = provenance if isinstance(provenance, dict) else {}
         boxes = faces[row["id"]]
         if not boxes:
-            note = "without an annotation, so counted as without a face"
+            note = "no annotation; treated as an image without faces"
             issues.add(image, note, is_error=False)
         yield ImageAnnotations(
             image,
@@ -118,31 +115,32 @@ def read_coco_tables(files: DatasetFiles, name: str) -> CocoTables:
         name: of the JSON file.
 
     Raises:
-        DatasetError: it is not COCO.
+        DatasetError: it is not a COCO file.
     """
     short_name = truncate_name(name)
     text = files.read_text(name)
     uploaded = files.source.local_path(name) is None
     if uploaded and text.count("[") + text.count("{") > MAX_ELEMENTS:
         raise DatasetError(
-            f"{short_name}: not opened, it holds more rows than real sets do"
+            f"{short_name}: rejected: more than {MAX_ELEMENTS:,} JSON lists and objects"
         )
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
         raise DatasetError(f"{short_name}: not valid JSON") from None
     if not isinstance(content, dict):
-        raise DatasetError(f"{short_name}: not a COCO file, wanted a JSON object")
+        raise DatasetError(f"{short_name}: not a COCO file, expected a JSON object")
     tables = [content.get(key) for key in ("images", "annotations", "categories")]
     if not all(isinstance(table, list) for table in tables):
         raise DatasetError(
-            f"{short_name}: not a COCO file, wanted images, annotations and categories"
+            f"{short_name}: not a COCO file, expected images, annotations and "
+            "categories"
         )
     return cast(CocoTables, tuple(tables))
 
 
 def source_and_split(path: PurePosixPath) -> tuple[str, str]:
-    """Return what the name of a COCO file says of its source and split."""
+    """Return the source and the split from the name of a COCO file."""
     folder = path.parent
     if path.stem == _FOLDER_FILE_STEM:
         split = split_from_name(folder.name)
@@ -159,7 +157,7 @@ def source_and_split(path: PurePosixPath) -> tuple[str, str]:
 
 
 def _image_folders(folder: PurePosixPath, split: str) -> list[str]:
-    """Return where the images of a JSON file in a folder may lie."""
+    """Return the folders to search for the images of a JSON file."""
     bases = [folder, folder / ".."]
     folders = [base / subfolder for base in bases for subfolder in ("images", "")]
     folders += [item / split for item in folders if split]
@@ -169,9 +167,9 @@ def _image_folders(folder: PurePosixPath, split: str) -> list[str]:
 def _images_by_id(
     rows: Sequence[Any], name: str, issues: Issues
 ) -> dict[Any, Mapping[str, Any]]:
-    """Return the rows of images by their number."""
+    """Return the image rows by ID."""
     images_by_id: dict[Any, Mapping[str, Any]] = {}
-    reason = "used by several images; each needs an id of its own"
+    reason = "used by several images; IDs must be unique"
     for row in rows:
         try:
             image_id, file_name = row["id"], row["file_name"]
@@ -181,18 +179,18 @@ def _images_by_id(
                 issues.add(f"{name}: {image_id}", reason, "image id")
             images_by_id.setdefault(image_id, row)
         except PARSE_ERRORS:
-            issues.add(name, "not understood; an image needs id and file_name", "row")
+            issues.add(name, "invalid; an image needs id and file_name", "row")
     return images_by_id
 
 
 def _category_names(rows: Sequence[Any], name: str, issues: Issues) -> dict[Any, str]:
-    """Return what a COCO file calls its classes, by their number."""
+    """Return the class names of a COCO file by ID."""
     category_names: dict[Any, str] = {}
     for row in rows:
         try:
             category_names[row["id"]] = str(row["name"])
         except PARSE_ERRORS:
-            issues.add(name, "not understood; a class needs id and name", "row")
+            issues.add(name, "invalid; a class needs id and name", "row")
     return category_names
 
 
@@ -203,7 +201,7 @@ def _boxes_by_image(
     issues: Issues,
     images: Iterable[Any],
 ) -> dict[Any, _NamedBoxes]:
-    """Return the boxes and words of each image, by its number."""
+    """Return the boxes and class names of each image by ID."""
     boxes_by_image: dict[Any, _NamedBoxes] = {image_id: [] for image_id in images}
     for row in rows:
         try:
@@ -214,19 +212,19 @@ def _boxes_by_image(
             )
             is_listed = image_id in boxes_by_image
         except PARSE_ERRORS:
-            reason = "not understood; a box needs image_id and category_id"
+            reason = "invalid; a box needs image_id and category_id"
             issues.add(name, reason, "row")
             continue
         try:
             box = _annotation_box(row)
         except PARSE_ERRORS:
             reason = (
-                "its bbox is not four numbers: x, y, width, height; mend or remove it"
+                "bbox must be four numbers: x, y, width, height; correct or remove it"
             )
             issues.add(f"{name}: image {image_id}", reason, "annotation")
             continue
         if not is_listed:
-            reason = "of an image that the file does not list"
+            reason = "its image is not listed in the file"
             issues.add(f"{name}: image_id {image_id}", reason, "annotation")
             continue
         boxes_by_image[image_id].append((box, class_name))
@@ -240,7 +238,7 @@ def _has_flag(row: Mapping[str, Any], *keys: str) -> bool:
 
 
 def _annotation_box(row: Mapping[str, Any]) -> Coordinates:
-    """Return `x1, y1, x2, y2` of an annotation: its bbox, else that of its polygons."""
+    """Return `x1, y1, x2, y2` of an annotation: its bbox, else the polygon bounds."""
     bbox, polygons = row.get("bbox"), row.get("segmentation")
     if not bbox and isinstance(polygons, list) and polygons:
         points = [float(value) for polygon in polygons for value in polygon]
@@ -253,7 +251,7 @@ def _annotation_box(row: Mapping[str, Any]) -> Coordinates:
 
 
 def _listed_size(row: Mapping[str, Any], name: str, issues: Issues) -> tuple[int, int]:
-    """Return the size that a row tells; 0, 0 where it tells none."""
+    """Return the width and height of an image row; 0, 0 if they are missing."""
     size_values: list[Any] = [row.get("width"), row.get("height")]
     if any(value in (None, 0, "", "0") for value in size_values):
         return 0, 0
@@ -262,7 +260,7 @@ def _listed_size(row: Mapping[str, Any], name: str, issues: Issues) -> tuple[int
         if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
             raise ValueError
     except PARSE_ERRORS:
-        reason = "its width and height are not numbers of pixels"
+        reason = "width and height are not valid pixel sizes"
         issues.add(f"{name}: {row['file_name']}", reason, outcome="read from the image")
         return 0, 0
     return width, height
@@ -276,12 +274,12 @@ def build_coco(
 ) -> CocoObject:
     """Return the three tables of a COCO file.
 
-    Faces of unknown class (`Example.ignore_boxes`) carry `ignore` and `iscrowd`; a
-    class must stand there, so it is the image's first.
+    Faces of unknown class (`Example.ignore_boxes`) have `ignore` and `iscrowd` set. A
+    category is required, so they get the first one of the image.
 
     Args:
-        scenes: each with the width and height of its image in pixels.
-        folder: where the file will lie; the paths in it are relative to that.
+        scenes: examples with the width and height of their images in pixels.
+        folder: folder of the file; image paths are relative to it.
     """
     images: list[CocoObject] = []
     annotations: list[CocoObject] = []
@@ -314,8 +312,8 @@ def build_coco(
 
 
 def relative_file_name(path: Path, folder: str | Path) -> str:
-    """Return how a file in `folder` names an image that may lie elsewhere."""
-    # Links are followed first: `..` behind one would lead elsewhere.
+    """Return the path of an image relative to a folder."""
+    # Resolve links first: `..` after a link would lead elsewhere.
     return Path(os.path.relpath(path.resolve(), Path(folder).resolve())).as_posix()
 
 

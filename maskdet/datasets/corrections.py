@@ -1,4 +1,4 @@
-"""Labels put right by a list of file names, without touching the data itself."""
+"""Apply a CSV file of label corrections to examples; the data set is not changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from maskdet.datasets.files import read_text
 from maskdet.types import Label
 
 CORRECTION_COLUMNS = ("file", "face", "label", "reason")
-"""The columns of a list of corrections."""
+"""The columns of a correction file."""
 
 _DROP = "drop"
 _WHOLE_IMAGE = "-"
@@ -24,7 +24,7 @@ _WHOLE_IMAGE = "-"
 
 @dataclass(frozen=True)
 class _Correction:
-    """One row of a list; `face` and `label` are None for `-` and `drop`."""
+    """A row of a correction file; `face` and `label` are None for `-` and `drop`."""
 
     file: str
     face: int | None
@@ -35,19 +35,18 @@ class _Correction:
 def apply_corrections(
     examples: Sequence[Example], list_path: str | Path
 ) -> list[Example]:
-    """Return the examples with labels put right or faces dropped, as a list says.
+    """Return the examples with corrected labels and without dropped faces.
 
-    The list is a CSV file with the columns file, face, label and reason; lines that
-    start with # are remarks. `file` is the end of the image's path, such as
-    `faces/with_mask/real-12.jpg`; `face` is the place of a box, from 0, or `-` for the
-    whole image or its only box; `label` is the right class, or `drop`; `reason` is
-    for people, and must be there. Rows about images that are not among the
-    examples do nothing.
+    The CSV file has the columns file, face, label and reason; lines that start with #
+    are comments. `file` is the end of the image's path, such as
+    `faces/with_mask/real-12.jpg`; `face` is the index of a box, from 0, or `-` for the
+    whole image or its only box; `label` is the correct class, or `drop`; `reason` is
+    a required comment. Rows about other images are ignored.
 
     Raises:
-        FileNotFoundError: there is no such list.
-        ValueError: a row is not understood, means several images, or does not fit
-            its image; the message names file and line.
+        FileNotFoundError: the file does not exist.
+        ValueError: a row is invalid, matches several images, or does not fit its
+            image; the message names file and line.
     """
     result: list[Example | None] = list(examples)
     rows = _read_rows(Path(list_path))
@@ -70,7 +69,7 @@ def _read_rows(path: Path) -> list[_Correction]:
             titles = values
             if titles != CORRECTION_COLUMNS:
                 raise ValueError(
-                    f"{location}: wanted the columns {', '.join(CORRECTION_COLUMNS)}"
+                    f"{location}: expected the columns {', '.join(CORRECTION_COLUMNS)}"
                 )
         else:
             corrections.append(_parse_row(values, location))
@@ -80,13 +79,11 @@ def _read_rows(path: Path) -> list[_Correction]:
 def _parse_row(values: tuple[str, ...], location: str) -> _Correction:
     if len(values) != len(CORRECTION_COLUMNS) or not all(values):
         raise ValueError(
-            f"{location}: wanted {', '.join(CORRECTION_COLUMNS)}, none of them empty"
+            f"{location}: expected {', '.join(CORRECTION_COLUMNS)}, all non-empty"
         )
     file, face, label, _ = values
     if face != _WHOLE_IMAGE and not (face.isascii() and face.isdigit()):
-        raise ValueError(
-            f"{location}: face must be a number from 0, or -, not {face!r}"
-        )
+        raise ValueError(f"{location}: face must be an index from 0 or -, got {face!r}")
     try:
         new_label = None if label == _DROP else label_from_name(label)
     except ValueError as error:
@@ -99,7 +96,7 @@ def _parse_row(values: tuple[str, ...], location: str) -> _Correction:
 def _find_examples(
     examples: Sequence[Example], files: set[str]
 ) -> dict[str, list[int]]:
-    """Return for each listed file which examples it means."""
+    """Return the indices of the examples that each listed file matches."""
     by_name: dict[str, list[str]] = {}
     for file in files:
         by_name.setdefault(PurePosixPath(file).name, []).append(file)
@@ -119,9 +116,8 @@ def _group_by_example(
     for row in rows:
         if len(indices_by_file[row.file]) > 1:
             raise ValueError(
-                f"{row.location}: {row.file} means {len(indices_by_file[row.file])} "
-                "images; "
-                "write more of its path"
+                f"{row.location}: {row.file} matches "
+                f"{len(indices_by_file[row.file])} images; give more of its path"
             )
         for index in indices_by_file[row.file]:
             by_example.setdefault((row.file, index), []).append(row)
@@ -129,9 +125,9 @@ def _group_by_example(
 
 
 def _matches_labels(row: _Correction, example: Example) -> bool:
-    """Return whether a row means one of the labels of an example.
+    """Return whether a row refers to a label of an example.
 
-    `maskdet label` gives images of one face a box: `-` still means that one.
+    `maskdet label` gives images of one face a box; `-` refers to that box.
     """
     if row.face is None:
         return len(example.labels) == 1
@@ -141,7 +137,7 @@ def _matches_labels(row: _Correction, example: Example) -> bool:
 def _correct_example(
     example: Example, file: str, rows: Sequence[_Correction]
 ) -> Example | None:
-    """Return the example as the rows say, or None where it is dropped."""
+    """Return the corrected example, or None if it is dropped."""
     labels: list[Label | None] = list(example.labels)
     for row in rows:
         if row.face is None and row.label is None:

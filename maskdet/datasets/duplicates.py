@@ -1,7 +1,4 @@
-"""What each image looks like in 64 bits, and which images look alike.
-
-Images that look alike or are said to belong together, as groups.
-"""
+"""Find and group near-duplicate images with difference hashes."""
 
 from __future__ import annotations
 
@@ -21,27 +18,27 @@ from maskdet.media import read_image
 from maskdet.types import Image
 
 NEAR_DUPLICATE_BITS = 3
-"""Images whose hashes differ in at most so many of 64 bits are copies: saved again,
-scaled or recoloured. Above that, other images begin to be among them."""
+"""Largest Hamming distance of the 64-bit hashes of near-duplicates: images that were
+saved again, scaled or recoloured. Larger distances also match unrelated images."""
 
 Hashes = NDArray[np.uint64]
 """`(n,)` difference hashes, 64 bits each."""
 
 PathProgress = Callable[[Sequence[Path]], Iterable[Path]]
-"""Something like `tqdm`: passes paths on and may show how far it is."""
+"""A progress bar such as `tqdm`: yields the paths that it is given."""
 
 _BLOCK = 256
-"""Hashes compared with all others at a time: 2 MB for every thousand others."""
+"""Hashes compared with all others at once: 2 MB for every thousand others."""
 
 
 @dataclass(frozen=True)
 class HashedImage:
-    """One image, opened once.
+    """The hash of an image.
 
     Attributes:
         path: the image file.
-        hash: its difference hash; 0 where it cannot be read.
-        reason: why it cannot be read; empty where it can.
+        hash: its difference hash; 0 if it cannot be read.
+        reason: why it cannot be read; empty if it can.
     """
 
     path: Path
@@ -50,11 +47,11 @@ class HashedImage:
 
 
 def difference_hash(image: Image) -> int:
-    """Return 64 bits that say in which places an image gets brighter to the right.
+    """Return the 64-bit difference hash of an image.
 
-    The image is shrunk to 9 x 8 grey pixels; each bit tells whether a pixel is darker
-    than its right neighbour, row by row, the first in the highest bit. This is the
-    dHash of N. Krawetz, "Kind of Like That", The Hacker Factor Blog, 2013.
+    The image is scaled to 9 x 8 grey pixels; each bit is set if a pixel is darker than
+    its right neighbour, row by row, the first in the highest bit. This is the dHash of
+    N. Krawetz, "Kind of Like That", The Hacker Factor Blog, 2013.
     """
     small = cv2.resize(image, (9, 8), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
@@ -62,7 +59,7 @@ def difference_hash(image: Image) -> int:
 
 
 def hash_image(path: Path) -> HashedImage:
-    """Open an image by the same rules as everywhere, and hash it or say why not."""
+    """Read and hash an image; if it cannot be read, return the reason."""
     try:
         return HashedImage(path, difference_hash(read_image(path)))
     except (OSError, ValueError) as error:
@@ -72,9 +69,9 @@ def hash_image(path: Path) -> HashedImage:
 def hash_images(
     paths: Sequence[Path], progress: PathProgress = iter
 ) -> list[HashedImage]:
-    """Open and hash all images, in order.
+    """Read and hash all images, in order.
 
-    Threads are enough: the decoders let go of Python's lock.
+    Threads are enough: the decoders release the GIL.
     """
     with ThreadPoolExecutor() as pool:
         hashed_images = pool.map(hash_image, paths)
@@ -99,17 +96,17 @@ def find_near_duplicates(
 
 
 def connected_components(n: int, pairs: Iterable[Sequence[int]]) -> NDArray[np.int64]:
-    """Return for each of `n` things the first of those it hangs together with.
+    """Return for each of `n` items the first item of its connected component.
 
     Union-find with path halving: R. E. Tarjan and J. van Leeuwen, "Worst-case Analysis
     of Set Union Algorithms", Journal of the ACM 31 (1984).
 
     Args:
-        n: how many there are.
-        pairs: `(i, j)` that belong together.
+        n: number of items.
+        pairs: `(i, j)` that are connected.
 
     Returns:
-        `(n,)` indices; equal for all that are joined, directly or by others.
+        `(n,)` indices; equal for all items of a component.
     """
     parents = list(range(n))
 
@@ -128,13 +125,13 @@ def connected_components(n: int, pairs: Iterable[Sequence[int]]) -> NDArray[np.i
 def group_duplicates(
     examples: Sequence[Example], hashes: Mapping[Path, int]
 ) -> list[Example]:
-    """Return the examples, each with the group of all images it is alike with.
+    """Return the examples with their groups of near-duplicates.
 
-    Groups that the examples carry are kept and joined with what looks alike. The name
-    of a group is the smallest hash in it, so it does not depend on their order.
+    Existing groups are merged with the near-duplicates of their images. The name of a
+    group is its smallest hash, so it does not depend on the order of the examples.
 
     Args:
-        examples: images; an empty `group` says nothing.
+        examples: images; an empty `group` means no known group.
         hashes: the difference hash of each image.
     """
     values = np.array([hashes[item.path] for item in examples], dtype=np.uint64)

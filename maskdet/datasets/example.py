@@ -13,7 +13,7 @@ from maskdet.boxes import Boxes
 from maskdet.types import CLASSES, Label
 
 SPLITS = ("train", "val", "test")
-"""The parts a data set may be cut into."""
+"""The names of the splits."""
 
 _SPLIT_NAMES = {
     **{split: split for split in SPLITS},
@@ -25,25 +25,25 @@ _SPLIT_NAMES = {
 
 
 def empty_boxes() -> Boxes:
-    """Return the boxes of an image that has none."""
+    """Return an array of no boxes."""
     return np.zeros((0, 4), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One image and what is known about it.
+    """An image with its boxes and labels.
 
     Attributes:
         path: the image file.
         boxes: `(n, 4)` float32 `x1, y1, x2, y2` in pixels; `(0, 4)` where the label
-            speaks of the whole image.
-        labels: one a box; exactly one where there is no box (`is_crop`), and none in
-            a scene without a face.
-        source: which collection the image is from, such as `real` or `kaggle`.
+            describes the whole image.
+        labels: one per box; exactly one for an image without boxes (`is_crop`), none
+            for a scene without faces.
+        source: collection of the image, such as `real` or `kaggle`.
         split: `train`, `val`, `test` or empty.
-        group: images that look alike share it and must stay on one side of a split.
-        ignore_boxes: `(m, 4)` boxes where there is a face of unknown class: neither a
-            face to learn nor background.
+        group: key of near-duplicates; images of a group must be in the same split.
+        ignore_boxes: `(m, 4)` boxes of faces of unknown class, which are neither
+            training faces nor background.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class Example:
     ignore_boxes: Boxes = field(default_factory=empty_boxes)
 
     def __post_init__(self) -> None:
-        """Check that labels and boxes fit each other."""
+        """Check that the numbers of labels and boxes match."""
         boxes = np.asarray(self.boxes, dtype=np.float32).reshape(-1, 4)
         fits = len(self.labels) == len(boxes)
         if not fits and not (len(boxes) == 0 and len(self.labels) == 1):
@@ -69,17 +69,17 @@ class Example:
 
     @property
     def is_crop(self) -> bool:
-        """Whether the one label speaks of the whole image."""
+        """Whether the only label describes the whole image."""
         return len(self.boxes) == 0 and len(self.labels) == 1
 
     @property
     def label_values(self) -> NDArray[np.int64]:
-        """The labels as `(n,)` numbers, as in the columns of `Scene.probs`."""
+        """The labels as `(n,)` column indices of `Scene.probs`."""
         return np.array([int(label) for label in self.labels], dtype=np.int64)
 
 
 def split_from_name(name: str) -> str:
-    """Return the split that a folder or file calls `name`; empty if it is none."""
+    """Return the split of a folder or file name; empty if it names no split."""
     return _SPLIT_NAMES.get(name.strip().lower(), "")
 
 
@@ -89,16 +89,16 @@ def select_split(
     """Return the examples of a split.
 
     Raises:
-        ValueError: there are none; the message names the file that they are from.
+        ValueError: there are none; the message names `file`.
     """
     kept = [example for example in examples if example.split == split]
     if not kept:
-        raise ValueError(f"{file}: there is no image of split {split!r}")
+        raise ValueError(f"{file}: no image has the split {split!r}")
     return kept
 
 
 def count_faces_by_class(examples: Iterable[Example]) -> dict[Label, int]:
-    """Return how many faces of each class the examples hold."""
+    """Count the faces of each class in the examples."""
     counts = dict.fromkeys(CLASSES, 0)
     for example in examples:
         for label in example.labels:

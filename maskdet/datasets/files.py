@@ -1,4 +1,4 @@
-"""What the labels of a set say, and where among its files the images are."""
+"""Annotations of a data set in its own class names, and file lookup with limits."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from maskdet.datasets.example import split_from_name
 from maskdet.datasets.issues import truncate_name
 
 MAX_TEXT_BYTES: Final = 32_000_000
-"""A label file in a zip; one of 100,000 faces has a third of that."""
+"""Limit of a label file in a zip; 100,000 faces take a third of it."""
 
 MAX_FILE_BYTES: Final = 1_000_000_000
-"""A label file on this machine."""
+"""Limit of a label file on this machine."""
 
 MAX_ELEMENTS: Final = 1_000_000
-"""Lists and objects in a JSON file in a zip, or elements of an XML file: each costs
-memory long before it is a face."""
+"""Limit of lists and objects in a JSON file in a zip, or of elements in an XML file:
+each takes memory while it is parsed."""
 
 MAX_FACES: Final = 1_000_000
-"""Faces of a set."""
+"""Limit of faces in a data set."""
 
 MAX_FACES_PER_IMAGE: Final = 2_000
-"""Faces of an image; the most crowded of the public sets has a third of that."""
+"""Limit of faces in an image; the most crowded public data set has a third of it."""
 
 IGNORED_NAME: Final = ""
-"""The word of a face that is marked as of unknown class."""
+"""Class name of a face that is marked as of unknown class."""
 
 PARSE_ERRORS: Final = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
-"""What rows of a stranger's file raise when they are not what they should be."""
+"""Errors that invalid rows of an untrusted file can raise."""
 
 _IMAGE_SUFFIXES: Final = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif"),
@@ -62,8 +62,8 @@ _IMAGE_SIGNATURES: Final = (
 )
 _IMAGE_SIGNATURES_AT_4: Final = (b"ftypavif", b"ftypavis", b"ftypheic", b"ftypmif1")
 
-# How zips name files that were packed on other systems, when the flag of UTF-8 is
-# missing: Python reads their bytes as cp437 (APPNOTE 6.3.10, appendix D).
+# Python decodes names in zips without the UTF-8 flag as cp437 (APPNOTE 6.3.10,
+# appendix D), whatever the system that packed them used.
 _ZIP_ENCODING: Final = "cp437"
 _FALLBACK_ENCODINGS: Final = (
     "cp850",
@@ -79,31 +79,31 @@ Coordinates = NDArray[np.float64]
 
 
 def empty_coordinates() -> Coordinates:
-    """Return the boxes of an image that has none."""
+    """Return an array of no boxes."""
     return np.zeros((0, 4))
 
 
 def stack_boxes(boxes: Sequence[Coordinates]) -> Coordinates:
-    """Return `(n, 4)` of n boxes, also of none."""
+    """Stack n boxes to `(n, 4)`; n may be 0."""
     return np.array(boxes, np.float64).reshape(-1, 4)
 
 
 @dataclass(frozen=True, eq=False)
 class ImageAnnotations:
-    """One image and its faces in a label file's own words.
+    """An image and its faces as a label file describes them.
 
     Attributes:
         image: its name among the files.
-        class_names: one a face: what the set calls its class, or `IGNORED_NAME`;
-            exactly one where the whole image is the face.
+        class_names: one per face: the class name in the data set, or `IGNORED_NAME`;
+            exactly one if the whole image is the face.
         boxes: `(n, 4)` `x1, y1, x2, y2`, in pixels or in fractions of the image's
-            sides; not cut at its borders.
-        is_normalized: whether they are fractions.
-        size_wh: of the image in pixels, as told; 0, 0 where nothing is.
-        label_file: the file that says so.
+            sides; not clipped.
+        is_normalized: whether the boxes are fractions.
+        size_wh: listed size of the image in pixels; 0, 0 if none is listed.
+        label_file: file with these annotations.
         split: `train`, `val`, `test` or empty.
-        source: of the image, or None for that of the set.
-        group: of images that belong together; empty where nothing is known.
+        source: of the image, or None for the source of the data set.
+        group: key of images that belong together; empty if unknown.
     """
 
     image: str
@@ -119,12 +119,12 @@ class ImageAnnotations:
 
 @dataclass(frozen=True, eq=False)
 class DatasetAnnotations:
-    """All that the labels of a set say.
+    """All annotations of a data set.
 
     Attributes:
-        format: what they are, such as `COCO`.
-        images: one an image.
-        has_boxes: whether there are boxes; without, each image is one face.
+        format: such as `COCO`.
+        images: one entry per image.
+        has_boxes: whether there are boxes; if not, each image is one face.
     """
 
     format: str
@@ -133,35 +133,35 @@ class DatasetAnnotations:
 
     @property
     def class_name_counts(self) -> dict[str, int]:
-        """How many faces carry each name of a class."""
+        """Number of faces by class name."""
         names = (name for row in self.images for name in row.class_names)
         return dict(Counter(name for name in names if name != IGNORED_NAME))
 
 
 class DatasetFiles:
-    """Finds images and texts among files, wherever a set keeps them.
+    """Finds images and label files among the files of a data set.
 
-    Names are compared as they are, then as systems spell them differently: composed or
-    decomposed accents, another case, another code page in a zip.
+    Names are compared exactly, then with the differences between systems: composed or
+    decomposed accents, other case, another code page in a zip.
     """
 
     def __init__(self, files: FileSource, root: str = "") -> None:
-        """Look at files; a folder is searched when it must be.
+        """Set the files; a folder is searched on first use.
 
         Args:
-            files: where they are.
-            root: the whole path of their folder on this machine, or nothing.
+            files: the files.
+            root: absolute path of their folder on this machine, or empty.
         """
         self.source = files
         self.root = root
 
     @cached_property
     def images(self) -> tuple[str, ...]:
-        """Every image among the files, sorted; the content decides of unknown ends."""
+        """All images, sorted; files with unknown suffixes are checked by content."""
         return tuple(name for name in self.source.names if self._is_image(name))
 
     def images_in(self, folder: str) -> list[str]:
-        """Return the images in a folder and the folders in it, sorted."""
+        """Return the images in a folder and its subfolders, sorted."""
         if folder in ("", "."):
             return list(self.images)
         return [
@@ -169,24 +169,24 @@ class DatasetFiles:
         ]
 
     def files_with_suffix(self, *suffixes: str) -> tuple[str, ...]:
-        """Return the files of some endings, those in fewer folders first."""
+        """Return the files with one of the suffixes, those in fewer folders first."""
         matches = [
             item for item in self.source.names if item.lower().endswith(suffixes)
         ]
         return tuple(sorted(matches, key=lambda name: (name.count("/"), name)))
 
     def find_image(self, listed_path: str, folders: Sequence[str]) -> str:
-        """Return the image that a label file names.
+        """Return the image that a label file lists.
 
-        It is looked for in the folders, then as the only one whose path ends like the
-        named one: label files often tell the path of another machine.
+        It is searched in the folders, then by the end of its path, because label files
+        often contain paths of another machine.
 
         Args:
-            listed_path: as the label file has it: also with backslashes, or an address.
-            folders: where it is expected, the best guess first.
+            listed_path: path in the label file; may have backslashes or be a URL.
+            folders: folders to search, the most likely first.
 
         Returns:
-            Its name among the files; empty if there is none, or several.
+            The name among the files; empty if there is no match or several.
         """
         path = _normalize_path(listed_path)
         guesses = [posixpath.normpath(posixpath.join(item, path)) for item in folders]
@@ -195,14 +195,14 @@ class DatasetFiles:
         return matches or self._find_by_path_tail(path)
 
     def find_file(self, name: str) -> str:
-        """Return the file of a name, whatever its spelling; empty if there is none."""
+        """Return the file of a name in any spelling; empty if there is none."""
         return name if self.source.exists(name) else self._find_spelling(name)
 
     def read_text(self, name: str) -> str:
         """Return the content of a text file.
 
         Raises:
-            DatasetError: it cannot be read, or is no text.
+            DatasetError: it cannot be read or is not text.
         """
         return decode_text(self.read_bytes(name), name)
 
@@ -240,7 +240,7 @@ class DatasetFiles:
         return ""
 
     def _find_by_path_tail(self, path: str) -> str:
-        """Return the one image whose path ends most like this one."""
+        """Return the only image with the longest common path suffix; may be empty."""
         path_parts = _spelling_key(path, 1).split("/")
         matches = self._by_file_name.get(path_parts[-1], [])
         if not matches:
@@ -258,7 +258,7 @@ class DatasetFiles:
 
     @cached_property
     def _by_key(self) -> tuple[dict[str, list[str]], ...]:
-        """The names by how they are spelled, exactly first, then in any case."""
+        """The names by spelling: exact, then case-insensitive."""
         indexes: tuple[dict[str, list[str]], ...] = ({}, {})
         for name in self.source.names:
             for key_kind, index in enumerate(indexes):
@@ -283,11 +283,11 @@ class DatasetFiles:
 
 
 def decode_text(content: bytes, name: str) -> str:
-    """Return the text of a file that was read already: UTF-8, or UTF-16 with a mark.
+    """Decode the content of a text file: UTF-8, or UTF-16 with a byte order mark.
 
     Args:
         content: of the file.
-        name: names it in a complaint.
+        name: its name in error messages.
 
     Raises:
         DatasetError: it is not text in UTF-8.
@@ -298,7 +298,7 @@ def decode_text(content: bytes, name: str) -> str:
         raise DatasetError(
             f"{truncate_name(name)}: not a text file in UTF-8; save it as UTF-8"
         ) from None
-    # As Python does where it opens files as text.
+    # As Python does for files opened in text mode.
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -306,7 +306,7 @@ def read_text(path: Path) -> str:
     """Return the content of a text file on this machine; see `decode_text`.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         DatasetError: it is not text in UTF-8.
     """
     if not path.is_file():
@@ -315,7 +315,7 @@ def read_text(path: Path) -> str:
 
 
 def detect_encoding(content: bytes) -> str:
-    """Return the encoding that a mark of byte order tells, else UTF-8."""
+    """Return UTF-16 if there is a byte order mark of it, else UTF-8."""
     has_bom = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return "utf-16" if has_bom else "utf-8-sig"
 
@@ -323,10 +323,10 @@ def detect_encoding(content: bytes) -> str:
 def limit_faces(
     rows: Iterable[ImageAnnotations], max_faces: int = MAX_FACES
 ) -> Iterator[ImageAnnotations]:
-    """Yield the rows while they hold as many faces as real sets do.
+    """Yield the rows up to the limits of faces.
 
     Raises:
-        DatasetError: there are more in an image, or in all of them.
+        DatasetError: there are too many faces in an image or in total.
     """
     total = 0
     for row in rows:
@@ -334,39 +334,37 @@ def limit_faces(
             raise too_many_boxes(row.label_file or row.image, len(row.class_names))
         total += len(row.class_names)
         if total > max_faces:
-            raise DatasetError(
-                f"more than {max_faces:,} faces; please give fewer at a time"
-            )
+            raise DatasetError(f"more than {max_faces:,} faces; split the data set")
         yield row
 
 
 def too_many_boxes(name: str, n: int) -> DatasetError:
-    """Return the complaint about an image with too many boxes."""
+    """Return the error for an image with too many boxes."""
     return DatasetError(
-        f"{truncate_name(name)}: {n:,} boxes in one image; at most "
-        f"{MAX_FACES_PER_IMAGE:,} are read"
+        f"{truncate_name(name)}: {n:,} boxes in one image; the maximum is "
+        f"{MAX_FACES_PER_IMAGE:,}"
     )
 
 
 def split_from_path(name: str) -> str:
-    """Return the split that a folder of a file among the files names, or empty."""
+    """Return the split of a file from the names of its folders; may be empty."""
     folders = PurePosixPath(name).parts[:-1]
     return next((split for item in folders if (split := split_from_name(item))), "")
 
 
 def augmentation_group(name: str) -> str:
-    """Return the group of an image whose name says of which it is a copy, or empty.
+    """Return the group of an augmented image from its name; empty if it has none.
 
-    A labelling service turns and mirrors one image into several; a hash of their looks
-    cannot see that they are one, but their names tell.
+    Labelling services rotate and mirror images; difference hashes do not match these
+    copies, but their names do.
     """
-    # Roboflow names the copies it makes of one image `street_jpg.rf.<hash>.jpg`.
+    # Roboflow names the copies of an image `street_jpg.rf.<hash>.jpg`.
     original, mark, _ = PurePosixPath(name).stem.partition(".rf.")
     return original if mark else ""
 
 
 def _normalize_path(listed_path: str) -> str:
-    """Return a named path with `/` between folders, without drive, host and query."""
+    """Return a listed path with `/` between folders, without drive, host and query."""
     if "://" in listed_path:
         with suppress(ValueError):
             listed_path = unquote(urlsplit(listed_path).path)
@@ -384,7 +382,7 @@ def _spelling_key(name: str, ignore_case: int) -> str:
 
 
 def _undo_zip_encoding(name: str) -> str:
-    """Return a name in UTF-8 that was read in the code page of old zips, undone."""
+    """Return a UTF-8 name that zipfile decoded with the code page of old zips."""
     if name.isascii():
         return name
     try:

@@ -1,4 +1,4 @@
-"""Sets of one face an image: `index.csv`, and a folder for each class."""
+"""Data sets with one face per image: `index.csv`, and one folder per class."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ _PATH_TITLES: Final = ("path", "file", "filename", "file_name", "image", "image_
 _LABEL_TITLES: Final = ("label", "class", "category")
 _BOX_TITLES: Final = {"xmin", "x1", "x_min", "bbox", "left"}
 _EXPECTED_COLUMNS: Final = (
-    "wanted the columns path and label (and split, source, group)"
+    "expected the columns path and label (and optionally split, source, group)"
 )
 
-# How Excel saves: with the separator of the country, in UTF-8, UTF-16 or the code page
-# of Windows.
+# Excel saves with the separator of the locale, in UTF-8, UTF-16 or a Windows code page.
 _SEPARATORS: Final = ",;\t|"
 _CODE_PAGES: Final = ("cp1252", "gb18030", "cp932", "cp1251")
 
@@ -41,29 +40,31 @@ _Row = dict[str, str]
 def read_index(
     files: DatasetFiles, name: str, issues: Issues
 ) -> Iterator[ImageAnnotations]:
-    """Return the images of an index (path, label, split, source, group).
+    """Yield the images of an index file (path, label, split, source, group).
 
-    Only `path` and `label` must be there; paths are relative to the file's folder. An
-    image listed twice in the same way counts once.
+    Only `path` and `label` are required; paths are relative to the folder of the file.
+    Identical rows count once.
 
     Args:
         files: the files.
         name: of the CSV file.
-        issues: get images that are missing and rows that contradict each other.
+        issues: collects missing images and contradictory rows.
 
     Raises:
-        DatasetError: it is no CSV file with these columns.
+        DatasetError: it is not a CSV file with these columns.
     """
     folder = str(PurePosixPath(name).parent)
     rows_by_image: dict[str, ImageAnnotations] = {}
     for row in read_index_table(files, name):
         split = split_from_name(row["split"])
         if row["split"] and not split:
-            reason = "unknown split; known are train, val, test"
-            issues.add(f"{name}: {row['split']}", reason, "row", outcome="read without")
+            reason = "unknown split; expected train, val or test"
+            issues.add(
+                f"{name}: {row['split']}", reason, "row", outcome="split ignored"
+            )
         image = files.find_image(row["path"], [folder]) if row["path"] else ""
         if not image:
-            reason = f"listed in {truncate_name(name)}, but there is no such image"
+            reason = f"listed in {truncate_name(name)}, but the image does not exist"
             issues.add(row["path"] or name, reason, missing=True)
             continue
         if not row["label"]:
@@ -80,16 +81,17 @@ def read_index(
         first = rows_by_image.setdefault(image, new)
         for field_name in ("class_names", "split"):
             if getattr(first, field_name) != getattr(new, field_name):
-                reason = f"listed with two {'labels' if field_name == 'class_names' else 'splits'}"
-                issues.add(image, reason, outcome="only the first counts")
+                values = "labels" if field_name == "class_names" else "splits"
+                reason = f"listed with two {values}"
+                issues.add(image, reason, outcome="only the first is used")
     yield from rows_by_image.values()
 
 
 def read_index_table(files: DatasetFiles, name: str) -> Sequence[_Row]:
-    """Return the rows of an index, whatever Excel made of it.
+    """Return the rows of an index file in any encoding and separator of Excel.
 
     Raises:
-        DatasetError: it is no CSV file with these columns.
+        DatasetError: it is not a CSV file with these columns.
     """
     content = files.read_bytes(name)
     default_encoding = detect_encoding(content)
@@ -126,8 +128,8 @@ def _parse_index(text: str, name: str) -> Sequence[_Row]:
     titles = [cell.strip().casefold() for cell in cells[0]] if cells else []
     if _BOX_TITLES & set(titles):
         raise DatasetError(
-            f"{short_name}: a CSV file of boxes is not understood; export COCO, VOC or "
-            "YOLO"
+            f"{short_name}: CSV files with boxes are not supported; export COCO, VOC "
+            "or YOLO"
         )
     columns = {"path": _find_column(titles, _PATH_TITLES, short_name)}
     columns["label"] = _find_column(titles, _LABEL_TITLES, short_name)
@@ -148,7 +150,7 @@ def _find_column(titles: Sequence[str], names: Sequence[str], short_name: str) -
             return titles.index(name)
     listed_titles = ", ".join(truncate_name(title) for title in titles[:6]) or "nothing"
     raise DatasetError(
-        f"{short_name}: the column {names[0]!r} is missing; {_EXPECTED_COLUMNS}, found "
+        f"{short_name}: the column {names[0]!r} is missing; {_EXPECTED_COLUMNS}, got "
         f"{listed_titles}"
     )
 
@@ -156,10 +158,10 @@ def _find_column(titles: Sequence[str], names: Sequence[str], short_name: str) -
 def read_class_folders(
     files: DatasetFiles, issues: Issues, classes: ClassNames
 ) -> Iterator[ImageAnnotations]:
-    """Return the images in folders that name a class, such as `mask/` and `no_mask/`.
+    """Yield the images in folders that name a class, such as `mask/` and `no_mask/`.
 
-    The nearest folder that names a class counts, else the nearest that names no split;
-    `train/`, `val/` (or `valid/`) and `test/` folders are understood as splits.
+    The nearest folder that names a class is used, else the nearest that is not a
+    split; `train/`, `val/` (or `valid/`) and `test/` folders are splits.
     """
     folder_by_image = {image: _class_folder(image, classes) for image in files.images}
     for image, class_folder in folder_by_image.items():
@@ -171,17 +173,17 @@ def read_class_folders(
                 group=augmentation_group(image),
             )
         else:
-            note = "in no folder that names a class; left out"
+            note = "not in a folder that names a class; left out"
             issues.add(image, note, is_error=False)
 
 
 def has_class_folders(files: DatasetFiles, classes: ClassNames) -> bool:
-    """Return whether an image lies in a folder that names a class."""
+    """Return whether any image is in a folder that names a class."""
     return any(classes.target(_class_folder(image, classes)) for image in files.images)
 
 
 def _class_folder(image: str, classes: ClassNames) -> str:
-    """Return the nearest folder that names a class, else the nearest, else nothing."""
+    """Return the nearest folder that names a class, else the nearest; may be empty."""
     folders = list(PurePosixPath(image).parts[:-1])[::-1]
     class_folder = next((item for item in folders if classes.target(item)), "")
     return class_folder or next(

@@ -1,4 +1,4 @@
-"""What is wrong with a data set: one line a reason, however many files."""
+"""Collect the problems of a data set and summarize them, one line per reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MAX_NAME_LENGTH = 60
 
 @dataclass
 class _Issue:
-    """Everything that is wrong for one reason."""
+    """All names with the same problem."""
 
     reason: str
     noun: str
@@ -26,15 +26,14 @@ class _Issue:
 
 
 class Issues:
-    """Collects names under reasons; none is lost, few are shown.
+    """A collection of names by problem; the texts list only the first few names.
 
-    An issue that stops is one after which something of the set is lost or wrong:
-    whoever reads strictly ends there, whoever reads leniently goes on without it. The
-    others are only told.
+    An error means that a part of the data set is lost or wrong: strict readers stop
+    at it, lenient readers leave the part out. All other issues are notes.
     """
 
     def __init__(self) -> None:
-        """Start without an issue."""
+        """Create an empty collection."""
         self._issues: dict[tuple[str, str], _Issue] = {}
 
     def add(
@@ -48,27 +47,27 @@ class Issues:
         outcome: str = "left out",
         hint: str = "",
     ) -> None:
-        """Note a name under a reason.
+        """Add a name with a problem.
 
         Args:
-            name: of a file, or of a class.
+            name: of a file or a class.
             reason: what is wrong.
-            noun: what the name is the name of.
-            is_error: whether a strict reader ends.
-            missing: whether it is a file that is not there.
-            outcome: what a lenient reader does about what stops others.
-            hint: what a person can do who was stopped.
+            noun: kind of thing that has this name.
+            is_error: whether a strict reader stops.
+            missing: whether it is a missing file.
+            outcome: what a lenient reader does about an error.
+            hint: how the user can fix an error.
         """
         new = _Issue(reason, noun, is_error, missing, outcome, hint)
         self._issues.setdefault((reason, noun), new).names.append(name)
 
     def extend(self, other: Issues) -> None:
-        """Take over what another one collected."""
+        """Add the issues of another collection."""
         for key, issue in other._issues.items():
             self._issues.setdefault(key, issue)
 
     def lines(self) -> tuple[str, ...]:
-        """Return a line a reason, in the order they came up."""
+        """Return one line per reason, in order of occurrence."""
         return tuple(
             f"{item.format()}; {item.outcome}"
             if item.is_error and item.outcome
@@ -77,13 +76,13 @@ class Issues:
         )
 
     def notes(self) -> tuple[str, ...]:
-        """Return the lines of what does not stop anybody."""
+        """Return the lines of the issues that are not errors."""
         return tuple(
             item.format() for item in self._issues.values() if not item.is_error
         )
 
     def errors(self) -> tuple[str, ...]:
-        """Return the lines of what stops a strict reader."""
+        """Return the lines of the errors."""
         return tuple(
             f"{item.format()}; {item.hint}" if item.hint else item.format()
             for item in self._issues.values()
@@ -92,20 +91,20 @@ class Issues:
 
     @property
     def missing(self) -> bool:
-        """Whether the first that stops is a file that is not there."""
+        """Whether the first error is a missing file."""
         return next(
             (item.missing for item in self._issues.values() if item.is_error), False
         )
 
 
 def summarize_names(names: Sequence[str], noun: str) -> str:
-    """Return how many names there are, and the first few.
+    """Return the number of names and the first few of them.
 
-    Names come from strangers: they are cut, and what cannot be printed is escaped.
+    Names are untrusted: they are truncated, and unprintable ones are escaped.
 
     Args:
-        names: at least one; the same one may stand there several times.
-        noun: what one of them is called; its first word gets the plural.
+        names: at least one; may contain duplicates.
+        noun: what a name stands for; its first word gets the plural.
     """
     unique = list(dict.fromkeys(names))
     listed = ", ".join(truncate_name(name) for name in unique[:_MAX_NAMES])
@@ -114,7 +113,7 @@ def summarize_names(names: Sequence[str], noun: str) -> str:
 
 
 def truncate_name(name: str) -> str:
-    """Return a name as it may stand in a line."""
+    """Return a printable name of limited length."""
     printable = name if name.isprintable() else ascii(name)[1:-1]
     return (
         printable

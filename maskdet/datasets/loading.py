@@ -1,10 +1,6 @@
-"""Everything between the paths a person names and the images a training gets.
+"""Load training data: read, check, group near-duplicates, split and report.
 
-Listed images become usable ones: each once, each readable, copies grouped.
-
-How many images and faces there are of each kind, and how large the faces are.
-
-What was found in data before anybody trains on it, for people and as JSON.
+`load_training_data` does all of it; `load_and_check` stops before the split.
 """
 
 from __future__ import annotations
@@ -43,14 +39,14 @@ from maskdet.wording import format_count
 
 @dataclass(frozen=True, eq=False)
 class CheckedExamples:
-    """Examples that can be trained on, and what was left out.
+    """Examples after the checks, and what was left out.
 
     Attributes:
-        examples: each image once; all carry a group.
-        unreadable: images that cannot be opened, each with the reason.
-        n_repeated: how often an image was listed again.
-        notes: what else a person should know, a sentence each.
-        issues: what was left out of the labels, a line each.
+        examples: each image once; all have a group.
+        unreadable: images that cannot be opened, with the reasons.
+        n_repeated: number of repeated entries of images.
+        notes: further notes, one sentence each.
+        issues: what was left out of the labels, one line each.
     """
 
     examples: list[Example]
@@ -63,7 +59,7 @@ class CheckedExamples:
 def check_examples(
     examples: Sequence[Example], progress: PathProgress = iter
 ) -> CheckedExamples:
-    """Keep each image once, leave out what cannot be opened, and group copies.
+    """Remove repeated and unreadable images and group near-duplicates.
 
     Raises:
         ValueError: an image is listed twice with different faces.
@@ -81,10 +77,10 @@ def check_examples(
 
 
 def deduplicate(examples: Sequence[Example]) -> list[Example]:
-    """Return the examples without those whose image was listed before.
+    """Return the examples without repeated images.
 
-    Where the splits differ, the later of train, val and test counts, so that what is
-    held out anywhere is held out.
+    If the splits differ, the later of train, val and test is used, so that held-out
+    images stay held out.
 
     Raises:
         ValueError: an image is listed twice with different faces.
@@ -109,15 +105,15 @@ _SIZE_QUANTILES = (0.05, 0.5, 0.95)
 
 @dataclass(frozen=True)
 class ClassBalance:
-    """One part of the data: one split of one source.
+    """Counts of one split of one source.
 
     Attributes:
         split: `train`, `val`, `test` or empty.
-        source: which collection.
-        n_images: how many.
-        n_faces: how many of each class.
-        sizes_px: shorter sides of the boxes in pixels: smallest twentieth, half and
-            largest twentieth lie below, between and above; empty without boxes.
+        source: the collection.
+        n_images: number of images.
+        n_faces: number of faces by class.
+        sizes_px: 5 %, 50 % and 95 % quantiles of the shorter sides of the boxes in
+            pixels; empty without boxes.
     """
 
     split: str
@@ -127,7 +123,7 @@ class ClassBalance:
     sizes_px: tuple[float, ...]
 
     def to_json(self) -> dict[str, object]:
-        """Return it with plain keys."""
+        """Return the counts for JSON."""
         return {
             "split": self.split,
             "source": self.source,
@@ -148,7 +144,7 @@ def compute_balance(examples: Iterable[Example]) -> tuple[ClassBalance, ...]:
 
 
 def balance_lines(rows: Sequence[ClassBalance]) -> list[str]:
-    """Return the rows as a table for people."""
+    """Format the rows as a text table."""
     width = max([len(row.source) for row in rows], default=0) + 2
     titles = "".join(f"{label.key:>10}" for label in CLASSES)
     header = f"{'split':<7}{'source':<{width}}{'images':>9}{titles}  face sizes"
@@ -177,23 +173,23 @@ def _balance_line(row: ClassBalance, width: int) -> str:
     sizes = "whole images"
     if row.sizes_px:
         low, half, high = row.sizes_px
-        sizes = f"{low:.0f} to {high:.0f} px, half below {half:.0f}"
+        sizes = f"{low:.0f} to {high:.0f} px, median {half:.0f}"
     prefix = f"{row.split or '-':<7}{row.source:<{width}}{row.n_images:>9,}"
     return f"{prefix}{counts}  {sizes}"
 
 
 _MAX_LISTED = 20
-"""Files named in the text; the JSON names them all."""
+"""Limit of files listed in the text; the JSON lists all."""
 
 
 @dataclass(frozen=True)
 class DuplicateStats:
-    """Groups of images that look alike or are said to belong together.
+    """Counts of the groups of near-duplicates.
 
     Attributes:
-        n_groups: how many have more than one image.
-        n_images: how many images are in these.
-        largest_group: images in the largest; 0 without any.
+        n_groups: number of groups with more than one image.
+        n_images: number of images in these groups.
+        largest_group: number of images in the largest group; 0 if there is none.
     """
 
     n_groups: int
@@ -203,16 +199,16 @@ class DuplicateStats:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What the checks of some data found.
+    """Results of the checks of a data set.
 
     Attributes:
-        unreadable: images that cannot be opened, each with the reason.
-        n_repeated: how often an image was listed again; it counts once.
-        duplicates: copies among the images.
-        leakage: copies on both sides of the splits that the data carry.
+        unreadable: images that cannot be opened, with the reasons.
+        n_repeated: number of repeated entries of images, which count once.
+        duplicates: near-duplicates among the images.
+        leakage: near-duplicates in several of the existing splits.
         balance: one row for each split and source.
-        notes: what else a person should know, a sentence each.
-        issues: what was left out of the labels, a line each.
+        notes: further notes, one sentence each.
+        issues: what was left out of the labels, one line each.
     """
 
     unreadable: tuple[HashedImage, ...]
@@ -224,14 +220,14 @@ class DataReport:
     issues: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """Return the report for people, a few lines."""
+        """Return the report as a few lines of text."""
         return [
             *balance_lines(self.balance),
             "",
             *(["issues in the labels:"] * bool(self.issues)),
             *(f"  {line}" for line in self.issues),
             *self._unreadable_lines(),
-            "in several sets: "
+            "repeated: "
             + (
                 f"{format_count(self.n_repeated, 'image')}, counted once"
                 if self.n_repeated
@@ -243,21 +239,21 @@ class DataReport:
         ]
 
     def to_json(self) -> dict[str, object]:
-        """Return everything, with every file that the text leaves out."""
+        """Return the report for JSON, with all file names."""
         return {
             "balance": [row.to_json() for row in self.balance],
             "unreadable": [
                 {"path": str(hashed_image.path), "reason": hashed_image.reason}
                 for hashed_image in self.unreadable
             ],
-            "repeated": self.n_repeated,
-            "alike": {
+            "n_repeated": self.n_repeated,
+            "duplicates": {
                 "bits": NEAR_DUPLICATE_BITS,
                 "groups": self.duplicates.n_groups,
                 "images": self.duplicates.n_images,
                 "largest": self.duplicates.largest_group,
             },
-            "straddling": {
+            "leakage": {
                 "groups": self.leakage.n_groups,
                 "dropped": [str(path) for path in self.leakage.dropped],
                 "held_out": self.leakage.n_val_test_groups,
@@ -280,30 +276,30 @@ class DataReport:
 
     def _duplicates_line(self) -> str:
         if not self.duplicates.n_groups:
-            return "alike: none"
+            return "near-duplicates: none"
         return (
-            f"alike: {format_count(self.duplicates.n_images, 'image')} in "
+            f"near-duplicates: {format_count(self.duplicates.n_images, 'image')} in "
             f"{format_count(self.duplicates.n_groups, 'group')}, "
             f"the largest of {self.duplicates.largest_group}"
         )
 
     def _leakage_lines(self) -> list[str]:
         leakage_found = self.leakage
-        lines = ["on both sides of a split: none"]
+        lines = ["leakage between splits: none"]
         if leakage_found.n_groups:
             lines = [
-                "on both sides of a split: "
+                "leakage between splits: "
                 f"{format_count(leakage_found.n_groups, 'group')}; "
-                f"{format_count(len(leakage_found.dropped), 'image')} left out of "
-                "train",
+                f"{format_count(len(leakage_found.dropped), 'image')} removed "
+                "from train",
                 *(f"  {path}" for path in leakage_found.dropped[:_MAX_LISTED]),
                 *_remainder_line(len(leakage_found.dropped)),
             ]
         if leakage_found.n_val_test_groups:
             lines.append(
                 "in val and test: "
-                f"{format_count(leakage_found.n_val_test_groups, 'group')}, left as "
-                "they are"
+                f"{format_count(leakage_found.n_val_test_groups, 'group')}, not "
+                "changed"
             )
         return lines
 
@@ -314,7 +310,7 @@ def build_report(
     leakage: Leakage,
     notes: Iterable[str] = (),
 ) -> DataReport:
-    """Return the report of checked data, of which `kept` is what is used."""
+    """Return the report of checked data, of which `kept` is used."""
     return DataReport(
         checked_examples.unreadable,
         checked_examples.n_repeated,
@@ -340,18 +336,18 @@ def _remainder_line(n: int) -> list[str]:
 _TRAIN, _VAL, _TEST = SPLITS
 
 _REQUIRED_CLASSES = (Label.MASK, Label.NO_MASK)
-"""Without these nothing can be learnt; `incorrect` can be drawn on bare faces."""
+"""Classes required for training; `incorrect` can be rendered on unmasked faces."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Images to train, validate and test on; no group stands in two of them.
+    """Training, validation and test images; no group is in two of them.
 
     Attributes:
-        train: to learn from.
-        validation: to choose by.
-        test: to measure once; may be empty.
-        report: what the checks found.
+        train: training images.
+        validation: images for model selection.
+        test: images for the final evaluation; may be empty.
+        report: results of the checks.
     """
 
     train: list[Example]
@@ -371,25 +367,26 @@ def load_training_data(
     classes: ClassNames | None = None,
     progress: PathProgress = iter,
 ) -> TrainingData:
-    """Read data of any format, check it, and cut it into train, val and test.
+    """Read data of any format, check it, and split it into train, val and test.
 
-    Splits that the data carry are used: a column, `train/`, `val/`, `test/` folders, a
-    `town-val.json` beside a `town-train.json`. Images without are trained on if there
-    is any validation, else split by group. Copies of val and test leave train.
+    Existing splits are used: a column, `train/`, `val/`, `test/` folders, a
+    `town-val.json` next to a `town-train.json`. Images without a split are training
+    images if there is a validation split, otherwise they are split by group.
+    Near-duplicates of val and test images are removed from train.
 
     Args:
-        paths: files or folders that `read_dataset` understands.
-        val_paths: others, validated on as a whole unless a part of them says `val`.
-        seed: fixes the split.
-        fractions: of train, val and test, where the data carry no validation.
-        source: only images of this source, or all.
-        corrections: a list that puts labels right, as `apply_corrections` reads it.
-        classes: what the names of classes mean, as `read_dataset` takes it.
-        progress: shows how far reading the images is.
+        paths: files or folders that `read_dataset` accepts.
+        val_paths: validation data; if a part of it has the split `val`, only that.
+        seed: random seed of the split.
+        fractions: of train, val and test, if the data have no validation split.
+        source: use only images of this source.
+        corrections: CSV file for `apply_corrections`.
+        classes: class name mapping for `read_dataset`.
+        progress: progress bar of reading the images.
 
     Raises:
         FileNotFoundError: a path or an image is missing.
-        ValueError: something is broken, or too little is left to learn or validate.
+        ValueError: the data are broken or not sufficient.
     """
     checked_examples = load_and_check(
         paths,
@@ -420,13 +417,13 @@ def load_and_check(
     strict: bool = True,
     progress: PathProgress = iter,
 ) -> CheckedExamples:
-    """Read data as `load_training_data` does and check it, with the splits it carries.
+    """Read and check data as `load_training_data` does, but keep its splits.
 
-    Unless `strict`, what is broken in the labels is left out and told under `issues`.
+    Unless `strict`, broken labels are left out and listed under `issues`.
 
     Raises:
         FileNotFoundError: a path or an image is missing.
-        ValueError: something is broken, or no image is of `source`.
+        ValueError: the data are broken, or no image is of `source`.
     """
     issues = Issues()
     examples = read_datasets(paths, val_paths, classes, issues, strict=strict)
@@ -449,13 +446,13 @@ def read_datasets(
     *,
     strict: bool = True,
 ) -> list[Example]:
-    """Read several data sets; what `val_paths` hold has the split `val`.
+    """Read several data sets; images of `val_paths` get the split `val`.
 
-    Groups of sets in different folders are kept apart, whatever they are called.
+    Equal group names in different folders are different groups.
 
     Raises:
         FileNotFoundError: a path or an image is missing.
-        ValueError: a path is no data set, or a broken one.
+        ValueError: a path is not a data set, or it is broken.
     """
     read = partial(
         _read_path, classes=classes, issues=issues or Issues(), strict=strict
@@ -487,7 +484,7 @@ def _unique_paths(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _sibling_files(paths: Iterable[Path], split: str) -> list[Path]:
-    """Return the `town-val.json` that lies beside each `town-train.json`."""
+    """Return the `town-val.json` next to each `town-train.json`."""
     siblings = [
         path.with_name(path.name.replace("-train.json", f"-{split}.json"))
         for path in paths
@@ -512,7 +509,7 @@ def _select_source(examples: Sequence[Example], source: str) -> list[Example]:
     kept = [example for example in examples if example.source == source]
     if not kept:
         sources = ", ".join(sorted({example.source for example in examples}))
-        raise ValueError(f"no image is of source {source!r}; there are {sources}")
+        raise ValueError(f"no image has the source {source!r}; available are {sources}")
     return kept
 
 
@@ -524,22 +521,22 @@ def _correct_examples(
         {id(example) for example in examples} & set(map(id, result))
     )
     dropped = len(examples) - len(result)
-    note = f"corrected as {list_path} says: changed {changed}, dropped {dropped}"
+    note = f"corrections of {list_path}: changed {changed}, dropped {dropped}"
     return result, (note,)
 
 
 def ensure_validation(
     examples: Sequence[Example], fractions: Sequence[float] | None = None, *, seed: int
 ) -> tuple[list[Example], tuple[str, ...]]:
-    """Return the examples, all with a split, and a note where one was made.
+    """Return the examples with splits, and a note if they were split.
 
-    Where no image is in val, those that are not in test are split by group, else
-    those without a split are trained on.
+    If no image is in val, those that are not in test are split by group; otherwise
+    those without a split go to train.
 
     Args:
-        examples: with the splits that they carry, and groups.
-        fractions: of train, val and test; `DEFAULT_FRACTIONS` unless given.
-        seed: fixes the split.
+        examples: with groups and their existing splits.
+        fractions: of train, val and test; default `DEFAULT_FRACTIONS`.
+        seed: random seed of the split.
     """
     if any(example.split == _VAL for example in examples):
         return [_default_to_train(example) for example in examples], ()
@@ -554,7 +551,7 @@ def ensure_validation(
         f"{name} {fraction:.0%}"
         for name, fraction in zip(SPLITS, fractions, strict=True)
     )
-    note = f"the data carry no validation: split by group with seed {seed} ({words})"
+    note = f"no validation split in the data: split by group with seed {seed} ({words})"
     return [*split, *test_examples], (note,)
 
 
@@ -569,19 +566,19 @@ def _missing_classes(examples: Sequence[Example]) -> list[str]:
             example for example in examples if example.split == split
         )
         missing = [label.key for label in CLASSES if not counts[label]]
-        notes += [f"{split} holds no face of: {', '.join(missing)}"] * bool(missing)
+        notes += [f"{split} has no face of: {', '.join(missing)}"] * bool(missing)
     return notes
 
 
 def _check_sufficient(data: TrainingData) -> TrainingData:
-    """Return the data, or complain that too little of them is left."""
-    unreadable_note = f"images that cannot be read: {len(data.report.unreadable)}"
+    """Return the data; raise `ValueError` if they are not sufficient."""
+    unreadable_note = f"unreadable images: {len(data.report.unreadable)}"
     if not data.train:
-        raise ValueError(f"nothing to train on is left; {unreadable_note}")
+        raise ValueError(f"no training images are left; {unreadable_note}")
     if not data.validation:
         raise ValueError(
-            "nothing to validate on; give more images, or some of their own for "
-            f"validation; {unreadable_note}"
+            "no validation images; add images or pass separate validation data; "
+            f"{unreadable_note}"
         )
     counts = count_faces_by_class(data.train)
     for label in _REQUIRED_CLASSES:
@@ -590,6 +587,6 @@ def _check_sufficient(data: TrainingData) -> TrainingData:
                 f"{label_held.key} {n}" for label_held, n in counts.items()
             )
             raise ValueError(
-                f"no face of {label.key} to train on; the images hold {class_list}"
+                f"no training face of {label.key}; the images have {class_list}"
             )
     return data

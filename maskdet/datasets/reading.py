@@ -1,6 +1,6 @@
-"""A path of any kind becomes a listing or examples: whatever is found there is read.
+"""Read data sets of any supported format.
 
-Boxes of labels become boxes in pixels of the upright image, or an issue.
+Formats are detected from the files. Boxes are converted to pixels of the upright image.
 """
 
 from __future__ import annotations
@@ -54,28 +54,27 @@ from maskdet.media import MAX_BYTES, read_image
 from maskdet.types import Label
 
 _ORIENTATION: Final = 0x0112  # Exif 2.32, tag 274
-_SWAPPED_ORIENTATIONS: Final = range(5, 9)  # values of it that swap width and height
+_SWAPPED_ORIENTATIONS: Final = range(5, 9)  # these swap width and height
 
 _CLIP_TOLERANCE_PX: Final = 1.0
-"""People draw boxes this far beyond an image's border without meaning anything."""
+"""Boxes that exceed the image by up to this are not reported."""
 
 _FIT_TOLERANCE_PX: Final = 2.0
-"""A box that sticks out this little still says in which frame it was drawn."""
-
+"""Tolerance when boxes are used to detect the frame in which they were drawn."""
 
 _SIDEWAYS_RATIO: Final = 0.9
-"""Height of a face's box for each pixel of its width, below which the face lies on its
-side: upright, the medians of four public sets are 1.1 to 1.5."""
+"""Ratio of height to width of a box below which the face lies on its side; the medians
+of upright faces in four public data sets are 1.1 to 1.5."""
 
 
 @dataclass(frozen=True)
 class ImageSize:
-    """How large an image is, upright, and how its EXIF data turn it for that.
+    """Size of an upright image and its EXIF orientation.
 
     Attributes:
         width: in pixels of the upright image.
         height: in pixels of the upright image.
-        orientation: 1 to 8 as in EXIF; 1 is upright as stored.
+        orientation: 1 to 8 as in EXIF; 1 means stored upright.
     """
 
     width: int
@@ -84,17 +83,17 @@ class ImageSize:
 
     @property
     def upright_wh(self) -> tuple[int, int]:
-        """Width and height as shown."""
+        """Width and height of the upright image."""
         return self.width, self.height
 
     @property
     def stored_wh(self) -> tuple[int, int]:
-        """Width and height of the pixels as they lie in the file."""
+        """Width and height of the pixels in the file."""
         return self.upright_wh[::-1] if self.is_rotated else self.upright_wh
 
     @property
     def is_rotated(self) -> bool:
-        """Whether width and height are swapped to show it."""
+        """Whether the orientation swaps width and height."""
         return self.orientation in _SWAPPED_ORIENTATIONS
 
 
@@ -103,8 +102,8 @@ class PixelBoxes:
     """The boxes of one image.
 
     Attributes:
-        boxes: `(k, 4)` float32 in pixels of the upright image, cut at its borders.
-        kept: `(n,)` which of the listed boxes these are.
+        boxes: `(k, 4)` float32 in pixels of the upright image, clipped to it.
+        kept: `(n,)` mask of the listed boxes that were kept.
     """
 
     boxes: Boxes
@@ -112,7 +111,7 @@ class PixelBoxes:
 
 
 def read_image_size(files: FileSource, name: str) -> ImageSize | None:
-    """Return the size of an image; of most, only the header is read."""
+    """Return the size of an image; for most formats, only the header is read."""
     from PIL import Image as Pillow
 
     path = files.local_path(name)
@@ -120,7 +119,7 @@ def read_image_size(files: FileSource, name: str) -> ImageSize | None:
         source = path or io.BytesIO(files.read(name, MAX_BYTES))
         with Pillow.open(source, formats=["JPEG", "PNG", "WEBP"]) as image:
             size = ImageSize(*image.size, image.getexif().get(_ORIENTATION, 1))
-    # Damaged headers make decoders raise nearly anything; all mean the same here.
+    # Damaged headers make decoders raise many kinds of errors.
     except Exception:
         return _decoded_size(files, name)
     return (
@@ -129,7 +128,7 @@ def read_image_size(files: FileSource, name: str) -> ImageSize | None:
 
 
 def _decoded_size(files: FileSource, name: str) -> ImageSize | None:
-    """Return the size of an image of another format, which must be decoded for it."""
+    """Return the size of an image by decoding it."""
     try:
         height, width = read_image(files.read(name, MAX_BYTES)).shape[:2]
     except (ValueError, OSError):
@@ -140,19 +139,18 @@ def _decoded_size(files: FileSource, name: str) -> ImageSize | None:
 def convert_to_pixels(
     rows: Sequence[ImageAnnotations], files: FileSource, issues: Issues
 ) -> Iterator[PixelBoxes]:
-    """Return the boxes of each row in pixels of its upright image.
+    """Yield the boxes of each row in pixels of its upright image.
 
-    Pixels are those of the size that the labels tell, so the image must have it. A
-    camera that was held on its side stores width and height swapped and notes how to
-    turn the image; some tools draw on the upright image but tell the stored size,
-    others draw on the stored one. Where boxes fit only one of the two, that counts,
-    also for the other images of the set. Where nothing tells, faces that are wider than
-    high were drawn on the stored image, all others on the upright one.
+    The image must have the size that is listed in the labels. Images with an EXIF
+    orientation are stored rotated. Some tools annotate the upright image but list the
+    stored size, others annotate the stored image. If boxes fit only one of the two,
+    it is used, also for the other images of the data set. Otherwise boxes that are
+    wider than high refer to the stored image, all others to the upright one.
 
     Args:
-        rows: with boxes.
+        rows: annotations with boxes.
         files: where the images are.
-        issues: get sizes that differ, and boxes that are cut or lie outside.
+        issues: collects wrong sizes and boxes that are clipped or outside.
     """
     sizes = [
         read_image_size(files, row.image) if len(row.boxes) else None for row in rows
@@ -168,7 +166,7 @@ def convert_to_pixels(
             ImageSize(*row.size_wh) if all(row.size_wh) else None
         )
         if image_size_used is None or not len(row.boxes):
-            # Whoever opens the image is told; it has no pixels to place a box in.
+            # The image cannot be read; this is reported when it is opened.
             yield PixelBoxes(
                 np.zeros((0, 4), np.float32), np.zeros(len(row.boxes), bool)
             )
@@ -188,10 +186,10 @@ def convert_to_pixels(
 
 
 def _detect_frame(row: ImageAnnotations, size: ImageSize | None) -> str:
-    """Return in which frame the boxes were drawn: `fits_upright`, `fits_stored` or `open`.
+    """Return the frame of the boxes: `upright`, `stored` or `open` (undecided).
 
-    `follows` where the size cannot tell, but the set may; empty where there is no
-    question.
+    `follows` means that the size cannot decide it, but other images of the data set
+    may; an empty text means that there is nothing to decide.
     """
     if size is None or size.orientation == 1 or row.is_normalized:
         return ""
@@ -210,7 +208,7 @@ def _detect_frame(row: ImageAnnotations, size: ImageSize | None) -> str:
 def _are_faces_sideways(
     rows: Sequence[ImageAnnotations], frames: Sequence[str]
 ) -> bool:
-    """Return whether faces of which nothing else tells the frame lie on their sides."""
+    """Return whether the faces with undecided frames lie on their sides."""
     boxes = [
         row.boxes for row, frame in zip(rows, frames, strict=True) if frame == "open"
     ]
@@ -232,30 +230,31 @@ def _boxes_fit(boxes: Coordinates, size_wh: tuple[int, int]) -> bool:
 def _add_size_issue(
     row: ImageAnnotations, size: ImageSize, frame: str, issues: Issues, *, stored: bool
 ) -> None:
-    """Note what a person should know of the size, and what is wrong with it."""
+    """Add a note or an error about the size of an image."""
     if stored:
-        note = "boxes were drawn before the EXIF turn of the image; turned with it"
+        note = "boxes refer to the image before its EXIF rotation; rotated with it"
         issues.add(row.image, note, is_error=False)
     elif size.is_rotated and (frame or row.is_normalized):
-        note = "turned by EXIF; boxes are taken as drawn on the upright image"
+        note = "rotated by EXIF; boxes are assumed to refer to the upright image"
         issues.add(row.image, note, is_error=False)
     elif row.size_wh in ((0, 0), size.upright_wh):
         return
     elif row.size_wh == size.upright_wh[::-1]:
-        note = "the labels swap width and height; boxes are taken as they are"
+        note = "the labels swap width and height; boxes are not changed"
         issues.add(row.image, note, is_error=False)
     else:
         (width, height), (listed_width, listed_height) = size.upright_wh, row.size_wh
         issues.add(
-            f"{row.image}: {width} x {height}, told {listed_width} x {listed_height}",
-            "another size than the labels say, so boxes may lie wrong; give the images "
-            "that were labelled or, if the boxes fit, take the size out of the labels",
+            f"{row.image}: {width} x {height}, annotated as "
+            f"{listed_width} x {listed_height}",
+            "size differs from the labels, so boxes may be wrong; use the images that "
+            "were labelled or, if the boxes fit, remove the size from the labels",
             outcome="",
         )
 
 
 def _rotate_boxes(boxes: Coordinates, size: ImageSize) -> Coordinates:
-    """Return boxes of the stored image in the upright one (Exif 2.32, tag 274)."""
+    """Convert boxes of the stored image to the upright one (Exif 2.32, tag 274)."""
     width, height = size.stored_wh
     x1, y1, x2, y2 = boxes.T
     flips = {2: (1, 0), 3: (1, 1), 4: (0, 1), 6: (0, 1), 7: (1, 1), 8: (1, 0)}
@@ -270,9 +269,9 @@ def _rotate_boxes(boxes: Coordinates, size: ImageSize) -> Coordinates:
 def _clip_boxes(
     boxes: Boxes, size_wh: tuple[int, int], row: ImageAnnotations, issues: Issues
 ) -> PixelBoxes:
-    """Return the boxes cut at the borders, and which are left then."""
+    """Clip boxes to the image and drop the empty ones."""
     clipped = clip_boxes(boxes, *size_wh)
-    # Written so that a box which is not a number fails too.
+    # This comparison also rejects NaN.
     kept = sizes_px(clipped) > 0
     is_clipped = kept & ~(np.abs(boxes - clipped) <= _CLIP_TOLERANCE_PX).all(axis=1)
     location = (
@@ -283,7 +282,7 @@ def _clip_boxes(
     for _ in range(int((~kept).sum())):
         issues.add(location, "empty or outside the image", "box")
     for _ in range(int(is_clipped.sum())):
-        note = "partly outside the image; cut at its border"
+        note = "partly outside the image; clipped to its border"
         issues.add(location, note, "box", is_error=False)
     return PixelBoxes(clipped[kept], kept)
 
@@ -292,24 +291,24 @@ SUPPORTED_FORMATS: Final = (
     "index.csv (path, label), COCO (.json), Pascal VOC (.xml), YOLO (data.yaml, or "
     "images/ and labels/ with classes.txt), a folder for each class (mask/, no_mask/)"
 )
-"""What `read_any` can read, for people."""
+"""The supported formats, for messages."""
 
 _NON_CLASS_FOLDERS: Final = ("images", "JPEGImages", *SPLITS, "valid")
-"""Folders of images that never name a class."""
+"""Image folders whose names are never classes."""
 
 _LABEL_FOLDERS: Final = ("annotations", "labels")
-"""Folders that lie beside the images of a set."""
+"""Label folders next to the images of a data set."""
 
 
 class ClassesError(DatasetError):
-    """A set in which no class is known; the message is one line.
+    """A data set without a known class; the message is one line.
 
     Attributes:
-        name_counts: how many faces carry each of its names of classes.
+        name_counts: number of faces by class name.
     """
 
     def __init__(self, message: str, name_counts: Mapping[str, int]) -> None:
-        """Keep the names, so that a person can say what they mean."""
+        """Store the names, so that the user can map them."""
         super().__init__(message)
         self.name_counts = dict(name_counts)
 
@@ -324,27 +323,26 @@ def read_dataset(
     issues: Issues | None = None,
     strict: bool = True,
 ) -> list[Example]:
-    """Read a file or folder of labelled images, whichever format it has.
+    """Read a file or folder of labelled images in any supported format.
 
-    In a folder, an `index.csv` counts first, then YOLO's names of classes, then COCO
-    files, all together, then VOC's XML files, then a folder for each class.
+    In a folder, the first match is used: an `index.csv`, YOLO class names, all COCO
+    files, VOC XML files, one folder per class.
 
     Args:
         path: the file or folder.
-        classes: what the names of classes mean, where the usual words are not enough.
-        issues: get everything that is wrong or doubtful.
-        strict: raise the first issue after which something of the set is lost or
-            wrong; else that is left out.
+        classes: mapping of class names that are not known.
+        issues: collects all problems.
+        strict: raise the first error; otherwise leave the broken parts out.
 
     Raises:
-        FileNotFoundError: there is nothing at `path`, or a listed image is missing.
-        DatasetError: none of the formats is there, or what is there is broken.
+        FileNotFoundError: `path` or a listed image does not exist.
+        DatasetError: the format is not supported or the data set is broken.
     """
     path = Path(path)
     issues = Issues() if issues is None else issues
     classes = classes or ClassNames()
     if path.suffix.lower() == ".zip" and path.is_file():
-        raise DatasetError(f"{path}: unpack it first; here images are read many times")
+        raise DatasetError(f"{path}: unpack the zip first; images are read many times")
     files, folder = open_dataset(path)
     try:
         annotations = read_annotations(
@@ -352,7 +350,7 @@ def read_dataset(
         )
         examples = list(_to_examples(annotations, files, classes, issues, folder))
     except DatasetError as error:
-        if strict:  # what was collected before says better why nothing is left
+        if strict:  # earlier issues explain better why nothing is left
             _raise_first(path, issues)
         raise DatasetError(f"{path}: {error}") from None
     if strict:
@@ -361,11 +359,11 @@ def read_dataset(
 
 
 def has_boxes(path: str | Path, classes: ClassNames | None = None) -> bool:
-    """Return whether a set has boxes; without, each image is one face.
+    """Return whether a data set has boxes; if not, each image is one face.
 
     Raises:
-        FileNotFoundError: there is nothing at `path`.
-        DatasetError: it is no set.
+        FileNotFoundError: `path` does not exist.
+        DatasetError: it is not a data set.
     """
     path = Path(path)
     files, folder = open_dataset(path)
@@ -379,13 +377,13 @@ def has_boxes(path: str | Path, classes: ClassNames | None = None) -> bool:
 
 
 def open_dataset(source: Path | bytes) -> tuple[DatasetFiles, Path]:
-    """Return the files of a set, and the folder that their names are relative to.
+    """Return the files of a data set and the folder that their names are relative to.
 
     Args:
         source: a folder, a zip, a label file, or the bytes of a zip.
 
     Raises:
-        FileNotFoundError: there is no such file or folder.
+        FileNotFoundError: the file or folder does not exist.
         DatasetError: it is a zip that cannot be read.
     """
     if isinstance(source, bytes):
@@ -410,18 +408,18 @@ def read_annotations(
     *,
     max_faces: int = MAX_FACES,
 ) -> DatasetAnnotations:
-    """Return what the labels among some files say, whichever format they have.
+    """Read the annotations among some files in any supported format.
 
     Args:
         files: the files.
-        classes: which folders name a class.
-        issues: get what is wrong.
-        file: only what this label file says; without it, the format is found out.
-        max_faces: faces that the set may hold.
+        classes: decides which folders name a class.
+        issues: collects problems.
+        file: read only this label file; if empty, the format is detected.
+        max_faces: limit of faces in the data set.
 
     Raises:
-        ClassesError: there is no label of any format, and no folder names a class.
-        DatasetError: the labels hold no image, or too many faces.
+        ClassesError: there are no labels and no folder names a class.
+        DatasetError: the labels list no image or too many faces.
     """
     for title, reader in _detect_formats(files, classes, file):
         rows = tuple(limit_faces(reader(files, issues), max_faces))
@@ -444,12 +442,12 @@ def read_annotations(
 def map_class_names(
     rows: Iterable[ImageAnnotations], classes: ClassNames, issues: Issues
 ) -> dict[str, Label | None]:
-    """Return what each word of a set means; None means that its boxes are not there.
+    """Return the class of each name in a data set; None if its boxes are discarded.
 
     Args:
-        rows: of the set.
-        classes: what the names mean.
-        issues: get the names that are not known, and those that do not count.
+        rows: of the data set.
+        classes: the mapping.
+        issues: collects unknown and ignored names.
     """
     labels: dict[str, Label | None] = {IGNORED_NAME: Label.UNKNOWN}
     unknown: list[str] = []
@@ -461,7 +459,7 @@ def map_class_names(
                 first_file[name] = row.label_file or row.image
             target = classes.target(name) if name != IGNORED_NAME else ""
             if target == IGNORE:
-                issues.add(name, "a class that does not count", "face", is_error=False)
+                issues.add(name, "ignored class", "face", is_error=False)
             elif name != IGNORED_NAME and not target:
                 unknown.append(name)
     names = list(dict.fromkeys(unknown))
@@ -470,7 +468,7 @@ def map_class_names(
             name,
             "unknown class",
             "face",
-            outcome="neither right nor wrong",
+            outcome="ignored",
             hint=f"first in {truncate_name(first_file[names[0]])}; "
             + format_classes_hint(map(truncate_name, names)),
         )
@@ -480,7 +478,7 @@ def map_class_names(
 def _detect_formats(
     files: DatasetFiles, classes: ClassNames, file: str
 ) -> Iterator[tuple[str, _Reader]]:
-    """Yield the readers that fit, the first one is it."""
+    """Yield the names and readers of the matching formats, the best first."""
     if file:
         yield _format_from_suffix(file)
         return
@@ -506,7 +504,7 @@ def _detect_formats(
     if index_tables := _readable_files(read_index_table, files, ".csv"):
         yield "index", partial(_read_each, index_tables, read_index)
     if files.images and (has_names or has_labels(files, without_names=True)):
-        # Of images without a face, as it seems, or of classes that only have numbers.
+        # Probably images without faces, or classes without names.
         yield "YOLO", read_yolo
 
 
@@ -530,7 +528,7 @@ def _format_from_suffix(file: str) -> tuple[str, _Reader]:
         return "VOC", lambda files, issues: read_voc(files, [file], issues)
     if suffix in (".yaml", ".yml", ".data"):
         return "YOLO", lambda files, issues: read_yolo(files, issues, file)
-    raise DatasetError(f"not a data set; understood are {SUPPORTED_FORMATS}")
+    raise DatasetError(f"not a data set; supported are {SUPPORTED_FORMATS}")
 
 
 def _absolute_path(folder: Path) -> str:
@@ -540,7 +538,7 @@ def _absolute_path(folder: Path) -> str:
 def _read_error(
     read: Callable[[DatasetFiles, str], object], files: DatasetFiles, name: str
 ) -> str:
-    """Return why a file is not what a reader wants; empty if it is."""
+    """Return why a reader rejects a file; empty if it accepts it."""
     try:
         read(files, name)
     except DatasetError as error:
@@ -563,15 +561,15 @@ def _no_dataset_message(files: DatasetFiles, folders: Mapping[str, int]) -> str:
     if folders:
         names = [truncate_name(name) for name in sorted(folders)[:3]]
         summary += (
-            f" (if the folders {', '.join(names)} are classes, say which, as in "
+            f" (if the folders {', '.join(names)} are classes, map them, as in "
             f'--classes "{names[0]}={CLASS_TARGETS[0]}")'
         )
     reasons = [summary, *_find_format_errors(files)]
-    return f"not a data set: {'; '.join(reasons)}; understood are {SUPPORTED_FORMATS}"
+    return f"not a data set: {'; '.join(reasons)}; supported are {SUPPORTED_FORMATS}"
 
 
 def _find_format_errors(files: DatasetFiles) -> Iterator[str]:
-    """Yield what is wrong with the first file of each kind that could hold labels."""
+    """Yield the error of the first file of each kind that could contain labels."""
     readers: Mapping[tuple[str, ...], Callable[[DatasetFiles, str], object]] = {
         (".json",): read_coco_tables,
         (".yaml", ".yml"): read_data_file,
@@ -586,24 +584,24 @@ def _find_format_errors(files: DatasetFiles) -> Iterator[str]:
 def _note_unlisted(
     annotations: DatasetAnnotations, files: DatasetFiles, issues: Issues
 ) -> None:
-    """Note the images of a folder that no label names."""
+    """Note the images without a label."""
     if annotations.format == "folders":
         return
     listed = {row.image for row in annotations.images}
     for image in files.images:
         if image not in listed:
-            note = "no label names it, or only a broken one; left out"
+            note = "no valid label; left out"
             issues.add(image, note, is_error=False)
 
 
 def label_file_name(path: Path, folder: Path) -> str:
-    """Return the label file that a path names, or nothing for all of a set."""
+    """Return the name of the label file of a path; empty for a whole data set."""
     is_whole_set = path.is_dir() or path.suffix.lower() == ".zip"
     return "" if is_whole_set else path.relative_to(folder).as_posix()
 
 
 def _raise_first(path: Path, issues: Issues) -> None:
-    """Raise what stops a strict reader, if anything does."""
+    """Raise the first error, if there is one."""
     lines = issues.errors()
     if not lines:
         return

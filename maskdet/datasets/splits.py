@@ -1,4 +1,4 @@
-"""Train, val and test, cut so that no group of images stands in two of them."""
+"""Split examples by group into train, val and test, and remove data leakage."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from maskdet.datasets.example import SPLITS, Example
 
 DEFAULT_FRACTIONS = (0.7, 0.2, 0.1)
-"""How much of the data goes to train, val and test unless asked otherwise."""
+"""Default fractions of train, val and test."""
 
 _Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Leakage:
-    """Groups of alike images that stand on both sides of given splits.
+    """Groups of near-duplicates that are in several splits.
 
     Attributes:
-        n_groups: how many stand in train and also in val or test.
-        dropped: their images in train, which are left out.
-        n_val_test_groups: how many stand in val and test; they are left as they are.
+        n_groups: number of groups in train and also in val or test.
+        dropped: their images in train, which are removed.
+        n_val_test_groups: number of groups in val and test, which are kept.
     """
 
     n_groups: int = 0
@@ -40,20 +40,21 @@ def split_by_group(
     *,
     seed: int,
 ) -> list[Example]:
-    """Return the examples, each with a split; a group stays in one.
+    """Return the examples with new splits; all images of a group get the same one.
 
-    Groups are given away one by one, the largest first and equals in an order drawn by
-    `seed`; each goes where it brings the number of faces of every class and source,
-    and that of images, closest to the shares (least chi squared).
+    Groups are assigned one by one, the largest first and equal ones in random order.
+    Each goes to the split that brings the numbers of images and of faces of every
+    class and source closest to the fractions (least chi squared).
 
     Args:
-        examples: images; those with an empty `group` stand alone. What split they
-            carry does not count.
+        examples: images; those with an empty `group` form groups of their own. Their
+            current splits are ignored.
         fractions: of train, val and test; they sum to 1.
-        seed: the same seed gives the same splits.
+        seed: random seed.
 
     Raises:
-        ValueError: the shares are not three that sum to 1, with some for train.
+        ValueError: the fractions are not three numbers that sum to 1, the first above
+            0.
     """
     target_fractions = _check_fractions(fractions)
     group_indices = _group_indices(examples)
@@ -69,12 +70,12 @@ def split_by_group(
 def drop_leaks(
     examples: Sequence[Example],
 ) -> tuple[list[Example], Leakage]:
-    """Leave out of train what looks like an image of val or test.
+    """Remove training images that are near-duplicates of val or test images.
 
-    Val and test stay as they are, so that numbers measured on them stay comparable.
+    Val and test do not change, so metrics on them stay comparable.
 
     Args:
-        examples: images with splits and groups; no split means train.
+        examples: images with splits and groups; an empty split means train.
     """
     splits_by_group: dict[str, set[str]] = {}
     for example in examples:
@@ -115,8 +116,9 @@ def _check_fractions(fractions: Sequence[float]) -> _Floats:
     fits = values.shape == (len(SPLITS),) and (values >= 0).all()
     if not fits or not math.isclose(values.sum(), 1, abs_tol=1e-6) or values[0] == 0:
         raise ValueError(
-            "shares of train, val and test must be three numbers that sum to 1, the "
-            f"first above 0, not {', '.join(f'{fraction:g}' for fraction in fractions)}"
+            "the fractions of train, val and test must be three numbers that sum to 1, "
+            "the first above 0, got "
+            f"{', '.join(f'{fraction:g}' for fraction in fractions)}"
         )
     return values
 
@@ -124,7 +126,7 @@ def _check_fractions(fractions: Sequence[float]) -> _Floats:
 def _group_indices(examples: Sequence[Example]) -> list[int]:
     group_indices: dict[str, int] = {}
     return [
-        # The path is a key of its own where nothing is known of a group.
+        # Without a group, the path is the key.
         group_indices.setdefault(
             example.group or f"\n{example.path}", len(group_indices)
         )
@@ -135,7 +137,7 @@ def _group_indices(examples: Sequence[Example]) -> list[int]:
 def _count_faces_by_group(
     examples: Sequence[Example], group_indices: Sequence[int]
 ) -> _Floats:
-    """Return the `(groups, columns)` numbers of images and of each kind of face."""
+    """Return `(groups, columns)` counts of images and of faces by source and class."""
     columns = {
         kind: column
         for column, kind in enumerate(
@@ -158,8 +160,8 @@ def _count_faces_by_group(
 
 
 def _assign_splits(counts: _Floats, fractions: _Floats, seed: int) -> NDArray[np.int64]:
-    """Return the `(groups,)` splits, as places in `SPLITS`."""
-    # A rare class counts as much as a common one.
+    """Return the `(groups,)` splits as indices in `SPLITS`."""
+    # Give rare and common classes the same weight.
     counts = counts / np.maximum(counts.sum(axis=0), 1)
     order = np.random.default_rng(seed).permutation(len(counts))
     order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
@@ -167,8 +169,9 @@ def _assign_splits(counts: _Floats, fractions: _Floats, seed: int) -> NDArray[np
     remaining = np.repeat(fractions[:, None], counts.shape[1], axis=1)
     split_indices = np.zeros(len(counts), dtype=np.int64)
     for group in order:
-        # (missing - group)^2 - missing^2. Over the share, as in chi squared: else all
-        # large groups would go to train, and val and test would hold no crowds.
+        # (missing - group)^2 - missing^2, divided by the fraction as in chi squared:
+        # otherwise all large groups would go to train, and val and test would have no
+        # crowds.
         change = counts[group] @ counts[group] - 2 * (remaining @ counts[group])
         best = open_splits[(change[open_splits] / fractions[open_splits]).argmin()]
         split_indices[group] = best

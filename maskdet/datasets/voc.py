@@ -1,4 +1,4 @@
-"""Pascal VOC: one XML file an image, with the corners of its faces."""
+"""Read Pascal VOC: one XML file per image, with the corners of its faces."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ _CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
 _IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp")
 
 _MAX_XML_BYTES: Final = 16_000_000
-"""A file of one image's faces has a few kilobytes."""
+"""The file of an image usually has a few kilobytes."""
 
 _DECLARED_ENCODING = re.compile(
     rb"^\s*<\?xml[^>]*?encoding\s*=\s*[\"']([\w.:-]+)[\"'][^>]*\?>"
 )
 _XML_DECLARATION = re.compile(r"^\s*<\?xml.*?\?>", re.DOTALL)
-# What editors write on Chinese systems, where the file does not declare it.
+# Encoding of editors on Chinese systems, often without a declaration.
 _FALLBACK_ENCODING: Final = "gb18030"
 
 
 def read_voc(
     files: DatasetFiles, names: Iterable[str], issues: Issues
 ) -> Iterator[ImageAnnotations]:
-    """Return the images of XML files.
+    """Yield the images of XML files.
 
-    An image is looked for by its `<filename>` or the name of the XML file: beside it,
+    An image is searched by its `<filename>` or the name of the XML file: next to it,
     in `../images` and in `../JPEGImages`. `train/`, `val/` (or `valid/`) and `test/`
-    folders and the lists in `ImageSets/Main` are understood as splits.
+    folders and the lists in `ImageSets/Main` are splits.
 
     Corners count pixels from 1 and belong to the box ("The PASCAL Visual Object Classes
     Challenge 2012 Development Kit", M. Everingham and J. Winn: the top-left pixel has
@@ -60,10 +60,10 @@ def read_voc(
     Args:
         files: the files.
         names: of the XML files.
-        issues: get what is wrong with them.
+        issues: collects their problems.
 
     Raises:
-        DatasetError: an image has more boxes than are read.
+        DatasetError: an image has too many boxes.
     """
     split_by_stem = _read_split_lists(files)
     for name in names:
@@ -99,32 +99,32 @@ def parse_voc(content: bytes) -> Element:
     """Return the `<annotation>` of a VOC file.
 
     Raises:
-        DatasetError: it is not VOC; the message does not name it.
+        DatasetError: it is not a VOC file; the message does not name it.
     """
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import ParseError, fromstring
 
     if len(content) > _MAX_XML_BYTES:
-        raise DatasetError(f"larger than {_MAX_XML_BYTES / 1e6:g} MB, not opened")
+        raise DatasetError(f"rejected: larger than {_MAX_XML_BYTES / 1e6:g} MB")
     if content.count(b"<") > MAX_ELEMENTS:
-        raise DatasetError("not opened, it holds more elements than real files do")
-    # As text: the parser itself knows few encodings, and none of Asia's.
+        raise DatasetError(f"rejected: more than {MAX_ELEMENTS:,} elements")
+    # Decode first: the parser supports few encodings, and no Asian ones.
     text = _XML_DECLARATION.sub("", _decode_xml(content), count=1)
     try:
         root: Element = fromstring(text, forbid_dtd=True)
     except DefusedXmlException:
         raise DatasetError(
-            "it has a document type, which such files do not need"
+            "rejected: document type declarations are not allowed"
         ) from None
     except (ParseError, ValueError) as error:
         raise DatasetError(f"not valid XML: {error}") from None
     if root.tag != "annotation":
-        raise DatasetError("not a Pascal VOC file, wanted <annotation>")
+        raise DatasetError("not a Pascal VOC file, expected <annotation>")
     return root
 
 
 def is_voc(content: bytes) -> bool:
-    """Return whether a file may be VOC, without parsing all of it."""
+    """Return whether a file looks like VOC, without parsing it."""
     return b"<annotation" in content[:4096].replace(b"\0", b"")
 
 
@@ -133,7 +133,7 @@ def _decode_xml(content: bytes) -> str:
     has_bom = content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"))
     if declared and not has_bom:
         encoding = declared[1].decode()
-        # The names of GB 2312 are used for the larger sets that hold it.
+        # GB 2312 is often declared for its supersets.
         is_chinese = encoding.lower().replace("-", "") in ("gb2312", "gbk")
         encodings = [_FALLBACK_ENCODING if is_chinese else encoding]
     else:
@@ -144,20 +144,20 @@ def _decode_xml(content: bytes) -> str:
         except (LookupError, ValueError):
             continue
     raise DatasetError(
-        f"not text in {' or '.join(encodings)}; save it in UTF-8 and say so in its "
-        "first line"
+        f"not text in {' or '.join(encodings)}; save it in UTF-8 and declare that in "
+        "its first line"
     )
 
 
 def _find_image(files: DatasetFiles, file: PurePosixPath, root: Element) -> str:
-    """Return the image of an XML file among the files, or nothing."""
+    """Return the image of an XML file; empty if it is missing."""
     folders = [file.parent]
     parent = file.parent / ".."
     folders += [parent / name for name in _IMAGE_FOLDERS]
-    # VOC with splits keeps `Annotations/train/` and `images/train/` side by side.
+    # VOC with splits has `Annotations/train/` and `images/train/` side by side.
     folders += [parent / ".." / name / file.parent.name for name in _IMAGE_FOLDERS]
     folder_names = [str(folder) for folder in folders]
-    # Only its name: the folder is that of the machine where the file was made.
+    # Use only the name: the folder is from the machine that created the file.
     file_name = PureWindowsPath((root.findtext("filename") or "").strip()).name
     if (
         file_name
@@ -172,7 +172,7 @@ def _find_image(files: DatasetFiles, file: PurePosixPath, root: Element) -> str:
 
 
 def _read_split_lists(files: DatasetFiles) -> Mapping[str, str]:
-    """Return the splits that `ImageSets/Main/train.txt` and its like give to stems."""
+    """Return the split of each stem in `ImageSets/Main/train.txt` and similar lists."""
     return {
         line.split()[0]: split
         for name in sorted(files.files_with_suffix(".txt"))
@@ -184,7 +184,7 @@ def _read_split_lists(files: DatasetFiles) -> Mapping[str, str]:
 
 
 def _listed_size(root: Element) -> tuple[int, int]:
-    """Return the size that the file tells; some tools write none, or 0."""
+    """Return the width and height in the file; 0, 0 if missing, as some tools do."""
     try:
         width = int(float(root.findtext("size/width") or 0))
         height = int(float(root.findtext("size/height") or 0))
@@ -202,7 +202,7 @@ def _read_boxes(
                 float(element.findtext(f"bndbox/{corner}") or "") for corner in _CORNERS
             )
         except ValueError:
-            reason = f"its <bndbox> needs numbers in {', '.join(_CORNERS)}"
+            reason = f"<bndbox> must have numbers in {', '.join(_CORNERS)}"
             issues.add(name, reason, "box")
             continue
         class_name = (element.findtext("name") or "").strip()

@@ -1,6 +1,6 @@
-"""YOLO: one text file an image, with class numbers and boxes as fractions of its size.
+"""Read YOLO: one text file per image, with class numbers and normalized boxes.
 
-Ultralytics and Roboflow keep a `data.yaml`, Darknet an `obj.data`; labelling tools
+Ultralytics and Roboflow use a `data.yaml`, Darknet an `obj.data`; labelling tools
 write only a `classes.txt`.
 """
 
@@ -36,27 +36,27 @@ _CLASS_LIST_SUFFIXES: Final = (*_CLASS_LISTS, ".names")
 _MAX_YAML_CHARS: Final = 100_000
 _MAX_DATA_FILES: Final = 100
 
-# Data files call validation `val`; those of one labelling service also `valid`.
+# Validation is called `val`, by one labelling service also `valid`.
 _SPLIT_KEYS: Final = {**{split: split for split in SPLITS}, "valid": "val"}
 
 _LINE_FORMAT: Final = (
-    "wanted class cx cy w h in fractions of the image, a confidence after them, or the "
-    "corners of a polygon"
+    "expected class cx cy w h in fractions of the image, optionally a confidence, or "
+    "the corners of a polygon"
 )
 _ClassNameByNumber = Mapping[int, str]
 
 
 @dataclass(frozen=True)
 class YoloDataFile:
-    """What a `data.yaml` or an `obj.data` says.
+    """Content of a `data.yaml` or an `obj.data`.
 
     Attributes:
         name: of the file.
-        class_names: what it calls the classes, by their number; where it does not say,
-            a class list beside the labels does.
-        splits: the folders and lists of images, with the split that each is.
+        class_names: class names by number; if empty, a class list next to the labels
+            is used.
+        splits: folders and lists of images, each with its split.
         root: the folder that they are relative to, besides that of the file.
-        n_landmark_values: numbers of each line after the box that tell landmarks.
+        n_landmark_values: how many numbers of landmarks follow the box in each line.
     """
 
     name: str
@@ -67,25 +67,25 @@ class YoloDataFile:
 
     @property
     def folder(self) -> str:
-        """Where it lies; empty at the top."""
+        """Folder of the file; empty at the top."""
         return posixpath.dirname(self.name)
 
 
 def read_yolo(
     files: DatasetFiles, issues: Issues, data_file: str = ""
 ) -> Iterator[ImageAnnotations]:
-    """Return the images of a set in YOLO's format.
+    """Yield the images of a data set in the YOLO format.
 
-    The labels of `images/a/b.jpg` are in `labels/a/b.txt`, or beside the image; an
-    image without is one without a face. Each line is `class cx cy w h`: a number of
-    the class, then centre and size of the box as fractions of the upright image's width
-    and height (Ultralytics, "Object detection datasets overview"), perhaps with a
-    confidence; or a class and the corners of a polygon, whose bounds are the box.
+    The labels of `images/a/b.jpg` are in `labels/a/b.txt`, or next to the image; an
+    image without labels has no faces. Each line is `class cx cy w h`: the class number,
+    then centre and size of the box as fractions of the upright image's width and height
+    (Ultralytics, "Object detection datasets overview"), optionally with a confidence;
+    or a class and the corners of a polygon, whose bounds are the box.
 
     Args:
         files: the files.
-        issues: get what is wrong.
-        data_file: only what this file names; without it, the whole folder.
+        issues: collects problems.
+        data_file: read only the images of this file; if empty, the whole folder.
 
     Raises:
         DatasetError: the data file is broken.
@@ -102,18 +102,18 @@ def read_yolo(
 
 
 def has_class_names(files: DatasetFiles) -> bool:
-    """Return whether there is a file that names the classes of YOLO's labels."""
+    """Return whether there is a file with the class names of YOLO labels."""
     return bool(files.files_with_suffix(*_CLASS_LIST_SUFFIXES)) or bool(
         _outermost_data_files(files)
     )
 
 
 def has_labels(files: DatasetFiles, *, without_names: bool = False) -> bool:
-    """Return whether there is a label file, of an image or of none.
+    """Return whether there is a label file, with or without its image.
 
     Args:
         files: the files.
-        without_names: nothing names the classes, so only what reads like labels counts.
+        without_names: there are no class names, so only check the content of files.
     """
     reader = _YoloReader(files, Issues())
     return (not without_names and any(map(reader.label_file, files.images))) or any(
@@ -122,10 +122,10 @@ def has_labels(files: DatasetFiles, *, without_names: bool = False) -> bool:
 
 
 def read_data_file(files: DatasetFiles, name: str) -> YoloDataFile:
-    """Return what a data file says.
+    """Read a data file.
 
     Raises:
-        DatasetError: it is broken, or names no classes.
+        DatasetError: it is broken or has no class names.
     """
     if not name.lower().endswith(_YAML_SUFFIXES):
         return _read_darknet(files, name)
@@ -144,7 +144,7 @@ def read_data_file(files: DatasetFiles, name: str) -> YoloDataFile:
 
 
 class _YoloReader:
-    """Reads the images of data files, and remembers which labels were taken."""
+    """Reads the images of data files and tracks which label files were used."""
 
     def __init__(self, files: DatasetFiles, issues: Issues) -> None:
         self._files = files
@@ -152,20 +152,20 @@ class _YoloReader:
         self._image_by_label_file: dict[str, str] = {}
 
     def read(self, data_file: YoloDataFile) -> Iterator[ImageAnnotations]:
-        """Return the images that a data file names, or all where it names none."""
+        """Yield the images that a data file lists, or all if it lists none."""
         n_landmarks = data_file.n_landmark_values
         for image, split in self._images(data_file):
             labels = self.label_file(image)
             row = ImageAnnotations(image, split=split, group=augmentation_group(image))
             if not labels:
-                note = "counted as without a face"
+                note = "treated as an image without faces"
                 noun = "image without a label file"
                 self._issues.add(image, note, noun, is_error=False)
                 yield row
                 continue
             other = self._image_by_label_file.setdefault(labels, image)
             if other != image:
-                note = "the same label file as another image of that name"
+                note = "same label file as another image of this name"
                 self._issues.add(image, note, is_error=False)
             try:
                 class_numbers, boxes = _parse_labels(
@@ -190,7 +190,7 @@ class _YoloReader:
             )
 
     def note_orphans(self) -> None:
-        """Complain of labels that no image takes: half of a data set may be missing."""
+        """Report label files without an image; some images may be missing."""
         for image in self._files.images:
             if labels := self.label_file(image):
                 self._image_by_label_file.setdefault(labels, image)
@@ -198,9 +198,7 @@ class _YoloReader:
             if name not in self._image_by_label_file and _is_label_text(
                 self._files, name
             ):
-                reason = (
-                    "no image takes it; the image of a.txt is called a.jpg or alike"
-                )
+                reason = "no image; the image of a.txt must be called a.jpg or similar"
                 self._issues.add(name, reason, "label file", missing=True)
 
     def _images(self, data_file: YoloDataFile) -> Iterator[tuple[str, str]]:
@@ -216,7 +214,7 @@ class _YoloReader:
         for location in missing:
             self._issues.add(
                 f"{data_file.name}: {location}",
-                "not there; was this split not exported?" if has_split else "not there",
+                "not found; was this split exported?" if has_split else "not found",
                 "folder of a split",
                 is_error=not has_split,
                 missing=True,
@@ -231,7 +229,7 @@ class _YoloReader:
     def _images_in(
         self, data_file: YoloDataFile, location: str
     ) -> Sequence[str] | None:
-        """Return the images of a folder, or of a text file with one a line."""
+        """Return the images of a folder, or of a text file with one image per line."""
         for name in _candidate_paths(data_file, location):
             if name.endswith(".txt"):
                 if self._files.source.exists(name):
@@ -248,14 +246,16 @@ class _YoloReader:
             if image:
                 images.append(image)
             else:
-                reason = f"listed in {truncate_name(file)}, but there is no such image"
+                reason = (
+                    f"listed in {truncate_name(file)}, but the image does not exist"
+                )
                 self._issues.add(line, reason, missing=True)
         return images
 
     def label_file(self, image: str) -> str:
-        """Return the labels of an image: in `labels/` for its `images/`, or beside it.
+        """Return the label file of an image, in `labels/` or next to it.
 
-        Some tools keep the end of the image (`a.jpg.txt`), some write `.TXT`.
+        Some tools keep the suffix of the image (`a.jpg.txt`), some write `.TXT`.
         """
         path = PurePosixPath(image)
         candidates = [path]
@@ -277,7 +277,7 @@ class _YoloReader:
         return next(filter(None, map(self._files.find_file, names)), "")
 
     def _nearest_class_list(self, labels: str) -> _ClassNameByNumber:
-        """Return the class list that lies nearest above a label file."""
+        """Return the class list in the nearest parent folder of a label file."""
         folder = posixpath.dirname(labels)
         while True:
             for candidate_folder in (folder, posixpath.join(folder, _LABELS_FOLDER)):
@@ -298,13 +298,13 @@ class _YoloReader:
 
 
 def _outermost_data_files(files: DatasetFiles) -> list[YoloDataFile]:
-    """Return the data files that name classes, without those in a folder of another."""
+    """Return the data files with class names, except those nested below another."""
     kept: list[YoloDataFile] = []
     for name in files.files_with_suffix(*_YAML_SUFFIXES, ".data")[:_MAX_DATA_FILES]:
         try:
             item = read_data_file(files, name)
         except DatasetError:
-            continue  # some other tool's settings
+            continue  # settings of another tool
         is_nested = any(
             f"{item.folder}/".startswith(f"{outer.folder}/") or not outer.folder
             for outer in kept
@@ -317,7 +317,7 @@ def _outermost_data_files(files: DatasetFiles) -> list[YoloDataFile]:
 def _note_conflicts(
     data_files: Sequence[YoloDataFile], files: DatasetFiles, issues: Issues
 ) -> None:
-    """Complain of data files beside the chosen ones that name other classes."""
+    """Report data files next to the selected ones that have other class names."""
     names_by_folder = {item.folder: item.class_names for item in data_files}
     for name in files.files_with_suffix(*_YAML_SUFFIXES)[:_MAX_DATA_FILES]:
         if posixpath.dirname(name) in names_by_folder:
@@ -326,7 +326,7 @@ def _note_conflicts(
                     read_data_file(files, name).class_names
                     != names_by_folder[posixpath.dirname(name)]
                 ):
-                    reason = "names other classes than the one beside it; name the file"
+                    reason = "other class names than the file next to it; pass one file"
                     issues.add(name, reason, "data file", outcome="not read")
 
 
@@ -336,24 +336,24 @@ def _parse_yaml(text: str, name: str) -> dict[str, Any]:
     short_name = truncate_name(name)
     if len(text) > _MAX_YAML_CHARS:
         raise DatasetError(
-            f"{short_name}: larger than {_MAX_YAML_CHARS / 1e3:g} kB, not opened"
+            f"{short_name}: rejected: larger than {_MAX_YAML_CHARS / 1e3:g} kB"
         )
     try:
-        # Every scalar stays text: `no` is a name here, not False.
+        # Every scalar stays text: `no` is a name, not False.
         values = yaml.load(text, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         location = f", line {mark.line + 1}" if mark else ""
-        raise DatasetError(f"{short_name}{location}: not understood as YAML") from None
+        raise DatasetError(f"{short_name}{location}: not valid YAML") from None
     if not isinstance(values, dict):
         raise DatasetError(
-            f"{short_name}: not understood, wanted lines such as names: [mask]"
+            f"{short_name}: invalid, expected lines such as names: [mask]"
         )
     return values
 
 
 def _parse_class_names(names: object, name: str) -> _ClassNameByNumber:
-    """Return what a YAML file calls its classes, by their number."""
+    """Return the class names of a YAML file by number."""
     short_name = truncate_name(name)
     if isinstance(names, list) and names:
         class_names = dict(enumerate(names))
@@ -365,10 +365,10 @@ def _parse_class_names(names: object, name: str) -> _ClassNameByNumber:
         class_names = {int(key): class_name for key, class_name in names.items()}
     else:
         raise DatasetError(
-            f"{short_name}: not a YOLO data file, wanted names of the classes"
+            f"{short_name}: not a YOLO data file, expected names of the classes"
         )
     if not all(isinstance(class_name, str) for class_name in class_names.values()):
-        raise DatasetError(f"{short_name}: names must be a list of words")
+        raise DatasetError(f"{short_name}: names must be texts")
     return class_names
 
 
@@ -384,7 +384,7 @@ def _count_landmark_values(shape: object) -> int:
 
 
 def _read_darknet(files: DatasetFiles, name: str) -> YoloDataFile:
-    """Return what an `obj.data` says; its paths begin in some other folder."""
+    """Read an `obj.data`; its paths are relative to another folder."""
     lines = (line.partition("=") for line in files.read_text(name).splitlines())
     values = {key.strip(): value.strip() for key, _, value in lines}
     folder = posixpath.dirname(name)
@@ -397,14 +397,15 @@ def _read_darknet(files: DatasetFiles, name: str) -> YoloDataFile:
             )
             return YoloDataFile(name, _read_class_list(files, candidate), splits)
     raise DatasetError(
-        f"{truncate_name(name)}: not Darknet's, the file of names is missing"
+        f"{truncate_name(name)}: not a Darknet data file: its names file is missing"
     )
 
 
 def _candidate_paths(data_file: YoloDataFile, location: str) -> list[str]:
-    """Return where a place may be that a data file names, on this machine or another.
+    """Return the candidate paths of a location that a data file lists.
 
-    A tail of the path is a guess as long as it still says which split it is.
+    The location may be a path of another machine: suffixes of the path are candidates
+    as long as they still contain the split.
     """
     location = location.replace("\\", "/").rstrip("/")
     bases = [posixpath.join(data_file.folder, data_file.root), data_file.folder]
@@ -427,7 +428,7 @@ def _read_class_list(files: DatasetFiles, name: str) -> _ClassNameByNumber:
 
 
 def _is_label_text(files: DatasetFiles, name: str) -> bool:
-    """Return whether a text file holds lines of labels; empty ones in `labels/` do."""
+    """Return whether a text file contains labels; empty files in `labels/` count."""
     file_name = posixpath.basename(name).lower()
     if file_name in _CLASS_LISTS:
         return False
@@ -469,9 +470,9 @@ def _parse_labels(
 def _has_face_landmarks(values: Sequence[float]) -> bool:
     """Return whether numbers are a box and the five landmarks of a face.
 
-    Sets of faces have such lines without saying so, and they are as long as polygons.
-    The landmarks lie in the box, and its centre among them (as no corner of a convex
-    polygon does), or at least its size is no point near them.
+    Face data sets have such lines without declaring it, and they are as long as
+    polygons. Landmarks are inside the box; the centre of the box is among them (unlike
+    a corner of a convex polygon), or its size is not a point close to them.
     """
     if len(values) not in (4 + 10, 4 + 15):
         return False
@@ -498,7 +499,7 @@ def _parse_box(values: Sequence[float], n_landmarks: int) -> Coordinates:
         return np.array(
             [cx - half_width, cy - half_height, cx + half_width, cy + half_height]
         )
-    # An odd number more is a confidence after the polygon.
+    # An odd last number is a confidence after the polygon.
     points = np.array(values[: n - n % 2]).reshape(-1, 2)
     if len(points) < 3 or not ((points >= 0) & (points <= 1)).all():
         raise ValueError("not a polygon in fractions of the image")

@@ -1,16 +1,13 @@
-"""Run an analyzer over labelled images and measure what it found and said.
+"""Evaluate analyzers and classifiers on labelled images.
 
-Three questions, each with its own report:
+- `evaluate_detection`: detection and classification of the faces in scenes.
+- `evaluate_boxes`: classification of true boxes (the classifier alone).
+- `evaluate_faces`: classification of images of one face.
 
-- `evaluate_detection`: are the faces of a scene found, and labelled right?
-- `evaluate_boxes`: given the true boxes, is the label right? (the classifier alone)
-- `evaluate_faces`: in images of one face, is the label right?
-
-Each report holds its answers as `FacePredictions`: what was said of which face.
-`collect_predictions` asks one classifier all three and returns what a run keeps.
-
-"Mask against no mask" counts an incorrectly worn mask as a mask; see
-`metrics.labelling`.
+Each report has the predictions of all faces as `FacePredictions`.
+`collect_predictions` collects those of one classifier on all data sets of a training
+run. "Mask against no mask" counts an incorrectly worn mask as a mask; see
+`metrics.classification`.
 """
 
 from __future__ import annotations

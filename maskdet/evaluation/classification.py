@@ -1,7 +1,4 @@
-"""Is the label right, for faces that need not be found among others?
-
-The answers that every run which ships keeps; see `runs.SETS`.
-"""
+"""Evaluate classification on true boxes and on images of one face."""
 
 from __future__ import annotations
 
@@ -33,13 +30,12 @@ from maskdet.types import Image, Scene
 
 @dataclass(frozen=True, eq=False)
 class ClassificationReport:
-    """The answers for faces that did not have to be found among others.
+    """Classification results on true boxes or on images of one face.
 
     Attributes:
-        face_predictions: all answers, and where the faces are.
-        n_detected: of how many images the detector saw the face; 0 where none was
-            asked.
-        median_ms: time for one image.
+        face_predictions: all predictions, with the places of the faces.
+        n_detected: number of images with a detected face; 0 without a detector.
+        median_ms: median time per image.
     """
 
     face_predictions: FacePredictions
@@ -48,12 +44,12 @@ class ClassificationReport:
 
     @property
     def classification(self) -> ClassificationResult:
-        """All answers."""
+        """Ground truth and predictions of all faces."""
         return self.face_predictions.predictions.classification
 
     @property
     def by_source(self) -> dict[str, ClassificationResult]:
-        """The answers for each collection the images are from."""
+        """Ground truth and predictions by source."""
         predictions = self.face_predictions.predictions
         return {
             str(source): predictions.select(
@@ -64,18 +60,18 @@ class ClassificationReport:
 
     @cached_property
     def summary(self) -> ClassificationSummary:
-        """Every number about these answers."""
+        """All metrics of the predictions."""
         return summarize_classification(self.classification)
 
     def to_json(self) -> Json:
-        """Return every number with its interval."""
+        """Return all metrics with their intervals."""
         return {
             "labels": self.classification.to_json(),
-            "numbers": self.summary.to_json(),
+            "summary": self.summary.to_json(),
             "by_source": {
                 source: result.to_json() for source, result in self.by_source.items()
             },
-            "found": self.n_detected,
+            "n_detected": self.n_detected,
             "median_ms": round(self.median_ms, 2),
         }
 
@@ -83,7 +79,7 @@ class ClassificationReport:
 def evaluate_boxes(
     classifier: Classifier, examples: Iterable[Example]
 ) -> ClassificationReport:
-    """Measure a classifier on the true boxes of at least `LARGE_PX`."""
+    """Evaluate a classifier on the true boxes of at least `LARGE_PX`."""
     parts, times_ms = [], []
     for example in examples:
         image = read_example(example)
@@ -107,14 +103,14 @@ def evaluate_faces(
     examples: Iterable[Example],
     settings: Settings,
 ) -> ClassificationReport:
-    """Measure the label of images that show one face.
+    """Evaluate the classification of images of one face.
 
     Args:
-        analyzer: finds the face, the largest one if several; None to take the whole
-            image as the face.
-        classifier: labels the whole image where no face was found.
+        analyzer: detects the face; the largest detection is used. None: the whole
+            image is the face.
+        classifier: classifies the whole image if no face is detected.
         examples: whole images with a label.
-        settings: what counts as found.
+        settings: detection settings.
     """
     parts, times_ms, n_detected = [], [], 0
     for example in examples:
@@ -145,10 +141,10 @@ def _whole_image_box(image: Image) -> Boxes:
 
 
 FACES_TEST = "faces-test"
-"""The name of the answers on images of one face; scenes bring their own names."""
+"""Name of the predictions on images of one face; scenes have their own names."""
 
 ExampleProgress = Callable[[Sequence[Example]], Iterable[Example]]
-"""Goes through examples, and may show how far it is."""
+"""A progress bar: yields the examples that it is given."""
 
 
 def collect_predictions(
@@ -159,17 +155,17 @@ def collect_predictions(
     *,
     progress: ExampleProgress = iter,
 ) -> dict[str, Predictions]:
-    """Return what a classifier answers on the sets of `runs.SETS`.
+    """Return the predictions of a classifier on the data sets of `EVALUATION_SETS`.
 
     Args:
-        classifier: the one to ask.
-        detector: finds the faces, with the settings that a user starts with.
-        faces_index: `index.csv` of images of one face; its split `test` is asked,
-            of each image the largest face found, else the whole image.
-        scenes: name, as in `kaggle-val`, to COCO file. Each gives two sets, the true
-            boxes of at least `LARGE_PX` (`NAME/true`) and the faces found that match
-            such a box (`NAME/found`).
-        progress: for a progress bar: called once for each of these passes.
+        classifier: the classifier.
+        detector: detects the faces, with the default settings.
+        faces_index: `index.csv` of images of one face; of its split `test`, the
+            largest detected face of each image is used, else the whole image.
+        scenes: COCO files by name, as in `kaggle-val`. Each gives two sets: the true
+            boxes of at least `LARGE_PX` (`NAME/true`) and the detected faces that
+            match such a box (`NAME/found`).
+        progress: progress bar, called once for each pass.
 
     Raises:
         FileNotFoundError: a file is missing.

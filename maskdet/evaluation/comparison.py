@@ -1,4 +1,4 @@
-"""What analyzers were measured to do on the same scenes, kept as a file of numbers."""
+"""Compare analyzers on the same scenes; results are stored in a JSON file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from maskdet.resources import resource_path
 from maskdet.types import CLASSES
 
 COMPARISON_FILE: Final = resource_path("models/analyzers.json")
-"""The comparison that ships, which the dashboard shows."""
+"""The packaged comparison, which the dashboard shows."""
 
 AP_NAMES: Final = ("faces", *(label.key for label in CLASSES), "mean")
-"""What average precision is told for: all faces, each class, their mean."""
+"""Names of the average precisions: all faces, each class, their mean."""
 
 RATE_NAMES: Final = ("recall", "precision", "three_states")
-"""What is told of the faces that a user sees; see `Measured`."""
+"""Names of the rates at the thresholds; see `AnalyzerMetrics`. They are stored keys."""
 
 _COMPARISON_VERSION: Final = 1
 _INTERVAL_KEYS: Final = ("value", "low", "high")
@@ -28,18 +28,18 @@ _INTERVAL_KEYS: Final = ("value", "low", "high")
 
 @dataclass(frozen=True, eq=False)
 class AnalyzerMetrics:
-    """What one analyzer did on one set of scenes.
+    """Metrics of one analyzer on one data set.
 
     Attributes:
         analyzer: its name.
-        set_name: the set, as in `kaggle-val`.
-        n_images: how many images the set has.
+        set_name: the data set, as in `kaggle-val`.
+        n_images: number of images.
         ap: average precision at IoU 0.5, by the names in `AP_NAMES`.
         ap_large: the same for faces of at least 20 px.
-        rates: by the names in `RATE_NAMES`: the large faces that are found, the boxes
-            shown that are faces, and the large faces found whose class is right, all
-            with the settings that a user starts with.
-        median_ms: time an image, with these settings.
+        rates: by the names in `RATE_NAMES`, with the default settings: recall of the
+            large faces, precision, and (`three_states`) accuracy of the class of the
+            detected large faces.
+        median_ms: median time per image with these settings.
     """
 
     analyzer: str
@@ -51,7 +51,7 @@ class AnalyzerMetrics:
     median_ms: float
 
     def to_json(self) -> dict[str, object]:
-        """Return every number with its interval."""
+        """Return all metrics with their intervals."""
         return {
             "analyzer": self.analyzer,
             "set": self.set_name,
@@ -66,17 +66,17 @@ class AnalyzerMetrics:
 
 
 def format_comparison(rows: Iterable[AnalyzerMetrics]) -> str:
-    """Return the rows as the text that `read_comparison` reads."""
+    """Format the rows as JSON for `read_comparison`."""
     content = {"version": _COMPARISON_VERSION, "rows": [row.to_json() for row in rows]}
     return json.dumps(content, indent=2) + "\n"
 
 
 def read_comparison(path: str | Path) -> tuple[AnalyzerMetrics, ...]:
-    """Return the rows of a file that `format_comparison` wrote.
+    """Read a file written with `format_comparison`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is broken, or of another version; the message says where.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is broken or has another version; the message names the row.
     """
     path = Path(path)
     if not path.is_file():
@@ -84,12 +84,12 @@ def read_comparison(path: str | Path) -> tuple[AnalyzerMetrics, ...]:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
-        raise ValueError(f"{path}: is not valid JSON") from None
+        raise ValueError(f"{path}: not valid JSON") from None
     if not isinstance(content, dict) or content.get("version") != _COMPARISON_VERSION:
-        raise ValueError(f"{path}: is no comparison of version {_COMPARISON_VERSION}")
+        raise ValueError(f"{path}: not a comparison of version {_COMPARISON_VERSION}")
     rows = content.get("rows")
     if not isinstance(rows, list) or not rows:
-        raise ValueError(f"{path}: holds no rows")
+        raise ValueError(f"{path}: no rows")
     results = []
     for number, row in enumerate(rows, 1):
         try:
@@ -100,7 +100,7 @@ def read_comparison(path: str | Path) -> tuple[AnalyzerMetrics, ...]:
 
 
 def _parse_metrics(row: Any) -> AnalyzerMetrics:
-    """Return one row; raises `KeyError`, `TypeError` or `ValueError` if it is none."""
+    """Parse a row; raise `KeyError`, `TypeError` or `ValueError` if it is invalid."""
     return AnalyzerMetrics(
         analyzer=_get_text(row, "analyzer"),
         set_name=_get_text(row, "set"),

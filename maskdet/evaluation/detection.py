@@ -1,16 +1,15 @@
-"""Are the faces of a scene found, and labelled right?
+"""Evaluate detection and classification on scenes: average precision and recall.
 
-Average precision of scenes: of all faces, of each class, and of small ones or not.
+There are two rules for the classes of a detection in the average precision; papers
+often do not state which one they use:
 
-Which class a face counts for is a choice, and papers seldom say which they made:
-
-- `likeliest`: a face counts for its most likely class only, with the score of the
-  face. A box has one class, as in VOC's and COCO's rules, so a face that is labelled
-  wrongly is missing in its own class and a false positive in another. The open numbers
-  of AIZOO's network, to within 0.006, come out of this rule.
-- `every`: a face counts for every class, with its score times the probability of that
-  class, as the validation of YOLO's networks does ("multi label"). A wrong label that
-  was not sure costs little, so these numbers are higher.
+- `likeliest`: a detection counts for its most likely class only, with its detection
+  score. A box has one class, as in VOC and COCO, so a wrong class is a false negative
+  of the true class and a false positive of another. This rule reproduces the published
+  results of the AIZOO network to within 0.006.
+- `every`: a detection counts for every class, with its score times the probability of
+  the class, as in the validation of YOLO networks ("multi label"). Errors with low
+  confidence cost little, so these values are higher.
 """
 
 from __future__ import annotations
@@ -49,18 +48,18 @@ from maskdet.types import CLASSES, Faces, Image, Label, Scene
 from maskdet.wording import format_count
 
 ClassRule: TypeAlias = Literal["likeliest", "every"]
-"""Which classes a face counts for; see above."""
+"""The classes a detection counts for; see above."""
 
 
 def face_average_precision(
     examples: Sequence[Example], scenes: Sequence[Scene], min_px: float
 ) -> Estimate:
-    """Return the average precision of the faces, whatever their class.
+    """Return the class-agnostic average precision.
 
     Args:
         examples: the true boxes.
-        scenes: what was found in the same images.
-        min_px: true boxes with a smaller side do not count.
+        scenes: the detections in the same images.
+        min_px: true boxes with a smaller side are ignored.
     """
     detections = [scene.faces for scene in scenes]
     ground_truth = [example.boxes for example in examples]
@@ -79,9 +78,9 @@ def class_average_precisions(
 
     Args:
         examples: the true boxes and labels.
-        scenes: what was found in the same images.
-        min_px: true boxes with a smaller side do not count.
-        rule: which classes a face counts for.
+        scenes: the detections in the same images.
+        min_px: true boxes with a smaller side are ignored.
+        rule: the classes that a detection counts for.
     """
     classes: list[DetectionMatches] = []
     for label in CLASSES:
@@ -103,7 +102,7 @@ def _match_examples(
     ground_truth: Sequence[Boxes],
     min_px: float,
 ) -> DetectionMatches:
-    """Match faces to truths; those on a box of unknown class count neither way."""
+    """Match detections to true boxes; those on a box of unknown class are ignored."""
     ignored = [example.ignore_boxes for example in examples]
     return match_detections(
         detections, ground_truth, min_iou=MIN_IOU, min_px=min_px, ignored=ignored
@@ -111,14 +110,14 @@ def _match_examples(
 
 
 def _faces_of_class(scene: Scene, label: Label, rule: ClassRule) -> Faces:
-    """Return the faces that count for a class, with the scores that they have there."""
+    """Return the detections that count for a class, with their scores for it."""
     if rule == "likeliest":
         return scene.faces[scene.probs.argmax(axis=1) == label]
     return Faces(scene.faces.boxes, scene.faces.scores * scene.probs[:, label])
 
 
 MIN_CURVE_SCORE = 0.02
-"""Faces from this score on enter the curve; below, they would change its tail only."""
+"""Smallest detection score in the curves; lower ones would only change their tails."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +142,7 @@ class DetectionReport:
             thresholds.
         face_predictions: predictions for the detected large faces, and where they are.
         median_ms: time of one image, at the thresholds, in milliseconds.
-        pipeline: who detected and who classified, in one line.
+        pipeline: detector and classifier, in one line.
     """
 
     images: int
@@ -170,16 +169,16 @@ class DetectionReport:
 
     @property
     def classification(self) -> ClassificationResult:
-        """The answers for the large faces found, as a user sees them."""
+        """Predictions for the detected large faces at the thresholds."""
         return self.face_predictions.predictions.classification
 
     @cached_property
     def summary(self) -> ClassificationSummary:
-        """Every number about these answers."""
+        """All metrics of these predictions."""
         return summarize_classification(self.classification)
 
     def to_json(self) -> Json:
-        """Return every number with its interval."""
+        """Return all metrics with their intervals."""
         return {
             "images": self.images,
             "pipeline": self.pipeline,
@@ -191,7 +190,7 @@ class DetectionReport:
             "recall": self.recall.to_json(),
             "precision": self.precision.to_json(),
             "labels": self.classification.to_json(),
-            "numbers": self.summary.to_json(),
+            "summary": self.summary.to_json(),
             "median_ms": round(self.median_ms, 2),
         }
 
@@ -199,19 +198,18 @@ class DetectionReport:
 def evaluate_detection(
     analyzer: Analyzer, examples: Iterable[Example], settings: Settings
 ) -> DetectionReport:
-    """Measure an analyzer on scenes with true boxes and labels.
+    """Evaluate an analyzer on scenes with true boxes and labels.
 
-    Each image is analysed twice: for the curves with every face from
-    `MIN_CURVE_SCORE` on, of any size, and, timed, as a user would see it. A face counts
-    for its most likely class only, with the score of the face: see `precision` for this
-    rule and the other one, which the report has too. A face that matches a box of
-    unknown class (`Example.ignore_boxes`) is neither right nor wrong.
+    Each image is analysed twice: for the curves with all detections from
+    `MIN_CURVE_SCORE`, of any size, and with the settings, timed. See the module for
+    the two class rules; the report has both. A detection that matches a box of unknown
+    class (`Example.ignore_boxes`) is neither correct nor wrong.
 
     Args:
-        analyzer: finds and labels.
+        analyzer: the analyzer.
         examples: the scenes.
-        settings: what a user would see: for recall, precision and labels. The
-            curves take only `nms_iou` from it.
+        settings: settings for recall, precision and classification; the curves use
+            only its `nms_iou`.
     """
     results = [_analyze_example(analyzer, example, settings) for example in examples]
     used_examples, scenes = (
@@ -243,7 +241,7 @@ def evaluate_detection(
 
 @dataclass(frozen=True, eq=False)
 class _ExampleResult:
-    """A scene, every face found in it, what a user sees, and how long that took."""
+    """Unfiltered and filtered detections of an example, and the time they took."""
 
     example: Example
     unfiltered: Scene
@@ -259,7 +257,7 @@ def _analyze_example(
         settings, min_score=MIN_CURVE_SCORE, min_face_px=1, min_confidence=0
     )
     image = read_example(example)
-    # The timed call comes second, when everything of this size is warm.
+    # The timed call is the second one: buffers of this size are then allocated.
     unfiltered = analyzer.analyze(image, permissive)
     start_s = perf_counter()
     filtered = analyzer.analyze(image, settings)
@@ -271,13 +269,13 @@ def _analyze_example(
 def match_predictions(
     example: Example, image: Image, scene: Scene, *, min_px: float
 ) -> FacePredictions:
-    """Return the answers for the faces found that match a true box.
+    """Return the predictions of the detections that match a true box.
 
     Args:
         example: the true boxes and labels of the image.
         image: the image.
-        scene: what was found in it.
-        min_px: true boxes with a smaller side do not count.
+        scene: its detections.
+        min_px: true boxes with a smaller side are ignored.
     """
     rows, matched = _matched_rows(example, scene, min_px)
     ground_truth = example.label_values[matched]
@@ -290,7 +288,7 @@ def match_predictions(
 def _matched_rows(
     example: Example, scene: Scene, min_px: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return rows of the faces found, and of the true boxes that they match."""
+    """Return the indices of matched detections and of their true boxes."""
     matched = _match_scene(example, scene)
     rows = np.flatnonzero((matched >= 0) & (matched < len(example.boxes)))
     rows = rows[sizes_px(example.boxes)[matched[rows]] >= min_px]
@@ -298,7 +296,7 @@ def _matched_rows(
 
 
 def _match_scene(example: Example, scene: Scene) -> NDArray[np.int64]:
-    """Return the box of each face found: the true ones, then the ignored ones."""
+    """Return the matched box of each detection: true boxes first, then ignored ones."""
     boxes = np.concatenate([example.boxes, example.ignore_boxes])
     ignored = np.arange(len(boxes)) >= len(example.boxes)
     return match_detections_in_image(
@@ -320,7 +318,7 @@ def _estimates_to_json(estimates: dict[str, Estimate]) -> Json:
 def _recall_and_precision(
     examples: list[Example], scenes: list[Scene]
 ) -> tuple[Estimate, Estimate]:
-    """Return recall and precision of the faces that a user sees."""
+    """Return recall and precision at the thresholds."""
     n_large = n_large_detected = n_detected = n_correct = 0
     for example, scene in zip(examples, scenes, strict=True):
         n_large += int((sizes_px(example.boxes) >= LARGE_PX).sum())

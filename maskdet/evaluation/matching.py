@@ -1,4 +1,4 @@
-"""What was said of which face, and how that face looks to a camera."""
+"""Predictions for individual faces, with their places and image quality."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from maskdet.metrics.slices import MEASURED_PX, crop_light, crop_sharpness
 from maskdet.types import CLASSES, Image
 
 LARGE_PX = 20.0
-"""Shorter side from which a face counts as large enough to judge its label; people
-who labelled the public sets disagree on smaller ones."""
+"""Smallest shorter side of a face whose class is evaluated; the annotators of the
+public data sets disagree on smaller ones."""
 
 MIN_IOU = 0.5
-"""A face is found when its box overlaps the true one so much, as is usual."""
+"""Smallest IoU of a detection and a true box that match, as usual."""
 
 
 @dataclass(frozen=True, eq=False)
 class FacePredictions:
-    """Answers, and where each face is to be seen.
+    """Predictions with the place of each face.
 
     Attributes:
-        predictions: what was said of each face, and what is true.
+        predictions: ground truth and prediction of each face.
         paths: the image of each face.
-        boxes: `(n, 4)` the face in its image, as the classifier was given it.
+        boxes: `(n, 4)` box of the face in its image, as passed to the classifier.
     """
 
     predictions: Predictions
@@ -49,10 +49,10 @@ class FacePredictions:
         ground_truth: NDArray[np.int64],
         probs: NDArray[np.float32],
     ) -> FacePredictions:
-        """Note the answers on one image, with size, light and sharpness of each face.
+        """Create the predictions of one image; measure size, light and sharpness.
 
-        Light and sharpness are those of the box itself, made a square by its
-        surroundings, not of the wider crop that the classifier reads.
+        Light and sharpness are measured on the box, extended to a square, not on the
+        wider crop of the classifier.
         """
         lights, sharpness = measure_crop_quality(image, boxes)
         predictions = Predictions(
@@ -67,7 +67,7 @@ class FacePredictions:
 
     @classmethod
     def concat(cls, parts: Iterable[FacePredictions]) -> FacePredictions:
-        """Join what was judged on several images; none gives no faces."""
+        """Concatenate the predictions of several images; may be none."""
         items = [_empty_predictions(), *parts]
         return cls(
             Predictions.concat(part.predictions for part in items),
@@ -79,7 +79,7 @@ class FacePredictions:
 def measure_crop_quality(
     image: Image, boxes: Boxes
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return light and sharpness of each box, made a square by its surroundings."""
+    """Return light and sharpness of each box, extended to a square."""
     crops = [crop_face(image, box, MEASURED_PX, context=1.0) for box in boxes]
     lights = np.array([crop_light(crop) for crop in crops], np.float32)
     return lights, np.array([crop_sharpness(crop) for crop in crops], np.float32)
@@ -89,8 +89,7 @@ def read_example(example: Example) -> Image:
     """Return the image of an example.
 
     Raises:
-        ValueError: it cannot be read; numbers without it would look like those of the
-            whole set.
+        ValueError: it cannot be read; skipping it would give metrics of another set.
     """
     try:
         return read_image(example.path)
@@ -99,7 +98,7 @@ def read_example(example: Example) -> Image:
 
 
 def median_or_zero(times_ms: list[float]) -> float:
-    """Return the middle time, 0 for none."""
+    """Return the median time; 0 for an empty list."""
     return statistics.median(times_ms) if times_ms else 0.0
 
 

@@ -1,17 +1,7 @@
-"""A report folder: every number as JSON, every chart as SVG and PNG.
+"""Write evaluation reports: JSON, charts, and grids of images.
 
-What was measured, as files in a folder: JSON, charts, and grids of images.
-
-JSON and charts hold numbers and file names only. Grids show faces: they are for the
-person who has the images, and are written only to a folder that person names.
-
-Charts as files that any program opens.
-
-Many small images in one: samples, augmentations, mistakes.
-
-The worst mistakes: faces whose wrong label was given most surely.
-
-Boxes that somebody should look at: sheets of images, and a list to fill in.
+JSON and charts contain metrics and file names only. Grids of samples, mistakes and
+automatic labels show faces, so they are only written to a folder that the user gives.
 """
 
 from __future__ import annotations
@@ -49,7 +39,7 @@ if TYPE_CHECKING:
     from maskdet.charts.training import TrainingLog
 
 _SCALE = 2.0
-"""Pixels of a PNG for each of the chart's own: sharp on screens and on paper."""
+"""Scale of the PNG, sharp on screens and in print."""
 
 
 def save_chart(
@@ -63,13 +53,13 @@ def save_chart(
 
     Args:
         chart: the chart.
-        folder: where.
+        folder: the folder.
         name: of the files.
-        png_chart: the chart for the PNG, if its words must be others: letters that the
-            fonts of this machine lack would be missing.
+        png_chart: chart for the PNG, if it needs other texts because the fonts of this
+            machine lack some letters.
 
     Raises:
-        MissingExtraError: what draws without a browser is not installed.
+        MissingExtraError: the library that renders charts is not installed.
     """
     require_libraries("a report with charts", "vl_convert")
     import vl_convert
@@ -98,12 +88,12 @@ def image_grid(
     columns: int = 6,
     cell_px: int = CELL_PX,
 ) -> Image:
-    """Return images row by row on white, each with its text below it.
+    """Arrange images row by row on white, each with its caption below it.
 
     Args:
         images: of any size, BGR; not changed. Each keeps its shape.
-        captions: one an image, of one or more lines; what does not fit is cut,
-            letters lose their accents, and what is no Latin letter becomes "?".
+        captions: one per image, of one or more lines; long lines are cut, accents are
+            removed, and other non-Latin letters become "?".
         columns: images in a row.
         cell_px: side of the square that an image is fitted into.
 
@@ -111,7 +101,7 @@ def image_grid(
         The grid, BGR; one empty cell for no images.
 
     Raises:
-        ValueError: captions and images differ in number, or a number is not above 0.
+        ValueError: the numbers of captions and images differ, or a number is below 1.
     """
     _check_grid(len(images), len(captions), columns, cell_px)
     columns = max(1, min(columns, len(images)))
@@ -132,19 +122,23 @@ def image_grid(
 
 def _check_grid(n_images: int, n_captions: int, columns: int, cell_px: int) -> None:
     if n_images != n_captions:
-        raise ValueError(f"{n_images} images need as many captions, got {n_captions}")
+        raise ValueError(
+            f"{n_images} images need {n_images} captions, got {n_captions}"
+        )
     if columns < 1 or cell_px < 1:
-        raise ValueError(f"columns and cell_px must be above 0: {columns}, {cell_px}")
+        raise ValueError(
+            f"columns and cell_px must be above 0, got {columns}, {cell_px}"
+        )
 
 
 def _draw_cell(cell: Image, image: Image, lines: Sequence[str]) -> None:
-    """Put an image and its text into a cell, which is a view into the grid."""
+    """Draw an image and its caption into a cell, which is a view of the grid."""
     side_px = cell.shape[1]
     height, width = image.shape[:2]
     x, y = (side_px - width) // 2, (side_px - height) // 2
     cell[y : y + height, x : x + width] = image
     for index, line in enumerate(lines, start=1):
-        # OpenCV writes into a copy where the memory has gaps, as in a view.
+        # OpenCV draws into a copy if the array is not contiguous, as in a view.
         strip = np.full((_LINE_PX, side_px, 3), _BACKGROUND, np.uint8)
         origin, text = (0, _LINE_PX - 4), _truncate_caption(line, side_px)
         cv2.putText(
@@ -162,14 +156,14 @@ def samples_grid(
     seed: int = 0,
     style: Style = DEFAULT_STYLE,
 ) -> Image:
-    """Return up to `n_per_class` faces of every class, drawn by chance, with their labels.
+    """Return a grid of up to `n_per_class` random faces of every class with captions.
 
     Args:
         examples: labelled images; of scenes, true boxes of at least `LARGE_PX`.
-        n_per_class: how many of a class; a multiple of `columns` gives it rows of its
-            own.
+        n_per_class: faces per class; with a multiple of `columns`, each class has rows
+            of its own.
         columns: images in a row.
-        seed: of the draw.
+        seed: random seed.
         style: names of the classes.
     """
     style = style.to_drawable()
@@ -191,7 +185,7 @@ def samples_grid(
 
 
 def _face_rows(example: Example, label: Label) -> list[int]:
-    """Return which faces of an image have this label and can be judged."""
+    """Return the indices of the large faces of an image with this label."""
     rows = [row for row, face_label in enumerate(example.labels) if face_label == label]
     if example.is_crop:
         return rows
@@ -208,7 +202,7 @@ def _fit_image(image: Image, cell_px: int) -> Image:
 
 
 def _truncate_caption(caption: str, width_px: int) -> str:
-    """Return as much of a caption as fits, as OpenCV's font can write it."""
+    """Return as much of a caption as fits, in letters of the OpenCV font."""
     text = strip_accents(caption).encode("ascii", "replace").decode("ascii")
     while text and cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0] > width_px:
         text = text[:-1]
@@ -216,19 +210,19 @@ def _truncate_caption(caption: str, width_px: int) -> str:
 
 
 MAX_MISTAKES = 36
-"""In one grid: as many as a person looks at."""
+"""Default limit of mistakes in a grid."""
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One face that was labelled wrongly.
+    """A face with a wrong prediction.
 
     Attributes:
         path: its image.
-        box: where it is, `x1, y1, x2, y2` in pixels.
-        ground_truth: what it is.
-        predicted: what was said.
-        probability: how surely, in [0, 1].
+        box: `x1, y1, x2, y2` in pixels.
+        ground_truth: the true class.
+        predicted: the predicted class.
+        probability: of the predicted class, in [0, 1].
     """
 
     path: Path
@@ -238,12 +232,12 @@ class Mistake:
     probability: float
 
     def to_json(self) -> Json:
-        """Return it with the name of its file only: folders say who works where."""
+        """Return the mistake for JSON with its file name only, as paths are private."""
         return {
             "file": self.path.name,
             "box": [round(side, 1) for side in self.box],
-            "truth": self.ground_truth.key,
-            "said": self.predicted.key,
+            "ground_truth": self.ground_truth.key,
+            "predicted": self.predicted.key,
             "probability": round(self.probability, 4),
         }
 
@@ -251,7 +245,7 @@ class Mistake:
 def worst_mistakes(
     face_predictions: FacePredictions, *, limit: int = MAX_MISTAKES
 ) -> list[Mistake]:
-    """Return the mistakes among the three states, highest wrong probability first."""
+    """Return the misclassified faces, highest wrong probability first."""
     probs, ground_truth = (
         face_predictions.predictions.probs,
         face_predictions.predictions.ground_truth,
@@ -277,7 +271,7 @@ def worst_mistakes(
 def mistakes_grid(
     mistakes: Sequence[Mistake], *, columns: int = 6, style: Style = DEFAULT_STYLE
 ) -> Image:
-    """Return the faces, each with truth and label, as the classifier saw them.
+    """Return a grid of the classifier crops of mistakes with captions.
 
     Args:
         mistakes: the faces.
@@ -285,7 +279,7 @@ def mistakes_grid(
         style: names of the classes.
 
     Raises:
-        ValueError: an image cannot be read any more.
+        ValueError: an image cannot be read.
     """
     crops, captions, style = [], [], style.to_drawable()
     for mistake in mistakes:
@@ -294,23 +288,24 @@ def mistakes_grid(
         prediction_text = (
             f"{format_percent(mistake.probability)} {style.title(mistake.predicted)}"
         )
-        captions.append(f"{style.title(mistake.ground_truth)}, said\n{prediction_text}")
+        truth_text = style.title(mistake.ground_truth)
+        captions.append(f"{truth_text}, predicted\n{prediction_text}")
     return image_grid(crops, captions, columns=columns)
 
 
 CHART_LIBRARIES: Final = ("altair", "vl_convert")
-"""What charts as files are made with."""
+"""Libraries that are needed to save charts."""
 
 REPORT_NAME = "report.json"
 
 _INTERVALS = (
-    "low and high are 95 %: by drawing faces anew (Wilson's where all or none is "
-    "right); slices: Wilson's, and Newcombe's for differences"
+    "low and high: 95 % interval; bootstrap over faces (Wilson for proportions of 0 "
+    "and 1); slices: Wilson, and Newcombe for differences"
 )
 
 
 def summarize_predictions(predictions: Predictions) -> Json:
-    """Return every number on one set, with interval and n, and its parts."""
+    """Return all metrics of one data set and its slices, with interval and n."""
     counts = predictions.classification.class_confusion.counts[:, : len(CLASSES)]
     return {
         **summarize_classification(predictions.classification).to_json(),
@@ -328,25 +323,25 @@ def write_report(
     mistakes: Sequence[Mistake] = (),
     style: Style = DEFAULT_STYLE,
 ) -> list[Path]:
-    """Write `report.json` and the charts of one run, and return what was written.
+    """Write `report.json` and the charts of one run, and return the written files.
 
     Args:
-        folder: made if there is none; files of the same names are replaced.
-        predictions: name of a set to the answers on it. With several sets, the names of
-            the chart files begin with the name of the set.
-        log: how the run learnt, for its learning curves.
-        title: what was measured, in one line.
-        mistakes: named in the JSON by file and box.
+        folder: created if it does not exist; existing files are replaced.
+        predictions: predictions by name of the data set. With several sets, the names
+            of the chart files begin with the name of the set.
+        log: training log, for the learning curves.
+        title: of the report, one line.
+        mistakes: listed in the JSON by file and box.
         style: names and colours of the classes in the charts; the JSON has their keys.
 
     Raises:
         OSError: the folder cannot be written.
-        MissingExtraError: a library that draws the charts is not installed.
+        MissingExtraError: a library that renders the charts is not installed.
     """
     require_libraries("a report with charts", *CHART_LIBRARIES)
     folder.mkdir(parents=True, exist_ok=True)
     content: Json = {
-        "version": 1,
+        "version": 2,
         "title": title,
         "intervals": _INTERVALS,
         "labels": [label.key for label in CLASSES],
@@ -372,13 +367,13 @@ def write_curves(folder: Path, log: TrainingLog, title: str = "") -> list[Path]:
     """Write the learning curves of one run, `learning-loss.svg` and so on.
 
     Args:
-        folder: where; files of the same names are replaced.
-        log: how the run learnt.
+        folder: the folder; existing files are replaced.
+        log: the training log.
         title: name of the run.
 
     Raises:
         OSError: the folder cannot be written.
-        MissingExtraError: a library that draws the charts is not installed.
+        MissingExtraError: a library that renders the charts is not installed.
     """
     require_libraries("learning curves", *CHART_LIBRARIES)
     from maskdet import charts
@@ -393,14 +388,14 @@ def write_curves(folder: Path, log: TrainingLog, title: str = "") -> list[Path]:
 
 
 def _replace_nan(row: Mapping[str, float]) -> Json:
-    """Return a row with None for what could not be measured: JSON has no NaN."""
+    """Return a row with None instead of NaN, which JSON does not have."""
     return {k: v if math.isfinite(v) else None for k, v in row.items()}
 
 
 def _build_charts(
     predictions: Mapping[str, Predictions], style: Style
 ) -> dict[str, alt.LayerChart]:
-    """Return the charts by the name of their file."""
+    """Return the charts by file name."""
     from maskdet import charts
 
     charts_by_name = {}
@@ -450,7 +445,7 @@ REVIEW_COLUMNS = (
     "box",
     "keep",
 )
-"""The columns of the list; `keep` is for the person who looks."""
+"""The columns of the review list; the reviewer fills in `keep`."""
 
 _IMAGES_PER_SHEET = 96
 _SHEET_COLUMNS = 12
@@ -459,7 +454,7 @@ _KEEP_WORDS = {"yes": True, "y": True, "1": True, "no": False, "n": False, "0": 
 
 
 def render_review_sheets(doubtful: Sequence[AutoLabel]) -> list[Image]:
-    """Return sheets of the images with their boxes, numbered as in the list.
+    """Draw sheets of the images with their boxes, numbered as in the review list.
 
     The labelled face is green, faces of unknown class are grey.
     """
@@ -488,7 +483,7 @@ def _draw_outlines(boxed: AutoLabel) -> Image:
 
 
 def format_review_csv(doubtful: Sequence[AutoLabel]) -> str:
-    """Return the list as CSV, the column `keep` empty."""
+    """Return the review list as CSV with an empty column `keep`."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(REVIEW_COLUMNS)
@@ -503,12 +498,12 @@ def format_review_csv(doubtful: Sequence[AutoLabel]) -> str:
 
 
 def read_review(path: str | Path) -> Mapping[Path, bool]:
-    """Return for each image of a list whether the person who looked keeps its box.
+    """Return for each image of a review list whether its box is kept.
 
-    Images where `keep` is empty are not among them.
+    Images with an empty `keep` are left out.
 
     Raises:
-        FileNotFoundError: there is no such list.
+        FileNotFoundError: the file does not exist.
         ValueError: a column is missing, or `keep` is neither yes nor no.
     """
     rows = csv.DictReader(io.StringIO(read_text(Path(path))))
@@ -519,7 +514,9 @@ def read_review(path: str | Path) -> Mapping[Path, bool]:
     for line, row in enumerate(rows, start=2):
         word = (row["keep"] or "").strip().lower()
         if word and word not in _KEEP_WORDS:
-            raise ValueError(f"{path}:{line}: keep must be yes, no or empty: {word!r}")
+            raise ValueError(
+                f"{path}:{line}: keep must be yes, no or empty, got {word!r}"
+            )
         if word:
             decisions[Path(row["path"])] = _KEEP_WORDS[word]
     return decisions

@@ -1,4 +1,4 @@
-"""How long things take beside each other: in turns, so that all suffer one noise."""
+"""Interleaved latency benchmarks: candidates take turns, so noise affects all."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from maskdet.settings import Settings
 from maskdet.types import Image, Scene
 
 TimedFunction = Callable[[Image], Scene]
-"""Does everything that is to be timed with one image; tells its stages' times."""
+"""Processes one image; the scene has the times of the stages."""
 
 _WARM_UP_ROUNDS = 3
-"""Rounds before the clock counts: sizes are allocated and caches filled then."""
+"""Untimed rounds that allocate memory and fill caches."""
 
 
 @dataclass(frozen=True, eq=False)
 class LatencyStats:
-    """What one contestant took, round by round.
+    """Times of one candidate by round.
 
     Attributes:
-        n_faces: how many it saw.
-        total_ms: one time a round.
+        n_faces: number of detected faces.
+        total_ms: one time per round.
         stages_ms: the same for each of its stages, in order.
     """
 
@@ -36,25 +36,25 @@ class LatencyStats:
 
     @property
     def median_ms(self) -> float:
-        """The middle time."""
+        """Median time."""
         return statistics.median(self.total_ms)
 
     @property
     def p95_ms(self) -> float:
-        """The time that 19 of 20 rounds stay within."""
+        """95 % quantile of the times."""
         return sorted(self.total_ms)[int(0.95 * (len(self.total_ms) - 1))]
 
     @property
     def median_stages_ms(self) -> dict[str, float]:
-        """The middle time of each stage."""
+        """Median time of each stage."""
         return {
             stage: statistics.median(times) for stage, times in self.stages_ms.items()
         }
 
     def ratio_to(self, other: LatencyStats) -> float:
-        """Return how many times as long this took as `other`, in the middle round.
+        """Return the median over the rounds of the ratio of times to `other`.
 
-        Both ran in the same rounds, so a slow moment of the machine hits both.
+        Both ran in the same rounds, so a slow moment of the machine affects both.
         """
         return statistics.median(
             mine / theirs
@@ -63,7 +63,7 @@ class LatencyStats:
 
 
 def make_analyze_and_draw(analyzer: Analyzer, settings: Settings) -> TimedFunction:
-    """Return what the dashboard does with each image: detect, classify, draw."""
+    """Return a function that detects, classifies and draws, like the dashboard."""
 
     def analyze_and_draw(image: Image) -> Scene:
         scene = analyzer.analyze(image, settings)
@@ -78,13 +78,13 @@ def make_analyze_and_draw(analyzer: Analyzer, settings: Settings) -> TimedFuncti
 def benchmark_interleaved(
     functions: Mapping[str, TimedFunction], image: Image, rounds: Iterable[int]
 ) -> dict[str, LatencyStats]:
-    """Let all look at one image in turns, and return the time each took.
+    """Time several functions on one image in turns.
 
     Args:
-        functions: the contestants by name.
-        image: what they look at.
-        rounds: as many as it has numbers. The contestant that begins changes from
-            round to round: who comes after a large one finds the caches empty.
+        functions: the candidates by name.
+        image: the image.
+        rounds: the rounds. The first candidate changes from round to round, because a
+            large one leaves cold caches for the next.
     """
     faces = {
         name: [function(image) for _ in range(_WARM_UP_ROUNDS)]

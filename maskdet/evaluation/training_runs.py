@@ -1,4 +1,4 @@
-"""The training runs that ship: what they are, how they learnt, what they answered."""
+"""Read the packaged training runs: facts, training log, predictions, model card."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from maskdet.metrics.classification import Predictions, read_class_predictions
 from maskdet.resources import resource_path
 
 RUNS_FOLDER = resource_path("models/runs")
-"""One folder a run; its name is the name of the run."""
+"""One folder per run; its name is the name of the run."""
 
 ONEPASS_RUNS_NAME = "runs-onepass"
-"""Inside `models/`: the runs of one-pass networks, which have other facts."""
+"""Folder in `models/` of the runs of one-pass networks, which have other facts."""
 
 FACTS_NAME = "facts.json"
 LOG_NAME = "log.csv"
@@ -26,27 +26,27 @@ CARD_NAME = "card.md"
 EVALUATION_SETS: Mapping[str, str] = {
     "faces-test": "images of one face, test split",
     "kaggle-val/true": "kaggle-val, true boxes of at least 20 px",
-    "kaggle-val/found": "kaggle-val, faces of at least 20 px as found",
+    "kaggle-val/found": "kaggle-val, detected faces of at least 20 px",
     "ilc-val/true": "ilc-val, true boxes of at least 20 px",
-    "ilc-val/found": "ilc-val, faces of at least 20 px as found",
+    "ilc-val/found": "ilc-val, detected faces of at least 20 px",
 }
-"""The sets that every run that ships has answers for."""
+"""The evaluation sets of every packaged run, with their descriptions."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingRun:
-    """One training run, as `maskdet export` leaves it.
+    """A training run, as written by `maskdet export`.
 
     Attributes:
         name: of its folder, such as `maskdet` or `tutorial`.
-        facts: what `facts.json` says: `title`, `about`, `parameters`, `file` (name
+        facts: content of `facts.json`: `title`, `about`, `parameters`, `file` (name
             in `models/`, or null where the weights are too large to ship), `bytes`,
             `sha256`, `weights`, `input` (`size_px`, `context`), `labels`,
             `one_face_ms`, `four_faces_ms`, `versions`, `recipe`, `temperature`,
             `made`.
-        log: one row an epoch, names to numbers: `epoch`, `stage`, `loss`,
+        log: one row per epoch: `epoch`, `stage`, `loss`,
             `accuracy`, `val_loss`, `val_accuracy`, `learning_rate`, `took_s`.
-        predictions: name of a set in `EVALUATION_SETS` to the answers on it.
+        predictions: predictions by name of the set in `EVALUATION_SETS`.
         card: the model card, Markdown.
     """
 
@@ -58,17 +58,17 @@ class TrainingRun:
 
 
 def list_training_runs(folder: Path = RUNS_FOLDER) -> list[str]:
-    """Return the names of the runs that ship, our own first."""
+    """Return the names of the packaged runs, `maskdet` first."""
     names = sorted(path.parent.name for path in folder.glob(f"*/{FACTS_NAME}"))
     return sorted(names, key=lambda name: name != "maskdet")
 
 
 def read_training_run(name: str, folder: Path = RUNS_FOLDER) -> TrainingRun:
-    """Return a run by name.
+    """Read a run by name.
 
     Raises:
         FileNotFoundError: one of its files is missing.
-        ValueError: one of its files cannot be understood.
+        ValueError: one of its files is invalid.
     """
     run_folder = folder / name
     try:
@@ -79,7 +79,7 @@ def read_training_run(name: str, folder: Path = RUNS_FOLDER) -> TrainingRun:
                 for row in csv.DictReader(file)
             ]
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{run_folder}: no run that can be read ({error})") from None
+        raise ValueError(f"{run_folder}: cannot read the run ({error})") from None
     card = (run_folder / CARD_NAME).read_text(encoding="utf-8")
     predictions = read_class_predictions(run_folder / PREDICTIONS_NAME)
     return TrainingRun(name, facts, tuple(rows), predictions, card)

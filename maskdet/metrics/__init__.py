@@ -1,1 +1,1 @@
-"""Numbers that say how well faces are found and labelled, each with its interval."""
+"""Metrics of face detection and classification, with confidence intervals."""

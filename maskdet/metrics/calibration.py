@@ -1,4 +1,4 @@
-"""Whether a probability can be believed: reliability, ECE, Brier, temperature."""
+"""Calibration: reliability curve, ECE, Brier score, temperature scaling."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ N_BINS = 15
 """As in Guo et al., "On calibration of modern neural networks", ICML 2017."""
 
 _MIN_PROBABILITY = 1e-7
-"""Probabilities below are taken for this: an 8-bit network says exactly 0."""
+"""Smaller probabilities are raised to this: an 8-bit network can return exactly 0."""
 
 TEMPERATURE_RANGE = (0.05, 20.0)
-"""The range that `fit_temperature` searches."""
+"""Search range of `fit_temperature`."""
 
 _SEARCH_STEPS = 60
-"""Golden sections: the range of log T then shrinks below 1e-11."""
+"""Golden-section steps, after which the range of log T is below 1e-11."""
 
 
 @dataclass(frozen=True, eq=False)
 class ReliabilityCurve:
-    """How often "yes" was right, by how sure it was said; the bins that hold any.
+    """Fraction of positives by score, in the bins that are not empty.
 
     Attributes:
         scores: `(k,)` mean score in each bin, rising.
-        positives: `(k,)` how many in each bin were true.
-        counts: `(k,)` how many there are in each bin, at least 1.
+        positives: `(k,)` number of positives in each bin.
+        counts: `(k,)` number of items in each bin, at least 1.
     """
 
     scores: NDArray[np.float64]
@@ -39,20 +39,20 @@ class ReliabilityCurve:
 
     @property
     def positive_fractions(self) -> NDArray[np.float64]:
-        """The share of true ones in each bin; equal to `scores` at best."""
+        """Fraction of positives in each bin; equals `scores` if calibrated."""
         fractions: NDArray[np.float64] = self.positives / self.counts
         return fractions
 
     @property
     def ece(self) -> float:
-        """The expected calibration error, as Guo et al. define it; NaN for nothing."""
+        """Expected calibration error of Guo et al.; NaN without items."""
         n = int(self.counts.sum())
         gaps = np.abs(self.scores - self.positive_fractions) * self.counts
         return float(gaps.sum()) / n if n else math.nan
 
 
 def bin_indices(scores: NDArray[np.floating], bins: int = N_BINS) -> NDArray[np.int64]:
-    """Return the bin of each score; a bin holds its upper end, the first also 0."""
+    """Return the bin of each score; bins include their upper end, the first also 0."""
     indices = np.ceil(np.asarray(scores, np.float64) * bins).astype(np.int64) - 1
     result: NDArray[np.int64] = np.clip(indices, 0, bins - 1)
     return result
@@ -61,21 +61,24 @@ def bin_indices(scores: NDArray[np.floating], bins: int = N_BINS) -> NDArray[np.
 def reliability_curve(
     ground_truth: NDArray[np.bool_], scores: NDArray[np.floating], *, bins: int = N_BINS
 ) -> ReliabilityCurve:
-    """Return how often "yes" is right, by score, in `bins` bins of equal width.
+    """Return the fraction of positives by score in bins of equal width.
 
     Args:
-        ground_truth: `(n,)` whether "yes" is right.
-        scores: `(n,)` in [0, 1], how surely "yes" is said.
-        bins: over [0, 1].
+        ground_truth: `(n,)` whether the item is positive.
+        scores: `(n,)` probabilities of the positive class.
+        bins: number of bins over [0, 1].
 
     Raises:
-        ValueError: different lengths, or a score outside [0, 1].
+        ValueError: the lengths differ, or a score is outside [0, 1].
     """
     true, score = np.asarray(ground_truth, np.bool_), np.asarray(scores, np.float64)
     if true.shape != score.shape or true.ndim != 1:
-        raise ValueError(f"{true.shape} truths do not fit {score.shape} scores")
+        raise ValueError(
+            "ground truth and scores must be 1-D of the same length, got "
+            f"{true.shape} and {score.shape}"
+        )
     if not ((score >= 0) & (score <= 1)).all():
-        raise ValueError("scores must lie in [0, 1]")
+        raise ValueError("scores must be in [0, 1]")
     indices = bin_indices(score, bins)
     counts = np.bincount(indices, minlength=bins)
     sums = np.bincount(indices, score, minlength=bins)
@@ -87,14 +90,14 @@ def reliability_curve(
 def correct_and_confidence(
     result: ClassificationResult,
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return `(n,)` whether the most probable class is right, and its probability."""
+    """Return `(n,)` whether the most probable class is correct, and its probability."""
     predicted = result.probs.argmax(axis=1)
     scores = np.clip(result.probs.max(axis=1, initial=0).astype(np.float64), 0, 1)
     return predicted == result.ground_truth, scores
 
 
 def brier_score(ground_truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
-    """Return the mean squared distance of score and truth; NaN for nothing.
+    """Return the mean squared difference of score and ground truth; NaN without items.
 
     Source: G. W. Brier, "Verification of forecasts expressed in terms of
     probability", Monthly Weather Review 78 (1950), halved for two classes as usual.
@@ -107,15 +110,15 @@ def brier_score(ground_truth: NDArray[np.bool_], scores: NDArray[np.floating]) -
 def apply_temperature(
     probs: NDArray[np.float32], temperature: float
 ) -> NDArray[np.float32]:
-    """Return `(n, k)` probabilities made softer (above 1) or harder (below 1).
+    """Soften (above 1) or sharpen (below 1) `(n, k)` probabilities.
 
-    The same as dividing the logits by the temperature: the order stays.
+    This is equivalent to dividing the logits by the temperature; the order is kept.
 
     Raises:
         ValueError: the temperature is not a positive number.
     """
     if not (temperature > 0 and math.isfinite(temperature)):
-        raise ValueError(f"the temperature must be above 0, not {temperature}")
+        raise ValueError(f"the temperature must be above 0, got {temperature}")
     logits = (
         np.log(np.maximum(probs.astype(np.float64), _MIN_PROBABILITY)) / temperature
     )
@@ -129,7 +132,7 @@ def apply_temperature(
 def negative_log_likelihood(
     ground_truth: NDArray[np.int64], probs: NDArray[np.float32]
 ) -> float:
-    """Return the mean of -log p(truth): what training and `fit_temperature` lower."""
+    """Return the mean of -log p(true class), which `fit_temperature` minimizes."""
     likelihoods = probs[np.arange(len(ground_truth)), ground_truth].astype(np.float64)
     return float(-np.log(np.maximum(likelihoods, _MIN_PROBABILITY)).mean())
 
@@ -137,23 +140,23 @@ def negative_log_likelihood(
 def fit_temperature(
     ground_truth: NDArray[np.int64], probs: NDArray[np.float32]
 ) -> float:
-    """Return the temperature that makes the probabilities most believable.
+    """Return the temperature with the smallest negative log-likelihood.
 
-    It has the smallest negative log-likelihood (Guo et al. 2017); fit it on
-    validation, never on test. As that is convex in 1 / T, it falls to one valley and
-    rises: a golden-section search over log T finds it, within `TEMPERATURE_RANGE`.
+    See Guo et al. 2017; fit it on validation data, never on test data. The loss is
+    convex in 1 / T, so a golden-section search over log T within `TEMPERATURE_RANGE`
+    finds the minimum.
 
     Args:
         ground_truth: `(n,)` true classes, columns of `probs`.
-        probs: `(n, k)` as the network gives them.
+        probs: `(n, k)` outputs of the network.
 
     Raises:
-        ValueError: there is no face, or the lengths differ.
+        ValueError: there are no faces, or the lengths differ.
     """
     if not len(ground_truth) or len(ground_truth) != len(probs):
         raise ValueError(
-            f"a temperature needs a truth and an answer a face, got "
-            f"{len(ground_truth)} truths and {len(probs)} answers"
+            "a temperature needs one label and one prediction per face, got "
+            f"{len(ground_truth)} labels and {len(probs)} predictions"
         )
     logits = np.log(np.maximum(probs.astype(np.float64), _MIN_PROBABILITY))
     true_logits = logits[np.arange(len(ground_truth)), ground_truth]

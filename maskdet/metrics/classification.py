@@ -1,13 +1,8 @@
-"""How often the right label is given: confusion matrix, shares, ROC and PR curves.
+"""Classification metrics and predictions: confusion matrix, ROC and PR curves.
 
-What a classifier answered on a labelled set: numbers that may be kept and shown.
-
-What was answered for faces whose truth is known, as numbers with intervals.
-
-"Mask against no mask" counts a mask incorrectly worn as a mask: for the truth, and for
-the answer by comparing p(mask) + p(incorrect) with p(no_mask).
-
-The yes-or-no questions that a classifier's probabilities answer.
+The binary task "mask against no mask" counts an incorrectly worn mask as a mask, in
+the ground truth and in the prediction, where p(mask) + p(incorrect) is compared with
+p(no_mask).
 """
 
 from __future__ import annotations
@@ -30,16 +25,16 @@ from maskdet.metrics.intervals import (
 from maskdet.types import CLASSES, Label
 
 Labels = Sequence[int] | NDArray[np.int64]
-"""`(n,)` class numbers from 0; -1, as in `Label.UNKNOWN`, where none was given."""
+"""`(n,)` class indices from 0; -1, as in `Label.UNKNOWN`, for no prediction."""
 
 
 @dataclass(frozen=True, eq=False)
 class ConfusionMatrix:
-    """How often each truth was given each label.
+    """Counts of true and predicted classes.
 
     Attributes:
-        counts: `(k, k + 1)` int64; row = truth, column = label given, and the last
-            column counts the items that were given none.
+        counts: `(k, k + 1)` int64; row = true class, column = predicted class; the
+            last column counts the items without a prediction.
     """
 
     counts: NDArray[np.int64]
@@ -48,15 +43,15 @@ class ConfusionMatrix:
     def from_labels(
         cls, ground_truth: Labels, predicted: Labels, n_classes: int
     ) -> ConfusionMatrix:
-        """Count the pairs of truth and label.
+        """Count the pairs of true and predicted class.
 
         Args:
             ground_truth: `(n,)` true classes, 0 to `n_classes` - 1.
-            predicted: `(n,)` labels given; -1 where none was, which is never right.
-            n_classes: how many classes there are.
+            predicted: `(n,)` predicted classes; -1 for none, which is never correct.
+            n_classes: number of classes.
 
         Raises:
-            ValueError: different lengths, or a number that is no class.
+            ValueError: the lengths differ, or a number is not a class.
         """
         true_labels, predicted_labels = (
             np.asarray(ground_truth, np.int64),
@@ -64,21 +59,24 @@ class ConfusionMatrix:
         )
         if true_labels.shape != predicted_labels.shape or true_labels.ndim != 1:
             raise ValueError(
-                f"{true_labels.shape} truths do not fit {predicted_labels.shape} labels"
+                "ground truth and predictions must be 1-D of the same length, got "
+                f"{true_labels.shape} and {predicted_labels.shape}"
             )
         if len(true_labels) and not (
             true_labels.min() >= 0
             and predicted_labels.min() >= -1
             and max(true_labels.max(), predicted_labels.max()) < n_classes
         ):
-            raise ValueError(f"truths and labels must be classes below {n_classes}")
+            raise ValueError(
+                f"classes must be below {n_classes}; predictions may be -1"
+            )
         counts = np.zeros((n_classes, n_classes + 1), np.int64)
         np.add.at(counts, (true_labels, predicted_labels), 1)
         return cls(counts)
 
     @property
     def n(self) -> int:
-        """How many items were judged."""
+        """Number of items."""
         return int(self.counts.sum())
 
     @property
@@ -88,22 +86,22 @@ class ConfusionMatrix:
 
     @property
     def accuracy(self) -> Estimate:
-        """The share of items that got their true label."""
+        """Fraction of correctly classified items."""
         return proportion(int(self._hits.sum()), self.n)
 
     @property
     def recalls(self) -> tuple[Estimate, ...]:
-        """For each class, the share of its items that were labelled so."""
+        """Recall of each class."""
         return _proportions(self._hits, self.counts.sum(axis=1))
 
     @property
     def precisions(self) -> tuple[Estimate, ...]:
-        """For each label, the share of the items given it that deserve it."""
+        """Precision of each class."""
         return _proportions(self._hits, self.counts.sum(axis=0)[:-1])
 
     @property
     def f1s(self) -> tuple[float, ...]:
-        """For each class, the harmonic mean of precision and recall; NaN if absent."""
+        """F1 score of each class; NaN if it does not occur."""
         size = self.counts.sum(axis=1) + self.counts.sum(axis=0)[:-1]
         return tuple(
             2 * int(hits) / int(total) if total else math.nan
@@ -113,10 +111,10 @@ class ConfusionMatrix:
     def balanced_accuracy(
         self, *, resamples: int = RESAMPLES, seed: int = 0
     ) -> Estimate:
-        """Return the mean recall over the classes that occur: each weighs the same.
+        """Return the mean recall over the classes that occur.
 
-        The interval is a bootstrap over items; drawing items anew is the same as
-        drawing the cells of the matrix by their shares, which takes no time.
+        The interval is a bootstrap over items: resampling items is equivalent to
+        drawing the cells of the matrix from a multinomial distribution, but slower.
         """
         if not self.n:
             return Estimate(math.nan, math.nan, math.nan, 0)
@@ -146,13 +144,13 @@ def _mean_recalls(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class ThresholdCurves:
-    """What every threshold on a score would give, for a yes-or-no question.
+    """ROC and precision-recall curves of a binary task.
 
     Attributes:
-        thresholds: `(k,)` distinct scores, falling; "yes" is said at or above.
-        recalls: `(k,)` share of the true ones said yes to (true positive rate).
-        false_positive_rates: `(k,)` share of the untrue ones said yes to.
-        precisions: `(k,)` share of the yes that is right.
+        thresholds: `(k,)` distinct scores, falling; positive at or above.
+        recalls: `(k,)` true positive rate at each threshold.
+        false_positive_rates: `(k,)` false-positive rate at each threshold.
+        precisions: `(k,)` precision at each threshold.
     """
 
     thresholds: NDArray[np.float64]
@@ -162,14 +160,14 @@ class ThresholdCurves:
 
     @property
     def roc_area(self) -> float:
-        """The chance that a true one scores above an untrue one; NaN if one lacks."""
+        """Area under the ROC curve; NaN without positives or negatives."""
         x = np.concatenate([[0.0], self.false_positive_rates])
         y = np.concatenate([[0.0], self.recalls])
         return float(np.trapezoid(y, x))
 
     @property
     def average_precision(self) -> float:
-        """The mean precision over the recall steps, as scikit-learn defines it."""
+        """Average precision as defined by scikit-learn."""
         if np.isnan(self.recalls).any():
             return math.nan
         gains = np.diff(self.recalls, prepend=0.0)
@@ -179,20 +177,23 @@ class ThresholdCurves:
 def threshold_curves(
     ground_truth: NDArray[np.bool_], scores: NDArray[np.floating]
 ) -> ThresholdCurves:
-    """Return recall, false positives and precision at every threshold.
+    """Return the recall, false-positive rate and precision at every threshold.
 
     Args:
-        ground_truth: `(n,)` whether "yes" is right.
-        scores: `(n,)` how strongly "yes" is said.
+        ground_truth: `(n,)` whether the item is positive.
+        scores: `(n,)` scores of the positive class.
 
     Raises:
-        ValueError: different lengths, or a score that is not a number.
+        ValueError: the lengths differ, or a score is NaN.
     """
     true, score = np.asarray(ground_truth, np.bool_), np.asarray(scores, np.float64)
     if true.shape != score.shape or true.ndim != 1:
-        raise ValueError(f"{true.shape} truths do not fit {score.shape} scores")
+        raise ValueError(
+            "ground truth and scores must be 1-D of the same length, got "
+            f"{true.shape} and {score.shape}"
+        )
     if np.isnan(score).any():
-        raise ValueError("scores must be numbers")
+        raise ValueError("scores must not be NaN")
     order = np.argsort(-score, kind="stable")
     score, true = score[order], true[order]
     ends = np.flatnonzero(np.diff(score, append=-np.inf) != 0)
@@ -214,16 +215,16 @@ def _rates(counts: NDArray[np.int64], total: int) -> NDArray[np.float64]:
 
 
 Json = dict[str, object]
-"""What `json.dumps` can write."""
+"""An object for `json.dumps`."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassificationResult:
-    """The answers given for faces whose truth is known.
+    """Class probabilities of labelled faces.
 
     Attributes:
         ground_truth: `(n,)` int64 true classes, columns of `probs`.
-        probs: `(n, 3)` float32 answers.
+        probs: `(n, 3)` float32 predicted probabilities.
     """
 
     ground_truth: NDArray[np.int64]
@@ -233,21 +234,21 @@ class ClassificationResult:
     def concat(
         cls, parts: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]]
     ) -> ClassificationResult:
-        """Join the truths and answers of several images; none gives no faces."""
+        """Concatenate the ground truth and predictions of several images."""
         empty = (np.zeros(0, np.int64), np.zeros((0, len(CLASSES)), np.float32))
         ground_truth, probs = zip(empty, *parts, strict=True)
         return cls(np.concatenate(ground_truth), np.concatenate(probs))
 
     @property
     def class_confusion(self) -> ConfusionMatrix:
-        """All three states, each face taken for its most probable one."""
+        """Confusion of the three classes by the most probable class."""
         return ConfusionMatrix.from_labels(
             self.ground_truth, self.probs.argmax(axis=1), len(CLASSES)
         )
 
     @property
     def binary_confusion(self) -> ConfusionMatrix:
-        """Mask (0) against no mask (1); incorrectly worn counts as a mask."""
+        """Confusion of mask (0) and no mask (1); incorrect counts as mask."""
         unmasked = self.ground_truth == Label.NO_MASK
         predicted_unmasked = self.probs[:, Label.NO_MASK] > 0.5
         return ConfusionMatrix.from_labels(
@@ -255,15 +256,15 @@ class ClassificationResult:
         )
 
     def to_json(self) -> Json:
-        """Return every number with its interval."""
+        """Return all metrics with their intervals."""
         class_confusion, binary_confusion = self.class_confusion, self.binary_confusion
         return {
             "n": class_confusion.n,
-            "mask_against_no_mask": binary_confusion.accuracy.to_json(),
-            "masked_right": binary_confusion.recalls[0].to_json(),
-            "bare_right": binary_confusion.recalls[1].to_json(),
-            "three_states": class_confusion.accuracy.to_json(),
-            "balanced": class_confusion.balanced_accuracy().to_json(),
+            "binary_accuracy": binary_confusion.accuracy.to_json(),
+            "masked_recall": binary_confusion.recalls[0].to_json(),
+            "unmasked_recall": binary_confusion.recalls[1].to_json(),
+            "accuracy": class_confusion.accuracy.to_json(),
+            "balanced_accuracy": class_confusion.balanced_accuracy().to_json(),
             "recall": {
                 label.key: recall.to_json()
                 for label, recall in zip(CLASSES, class_confusion.recalls, strict=True)
@@ -274,13 +275,13 @@ class ClassificationResult:
 
 _FIELDS = ("ground_truth", "probs", "sizes_px", "lights", "sharpness", "sources")
 
-# Names in a file that differ from those of the fields.
+# Array names in stored files that differ from the field names.
 _STORED_NAMES = {"ground_truth": "truths"}
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """One answer a face, with what is needed to look at parts of the set.
+    """One prediction per face, with the attributes that slices are built from.
 
     Attributes:
         ground_truth: `(n,)` int64 true classes, columns of `probs`.
@@ -288,7 +289,7 @@ class Predictions:
         sizes_px: `(n,)` float32 shorter side of the face in its image.
         lights: `(n,)` float32 mean luminance of the face, 0 to 255.
         sharpness: `(n,)` float32, larger is sharper; see `crop_sharpness`.
-        sources: `(n,)` text: who labelled it, such as `real`, `drawn` or `kaggle`.
+        sources: `(n,)` text, the collection, such as `real`, `drawn` or `kaggle`.
     """
 
     ground_truth: NDArray[np.int64]
@@ -299,17 +300,17 @@ class Predictions:
     sources: NDArray[np.str_]
 
     def __post_init__(self) -> None:
-        """Refuse arrays that do not fit each other."""
+        """Check the shapes of the arrays."""
         n = len(self.ground_truth)
         for name in _FIELDS:
             expected = (n, len(CLASSES)) if name == "probs" else (n,)
             if getattr(self, name).shape != expected:
                 actual = getattr(self, name).shape
-                raise ValueError(f"{name} must have the shape {expected}, not {actual}")
+                raise ValueError(f"{name} must have shape {expected}, got {actual}")
 
     @classmethod
     def concat(cls, parts: Iterable[Predictions]) -> Predictions:
-        """Join the answers on several images or sets, at least one."""
+        """Concatenate the predictions on several images or data sets, at least one."""
         items = list(parts)
         columns = ([getattr(item, name) for item in items] for name in _FIELDS)
         return cls(*map(np.concatenate, columns))
@@ -320,16 +321,16 @@ class Predictions:
 
     @property
     def classification(self) -> ClassificationResult:
-        """The answers alone, to count them."""
+        """The ground truth and probabilities."""
         return ClassificationResult(self.ground_truth, self.probs)
 
     def select(self, selected: NDArray[np.bool_]) -> Predictions:
-        """Return the answers for the chosen faces, `(n,)` boolean."""
+        """Return the predictions of the faces in a `(n,)` boolean mask."""
         return Predictions(*(getattr(self, name)[selected] for name in _FIELDS))
 
 
 def save_class_predictions(path: Path, predictions: Mapping[str, Predictions]) -> None:
-    """Write the answers on several sets, by the name of the set, into one `.npz`."""
+    """Write the predictions on several data sets, by name, to one `.npz` file."""
     arrays = {
         f"{name}/{_STORED_NAMES.get(field, field)}": getattr(item, field)
         for name, item in predictions.items()
@@ -339,14 +340,16 @@ def save_class_predictions(path: Path, predictions: Mapping[str, Predictions]) -
 
 
 def read_class_predictions(path: Path) -> dict[str, Predictions]:
-    """Return what `save_class_predictions` wrote.
+    """Read a file of `save_class_predictions`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is no such file.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is not a file of predictions.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there are no answers; `maskdet export` does")
+        raise FileNotFoundError(
+            f"{path}: there is no such file; `maskdet export` writes the predictions"
+        )
     try:
         with np.load(path, allow_pickle=False) as stored:
             names = dict.fromkeys(key.rpartition("/")[0] for key in stored.files)
@@ -360,25 +363,25 @@ def read_class_predictions(path: Path) -> dict[str, Predictions]:
                 for name in names
             }
     except (KeyError, OSError, ValueError) as error:
-        raise ValueError(f"{path}: no answers that can be read ({error})") from None
+        raise ValueError(f"{path}: cannot read predictions ({error})") from None
 
 
 BinaryTaskName: TypeAlias = Literal["wearing", "mask", "no_mask", "incorrect"]
 BINARY_TASKS: tuple[BinaryTaskName, ...] = get_args(BinaryTaskName)
 
 CLASS_TASKS: tuple[BinaryTaskName, ...] = BINARY_TASKS[1:]
-"""One a class, in the order of `CLASSES`."""
+"""One task per class, in the order of `CLASSES`."""
 
 
 @dataclass(frozen=True, eq=False)
 class BinaryTask:
-    """One question put to every face.
+    """Ground truth, scores and decisions of a binary task.
 
     Attributes:
-        ground_truth: `(n,)` whether "yes" is right.
-        scores: `(n,)` float64 in [0, 1], how strongly "yes" is said.
-        predicted: `(n,)` whether "yes" was said: from 0.5 on for "mask against no
-            mask", else where the class is the most probable of the three.
+        ground_truth: `(n,)` whether the face is positive.
+        scores: `(n,)` float64 in [0, 1], probability of the positive class.
+        predicted: `(n,)` whether the prediction is positive: from 0.5 for "mask
+            against no mask", otherwise if the class is the most probable of the three.
     """
 
     ground_truth: NDArray[np.bool_]
@@ -387,10 +390,13 @@ class BinaryTask:
 
 
 def binarize(result: ClassificationResult, task_name: BinaryTaskName) -> BinaryTask:
-    """Return truths, scores and decisions for a question; a mask worn is a "yes".
+    """Reduce class probabilities to a binary task.
+
+    `wearing` is "mask against no mask" with masked faces as positives; the other tasks
+    are one class against the rest.
 
     Raises:
-        ValueError: the question is not one of `BINARY_TASKS`.
+        ValueError: the task is not one of `BINARY_TASKS`.
     """
     probs = result.probs.astype(np.float64)
     if task_name == "wearing":
@@ -400,7 +406,7 @@ def binarize(result: ClassificationResult, task_name: BinaryTaskName) -> BinaryT
         )
     if task_name not in CLASS_TASKS:
         raise ValueError(
-            f"question must be one of {', '.join(BINARY_TASKS)}, not {task_name!r}"
+            f"task_name must be one of {', '.join(BINARY_TASKS)}, got {task_name!r}"
         )
     label = CLASSES[CLASS_TASKS.index(task_name)]
     predicted = probs.argmax(axis=1) == label

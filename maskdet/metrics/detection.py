@@ -1,17 +1,18 @@
-"""Average precision: how well boxes were found, whatever the threshold.
+"""Detection metrics: matching of detections to ground truth, average precision.
 
-The rules are COCO's, with all-point interpolation (the exact area under the curve)
-instead of 101 samples:
+The rules are those of COCO, with all-point interpolation (the exact area under the
+curve) instead of 101 samples:
 
-- the faces of all images are taken by falling score;
-- each goes to the best truth of its image that is still FREE and overlaps enough
-  (VOC's older rule takes the best truth even if taken, and calls that a mistake);
-- each truth is matched once, so a second box on the same face is a false positive;
-- truths may be ignored, all below a size or each by name: a face matched to one is
-  neither right nor wrong, and so is an unmatched face below that size.
+- detections of all images are processed by falling score;
+- each is matched to the unmatched true box of its image with the highest IoU, if that
+  is high enough (the older VOC rule also considers matched boxes and counts these as
+  errors);
+- each true box is matched once, so a second box on the same face is a false positive;
+- true boxes may be ignored, below a size or individually: a detection matched to one
+  counts neither as correct nor as wrong, and so does an unmatched one below that size.
 
-Faces with equal scores enter the curve together, as no threshold can part them; so
-the order in which faces or images come never changes the result.
+Detections with equal scores enter the curve together, because no threshold separates
+them. Therefore the result does not depend on the order of faces or images.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ from maskdet.metrics.intervals import (
 from maskdet.types import Faces
 
 _CHUNK_SIZE = 200_000
-"""Numbers a bootstrap step holds at once: they then stay in the processor's cache."""
+"""Values per bootstrap chunk, so that they fit into the processor's cache."""
 
 ImageWeights = NDArray[np.int64] | NDArray[np.float32]
-"""`(b, images)` how often each image counts, whole numbers of either kind."""
+"""`(b, images)` integer weight of each image, of either type."""
 
 _NO_BOXES: Boxes = np.zeros((0, 4), np.float32)
 
-# A list that begins with nothing can be joined whatever follows.
+# Lists start with an empty array, so that they can always be concatenated.
 _NO_SCORES: NDArray[np.float32] = np.zeros(0, np.float32)
 _NO_FLAGS: NDArray[np.bool_] = np.zeros(0, np.bool_)
 _NO_ROWS: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -48,13 +49,13 @@ _NO_ROWS: NDArray[np.int64] = np.zeros(0, np.int64)
 
 @dataclass(frozen=True, eq=False)
 class DetectionMatches:
-    """The verdict on every face that counts, over all images, by falling score.
+    """The counted detections of all images by falling score.
 
     Attributes:
         scores: `(k,)` float32, falling.
-        correct: `(k,)` bool, whether the face was matched to a truth that counts.
-        image_indices: `(k,)` int64, the index of the image that the face is in.
-        n_ground_truth: `(images,)` int64, how many truths that count each image has.
+        correct: `(k,)` bool, whether the detection matches a counted true box.
+        image_indices: `(k,)` int64, index of the image.
+        n_ground_truth: `(images,)` int64, number of counted true boxes per image.
     """
 
     scores: NDArray[np.float32]
@@ -65,12 +66,12 @@ class DetectionMatches:
 
 @dataclass(frozen=True, eq=False)
 class PrecisionRecallCurve:
-    """Precision and recall at every score that a threshold can take.
+    """Precision and recall at every threshold.
 
     Attributes:
         scores: `(k,)` distinct scores, falling: the threshold of each point.
-        precisions: `(k,)` share of the faces at or above it that are right.
-        recalls: `(k,)` share of the truths found; NaN where there is no truth.
+        precisions: `(k,)` precision at each threshold.
+        recalls: `(k,)` recall at each threshold; NaN without true boxes.
     """
 
     scores: NDArray[np.float32]
@@ -85,16 +86,16 @@ def match_detections_in_image(
     min_iou: float = 0.5,
     ignored: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
-    """Match the faces found in one image to its true boxes, best score first.
+    """Match the detections of an image to its true boxes, highest score first.
 
     Args:
-        detections: the faces of the image.
+        detections: detected faces of the image.
         ground_truth: `(m, 4)` true boxes.
-        min_iou: smallest overlap that counts as a match, in (0, 1].
-        ignored: `(m,)` truths that do not count; taken only when no other fits.
+        min_iou: smallest IoU of a match, in (0, 1].
+        ignored: `(m,)` mask of ignored true boxes; matched only if no other fits.
 
     Returns:
-        `(n,)` row of the truth that each face got, -1 for none.
+        `(n,)` index of the true box of each detection, -1 for none.
     """
     n_ground_truth = len(ground_truth)
     matched = np.full(len(detections), -1, np.int64)
@@ -103,7 +104,7 @@ def match_detections_in_image(
     ignored = np.zeros(n_ground_truth, np.bool_) if ignored is None else ignored
     ious = iou_matrix(detections.boxes, ground_truth)
     unmatched = np.ones(n_ground_truth, np.bool_)
-    # Among equal scores the better fitting box comes first, whatever their order.
+    # Equal scores are ordered by IoU.
     for row in np.lexsort((-ious.max(axis=1), -detections.scores)):
         for candidates in (unmatched & ~ignored, unmatched & ignored):
             candidate_ious = np.where(candidates, ious[row], -1.0)
@@ -123,22 +124,23 @@ def match_detections(
     min_px: float = 0.0,
     ignored: Sequence[Boxes] | None = None,
 ) -> DetectionMatches:
-    """Match the faces found in many images to the true boxes.
+    """Match the detections of several images to the true boxes.
 
     Args:
-        detections: one `Faces` an image; for one class, with that class's scores.
+        detections: one `Faces` per image; for one class, with its scores.
         ground_truth: the `(m, 4)` true boxes of the same images, of that class.
-        min_iou: smallest overlap that counts as a match.
-        min_px: truths whose shorter side is smaller are ignored, in pixels.
-        ignored: further `(k,)` true boxes of each image that count neither as found
-            nor as missed, such as faces of unknown class.
+        min_iou: smallest IoU of a match.
+        min_px: true boxes with a smaller shorter side are ignored, in pixels.
+        ignored: further `(k, 4)` boxes of each image that are ignored, such as faces
+            of unknown class.
 
     Raises:
-        ValueError: not the same number of images on all sides.
+        ValueError: the numbers of images differ.
     """
     if len(detections) != len(ground_truth):
         raise ValueError(
-            f"{len(detections)} images of faces but {len(ground_truth)} of truths"
+            "detections and ground truth must have the same number of images, got "
+            f"{len(detections)} and {len(ground_truth)}"
         )
     ignored_boxes = _check_ignored(ignored, len(ground_truth))
     scores, correct, images = [_NO_SCORES], [_NO_FLAGS], [_NO_ROWS]
@@ -164,7 +166,8 @@ def _check_ignored(ignored: Sequence[Boxes] | None, n_images: int) -> Sequence[B
     ignored_boxes = [_NO_BOXES] * n_images if ignored is None else ignored
     if len(ignored_boxes) != n_images:
         raise ValueError(
-            f"{len(ignored_boxes)} images of ignored but {n_images} of truths"
+            "ignored boxes and ground truth must have the same number of images, got "
+            f"{len(ignored_boxes)} and {n_images}"
         )
     return ignored_boxes
 
@@ -176,7 +179,7 @@ def _score_faces(
     min_iou: float,
     min_px: float,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which faces of an image are right, and which are right or wrong at all."""
+    """Return which detections of an image are correct, and which are counted."""
     matched = match_detections_in_image(faces, boxes, min_iou=min_iou, ignored=~counted)
     unmatched = matched < 0
     correct = ~unmatched
@@ -194,12 +197,12 @@ def _last_index_per_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 def _curve_points(
     matches: DetectionMatches, weights: ImageWeights, ends: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return precisions and recalls after the faces up to each of `ends`.
+    """Return precision and recall of the detections up to each of `ends`.
 
     Args:
-        matches: the verdicts.
-        weights: `(b, images)` how often each image counts, one row a resample.
-        ends: `(k,)` rising rows of the faces.
+        matches: the matched detections.
+        weights: `(b, images)` weight of each image, one row per resample.
+        ends: `(k,)` rising indices of detections.
 
     Returns:
         Two arrays `(b, k)`.
@@ -214,7 +217,7 @@ def _curve_points(
     weighted *= matches.correct[used]
     true_positives = np.cumsum(weighted, axis=1)[:, ends].astype(np.float64)
     n_ground_truth = (weights @ matches.n_ground_truth).astype(np.float64)[:, None]
-    # A resample may leave out every image that has the first scores: 0 of 0 shown.
+    # A resample may contain no image with the highest scores: precision of 0 / 0 is 1.
     precisions = np.divide(
         true_positives,
         n_predicted,
@@ -231,7 +234,7 @@ def _curve_points(
 
 
 def precision_recall_curve(matches: DetectionMatches) -> PrecisionRecallCurve:
-    """Return the precision and recall curve of the matches."""
+    """Return the precision-recall curve of matched detections."""
     ends = _last_index_per_score(matches.scores)
     ones = np.ones((1, len(matches.n_ground_truth)), np.int64)
     precisions, recalls = _curve_points(matches, ones, ends)
@@ -241,17 +244,17 @@ def precision_recall_curve(matches: DetectionMatches) -> PrecisionRecallCurve:
 def average_precisions(
     matches: DetectionMatches, weights: ImageWeights
 ) -> NDArray[np.float64]:
-    """Return the average precision with each image counted several times.
+    """Return the average precision for several image weights.
 
     Args:
-        matches: the verdicts.
-        weights: `(b, images)` how often each image counts, one row a resample.
+        matches: the matched detections.
+        weights: `(b, images)` weight of each image, one row per resample.
 
     Returns:
-        `(b,)` in [0, 1]; 0 where nothing was found, NaN where there is no truth.
+        `(b,)` in [0, 1]; 0 without detections, NaN without true boxes.
     """
     ends = _last_index_per_score(matches.scores)
-    # Recall rises and precision peaks only where a right one is: the rest is skipped.
+    # Recall rises and precision peaks only at correct detections; skip the others.
     new_true_positives = np.diff(np.cumsum(matches.correct)[ends], prepend=0)
     ends = ends[new_true_positives > 0]
     step = max(1, _CHUNK_SIZE // max(1, len(matches.scores)))
@@ -268,7 +271,7 @@ def average_precisions(
 
 
 def average_precision(matches: DetectionMatches) -> float:
-    """Return the average precision; NaN without a truth, as nothing can be missed."""
+    """Return the average precision; NaN without true boxes."""
     ones = np.ones((1, len(matches.n_ground_truth)), np.int64)
     return float(average_precisions(matches, ones)[0])
 
@@ -276,19 +279,19 @@ def average_precision(matches: DetectionMatches) -> float:
 def mean_average_precision(
     classes: Sequence[DetectionMatches], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Estimate:
-    """Return the mean over the classes of their average precision, with its interval.
+    """Return the mean of the average precisions of the classes, with its interval.
 
-    A class that has truths but was never found counts 0; one without any truth is
+    A class with true boxes but without detections counts 0; one without true boxes is
     left out. With a single class this is its average precision.
 
     Args:
-        classes: the matches of each class, over the same images.
-        resamples: bootstrap draws of the images.
-        seed: makes the interval repeatable.
+        classes: the matched detections of each class in the same images.
+        resamples: number of bootstrap resamples of the images.
+        seed: random seed.
     """
     images = {len(matches.n_ground_truth) for matches in classes}
     if len(images) != 1:
-        raise ValueError(f"classes must share their images, got {sorted(images)}")
+        raise ValueError(f"classes must have the same images, got {sorted(images)}")
     ones = np.ones((1, images.pop()), np.int64)
     draws = draw_image_weights(ones.shape[1], resamples=resamples, seed=seed)
     weights = np.concatenate([ones, draws])

@@ -1,4 +1,4 @@
-"""A measured number with its 95 % interval, and the ways to get one."""
+"""Estimates with 95 % confidence intervals."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Z_95 = 1.959963984540054
 """The normal quantile that leaves 2.5 % in each tail."""
 
 RESAMPLES = 1000
-"""Bootstrap draws: the ends of the interval then move by well under its width."""
+"""Bootstrap resamples; the error of the interval is then well below its width."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measured number and how far to trust it.
+    """A value with its 95 % confidence interval.
 
     Attributes:
-        value: the number; NaN where there was nothing to measure.
+        value: the value; NaN if there are no items.
         low: lower end of the 95 % interval.
         high: upper end of the 95 % interval.
-        n: how many items it was measured on.
+        n: number of items.
     """
 
     value: float
@@ -33,13 +33,13 @@ class Estimate:
     n: int
 
     def __str__(self) -> str:
-        """Return the number with its interval, as in `0.927 [0.905, 0.944] n=915`."""
+        """Return the value with its interval, as in `0.927 [0.905, 0.944] n=915`."""
         if self.n == 0:
             return "nothing to measure"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] n={self.n}"
 
     def to_json(self) -> dict[str, float | int | None]:
-        """Return the fields for JSON, four decimals, None instead of NaN."""
+        """Return the fields for JSON with four decimals and None instead of NaN."""
         ends = {"value": self.value, "low": self.low, "high": self.high}
         values = {
             name: None if math.isnan(number) else round(number, 4)
@@ -49,27 +49,28 @@ class Estimate:
 
 
 def proportion(hits: int, n: int) -> Estimate:
-    """Return `hits` of `n` with Wilson's interval, which is sane at 0 % and 100 %.
+    """Return the proportion `hits / n` with its Wilson interval.
 
-    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical
-    inference", JASA 22 (1927). The items are taken as independent of each other.
+    The interval is also valid at 0 % and 100 %. The items must be independent. Source:
+    E. B. Wilson, "Probable inference, the law of succession, and statistical
+    inference", JASA 22 (1927).
 
     Raises:
         ValueError: `hits` is not between 0 and `n`.
     """
     if not 0 <= hits <= n:
-        raise ValueError(f"hits must be from 0 to n = {n}, not {hits}")
+        raise ValueError(f"hits must be from 0 to n = {n}, got {hits}")
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
     return wilson_interval(hits / n, n)
 
 
 def wilson_interval(value: float, n: float) -> Estimate:
-    """Return a share with Wilson's interval for `n` items, which may be no whole one.
+    """Return a proportion with its Wilson interval.
 
     Args:
-        value: the share, in [0, 1].
-        n: how many independent items it was measured on, above 0.
+        value: the proportion, in [0, 1].
+        n: number of independent items, above 0; may be fractional.
     """
     z2 = Z_95**2
     middle = (value + z2 / (2 * n)) / (1 + z2 / n)
@@ -82,17 +83,17 @@ def wilson_interval(value: float, n: float) -> Estimate:
 def clustered_proportion(
     hits: NDArray[np.int64], totals: NDArray[np.int64]
 ) -> Estimate:
-    """Return `sum(hits)` of `sum(totals)`, where items of one image go together.
+    """Return the proportion `sum(hits) / sum(totals)` of items clustered by image.
 
-    Wilson's interval for as many independent items as would vary as much as these do
-    from image to image, never more than there are. Source: E. L. Korn and B. I.
-    Graubard, "Confidence intervals for proportions with small expected number of
-    positive counts estimated from survey data", Survey Methodology 24 (1998), with
-    Wilson's interval instead of Clopper's.
+    The Wilson interval uses an effective number of items: as many independent items
+    as would vary as much as these do between images, at most their number. Source:
+    E. L. Korn and B. I. Graubard, "Confidence intervals for proportions with small
+    expected number of positive counts estimated from survey data", Survey Methodology
+    24 (1998), with the Wilson instead of the Clopper-Pearson interval.
 
     Args:
-        hits: `(p,)` of each image.
-        totals: `(p,)` of each image, at least as many.
+        hits: `(p,)` hits of each image.
+        totals: `(p,)` items of each image.
     """
     hit_counts, counts = np.asarray(hits, np.float64), np.asarray(totals, np.float64)
     n = int(counts.sum())
@@ -109,15 +110,15 @@ def clustered_proportion(
 
 
 def poisson_rate(counts: Sequence[int]) -> Estimate:
-    """Return how many of something there are in an image, in the mean.
+    """Return the mean count per image.
 
-    The interval is Byar's approximation to the exact one of a Poisson count (Breslow
-    and Day, "Statistical methods in cancer research" II, 1987), which is sane for no
-    event at all. Where images differ more than chance lets them, as where one wall
-    gives ten alarms, it is that of as many fewer events and images.
+    The interval is Byar's approximation of the exact Poisson interval (Breslow and
+    Day, "Statistical methods in cancer research" II, 1987), which is also valid for
+    zero events. For overdispersed counts, as when one wall gives ten false positives,
+    the numbers of events and images are reduced by the dispersion.
 
     Args:
-        counts: of each image, at least 0.
+        counts: events of each image, at least 0.
     """
     n, total = len(counts), sum(counts)
     if not n:
@@ -138,10 +139,10 @@ def _byar_bound(events: float, z: float) -> float:
 def draw_image_weights(
     n: int, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> NDArray[np.int64]:
-    """Return how often each of `n` images is drawn in each resample, `(resamples, n)`.
+    """Return `(resamples, n)` bootstrap weights: how often each image is drawn.
 
-    Whole images are drawn, not faces: the faces of one image share its light, its
-    camera and its crowd, so taking them as independent would promise too much.
+    Images are resampled instead of faces: the faces of an image have the same light
+    and camera, so they are not independent, and the intervals would be too narrow.
     """
     if n == 0:
         return np.zeros((resamples, 0), np.int64)
@@ -155,12 +156,12 @@ def draw_image_weights(
 def percentile_estimate(
     value: float, resampled: NDArray[np.float64], n: int
 ) -> Estimate:
-    """Return `value` with the middle 95 % of its `resampled` values as interval.
+    """Return `value` with its percentile bootstrap interval.
 
     Args:
-        value: measured on the data as they are.
-        resampled: `(resamples,)` the same on resampled data; NaN ones are left out.
-        n: how many items `value` was measured on.
+        value: estimate on the data.
+        resampled: `(resamples,)` estimates on resampled data; NaN is ignored.
+        n: number of items.
     """
     valid = resampled[~np.isnan(resampled)]
     if math.isnan(value) or not len(valid):

@@ -1,4 +1,4 @@
-"""Parts of a labelled set: small faces, dark ones, blurred ones, each source."""
+"""Metrics by slice of a data set: face size, light, sharpness and source."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from maskdet.metrics.intervals import Estimate, proportion
 from maskdet.types import Image
 
 MEASURED_PX = 64
-"""Side that a face is scaled to before its light and sharpness are measured."""
+"""Side to which a face is scaled before light and sharpness are measured."""
 
 MIN_COMPARED_FACES = 10
-"""Faces in a part and in its rest from which one is called worse than the other: with
-fewer, Newcombe's interval would accuse a single mistake."""
+"""Smallest number of faces in a slice and in the rest for a comparison: with fewer, a
+single error can be significant by Newcombe's interval."""
 
 _SIZE_EDGES = (0.0, 32.0, 64.0, 128.0, math.inf)
 _LIGHT_EDGES = (0.0, 40.0, 80.0, 160.0, math.inf)
@@ -28,15 +28,15 @@ _LIGHT_EDGES = (0.0, 40.0, 80.0, 160.0, math.inf)
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One part of a set, and whether it does worse than the rest of the set.
+    """A slice of a data set, compared with the rest.
 
     Attributes:
-        name: what the set was cut by: `face size`, `light`, `sharpness`, `source`.
-        part: which part of it, in words.
-        classification: the answers for the faces in this part.
-        difference: accuracy of mask against no mask here minus that of all other
-            faces, with its interval; NaN where there is nothing to compare with.
-        n_rest: how many faces the rest of the set has.
+        name: the attribute: `face size`, `light`, `sharpness` or `source`.
+        part: its range or value as text.
+        classification: predictions for the faces of the slice.
+        difference: binary accuracy of the slice minus that of the rest, with its
+            interval; NaN if there is no rest.
+        n_rest: number of faces in the rest.
     """
 
     name: str
@@ -47,39 +47,39 @@ class Slice:
 
     @property
     def accuracy(self) -> Estimate:
-        """Mask against no mask."""
+        """Accuracy of mask against no mask."""
         return self.classification.binary_confusion.accuracy
 
     @property
     def is_worse(self) -> bool:
-        """Whether it does worse than the rest by more than the interval allows.
+        """Whether the accuracy is significantly lower than that of the rest.
 
-        One in forty parts that are no worse is called so by chance.
+        The false-positive rate of this test is 1 in 40.
         """
         enough = min(self.difference.n, self.n_rest) >= MIN_COMPARED_FACES
         return enough and self.difference.high < 0
 
     def to_json(self) -> Json:
-        """Return every number with its interval."""
+        """Return all metrics with their intervals."""
         binary_confusion = self.classification.binary_confusion
         return {
             "name": self.name,
             "part": self.part,
             "n": binary_confusion.n,
-            "mask_against_no_mask": binary_confusion.accuracy.to_json(),
-            "masked_right": binary_confusion.recalls[0].to_json(),
-            "bare_right": binary_confusion.recalls[1].to_json(),
-            "three_states": self.classification.class_confusion.accuracy.to_json(),
-            "difference_to_the_rest": self.difference.to_json(),
-            "worse": self.is_worse,
+            "binary_accuracy": binary_confusion.accuracy.to_json(),
+            "masked_recall": binary_confusion.recalls[0].to_json(),
+            "unmasked_recall": binary_confusion.recalls[1].to_json(),
+            "accuracy": self.classification.class_confusion.accuracy.to_json(),
+            "accuracy_difference": self.difference.to_json(),
+            "is_worse": self.is_worse,
         }
 
 
 def evaluate_slices(predictions: Predictions) -> list[Slice]:
-    """Cut a set by face size, light, sharpness and source; parts without faces go.
+    """Evaluate slices by face size, light, sharpness and source; skip empty ones.
 
-    Sizes are the shorter side in pixels, lights mean luminances of 0 to 255; for
-    sharpness the set itself is cut in three equal parts.
+    Sizes are shorter sides in pixels, lights mean luminances of 0 to 255; sharpness is
+    cut into terciles of the data set.
     """
     classification = predictions.classification
     correct = (classification.probs[:, 1] > 0.5) == (classification.ground_truth == 1)
@@ -97,17 +97,17 @@ def evaluate_slices(predictions: Predictions) -> list[Slice]:
 
 
 def proportion_difference(first: Estimate, second: Estimate) -> Estimate:
-    """Return the difference of two independent shares with its 95 % interval.
+    """Return the difference of two independent proportions with its 95 % interval.
 
     Source: R. G. Newcombe, "Interval estimation for the difference between
     independent proportions", Statistics in Medicine 17 (1998), method 10.
 
     Args:
-        first: a share with Wilson's interval, as `proportion` gives it.
-        second: what is taken away from it.
+        first: a proportion with its Wilson interval, from `proportion`.
+        second: the proportion to subtract.
 
     Returns:
-        NaN where one of the two has nothing to measure; `n` is that of `first`.
+        The difference, NaN if either has no items; `n` is that of `first`.
     """
     if not first.n or not second.n:
         return Estimate(math.nan, math.nan, math.nan, first.n)
@@ -125,9 +125,9 @@ def crop_light(crop: Image) -> float:
 def crop_sharpness(crop: Image) -> float:
     """Return the variance of the Laplacian of a crop's luminance; larger is sharper.
 
-    The crop is first scaled to `MEASURED_PX`, so that a small face counts as
-    blurred: it shows as little. Source: J. L. Pech-Pacheco et al., "Diatom
-    autofocusing in brightfield microscopy", ICPR 2000.
+    The crop is first scaled to `MEASURED_PX`, so that small faces count as blurred.
+    Source: J. L. Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy",
+    ICPR 2000.
     """
     luma = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
     if luma.shape != (MEASURED_PX, MEASURED_PX):
@@ -138,11 +138,11 @@ def crop_sharpness(crop: Image) -> float:
 
 
 FaceSlice = tuple[str, str, NDArray[np.bool_]]
-"""What a set was cut by, which part, and the `(n,)` faces that are in it."""
+"""Attribute, part and `(n,)` mask of the faces of a slice."""
 
 
 def tercile_bounds(sharpness: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the two values that cut faces in three equal parts; NaN for no face."""
+    """Return the two bounds of the terciles; NaN without faces."""
     if not len(sharpness):
         return math.nan, math.nan
     low, high = np.percentile(sharpness, [100 / 3, 200 / 3])
@@ -155,13 +155,13 @@ def slice_faces(
     sharpness: NDArray[np.float32],
     sharpness_bounds: tuple[float, float],
 ) -> Iterator[FaceSlice]:
-    """Cut faces by size, light and sharpness; a part may be empty.
+    """Yield slices by size, light and sharpness; a slice may be empty.
 
     Args:
         sizes_px: `(n,)` shorter sides in pixels.
         lights: `(n,)` mean luminances, 0 to 255.
         sharpness: `(n,)`, see `crop_sharpness`.
-        sharpness_bounds: where sharpness is cut, as `tercile_bounds` gives it.
+        sharpness_bounds: bounds of the terciles, from `tercile_bounds`.
     """
     yield from _slice_by_range("face size", sizes_px, _SIZE_EDGES, " px")
     yield from _slice_by_range("light", lights, _LIGHT_EDGES, "")

@@ -1,11 +1,9 @@
-"""Every number that describes the answers on a set, each with its 95 % interval.
+"""Summary of the predictions on a data set: metrics with 95 % intervals.
 
-Intervals are a bootstrap over faces with a fixed seed: faces are drawn anew, with
-replacement, and the middle 95 % of what they give is kept (B. Efron, R. Tibshirani,
-"An introduction to the bootstrap", 1993). Where all or none is right, each draw would
-say the same, so there Wilson's interval stands instead.
-
-Numbers on many resamples of a set at once, as sums over weighted faces.
+Intervals are percentile bootstraps over faces with a fixed seed (B. Efron,
+R. Tibshirani, "An introduction to the bootstrap", 1993). Proportions of 0 and 1 do not
+vary between resamples, so they get Wilson intervals. Metrics are computed on many
+resamples at once, as sums over weighted faces.
 """
 
 from __future__ import annotations
@@ -37,10 +35,10 @@ from maskdet.types import CLASSES
 
 Floats = NDArray[np.float64]
 FaceWeights = NDArray[np.float32]
-"""`(resamples, n)`: how often each face was drawn; whole numbers, exact in float32."""
+"""`(resamples, n)`: how often each face is drawn; integers, exact in float32."""
 
 _RESAMPLES_PER_CHUNK = 50
-"""Resamples: their sorted copies then stay in the processor's cache."""
+"""Resamples per chunk, so that their sorted copies fit into the processor's cache."""
 
 
 def draw_face_weights(
@@ -56,7 +54,7 @@ def draw_face_weights(
 
 
 def divide_or_nan(numerators: Floats, denominators: Floats) -> Floats:
-    """Return the quotients; NaN where there is nothing to divide by."""
+    """Return the quotients; NaN where the denominator is 0."""
     result: Floats = np.divide(
         numerators,
         denominators,
@@ -69,8 +67,8 @@ def divide_or_nan(numerators: Floats, denominators: Floats) -> Floats:
 def resampled_areas(weights: FaceWeights, task: BinaryTask) -> tuple[Floats, Floats]:
     """Return ROC area and average precision of each resample, `(resamples,)` each.
 
-    The area is the share of pairs of a true and an untrue face in which the true one
-    scores higher, equal scores counting half; NaN where one side is missing.
+    The ROC area is the fraction of pairs of a positive and a negative face in which the
+    positive one has the higher score; ties count half. NaN without such pairs.
     """
     order = np.argsort(-task.scores, kind="stable")
     scores, true = task.scores[order], task.ground_truth[order].astype(np.float32)
@@ -107,14 +105,14 @@ _NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
 
 @dataclass(frozen=True)
 class OneVsRest:
-    """How well one class is told from all others.
+    """Metrics of one class against the rest.
 
     Attributes:
-        precision: share of those called so that are.
-        recall: share of those that are that were called so.
-        f1: harmonic mean of the two.
-        roc_area: chance that one of them scores above one of the others.
-        average_precision: mean precision over the steps of recall.
+        precision: precision of the class.
+        recall: recall of the class.
+        f1: harmonic mean of precision and recall.
+        roc_area: area under the ROC curve.
+        average_precision: average precision as defined by scikit-learn.
     """
 
     precision: Estimate
@@ -124,7 +122,7 @@ class OneVsRest:
     average_precision: Estimate
 
     def to_json(self) -> Json:
-        """Return every number with its interval."""
+        """Return all metrics with their intervals."""
         return {
             field.name: getattr(self, field.name).to_json()
             for field in dataclasses.fields(self)
@@ -133,19 +131,19 @@ class OneVsRest:
 
 @dataclass(frozen=True)
 class ClassificationSummary:
-    """What `summarize_classification` measured on one set.
+    """Metrics of `summarize_classification` on one data set.
 
     Attributes:
-        n: how many faces there are.
-        accuracy: all three states.
+        n: number of faces.
+        accuracy: accuracy of the three classes.
         balanced_accuracy: mean recall over the classes that occur.
-        classes: by `Label.key`, each against the rest.
-        binary_accuracy: mask against no mask.
-        masked: a mask, worn well or not, against none.
-        unmasked: none against a mask, from the same decisions.
-        ece: expected calibration error of the label given.
+        classes: each class against the rest, by `Label.key`.
+        binary_accuracy: accuracy of mask against no mask.
+        masked: mask, correctly worn or not, as the positive class.
+        unmasked: no mask as the positive class, with the same decisions.
+        ece: expected calibration error of the predicted class.
         binary_ece: the same for mask against no mask.
-        brier: squared distance to the truth, summed over the classes, 0 to 2.
+        brier: squared error summed over the classes, 0 to 2.
         binary_brier: the same for mask against no mask, 0 to 1.
     """
 
@@ -162,19 +160,19 @@ class ClassificationSummary:
     binary_brier: Estimate
 
     def to_json(self) -> Json:
-        """Return every number with its interval."""
+        """Return all metrics with their intervals."""
         return {
             "n": self.n,
-            "mask_against_no_mask": {
+            "binary": {
                 "accuracy": self.binary_accuracy.to_json(),
                 "masked": self.masked.to_json(),
-                "bare": self.unmasked.to_json(),
+                "unmasked": self.unmasked.to_json(),
                 "ece": self.binary_ece.to_json(),
                 "brier": self.binary_brier.to_json(),
             },
-            "three_states": {
+            "three_class": {
                 "accuracy": self.accuracy.to_json(),
-                "balanced": self.balanced_accuracy.to_json(),
+                "balanced_accuracy": self.balanced_accuracy.to_json(),
                 "classes": {
                     key: summary.to_json() for key, summary in self.classes.items()
                 },
@@ -187,12 +185,12 @@ class ClassificationSummary:
 def summarize_classification(
     result: ClassificationResult, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> ClassificationSummary:
-    """Measure a set of answers.
+    """Compute all classification metrics.
 
     Args:
-        result: truths and answers.
-        resamples: how often faces are drawn anew.
-        seed: of these draws.
+        result: ground truth and predictions.
+        resamples: number of bootstrap resamples.
+        seed: random seed of the bootstrap.
     """
     n = len(result.ground_truth)
     weights = draw_face_weights(n, resamples=resamples, seed=seed)
@@ -218,7 +216,7 @@ def summarize_classification(
             weights, masked_task.ground_truth == masked_task.predicted
         ),
         masked=_one_vs_rest(weights, masked_task, score_areas["wearing"]),
-        # Its scores are those of the class without a mask.
+        # Its scores are the probabilities of `no_mask`.
         unmasked=_one_vs_rest(weights, unmasked_task, score_areas["no_mask"]),
         ece=calibration_error(weights, correct, confidence),
         binary_ece=calibration_error(
@@ -232,7 +230,7 @@ def summarize_classification(
 
 
 def _weighted_sums(weights: FaceWeights, *columns: NDArray[np.generic]) -> Floats:
-    """Return the sums over the drawn faces, `(columns, resamples)`."""
+    """Return the weighted sums of the columns, `(columns, resamples)`."""
     matrix = np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
     sums: Floats = (weights @ matrix).T.astype(np.float64)
     return sums
@@ -271,7 +269,7 @@ def _balanced_accuracy(
         _weighted_sums(weights, *(correct & is_class for is_class in present)), totals
     )
     value = float(np.mean([correct[is_class].mean() for is_class in present]))
-    # A class that was not drawn is left out, as one that does not occur.
+    # A class that is not in a resample is left out.
     drawn_classes = ~np.isnan(recalls)
     resampled = np.where(drawn_classes, recalls, 0).sum(axis=0) / drawn_classes.sum(
         axis=0
@@ -320,10 +318,10 @@ def _one_vs_rest(
 def calibration_error(
     weights: FaceWeights, ground_truth: NDArray[np.bool_], scores: Floats
 ) -> Estimate:
-    """Return the expected calibration error, see `Reliability.ece`, of drawn faces.
+    """Return the error of `ReliabilityCurve.ece` with its interval.
 
-    A sum of absolute gaps is larger on resamples than on the set they are drawn from,
-    because chance adds to each gap; so the draws are moved down by that much.
+    Noise increases each absolute gap, so the error is larger on resamples than on the
+    original data; the resampled values are shifted down by this bias.
     """
     n = len(ground_truth)
     if not n:

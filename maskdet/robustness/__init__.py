@@ -1,11 +1,12 @@
-"""Tests that our own code makes from labelled faces: does the answer stay right?
+"""Robustness benchmarks on modified and synthetic images.
 
-Nobody has labelled enough images of hands before mouths, or of faces at night. So
-`hard` and `dark` change faces whose label is known, in a way that must not change it.
-`evaluate_lookalikes` draws clear shields and printed mouths, after which it must not be
-sure. `groups` asks whether some people are told wrong more often than others. `empty`
-shows an analyzer images without a face and counts the faces that it sees. `pasted`
-makes scenes of portraits: small faces of people whom no scene of the training showed.
+- `occlusion` and `low_light` modify labelled faces without changing their class: hands
+  and other objects at the mouth, darkness with noise.
+- `lookalikes` adds clear shields and printed mouths, which must lower the confidence.
+- `subgroups` compares the accuracy between groups of people.
+- `false_positives` counts detections on images without faces.
+- `small_faces` pastes portraits into scenes: small faces of people who are not in the
+  training scenes.
 """
 
 from __future__ import annotations

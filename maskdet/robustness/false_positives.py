@@ -1,12 +1,10 @@
-"""Images without a face: how often does an analyzer see one all the same?
+"""False positives on images without faces.
 
-Three kinds of images count: parts of labelled scenes that touch no true box, which
-show clothes, hands and walls; walls and round things that our own code draws; and
-hands and things on such walls. Drawn faces are told apart from them, as whether those
-are faces is a matter of taste.
-
-People overlook faces in crowds, so a few of the parts do show one: the numbers of the
-parts are upper bounds.
+Three kinds of images are counted: face-free crops of labelled scenes, which show
+clothes, hands and walls; synthetic walls and round objects; hands and held objects on
+such walls. Cartoon faces are reported separately, because it is debatable whether they
+are faces. Some crops contain faces that were not labelled, so the rates of the crops
+are upper bounds.
 """
 
 from __future__ import annotations
@@ -41,16 +39,16 @@ from maskdet.synthetic.backgrounds import (
 from maskdet.synthetic.head import MEAN_FACE
 from maskdet.types import Image
 
-SCENE_PARTS: Final = "parts of scenes"
-"""What the face-free parts of labelled scenes are called in a report."""
+SCENE_PARTS: Final = "face-free crops"
+"""Name of the face-free crops of labelled scenes in a report."""
 
 MIN_PART_PX: Final = 96
-"""Side of the smallest part of a scene that is looked at."""
+"""Smallest side of a face-free crop."""
 
 IMAGES_PER_KIND: Final = 20
-"""Images that are drawn of each kind."""
+"""Default number of synthetic images of each kind."""
 
-# A beard alone is nothing that one meets.
+# Without beards, which do not occur without a face.
 _OCCLUDERS: Final[dict[str, Occluder]] = {
     "hands": "hand",
     "cups": "cup",
@@ -60,7 +58,7 @@ _OCCLUDERS: Final[dict[str, Occluder]] = {
 _EYE_DISTANCES_PX: Final = (18.0, 80.0)
 _SKIN_COLOURS: Final = ((180, 200, 235), (120, 150, 205), (80, 105, 160), (45, 60, 95))
 
-# People draw boxes tightly: round each, this share of its sides may still be a face.
+# Annotated boxes are tight: a margin of this fraction of their sides may show the face.
 _MARGIN: Final = 0.35
 
 _DrawImage = Callable[[np.random.Generator], Image]
@@ -68,15 +66,14 @@ _DrawImage = Callable[[np.random.Generator], Image]
 
 @dataclass(frozen=True)
 class FalsePositiveReport:
-    """False positives an image at the settings that a user starts with.
+    """False positives per image.
 
     Attributes:
-        by_kind: by kind of image: `SCENE_PARTS`, walls, round things and things on
-            walls.
+        by_kind: by kind of image: `SCENE_PARTS`, walls, round objects, held objects.
         overall: over all of these.
-        fraction_with_any: share of all these images that have a false positive at all:
-            a single patterned wall may give a hundred.
-        cartoons: boxes an image on drawn faces, by kind; no part of `overall`.
+        fraction_with_any: fraction of the images with at least one false positive; a
+            single patterned wall may have a hundred.
+        cartoons: detections per image on cartoon faces, by kind; not in `overall`.
     """
 
     by_kind: dict[str, Estimate]
@@ -85,13 +82,13 @@ class FalsePositiveReport:
     cartoons: dict[str, Estimate]
 
     def to_json(self) -> Json:
-        """Return every number with its interval."""
+        """Return all metrics with their intervals."""
         return {
-            "kinds": {
+            "by_kind": {
                 name: estimate.to_json() for name, estimate in self.by_kind.items()
             },
-            "together": self.overall.to_json(),
-            "images_with_one": self.fraction_with_any.to_json(),
+            "overall": self.overall.to_json(),
+            "fraction_with_any": self.fraction_with_any.to_json(),
             "cartoons": {
                 name: estimate.to_json() for name, estimate in self.cartoons.items()
             },
@@ -106,14 +103,14 @@ def evaluate_false_positives(
     n_per_kind: int = IMAGES_PER_KIND,
     seed: int = 0,
 ) -> FalsePositiveReport:
-    """Count the faces that an analyzer sees where there are none.
+    """Count the detections of an analyzer on images without faces.
 
     Args:
-        analyzer: finds the faces.
-        examples: scenes; images of one face without a box are passed over.
-        settings: which faces are shown.
-        n_per_kind: how many images of each kind are drawn.
-        seed: fixes which parts are taken and what is drawn.
+        analyzer: the analyzer.
+        examples: scenes; images of one face without a box are skipped.
+        settings: detection settings.
+        n_per_kind: number of synthetic images of each kind.
+        seed: random seed of the crops and the synthetic images.
     """
 
     def count_detections(images: Iterable[Image]) -> list[int]:
@@ -143,13 +140,13 @@ def evaluate_false_positives(
 
 @dataclass(frozen=True)
 class NegativeImageReport:
-    """False positives on images that are known to show no face.
+    """False positives on the user's images without faces.
 
     Attributes:
-        per_image: an image.
-        fraction_with_any: share of the images with one.
-        by_kind: the same fraction of each kind of image.
-        unreadable: files that are no image after all, and why.
+        per_image: mean number per image.
+        fraction_with_any: fraction of the images with at least one.
+        by_kind: the same fraction by kind of image.
+        unreadable: unreadable files with the reasons.
     """
 
     per_image: Estimate
@@ -158,11 +155,11 @@ class NegativeImageReport:
     unreadable: dict[str, str]
 
     def to_json(self) -> Json:
-        """Return every number with its interval."""
+        """Return all metrics with their intervals."""
         return {
-            "boxes_per_image": self.per_image.to_json(),
-            "images_with_one": self.fraction_with_any.to_json(),
-            "kinds": {
+            "per_image": self.per_image.to_json(),
+            "fraction_with_any": self.fraction_with_any.to_json(),
+            "by_kind": {
                 kind: estimate.to_json() for kind, estimate in self.by_kind.items()
             },
             "unreadable": dict(self.unreadable),
@@ -172,12 +169,12 @@ class NegativeImageReport:
 def evaluate_negative_images(
     analyzer: Analyzer, files: Iterable[tuple[Path, str]], settings: Settings
 ) -> NegativeImageReport:
-    """Count what an analyzer sees in images that show no face.
+    """Count the detections of an analyzer on the user's images without faces.
 
     Args:
-        analyzer: finds the faces.
-        files: images, and the kind of each.
-        settings: which faces are shown.
+        analyzer: the analyzer.
+        files: images with their kinds.
+        settings: detection settings.
     """
     counts: dict[str, list[int]] = {}
     unreadable: dict[str, str] = {}
@@ -214,15 +211,14 @@ def face_free_windows(
 ) -> list[tuple[int, int, int, int]]:
     """Return large squares of an image, `x1, y1, x2, y2`, that touch no box.
 
-    They do not touch each other either. The first is the largest there is, up to
-    steps of a fifth, at a place that chance decides; a square may be as small as
-    `MIN_PART_PX`.
+    They do not overlap. The first is the largest possible one, in steps of a fifth, at
+    a random place; no square is smaller than `MIN_PART_PX`.
 
     Args:
         size_wh: of the image, in pixels.
-        boxes: `(n, 4)` what they keep away from, and some pixels more.
-        rng: decides among places.
-        limit: how many are wanted.
+        boxes: `(n, 4)` boxes to avoid, with a margin.
+        rng: random generator of the places.
+        limit: maximal number of squares.
     """
     width, height = size_wh
     occupied = np.zeros((height, width), np.int64)
@@ -235,7 +231,7 @@ def face_free_windows(
     windows: list[tuple[int, int, int, int]] = []
     side = min(width, height)
     while side >= MIN_PART_PX and len(windows) < limit:
-        # The sum over every square at once, from the sums up to each corner.
+        # Sums over all squares from the integral image.
         sums = np.pad(occupied, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
         inside = sums[side:, side:] - sums[side:, :-side] - sums[:-side, side:]
         corners = np.argwhere(inside + sums[:-side, :-side] == 0)
@@ -266,7 +262,7 @@ def _draw_images(draw: _DrawImage, n: int, seed: tuple[int, ...]) -> Iterator[Im
 
 
 def _image_drawers() -> tuple[dict[str, _DrawImage], dict[str, _DrawImage]]:
-    """Return who draws each kind of empty image, and of drawn faces."""
+    """Return the drawing functions of images without faces, and of cartoon faces."""
     empty: dict[str, _DrawImage] = {
         **{kind: partial(draw_wall, kind) for kind in WALL_PATTERNS},
         **{kind: partial(draw_round_objects, kind) for kind in ROUND_OBJECT_KINDS},
@@ -282,7 +278,7 @@ def _image_drawers() -> tuple[dict[str, _DrawImage], dict[str, _DrawImage]]:
 
 
 def _draw_held_object(occluder: Occluder, rng: np.random.Generator) -> Image:
-    """Return a wall with one thing, and the hands that hold it, upon it."""
+    """Return a wall with one object and the hands that hold it."""
     image = draw_background(rng)
     eye_distance_px = float(np.exp(rng.uniform(*np.log(_EYE_DISTANCES_PX))))
     centre = rng.uniform(2 * eye_distance_px, np.array(SIZE_WH) - 2 * eye_distance_px)

@@ -1,6 +1,6 @@
-"""Look-alikes: is a clear shield, or a mouth printed on a mask, called "no mask"?
+"""Look-alikes: predictions for clear face shields and mouths printed on masks.
 
-Neither is a plainly bare face. The least that is asked is that it is unsure.
+Neither is a plain face without a mask; at least the confidence must be low.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from maskdet.types import Image, Label
 
 @dataclass(frozen=True)
 class LookalikeReport:
-    """How often a face is called "no mask", bare and with each look-alike.
+    """Rates of the prediction "no mask", unmodified and with each look-alike.
 
     Attributes:
-        baseline: rate of "no mask" for the bare faces as they are: higher is better.
+        baseline: rate of "no mask" for the unmodified faces: higher is better.
         predicted_no_mask: the same for each look-alike: lower is better.
         unsure: rate of `UNKNOWN` for each look-alike.
         min_confidence: the confidence threshold.
@@ -39,15 +39,15 @@ class LookalikeReport:
     min_confidence: float
 
     def to_json(self) -> Json:
-        """Return every number with its interval."""
+        """Return all metrics with their intervals."""
         return {
             "min_confidence": self.min_confidence,
-            "untouched": self.baseline.to_json(),
-            "called_bare": {
+            "baseline": self.baseline.to_json(),
+            "predicted_no_mask": {
                 name: estimate.to_json()
                 for name, estimate in self.predicted_no_mask.items()
             },
-            "unsure": {
+            "unknown": {
                 name: estimate.to_json() for name, estimate in self.unsure.items()
             },
         }
@@ -61,14 +61,14 @@ def evaluate_lookalikes(
     min_confidence: float,
     seed: int = 0,
 ) -> LookalikeReport:
-    """Draw each of `LOOKALIKES` on every bare face and count what they are called.
+    """Render each of `LOOKALIKES` on every unmasked face and count the predictions.
 
     Args:
-        classifier: gives the classes.
-        detector: finds the landmarks; faces it does not see are left out.
-        examples: scenes or images of one face that were not trained on.
+        classifier: the classifier.
+        detector: detects the landmarks; faces that are not detected are skipped.
+        examples: scenes or images of one face that are not training data.
         min_confidence: below it a face is `UNKNOWN`, in [0, 1].
-        seed: fixes what is drawn.
+        seed: random seed of the rendering.
     """
     rng = np.random.default_rng(seed)
     baseline_labels: list[Label] = []

@@ -1,4 +1,4 @@
-"""Low light: what does it cost that a camera hardly sees the face?"""
+"""Low light: loss of accuracy on darkened faces."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _MIN_LUMINANCE: Final = 12.0
 
 @dataclass(frozen=True)
 class LowLightReport:
-    """What low light costs: mask against no mask on the same faces.
+    """Accuracy of mask against no mask on the same faces, unmodified and darkened.
 
     Attributes:
-        baseline: share right as the faces are.
-        darkened: share right once they are darkened.
+        baseline: accuracy on the unmodified faces.
+        darkened: accuracy on the darkened faces.
         accuracy_loss: the difference, with a paired bootstrap interval over the faces.
     """
 
@@ -47,11 +47,11 @@ class LowLightReport:
     accuracy_loss: Estimate
 
     def to_json(self) -> Json:
-        """Return every number with its interval."""
+        """Return all metrics with their intervals."""
         return {
-            "lit": self.baseline.to_json(),
-            "dark": self.darkened.to_json(),
-            "lost": self.accuracy_loss.to_json(),
+            "baseline": self.baseline.to_json(),
+            "darkened": self.darkened.to_json(),
+            "accuracy_loss": self.accuracy_loss.to_json(),
         }
 
 
@@ -65,10 +65,10 @@ def evaluate_low_light(
     """Darken every face to a mean luminance below 40, with noise, and compare.
 
     Args:
-        classifier: gives the labels.
-        detector: finds the face in images of one face.
-        examples: scenes or images of one face that were not trained on.
-        seed: fixes darkness and noise.
+        classifier: the classifier.
+        detector: detects the face in images of one face.
+        examples: scenes or images of one face that are not training data.
+        seed: random seed of darkness and noise.
     """
     rng = np.random.default_rng(seed)
     baseline_correct: list[bool] = []
@@ -107,16 +107,16 @@ def _labelled_faces(
 
 
 def darken(image: Image, box: NDArray[np.float32], rng: np.random.Generator) -> Image:
-    """Return the image as if taken in so little light that the face is below 40.
+    """Simulate low light, so that the mean luminance of the face is below 40.
 
-    Light falls by one factor; the sensor then adds shot noise, which grows with the
-    root of the light, and read noise, which does not (Healey and Kondepudy 1994); the
-    file is compressed as cameras do.
+    The image is scaled; shot noise, which grows with the square root of the light, and
+    constant read noise are added (Healey and Kondepudy 1994); the result is compressed
+    as JPEG.
 
     Args:
         image: `(h, w, 3)` uint8 BGR.
-        box: `(4,)` the face whose luminance counts.
-        rng: decides how dark, and the noise.
+        box: `(4,)` box of the face.
+        rng: random generator of darkness and noise.
     """
     x1, y1, x2, y2 = np.clip(np.rint(box).astype(int), 0, None)
     face = cv2.cvtColor(image[y1 : y2 + 1, x1 : x2 + 1], cv2.COLOR_BGR2GRAY)
@@ -132,7 +132,7 @@ def darken(image: Image, box: NDArray[np.float32], rng: np.random.Generator) -> 
 def _paired_difference(
     before: NDArray[np.bool_], after: NDArray[np.bool_], seed: int
 ) -> Estimate:
-    """Return the mean of `before - after`, drawing whole faces anew."""
+    """Return the mean of `before - after` with a bootstrap interval over faces."""
     n = len(before)
     if not n:
         return Estimate(np.nan, np.nan, np.nan, 0)

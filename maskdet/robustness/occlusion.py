@@ -1,4 +1,4 @@
-"""Hard negatives: does anything before the mouth of a bare face pass for a mask?"""
+"""Occlusion: unmasked faces with hands or other objects at the mouth."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from maskdet.synthetic import OCCLUDERS, Occluder, render_occluder
 from maskdet.types import Image, Label
 
 MIN_OCCLUDED_PX: Final = 32.0
-"""Shorter side from which a face is drawn on: below, a hand is a few pixels."""
+"""Smallest shorter side of a face for occluders: below, a hand is a few pixels."""
 
-# The face that a detector sees is the labelled one if they overlap at least so much.
+# Smallest IoU at which a detection is the labelled face.
 _SAME_FACE_IOU: Final = 0.3
 
 
 @dataclass(frozen=True)
 class OcclusionReport:
-    """How often a bare face is called masked, with and without something before it.
+    """Rates of unmasked faces that are predicted masked, with and without occluders.
 
     Attributes:
-        baseline: share called masked as the faces are.
-        occluders: the same for each thing drawn before the mouth.
-        overall: over all things.
+        baseline: rate for the unmodified faces.
+        occluders: rate for each occluder.
+        overall: rate over all occluders.
     """
 
     baseline: Estimate
@@ -41,13 +41,13 @@ class OcclusionReport:
     overall: Estimate
 
     def to_json(self) -> Json:
-        """Return every number with its interval."""
+        """Return all metrics with their intervals."""
         return {
-            "untouched": self.baseline.to_json(),
-            "things": {
+            "baseline": self.baseline.to_json(),
+            "occluders": {
                 name: estimate.to_json() for name, estimate in self.occluders.items()
             },
-            "together": self.overall.to_json(),
+            "overall": self.overall.to_json(),
         }
 
 
@@ -58,13 +58,13 @@ def evaluate_occlusion(
     *,
     seed: int = 0,
 ) -> OcclusionReport:
-    """Draw each of `OCCLUDERS` before every bare mouth and count who is called masked.
+    """Render each of `OCCLUDERS` on every unmasked face and count false masks.
 
     Args:
-        classifier: gives the labels; incorrectly worn counts as masked.
-        detector: finds the landmarks; faces it does not see are left out.
-        examples: scenes or images of one face that were not trained on.
-        seed: fixes what is drawn.
+        classifier: the classifier; incorrectly worn counts as masked.
+        detector: detects the landmarks; faces that are not detected are skipped.
+        examples: scenes or images of one face that are not training data.
+        seed: random seed of the rendering.
     """
     rng = np.random.default_rng(seed)
     baseline_masked: list[bool] = []
@@ -94,7 +94,7 @@ def evaluate_occlusion(
 def unmasked_faces(
     detector: LandmarkDetector, examples: Iterable[Example]
 ) -> Iterator[tuple[Image, NDArray[np.float32], NDArray[np.float32]]]:
-    """Yield image, box and landmarks of every bare face that is large enough."""
+    """Yield image, box and landmarks of every unmasked face that is large enough."""
     for example in examples:
         unmasked = example.label_values == Label.NO_MASK
         if not unmasked.any():
@@ -117,6 +117,6 @@ def unmasked_faces(
 def is_predicted_masked(
     classifier: Classifier, image: Image, box: NDArray[np.float32]
 ) -> bool:
-    """Return whether one face is said to wear a mask, rightly or wrongly."""
+    """Return whether a face is predicted to wear a mask, correctly or not."""
     probs = classifier.predict(image, box[None])
     return bool(probs[0, Label.NO_MASK] <= 0.5)

@@ -1,8 +1,7 @@
-"""Images of one face, pasted small and many into scenes: found, and labelled right?
+"""Small faces: detection and classification of portraits pasted into scenes.
 
-A set of portraits (`index.csv`) has no crowds and no far faces, and its people are none
-of those in the scenes that a network was trained on. So its images are shrunk and
-pasted on drawn walls: the answer to what a scene of strangers would give.
+Portraits (`index.csv`) show people who are not in the training scenes, but no crowds
+and no distant faces. So they are scaled down and pasted on synthetic walls.
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ from maskdet.synthetic.backgrounds import SIZE_WH, draw_background
 from maskdet.types import Image, Label, Scene
 
 IMAGE_SIDES_PX: Final = (40, 80, 160)
-"""Longer sides that the images are scaled to; a face takes about half of one."""
+"""Longer sides to which the portraits are scaled; the face takes about half of it."""
 
 _GAP_PX: Final = 12
-"""Wall between two images, at least: a few pixels for a box that is too large."""
+"""Smallest gap between two portraits, so that slightly large boxes do not overlap."""
 
 
 @dataclass(frozen=True)
 class SmallFaceReport:
-    """What became of pasted images, by their longer side in pixels.
+    """Results on pasted portraits by their longer side in pixels.
 
     Attributes:
-        recall: share of the images in which a face was found.
-        accuracy: rate of found faces with the right class, mask against no mask;
-            incorrect counts as masked, and an unsure answer as wrong.
-        false_positives: faces seen on the wall between them, a scene.
+        recall: fraction of the portraits with a detected face.
+        accuracy: accuracy of mask against no mask for the detected faces; incorrect
+            counts as masked, unknown as wrong.
+        false_positives: detections on the wall between the portraits, per scene.
     """
 
     recall: dict[int, Estimate]
@@ -47,15 +46,15 @@ class SmallFaceReport:
     false_positives: Estimate
 
     def to_json(self) -> Json:
-        """Return every number with its interval."""
+        """Return all metrics with their intervals."""
         return {
-            "found": {
+            "recall": {
                 str(px): estimate.to_json() for px, estimate in self.recall.items()
             },
-            "right": {
+            "accuracy": {
                 str(px): estimate.to_json() for px, estimate in self.accuracy.items()
             },
-            "beside": self.false_positives.to_json(),
+            "false_positives": self.false_positives.to_json(),
         }
 
 
@@ -66,13 +65,13 @@ def evaluate_small_faces(
     *,
     seed: int = 0,
 ) -> SmallFaceReport:
-    """Paste images of one face into drawn scenes and look at each once a size.
+    """Paste images of one face into synthetic scenes, once per size, and evaluate them.
 
     Args:
-        analyzer: finds and labels.
-        examples: images of one face; scenes are passed over.
-        settings: which faces are shown.
-        seed: fixes walls and places.
+        analyzer: the analyzer.
+        examples: images of one face; scenes are skipped.
+        settings: detection settings.
+        seed: random seed of walls and places.
     """
     portraits = [example for example in examples if example.is_crop]
     images = [read_image(example.path) for example in portraits]
@@ -103,7 +102,7 @@ def _is_correct(label: Label, masked: bool) -> bool:
 def _compose_scenes(
     images: Sequence[Image], side_px: int, seed: tuple[int, ...]
 ) -> Iterator[tuple[tuple[int, ...], Image, Boxes]]:
-    """Yield scenes: which images are in it, the image, and where each of them is."""
+    """Yield scenes: indices of the portraits, the image, and their boxes."""
     rng = np.random.default_rng(seed)
     cell_px = side_px + _GAP_PX
     n_columns, n_rows = SIZE_WH[0] // cell_px, SIZE_WH[1] // cell_px
@@ -139,9 +138,10 @@ def _resize_to_side(image: Image, side_px: int) -> Image:
 
 
 def _predict_in_boxes(scene: Scene, boxes: Boxes) -> tuple[list[Label | None], int]:
-    """Return what was said in each place, by the surest face, and how many lie beside.
+    """Return the prediction in each box and the number of detections outside.
 
-    A face is in the place that holds its middle.
+    A detection belongs to the box that contains its centre; of several, the one with
+    the highest score is used.
     """
     centres = (scene.faces.boxes[:, :2] + scene.faces.boxes[:, 2:]) / 2
     x, y = centres[:, 0, None], centres[:, 1, None]

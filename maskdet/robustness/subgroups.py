@@ -1,4 +1,4 @@
-"""Groups of people: is one told wrong more often than the others?"""
+"""Compare the accuracy between groups of people."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -17,19 +18,22 @@ from maskdet.metrics.intervals import Estimate, proportion
 from maskdet.metrics.slices import proportion_difference
 from maskdet.types import Label
 
+ALL_FACES: Final = "all"
+"""Name of the report on all faces."""
+
 SubgroupsByFace = Mapping[tuple[str, int], frozenset[str]]
-"""File name and number of the face in it, to the groups it was seen to belong to."""
+"""Groups by file name and index of the face in it."""
 
 
 @dataclass(frozen=True)
 class SubgroupReport:
-    """How often one group's faces are told right, mask against no mask.
+    """Accuracy of mask against no mask in one group.
 
     Attributes:
-        name: the group, or `everybody`.
-        accuracy: share right within the group.
-        unmasked_accuracy: share of its bare faces that are told right.
-        accuracy_difference: `accuracy` less that of all other faces, with Newcombe's
+        name: the group, or `all`.
+        accuracy: accuracy within the group.
+        unmasked_accuracy: accuracy of its unmasked faces.
+        accuracy_difference: `accuracy` minus that of all other faces, with Newcombe's
             interval.
     """
 
@@ -40,29 +44,29 @@ class SubgroupReport:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the group does worse by more than chance explains."""
+        """Whether the accuracy is significantly lower than that of the others."""
         return self.accuracy_difference.high < 0
 
     def to_json(self) -> Json:
-        """Return every number with its interval."""
+        """Return all metrics with their intervals."""
         return {
-            "group": self.name,
-            "right": self.accuracy.to_json(),
-            "bare_right": self.unmasked_accuracy.to_json(),
-            "difference_to_the_rest": self.accuracy_difference.to_json(),
-            "worse": self.is_worse,
+            "subgroup": self.name,
+            "accuracy": self.accuracy.to_json(),
+            "unmasked_accuracy": self.unmasked_accuracy.to_json(),
+            "accuracy_difference": self.accuracy_difference.to_json(),
+            "is_worse": self.is_worse,
         }
 
 
 def read_subgroups(path: str | Path) -> SubgroupsByFace:
     """Read a CSV file with the columns `file`, `face` and `groups`.
 
-    `face` counts the boxes of the image from 0; `groups` holds words with blanks
-    between. A face without a word belongs to no group and is compared with.
+    `face` is the index of the box in the image, from 0; `groups` contains names
+    separated by spaces. Faces without a group are part of the rest.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a column is missing or `face` is no number.
+        FileNotFoundError: the file does not exist.
+        ValueError: a column is missing or `face` is not a number.
     """
     path = Path(path)
     if not path.is_file():
@@ -78,21 +82,21 @@ def read_subgroups(path: str | Path) -> SubgroupsByFace:
                 for row in rows
             }
         except ValueError:
-            raise ValueError(f"{path}: `face` must be a whole number") from None
+            raise ValueError(f"{path}: `face` must be an integer") from None
 
 
 def compare_subgroups(
     classifier: Classifier, examples: Iterable[Example], groups: SubgroupsByFace
 ) -> list[SubgroupReport]:
-    """Label the listed faces and compare each group with everybody else.
+    """Classify the listed faces and compare each group with all others.
 
     Args:
-        classifier: gives the labels; incorrectly worn counts as masked.
-        examples: scenes that hold the listed faces.
-        groups: what `read_subgroups` gave.
+        classifier: the classifier; incorrectly worn counts as masked.
+        examples: scenes with the listed faces.
+        groups: from `read_subgroups`.
 
     Returns:
-        `everybody` first, then the groups by name.
+        `all` first, then the groups by name.
 
     Raises:
         ValueError: none of the listed faces is in `examples`.
@@ -112,7 +116,7 @@ def compare_subgroups(
         correct += (predicted_unmasked == is_unmasked).tolist()
         member_groups += [groups[name, row] for row in rows]
     if not correct:
-        raise ValueError("none of the faces that are listed with groups is in the data")
+        raise ValueError("none of the faces listed with groups is in the data")
     return _build_reports(np.array(unmasked), np.array(correct), member_groups)
 
 
@@ -123,12 +127,9 @@ def _build_reports(
 ) -> list[SubgroupReport]:
     names = sorted(frozenset().union(*member_groups))
     reports = []
-    for name in ("everybody", *names):
+    for name in (ALL_FACES, *names):
         in_group = np.array(
-            [
-                name == "everybody" or name in face_groups
-                for face_groups in member_groups
-            ]
+            [name == ALL_FACES or name in face_groups for face_groups in member_groups]
         )
         group_accuracy = proportion(int(correct[in_group].sum()), int(in_group.sum()))
         rest_accuracy = proportion(

@@ -1,4 +1,4 @@
-"""Masks and other things drawn on bare faces, for tests, samples and training."""
+"""Render masks and other objects on unmasked faces, for tests, samples and training."""
 
 from __future__ import annotations
 

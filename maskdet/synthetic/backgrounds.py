@@ -1,16 +1,9 @@
-"""Images without a face, drawn: patterned walls in many scales and colours.
+"""Procedural images without faces: walls, round objects and cartoon faces.
 
-The pen that the empty images are drawn with, and the camera that sees them.
-
-Images without a face, drawn: round things that detectors take for one.
-
-Clocks, plates and lamps have a face's outline; balls and sockets also have two dots
-where the eyes would be.
-
-Drawn faces: smileys, line drawings and cartoons.
-
-Whether a drawing of a face is a face is a matter of taste: what detectors make of these
-is told apart from their false positives.
+Walls have patterns of many scales and colours. Clocks, plates and lamps have the
+outline of a face; balls and sockets also have two dots at the place of the eyes.
+Detections on cartoon faces are reported apart from false positives. A camera simulation
+adds light, blur, noise and JPEG compression.
 """
 
 from __future__ import annotations
@@ -30,14 +23,14 @@ FloatArray: TypeAlias = NDArray[np.float64]
 Colour: TypeAlias = FloatArray | tuple[float, ...]
 
 SIZE_WH: Final = (640, 480)
-"""Of the images, in pixels, as a camera gives them."""
+"""Size of the images in pixels, as of a common camera."""
 
 _SUBPIXEL_BITS: Final = 3
-"""Bits behind the point, with which OpenCV draws more finely than in whole pixels."""
+"""Fractional bits of the fixed-point coordinates for OpenCV."""
 
 
 def simulate_camera(image: Image, rng: Rng) -> Image:
-    """Return a drawing as if a camera had seen it."""
+    """Simulate a camera: light, blur, noise and JPEG compression."""
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width] / max(height, width)
     slope = rng.uniform(-0.5, 0.5, 2)
@@ -51,7 +44,7 @@ def simulate_camera(image: Image, rng: Rng) -> Image:
 
 
 def offset_point(point: FloatArray, dx: float, dy: float) -> FloatArray:
-    """Return another place, so many pixels from this one."""
+    """Return a point moved by some pixels."""
     result: FloatArray = point + np.array([dx, dy])
     return result
 
@@ -66,7 +59,7 @@ def draw_ellipse(
     arc: tuple[float, float] = (0.0, 360.0),
     thickness: int = cv2.FILLED,
 ) -> None:
-    """Draw an ellipse, or an arc of it, upon the image; angles in degrees."""
+    """Draw an ellipse, or an arc of it, on the image; angles in degrees."""
     fixed_centre = [round(float(value) * 2**_SUBPIXEL_BITS) for value in centre]
     fixed_axes = [max(1, round(float(value) * 2**_SUBPIXEL_BITS)) for value in axes]
     bgr = [float(value) for value in colour]
@@ -91,7 +84,7 @@ def draw_line(
     *,
     thickness: int = 1,
 ) -> None:
-    """Draw a line through points upon the image."""
+    """Draw a line through points on the image."""
     corners = np.rint(np.array(points) * 2**_SUBPIXEL_BITS).astype(np.int32)
     bgr = [float(value) for value in colour]
     cv2.polylines(image, [corners], False, bgr, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
@@ -104,16 +97,16 @@ WallPattern: TypeAlias = Literal[
 WALL_PATTERNS: Final[tuple[WallPattern, ...]] = get_args(WallPattern)
 
 _PATTERN_SCALES_PX: Final = (10.0, 120.0)
-"""The finest and the coarsest repeat of a pattern."""
+"""Smallest and largest period of a pattern."""
 
 
 def draw_wall(kind: WallPattern, rng: Rng) -> Image:
-    """Return a wall of one kind, its repeat 10 to 120 px wide."""
+    """Return a wall with a pattern; its period is 10 to 120 px."""
     return simulate_camera(_draw_pattern(kind, rng), rng)
 
 
 def draw_background(rng: Rng) -> Image:
-    """Return something to draw upon: every other time plain, else a patterned wall."""
+    """Return a background: plain or patterned with equal probability."""
     if rng.random() < 0.5:
         return np.full((*SIZE_WH[::-1], 3), sample_colour(rng), np.uint8)
     return _draw_pattern(WALL_PATTERNS[rng.integers(len(WALL_PATTERNS))], rng)
@@ -134,7 +127,7 @@ def _draw_pattern(kind: WallPattern, rng: Rng) -> Image:
 
 
 def _pattern_coordinates(scale: float, rng: Rng) -> tuple[FloatArray, FloatArray, Rng]:
-    """Return x and y of each pixel in repeats of a pattern that leans a little."""
+    """Return x and y of each pixel in periods of a pattern that may be tilted."""
     y, x = np.mgrid[: SIZE_WH[1], : SIZE_WH[0]] / scale
     angle_rad = rng.uniform(-0.6, 0.6) if rng.random() < 0.5 else 0.0
     x, y = x + rng.random(), y + rng.random()
@@ -181,7 +174,7 @@ _PATTERNS: Final = {
 
 
 def _noise(scale: float, rng: Rng) -> FloatArray:
-    """Return clouds of several sizes over each other, each half as strong."""
+    """Return fractal noise of four octaves."""
     total = np.zeros(SIZE_WH[::-1])
     for octave in range(4):
         cells = [max(2, round(side / scale * 2**octave)) for side in SIZE_WH[::-1]]
@@ -214,7 +207,7 @@ RADIUS_RANGE_PX: Final = (14.0, 90.0)
 
 
 def draw_round_objects(kind: RoundObjectKind, rng: Rng) -> Image:
-    """Return a quiet or patterned wall with 1 to 6 round things of one kind upon it."""
+    """Return a background with 1 to 6 round objects of one kind."""
     image = draw_background(rng)
     for _ in range(rng.integers(1, 7)):
         radius = float(np.exp(rng.uniform(*np.log(RADIUS_RANGE_PX))))
@@ -226,7 +219,7 @@ def draw_round_objects(kind: RoundObjectKind, rng: Rng) -> Image:
 def _draw_shaded_disc(
     image: Image, centre: FloatArray, radius: float, colour: FloatArray, depth: float
 ) -> None:
-    """Draw a disc as a ball lit from above left; a depth of 0 makes it flat."""
+    """Draw a ball lit from above left; a depth of 0 gives a flat disc."""
     for step in np.linspace(0, 1, 12):
         inner_centre = centre - 0.35 * radius * step * np.array([0.7, 0.7])
         tone = np.clip(colour * (1 - depth * (1 - step)), 0, 255)
@@ -263,7 +256,7 @@ def _draw_plate(image: Image, centre: FloatArray, radius: float, rng: Rng) -> No
             (radius * radius_fraction, radius * radius_fraction * height_ratio),
             colour * tone,
         )
-    for _ in range(rng.integers(0, 4)):  # what is left of a meal
+    for _ in range(rng.integers(0, 4)):  # leftovers
         spot_centre = centre + rng.uniform(-0.35, 0.35, 2) * radius
         spot_radius = radius * rng.uniform(0.08, 0.25)
         draw_ellipse(
@@ -282,7 +275,7 @@ def _draw_lamp(image: Image, centre: FloatArray, radius: float, rng: Rng) -> Non
 
 
 def _draw_ball(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
-    """Draw a ball with two dots where eyes would be, every other with a third."""
+    """Draw a ball with two dots like eyes, half of them with a third dot."""
     _draw_shaded_disc(image, centre, radius, np.array(sample_colour(rng), float), 0.5)
     ink = np.array(sample_colour(rng)) * 0.3
     dot_radius = radius * rng.uniform(0.08, 0.16)
@@ -356,7 +349,7 @@ _CARTOON_INK: Final = (25, 25, 25)
 
 
 def draw_cartoon(kind: CartoonKind, rng: Rng) -> Image:
-    """Return a wall or a sheet with one drawn face of this kind upon it."""
+    """Return a wall or a sheet of paper with one cartoon face."""
     image = draw_background(rng)
     if kind == "line drawings":
         image[:] = rng.integers(215, 256, 3)
@@ -389,7 +382,7 @@ def _draw_smiley(image: Image, centre: FloatArray, radius: float, rng: Rng) -> N
 def _draw_line_drawing(
     image: Image, centre: FloatArray, radius: float, rng: Rng
 ) -> None:
-    """Draw outline, eyes, brows, nose and mouth in one thin pen, as on paper."""
+    """Draw outline, eyes, brows, nose and mouth with thin lines."""
     pen_px = max(1, round(radius / 30))
     width = radius * rng.uniform(0.7, 0.85)
     draw_ellipse(image, centre, (width, radius), _CARTOON_INK, thickness=pen_px)
@@ -427,7 +420,7 @@ def _draw_line_drawing(
 def _draw_cartoon_head(
     image: Image, centre: FloatArray, radius: float, rng: Rng
 ) -> None:
-    """Draw a flat coloured head with large eyes, every third with a mask before it."""
+    """Draw a flat coloured head with large eyes, a third of them with a mask."""
     skin = np.array(_CARTOON_SKINS[rng.integers(len(_CARTOON_SKINS))], float)
     hair = np.array(sample_colour(rng)) * 0.5
     width = radius * 0.85

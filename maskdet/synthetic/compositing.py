@@ -1,4 +1,4 @@
-"""Painting something over a face: a grid over the head, and the light on it."""
+"""Compositing on a face: a fine grid over the head, lighting and shadows."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from maskdet.synthetic.head import Head, Surface
 from maskdet.types import Image
 
 DETAIL_PX: Final = 96.0
-"""Eye distance, in pixels, beyond which nothing gets finer detail."""
+"""Eye distance in pixels above which the detail does not increase."""
 
 _SKIN: Final = 150.0
 _PAPER: Final = 215.0
-"""Grey level of lit skin and of the brightest tenth of a well exposed image: what
-a face and its image fall short of these, a thing in them must fall short of too."""
+"""Grey levels of lit skin and of the brightest tenth of a well exposed image: rendered
+objects are darkened by as much as a face and its image are below these."""
 
 FloatArray = NDArray[np.float64]
 
@@ -29,9 +29,9 @@ def compute_window(head: Head, image: Image, reach: float) -> PixelWindow:
     """Return the part of the image that may change, `x1, y1, x2, y2`.
 
     Args:
-        head: where the face is.
-        image: what it is in.
-        reach: how far around the mouth, in eye distances.
+        head: the head.
+        image: its image.
+        reach: radius around the mouth, in eye distances.
     """
     centre = head.project(np.array([[0.0, 1.0, 0.0]]))[0]
     height, width = image.shape[:2]
@@ -44,10 +44,10 @@ def compute_window(head: Head, image: Image, reach: float) -> PixelWindow:
 def compute_grid_resolution(
     head: Head, window: PixelWindow
 ) -> tuple[float, tuple[int, int]]:
-    """Return how much finer than pixels to paint, and the grid's rows and columns.
+    """Return the cells per pixel, and the rows and columns of the grid.
 
-    Small faces are painted larger and averaged down, so that thin lines stay even;
-    large ones smaller and enlarged, so that no face takes long.
+    Small faces are rendered larger and scaled down, so that thin lines stay smooth;
+    large ones are rendered smaller and scaled up, to limit the time.
     """
     zoom = min(2.0, DETAIL_PX / head.eyes_px)
     rows = max(1, round((window[3] - window[1]) * zoom))
@@ -58,7 +58,7 @@ def compute_grid_resolution(
 def resample_to_pixels(
     values: FloatArray, window: PixelWindow, zoom: float
 ) -> FloatArray:
-    """Return a painted grid as one value a pixel of its window."""
+    """Resample a painted grid to the pixels of its window."""
     size = (window[2] - window[0], window[3] - window[1])
     resampling = cv2.INTER_AREA if zoom > 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(values, size, interpolation=resampling), float)
@@ -67,19 +67,19 @@ def resample_to_pixels(
 def estimate_light(
     skin: FloatArray, cover: FloatArray, image: Image, head: Head
 ) -> FloatArray:
-    """Return the `(h, w, 3)` light on what is drawn, 1 = bright, even and white.
+    """Return the `(h, w, 3)` light on a rendered object, 1 = bright, even and white.
 
     Args:
         skin: `(h, w, 3)` the face below it, 0 to 255.
-        cover: `(h, w)` how much of each pixel is covered.
-        image: the whole image, which tells the colour of its light.
-        head: whose face it is.
+        cover: `(h, w)` coverage of each pixel.
+        image: the whole image, for the colour of the light.
+        head: the head.
     """
     grey = cv2.cvtColor(skin.astype(np.float32), cv2.COLOR_BGR2GRAY)
-    # Wide enough to lose lips and nostrils, narrow enough to keep light and shade.
+    # Wide enough to remove lips and nostrils, narrow enough to keep the shading.
     smooth = cv2.GaussianBlur(grey, (0, 0), 0.3 * head.eyes_px).astype(np.float64)
     level = float((smooth * cover).sum() / max(cover.sum(), 1e-6))
-    # The colour of the light, weakly: most of an image's colour is not its light.
+    # Use the colour cast weakly: most of an image's colour is not due to the light.
     means = _sample_pixels(image).mean(axis=0) + 1
     tint = np.clip((means / means.mean()) ** 0.25, 0.85, 1.15)
     shade = np.clip(smooth / max(level, 1.0), 0.35, 1.5)
@@ -88,11 +88,11 @@ def estimate_light(
 
 
 def estimate_exposure(level: float, image: Image) -> float:
-    """Return how bright the light on a face is, 1 = as in a well exposed image.
+    """Return the brightness of the light on a face, 1 = well exposed.
 
     Args:
         level: mean grey level of the face, 0 to 255.
-        image: the whole image; its brightest parts tell the rest.
+        image: the whole image, for its brightest parts.
     """
     brightest = float(np.percentile(_sample_pixels(image).mean(axis=1), 90))
     bright = 0.5 * level / _SKIN + 0.5 * brightest / _PAPER
@@ -100,13 +100,13 @@ def estimate_exposure(level: float, image: Image) -> float:
 
 
 def _sample_pixels(image: Image) -> NDArray[np.float64]:
-    """Return some of the image's pixels, `(n, 3)`."""
+    """Return a subsample of the pixels, `(n, 3)`."""
     step = max(1, max(image.shape) // 200)
     return image[::step, ::step].reshape(-1, 3).astype(np.float64)
 
 
 def cast_shadow(cover: FloatArray, head: Head) -> FloatArray:
-    """Return the `(h, w)` shadow that a thing throws below itself, 0 to 1."""
+    """Return the `(h, w)` shadow below an object, 0 to 1."""
     fall_px = 0.06 * head.eyes_px
     shifted = cv2.warpAffine(
         cover.astype(np.float32),
@@ -119,17 +119,17 @@ def cast_shadow(cover: FloatArray, head: Head) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """A fine grid over a face on which things are painted one over the other.
+    """A fine grid over a face on which objects are painted in layers.
 
     Attributes:
-        head: whose face it is.
+        head: the head.
         window: the part of the image it covers.
-        zoom: cells of the grid a pixel.
-        surface: what of the head lies behind each cell.
-        plane: `(rows, columns)` x and y of each cell in the plane before the face, in
-            eye distances from the point between the eyes, upright with the head.
-        cover: `(rows, columns)` how much of each cell is painted, 0 to 1.
-        colour: `(rows, columns, 3)` the paint in even light, times `cover`.
+        zoom: cells of the grid per pixel.
+        surface: the head surface at each cell.
+        plane: `(rows, columns)` x and y of each cell in a plane in front of the face,
+            in eye distances from the point between the eyes, upright with the head.
+        cover: `(rows, columns)` opacity of each cell, 0 to 1.
+        colour: `(rows, columns, 3)` colour in even light, times `cover`.
     """
 
     head: Head
@@ -152,10 +152,10 @@ class Canvas:
         return self.head.eyes_px
 
     def add(self, cover: FloatArray, colour: FloatArray) -> None:
-        """Paint over what is there.
+        """Paint a layer over the existing ones.
 
         Args:
-            cover: `(rows, columns)` how much of each cell it hides, 0 to 1.
+            cover: `(rows, columns)` opacity of the layer, 0 to 1.
             colour: `(rows, columns, 3)` BGR in even light, 0 to 255.
         """
         self.cover[:] = cover + self.cover * (1 - cover)
@@ -165,7 +165,7 @@ class Canvas:
 
 
 def create_canvas(image: Image, head: Head, reach: float) -> Canvas | None:
-    """Return an empty canvas over a face, or None if the face is outside."""
+    """Return an empty canvas over a face, or None if it is outside the image."""
     window = compute_window(head, image, reach)
     if window[2] <= window[0] or window[3] <= window[1]:
         return None
@@ -178,7 +178,7 @@ def create_canvas(image: Image, head: Head, reach: float) -> Canvas | None:
     tilt = np.arctan2(eyes[1], eyes[0])
     dx = (pixels_x - head.origin[0]) / head.eyes_px
     dy = (pixels_y - head.origin[1]) / head.eyes_px
-    # Straight ahead of the mouth, however the head is turned.
+    # Centre the plane on the mouth for any rotation of the head.
     mouth = (head.landmarks[3] + head.landmarks[4]) / 2 - head.origin
     drift = mouth / head.eyes_px
     x = dx * np.cos(tilt) + dy * np.sin(tilt)
@@ -190,7 +190,7 @@ def create_canvas(image: Image, head: Head, reach: float) -> Canvas | None:
 
 
 def composite(image: Image, head: Head, canvas: Canvas) -> Image:
-    """Return the image with what the canvas holds, lit as the face is."""
+    """Return the image with the canvas painted on it in the light of the face."""
     x1, y1, x2, y2 = canvas.window
     cover = resample_to_pixels(canvas.cover, canvas.window, canvas.zoom)
     paint = resample_to_pixels(canvas.colour, canvas.window, canvas.zoom)

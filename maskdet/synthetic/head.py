@@ -1,4 +1,4 @@
-"""A head as a simple solid, turned to fit five landmarks of a face in an image."""
+"""A simple 3-D head model, fitted to five face landmarks in an image."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _BEND_GRID: Final = 24
 
 @dataclass(frozen=True)
 class Surface:
-    """What lies behind each cell of a grid, arrays of shape `(rows, columns)`.
+    """The head surface at each cell of a grid, arrays of shape `(rows, columns)`.
 
     Attributes:
-        angle: where around the head, in radians; 0 = straight ahead, left is negative.
+        angle: angle around the head in radians; 0 = straight ahead, left is negative.
         y: height on the head, in eye distances below the eyes.
-        facing: 1 where the surface looks at the viewer, 0 where it turns away.
-        depth: how far inside the head's outline, in eye distances; negative = outside.
+        facing: 1 where the surface faces the viewer, 0 where it is perpendicular.
+        depth: distance inside the head's outline, in eye distances; negative = outside.
     """
 
     angle: Points
@@ -55,11 +55,11 @@ class Surface:
 
 @dataclass(frozen=True)
 class Head:
-    """A head's place in an image.
+    """Position and orientation of a head in an image.
 
     Attributes:
         landmarks: `(5, 2)` right eye, left eye, nose, right and left mouth corner.
-        rotation: `(3, 3)` rotation; its rows are the image's x, its y and the viewer.
+        rotation: `(3, 3)` rotation; its rows are image x, image y and viewer direction.
         eyes_px: one eye distance of an upright frontal face, in pixels.
         origin: `(2,)` the point between the eyes, in pixels.
         chin_y: height of the chin, in eye distances below the eyes.
@@ -75,14 +75,14 @@ class Head:
     def fit(
         cls, landmarks: NDArray[np.floating], *, bottom_px: float | None = None
     ) -> Head:
-        """Return the head whose landmarks lie closest to those in the image.
+        """Fit a head to landmarks.
 
         Args:
-            landmarks: `(5, 2)` in pixels, the image's left first, as YuNet gives them.
-            bottom_px: where the face ends below, if it is known.
+            landmarks: `(5, 2)` in pixels, the image's left first, as from YuNet.
+            bottom_px: lower end of the face, if known.
 
         Raises:
-            ValueError: the shape is wrong, or the points do not make a face.
+            ValueError: the shape is wrong, or the points do not form a face.
         """
         points = np.asarray(landmarks, np.float64)
         if points.shape != (5, 2) or not np.isfinite(points).all():
@@ -96,7 +96,7 @@ class Head:
         left, sizes, right = np.linalg.svd(camera, full_matrices=False)
         eyes_px = float(sizes.mean())
         if eyes_px < _MIN_EYES_PX:
-            raise ValueError("landmarks must span a face: they lie too close together")
+            raise ValueError("landmarks are too close together for a face")
         rows = left @ right
         rotation = np.stack([rows[0], rows[1], np.cross(rows[0], rows[1])])
         origin = centre - eyes_px * rows @ MEAN_FACE.mean(axis=0)
@@ -104,7 +104,7 @@ class Head:
         return head if bottom_px is None else head._with_bottom(bottom_px)
 
     def _with_bottom(self, bottom_px: float) -> Head:
-        """Return the head with its chin at a height that the face's box tells."""
+        """Return the head with the height of its chin from the face box."""
         chin = self.project(np.array([[0.0, CHIN_Y, 0.1]]))[0]
         missing = (bottom_px - chin[1]) / (self.eyes_px * max(self.rotation[1, 1], 0.5))
         chin_y = float(np.clip(CHIN_Y + missing, CHIN_Y - 0.35, CHIN_Y + 0.3))
@@ -126,22 +126,22 @@ class Head:
 
     @property
     def _radii(self) -> Points:
-        # The chin lies a little above the lowest point, where the jaw turns under.
+        # The chin is slightly above the lowest point of the jaw.
         return np.array([_HALF_WIDTH, self.chin_y + 0.3 - _CENTRE[1], _HALF_DEPTH])
 
     def raycast_surface(
         self, window: tuple[int, int, int, int], shape: tuple[int, int]
     ) -> Surface:
-        """Return what lies behind each cell of a grid over a part of the image.
+        """Return the head surface at each cell of a grid over a part of the image.
 
-        Each cell's line of sight is cut with an ellipsoid, so that what turns away
-        or lies behind the outline is hidden without further care.
+        The line of sight of each cell is intersected with an ellipsoid, so hidden
+        parts of the surface need no special treatment.
 
         Args:
             window: `x1, y1, x2, y2` in pixels.
             shape: rows and columns of the grid.
         """
-        # The bend is smooth: a coarse grid of it, enlarged, saves most of the time.
+        # The bend is smooth: an upscaled coarse grid saves most of the time.
         coarse = _cell_centres(window, (_BEND_GRID, _BEND_GRID))
         bend = self._compute_bend(coarse.reshape(-1, 2)).reshape(coarse.shape)
         straight = _cell_centres(window, shape) - cv2.resize(bend, shape[::-1])
@@ -164,9 +164,9 @@ class Head:
         )
 
     def _compute_bend(self, pixels: Points) -> Points:
-        """Return how far `(n, 2)` pixels move so that the landmarks fit exactly.
+        """Return the displacements of `(n, 2)` pixels that make the landmarks fit.
 
-        No face is the mean face; what the turned one misses is shared out smoothly.
+        The residuals of the mean face at the landmarks are interpolated smoothly.
         """
         flat = self.origin + self.eyes_px * MEAN_FACE @ self.rotation[:2].T
         misses = self.landmarks - flat
@@ -177,7 +177,7 @@ class Head:
 
 
 def _cell_centres(window: tuple[int, int, int, int], shape: tuple[int, int]) -> Points:
-    """Return `(rows, columns, 2)` the middles of a grid's cells, in pixels."""
+    """Return `(rows, columns, 2)` centres of the cells of a grid, in pixels."""
     x1, y1, x2, y2 = window
     y = y1 + (np.arange(shape[0]) + 0.5) * ((y2 - y1) / shape[0])
     x = x1 + (np.arange(shape[1]) + 0.5) * ((x2 - x1) / shape[1])

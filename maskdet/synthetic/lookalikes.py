@@ -1,6 +1,6 @@
-"""Coverings that look like a bare face: a clear shield, a mouth printed on a mask.
+"""Render look-alikes of a face without a mask: clear shields and printed mouths.
 
-Whoever wears one shows a mouth and is not plainly bare. Nothing was trained on them.
+A mouth is visible, but the face is covered. They are not used in training.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOOKALIKES: Final[tuple[Lookalike, ...]] = get_args(Lookalike)
 Rng: TypeAlias = np.random.Generator
 
 _HEADBAND_Y: Final = (-0.95, -0.62)
-"""The headband of a shield, in eye distances below the eyes."""
+"""Height of the headband of a shield, in eye distances below the eyes."""
 
 _LIP_COLOUR: Final = (70.0, 60.0, 185.0)
 _TEETH_COLOUR: Final = (232.0, 238.0, 242.0)
@@ -42,22 +42,22 @@ def render_lookalike(
     box: NDArray[np.floating] | None = None,
     rng: Rng,
 ) -> Image:
-    """Draw a covering that looks like a bare face on a bare face.
+    """Render a look-alike on an unmasked face.
 
     Args:
         image: `(h, w, 3)` uint8 BGR; not changed.
         landmarks: `(5, 2)` as in `render_mask`.
-        kind: `clear shield`: a visor through which the face is seen; `printed lips`: a
-            mask with a drawn mouth; `printed face`: a mask with a photograph of the
-            lower face, here that of the wearer.
-        box: `(4,)` `x1, y1, x2, y2` of the face; tells where the chin is.
-        rng: decides colours, reflections and sizes.
+        kind: `clear shield`: a transparent visor; `printed lips`: a mask with a drawn
+            mouth; `printed face`: a mask with a photograph of the lower face of its
+            wearer.
+        box: `(4,)` `x1, y1, x2, y2` of the face, which gives the position of the chin.
+        rng: random generator of colours, reflections and sizes.
 
     Raises:
-        ValueError: the landmarks do not make a face, or the kind is not known.
+        ValueError: the landmarks do not form a face, or the kind is unknown.
     """
     if kind not in LOOKALIKES:
-        raise ValueError(f"kind must be one of {', '.join(LOOKALIKES)}, not {kind!r}")
+        raise ValueError(f"kind must be one of {', '.join(LOOKALIKES)}, got {kind!r}")
     head = Head.fit(landmarks, bottom_px=None if box is None else float(box[3]))
     if kind == "printed face":
         return _render_printed_face(image, landmarks, head, box, rng)
@@ -76,7 +76,7 @@ def render_lookalike(
 
 
 def _paint_shield(canvas: Canvas, rng: Rng) -> None:
-    """A visor from the forehead to below the chin: haze, reflections, rim, band."""
+    """Paint a visor from forehead to chin: haze, reflections, rim, headband."""
     x, y = canvas.plane
     half = rng.uniform(1.05, 1.3)
     top, bottom = _HEADBAND_Y[0], canvas.head.chin_y + rng.uniform(0.25, 0.6)
@@ -103,7 +103,7 @@ def _paint_shield(canvas: Canvas, rng: Rng) -> None:
 
 
 def _paint_lips(canvas: Canvas, rng: Rng) -> None:
-    """A drawn mouth where the real one is: closed, or a smile with teeth."""
+    """Paint a mouth over the real one: closed, or a smile with teeth."""
     x, y = canvas.plane
     y = y - MOUTH_Y - rng.uniform(-0.05, 0.1)
     half, half_height = rng.uniform(0.38, 0.55), rng.uniform(0.1, 0.2)
@@ -131,7 +131,7 @@ def _render_printed_face(
     box: NDArray[np.floating] | None,
     rng: Rng,
 ) -> Image:
-    """A mask on which the lower face is printed, up to a plain rim."""
+    """Render a mask with the lower face printed on it, up to a plain rim."""
     masked = render_mask(
         image, landmarks, Mask(colour=sample_colour(rng)), box=box, rng=rng
     )
@@ -143,7 +143,7 @@ def _render_printed_face(
     kernel = np.ones((2 * rim_px + 1, 2 * rim_px + 1), np.uint8)
     printed: FloatArray = cv2.erode(cover, kernel).astype(np.float64)
     soft = cv2.GaussianBlur(printed, (0, 0), max(0.5, 0.02 * head.eyes_px))
-    # Print is flatter and a little off in colour.
+    # A print has less contrast and slightly different colours.
     tone = np.array([1.0, 1.0, 1.0]) + rng.uniform(-0.08, 0.08, 3)
     flat = 128 + (image.astype(np.float64) - 128) * rng.uniform(0.75, 0.95)
     opacity = soft[..., None] * rng.uniform(0.8, 0.97)

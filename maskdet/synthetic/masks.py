@@ -1,7 +1,4 @@
-"""Drawing a mask on a bare face, in the light that lies on it.
-
-What masks look like: shapes on the head, colours, pleats and patterns.
-"""
+"""Render masks on unmasked faces: shape, fabric, patterns, ear loops and light."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ MASK_KINDS: Final[tuple[MaskKind, ...]] = get_args(MaskKind)
 FABRIC_PATTERNS: Final[tuple[FabricPattern, ...]] = get_args(FabricPattern)
 MASK_POSITIONS: Final[tuple[MaskPosition, ...]] = get_args(MaskPosition)
 
-# Usual colours of masks that are sold; cloth comes in any.
+# Common colours of masks; cloth can have any colour.
 _MASK_COLOURS: Final[dict[MaskKind, tuple[BGR, ...]]] = {
     "surgical": (
         (226, 203, 165),
@@ -62,15 +59,15 @@ SIDE_ANGLE: Final = 1.13
 
 @dataclass(frozen=True)
 class Mask:
-    """One mask and how it is worn.
+    """A mask and its position.
 
     Attributes:
         kind: `surgical`, `cloth`, `ffp2` or `black`.
-        position: `worn`, or wrongly: `below_nose` or `chin`.
+        position: `worn`, or incorrect: `below_nose` or `chin`.
         colour: BGR in even light.
-        pattern: what is printed on it; `plain` for all but cloth in real life.
+        pattern: printed pattern; usually `plain` except for cloth.
         print_colour: BGR of the pattern.
-        has_valve: whether a round valve sits on it, as on some `ffp2`.
+        has_valve: whether it has a round valve, as some `ffp2`.
     """
 
     kind: MaskKind = "surgical"
@@ -81,7 +78,7 @@ class Mask:
     has_valve: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse names that are not known."""
+        """Check the names."""
         for name, allowed in (
             ("kind", MASK_KINDS),
             ("position", MASK_POSITIONS),
@@ -90,12 +87,12 @@ class Mask:
             value = getattr(self, name)
             if value not in allowed:
                 raise ValueError(
-                    f"{name} must be one of {', '.join(allowed)}, not {value!r}"
+                    f"{name} must be one of {', '.join(allowed)}, got {value!r}"
                 )
 
     @classmethod
     def random(cls, rng: np.random.Generator, position: MaskPosition = "worn") -> Mask:
-        """Return a mask as one may meet it; `rng` decides kind, colour and pattern."""
+        """Return a mask of random kind, colour and pattern."""
         kind = MASK_KINDS[rng.choice(len(MASK_KINDS), p=[0.45, 0.3, 0.15, 0.1])]
         if kind != "cloth":
             colours = _MASK_COLOURS[kind]
@@ -109,7 +106,7 @@ class Mask:
 
 
 def sample_colour(rng: np.random.Generator) -> BGR:
-    """Return a colour that cloth may have, from pale to strong."""
+    """Return a random colour of cloth, from pale to saturated."""
     hue, saturation, value = rng.integers((0, 0, 30), (180, 200, 245))
     pixel = cv2.cvtColor(
         np.array([[[hue, saturation, value]]], np.uint8), cv2.COLOR_HSV2BGR
@@ -124,12 +121,12 @@ def compute_edges_y(
     """Return the heights of the upper and the lower edge.
 
     Args:
-        mask: its kind and position decide.
+        mask: the mask.
         across: -1 at the image's left edge of the mask, 1 at its right.
         chin_y: height of the chin, in eye distances below the eyes.
     """
     middle, side = _TOP_Y[mask.position]
-    # Narrow where it rides on the nose, flat on the cheeks.
+    # Narrow on the nose, flat on the cheeks.
     width = 0.42 if mask.position == "worn" else 0.8
     top = middle + (side - middle) * (1 - np.exp(-((across / width) ** 2)))
     lowest = chin_y + (0.14 if mask.position == "chin" else 0.02)
@@ -141,7 +138,7 @@ def compute_edges_y(
 def compute_coverage(
     mask: Mask, surface: Surface, chin_y: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return how far inside the mask each pixel lies, and how far down on it.
+    """Return the distance of each pixel from the edge of the mask, and its height.
 
     Returns:
         `(h, w)` depth in eye distances, negative outside; and `(h, w)` 0 at the
@@ -182,7 +179,7 @@ def render_fabric(
 
 
 def _render_pleats(across: FloatArray, down: FloatArray) -> FloatArray:
-    """Three folds that flatten towards the sides, each with its shadow below."""
+    """Return the relief of three folds that flatten to the sides, with shadows."""
     relief = np.ones_like(down)
     for fold in (0.30, 0.48, 0.66):
         below = down - fold
@@ -193,14 +190,14 @@ def _render_pleats(across: FloatArray, down: FloatArray) -> FloatArray:
 
 
 def _render_seam(across: FloatArray, down: FloatArray) -> FloatArray:
-    """A seam down the middle that bulges: both halves lean away from it."""
+    """Return the relief of a vertical seam in the middle with both sides sloping."""
     return (
         1 - 0.16 * np.exp(-((across / 0.018) ** 2)) - 0.05 * np.abs(across) + 0 * down
     )
 
 
 def _render_fold(across: FloatArray, down: FloatArray) -> FloatArray:
-    """A sharp fold down the middle, a weld along the edges, halves lit unequally."""
+    """Return the relief of a sharp vertical fold, with welded edges and shaded side."""
     fold = 0.14 * np.exp(-((across / 0.02) ** 2))
     weld = 0.12 * np.exp(-(((np.abs(across) - 0.88) / 0.02) ** 2))
     return 1 - fold - weld + 0.05 * np.tanh(across / 0.08) + 0 * down
@@ -209,7 +206,7 @@ def _render_fold(across: FloatArray, down: FloatArray) -> FloatArray:
 def _render_creases(
     across: FloatArray, down: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
-    """A few weak waves: no fabric lies smooth."""
+    """Return the relief of a few weak creases."""
     relief = np.ones_like(down)
     for _ in range(5):
         waves = rng.uniform((-7, -9, 0), (7, 9, 2 * np.pi))
@@ -219,7 +216,7 @@ def _render_creases(
 
 
 def _render_nose(mask: Mask, surface: Surface) -> FloatArray:
-    """The nose under the fabric: a lit ridge between two darker flanks."""
+    """Return the relief of the nose under the fabric: a ridge and darker flanks."""
     if mask.position != "worn":
         return np.ones_like(surface.y)
     beside = surface.angle / 0.26
@@ -231,7 +228,7 @@ def _render_nose(mask: Mask, surface: Surface) -> FloatArray:
 
 
 def _render_print(pattern: FabricPattern, surface: Surface) -> FloatArray:
-    """Return how much of the print's colour each pixel shows, 0 to 1."""
+    """Return the opacity of the print at each pixel, 0 to 1."""
     x, y = surface.angle / 0.2, surface.y / 0.2
     if pattern == "stripes":
         wave = np.sin(2 * np.pi * y)
@@ -247,10 +244,10 @@ def _render_print(pattern: FabricPattern, surface: Surface) -> FloatArray:
 _STRAP_COLOUR: Final = (235, 235, 235)
 
 _WINDOW_REACH: Final = 1.8
-"""How far around the mouth is painted, in eye distances."""
+"""Radius around the mouth that is painted, in eye distances."""
 
 _MIN_VISIBLE_EAR_SINE: Final = -0.2
-"""An ear turned further away than this (sine of the head's turn) is not seen."""
+"""Sine of the head's yaw beyond which an ear is not visible."""
 
 _EAR_Y: Final = (0.2, 0.65)
 _LOOP_STEPS: Final = np.linspace(0, 1, 9)[:, None]
@@ -264,22 +261,22 @@ def render_mask(
     box: NDArray[np.floating] | None = None,
     rng: np.random.Generator | None = None,
 ) -> Image:
-    """Draw a mask on a bare face.
+    """Render a mask on an unmasked face.
 
-    The mask follows the head's turn and lean, lies in the light that lay on the face
-    below it, throws a weak shadow and hangs on loops around the ears. The same
-    arguments and generator state give the same image.
+    The mask follows the rotation of the head, is lit like the face, casts a weak shadow
+    and has loops around the ears. The same arguments and generator state give the same
+    image.
 
     Args:
         image: `(h, w, 3)` uint8 BGR; not changed.
         landmarks: `(5, 2)` right eye, left eye, nose, right and left corner of the
             mouth in pixels; the person's right is the image's left (as YuNet).
-        mask: what is worn and how.
-        box: `(4,)` `x1, y1, x2, y2` of the face; tells where the chin is.
-        rng: decides the creases; the same ones each time if it is not given.
+        mask: the mask and its position.
+        box: `(4,)` `x1, y1, x2, y2` of the face, which gives the position of the chin.
+        rng: random generator of the creases; default: a fixed seed.
 
     Raises:
-        ValueError: the landmarks do not make a face.
+        ValueError: the landmarks do not form a face.
     """
     rng = np.random.default_rng(0) if rng is None else rng
     head = Head.fit(landmarks, bottom_px=None if box is None else float(box[3]))
@@ -295,7 +292,7 @@ def render_mask(
 def _render_window(
     image: Image, mask: Mask, head: Head, window: PixelWindow, rng: np.random.Generator
 ) -> Image:
-    """Return the part of the image in the window, with the mask on it."""
+    """Return the window of the image with the mask on it."""
     x1, y1, x2, y2 = window
     skin = image[y1:y2, x1:x2].astype(np.float64)
     cover, fabric = _render_mask_layer(mask, head, window, rng)
@@ -314,7 +311,7 @@ def _render_mask_layer(
     window: PixelWindow,
     rng: np.random.Generator,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return how much of each pixel is mask, and that much of its colour."""
+    """Return the opacity of the mask at each pixel, and its premultiplied colour."""
     zoom, shape = compute_grid_resolution(head, window)
     surface = head.raycast_surface(window, shape)
     depth, down = compute_coverage(mask, surface, head.chin_y)
@@ -327,7 +324,7 @@ def _render_mask_layer(
 
 
 def _render_ear_loops(mask: Mask, head: Head, window: PixelWindow) -> FloatArray:
-    """Return how much of the ear loops each pixel of the window shows, 0 to 1."""
+    """Return the opacity of the ear loops in the window, 0 to 1."""
     canvas = np.zeros((window[3] - window[1], window[2] - window[0]), np.uint8)
     width_px = 0.032 * head.eyes_px
     heights = compute_edges_y(mask, np.array([0.97]), head.chin_y)

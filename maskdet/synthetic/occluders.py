@@ -1,8 +1,8 @@
-"""Things other than masks at a bare mouth: hand, scarf, beard, cup, phone, headscarf.
+"""Render occluders other than masks: hand, scarf, beard, cup, phone, headscarf.
 
-A classifier that learns only masks calls all of these a mask. Each is drawn on the
-same head, in the same light, as `wear_mask` draws masks, so that nothing but the thing
-itself tells the two apart.
+A classifier trained on masks only classifies all of these as masks. They are rendered
+on the same head and in the same light as masks in `render_mask`, so that only the
+object differs.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ _PHONE_CASE_COLOURS: Final[tuple[BGR, ...]] = (
     (230, 230, 232),
 )
 
-# Light direction from above left, as most images have it: how much darker the far
-# edge of a round thing is than its middle.
+# Darkening of the edge of a round object, lit from above left as in most images.
 _ROUNDNESS: Final = 0.35
 
 
@@ -58,23 +57,22 @@ def render_occluder(
     skin: BGR | None = None,
     rng: Rng,
 ) -> Image:
-    """Draw something that is no mask before the mouth of a bare face, or around it.
+    """Render an occluder on an unmasked face.
 
     Args:
         image: `(h, w, 3)` uint8 BGR; not changed.
-        landmarks: `(5, 2)` as in `wear_mask`.
+        landmarks: `(5, 2)` as in `render_mask`.
         occluder: one of `OCCLUDERS`.
-        box: `(4,)` `x1, y1, x2, y2` of the face; tells where the chin is.
-        skin: the colour of hands in even light, BGR; that of the face unless given,
-            as where there is none.
-        rng: decides size, place, colour and texture.
+        box: `(4,)` `x1, y1, x2, y2` of the face, which gives the position of the chin.
+        skin: colour of hands in even light, BGR; default: estimated from the face.
+        rng: random generator of size, place, colour and texture.
 
     Raises:
-        ValueError: the landmarks do not make a face, or the thing is not known.
+        ValueError: the landmarks do not form a face, or the occluder is unknown.
     """
     if occluder not in OCCLUDERS:
         raise ValueError(
-            f"thing must be one of {', '.join(OCCLUDERS)}, not {occluder!r}"
+            f"occluder must be one of {', '.join(OCCLUDERS)}, got {occluder!r}"
         )
     head = Head.fit(landmarks, bottom_px=None if box is None else float(box[3]))
     canvas = create_canvas(image, head, reach=3.0 if occluder == "headscarf" else 2.2)
@@ -95,7 +93,7 @@ def render_occluder(
 
 
 def _estimate_skin_colour(image: Image, head: Head) -> BGR:
-    """Return the colour of the cheeks and the nose as it would be in even light."""
+    """Estimate the colour of cheeks and nose in even light."""
     points = np.array([[-0.55, 0.6, 0.2], [0.55, 0.6, 0.2], [0, 0.35, 0.4]])
     height, width = image.shape[:2]
     pixels = []
@@ -111,7 +109,7 @@ def _estimate_skin_colour(image: Image, head: Head) -> BGR:
 
 
 def _paint_beard(canvas: Canvas, skin: BGR, rng: Rng) -> None:
-    """Hair on jaw, chin and upper lip, round a mouth that stays free."""
+    """Paint hair on jaw, chin and upper lip, without the mouth."""
     surface = canvas.surface
     lip = rng.uniform(0.84, 0.95)
     sides = rng.uniform(0.55, 0.95)
@@ -141,7 +139,7 @@ def _paint_beard(canvas: Canvas, skin: BGR, rng: Rng) -> None:
 
 
 def _paint_scarf(canvas: Canvas, skin: BGR, rng: Rng) -> None:
-    """Cloth round neck and chin, wider than the face, up to or over the mouth."""
+    """Paint cloth around neck and chin, up to or over the mouth."""
     x, y = canvas.plane
     top = rng.uniform(0.72, 1.08) + 0.1 * np.sin(x * rng.uniform(0.8, 2) + rng.random())
     top += rng.uniform(-0.12, 0.12) * x + rng.uniform(0.0, 0.16) * np.abs(x)
@@ -149,7 +147,7 @@ def _paint_scarf(canvas: Canvas, skin: BGR, rng: Rng) -> None:
     depth = np.minimum(y - top, half - np.abs(x - rng.uniform(-0.15, 0.15)))
     cover = np.clip(0.5 + depth * canvas.eyes_px * canvas.zoom, 0, 1)
     relief = np.ones_like(x)
-    for _ in range(rng.integers(3, 7)):  # folds run round the neck
+    for _ in range(rng.integers(3, 7)):  # folds around the neck
         bend = rng.uniform(-0.5, 0.5) * x + rng.uniform(-0.25, 0.25) * x**2
         wave = (y - top + bend) * rng.uniform(5, 14) + rng.uniform(0, 6)
         relief += rng.uniform(0.04, 0.11) * np.sin(wave)
@@ -161,9 +159,9 @@ def _paint_scarf(canvas: Canvas, skin: BGR, rng: Rng) -> None:
 
 
 def _paint_headscarf(canvas: Canvas, skin: BGR, rng: Rng) -> None:
-    """Cloth around head and neck that leaves the face free: headscarf, hood, cowl.
+    """Paint cloth around head and neck without the face: headscarf, hood or cowl.
 
-    Its edge runs over the forehead and the cheeks, and under the chin or over its tip.
+    Its edge is on the forehead, the cheeks, and below or on the chin.
     """
     x, y = canvas.plane
     chin = canvas.head.chin_y
@@ -172,7 +170,7 @@ def _paint_headscarf(canvas: Canvas, skin: BGR, rng: Rng) -> None:
     bottom = chin + (rng.uniform(0.3, 0.9) if hood else rng.uniform(-0.22, 0.2))
     middle, half_height = (top + bottom) / 2, (bottom - top) / 2
     half = rng.uniform(0.84, 1.08)
-    # Narrower at the chin than at the temples, as a face is.
+    # Narrower at the chin than at the temples, like a face.
     taper = 1 - rng.uniform(0.0, 0.22) * np.clip((y - middle) / half_height, -1, 1)
     aside = x - rng.uniform(-0.08, 0.08)
     power = rng.uniform(1.9, 2.6)
@@ -189,10 +187,10 @@ def _paint_headscarf(canvas: Canvas, skin: BGR, rng: Rng) -> None:
     cover = np.clip(0.5 + depth * canvas.eyes_px * canvas.zoom, 0, 1)
     turn = np.arctan2(y - middle, x)
     relief = np.ones_like(x)
-    for _ in range(rng.integers(3, 8)):  # folds run around the face and down from it
+    for _ in range(rng.integers(3, 8)):  # folds around and below the face
         wave = rng.uniform(3, 9) * inside**0.5 + rng.uniform(-3, 3) * turn
         relief += rng.uniform(0.03, 0.1) * np.sin(wave + rng.uniform(0, 6))
-    # Cloth that bends away at its edge casts a little shade on itself.
+    # Slight self-shadow at the edge of the cloth.
     relief -= rng.uniform(0.1, 0.3) * np.exp(-np.clip(inside - 1, 0, None) / 0.12)
     relief += rng.uniform(0.0, 0.04) * generate_smooth_noise(
         canvas.shape, canvas.eyes_px * 0.02, rng
@@ -208,7 +206,7 @@ def _paint_headscarf(canvas: Canvas, skin: BGR, rng: Rng) -> None:
 
 
 def _sample_tartan(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
-    """Return how much of the second colour is seen: plain, stripes or checks."""
+    """Return the opacity of the second colour: plain, stripes or checks."""
     kind = rng.integers(3)
     if kind == 0:
         return np.zeros_like(x)
@@ -221,7 +219,7 @@ def _sample_tartan(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
 
 
 def _paint_hand(canvas: Canvas, skin: BGR, rng: Rng) -> None:
-    """Fingers side by side across the mouth, the palm beside or under it."""
+    """Paint fingers across the mouth and the palm beside or below it."""
     palm_at = rng.uniform(np.deg2rad(-20), np.deg2rad(200))  # 0 right, 90 below
     middle = np.array([rng.uniform(-0.15, 0.15), MOUTH_Y + rng.uniform(-0.15, 0.2)])
     out = np.array([np.cos(palm_at), np.sin(palm_at)])
@@ -249,7 +247,7 @@ def _paint_finger(
     tone: NDArray[np.float64],
     rng: Rng,
 ) -> None:
-    """One finger (or the palm): a round bar with darker flanks, joints and a nail."""
+    """Paint a finger or the palm: a rounded bar with joints and a nail."""
     x, y = canvas.plane
     axis = tip - root
     length = float(np.hypot(*axis))
@@ -271,7 +269,7 @@ def _paint_finger(
 
 
 def _paint_grip(canvas: Canvas, skin: BGR, edge_x: float, y: float, rng: Rng) -> None:
-    """Fingertips that come round the edge of what is held."""
+    """Paint fingertips around the edge of a held object."""
     inward = -np.sign(edge_x)
     for finger in range(rng.integers(2, 5)):
         root = np.array([edge_x - inward * 0.35, y + 0.27 * finger])
@@ -280,7 +278,7 @@ def _paint_grip(canvas: Canvas, skin: BGR, edge_x: float, y: float, rng: Rng) ->
 
 
 def _paint_cup(canvas: Canvas, skin: BGR, rng: Rng) -> None:
-    """A mug, paper cup or glass whose rim is at the lips."""
+    """Paint a mug, paper cup or glass with its rim at the lips."""
     x, y = _rotate_plane(canvas, rng.uniform(-0.3, 0.3))
     top = MOUTH_Y + rng.uniform(-0.5, -0.1)
     height = rng.uniform(0.9, 1.5)
@@ -311,7 +309,7 @@ def _paint_cup(canvas: Canvas, skin: BGR, rng: Rng) -> None:
 
 
 def _paint_phone(canvas: Canvas, skin: BGR, rng: Rng) -> None:
-    """A phone spoken into, or held up so that it hides the lower face."""
+    """Paint a phone in front of the mouth or the lower face."""
     flat = rng.random() < 0.3
     lean = rng.uniform(-0.35, 0.35) + (np.pi / 2 if flat else 0)
     x, y = _rotate_plane(canvas, lean)
@@ -343,7 +341,7 @@ def _paint_phone(canvas: Canvas, skin: BGR, rng: Rng) -> None:
 
 
 def _rotate_plane(canvas: Canvas, angle: float) -> tuple[FloatArray, FloatArray]:
-    """Return the plane's coordinates, turned about the mouth."""
+    """Return the coordinates of the plane, rotated about the mouth."""
     x, y = canvas.plane
     y = y - MOUTH_Y
     cos, sin = np.cos(angle), np.sin(angle)

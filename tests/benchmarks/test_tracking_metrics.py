@@ -17,7 +17,7 @@ def box(place: float) -> list[float]:
 
 
 def sighting(people: dict[int, float], tracks: dict[int, float]) -> TrackingFrame:
-    """Numbers and where they are along a line."""
+    """Return a frame from IDs and their positions on a line."""
     return TrackingFrame(
         np.array(list(people), np.int64),
         np.array([box(x) for x in people.values()], np.float32).reshape(-1, 4),
@@ -26,9 +26,9 @@ def sighting(people: dict[int, float], tracks: dict[int, float]) -> TrackingFram
     )
 
 
-def test_a_perfect_film() -> None:
-    film = [sighting({1: 0, 2: 50}, {7: 0, 8: 50})] * 4
-    score = evaluate_tracking(film)
+def test_a_perfect_video() -> None:
+    video = [sighting({1: 0, 2: 50}, {7: 0, 8: 50})] * 4
+    score = evaluate_tracking(video)
     assert (score.mota, score.idf1, score.id_switches, score.motp) == (1, 1, 0, 1)
     assert (score.n_ground_truth, score.n_predicted, score.id_true_positives) == (
         8,
@@ -37,24 +37,24 @@ def test_a_perfect_film() -> None:
     )
 
 
-def test_a_number_that_changes_halfway_is_one_switch_and_half_of_the_film() -> None:
-    film = [sighting({1: 0}, {7: 0})] * 5 + [sighting({1: 0}, {8: 0})] * 5
-    score = evaluate_tracking(film)
+def test_an_id_change_halfway_is_one_switch_and_half_of_the_frames() -> None:
+    video = [sighting({1: 0}, {7: 0})] * 5 + [sighting({1: 0}, {8: 0})] * 5
+    score = evaluate_tracking(video)
     assert score.id_switches == 1
     assert score.mota == pytest.approx(0.9)
     assert score.idf1 == pytest.approx(0.5)
 
 
-def test_the_number_before_a_gap_is_remembered() -> None:
+def test_the_id_before_a_gap_is_remembered() -> None:
     seen, gone = sighting({1: 0}, {7: 0}), sighting({1: 0}, {})
     again, other = sighting({1: 0}, {7: 0}), sighting({1: 0}, {8: 0})
     assert evaluate_tracking([seen, gone, again]).id_switches == 0
     assert evaluate_tracking([seen, gone, other]).id_switches == 1
 
 
-def test_missed_people_and_false_alarms() -> None:
-    film = [sighting({1: 0, 2: 50}, {7: 0, 9: 200})] * 2
-    score = evaluate_tracking(film)
+def test_false_negatives_and_false_positives() -> None:
+    video = [sighting({1: 0, 2: 50}, {7: 0, 9: 200})] * 2
+    score = evaluate_tracking(video)
     assert (score.false_negatives, score.false_positives, score.id_switches) == (
         2,
         2,
@@ -64,38 +64,38 @@ def test_missed_people_and_false_alarms() -> None:
     assert (score.id_precision, score.id_recall) == (0.5, 0.5)
 
 
-def test_two_who_swap_numbers_are_two_switches() -> None:
-    film = [
+def test_swapped_ids_are_two_switches() -> None:
+    video = [
         sighting({1: 0, 2: 50}, {7: 0, 8: 50}),
         sighting({1: 0, 2: 50}, {8: 0, 7: 50}),
     ]
-    score = evaluate_tracking(film)
+    score = evaluate_tracking(video)
     assert score.id_switches == 2
     assert score.mota == pytest.approx(0.5)
     assert score.idf1 == pytest.approx(0.5)
 
 
-def test_a_pair_that_still_overlaps_is_kept_though_another_fits_better() -> None:
-    film = [sighting({1: 0}, {7: 0}), sighting({1: 0}, {7: 3, 8: 0})]
-    score = evaluate_tracking(film)
+def test_a_match_is_kept_although_another_has_a_higher_iou() -> None:
+    video = [sighting({1: 0}, {7: 0}), sighting({1: 0}, {7: 3, 8: 0})]
+    score = evaluate_tracking(video)
     assert (score.id_switches, score.false_positives) == (0, 1)
     assert score.motp == pytest.approx((1 + 7 / 13) / 2)
 
 
-def test_too_little_overlap_is_no_match() -> None:
-    film = [sighting({1: 0}, {7: 5})]
-    assert evaluate_tracking(film).false_negatives == 1
-    assert evaluate_tracking(film, min_iou=0.3).false_negatives == 0
+def test_a_low_iou_is_not_a_match() -> None:
+    video = [sighting({1: 0}, {7: 5})]
+    assert evaluate_tracking(video).false_negatives == 1
+    assert evaluate_tracking(video, min_iou=0.3).false_negatives == 0
 
 
-def test_an_empty_film_has_no_score() -> None:
+def test_an_empty_video_has_no_score() -> None:
     score = evaluate_tracking([])
     assert math.isnan(score.mota)
     assert math.isnan(score.idf1)
     assert math.isnan(score.motp)
 
 
-def test_films_are_added_image_by_image() -> None:
+def test_videos_are_combined_by_frame() -> None:
     right = evaluate_tracking([sighting({1: 0}, {7: 0})] * 3)
     wrong = evaluate_tracking([sighting({1: 0}, {})])
     total = combine_tracking_scores([right, wrong])
@@ -105,9 +105,9 @@ def test_films_are_added_image_by_image() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tracks", "message"), [([7, 7], "once"), ([7], "one box each")]
+    ("tracks", "message"), [([7, 7], "unique"), ([7], "one box each")]
 )
-def test_numbers_given_twice_or_without_a_box_are_refused(tracks, message) -> None:
+def test_duplicate_ids_and_ids_without_a_box_are_rejected(tracks, message) -> None:
     boxes = np.array([box(0), box(50)], np.float32)
     nobody = np.zeros(0, np.int64), np.zeros((0, 4), np.float32)
     with pytest.raises(ValueError, match=message):

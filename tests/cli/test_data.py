@@ -29,8 +29,8 @@ def test_the_report_has_counts_and_duplicates(faces, capsys):
     assert head.split()[:4] == ["split", "source", "images", "mask"]
     assert row.split()[:6] == ["-", "faces", "21", "11", "10", "0"]
     assert "unreadable: none" in rest
-    assert "alike: 2 images in 1 group, the largest of 2" in rest
-    assert "on both sides of a split: none" in rest
+    assert "near-duplicates: 2 images in 1 group, the largest of 2" in rest
+    assert "leakage between splits: none" in rest
 
 
 def test_an_unreadable_image_is_named_and_gives_status_1(faces, capsys):
@@ -42,7 +42,7 @@ def test_an_unreadable_image_is_named_and_gives_status_1(faces, capsys):
     assert [Path(example["path"]).name for example in report["unreadable"]] == [
         "bad.jpg"
     ]
-    assert report["alike"] == {"bits": 3, "groups": 1, "images": 2, "largest": 2}
+    assert report["duplicates"] == {"bits": 3, "groups": 1, "images": 2, "largest": 2}
     assert report["balance"][0]["faces"] == {"mask": 11, "no_mask": 10, "incorrect": 0}
 
 
@@ -105,10 +105,10 @@ def test_what_is_wrong_is_one_line(faces, tmp_path, capsys):
     index = write_text(tmp_path / "index.csv", "path,label\nfaces/mask/0.jpg,mask\n")
     for words, message in (
         ([str(tmp_path / "nowhere")], "nowhere: there is no such file or folder"),
-        ([str(faces), "--source", "real"], "there are faces"),
+        ([str(faces), "--source", "real"], "available are faces"),
         ([str(index), "--out", str(index)], "would overwrite"),
         ([str(faces), "--json", "-", "--out", "-"], "cannot both"),
-        ([str(faces), "--corrections", str(index)], "wanted the columns"),
+        ([str(faces), "--corrections", str(index)], "expected the columns"),
     ):
         assert main(["data", *words]) == 1
         error = capsys.readouterr().err

@@ -142,7 +142,7 @@ def test_ground_truth_boxes_need_no_detector(scenes, capsys, asked):
     assert asked == ["classifier"]
     assert report["boxes"] == "ground_truth"
     assert report["labels"]["n"] == 1
-    assert report["labels"]["masked_right"]["value"] == 1.0
+    assert report["labels"]["masked_recall"]["value"] == 1.0
     assert list(report["by_source"]) == ["lobby"]
     assert run("scenes", scenes, "--boxes", "ground_truth") == 0
     assert (
@@ -154,12 +154,16 @@ def test_ground_truth_boxes_need_no_detector(scenes, capsys, asked):
 def test_faces_as_json(index, capsys, asked):
     report = report_of(capsys, "faces", index)
     assert asked == [DEFAULT_ANALYZER, "classifier"]
-    assert (report["split"], report["view"], report["found"]) == ("test", "detected", 2)
-    assert report["labels"]["mask_against_no_mask"]["value"] == 0.5
-    assert report["labels"]["masked_right"]["value"] == 1.0
-    assert report["labels"]["bare_right"]["value"] == 0.0
+    assert (report["split"], report["view"], report["n_detected"]) == (
+        "test",
+        "detected",
+        2,
+    )
+    assert report["labels"]["binary_accuracy"]["value"] == 0.5
+    assert report["labels"]["masked_recall"]["value"] == 1.0
+    assert report["labels"]["unmasked_recall"]["value"] == 0.0
     assert report["labels"]["confusion"][:2] == [[1, 0, 0], [1, 0, 0]]
-    assert report["by_source"]["real"]["three_states"]["value"] == 1.0
+    assert report["by_source"]["real"]["accuracy"]["value"] == 1.0
 
 
 def test_faces_as_a_table(index, capsys):
@@ -250,9 +254,9 @@ def test_every_number_is_printed_and_in_the_json(index, capsys):
     assert table[at + 4] == "Incorrect - - -"
     assert "over all thresholds ROC AUC average precision" in table
     assert any(row.startswith("calibration error (ECE) 0.2") for row in table)
-    numbers = report_of(capsys, "faces", index)["numbers"]
-    assert numbers["three_states"]["classes"]["mask"]["roc_area"]["value"] == 0.5
-    assert numbers["mask_against_no_mask"]["masked"]["recall"]["n"] == 1
+    numbers = report_of(capsys, "faces", index)["summary"]
+    assert numbers["three_class"]["classes"]["mask"]["roc_area"]["value"] == 0.5
+    assert numbers["binary"]["masked"]["recall"]["n"] == 1
 
 
 @pytest.mark.parametrize(
@@ -264,7 +268,7 @@ def test_every_number_is_printed_and_in_the_json(index, capsys):
             ["faces", "lobby-val.json"],
             "its images have boxes; use maskdet evaluate scenes",
         ),
-        (["faces", "index.csv", "--split", "val"], "there is no image of split 'val'"),
+        (["faces", "index.csv", "--split", "val"], "no image has the split 'val'"),
         (
             ["faces", "index.csv", "--source", "cartoon"],
             "no image of source 'cartoon'; there are drawn, real",

@@ -1,4 +1,4 @@
-"""What data sets call the classes, and what a user says of their names."""
+"""Class names of data sets and their custom mapping."""
 
 from __future__ import annotations
 
@@ -18,44 +18,47 @@ from maskdet.types import Label
 from tests.helpers.datasets import write_image, write_text
 from tests.helpers.zipped_datasets import make_coco_json, make_jpeg, make_zip
 
-MASK, BARE, WRONG = Label.MASK, Label.NO_MASK, Label.INCORRECT
+MASK, NO_MASK, INCORRECT = Label.MASK, Label.NO_MASK, Label.INCORRECT
 
 
 @pytest.mark.parametrize(
     ("names", "label"),
     [
         (["masked_face", "CMFD", "Masked Face", "with-mask"], MASK),
-        (["unmasked_face", "NO-Mask", "face_unmasked"], BARE),
-        (["incorrectly_masked_face", "IMFD", "Mask_Chin", "Mask_Nose_Mouth"], WRONG),
+        (["unmasked_face", "NO-Mask", "face_unmasked"], NO_MASK),
+        (
+            ["incorrectly_masked_face", "IMFD", "Mask_Chin", "Mask_Nose_Mouth"],
+            INCORRECT,
+        ),
         (["avec masque", "con mascarilla", "mit Maske", "com máscara"], MASK),
-        (["SANS MASQUE", "sin_mascarilla", "ohne Maske", "sem máscara"], BARE),
-        (["mal porté", "mascarilla incorrecta", "Maske falsch"], WRONG),
+        (["SANS MASQUE", "sin_mascarilla", "ohne Maske", "sem máscara"], NO_MASK),
+        (["mal porté", "mascarilla incorrecta", "Maske falsch"], INCORRECT),
         (["戴口罩", "マスクあり", "в маске", "마스크", "Đeo khẩu trang"], MASK),
-        (["未戴口罩", "マスクなし", "без маски", "không đeo khẩu trang"], BARE),
+        (["未戴口罩", "マスクなし", "без маски", "không đeo khẩu trang"], NO_MASK),
     ],
 )
-def test_words_of_public_sets_and_languages_are_known(names, label) -> None:
+def test_names_of_public_data_sets_and_languages_are_known(names, label) -> None:
     assert [label_from_name(name) for name in names] == [label] * len(names)
 
 
-def test_a_name_that_is_no_class_is_none() -> None:
+def test_unknown_names_are_rejected() -> None:
     for name in ("helmet", "", "invalid_face", "person"):
         with pytest.raises(ValueError, match="unknown class"):
             label_from_name(name)
     assert ClassNames().target("invalid_face") == "ignore"
 
 
-def test_a_user_says_what_names_mean() -> None:
+def test_custom_mapping_overrides_known_names() -> None:
     classes = parse_class_names(["Hard Hat=none, a=b=mask", "mask=no_mask"])
     assert classes.label("hard-hat") is None
     assert classes.label("A=B") is MASK
-    assert classes.label("Mask") is BARE
-    assert classes.label("no_mask") is BARE
+    assert classes.label("Mask") is NO_MASK
+    assert classes.label("no_mask") is NO_MASK
     assert classes.label("person") is Label.UNKNOWN
 
 
 @pytest.mark.parametrize("text", ["helmet", "=mask", "a=scarf", "a=", ""])
-def test_what_says_nothing_of_a_class_is_refused(text: str) -> None:
+def test_invalid_mappings_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="mask, no_mask, incorrect, ignore, none"):
         parse_class_names([text])
 
@@ -66,7 +69,7 @@ PPE = make_coco_json(
 )
 
 
-def test_a_name_that_is_used_and_not_known_stops_in_one_line(tmp_path) -> None:
+def test_an_unknown_name_stops_in_one_line(tmp_path) -> None:
     write_text(tmp_path / "x.json", PPE)
     write_image(tmp_path / "a.jpg")
     with pytest.raises(ValueError, match="unknown class") as stopped:
@@ -77,7 +80,7 @@ def test_a_name_that_is_used_and_not_known_stops_in_one_line(tmp_path) -> None:
     assert "Cone" not in line
 
 
-def test_ignored_faces_stay_and_what_is_no_face_goes(tmp_path) -> None:
+def test_ignored_boxes_are_kept_and_none_boxes_discarded(tmp_path) -> None:
     write_text(tmp_path / "x.json", PPE)
     write_image(tmp_path / "a.jpg")
     issues = Issues()
@@ -85,7 +88,7 @@ def test_ignored_faces_stay_and_what_is_no_face_goes(tmp_path) -> None:
     (only,) = read_dataset(tmp_path, classes=classes, issues=issues)
     assert only.labels == (MASK,)
     assert len(only.ignore_boxes) == 1
-    assert issues.notes() == ("1 face (Hardhat): a class that does not count",)
+    assert issues.notes() == ("1 face (Hardhat): ignored class",)
     loaded = import_dataset(
         make_zip({"x.json": PPE, "a.jpg": make_jpeg()}), classes=classes
     )
@@ -93,7 +96,7 @@ def test_ignored_faces_stay_and_what_is_no_face_goes(tmp_path) -> None:
     assert loaded.class_word_counts == {"Mask": 1, "Hardhat": 1, "Person": 1}
 
 
-def test_whole_pictures_of_an_ignored_class_are_left_out(tmp_path) -> None:
+def test_whole_images_of_an_ignored_class_are_left_out(tmp_path) -> None:
     for name in ("mask/a.jpg", "cats/b.jpg", "dogs/c.jpg"):
         write_image(tmp_path / name)
     classes = ClassNames({"cats": "ignore", "dogs": "none"})
@@ -105,10 +108,10 @@ def test_whole_pictures_of_an_ignored_class_are_left_out(tmp_path) -> None:
 def test_folders_may_have_any_name(tmp_path) -> None:
     write_image(tmp_path / "photos" / "a.jpg")
     (only,) = read_dataset(tmp_path, classes=ClassNames({"photos": "incorrect"}))
-    assert only.labels == (WRONG,)
+    assert only.labels == (INCORRECT,)
 
 
-def test_classes_that_only_have_numbers_can_be_named(tmp_path) -> None:
+def test_classes_without_names_can_be_mapped(tmp_path) -> None:
     write_image(tmp_path / "images" / "a.jpg")
     write_text(tmp_path / "labels" / "a.txt", "0 0.5 0.5 0.4 0.4\n7 0.5 0.5 0.2 0.2\n")
     with pytest.raises(ValueError, match='"class 0=ignore,class 7=ignore"'):
@@ -117,7 +120,7 @@ def test_classes_that_only_have_numbers_can_be_named(tmp_path) -> None:
     assert read_dataset(tmp_path, classes=classes)[0].labels == (MASK,)
 
 
-def test_a_set_without_a_known_class_says_its_names() -> None:
+def test_a_data_set_without_a_known_class_lists_its_names() -> None:
     content = make_zip(
         {"x.json": make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)]}, ("cap",))}
     )
@@ -145,14 +148,14 @@ def test_commands_take_classes(tmp_path, capsys, words) -> None:
     if words[0] == "evaluate" and words[-1] != "analyzers":
         data += ["--boxes", "ground_truth"]
     assert main(data) == 1
-    said = capsys.readouterr()
-    assert '--classes "Hardhat=ignore,Person=ignore"' in said.out + said.err
+    captured = capsys.readouterr()
+    assert '--classes "Hardhat=ignore,Person=ignore"' in captured.out + captured.err
     assert main([*data, "--classes", "hardhat=none,person=none"]) == 0
     assert main([*data, "--classes", "hardhat"]) == 1
-    assert "--classes: wanted NAME=CLASS" in capsys.readouterr().err
+    assert "--classes: expected NAME=CLASS" in capsys.readouterr().err
 
 
-def test_tune_takes_classes_and_says_how(tmp_path, capsys) -> None:
+def test_tune_accepts_classes_and_shows_the_option(tmp_path, capsys) -> None:
     write_text(
         tmp_path / "x.json",
         make_coco_json({"a.jpg": [([1.0, 1, 20, 20], 1)]}, ("cap",)),

@@ -1,4 +1,4 @@
-"""What is written as COCO is read back the same."""
+"""Round trips of COCO files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def written(folder: Path, *scenes: Example) -> Path:
     return path
 
 
-def test_a_scene_survives(tmp_path):
+def test_a_scene_is_read_back_unchanged(tmp_path):
     before = scene(tmp_path)
     (after,) = read_dataset(written(tmp_path / "elsewhere", before))
     assert after.path.resolve() == before.path.resolve()
@@ -45,7 +45,7 @@ def test_a_scene_survives(tmp_path):
         assert getattr(after, field) == getattr(before, field)
 
 
-def test_names_are_relative_to_the_file_and_links_are_followed(tmp_path):
+def test_names_are_relative_to_the_file_and_links_are_resolved(tmp_path):
     before = scene(tmp_path)
     (tmp_path / "deep" / "down").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "deep" / "down")
@@ -66,7 +66,7 @@ def test_faces_of_unknown_class_are_marked_for_every_reader(tmp_path):
 
 
 @pytest.mark.parametrize("mark", ["iscrowd", "ignore"])
-def test_either_mark_is_enough(tmp_path, mark):
+def test_iscrowd_or_ignore_is_enough(tmp_path, mark):
     path = written(tmp_path, scene(tmp_path))
     content = json.loads(path.read_text())
     content["annotations"] = [
@@ -79,7 +79,7 @@ def test_either_mark_is_enough(tmp_path, mark):
     assert after.labels == (Label.INCORRECT, Label.INCORRECT)
 
 
-def test_a_scene_without_faces_survives(tmp_path):
+def test_a_scene_without_faces_is_read_back(tmp_path):
     empty = dataclasses.replace(
         scene(tmp_path),
         boxes=np.zeros((0, 4), np.float32),

@@ -1,4 +1,4 @@
-"""A list of file names puts labels right, and says so when it does not fit."""
+"""Corrections of labels from a CSV file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def listed(folder: Path, *rows: str) -> Path:
     return write_text(folder / "list.csv", "# remark\n" + HEAD + "\n".join(rows) + "\n")
 
 
-def test_labels_are_put_right_and_faces_and_pictures_dropped(tmp_path):
+def test_labels_are_corrected_and_faces_and_images_dropped(tmp_path):
     examples = [
         make_example("/set/mask/a.jpg"),
         make_example("/set/mask/b.jpg"),
@@ -34,11 +34,11 @@ def test_labels_are_put_right_and_faces_and_pictures_dropped(tmp_path):
     ]
     path = listed(
         tmp_path,
-        'mask/a.jpg,-,no_mask,"bare, plainly"',
+        'mask/a.jpg,-,no_mask,"clearly unmasked"',
         "b.jpg,-,drop,a cartoon",
         "# more",
         "images/c.jpg,0,drop,a statue",
-        "images/c.jpg,2,incorrect,nose is bare",
+        "images/c.jpg,2,incorrect,nose is visible",
         "unknown.jpg,-,drop,not in this set",
     )
     first, crowd, last = apply_corrections(examples, path)
@@ -49,13 +49,13 @@ def test_labels_are_put_right_and_faces_and_pictures_dropped(tmp_path):
     assert last is examples[3]
 
 
-def test_a_row_about_a_picture_also_means_its_only_box(tmp_path):
+def test_a_whole_image_row_also_applies_to_its_only_box(tmp_path):
     box = np.float32([[3, 4, 9, 12]])
     boxed = Example(Path("mask/a.jpg"), box, (Label.MASK,), "label", "train")
     unknown = Example(
         Path("mask/b.jpg"), box, (Label.MASK,), ignore_boxes=np.float32([[0, 0, 2, 2]])
     )
-    path = listed(tmp_path, "a.jpg,-,no_mask,bare", "mask/b.jpg,-,incorrect,nose")
+    path = listed(tmp_path, "a.jpg,-,no_mask,unmasked", "mask/b.jpg,-,incorrect,nose")
     first, second = apply_corrections([boxed, unknown], path)
     assert first.labels == (Label.NO_MASK,)
     assert first.boxes.tolist() == box.tolist()
@@ -64,7 +64,7 @@ def test_a_row_about_a_picture_also_means_its_only_box(tmp_path):
     assert apply_corrections([boxed], listed(tmp_path, "a.jpg,-,drop,a doll")) == []
 
 
-def test_every_face_of_a_scene_may_go(tmp_path):
+def test_all_faces_of_a_scene_can_be_dropped(tmp_path):
     path = listed(tmp_path, *(f"c.jpg,{i},drop,doll" for i in range(3)))
     (empty,) = apply_corrections([scene("c.jpg")], path)
     assert (empty.boxes.shape, empty.labels) == ((0, 4), ())
@@ -73,19 +73,19 @@ def test_every_face_of_a_scene_may_go(tmp_path):
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ("a.jpg,-,mask,", "line 3: wanted file"),
-        ("a.jpg,-,mask", "line 3: wanted file"),
-        ("a.jpg,first,mask,x", "face must be a number"),
-        ("a.jpg,-1,mask,x", "face must be a number"),
+        ("a.jpg,-,mask,", "line 3: expected file"),
+        ("a.jpg,-,mask", "line 3: expected file"),
+        ("a.jpg,first,mask,x", "face must be an index"),
+        ("a.jpg,-1,mask,x", "face must be an index"),
         ("a.jpg,-,scarf,x", "unknown class 'scarf'.* or drop"),
         ("a.jpg,0,mask,x", "has one label"),
         ("c.jpg,-,mask,x", "has 3 boxes"),
         ("c.jpg,3,mask,x", "has 3 boxes"),
         ("empty.jpg,-,mask,x", "has 0 boxes"),
-        ("b.jpg,-,mask,x", "means 2 images"),
+        ("b.jpg,-,mask,x", "matches 2 images"),
     ],
 )
-def test_rows_that_do_not_fit_are_refused_by_line(tmp_path, row, says):
+def test_invalid_rows_are_rejected_with_their_line(tmp_path, row, says):
     examples = [
         make_example("a.jpg"),
         scene("c.jpg"),
@@ -98,8 +98,8 @@ def test_rows_that_do_not_fit_are_refused_by_line(tmp_path, row, says):
     assert "list.csv, line 3" in str(refused.value)
 
 
-def test_a_list_needs_its_columns(tmp_path):
-    with pytest.raises(ValueError, match="wanted the columns file, face"):
+def test_the_columns_are_required(tmp_path):
+    with pytest.raises(ValueError, match="expected the columns file, face"):
         apply_corrections([], write_text(tmp_path / "list.csv", "file,label\n"))
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv"):
         apply_corrections([], tmp_path / "nowhere.csv")

@@ -1,4 +1,4 @@
-"""Data sets on disk become examples, and broken ones are refused by name."""
+"""Reading of COCO files, index files and class folders."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def coco(folder: Path, boxes: list[tuple[int, list[float], int]], **changes) -> 
     """Write a COCO file of two 100 x 80 images; `boxes` are (image, bbox, class)."""
     (folder / "images").mkdir(exist_ok=True)
     for name in ("a.jpg", "b.jpg"):
-        (folder / "images" / name).write_bytes(b"not looked at")
+        (folder / "images" / name).write_bytes(b"not read")
     content = {
         "images": [
             {"id": 1, "file_name": "a.jpg", "width": 100, "height": 80},
@@ -66,12 +66,12 @@ def test_coco_gives_corners_labels_source_and_split(tmp_path):
     assert not second.is_crop
 
 
-def test_coco_box_over_the_border_is_cut(tmp_path):
+def test_coco_boxes_are_clipped(tmp_path):
     path = coco(tmp_path, [(1, [-10, 70, 30, 30], 7)])
     assert read_dataset(path)[0].boxes.tolist() == [[0, 70, 20, 80]]
 
 
-def test_coco_box_outside_is_refused_by_name(tmp_path):
+def test_coco_boxes_outside_are_rejected_by_name(tmp_path):
     path = coco(tmp_path, [(2, [200, 10, 30, 30], 7)])
     with pytest.raises(ValueError, match=r"b\.jpg"):
         read_dataset(path)
@@ -85,13 +85,13 @@ def test_coco_with_an_unknown_class_is_refused(tmp_path):
         read_dataset(path)
 
 
-def test_a_class_that_no_face_has_does_not_matter(tmp_path):
+def test_unused_classes_are_ignored(tmp_path):
     rows = [*CATEGORIES, {"id": 1, "name": "helmet"}]
     path = coco(tmp_path, [(1, [0, 0, 5, 5], 8)], categories=rows)
     assert read_dataset(path)[0].labels == (Label.NO_MASK,)
 
 
-def test_coco_with_a_missing_picture_is_refused(tmp_path):
+def test_coco_with_a_missing_image_is_rejected(tmp_path):
     path = coco(tmp_path, [])
     (tmp_path / "images" / "b.jpg").unlink()
     with pytest.raises(FileNotFoundError, match=r"b\.jpg"):
@@ -112,14 +112,14 @@ def test_coco_with_a_missing_picture_is_refused(tmp_path):
         ),
     ],
 )
-def test_what_is_not_coco_is_refused(tmp_path, text, says):
+def test_files_that_are_not_coco_are_rejected(tmp_path, text, says):
     path = tmp_path / "odd.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=says):
         read_dataset(path)
 
 
-def test_coco_of_a_service_lies_in_split_folders_with_its_pictures(tmp_path):
+def test_coco_files_in_split_folders_are_read(tmp_path):
     folder = tmp_path / "town" / "valid"
     folder.mkdir(parents=True)
     above = {"id": 0, "name": "town-x1", "supercategory": "none"}
@@ -139,7 +139,7 @@ def test_a_missing_file_is_named(tmp_path):
             read(tmp_path / "nowhere")
 
 
-def test_index_chooses_a_split_and_knows_both_ways_to_name_a_class(tmp_path):
+def test_index_has_splits_and_accepts_class_synonyms(tmp_path):
     path = index(
         tmp_path,
         "path,label,split,source,group\n"
@@ -156,7 +156,7 @@ def test_index_chooses_a_split_and_knows_both_ways_to_name_a_class(tmp_path):
     }
 
 
-def test_index_counts_a_picture_listed_twice_once(tmp_path):
+def test_identical_index_rows_count_once(tmp_path):
     path = index(tmp_path, "path,label\na.jpg,mask\na.jpg,mask\nb.jpg,no_mask\n")
     assert len(read_dataset(path)) == 2
 
@@ -171,11 +171,11 @@ def test_index_counts_a_picture_listed_twice_once(tmp_path):
         ("path,label,split\na.jpg,mask,val\na.jpg,mask,test\n", "two splits"),
         (
             "path,label,split\na.jpg,mask,tset\n",
-            "tset.: unknown split; known are train, val, test",
+            "tset.: unknown split; expected train, val or test",
         ),
     ],
 )
-def test_a_bad_index_is_refused(tmp_path, text, says):
+def test_an_invalid_index_is_rejected(tmp_path, text, says):
     with pytest.raises(ValueError, match=says):
         read_dataset(index(tmp_path, text))
 
@@ -190,7 +190,7 @@ def test_folders_give_classes_and_splits(tmp_path):
     assert (val.labels, val.split) == ((Label.INCORRECT,), "val")
 
 
-def test_folders_without_splits_and_without_pictures(tmp_path):
+def test_class_folders_without_splits_or_images(tmp_path):
     (tmp_path / "no_mask").mkdir()
     with pytest.raises(ValueError, match="no image"):
         read_dataset(tmp_path)
@@ -209,7 +209,7 @@ def test_an_example_needs_a_label_for_each_box():
         Example(Path("a.jpg"), box, (Label.MASK, Label.MASK))
 
 
-def test_hidden_twins_of_pictures_are_no_pictures(tmp_path):
+def test_hidden_files_are_not_images(tmp_path):
     for name in ("mask/a.jpg", "mask/._a.jpg", "mask/.old/a.jpg", ".trash/b.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")

@@ -1,4 +1,4 @@
-"""What looks alike is found and grouped; what does not is left alone."""
+"""Difference hashes and groups of near-duplicates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def hashes(*values: int) -> Hashes:
     return np.array(values, dtype=np.uint64)
 
 
-def test_hash_says_where_it_gets_brighter_to_the_right():
+def test_hash_bits_are_set_where_brightness_rises():
     ramp = np.arange(9, dtype=np.uint8)[None, :, None].repeat(8, 0).repeat(3, 2) * 20
     assert difference_hash(ramp) == 2**64 - 1
     assert difference_hash(ramp[:, ::-1].copy()) == 0
@@ -41,7 +41,7 @@ def test_hash_says_where_it_gets_brighter_to_the_right():
     assert difference_hash(np.full((50, 40, 3), 7, np.uint8)) == 0
 
 
-def test_copies_are_alike_and_other_pictures_are_not():
+def test_copies_are_near_duplicates_and_other_images_are_not():
     original = make_textured_image(1, 320, 240)
     copies = {
         "saved": read_image(encode_jpeg(original, 30)),
@@ -58,7 +58,7 @@ def test_copies_are_alike_and_other_pictures_are_not():
     assert min(others) > 3 * NEAR_DUPLICATE_BITS
 
 
-def test_pairs_agree_with_counting_every_pair():
+def test_pairs_agree_with_brute_force():
     rng = np.random.default_rng(0)
     values = rng.integers(0, 2**63, 40, dtype=np.uint64)
     near = [int(v) ^ (1 << i) ^ (3 << 20) for i, v in enumerate(values[:9])]
@@ -83,7 +83,7 @@ def test_pairs_across_blocks_are_found():
     assert find_near_duplicates(hashes(0b0111, 0), 3).tolist() == [[0, 1]]
 
 
-def test_what_hangs_together_by_others_is_one_group():
+def test_connected_pairs_are_one_group():
     assert connected_components(6, [(4, 5), (1, 2), (2, 4)]).tolist() == [
         0,
         1,
@@ -95,7 +95,7 @@ def test_what_hangs_together_by_others_is_one_group():
     assert connected_components(0, []).tolist() == []
 
 
-def test_groups_join_looks_and_what_is_said():
+def test_existing_groups_are_merged_with_near_duplicates():
     names = ["a", "b", "c", "d", "e"]
     groups = ["", "g", "g", "", "other"]
     examples = [make_example(n, group=g) for n, g in zip(names, groups, strict=True)]
@@ -109,7 +109,7 @@ def test_groups_join_looks_and_what_is_said():
     assert backwards[::-1] == found
 
 
-def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path):
+def test_unreadable_images_are_listed_with_the_reason(tmp_path):
     write_image(tmp_path / "good.jpg")
     (tmp_path / "text.jpg").write_text("words")
     whole = write_image(tmp_path / "cut.jpg", 3).read_bytes()
@@ -138,7 +138,7 @@ def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path):
     ]
 
 
-def test_a_picture_listed_twice_counts_once_and_stays_held_out(tmp_path):
+def test_a_repeated_image_counts_once_and_stays_held_out(tmp_path):
     here = str(write_image(tmp_path / "a.jpg"))
     there = str(tmp_path / "x" / ".." / "a.jpg")
     (tmp_path / "x").mkdir()

@@ -1,4 +1,4 @@
-"""Small files that claim much, and broken ones: a line each, before they cost much."""
+"""Malicious and broken files are rejected early with one line."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ CROWDED = {
 
 
 @pytest.mark.parametrize("kind", CROWDED)
-def test_an_image_with_too_many_boxes_is_refused_unopened(tmp_path, kind) -> None:
+def test_an_image_with_too_many_boxes_is_rejected_unopened(tmp_path, kind) -> None:
     contents = {**CROWDED[kind], "a.jpg": b"never opened"}
-    line = "2,001 boxes in one image; at most 2,000 are read"
+    line = "2,001 boxes in one image; the maximum is 2,000"
     with pytest.raises(DatasetError, match=line):
         import_dataset(make_zip(contents))
     with pytest.raises(DatasetError, match=line):
         read_dataset(lay(tmp_path, contents))
 
 
-def test_a_set_with_too_many_boxes_is_refused(tmp_path, monkeypatch) -> None:
+def test_a_data_set_with_too_many_boxes_is_rejected(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(files, "MAX_FACES", 3)
     lay(tmp_path, {"classes.txt": "mask"})
     for name in "ab":
@@ -53,7 +53,7 @@ def _rows():
 def test_a_json_file_of_nothing_but_brackets_is_not_parsed(monkeypatch) -> None:
     monkeypatch.setattr("maskdet.datasets.coco.MAX_ELEMENTS", 50)
     text = json.dumps({"images": [[]] * 60, "annotations": [], "categories": []})
-    with pytest.raises(ValueError, match="more rows than real sets do"):
+    with pytest.raises(ValueError, match="JSON lists and objects"):
         import_dataset(make_zip({"x.json": text, "a.jpg": make_jpeg()}))
 
 
@@ -68,7 +68,7 @@ def test_a_json_file_of_nothing_but_brackets_is_not_parsed(monkeypatch) -> None:
         },
     ],
 )
-def test_tables_of_nothing_and_of_endless_numbers_are_one_line(tmp_path, table) -> None:
+def test_invalid_tables_are_reported_in_one_line(tmp_path, table) -> None:
     lay(tmp_path, {"x.json": json.dumps(table), "a.jpg": make_jpeg()})
     for path in (tmp_path, tmp_path / "x.json"):
         with pytest.raises(DatasetError, match=r"x\.json") as stopped:
@@ -86,7 +86,7 @@ def test_tables_of_nothing_and_of_endless_numbers_are_one_line(tmp_path, table) 
         "\tnames: [mask]",
     ],
 )
-def test_a_hostile_data_file_is_one_line(tmp_path, text: str) -> None:
+def test_a_malicious_data_file_is_reported_in_one_line(tmp_path, text: str) -> None:
     folder = lay(
         tmp_path, {"data.yaml": text, "a.jpg": make_jpeg(), "a.txt": "0 1 1 1 1"}
     )
@@ -95,13 +95,13 @@ def test_a_hostile_data_file_is_one_line(tmp_path, text: str) -> None:
     assert str(stopped.value).isprintable()
 
 
-def test_stored_scores_with_a_deep_header_are_one_line() -> None:
+def test_stored_predictions_with_a_deep_header_are_rejected_in_one_line() -> None:
     header = b"\x93NUMPY\x01\x00" + (9000).to_bytes(2, "little") + b"(" * 9000
     with pytest.raises(ValueError, match="not a predictions file, or broken"):
         decode_predictions(make_zip({"version.npy": header}))
 
 
-def test_any_damage_ends_in_a_line_of_our_own(tmp_path) -> None:
+def test_damaged_files_raise_only_our_errors(tmp_path) -> None:
     rng = random.Random(5)
     tokens = ['"', "[", "]", "{", "}", "\0", "nan", "9" * 400, "<", ";", "://[", "&a;"]
     ended = 0
@@ -127,7 +127,7 @@ def test_any_damage_ends_in_a_line_of_our_own(tmp_path) -> None:
 
 
 def ended_with(read: Callable[[], object]) -> str:
-    """Return the line of our own that a reader ends with, or nothing."""
+    """Return the error message of a reader, or an empty text."""
     try:
         read()
     except (DatasetError, FileNotFoundError) as error:

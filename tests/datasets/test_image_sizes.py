@@ -1,4 +1,4 @@
-"""Sizes that labels tell and images have: turned, swapped, resized, not told."""
+"""Listed and actual image sizes: rotated, swapped, resized, missing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.helpers.datasets import write_image, write_text
 
 UPRIGHT_WH = (90, 60)
 FACE = (60, 10, 84, 40)
-"""A bright face in the upright image, that does not fit into the stored one."""
+"""A bright face that fits into the upright image, but not into the stored one."""
 
 LEFT = (4, 10, 28, 40)
-"""Another one: in the stored image it lies where the upright one ends."""
+"""A face that fits into both the upright and the stored image."""
 
-# How to store an upright image so that EXIF turns it back (Exif 2.32, tag 274).
+# How to store an upright image for each EXIF orientation (Exif 2.32, tag 274).
 STORED = {
     1: None,
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -53,11 +53,11 @@ def turned(
 
 
 def coco(path: Path, images: list[tuple[str, tuple, list[int]]]) -> Path:
-    """Write a COCO file; `images` are (name, told size, corners)."""
+    """Write a COCO file; `images` are (name, listed size, corners)."""
     rows, faces = [], []
     for number, (name, size, (x1, y1, x2, y2)) in enumerate(images):
-        told = dict(zip(("width", "height"), size, strict=True))
-        rows.append({"id": number, "file_name": name, **told})
+        listed = dict(zip(("width", "height"), size, strict=True))
+        rows.append({"id": number, "file_name": name, **listed})
         bbox = [x1, y1, x2 - x1, y2 - y1]
         faces.append({"image_id": number, "category_id": 1, "bbox": bbox})
     classes = [{"id": 1, "name": "mask"}]
@@ -71,10 +71,10 @@ def brightness(path: Path, box: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("orientation", STORED)
-def test_boxes_of_the_stored_image_turn_with_it(
+def test_boxes_of_the_stored_image_are_rotated(
     tmp_path: Path, orientation: int
 ) -> None:
-    # The first image is turned by a quarter and says in which frame the boxes lie.
+    # The first image is rotated by 90 degrees and decides the frame of the boxes.
     images = []
     for name, turn in (("a.jpg", 6), ("b.jpg", orientation)):
         box, size_wh = turned(tmp_path / name, turn, LEFT)
@@ -83,25 +83,25 @@ def test_boxes_of_the_stored_image_turn_with_it(
     for one in read_dataset(coco(tmp_path / "set.json", images), issues=issues):
         assert one.boxes[0].tolist() == pytest.approx(LEFT, abs=1)
         assert brightness(one.path, one.boxes[0]) > 240
-    assert "before the EXIF turn" in issues.notes()[0]
+    assert "before its EXIF rotation" in issues.notes()[0]
 
 
 @pytest.mark.parametrize("size", ["stored", "upright", "none"])
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_boxes_of_the_upright_image_stay(
+def test_boxes_of_the_upright_image_are_not_changed(
     tmp_path: Path, orientation: int, size: str
 ) -> None:
     _, stored_wh = turned(tmp_path / "a.jpg", orientation)
-    told = {"stored": stored_wh, "upright": UPRIGHT_WH, "none": (None, None)}[size]
+    listed = {"stored": stored_wh, "upright": UPRIGHT_WH, "none": (None, None)}[size]
     issues = Issues()
-    path = coco(tmp_path / "set.json", [("a.jpg", told, list(FACE))])
+    path = coco(tmp_path / "set.json", [("a.jpg", listed, list(FACE))])
     (only,) = read_dataset(path, issues=issues)
     assert only.boxes[0].tolist() == list(FACE)
     assert brightness(only.path, only.boxes[0]) > 240
     assert len(issues.notes()) == (size != "upright")
 
 
-def test_a_turn_that_nothing_decides_is_taken_as_upright_and_told(
+def test_undecided_frames_are_taken_as_upright_with_a_note(
     tmp_path: Path,
 ) -> None:
     _, stored_wh = turned(tmp_path / "a.jpg", 6)
@@ -110,10 +110,10 @@ def test_a_turn_that_nothing_decides_is_taken_as_upright_and_told(
     (only,) = read_dataset(path, issues=issues)
     assert only.boxes.tolist() == [[10, 10, 30, 30]]
     (note,) = issues.notes()
-    assert note.startswith("1 image (a.jpg): turned by EXIF; boxes are taken as drawn")
+    assert note.startswith("1 image (a.jpg): rotated by EXIF; boxes are assumed")
 
 
-def test_faces_that_lie_on_their_sides_were_drawn_on_the_stored_image(
+def test_sideways_faces_refer_to_the_stored_image(
     tmp_path: Path,
 ) -> None:
     _, stored_wh = turned(tmp_path / "a.jpg", 6)
@@ -121,16 +121,16 @@ def test_faces_that_lie_on_their_sides_were_drawn_on_the_stored_image(
     path = coco(tmp_path / "set.json", [("a.jpg", stored_wh, [20, 20, 44, 40])])
     (only,) = read_dataset(path, issues=issues)
     assert only.boxes.tolist() == [[50, 20, 70, 44]]
-    assert "before the EXIF turn" in issues.notes()[0]
+    assert "before its EXIF rotation" in issues.notes()[0]
 
 
-def test_an_image_on_its_head_stays_where_nothing_says_otherwise(tmp_path) -> None:
+def test_boxes_of_an_upside_down_image_are_not_changed(tmp_path) -> None:
     turned(tmp_path / "a.jpg", 3)
     path = coco(tmp_path / "set.json", [("a.jpg", UPRIGHT_WH, [20, 20, 44, 40])])
     assert read_dataset(path)[0].boxes.tolist() == [[20, 20, 44, 40]]
 
 
-def test_fractions_of_a_turned_image_are_those_of_the_upright_one_and_told(
+def test_normalized_boxes_refer_to_the_upright_image_with_a_note(
     tmp_path: Path,
 ) -> None:
     turned(tmp_path / "images" / "a.jpg", 8)
@@ -139,10 +139,10 @@ def test_fractions_of_a_turned_image_are_those_of_the_upright_one_and_told(
     issues = Issues()
     (only,) = read_dataset(tmp_path, issues=issues)
     assert only.boxes.tolist() == [[0, 0, *UPRIGHT_WH]]
-    assert "boxes are taken as drawn on the upright image" in issues.notes()[0]
+    assert "boxes are assumed to refer to the upright image" in issues.notes()[0]
 
 
-def test_width_and_height_that_labels_swap_are_told(tmp_path: Path) -> None:
+def test_swapped_width_and_height_are_noted(tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg", width=90, height=60)
     issues = Issues()
     path = coco(tmp_path / "set.json", [("a.jpg", (60, 90), list(FACE))])
@@ -166,7 +166,7 @@ def test_images_resized_after_labelling_stop_and_are_counted(tmp_path, labels) -
     for n in range(2):
         write_image(tmp_path / f"{n}.jpg", n, width=90, height=60)
     labels(tmp_path)
-    line = r"2 images \(0\.jpg: 90 x 60, told 180 x 120, .*\): another size than the la"
+    line = r"2 images \(0\.jpg: 90 x 60, annotated as 180 x 120, .*\): size differs"
     with pytest.raises(ValueError, match=line):
         read_dataset(tmp_path)
     issues = Issues()
@@ -174,16 +174,16 @@ def test_images_resized_after_labelling_stop_and_are_counted(tmp_path, labels) -
     assert len(issues.errors()) == 1
 
 
-@pytest.mark.parametrize("told", [(None, None), (0, 0), ("", ""), (90, None)])
-def test_a_size_that_is_not_told_is_read_from_the_image(tmp_path, told) -> None:
+@pytest.mark.parametrize("listed", [(None, None), (0, 0), ("", ""), (90, None)])
+def test_a_missing_size_is_read_from_the_image(tmp_path, listed) -> None:
     write_image(tmp_path / "a.jpg", width=90, height=60)
-    path = coco(tmp_path / "set.json", [("a.jpg", told, [0, 0, 900, 900])])
+    path = coco(tmp_path / "set.json", [("a.jpg", listed, [0, 0, 900, 900])])
     assert read_dataset(path)[0].boxes.tolist() == [[0, 0, 90, 60]]
 
 
-@pytest.mark.parametrize("told", [("x", "y"), (-5, 9), (10**400, 9), ([], {})])
-def test_a_size_that_is_no_number_is_one_line(tmp_path, told) -> None:
+@pytest.mark.parametrize("listed", [("x", "y"), (-5, 9), (10**400, 9), ([], {})])
+def test_an_invalid_size_is_reported_in_one_line(tmp_path, listed) -> None:
     write_image(tmp_path / "a.jpg", width=90, height=60)
-    path = coco(tmp_path / "set.json", [("a.jpg", told, [0, 0, 9, 9])])
-    with pytest.raises(ValueError, match=r"a\.jpg\): its width and height are not"):
+    path = coco(tmp_path / "set.json", [("a.jpg", listed, [0, 0, 9, 9])])
+    with pytest.raises(ValueError, match=r"a\.jpg\): width and height are not"):
         read_dataset(path)

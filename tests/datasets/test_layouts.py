@@ -1,4 +1,4 @@
-"""Sets as tools export them and people move them: the strict and the lenient reader."""
+"""Layouts of exported and moved data sets in the strict and the lenient reader."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def lay(folder: Path, contents: Contents) -> Path:
 
 
 def truths(folder: Path, contents: Contents) -> list[tuple[list[float], Label]]:
-    """Return box and label of each face; both readers say the same."""
+    """Return box and label of each face; both readers must agree."""
     examples = read_dataset(lay(folder, contents))
     strict = [
         (box.tolist(), label)
@@ -142,7 +142,7 @@ LAYOUTS: dict[str, Contents] = {
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_both_readers_find_the_same_face(tmp_path: Path, name: str) -> None:
+def test_both_readers_return_the_same_face(tmp_path: Path, name: str) -> None:
     ((box, label),) = truths(tmp_path, LAYOUTS[name])
     assert box == pytest.approx(CORNERS, abs=1e-3)
     assert label is Label.MASK
@@ -156,13 +156,13 @@ def test_five_landmarks_after_a_box_are_not_a_polygon(tmp_path, mark) -> None:
     assert box == pytest.approx(CORNERS, abs=1e-3)
 
 
-def test_a_polygon_as_long_as_five_landmarks_is_one(tmp_path) -> None:
+def test_a_polygon_as_long_as_five_landmarks_is_a_polygon(tmp_path) -> None:
     corners = "0.3 0.25 0.5 0.25 0.7 0.25 0.7 0.5 0.7 0.75 0.5 0.75 0.3 0.75"
     ((box, _),) = truths(tmp_path, yolo(line=f"0 {corners}\n"))
     assert box == pytest.approx(CORNERS, abs=1e-3)
 
 
-def test_a_quoted_name_may_hold_what_looks_like_a_remark(tmp_path: Path) -> None:
+def test_a_quoted_name_may_contain_a_comment_sign(tmp_path: Path) -> None:
     names = {"data.yaml": "names:\n- 'mask # one'\ntrain: images\n"}
     with pytest.raises(ValueError, match=r"1 face \(mask # one\): unknown class"):
         read_dataset(lay(tmp_path, yolo() | names))
@@ -175,19 +175,23 @@ def test_lines_of_both_kinds_may_be_mixed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["0 0.1 0.1 0.5 0.1 0.5 1.5", "0.5 0 0 1 1", "0 1 2"])
-def test_what_is_neither_box_nor_polygon_is_refused(tmp_path: Path, line: str) -> None:
-    with pytest.raises(ValueError, match=r"labels/a\.txt line 1\): wanted class cx cy"):
+def test_lines_that_are_neither_box_nor_polygon_are_rejected(
+    tmp_path: Path, line: str
+) -> None:
+    with pytest.raises(
+        ValueError, match=r"labels/a\.txt line 1\): expected class cx cy"
+    ):
         read_dataset(lay(tmp_path, yolo(line=line)))
 
 
-def test_a_split_that_was_not_exported_is_told(tmp_path: Path) -> None:
+def test_a_split_that_was_not_exported_is_noted(tmp_path: Path) -> None:
     issues = Issues()
     folder = lay(tmp_path, LAYOUTS["roboflow, test not exported"])
     read_dataset(folder, issues=issues)
-    assert "data.yaml: ../test/images): not there" in issues.notes()[0]
+    assert "data.yaml: ../test/images): not found" in issues.notes()[0]
 
 
-def test_folders_of_classes_may_lie_deep(tmp_path: Path) -> None:
+def test_class_folders_may_be_nested(tmp_path: Path) -> None:
     for name in ("x/dataset/with_mask/1/a.jpg", "x/dataset/train/without_mask/b.jpg"):
         write_image(tmp_path / name)
     first, second = read_dataset(tmp_path)
@@ -197,33 +201,33 @@ def test_folders_of_classes_may_lie_deep(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.jfif", "a.jpe", "a.JPG", "noend", "a.bin"])
-def test_the_content_of_a_file_says_that_it_is_an_image(tmp_path, name) -> None:
+def test_images_are_detected_by_content(tmp_path, name) -> None:
     lay(tmp_path, {f"mask/{name}": make_jpeg(1), "mask/thumbs.dat": b"\0" * 99})
     assert [one.path.name for one in read_dataset(tmp_path)] == [name]
 
 
-def test_a_set_that_none_of_the_formats_fits_says_what_is_understood(tmp_path) -> None:
+def test_an_unknown_format_lists_the_supported_ones(tmp_path) -> None:
     lay(tmp_path, {"photos/a.jpg": make_jpeg(1), "labels.json": "{}"})
     line = r"""not a data set: no labels found .*--classes "photos=mask"\); """
     with pytest.raises(ValueError, match=line + r"labels\.json: not a COCO file"):
         read_dataset(tmp_path)
 
 
-def test_data_files_beside_each_other_must_not_name_other_classes(tmp_path) -> None:
+def test_data_files_with_different_classes_are_reported(tmp_path) -> None:
     lay(tmp_path, yolo({"old.yaml": "names: [mask, no_mask]\n", "ci.yaml": "on: x\n"}))
     assert len(read_dataset(tmp_path)) == 1
     lay(tmp_path, {"old.yaml": "names: [no_mask, mask]\n"})
-    with pytest.raises(ValueError, match=r"1 data file \(old\.yaml\): names other cla"):
+    with pytest.raises(ValueError, match=r"1 data file \(old\.yaml\): other class na"):
         read_dataset(tmp_path)
     assert len(read_dataset(tmp_path / "data.yaml")) == 1
 
 
-# What has no partner.
+# Labels without images.
 
 ORPHANS: dict[str, tuple[Contents, str]] = {
     "misnamed": (
         yolo({"labels/lost.txt": f"0 {BOX}"}),
-        r"1 label file \(labels/lost\.txt\): no image takes it",
+        r"1 label file \(labels/lost\.txt\): no image;",
     ),
     "all misnamed": (
         {
@@ -237,23 +241,23 @@ ORPHANS: dict[str, tuple[Contents, str]] = {
     ),
     "both spellings": (
         yolo({"labels/a.jpg.txt": f"1 {BOX}"}),
-        r"labels/a\.jpg\.txt\): no image takes it",
+        r"labels/a\.jpg\.txt\): no image;",
     ),
-    "beside the image": (
+    "next to the image": (
         {
             "classes.txt": "mask\n",
             "a.jpg": make_jpeg(1),
             "a.txt": f"0 {BOX}",
             "c.txt": f"0 {BOX}",
         },
-        r"c\.txt\): no image takes it",
+        r"c\.txt\): no image;",
     ),
     "coco annotation": (
         {
             "x.json": bbox_coco("a.jpg").replace('_id": 0', '_id": 5'),
             "a.jpg": make_jpeg(1),
         },
-        r"x\.json: image_id 5\): of an image that the file does not list",
+        r"x\.json: image_id 5\): its image is not listed",
     ),
     "coco id used twice": (
         {
@@ -273,11 +277,11 @@ ORPHANS: dict[str, tuple[Contents, str]] = {
     ),
     "index row": (
         {"index.csv": "path,label\na.jpg,mask\nb.jpg,mask\n", "a.jpg": make_jpeg(1)},
-        r"1 image \(b\.jpg\): listed in index\.csv, but there is no such image",
+        r"1 image \(b\.jpg\): listed in index\.csv, but the image does not exist",
     ),
     "another split's image": (
         {"x.json": bbox_coco("train/a.jpg"), "val/a.jpg": make_jpeg(1)},
-        r"train/a\.jpg\): listed in x\.json, but there is no such image",
+        r"train/a\.jpg\): listed in x\.json, but the image does not exist",
     ),
 }
 
@@ -292,8 +296,8 @@ def test_labels_without_their_image_stop(tmp_path: Path, name: str) -> None:
 UNLABELLED: dict[str, tuple[Contents, str]] = {
     "yolo": (
         yolo({"images/b.jpg": make_jpeg(2), "images/c.jpg": make_jpeg(3)}),
-        "2 images without a label file (images/b.jpg, images/c.jpg): counted as "
-        "without a face",
+        "2 images without a label file (images/b.jpg, images/c.jpg): treated as an "
+        "image without faces",
     ),
     "coco": (
         {
@@ -301,11 +305,11 @@ UNLABELLED: dict[str, tuple[Contents, str]] = {
             "a.jpg": make_jpeg(1),
             "b.jpg": make_jpeg(2),
         },
-        "1 image (b.jpg): without an annotation, so counted as without a face",
+        "1 image (b.jpg): no annotation; treated as an image without faces",
     ),
     "voc": (
         {"a.jpg": make_jpeg(1), "a.xml": "<annotation/>", "b.jpg": make_jpeg(2)},
-        "1 image (b.jpg): no label names it, or only a broken one; left out",
+        "1 image (b.jpg): no valid label; left out",
     ),
     "index": (
         {
@@ -313,7 +317,7 @@ UNLABELLED: dict[str, tuple[Contents, str]] = {
             "a.jpg": make_jpeg(1),
             "b.jpg": make_jpeg(2),
         },
-        "1 image (b.jpg): no label names it, or only a broken one; left out",
+        "1 image (b.jpg): no valid label; left out",
     ),
 }
 
@@ -326,7 +330,7 @@ def test_images_without_labels_are_counted(tmp_path: Path, name: str) -> None:
     assert line in issues.notes()
 
 
-# How names are spelled.
+# Spelling of names.
 
 NAME = "Prüfung é.jpg"
 
@@ -341,14 +345,14 @@ NAME = "Prüfung é.jpg"
         NAME.encode("cp1252").decode("cp437"),
     ],
 )
-def test_a_name_that_another_system_spelled_is_found(tmp_path, stored: str) -> None:
+def test_names_in_the_spelling_of_another_system_match(tmp_path, stored: str) -> None:
     ((_, label),) = truths(
         tmp_path, {"x.json": bbox_coco(NAME), f"images/{stored}": make_jpeg(1)}
     )
     assert label is Label.MASK
 
 
-def test_a_name_that_two_files_fit_is_not_guessed(tmp_path: Path) -> None:
+def test_ambiguous_names_do_not_match(tmp_path: Path) -> None:
     lay(
         tmp_path,
         {"x.json": bbox_coco("a.jpg"), "A.jpg": make_jpeg(1), "a.JPG": make_jpeg(2)},
@@ -358,13 +362,13 @@ def test_a_name_that_two_files_fit_is_not_guessed(tmp_path: Path) -> None:
 
 
 class Unflagged(zipfile.ZipInfo):
-    """An entry in UTF-8 that does not say so, as Macs write them."""
+    """An entry in UTF-8 without the UTF-8 flag, as written by macOS."""
 
     def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802 - zipfile's
         return self.filename.encode(), self.flag_bits
 
 
-def test_a_zip_without_the_flag_of_utf8_is_read() -> None:
+def test_a_zip_without_the_utf8_flag_is_read() -> None:
     target = BytesIO()
     with zipfile.ZipFile(target, "w") as made:
         made.writestr("x.json", bbox_coco(NAME))
@@ -399,15 +403,17 @@ def test_an_index_that_excel_saved_is_read(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a;b\n1;2\n", r"the column 'path' is missing; wanted .* found a, b"),
+        ("a;b\n1;2\n", r"the column 'path' is missing; expected .* got a, b"),
         (
             "filename,class,xmin\na.jpg,mask,1\n",
-            "a CSV file of boxes",
+            "CSV files with boxes",
         ),
         ("path,label\na.jpg,\n", r"index\.csv: a\.jpg\): its label is empty"),
     ],
 )
-def test_another_table_is_refused_with_what_is_wanted(tmp_path, text, says) -> None:
+def test_other_tables_are_rejected_with_the_expected_columns(
+    tmp_path, text, says
+) -> None:
     with pytest.raises(ValueError, match=says):
         read_dataset(lay(tmp_path, {"index.csv": text, "a.jpg": make_jpeg(1)}))
 
@@ -427,7 +433,7 @@ def test_voc_in_the_encoding_that_it_declares_is_read(tmp_path, encoding: str) -
     assert box == pytest.approx(CORNERS)
 
 
-def test_voc_in_gbk_that_declares_nothing_is_read(tmp_path: Path) -> None:
+def test_voc_in_gbk_without_declaration_is_read(tmp_path: Path) -> None:
     text = "<annotation><filename>口罩.jpg</filename></annotation>"
     (only,) = read_dataset(
         lay(tmp_path, {"a.xml": text.encode("gbk"), "口罩.jpg": make_jpeg(1)})
@@ -436,7 +442,9 @@ def test_voc_in_gbk_that_declares_nothing_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["rot13", "zip", "no-such", "base64"])
-def test_an_encoding_that_is_none_is_one_line(tmp_path: Path, encoding: str) -> None:
+def test_an_invalid_encoding_is_reported_in_one_line(
+    tmp_path: Path, encoding: str
+) -> None:
     text = f'<?xml version="1.0" encoding="{encoding}"?><annotation/>'
     contents = {"a.jpg": make_jpeg(1), "a.xml": text}
     with pytest.raises(ValueError, match="not text in") as refused:

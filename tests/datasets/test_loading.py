@@ -1,4 +1,4 @@
-"""From the paths a person names to the images a training gets."""
+"""Loading of training data: splits, checks and report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.helpers.datasets import write_image, write_text
 
 
 def folder(root: Path, split: str, classes: str, n: int, seed: int = 0) -> Path:
-    """Write `n` images of each class, every one of its own seed."""
+    """Write `n` images of each class with different seeds."""
     for number, name in enumerate(classes.split()):
         for i in range(n):
             place = root / split / name / f"{name}-{i}.jpg"
@@ -21,7 +21,7 @@ def folder(root: Path, split: str, classes: str, n: int, seed: int = 0) -> Path:
 
 
 def town(folder: Path, name: str, seeds: list[int]) -> Path:
-    """Write a COCO file of one mask and one bare face an image."""
+    """Write a COCO file with one masked and one unmasked face per image."""
     for seed in seeds:
         write_image(folder / "images" / f"{seed}.jpg", seed)
     box = {"bbox": [0, 0, 40, 40]}
@@ -45,7 +45,7 @@ def names(data: TrainingData) -> dict[str, list[str]]:
     }
 
 
-def test_splits_that_folders_carry_are_used(tmp_path):
+def test_splits_of_folders_are_used(tmp_path):
     for seed, split in enumerate(("train", "valid", "test")):
         folder(tmp_path, split, "mask no_mask", 2, seed)
     data = load_training_data([tmp_path], seed=1)
@@ -54,7 +54,7 @@ def test_splits_that_folders_carry_are_used(tmp_path):
     assert data.report.leakage.n_groups == 0
 
 
-def test_files_beside_a_train_file_are_its_splits(tmp_path):
+def test_files_next_to_a_train_file_are_its_splits(tmp_path):
     train = town(tmp_path, "town-train.json", [1, 2])
     town(tmp_path, "town-val.json", [3])
     town(tmp_path, "town-test.json", [4])
@@ -67,7 +67,7 @@ def test_files_beside_a_train_file_are_its_splits(tmp_path):
     assert names(load_training_data([train], [own], seed=1))["val"] == ["5.jpg"]
 
 
-def test_everything_is_validated_on_unless_it_says_otherwise(tmp_path):
+def test_validation_paths_are_used_as_a_whole_without_a_val_split(tmp_path):
     own = folder(tmp_path / "own", ".", "mask no_mask", 2)
     held = folder(tmp_path / "held", "train", "mask no_mask", 1, 1)
     folder(held, "val", "mask no_mask", 2, 2)
@@ -76,7 +76,7 @@ def test_everything_is_validated_on_unless_it_says_otherwise(tmp_path):
     assert {one.source for one in data.validation} == {"held"}
 
 
-def test_without_validation_the_data_are_split_and_it_is_said(tmp_path):
+def test_data_without_validation_are_split_with_a_note(tmp_path):
     folder(tmp_path, ".", "mask no_mask incorrect", 20)
     data = load_training_data([tmp_path], seed=1)
     assert [len(part) for part in names(data).values()] == [42, 12, 6]
@@ -87,7 +87,7 @@ def test_without_validation_the_data_are_split_and_it_is_said(tmp_path):
     assert [len(part) for part in names(halves).values()] == [30, 30, 0]
 
 
-def test_a_test_that_the_data_carry_stays_as_it_is(tmp_path):
+def test_an_existing_test_split_is_not_changed(tmp_path):
     folder(tmp_path, "train", "mask no_mask", 9)
     folder(tmp_path, "test", "mask no_mask", 2, 1)
     data = load_training_data([tmp_path], seed=1)
@@ -95,7 +95,7 @@ def test_a_test_that_the_data_carry_stays_as_it_is(tmp_path):
     assert {one.path.parent.parent.name for one in data.test} == {"test"}
 
 
-def test_copies_of_validation_leave_train(tmp_path):
+def test_near_duplicates_of_validation_are_removed_from_train(tmp_path):
     folder(tmp_path, "train", "mask no_mask", 3)
     folder(tmp_path, "val", "mask no_mask", 2, 1)
     write_image(tmp_path / "train" / "mask" / "copy.png", 1000)  # as val's first mask
@@ -103,10 +103,10 @@ def test_copies_of_validation_leave_train(tmp_path):
     assert "copy.png" not in names(data)["train"]
     assert (len(data.train), len(data.validation)) == (6, 4)
     assert [path.name for path in data.report.leakage.dropped] == ["copy.png"]
-    assert "1 group; 1 image left out of train" in "\n".join(data.report.lines())
+    assert "1 group; 1 image removed from train" in "\n".join(data.report.lines())
 
 
-def test_groups_of_an_index_hold_in_it_and_nowhere_else(tmp_path):
+def test_groups_of_different_folders_are_different(tmp_path):
     rows = ["path,label,split,group"]
     for i, (split, group) in enumerate(
         [("train", "g"), ("train", "h"), ("train", "i"), ("val", "g"), ("val", "k")]
@@ -133,14 +133,16 @@ def test_one_source_can_be_kept(tmp_path):
     folder(a, "val", "mask no_mask", 1, 2)
     assert len(load_training_data([a, b], seed=1).train) == 4
     assert len(load_training_data([a, b], seed=1, source="a").train) == 2
-    with pytest.raises(ValueError, match="source 'c'; there are a, b"):
+    with pytest.raises(ValueError, match="source 'c'; available are a, b"):
         load_training_data([a, b], seed=1, source="c")
 
 
-def test_corrections_are_made_and_counted(tmp_path):
+def test_corrections_are_applied_and_counted(tmp_path):
     folder(tmp_path, "train", "mask no_mask", 3)
     folder(tmp_path, "val", "mask no_mask", 1, 1)
-    rows = "train/mask/mask-0.jpg,-,no_mask,bare\ntrain/mask/mask-1.jpg,-,drop,a cat\n"
+    rows = (
+        "train/mask/mask-0.jpg,-,no_mask,unmasked\ntrain/mask/mask-1.jpg,-,drop,a cat\n"
+    )
     path = write_text(tmp_path / "list.csv", f"file,face,label,reason\n{rows}")
     data = load_training_data([tmp_path], seed=1, corrections=path)
     assert [one.labels[0].key for one in data.train].count("no_mask") == 4
@@ -148,7 +150,7 @@ def test_corrections_are_made_and_counted(tmp_path):
     assert any("changed 1, dropped 1" in note for note in data.report.notes)
 
 
-def test_what_cannot_be_read_is_left_out_and_listed(tmp_path):
+def test_unreadable_images_are_left_out_and_listed(tmp_path):
     folder(tmp_path, "train", "mask no_mask", 2)
     folder(tmp_path, "val", "mask no_mask", 1, 1)
     (tmp_path / "train" / "mask" / "broken.jpg").write_bytes(b"broken")
@@ -160,13 +162,13 @@ def test_what_cannot_be_read_is_left_out_and_listed(tmp_path):
     assert json.loads(json.dumps(report.to_json()))["unreadable"][0]["reason"]
 
 
-def test_a_path_named_twice_counts_once(tmp_path):
+def test_a_repeated_path_counts_once(tmp_path):
     folder(tmp_path, "train", "mask no_mask", 2)
     folder(tmp_path, "val", "mask no_mask", 1, 1)
     data = load_training_data([tmp_path, tmp_path / "train" / ".."], seed=1)
     assert len(data.train) == 4
     assert data.report.n_repeated == 6
-    assert "in several sets: 6 images" in "\n".join(data.report.lines())
+    assert "repeated: 6 images" in "\n".join(data.report.lines())
 
 
 def test_the_report_counts_faces_and_their_sizes(tmp_path):
@@ -182,27 +184,27 @@ def test_the_report_counts_faces_and_their_sizes(tmp_path):
     }
     assert second.sizes_px == (40, 40, 40)
     assert "40 to 40 px" in report.lines()[1]
-    assert "train holds no face of: incorrect" in report.notes
+    assert "train has no face of: incorrect" in report.notes
 
 
 @pytest.mark.parametrize(
     ("classes", "n", "says"),
     [
-        ("mask", 10, "no face of no_mask to train on; the images hold mask 7"),
-        ("no_mask incorrect", 10, "no face of mask"),
-        ("mask", 1, "nothing to validate on"),
+        ("mask", 10, "no training face of no_mask; the images have mask 7"),
+        ("no_mask incorrect", 10, "no training face of mask"),
+        ("mask", 1, "no validation images"),
     ],
 )
-def test_too_little_is_refused(tmp_path, classes, n, says):
+def test_insufficient_data_are_rejected(tmp_path, classes, n, says):
     with pytest.raises(ValueError, match=says):
         load_training_data([folder(tmp_path, ".", classes, n)], seed=1)
 
 
-def test_nothing_to_train_on_is_refused(tmp_path):
+def test_data_without_training_images_are_rejected(tmp_path):
     folder(tmp_path, "val", "mask no_mask", 1)
-    with pytest.raises(ValueError, match="nothing to train on"):
+    with pytest.raises(ValueError, match="no training images"):
         load_training_data([tmp_path], seed=1)
     (tmp_path / "val" / "mask" / "mask-0.jpg").write_bytes(b"")
     (tmp_path / "val" / "no_mask" / "no_mask-0.jpg").write_bytes(b"")
-    with pytest.raises(ValueError, match="cannot be read: 2"):
+    with pytest.raises(ValueError, match="unreadable images: 2"):
         load_training_data([tmp_path], seed=1)

@@ -1,4 +1,4 @@
-"""Whatever lies at a path is recognised and read."""
+"""Detection of data set formats."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def classes(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("make", [index, coco, voc, yolo])
-def test_a_file_and_its_folder_read_alike(tmp_path, make):
+def test_a_file_and_its_folder_give_the_same_examples(tmp_path, make):
     file = make(tmp_path / "set")
     for path in (file, tmp_path / "set"):
         (only,) = read_dataset(path)
@@ -69,13 +69,13 @@ def test_all_coco_files_of_a_folder_are_read_and_other_json_is_not(tmp_path):
     assert [one.split for one in read_dataset(tmp_path)] == ["train", "val"]
 
 
-def test_settings_of_other_tools_are_no_yolo(tmp_path):
+def test_settings_of_other_tools_are_not_yolo(tmp_path):
     write_text(tmp_path / "ci.yaml", "on: push\n")
     write_text(tmp_path / "broken.yml", "words\n")
     assert len(read_dataset(classes(tmp_path))) == 1
 
 
-def test_what_is_no_data_set_is_refused_with_what_is_understood(tmp_path):
+def test_an_unknown_format_is_rejected_with_the_supported_ones(tmp_path):
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "empty", write_text(tmp_path / "notes.txt", "")):
         with pytest.raises(ValueError, match=r"COCO.*Pascal VOC.*YOLO.*each class"):

@@ -1,4 +1,4 @@
-"""Groups never straddle splits, and the splits are as balanced as they can be."""
+"""Splits by group: no leakage and balanced classes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def town(seed: int, n: int = 400) -> list[Example]:
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_groups_never_straddle_and_classes_are_shared_out(seed):
+def test_groups_stay_in_one_split_and_classes_are_balanced(seed):
     examples = town(seed)
     split = split_by_group(examples, (0.7, 0.2, 0.1), seed=seed)
     assert [one.path for one in split] == [one.path for one in examples]
@@ -36,14 +36,14 @@ def test_groups_never_straddle_and_classes_are_shared_out(seed):
         if one.group:
             sides.setdefault(one.group, set()).add(one.split)
     assert all(len(found) == 1 for found in sides.values())
-    everything = count_faces_by_class(examples)
-    for name, share in (("train", 0.7), ("val", 0.2), ("test", 0.1)):
+    totals = count_faces_by_class(examples)
+    for name, fraction in (("train", 0.7), ("val", 0.2), ("test", 0.1)):
         counts = count_faces_by_class(one for one in split if one.split == name)
         for label, n in counts.items():
-            assert abs(n - share * everything[label]) <= 2, (name, label)
+            assert abs(n - fraction * totals[label]) <= 2, (name, label)
 
 
-def test_the_seed_decides():
+def test_the_split_depends_on_the_seed():
     examples = town(1)
     one, same, other = (
         [found.split for found in split_by_group(examples, seed=seed)]
@@ -67,7 +67,7 @@ def test_crowds_are_in_every_split():
     assert big == {"train": 14, "val": 4, "test": 2}
 
 
-def test_small_sets_still_get_a_validation():
+def test_small_data_sets_get_a_validation_split():
     few = [make_example(f"{i}", name) for i, name in enumerate(["mask", "no_mask"] * 5)]
     split = split_by_group(few, (0.8, 0.2, 0), seed=3)
     assert Counter(one.split for one in split) == {"train": 8, "val": 2}
@@ -77,14 +77,14 @@ def test_small_sets_still_get_a_validation():
 
 
 @pytest.mark.parametrize(
-    "shares", [(0.7, 0.3), (0.7, 0.2, 0.2), (0, 0.5, 0.5), (1.2, -0.1, -0.1)]
+    "fractions", [(0.7, 0.3), (0.7, 0.2, 0.2), (0, 0.5, 0.5), (1.2, -0.1, -0.1)]
 )
-def test_shares_that_are_none_are_refused(shares):
+def test_invalid_fractions_are_rejected(fractions):
     with pytest.raises(ValueError, match="three numbers that sum to 1"):
-        split_by_group([make_example("a")], shares, seed=0)
+        split_by_group([make_example("a")], fractions, seed=0)
 
 
-def test_straddlers_leave_train_and_nothing_else():
+def test_leaking_images_are_removed_from_train_only():
     rows = [
         ("a", "g", "train"),
         ("b", "g", "val"),

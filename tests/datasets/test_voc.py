@@ -38,13 +38,13 @@ def test_corners_count_pixels_from_one_and_belong_to_the_box(tmp_path):
     assert found.source == tmp_path.name
 
 
-def test_a_box_over_the_border_is_cut_and_one_pixel_is_a_box(tmp_path):
+def test_boxes_are_clipped_and_may_be_one_pixel(tmp_path):
     faces = [("mask", [0, 70, 200, 99]), ("mask", [5, 5, 5, 5])]
     found = read_one(tmp_path, xml(faces))
     assert found.boxes.tolist() == [[0, 69, 90, 80], [4, 4, 5, 5]]
 
 
-def test_a_picture_without_a_face_is_a_scene(tmp_path):
+def test_an_image_without_faces_is_a_scene(tmp_path):
     found = read_one(tmp_path, xml([]))
     assert found.boxes.shape == (0, 4)
     assert not found.is_crop
@@ -53,12 +53,12 @@ def test_a_picture_without_a_face_is_a_scene(tmp_path):
 @pytest.mark.parametrize(
     "size", ["", "<size><width>0</width><height>0</height></size>", "<size/>"]
 )
-def test_a_size_that_is_not_told_is_read_from_the_picture(tmp_path, size):
+def test_a_missing_size_is_read_from_the_image(tmp_path, size):
     found = read_one(tmp_path, xml([("mask", [1, 1, 999, 999])], size))
     assert found.boxes.tolist() == [[0, 0, 90, 80]]
 
 
-def test_the_size_of_a_broken_picture_does_not_stop_the_others(tmp_path):
+def test_the_size_of_a_broken_image_does_not_stop_the_others(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"broken")
     (only,) = read_dataset(
         write_text(tmp_path / "a.xml", xml([("mask", [1, 1, 9, 9])], ""))
@@ -74,7 +74,7 @@ def test_the_size_of_a_broken_picture_does_not_stop_the_others(tmp_path):
         ("Annotations/other.png", r"C:\photos\other.png"),
     ],
 )
-def test_pictures_are_found_where_tools_put_them(tmp_path, place, file):
+def test_images_are_found_in_the_folders_of_common_tools(tmp_path, place, file):
     write_image(tmp_path / place)
     write_text(tmp_path / "Annotations" / "a.xml", xml([], file=file))
     (only,) = read_dataset(tmp_path)
@@ -107,7 +107,7 @@ BOMB = """<!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;">]>
         ('<!DOCTYPE a SYSTEM "file:///etc/hostname"><annotation/>', "document type"),
         ("<annotation>", "not valid XML"),
         ("", "not valid XML"),
-        ("<html/>", "wanted <annotation>"),
+        ("<html/>", "expected <annotation>"),
         (xml([("scarf", [1, 1, 9, 9])]), r"\(scarf\): unknown class"),
         (xml([("mask", [95, 1, 99, 9])]), "outside the image"),
         (xml([("mask", [30, 1, 20, 9])]), "empty"),
@@ -115,17 +115,17 @@ BOMB = """<!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;">]>
         ("<annotation><object><name>mask</name></object></annotation>", "xmin"),
     ],
 )
-def test_what_is_broken_is_refused_by_name(tmp_path, text, says):
+def test_broken_files_are_rejected_by_name(tmp_path, text, says):
     with pytest.raises(ValueError, match=says) as refused:
         read_one(tmp_path, text)
     assert "a.xml" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_what_is_missing_is_named(tmp_path):
+def test_missing_images_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.xml"):
         read_dataset(tmp_path / "nowhere.xml")
-    with pytest.raises(ValueError, match="no image found; understood are"):
+    with pytest.raises(ValueError, match="no image found; supported are"):
         read_dataset(tmp_path)
     file = write_text(tmp_path / "a.xml", xml([], file="lost.jpg"))
     with pytest.raises(FileNotFoundError, match=r"lost\.jpg"):

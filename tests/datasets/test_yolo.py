@@ -1,4 +1,4 @@
-"""YOLO: shares of the upright image's size, names from a data file or a list."""
+"""YOLO: normalized boxes, class names from a data file or a list."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ def read_one(folder: Path, rows: str, names: str = NAMES) -> Example:
     return only
 
 
-def test_shares_become_corners(tmp_path):
+def test_normalized_boxes_become_corners(tmp_path):
     found = read_one(tmp_path, "2 0.5 0.5 1 1\n0 0.25 0.5 0.5 0.25\n")
     assert found.boxes.tolist() == [[0, 0, 90, 80], [0, 30, 45, 50]]
     assert found.labels == (Label.INCORRECT, Label.MASK)
     assert found.source == tmp_path.name
 
 
-def test_corners_survive_the_way_there_and_back(tmp_path):
+def test_round_trip_of_corners(tmp_path):
     truth = np.array([[3, 7, 41, 66], [50.5, 0, 90, 12.25]])
     size = np.array([90, 80])
-    shares = np.concatenate(
+    normalized = np.concatenate(
         [
             (truth[:, :2] + truth[:, 2:]) / 2 / size,
             (truth[:, 2:] - truth[:, :2]) / size,
         ],
         axis=1,
     )
-    rows = "\n".join("1 " + " ".join(f"{v:.6f}" for v in row) for row in shares)
+    rows = "\n".join("1 " + " ".join(f"{v:.6f}" for v in row) for row in normalized)
     np.testing.assert_allclose(read_one(tmp_path, rows).boxes, truth, atol=1e-3)
 
 
-def test_boxes_are_shares_of_the_upright_picture(tmp_path):
+def test_boxes_are_fractions_of_the_upright_image(tmp_path):
     exif = Pillow.Exif()
-    exif[0x0112] = 6  # lies on its side: 90 x 80 stored, 80 x 90 shown
+    exif[0x0112] = 6  # rotated: 90 x 80 stored, 80 x 90 upright
     (tmp_path / "images").mkdir()
     shown = Pillow.fromarray(make_textured_image(0)[..., ::-1])
     shown.save(tmp_path / "images" / "a.jpg", exif=exif)
@@ -55,7 +55,7 @@ def test_boxes_are_shares_of_the_upright_picture(tmp_path):
     assert read_dataset(tmp_path)[0].boxes.tolist() == [[0, 0, 80, 90]]
 
 
-def test_a_picture_without_labels_is_a_scene_without_faces(tmp_path):
+def test_an_image_without_labels_is_a_scene_without_faces(tmp_path):
     assert read_one(tmp_path / "empty", "\n").labels == ()
     write_image(tmp_path / "none" / "images" / "b.png")
     write_text(tmp_path / "none" / "classes.txt", "with_mask\nwithout_mask\n")
@@ -63,7 +63,7 @@ def test_a_picture_without_labels_is_a_scene_without_faces(tmp_path):
     assert (only.labels, only.is_crop) == ((), False)
 
 
-def test_labels_may_lie_beside_the_picture_and_classes_with_the_labels(tmp_path):
+def test_labels_may_be_next_to_the_image_and_classes_next_to_the_labels(tmp_path):
     write_image(tmp_path / "a.png")
     write_text(tmp_path / "a.txt", "1 0.5 0.5 1 1\n")
     write_text(tmp_path / "labels" / "classes.txt", "face_mask\nface\n")
@@ -93,7 +93,7 @@ def test_data_files_name_splits_in_several_ways(tmp_path, text):
     assert len(read_dataset(tmp_path)) == 2
 
 
-def test_split_folders_are_understood_without_a_data_file(tmp_path):
+def test_split_folders_are_used_without_a_data_file(tmp_path):
     for place in ("train/images", "valid/images"):
         write_image(tmp_path / place / "a.jpg")
     write_text(tmp_path / "valid" / "labels" / "a.txt", "0 0.5 0.5 0.5 0.5\n")
@@ -103,7 +103,7 @@ def test_split_folders_are_understood_without_a_data_file(tmp_path):
     assert [len(train.boxes), len(val.boxes)] == [0, 1]
 
 
-def test_copies_that_a_service_made_share_a_group(tmp_path):
+def test_augmented_copies_have_the_same_group(tmp_path):
     for name in ("a_jpg.rf.11.jpg", "a_jpg.rf.22.jpg", "b.jpg"):
         write_image(tmp_path / "images" / name)
     write_text(tmp_path / "classes.txt", "mask\n")
@@ -113,7 +113,7 @@ def test_copies_that_a_service_made_share_a_group(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ("0 0.5 0.5 1", r"a\.txt line 1\): wanted class cx cy w h"),
+        ("0 0.5 0.5 1", r"a\.txt line 1\): expected class cx cy w h"),
         ("0 0.5 0.5 1 1\n0.5 0 0 1 1", "line 2"),
         ("0 0.1 0.1 0.2 0.1 0.2 2", "line 1"),
         ("7 0.5 0.5 1 1", r"\(class 7\): unknown class"),
@@ -123,7 +123,7 @@ def test_copies_that_a_service_made_share_a_group(tmp_path):
         ("0 0.5 nan 1 1", "empty"),
     ],
 )
-def test_broken_labels_are_refused_by_name(tmp_path, rows, says):
+def test_broken_labels_are_rejected_by_name(tmp_path, rows, says):
     with pytest.raises(ValueError, match=says) as refused:
         read_one(tmp_path, rows)
     assert "a.txt" in str(refused.value)
@@ -133,17 +133,17 @@ def test_broken_labels_are_refused_by_name(tmp_path, rows, says):
     ("names", "says"),
     [
         ("names: {a: mask}", "numbered from 0"),
-        ("names: [mask", "not understood"),
-        ("just words", "not understood"),
-        ("nc: 2", "wanted names"),
+        ("names: [mask", "not valid YAML"),
+        ("just words", "invalid, expected lines"),
+        ("nc: 2", "expected names"),
     ],
 )
-def test_broken_names_are_refused_by_name(tmp_path, names, says):
+def test_broken_class_names_are_rejected_by_file(tmp_path, names, says):
     with pytest.raises(ValueError, match=says):
         read_dataset(write_text(tmp_path / "set.yaml", names))
 
 
-def test_what_is_missing_is_named(tmp_path):
+def test_missing_files_are_named(tmp_path):
     write_image(tmp_path / "images" / "a.jpg")
     with pytest.raises(ValueError, match=r"not a data set: no labels found"):
         read_dataset(tmp_path)
@@ -166,7 +166,7 @@ def test_what_is_missing_is_named(tmp_path):
         read_dataset(tmp_path / "empty")
 
 
-def test_a_broken_picture_does_not_stop_the_others(tmp_path):
+def test_a_broken_image_does_not_stop_the_others(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(b"broken")
     write_text(tmp_path / "labels" / "a.txt", "0 0.5 0.5 1 1\n")

@@ -1,4 +1,4 @@
-"""Which classes a face counts for, on cases worked by hand."""
+"""Average precision with both class rules on worked examples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from maskdet.evaluation.detection import (
 from maskdet.types import Faces, Label, Scene
 
 HERE, THERE, TINY = (0, 0, 30, 30), (40, 0, 70, 30), (0, 40, 8, 48)
-MASK, BARE, WRONG = Label.MASK, Label.NO_MASK, Label.INCORRECT
+MASK, NO_MASK, INCORRECT = Label.MASK, Label.NO_MASK, Label.INCORRECT
 
 
 def example(*rows):
@@ -24,18 +24,18 @@ def example(*rows):
 
 
 def scene(*rows):
-    """Rows of box, score, probs, by falling score."""
+    """Return a scene of rows of box, score, probs, by falling score."""
     boxes = np.array([row[0] for row in rows], np.float32).reshape(-1, 4)
     scores = np.array([row[1] for row in rows], np.float32)
     return Scene(Faces(boxes, scores), np.array([row[2] for row in rows], np.float32))
 
 
-TRUTH = [example((HERE, MASK), (THERE, BARE))]
-# The sure one is nearly even between the classes, and called wrongly.
+TRUTH = [example((HERE, MASK), (THERE, NO_MASK))]
+# The detection with the higher score has uncertain and wrong classes.
 FOUND = [scene((THERE, 0.9, (0.5, 0.4, 0.1)), (HERE, 0.6, (0.8, 0.1, 0.1)))]
 
 
-def test_the_likeliest_class_takes_the_score_of_the_face():
+def test_the_likeliest_class_gets_the_detection_score():
     found = class_average_precisions(TRUTH, FOUND, 0.0)
     # mask: .9 wrong, .6 right: half. By score x probability (.45, .48) it were whole.
     assert found["mask"].value == pytest.approx(1 / 2)
@@ -45,7 +45,7 @@ def test_the_likeliest_class_takes_the_score_of_the_face():
     assert found["mean"].n == 2
 
 
-def test_every_class_takes_its_share_of_the_score():
+def test_every_class_gets_score_times_probability():
     found = class_average_precisions(TRUTH, FOUND, 0.0, "every")
     assert found["mask"].value == 1
     # no mask: .36 right, .06 wrong
@@ -53,7 +53,7 @@ def test_every_class_takes_its_share_of_the_score():
     assert found["mean"].value == 1
 
 
-def test_small_truths_do_not_count_and_faces_have_no_class():
+def test_small_true_boxes_are_ignored_and_faces_have_no_class():
     truth = [example((HERE, MASK), (TINY, MASK))]
     found = [scene((HERE, 0.9, (0, 0, 1)))]
     assert face_average_precision(truth, found, 0.0).value == pytest.approx(1 / 2)
@@ -62,6 +62,6 @@ def test_small_truths_do_not_count_and_faces_have_no_class():
     assert class_average_precisions(truth, found, 20.0)["mask"].n == 1
 
 
-def test_pictures_where_nothing_was_found_count():
+def test_images_without_detections_count():
     found = class_average_precisions([*TRUTH, *TRUTH], [*FOUND, Scene.empty()], 0.0)
     assert found["mask"].value == pytest.approx(1 / 2 * 1 / 2)

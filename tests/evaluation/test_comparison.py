@@ -1,4 +1,4 @@
-"""The file that holds what analyzers were measured to do."""
+"""The file of the comparison of analyzers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def path(tmp_path):
     return tmp_path / "analyzers.json"
 
 
-def test_what_is_written_is_read_again(path):
+def test_round_trip_of_a_comparison(path):
     written = make_analyzer_results("mtcnn", "haar")
     path.write_text(format_comparison(written))
     read = read_comparison(path)
@@ -33,7 +33,7 @@ def test_what_is_written_is_read_again(path):
     assert read[0].median_ms == 10
 
 
-def test_a_number_that_could_not_be_measured_stays_unknown(path):
+def test_nan_survives_a_round_trip(path):
     row = make_analyzer_result()
     ap = {**row.ap, "incorrect": Estimate(math.nan, math.nan, math.nan, 0)}
     path.write_text(format_comparison([type(row)(**{**vars(row), "ap": ap})]))
@@ -43,7 +43,7 @@ def test_a_number_that_could_not_be_measured_stays_unknown(path):
     assert again.n == 0
 
 
-def test_the_file_holds_numbers_and_names_only(path):
+def test_the_file_contains_metrics_and_names_only(path):
     content = json.loads(format_comparison([make_analyzer_result()]))
     assert content["version"] == 1
     assert set(content["rows"][0]) == {
@@ -60,11 +60,11 @@ def changed(**values):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("{", "is not valid JSON"),
-        ("[" * 100_000, "is not valid JSON"),
-        ("[]", "is no comparison of version 1"),
-        ('{"version": 2, "rows": []}', "is no comparison of version 1"),
-        ('{"version": 1, "rows": []}', "holds no rows"),
+        ("{", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        ("[]", "not a comparison of version 1"),
+        ('{"version": 2, "rows": []}', "not a comparison of version 1"),
+        ('{"version": 1, "rows": []}', "no rows"),
         ('{"version": 1, "rows": [3]}', "row 1 is incomplete or broken"),
         (changed(analyzer=3), "row 2 is incomplete or broken"),
         (changed(ap={}), "row 2 is incomplete or broken"),
@@ -73,13 +73,13 @@ def changed(**values):
         (changed(median_ms=math.nan), "row 2 is incomplete or broken"),
     ],
 )
-def test_a_broken_file_is_told_in_one_line(path, text, complaint):
+def test_a_broken_file_is_reported_in_one_line(path, text, complaint):
     path.write_text(text)
-    with pytest.raises(ValueError, match=complaint) as told:
+    with pytest.raises(ValueError, match=complaint) as error:
         read_comparison(path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
-def test_no_file_is_told(path):
+def test_a_missing_file_is_reported(path):
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         read_comparison(path)

@@ -21,11 +21,11 @@ from maskdet.types import Faces, Label, Scene
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
 
 LARGE, ALSO_LARGE, SMALL = (0, 0, 30, 30), (40, 0, 70, 30), (0, 35, 8, 43)
-MASK, BARE, WRONG = Label.MASK, Label.NO_MASK, Label.INCORRECT
+MASK, NO_MASK, INCORRECT = Label.MASK, Label.NO_MASK, Label.INCORRECT
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image_path(tmp_path):
     path = tmp_path / "image.png"
     path.write_bytes(encode_png(make_grey_image(100, 60)))
     return path
@@ -36,8 +36,8 @@ def example(path, *rows, source=""):
     return Example(path, boxes, tuple(label for _, label in rows), source)
 
 
-class Answering:
-    """Gives each scene it was made with `times` times, chosen by settings."""
+class FixedAnalyzer:
+    """Returns each of its scenes `times` times, filtered by the settings."""
 
     def __init__(self, *scenes, times=2):
         self.scenes = [scene for scene in scenes for _ in range(times)]
@@ -49,7 +49,7 @@ class Answering:
 
 
 def scene(*rows):
-    """Rows of box, score, probs."""
+    """Return a scene of rows of box, score, probs."""
     boxes = np.array([row[0] for row in rows], np.float32).reshape(-1, 4)
     scores = np.array([row[1] for row in rows], np.float32)
     probs = np.array([row[2] for row in rows], np.float32).reshape(-1, 3)
@@ -57,20 +57,20 @@ def scene(*rows):
     return Scene(Faces(boxes, scores), probs[order])
 
 
-SURE_MASK, SURE_BARE = (0.8, 0.2, 0.0), (0.1, 0.9, 0.0)
+CLEAR_MASK, CLEAR_NO_MASK = (0.8, 0.2, 0.0), (0.1, 0.9, 0.0)
 
 
-def test_scenes_report_of_a_hand_worked_case(picture):
+def test_detection_report_of_a_worked_example(image_path):
     examples = [
-        example(picture, (LARGE, MASK), (SMALL, BARE)),
-        example(picture, (LARGE, BARE), (ALSO_LARGE, WRONG)),
-        example(picture),
+        example(image_path, (LARGE, MASK), (SMALL, NO_MASK)),
+        example(image_path, (LARGE, NO_MASK), (ALSO_LARGE, INCORRECT)),
+        example(image_path),
     ]
-    analyzer = Answering(
-        scene((LARGE, 0.9, SURE_MASK)),
-        # The second is found below the score that a user sees.
-        scene((LARGE, 0.8, SURE_MASK), (ALSO_LARGE, 0.1, SURE_BARE)),
-        scene((LARGE, 0.6, SURE_MASK)),
+    analyzer = FixedAnalyzer(
+        scene((LARGE, 0.9, CLEAR_MASK)),
+        # The second has a score below the threshold.
+        scene((LARGE, 0.8, CLEAR_MASK), (ALSO_LARGE, 0.1, CLEAR_NO_MASK)),
+        scene((LARGE, 0.6, CLEAR_MASK)),
     )
     report = evaluate_detection(analyzer, examples, Settings())
     assert report.images == 3
@@ -78,13 +78,13 @@ def test_scenes_report_of_a_hand_worked_case(picture):
     assert report.ap["faces"].value == pytest.approx((1 + 1 + 3 / 4) / 4)
     assert report.ap["faces"].n == 4
     assert report.ap_large["faces"].value == pytest.approx((1 + 1 + 3 / 4) / 3)
-    # mask, by score: .9 right, .8 wrong (bare), .6 wrong
+    # mask, by score: .9 right, .8 wrong (no mask), .6 wrong
     assert report.ap["mask"].value == pytest.approx(1.0)
-    # no mask: .1 wrong (incorrectly worn); neither of the two is called bare
+    # no mask: .1 wrong (incorrectly worn); neither of the two is predicted no mask
     assert report.ap["no_mask"].value == report.ap_large["no_mask"].value == 0
     assert report.ap["incorrect"].value == 0
     assert report.ap["mean"].value == pytest.approx(1 / 3)
-    # for every class, by score x probability; mask: .72 right, .64 wrong (bare), ...
+    # for every class, by score x probability; mask: .72 right, .64 wrong (no mask), ...
     every = report.ap_every_class
     assert every["mask"].value == pytest.approx(1.0)
     # no mask: .18 wrong (it is a mask), .16 right, .12 wrong, .09 wrong; 1 of 2 large
@@ -94,18 +94,20 @@ def test_scenes_report_of_a_hand_worked_case(picture):
     assert every["incorrect"].value == pytest.approx(1 / 4)
     mean = np.mean([every[key].value for key in ("mask", "no_mask", "incorrect")])
     assert every["mean"].value == pytest.approx(mean)
-    # as shown: 2 of 3 large faces found, 2 of 3 boxes are faces
+    # as shown: 2 of 3 large faces detected, 2 of 3 boxes are faces
     assert (report.recall.value, report.recall.n) == (pytest.approx(2 / 3), 3)
     assert (report.precision.value, report.precision.n) == (pytest.approx(2 / 3), 3)
-    assert report.classification.ground_truth.tolist() == [MASK, BARE]
+    assert report.classification.ground_truth.tolist() == [MASK, NO_MASK]
     assert report.classification.binary_confusion.accuracy.value == 0.5
     assert report.median_ms >= 0
 
 
-def test_the_curves_see_faces_that_a_user_does_not(picture):
-    analyzer = Answering(scene((SMALL, 0.03, SURE_MASK)))
+def test_the_curves_include_detections_below_the_threshold(image_path):
+    analyzer = FixedAnalyzer(scene((SMALL, 0.03, CLEAR_MASK)))
     settings = Settings(min_score=0.9, min_face_px=50, nms_iou=0.3)
-    report = evaluate_detection(analyzer, [example(picture, (SMALL, MASK))], settings)
+    report = evaluate_detection(
+        analyzer, [example(image_path, (SMALL, MASK))], settings
+    )
     assert report.ap["faces"].value == 1.0
     assert report.recall.n == 0
     assert report.precision.n == 0
@@ -115,24 +117,24 @@ def test_the_curves_see_faces_that_a_user_does_not(picture):
     assert shown == settings
 
 
-def test_no_scene_gives_a_report_without_numbers():
-    report = evaluate_detection(Answering(), [], Settings())
+def test_no_scenes_give_a_report_without_metrics():
+    report = evaluate_detection(FixedAnalyzer(), [], Settings())
     content = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert content["images"] == 0
     assert content["ap"]["faces"]["value"] is None
-    assert content["labels"]["balanced"]["value"] is None
+    assert content["labels"]["balanced_accuracy"]["value"] is None
 
 
-def test_true_boxes_measure_the_classifier_alone(picture):
+def test_true_boxes_evaluate_the_classifier_alone(image_path):
     classifier = FakeClassifier((0.7, 0.2, 0.1))
     examples = [
-        example(picture, (LARGE, MASK), (SMALL, MASK), source="a"),
-        example(picture, (LARGE, BARE), (ALSO_LARGE, WRONG), source="b"),
-        example(picture, source="b"),
+        example(image_path, (LARGE, MASK), (SMALL, MASK), source="a"),
+        example(image_path, (LARGE, NO_MASK), (ALSO_LARGE, INCORRECT), source="b"),
+        example(image_path, source="b"),
     ]
     report = evaluate_boxes(classifier, examples)
     assert [len(boxes) for boxes in classifier.boxes] == [1, 2, 0]
-    assert report.classification.ground_truth.tolist() == [MASK, BARE, WRONG]
+    assert report.classification.ground_truth.tolist() == [MASK, NO_MASK, INCORRECT]
     assert report.classification.binary_confusion.accuracy.value == pytest.approx(2 / 3)
     assert report.classification.class_confusion.accuracy.value == pytest.approx(1 / 3)
     assert (
@@ -140,20 +142,24 @@ def test_true_boxes_measure_the_classifier_alone(picture):
         == pytest.approx(1 / 3)
     )
     assert report.by_source["a"].ground_truth.tolist() == [MASK]
-    assert report.by_source["b"].ground_truth.tolist() == [BARE, WRONG]
+    assert report.by_source["b"].ground_truth.tolist() == [NO_MASK, INCORRECT]
 
 
 @pytest.mark.parametrize(
     ("truth", "probs", "right"),
     [
-        (MASK, (0.4, 0.45, 0.15), True),  # wearing .55, though bare is likeliest
-        (WRONG, (0.9, 0.1, 0.0), True),
-        (WRONG, (0.2, 0.6, 0.2), False),
-        (BARE, (0.2, 0.6, 0.2), True),
-        (BARE, (0.2, 0.4, 0.4), False),
+        (
+            MASK,
+            (0.4, 0.45, 0.15),
+            True,
+        ),  # wearing .55, although no mask is the most likely
+        (INCORRECT, (0.9, 0.1, 0.0), True),
+        (INCORRECT, (0.2, 0.6, 0.2), False),
+        (NO_MASK, (0.2, 0.6, 0.2), True),
+        (NO_MASK, (0.2, 0.4, 0.4), False),
     ],
 )
-def test_worn_wrongly_counts_as_a_mask(truth, probs, right):
+def test_incorrect_counts_as_a_mask(truth, probs, right):
     labels = ClassificationResult(np.array([truth]), np.array([probs], np.float32))
     assert labels.binary_confusion.accuracy.value == right
 
@@ -162,30 +168,33 @@ def whole(path, label, source=""):
     return Example(path, np.zeros((0, 4), np.float32), (label,), source)
 
 
-def test_the_largest_face_found_is_taken(picture):
-    found = scene((SMALL, 0.9, SURE_MASK), (LARGE, 0.6, SURE_BARE))
+def test_the_largest_detected_face_is_used(image_path):
+    detected = scene((SMALL, 0.9, CLEAR_MASK), (LARGE, 0.6, CLEAR_NO_MASK))
     report = evaluate_faces(
-        Answering(found, times=1), FakeClassifier(), [whole(picture, BARE)], Settings()
+        FixedAnalyzer(detected, times=1),
+        FakeClassifier(),
+        [whole(image_path, NO_MASK)],
+        Settings(),
     )
-    assert report.classification.probs.tolist() == [pytest.approx(SURE_BARE)]
+    assert report.classification.probs.tolist() == [pytest.approx(CLEAR_NO_MASK)]
     assert report.n_detected == 1
 
 
-def test_without_a_face_the_whole_picture_is_taken(picture):
+def test_without_a_detection_the_whole_image_is_used(image_path):
     classifier = FakeClassifier((0.3, 0.6, 0.1))
     analyzer = TwoStage(FakeDetector([LARGE], [0.3]), FakeClassifier())
     report = evaluate_faces(
-        analyzer, classifier, [whole(picture, BARE, "real")], Settings()
+        analyzer, classifier, [whole(image_path, NO_MASK, "real")], Settings()
     )
     assert report.n_detected == 0
     assert classifier.boxes[0].tolist() == [[0, 0, 100, 60]]
     assert report.classification.binary_confusion.accuracy.value == 1.0
-    assert report.by_source["real"].ground_truth.tolist() == [BARE]
+    assert report.by_source["real"].ground_truth.tolist() == [NO_MASK]
 
 
-def test_the_whole_picture_can_be_asked_for(picture):
+def test_the_whole_image_can_be_used_as_the_face(image_path):
     classifier = FakeClassifier()
-    examples = [whole(picture, MASK), whole(picture, BARE)]
+    examples = [whole(image_path, MASK), whole(image_path, NO_MASK)]
     report = evaluate_faces(None, classifier, examples, Settings())
     assert len(classifier.boxes) == 2
     assert report.n_detected == 0
@@ -195,19 +204,19 @@ def test_the_whole_picture_can_be_asked_for(picture):
     ]
 
 
-def test_an_unreadable_picture_stops_with_its_name(tmp_path):
+def test_an_unreadable_image_stops_with_its_name(tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"broken\.jpg: .*not an image"):
         evaluate_boxes(FakeClassifier(), [example(broken, (LARGE, MASK))])
 
 
-def test_answers_know_size_light_and_source_of_each_face(tmp_path):
+def test_predictions_have_size_light_and_source_of_each_face(tmp_path):
     image = make_grey_image(100, 60)
     image[:, 50:] = 0
     path = tmp_path / "half.png"
     path.write_bytes(encode_png(image))
-    rows = [((5, 10, 35, 50), MASK), ((60, 10, 95, 40), BARE)]
+    rows = [((5, 10, 35, 50), MASK), ((60, 10, 95, 40), NO_MASK)]
     judged = evaluate_boxes(
         FakeClassifier(), [example(path, *rows, source="town")]
     ).face_predictions
@@ -219,37 +228,42 @@ def test_answers_know_size_light_and_source_of_each_face(tmp_path):
     assert judged.boxes.tolist() == [list(box) for box, _ in rows]
 
 
-def test_joining_keeps_rows_together_and_long_names_whole(picture):
+def test_concat_keeps_rows_together_and_long_names_whole(image_path):
     parts = [
         evaluate_boxes(
-            FakeClassifier(), [example(picture, row, source=source)]
+            FakeClassifier(), [example(image_path, row, source=source)]
         ).face_predictions
-        for row, source in [((LARGE, MASK), "a"), ((ALSO_LARGE, BARE), "a longer one")]
+        for row, source in [
+            ((LARGE, MASK), "a"),
+            ((ALSO_LARGE, NO_MASK), "a longer one"),
+        ]
     ]
     joined = FacePredictions.concat(parts)
-    assert joined.predictions.ground_truth.tolist() == [MASK, BARE]
+    assert joined.predictions.ground_truth.tolist() == [MASK, NO_MASK]
     assert joined.predictions.sources.tolist() == ["a", "a longer one"]
     assert joined.boxes.tolist() == [list(LARGE), list(ALSO_LARGE)]
     assert len(FacePredictions.concat([]).predictions) == 0
 
 
-def test_reports_hold_every_number_and_what_was_said_of_whom(picture):
-    seen = scene((SMALL, 0.95, SURE_BARE), (LARGE, 0.9, SURE_MASK))
-    rows = [(SMALL, BARE), (LARGE, MASK), (ALSO_LARGE, BARE)]
-    report = evaluate_detection(Answering(seen), [example(picture, *rows)], Settings())
-    # the small one is found but not judged, the other large one is not found
+def test_reports_contain_all_metrics_and_predictions(image_path):
+    seen = scene((SMALL, 0.95, CLEAR_NO_MASK), (LARGE, 0.9, CLEAR_MASK))
+    rows = [(SMALL, NO_MASK), (LARGE, MASK), (ALSO_LARGE, NO_MASK)]
+    report = evaluate_detection(
+        FixedAnalyzer(seen), [example(image_path, *rows)], Settings()
+    )
+    # the small one is detected but ignored, the other large one is not detected
     assert report.face_predictions.boxes.tolist() == [list(LARGE)]
     assert report.face_predictions.predictions.probs.tolist() == [
-        pytest.approx(SURE_MASK)
+        pytest.approx(CLEAR_MASK)
     ]
     content = json.loads(json.dumps(report.to_json(), allow_nan=False))
-    assert content["numbers"]["n"] == content["labels"]["n"] == 1
-    assert content["numbers"]["three_states"]["accuracy"]["value"] == 1
+    assert content["summary"]["n"] == content["labels"]["n"] == 1
+    assert content["summary"]["three_class"]["accuracy"]["value"] == 1
 
 
 @pytest.fixture
 def sets(tmp_path):
-    """An index with one test image, and a scene with a large and a small face."""
+    """Return an index with one test image, and a scene with two faces."""
     for name in ("face", "train", "images/scene"):
         path = tmp_path / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
@@ -274,7 +288,7 @@ def sets(tmp_path):
     return index, {"town-val": scenes}
 
 
-def test_a_run_keeps_the_answers_on_each_set(sets):
+def test_predictions_are_collected_for_each_set(sets):
     index, scenes = sets
     detector = FakeDetector([LARGE, SMALL, ALSO_LARGE], [0.9, 0.9, 0.3])
     watched = []
@@ -287,14 +301,17 @@ def test_a_run_keeps_the_answers_on_each_set(sets):
         FakeClassifier((0.2, 0.7, 0.1)), detector, index, scenes, progress=watch
     )
     assert list(collected) == ["faces-test", "town-val/true", "town-val/found"]
-    faces, true, found = collected.values()
-    assert (faces.ground_truth.tolist(), faces.sources.tolist()) == ([BARE], ["real"])
+    faces, true, detected = collected.values()
+    assert (faces.ground_truth.tolist(), faces.sources.tolist()) == (
+        [NO_MASK],
+        ["real"],
+    )
     assert faces.sizes_px.tolist() == [30]
     assert true.ground_truth.tolist() == [MASK, MASK]
     assert true.sources.tolist() == ["town", "town"]
-    # default settings refuse the third face, whose score is low
-    assert found.ground_truth.tolist() == [MASK]
-    assert found.probs.tolist() == [pytest.approx([0.2, 0.7, 0.1])]
+    # the score of the third face is below the default threshold
+    assert detected.ground_truth.tolist() == [MASK]
+    assert detected.probs.tolist() == [pytest.approx([0.2, 0.7, 0.1])]
     assert watched == [1, 1, 1]
-    # the train image is never looked at
+    # the train image is never read
     assert detector.calls == 2

@@ -1,4 +1,4 @@
-"""Faces of unknown class count neither way, from matching to the report."""
+"""Faces of unknown class are ignored, from matching to the report."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def boxes(*rows):
 
 
 def faces(*rows):
-    """Rows of x1, y1, x2, y2, score."""
+    """Return faces from rows of x1, y1, x2, y2, score."""
     table = np.array(rows, np.float32).reshape(-1, 5)
     return Faces(table[:, :4], table[:, 4])
 
 
-def test_what_matches_an_ignored_box_is_no_false_alarm():
+def test_a_detection_on_an_ignored_box_is_not_a_false_positive():
     found = faces((*A, 0.9), (*B, 0.8), (0, 0, 10, 9, 0.7), (*C, 0.6))
     judged = match_detections([found], [boxes(B)], ignored=[boxes(A)])
-    # A second box on the ignored face is one too many, as on any other face.
+    # A second detection on the ignored face is a false positive, as on other faces.
     assert judged.scores.tolist() == pytest.approx([0.8, 0.7, 0.6])
     assert judged.correct.tolist() == [True, False, False]
     assert judged.n_ground_truth.tolist() == [1]
@@ -37,8 +37,8 @@ def test_what_matches_an_ignored_box_is_no_false_alarm():
     assert average_precision(match_detections([found], [boxes(B)])) == 0.5
 
 
-def test_ignored_boxes_leave_the_true_ones_their_faces():
-    # It fits the ignored box better, and is the only one that fits the true one.
+def test_true_boxes_are_matched_before_ignored_boxes():
+    # It has a higher IoU with the ignored box, but only it matches the true one.
     found = faces((0, 0, 10, 10, 0.9))
     judged = match_detections([found], [boxes((0, 0, 10, 8))], ignored=[boxes(A)])
     assert judged.correct.tolist() == [True]
@@ -47,14 +47,14 @@ def test_ignored_boxes_leave_the_true_ones_their_faces():
 
 
 class Sees:
-    """Finds a stranger and a face that somebody labelled, both masked."""
+    """Detects an unlabelled and a labelled face, both masked."""
 
     def analyze(self, image, settings=None):
         found = faces((40, 0, 70, 30, 0.9), (0, 0, 30, 30, 0.8))
         return Scene(found, np.tile(np.float32([0.8, 0.2, 0]), (2, 1))).filter(settings)
 
 
-def test_faces_of_unknown_class_count_neither_way(tmp_path):
+def test_faces_of_unknown_class_are_ignored_in_the_report(tmp_path):
     path = tmp_path / "image.png"
     path.write_bytes(encode_png(make_grey_image(100, 60)))
     known = Example(path, boxes((0, 0, 30, 30)), (Label.MASK,))
@@ -67,6 +67,6 @@ def test_faces_of_unknown_class_count_neither_way(tmp_path):
     assert (report.precision.value, report.precision.n) == (1, 1)
     assert (report.recall.value, report.recall.n) == (1, 1)
     assert report.classification.ground_truth.tolist() == [Label.MASK]
-    # Where nobody says that there is a face, it is a false positive.
+    # Without the ignored box, it is a false positive.
     alarmed = evaluate_detection(Sees(), [known], Settings())
     assert (alarmed.ap["faces"].value, alarmed.precision.value) == (0.5, 0.5)

@@ -33,7 +33,7 @@ def plain(value, width=40, height=40):
     return np.full((height, width, 3), value, np.uint8)
 
 
-def test_a_grid_has_a_cell_for_each_picture_and_leaves_them_as_they_were():
+def test_a_grid_has_a_cell_for_each_image_and_does_not_change_them():
     images = [plain(10), plain(90, 80, 20), plain(200, 7, 30)]
     before = [image.copy() for image in images]
     grid = image_grid(images, ["a", "b\nc", "ä" * 100], columns=2, cell_px=50)
@@ -43,25 +43,25 @@ def test_a_grid_has_a_cell_for_each_picture_and_leaves_them_as_they_were():
     wide = grid[6 : 6 + 50, 62:112]
     assert (wide == 90).all(axis=2).sum() == pytest.approx(50 * 12, abs=60)
     assert (wide[0] == 255).all()
-    # text is drawn, and none of it beyond its cell
+    # text is drawn within its cell
     assert (grid[142:172, 6:56] < 128).any()
     assert (grid[:, 56:62] == 255).all()
     for image, copy in zip(images, before, strict=True):
         assert (image == copy).all()
 
 
-def test_no_pictures_give_an_empty_grid():
+def test_no_images_give_an_empty_grid():
     assert (image_grid([], []) == 255).all()
 
 
-def test_impossible_grids_are_refused():
-    with pytest.raises(ValueError, match="1 images need as many captions, got 2"):
+def test_invalid_grids_are_rejected():
+    with pytest.raises(ValueError, match="1 images need 1 captions, got 2"):
         image_grid([plain(1)], ["a", "b"])
-    with pytest.raises(ValueError, match="must be above 0: 0, 9"):
+    with pytest.raises(ValueError, match="must be above 0, got 0, 9"):
         image_grid([plain(1)], ["a"], columns=0, cell_px=9)
 
 
-def test_samples_show_each_class_and_leave_out_faces_too_small(tmp_path):
+def test_samples_show_each_class_without_small_faces(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(encode_png(make_grey_image(100, 60)))
     boxes = np.array([[0, 0, 30, 30], [40, 0, 70, 30], [80, 0, 85, 5]], np.float32)
@@ -76,7 +76,7 @@ def test_samples_show_each_class_and_leave_out_faces_too_small(tmp_path):
 
 @pytest.fixture
 def judged(tmp_path):
-    """Three mistakes and one right answer, in two images."""
+    """Return three mistakes and one correct prediction in two images."""
     paths = [tmp_path / name for name in ("a.png", "b.png")]
     for path in paths:
         path.write_bytes(encode_png(make_grey_image(100, 60)))
@@ -96,7 +96,7 @@ def judged(tmp_path):
     )
 
 
-def test_the_surest_mistakes_come_first(judged):
+def test_mistakes_are_sorted_by_confidence(judged):
     mistakes = worst_mistakes(judged)
     assert [(one.ground_truth, one.predicted) for one in mistakes] == [
         (Label.NO_MASK, Label.MASK),
@@ -109,23 +109,23 @@ def test_the_surest_mistakes_come_first(judged):
     assert mistakes[0].to_json() == {
         "file": "a.png",
         "box": [0, 0, 30, 30],
-        "truth": "no_mask",
-        "said": "mask",
+        "ground_truth": "no_mask",
+        "predicted": "mask",
         "probability": 0.9,
     }
     assert mistakes_grid(mistakes).shape[1] == 3 * 128 + 4 * 6
 
 
-def test_a_report_folder_holds_every_number_and_chart(tmp_path, judged):
+def test_a_report_folder_contains_all_metrics_and_charts(tmp_path, judged):
     folder = tmp_path / "runs" / "one"
     nobody = judged.predictions.select(np.zeros(4, bool))
-    answers = {"kaggle-val/true": random_predictions(150), "faces-test": nobody}
+    predictions = {"kaggle-val/true": random_predictions(150), "faces-test": nobody}
     log = [
         {"epoch": 1, "stage": 1, "loss": 1.0, "accuracy": 0.5},
         {"epoch": 2, "stage": 1, "loss": 0.5, "accuracy": 0.7},
     ]
     written = write_report(
-        folder, answers, log=log, title="a run", mistakes=worst_mistakes(judged)
+        folder, predictions, log=log, title="a run", mistakes=worst_mistakes(judged)
     )
     assert sorted(folder.iterdir()) == sorted(written)
     names = {path.name for path in written}
@@ -140,7 +140,7 @@ def test_a_report_folder_holds_every_number_and_chart(tmp_path, judged):
     assert [row["file"] for row in content["mistakes"]] == ["a.png", "b.png", "a.png"]
     one = content["sets"]["kaggle-val/true"]
     assert one["n"] == sum(map(sum, one["confusion"])) == 150
-    assert set(one["three_states"]["classes"]) == {"mask", "no_mask", "incorrect"}
+    assert set(one["three_class"]["classes"]) == {"mask", "no_mask", "incorrect"}
     assert {"face size", "light", "source"} <= {row["name"] for row in one["slices"]}
 
 
@@ -154,7 +154,7 @@ def test_one_set_needs_no_prefix(tmp_path, monkeypatch):
     assert not any(name.startswith("ilc") for name in names)
 
 
-def test_no_faces_have_numbers_of_none_and_no_charts(tmp_path):
+def test_no_faces_give_null_metrics_and_no_charts(tmp_path):
     nobody = random_predictions(9).select(np.zeros(9, bool))
     written = write_report(tmp_path, {"x": nobody})
     assert [path.name for path in written] == ["report.json"]
@@ -163,12 +163,12 @@ def test_no_faces_have_numbers_of_none_and_no_charts(tmp_path):
     assert content["sets"]["x"]["slices"] == []
 
 
-def test_a_chart_becomes_a_picture_and_a_drawing_with_words_in_it(tmp_path):
+def test_a_chart_is_saved_as_png_and_as_svg_with_texts(tmp_path):
     chart = charts.confusion_matrix_chart(random_predictions(30))
     svg, png = save_chart(chart, tmp_path, "matrix")
     assert "Incorrect" in svg.read_text()
     image = cv2.imread(str(png))
-    # drawn twice as fine as the 300 x 220 that it takes on a page
+    # twice the resolution of 300 x 220
     assert image.shape[0] > 2 * 220
     assert image.shape[1] > 2 * 300
     assert image[0, -1].tolist() == [255, 255, 255]
@@ -182,12 +182,10 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch):
         )
 
 
-NAMES = {"mask": "口罩", "no_mask": "Bare", "incorrect": "Sloppy"}
+NAMES = {"mask": "口罩", "no_mask": "Plain", "incorrect": "Sloppy"}
 
 
-def test_charts_have_ones_own_names_as_far_as_a_png_can_show_them(
-    tmp_path, monkeypatch
-):
+def test_charts_have_custom_names_if_a_png_can_show_them(tmp_path, monkeypatch):
     charts_of, pngs = evaluation_report.save_chart, []
 
     def save(chart, folder, name, *, png_chart=None):
@@ -203,12 +201,12 @@ def test_charts_have_ones_own_names_as_far_as_a_png_can_show_them(
         assert set(NAMES.values()) <= words
         assert not {"Mask", "No mask", "Incorrect"} & words
     assert not any("口罩" in chart for chart in pngs)
-    assert sum('"Bare"' in chart and '"Mask"' in chart for chart in pngs) == 3
+    assert sum('"Plain"' in chart and '"Mask"' in chart for chart in pngs) == 3
     content = json.loads((tmp_path / "report.json").read_text())
     assert content["labels"] == ["mask", "no_mask", "incorrect"]
 
 
-def test_grids_have_ones_own_names_in_latin_letters(tmp_path, judged):
+def test_grids_have_custom_names_in_latin_letters(tmp_path, judged):
     path = tmp_path / "c.png"
     path.write_bytes(encode_png(make_grey_image(40, 40)))
     style, nowhere = Style(class_names=NAMES), np.zeros((0, 4), np.float32)
@@ -216,9 +214,9 @@ def test_grids_have_ones_own_names_in_latin_letters(tmp_path, judged):
     def samples(label):
         return [Example(path, nowhere, (label,), "town")]
 
-    def mistakes(truth, said):
+    def mistakes(truth, predicted):
         worst = worst_mistakes(judged)
-        return [replace(one, ground_truth=truth, predicted=said) for one in worst]
+        return [replace(one, ground_truth=truth, predicted=predicted) for one in worst]
 
     for make, given, differs in (
         (samples_grid, samples(Label.NO_MASK), True),

@@ -1,4 +1,4 @@
-"""Turns, medians and ratios, with a clock that is not needed."""
+"""Interleaved benchmarks: turns, medians and ratios."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def timing(*whole_ms: float, **stages: tuple[float, ...]) -> LatencyStats:
     return LatencyStats(1, whole_ms, stages)
 
 
-def test_medians_and_the_slow_end():
+def test_median_and_p95():
     one = timing(*range(1, 101), find=(1, 5, 3))
     assert one.median_ms == 50.5
     assert one.p95_ms == 95
     assert one.median_stages_ms == {"find": 3}
 
 
-def test_a_ratio_compares_round_with_round():
-    # A moment that is ten times slower hits both, and changes nothing.
+def test_the_ratio_is_computed_by_round():
+    # A round that is ten times slower for both does not change the ratio.
     assert timing(2, 20, 4).ratio_to(timing(1, 10, 2)) == 2
     assert timing(1, 1, 9).ratio_to(timing(2, 2, 2)) == 0.5
 
 
-def test_all_take_turns_and_everybody_begins_once():
+def test_candidates_take_turns_and_each_is_first_once():
     asked: list[str] = []
 
     def look(name: str):
@@ -52,7 +52,7 @@ def test_all_take_turns_and_everybody_begins_once():
     assert timings["a"].n_faces == 0
 
 
-def test_a_whole_loop_finds_labels_and_draws():
+def test_analyze_and_draw_has_all_stages():
     boxes = [[5, 5, 25, 30], [30, 5, 50, 30]]
     analyzer = TwoStage(FakeDetector(boxes, [0.9, 0.8]), FakeClassifier())
     look = make_analyze_and_draw(analyzer, Settings())
@@ -66,6 +66,6 @@ def test_a_whole_loop_finds_labels_and_draws():
     np.testing.assert_array_equal(image, make_grey_image())
 
 
-def test_the_middle_of_nothing_is_refused():
+def test_the_median_of_no_rounds_is_an_error():
     with pytest.raises(ValueError, match="median"):
         _ = timing().median_ms

@@ -24,25 +24,25 @@ def softmax(logits):
 
 
 def drawn_from(probs, rng):
-    """True classes drawn with these very probabilities: nothing is overconfident."""
+    """Return true classes drawn with these probabilities: perfectly calibrated."""
     return (probs.cumsum(axis=1) < rng.random(len(probs))[:, None]).sum(axis=1)
 
 
 @pytest.mark.parametrize("bins", [5, 15])
 @pytest.mark.parametrize("seed", range(3))
-def test_same_curve_as_scikit_learn(seed, bins):
+def test_the_curve_matches_scikit_learn(seed, bins):
     rng = np.random.default_rng(seed)
     scores = rng.random(400)
     truths = rng.random(400) < scores**2
     ours = reliability_curve(truths, scores, bins=bins)
-    shares, means = calibration_curve(truths, scores, n_bins=bins)
-    assert ours.positive_fractions == pytest.approx(shares)
+    fractions, means = calibration_curve(truths, scores, n_bins=bins)
+    assert ours.positive_fractions == pytest.approx(fractions)
     assert ours.scores == pytest.approx(means)
     assert ours.counts.sum() == 400
 
 
-def test_ece_of_a_hand_worked_case():
-    # [0, .5]: two said 0.25 and none true; (.5, 1]: .75 and 1, one of two true
+def test_ece_of_a_worked_example():
+    # [0, .5]: two scores of 0.25, none positive; (.5, 1]: .75 and 1, one positive
     curve = reliability_curve(
         np.array([False, False, True, False]), np.array([0.25, 0.25, 0.75, 1.0]), bins=2
     )
@@ -58,7 +58,7 @@ def test_both_ends_of_the_scale_have_a_bin():
     assert curve.ece == 0
 
 
-def test_nothing_said_has_no_error():
+def test_no_predictions_have_no_error():
     nothing = reliability_curve(np.zeros(0, bool), np.zeros(0))
     assert len(nothing.counts) == 0
     assert math.isnan(nothing.ece)
@@ -66,9 +66,9 @@ def test_nothing_said_has_no_error():
 
 
 @pytest.mark.parametrize(
-    ("scores", "message"), [([0.5, 0.5], "do not fit"), ([1.5], r"in \[0, 1\]")]
+    ("scores", "message"), [([0.5, 0.5], "same length"), ([1.5], r"in \[0, 1\]")]
 )
-def test_bad_scores_are_refused(scores, message):
+def test_invalid_scores_are_rejected(scores, message):
     with pytest.raises(ValueError, match=message):
         reliability_curve(np.array([True]), np.array(scores))
 
@@ -82,7 +82,7 @@ def test_top_label_is_the_most_probable_class():
     assert scores == pytest.approx([0.6, 0.5])
 
 
-def test_same_brier_score_as_scikit_learn():
+def test_the_brier_score_matches_scikit_learn():
     rng = np.random.default_rng(0)
     scores, truths = rng.random(100), rng.random(100) < 0.4
     expected = metrics.brier_score_loss(truths, scores)
@@ -90,7 +90,7 @@ def test_same_brier_score_as_scikit_learn():
 
 
 @pytest.mark.parametrize("made_harder", [0.5, 1.0, 2.5])
-def test_the_temperature_that_was_hidden_is_found(made_harder):
+def test_the_applied_temperature_is_recovered(made_harder):
     rng = np.random.default_rng(1)
     logits = rng.normal(size=(20_000, 3)) * 2
     truths = drawn_from(softmax(logits), rng)
@@ -106,7 +106,7 @@ def test_the_temperature_that_was_hidden_is_found(made_harder):
     assert (softened.argmax(axis=1) == probs.argmax(axis=1)).mean() > 0.999
 
 
-def test_likelihood_as_scikit_learn():
+def test_the_likelihood_matches_scikit_learn():
     rng = np.random.default_rng(2)
     probs = softmax(rng.normal(size=(50, 3))).astype(np.float32)
     truths = rng.integers(0, 3, 50)
@@ -125,11 +125,11 @@ def test_temperature_one_changes_nothing_and_two_takes_roots():
 
 
 @pytest.mark.parametrize("temperature", [0, -1, math.nan, math.inf])
-def test_impossible_temperatures_are_refused(temperature):
+def test_invalid_temperatures_are_rejected(temperature):
     with pytest.raises(ValueError, match="must be above 0"):
         apply_temperature(np.ones((1, 3), np.float32) / 3, temperature)
 
 
-def test_no_temperature_without_answers():
-    with pytest.raises(ValueError, match="got 0 truths"):
+def test_a_temperature_needs_predictions():
+    with pytest.raises(ValueError, match="got 0 labels"):
         fit_temperature(np.zeros(0, np.int64), np.zeros((0, 3), np.float32))

@@ -22,7 +22,7 @@ def random_labels(seed, n=300):
     return truths, labels
 
 
-def test_counts_are_truth_by_label_and_unlabelled_is_never_right():
+def test_rows_are_true_classes_and_missing_predictions_are_wrong():
     confusion = ConfusionMatrix.from_labels([0, 0, 1, 2, 2], [0, 1, 1, -1, 0], 3)
     assert confusion.counts.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 1]]
     assert confusion.n == 5
@@ -33,7 +33,7 @@ def test_counts_are_truth_by_label_and_unlabelled_is_never_right():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_same_numbers_as_scikit_learn(seed):
+def test_metrics_match_scikit_learn(seed):
     truths, labels = random_labels(seed)
     ours = ConfusionMatrix.from_labels(truths, labels, 3)
     matrix = metrics.confusion_matrix(truths, labels, labels=[0, 1, 2])
@@ -50,7 +50,7 @@ def test_same_numbers_as_scikit_learn(seed):
     assert ours.balanced_accuracy().value == pytest.approx(balanced)
 
 
-def test_balanced_accuracy_leaves_out_a_class_that_does_not_occur():
+def test_balanced_accuracy_ignores_missing_classes():
     balanced = ConfusionMatrix.from_labels(
         [0, 0, 0, 1], [0, 0, 1, 1], 3
     ).balanced_accuracy()
@@ -58,7 +58,7 @@ def test_balanced_accuracy_leaves_out_a_class_that_does_not_occur():
     assert balanced.low < balanced.value <= balanced.high == 1.0
 
 
-def test_nothing_judged_gives_no_numbers():
+def test_no_items_give_nan():
     empty = ConfusionMatrix.from_labels([], [], 3)
     assert empty.n == 0
     assert math.isnan(empty.accuracy.value)
@@ -75,31 +75,31 @@ def test_nothing_judged_gives_no_numbers():
 @pytest.mark.parametrize(
     ("truths", "labels", "message"),
     [
-        ([0, 1], [0], "do not fit"),
+        ([0, 1], [0], "same length"),
         ([0, 3], [0, 0], "below 3"),
         ([0, 0], [0, 3], "below 3"),
         ([-1, 0], [0, 0], "below 3"),
         ([0, 0], [-2, 0], "below 3"),
     ],
 )
-def test_bad_labels_are_refused(truths, labels, message):
+def test_invalid_labels_are_rejected(truths, labels, message):
     with pytest.raises(ValueError, match=message):
         ConfusionMatrix.from_labels(truths, labels, 3)
 
 
 @pytest.mark.parametrize("decimals", [1, 6])
 @pytest.mark.parametrize("seed", range(3))
-def test_same_curves_as_scikit_learn_also_with_equal_scores(seed, decimals):
+def test_curves_match_scikit_learn_also_with_equal_scores(seed, decimals):
     rng = np.random.default_rng(seed)
     truths = rng.random(200) < 0.3
     scores = np.round(rng.random(200) * 0.5 + truths * rng.random(200), decimals)
     ours = threshold_curves(truths, scores)
-    false_alarms, recalls, thresholds = metrics.roc_curve(
+    false_positive_rates, recalls, thresholds = metrics.roc_curve(
         truths, scores, drop_intermediate=False
     )
     assert ours.thresholds == pytest.approx(thresholds[1:])
     assert ours.recalls == pytest.approx(recalls[1:])
-    assert ours.false_positive_rates == pytest.approx(false_alarms[1:])
+    assert ours.false_positive_rates == pytest.approx(false_positive_rates[1:])
     precisions, _, _ = metrics.precision_recall_curve(truths, scores)
     assert ours.precisions[::-1] == pytest.approx(precisions[:-1])
     assert ours.roc_area == pytest.approx(metrics.roc_auc_score(truths, scores))
@@ -116,7 +116,7 @@ def test_area_of_perfect_reversed_and_constant_scores(scores, area):
     assert threshold_curves(truths, np.array(scores)).roc_area == pytest.approx(area)
 
 
-def test_one_sided_truths_have_no_area():
+def test_a_single_true_class_has_no_area():
     curves = threshold_curves(np.array([True, True]), np.array([0.2, 0.4]))
     assert math.isnan(curves.roc_area)
     assert curves.average_precision == 1.0
@@ -124,10 +124,10 @@ def test_one_sided_truths_have_no_area():
     assert math.isnan(none.average_precision)
 
 
-def test_bad_scores_are_refused():
-    with pytest.raises(ValueError, match="do not fit"):
+def test_invalid_scores_are_rejected():
+    with pytest.raises(ValueError, match="same length"):
         threshold_curves(np.array([True]), np.array([0.1, 0.2]))
-    with pytest.raises(ValueError, match="must be numbers"):
+    with pytest.raises(ValueError, match="must not be NaN"):
         threshold_curves(np.array([True]), np.array([np.nan]))
 
 
@@ -150,12 +150,12 @@ def test_wilson_interval_as_published(hits, n, low, high):
     assert (mirrored.low, mirrored.high) == pytest.approx((1 - high, 1 - low), abs=5e-5)
 
 
-def test_impossible_shares_are_refused():
-    with pytest.raises(ValueError, match="from 0 to n = 3, not 4"):
+def test_invalid_proportions_are_rejected():
+    with pytest.raises(ValueError, match="from 0 to n = 3, got 4"):
         proportion(4, 3)
 
 
-def test_resampling_draws_whole_images_with_replacement():
+def test_images_are_resampled_with_replacement():
     weights = draw_image_weights(50, resamples=200)
     assert weights.shape == (200, 50)
     assert (weights.sum(axis=1) == 50).all()
@@ -164,7 +164,7 @@ def test_resampling_draws_whole_images_with_replacement():
     assert draw_image_weights(0).shape[1] == 0
 
 
-def test_percentiles_leave_out_what_could_not_be_measured():
+def test_percentiles_ignore_nan():
     resampled = np.array([*np.linspace(0, 1, 41), np.nan])
     assert percentile_estimate(0.4, resampled, 9) == Estimate(
         0.4, pytest.approx(0.025), pytest.approx(0.975), 9

@@ -55,23 +55,23 @@ def ap(found, truths, **rules):
         ([faces((*A, 0.5), (*ELSEWHERE, 0.5))], [boxes(A)], 0.5),
     ],
 )
-def test_hand_worked_average_precision(found, truths, expected):
+def test_average_precision_of_worked_examples(found, truths, expected):
     assert ap(found, truths) == pytest.approx(expected)
 
 
-def test_nothing_to_find_has_no_average_precision():
+def test_average_precision_is_nan_without_true_boxes():
     assert math.isnan(ap([], []))
     assert math.isnan(ap([Faces.empty()], [NO_BOXES]))
     assert math.isnan(ap([faces((*A, 0.9))], [NO_BOXES]))
 
 
-def test_an_image_with_truths_only_lowers_recall():
+def test_an_image_without_detections_lowers_recall():
     matches = match_detections([faces((*A, 0.9)), Faces.empty()], [boxes(A), boxes(B)])
     assert precision_recall_curve(matches).recalls.tolist() == [0.5]
     assert average_precision(matches) == pytest.approx(0.5)
 
 
-def test_a_class_never_found_counts_zero_in_the_mean():
+def test_a_class_without_detections_counts_zero_in_the_mean():
     found_class = match_detections(
         [faces((*A, 0.9)), Faces.empty()], [boxes(A), NO_BOXES]
     )
@@ -103,31 +103,31 @@ def test_the_order_of_faces_and_images_does_not_matter():
         assert ap(shuffled, [truths[index] for index in order]) == expected
 
 
-def test_a_better_score_comes_first_whatever_the_input_order():
+def test_matching_starts_with_the_highest_score():
     right, wrong = faces((*A, 0.9)), faces((*ELSEWHERE, 0.1))
     assert ap([right, wrong], [boxes(A), NO_BOXES]) == 1.0
     assert ap([wrong, right], [NO_BOXES, boxes(A)]) == 1.0
 
 
-def test_a_second_box_on_the_same_face_is_a_false_alarm():
+def test_a_second_box_on_the_same_face_is_a_false_positive():
     found = faces((*A, 0.9), (0, 0, 10, 9, 0.8))
     assert match_detections([found], [boxes(A)]).correct.tolist() == [True, False]
 
 
-def test_the_best_free_truth_is_taken_not_the_best_one():
+def test_the_best_unmatched_true_box_is_used():
     truths = boxes((0, 0, 10, 10), (0, 3, 10, 13))
-    # Both overlap the first truth best; the second must take what is still free.
+    # Both have the highest IoU with the first true box; the second gets another one.
     found = faces((0, 0, 10, 10, 0.9), (0, 1, 10, 11, 0.8))
     assert match_detections_in_image(found, truths).tolist() == [0, 1]
 
 
-def test_overlap_of_exactly_the_limit_is_a_match():
+def test_an_iou_equal_to_the_limit_is_a_match():
     found = faces((0, 0, 10, 5, 0.9))
     assert match_detections_in_image(found, boxes(A), min_iou=0.5).tolist() == [0]
     assert match_detections_in_image(found, boxes(A), min_iou=0.51).tolist() == [-1]
 
 
-def test_small_truths_are_neither_right_nor_wrong():
+def test_small_true_boxes_are_ignored():
     small, large = (0, 0, 5, 5), (20, 0, 50, 30)
     found = faces((*small, 0.9), (60, 0, 64, 4, 0.8), (*large, 0.7), (*C, 0.6))
     judged = match_detections([found], [boxes(small, large)], min_px=10)
@@ -138,7 +138,7 @@ def test_small_truths_are_neither_right_nor_wrong():
     assert average_precision(judged) == 1.0
 
 
-def test_an_ignored_truth_is_taken_only_when_no_other_fits():
+def test_an_ignored_box_is_matched_only_if_no_other_fits():
     found = faces((*A, 0.9))
     truths = boxes(A, (0, 0, 10, 8))
     assert match_detections_in_image(
@@ -146,20 +146,20 @@ def test_an_ignored_truth_is_taken_only_when_no_other_fits():
     ).tolist() == [1]
 
 
-def test_a_large_box_on_a_small_truth_does_not_count():
+def test_a_large_detection_on_a_small_true_box_is_ignored():
     found = faces((0, 0, 11, 11, 0.9))
     judged = match_detections([found], [boxes((0, 0, 9, 9))], min_px=10)
     assert len(judged.scores) == 0
     assert math.isnan(average_precision(judged))
 
 
-def test_images_of_both_sides_must_be_the_same():
-    with pytest.raises(ValueError, match="2 images of faces but 1 of truths"):
+def test_the_numbers_of_images_must_be_equal():
+    with pytest.raises(ValueError, match="same number of images, got 2 and 1"):
         match_detections([Faces.empty(), Faces.empty()], [NO_BOXES])
-    with pytest.raises(ValueError, match="2 images of ignored but 1 of truths"):
+    with pytest.raises(ValueError, match="same number of images, got 2 and 1"):
         match_detections([Faces.empty()], [NO_BOXES], ignored=[NO_BOXES, NO_BOXES])
     one, two = match_detections([Faces.empty()], [NO_BOXES]), match_detections([], [])
-    with pytest.raises(ValueError, match="share their images"):
+    with pytest.raises(ValueError, match="have the same images"):
         mean_average_precision([one, two])
 
 
@@ -234,7 +234,7 @@ def coco_evaluation(found, truths, min_px):
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("min_px", [0, 20])
-def test_same_verdicts_as_pycocotools(seed, min_px):
+def test_matches_agree_with_pycocotools(seed, min_px):
     found, truths = random_scenes(seed)
     matches = match_detections(found, truths, min_px=min_px)
     evaluation = coco_evaluation(found, truths, min_px)
@@ -251,7 +251,7 @@ def test_same_verdicts_as_pycocotools(seed, min_px):
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("min_px", [0, 20])
-def test_same_curve_as_pycocotools_at_its_101_recalls(seed, min_px):
+def test_the_curve_agrees_with_pycocotools_at_101_recalls(seed, min_px):
     found, truths = random_scenes(seed)
     ours = precision_recall_curve(match_detections(found, truths, min_px=min_px))
     theirs = coco_evaluation(found, truths, min_px)
@@ -275,7 +275,7 @@ def test_resampling_equals_repeating_the_images():
         assert value == pytest.approx(again, nan_ok=True)
 
 
-def test_interval_is_repeatable_and_holds_the_value():
+def test_the_interval_is_reproducible_and_contains_the_value():
     found, truths = random_scenes(2)
     matches = match_detections(found, truths)
     first = mean_average_precision([matches])

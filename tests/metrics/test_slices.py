@@ -18,8 +18,8 @@ from maskdet.metrics.slices import (
 from tests.helpers.predictions import random_predictions
 
 
-def answers_of(rows):
-    """Rows of right (bool), size, light, sharpness, source; every truth is a mask."""
+def make_predictions(rows):
+    """Rows of correct (bool), size, light, sharpness, source; all are masks."""
     right, sizes, lights, sharpness, sources = zip(*rows, strict=True)
     sure = np.where(np.array(right)[:, None], [0.9, 0.1, 0.0], [0.1, 0.9, 0.0])
     return Predictions(
@@ -42,7 +42,7 @@ def answers_of(rows):
         ((5, 56), (0, 29), -0.0381, 0.1926),
     ],
 )
-def test_interval_of_a_difference_as_published(one, other, low, high):
+def test_the_interval_of_a_difference_matches_the_paper(one, other, low, high):
     gap = proportion_difference(proportion(*one), proportion(*other))
     assert gap.value == pytest.approx(one[0] / one[1] - other[0] / other[1])
     assert (gap.low, gap.high) == pytest.approx((low, high), abs=5e-5)
@@ -50,14 +50,14 @@ def test_interval_of_a_difference_as_published(one, other, low, high):
     assert (back.low, back.high) == pytest.approx((-high, -low), abs=5e-5)
 
 
-def test_nothing_to_compare_with_is_no_difference():
+def test_the_difference_is_nan_without_a_rest():
     assert math.isnan(proportion_difference(proportion(1, 2), proportion(0, 0)).value)
     assert math.isnan(proportion_difference(proportion(0, 0), proportion(1, 2)).low)
 
 
-def test_parts_of_a_hand_worked_set():
+def test_slices_of_a_worked_example():
     parts = evaluate_slices(
-        answers_of(
+        make_predictions(
             [
                 (True, 20, 39, 1, "a"),
                 (False, 32, 40, 2, "b"),
@@ -85,33 +85,33 @@ def test_parts_of_a_hand_worked_set():
         ("source", "a"): (1, 1),
         ("source", "b"): (0.5, 2),
     }
-    # one face alone says nothing, however wrong it is
+    # a single face is not significant
     assert parts[1].difference.value == -1
     assert not any(one.is_worse for one in parts)
 
 
-def test_a_part_that_is_clearly_worse_is_named():
+def test_a_significantly_worse_slice_is_marked():
     dark = [(row % 2 == 0, 50, 20, 1, "a") for row in range(100)]
     bright = [(row % 20 != 0, 50, 100, 1, "a") for row in range(100)]
-    parts = {one.part: one for one in evaluate_slices(answers_of(dark + bright))}
+    parts = {one.part: one for one in evaluate_slices(make_predictions(dark + bright))}
     assert parts["under 40"].is_worse
     assert parts["under 40"].difference.value == pytest.approx(0.5 - 0.95)
     assert not parts["80 to 160"].is_worse
-    # everything is in this part, so there is no rest
+    # all faces are in this slice, so there is no rest
     assert not parts["32 to 64 px"].is_worse
     content = json.dumps([one.to_json() for one in parts.values()], allow_nan=False)
     row = json.loads(content)[1]
-    assert (row["part"], row["n"], row["worse"]) == ("under 40", 100, True)
-    assert row["bare_right"]["n"] == 0
+    assert (row["part"], row["n"], row["is_worse"]) == ("under 40", 100, True)
+    assert row["unmasked_recall"]["n"] == 0
 
 
-def test_each_way_to_cut_holds_every_face_once():
+def test_every_attribute_contains_each_face_once():
     parts = evaluate_slices(random_predictions(157))
     for name in ("face size", "light", "sharpness", "source"):
         assert sum(one.accuracy.n for one in parts if one.name == name) == 157
 
 
-def test_no_faces_have_no_parts():
+def test_no_faces_have_no_slices():
     everything = random_predictions(5)
     assert evaluate_slices(everything.select(np.zeros(5, bool))) == []
 
@@ -125,7 +125,7 @@ def test_light_is_luminance():
     assert crop_light(blue) == pytest.approx(0.114 * 255, abs=1)
 
 
-def test_sharpness_falls_with_blur_and_does_not_hang_on_the_size():
+def test_sharpness_decreases_with_blur_and_not_with_size():
     noise = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
     sharp = cv2.resize(noise, (128, 128), interpolation=cv2.INTER_CUBIC)
     blurred = cv2.GaussianBlur(sharp, (0, 0), 8)

@@ -18,19 +18,19 @@ from maskdet.types import CLASSES
 from tests.helpers.predictions import random_predictions
 
 
-def test_a_mask_worn_wrongly_is_a_yes_to_wearing_one():
+def test_incorrect_masks_are_positives_of_wearing():
     probs = np.array([[0.3, 0.45, 0.25], [0.2, 0.6, 0.2], [0, 0.5, 0.5]], np.float32)
     labels = ClassificationResult(np.array([2, 1, 0]), probs)
     wearing = binarize(labels, "wearing")
     assert wearing.ground_truth.tolist() == [True, False, True]
     assert wearing.scores == pytest.approx([0.55, 0.4, 0.5])
     assert wearing.predicted.tolist() == [True, False, True]
-    bare = binarize(labels, "no_mask")
-    assert bare.ground_truth.tolist() == [False, True, False]
-    assert bare.predicted.tolist() == [True, True, True]
+    unmasked = binarize(labels, "no_mask")
+    assert unmasked.ground_truth.tolist() == [False, True, False]
+    assert unmasked.predicted.tolist() == [True, True, True]
 
 
-def test_decisions_are_those_of_the_table():
+def test_decisions_match_the_confusion_matrix():
     labels = random_predictions().classification
     wearing = binarize(labels, "wearing")
     assert (
@@ -41,25 +41,27 @@ def test_decisions_are_those_of_the_table():
     ).sum() == labels.binary_confusion.counts[1, 0]
 
 
-def test_an_unknown_question_is_refused():
+def test_an_unknown_task_is_rejected():
     with pytest.raises(ValueError, match="must be one of wearing, mask"):
         binarize(random_predictions(3).classification, "hat")
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_same_numbers_as_scikit_learn(seed):
-    answers = random_predictions(seed=seed)
-    truths, probs = answers.ground_truth, answers.probs.astype(np.float64)
+def test_metrics_match_scikit_learn(seed):
+    predictions = random_predictions(seed=seed)
+    truths, probs = predictions.ground_truth, predictions.probs.astype(np.float64)
     probs /= probs.sum(axis=1, keepdims=True)  # else scikit-learn warns
-    ours, said = (
-        summarize_classification(answers.classification, resamples=20),
+    ours, predicted = (
+        summarize_classification(predictions.classification, resamples=20),
         probs.argmax(axis=1),
     )
     assert ours.n == 200
-    assert ours.accuracy.value == pytest.approx(metrics.accuracy_score(truths, said))
-    balanced = metrics.balanced_accuracy_score(truths, said)
+    assert ours.accuracy.value == pytest.approx(
+        metrics.accuracy_score(truths, predicted)
+    )
+    balanced = metrics.balanced_accuracy_score(truths, predicted)
     assert ours.balanced_accuracy.value == pytest.approx(balanced)
-    table = metrics.precision_recall_fscore_support(truths, said, labels=[0, 1, 2])
+    table = metrics.precision_recall_fscore_support(truths, predicted, labels=[0, 1, 2])
     for label, precision, recall, f1, n in zip(CLASSES, *table, strict=True):
         one = ours.classes[label.key]
         assert one.precision.value == pytest.approx(precision)
@@ -82,7 +84,7 @@ def test_same_numbers_as_scikit_learn(seed):
 
 
 @pytest.mark.parametrize("decimals", [1, 6])
-def test_resampled_areas_are_those_of_the_faces_drawn(decimals):
+def test_resampled_areas_match_resampled_faces(decimals):
     labels = random_predictions(80).classification
     rounded = np.round(labels.probs, decimals)
     asked = binarize(ClassificationResult(labels.ground_truth, rounded), "mask")
@@ -101,7 +103,7 @@ def test_resampled_areas_are_those_of_the_faces_drawn(decimals):
 
 
 def all_estimates(content):
-    """Every value with an interval in a nest of dictionaries."""
+    """Return all values with an interval in nested dictionaries."""
     if "value" in content:
         yield content
         return
@@ -110,10 +112,10 @@ def all_estimates(content):
             yield from all_estimates(inner)
 
 
-def test_every_number_lies_in_its_interval_and_says_n():
+def test_every_value_is_in_its_interval_and_has_n():
     content = summarize_classification(random_predictions(300).classification).to_json()
     found = list(all_estimates(content))
-    # 7 numbers about all, 5 about each of three classes and both sides of a mask
+    # 7 overall metrics, 5 for each of the three classes and the two binary classes
     assert len(found) == 7 + 5 * 5
     for one in found:
         assert one["low"] <= one["value"] <= one["high"]
@@ -121,12 +123,12 @@ def test_every_number_lies_in_its_interval_and_says_n():
         assert one["n"] > 0
 
 
-def test_intervals_have_the_known_width_and_stay_the_same():
+def test_intervals_have_the_expected_width_and_are_reproducible():
     labels = random_predictions(1000).classification
     first, again = summarize_classification(labels), summarize_classification(labels)
     assert first == again
-    share = first.accuracy.value
-    error = math.sqrt(share * (1 - share) / 1000)
+    accuracy = first.accuracy.value
+    error = math.sqrt(accuracy * (1 - accuracy) / 1000)
     width = first.accuracy.high - first.accuracy.low
     assert width == pytest.approx(2 * 1.96 * error, rel=0.1)
     other = summarize_classification(labels, seed=1)
@@ -134,7 +136,7 @@ def test_intervals_have_the_known_width_and_stay_the_same():
     assert other.accuracy.low == pytest.approx(first.accuracy.low, abs=0.005)
 
 
-def test_all_right_still_has_an_interval():
+def test_perfect_accuracy_has_an_interval():
     truths = np.array([0, 0, 1, 1])
     ours = summarize_classification(
         ClassificationResult(truths, np.eye(3, dtype=np.float32)[truths])
@@ -144,7 +146,7 @@ def test_all_right_still_has_an_interval():
     assert ours.masked.recall.low < 0.5
 
 
-def test_a_class_that_is_not_there_has_no_numbers():
+def test_a_missing_class_has_no_metrics():
     truths = np.array([0, 1, 0])
     ours = summarize_classification(
         ClassificationResult(truths, np.eye(3, dtype=np.float32)[truths])
@@ -157,7 +159,7 @@ def test_a_class_that_is_not_there_has_no_numbers():
     assert json.loads(json.dumps(ours.to_json(), allow_nan=False))["n"] == 3
 
 
-def test_nothing_measured_is_said_so():
+def test_an_empty_set_has_nan_metrics():
     empty = summarize_classification(
         ClassificationResult(np.zeros(0, np.int64), np.zeros((0, 3), np.float32))
     )
@@ -165,7 +167,7 @@ def test_nothing_measured_is_said_so():
     assert all(one["value"] is None for one in all_estimates(empty.to_json()))
 
 
-def test_overconfidence_shows_and_chance_does_not():
+def test_ece_detects_overconfidence_and_not_chance():
     rng = np.random.default_rng(0)
     probs = rng.dirichlet([1, 1, 1], 4000).astype(np.float32)
     truths = (probs.cumsum(axis=1) < rng.random(4000)[:, None]).sum(axis=1)
@@ -181,13 +183,13 @@ def test_overconfidence_shows_and_chance_does_not():
     assert boasting.brier.low > honest.brier.high
 
 
-def test_five_thousand_faces_take_seconds_not_minutes():
+def test_five_thousand_faces_take_seconds():
     labels = random_predictions(5000).classification
     started_s = process_time()
     summarize_classification(labels)
-    # Under one second of work, however busy the machine is.
+    # CPU time is below one second, independent of the load.
     assert process_time() - started_s < 8
 
 
-def test_every_question_is_asked():
+def test_there_is_a_task_for_every_class():
     assert set(BINARY_TASKS) == {"wearing", *(label.key for label in CLASSES)}

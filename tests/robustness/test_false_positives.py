@@ -1,4 +1,4 @@
-"""Images without a face: how they are made, and how alarms on them are counted."""
+"""Images without faces: synthesis, crops and counts of false positives."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FACE = np.array([[120, 0, 160, 60]], np.float32)
 
 
 class SeesInLarge:
-    """Sees two faces in every image that is at least so wide, else none."""
+    """Detects two faces in every image of a minimal width."""
 
     def __init__(self, wide: int = 0):
         self.wide = wide
@@ -60,7 +60,7 @@ class SeesInLarge:
 
 @pytest.fixture
 def scene(tmp_path):
-    """An image of 400 x 200 px with one face; right of it there is more room."""
+    """Return an image of 400 x 200 px with one face on its left."""
     (tmp_path / "images").mkdir()
     path = tmp_path / "images" / "a.png"
     path.write_bytes(encode_png(np.full((200, 400, 3), 90, np.uint8)))
@@ -68,7 +68,7 @@ def scene(tmp_path):
 
 
 @pytest.mark.parametrize(("draw", "kind"), DRAWN, ids=[kind for _, kind in DRAWN])
-def test_the_same_seed_draws_the_same_and_another_something_else(draw, kind):
+def test_images_depend_on_the_seed_only(draw, kind):
     first, again, other = (draw(kind, np.random.default_rng(n)) for n in (1, 1, 2))
     assert first.shape == (SIZE_WH[1], SIZE_WH[0], 3)
     assert first.dtype == np.uint8
@@ -76,8 +76,8 @@ def test_the_same_seed_draws_the_same_and_another_something_else(draw, kind):
     assert not np.array_equal(first, other)
 
 
-def test_stripes_repeat_along_one_line_only():
-    # Of upright stripes every row is alike; some seed leaves them upright.
+def test_stripes_repeat_along_one_axis_only():
+    # All rows of upright stripes are equal; some seed gives upright ones.
     spreads = []
     for seed in range(6):
         image = draw_wall("stripes", np.random.default_rng(seed))
@@ -88,7 +88,7 @@ def test_stripes_repeat_along_one_line_only():
     assert max(spreads) > 4
 
 
-def test_hands_may_have_a_colour_of_their_own():
+def test_hands_may_have_a_given_colour():
     green, skin = (40, 160, 40), (120, 150, 205)
     sheet = np.full((200, 200, 3), green, np.uint8)
     points = np.array([[82, 80], [118, 80], [100, 100], [85, 121], [115, 121]])
@@ -98,10 +98,10 @@ def test_hands_may_have_a_colour_of_their_own():
     )
     redder = [int((one[..., 2] > one[..., 1]).sum()) for one in (with_hand, without)]
     assert redder[0] > 500
-    assert redder[1] == 0, "the colour of the wall, unless told otherwise"
+    assert redder[1] == 0, "the colour of the wall is the default"
 
 
-def test_windows_touch_no_face_and_not_each_other():
+def test_windows_touch_no_face_and_do_not_overlap():
     found = face_free_windows((400, 200), FACE, np.random.default_rng(0))
     assert len(found) == 2
     sides = [x2 - x1 for x1, _, x2, _ in found]
@@ -115,7 +115,7 @@ def test_windows_touch_no_face_and_not_each_other():
     )
 
 
-def test_a_picture_full_of_faces_has_no_window_and_an_empty_one_is_one():
+def test_full_images_have_no_window_and_empty_ones_are_one():
     rng = np.random.default_rng(0)
     middle = np.array([[60, 60, 140, 140]], np.float32)
     assert face_free_windows((200, 200), middle, rng) == []
@@ -124,7 +124,7 @@ def test_a_picture_full_of_faces_has_no_window_and_an_empty_one_is_one():
     assert face_free_windows((90, 90), none, rng) == []
 
 
-def test_alarms_are_counted_by_kind_and_drawn_faces_apart(scene):
+def test_false_positives_are_counted_by_kind_without_cartoons(scene):
     analyzer = SeesInLarge(SIZE_WH[0])
     report = evaluate_false_positives(
         analyzer, [scene, scene], Settings(), n_per_kind=3
@@ -146,14 +146,14 @@ def test_alarms_are_counted_by_kind_and_drawn_faces_apart(scene):
     assert all(np.array_equal(one, other) for one, other in pairs)
 
 
-def test_faces_that_a_user_would_not_see_are_no_alarms(scene):
+def test_detections_below_the_thresholds_do_not_count(scene):
     report = evaluate_false_positives(
         SeesInLarge(), [scene], Settings(min_score=0.95), n_per_kind=1
     )
     assert report.overall.value == 0
 
 
-def test_unknown_faces_are_kept_away_from_and_pictures_of_one_face_passed_over(scene):
+def test_unknown_faces_are_avoided_and_portraits_skipped(scene):
     unknown = Example(scene.path, FACE, (Label.MASK,), ignore_boxes=UNKNOWN)
     whole = Example(scene.path, np.zeros((0, 4), np.float32), (Label.MASK,))
     analyzer = SeesInLarge()
@@ -179,7 +179,7 @@ def test_a_rate_has_the_interval_of_a_poisson_count(counts, value, low, high):
     assert found.high == pytest.approx(high, rel=0.01)
 
 
-def test_alarms_that_come_together_say_less():
+def test_clustered_false_positives_widen_the_interval():
     spread, heaped = poisson_rate([1] * 10 + [0] * 90), poisson_rate([10] + [0] * 99)
     assert spread.value == heaped.value == pytest.approx(0.1)
     assert heaped.low < spread.low
@@ -188,7 +188,7 @@ def test_alarms_that_come_together_say_less():
     assert poisson_rate([]).n == 0
 
 
-def test_the_command_tells_false_alarms_only_if_asked(
+def test_the_command_reports_false_positives_on_request(
     scene, tmp_path, capsys, monkeypatch
 ):
     loaded = []
@@ -219,23 +219,21 @@ def test_the_command_tells_false_alarms_only_if_asked(
     assert main(["robustness", str(file), "--analyzer", "haar", "--json", "-"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["analyzer"] == "haar"
-    assert report["false_positives"]["kinds"][SCENE_PARTS]["n"] == 2
-    assert report["false_positives"]["together"]["value"] == 2
+    assert report["false_positives"]["by_kind"][SCENE_PARTS]["n"] == 2
+    assert report["false_positives"]["overall"]["value"] == 2
     assert main(["robustness", str(file), "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["false_positives"] is None
 
 
-def test_own_pictures_without_a_face_are_counted_and_bad_files_told(
-    tmp_path, capsys, monkeypatch
-):
+def test_own_images_are_counted_and_broken_files_listed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         robustness, "load_analyzer", lambda *names, **how: SeesInLarge(wide=300)
     )
     below = tmp_path / "hall" / "wall"
     below.mkdir(parents=True)
     for folder, wide in ((tmp_path, 400), (below, 400), (below.parent, 100)):
-        picture = np.full((200, wide, 3), 90, np.uint8)
-        (folder / f"{wide}.png").write_bytes(encode_png(picture))
+        image = np.full((200, wide, 3), 90, np.uint8)
+        (folder / f"{wide}.png").write_bytes(encode_png(image))
     (below / "torn.png").write_bytes(b"no image")
     words = ["robustness", "--analyzer", "haar", "--without-faces", str(tmp_path)]
     assert main(words) == 0
@@ -246,10 +244,10 @@ def test_own_pictures_without_a_face_are_counted_and_bad_files_told(
     assert "bare faces" not in out
     assert main([*words, "--json", "-"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["without_faces"]["boxes_per_image"]["n"] == 3
+    assert report["without_faces"]["per_image"]["n"] == 3
 
 
-def test_of_a_file_only_what_is_never_trained_on_is_counted(
+def test_only_held_out_images_of_a_file_are_counted(
     tmp_path, capsys, monkeypatch
 ) -> None:
     monkeypatch.setattr(
@@ -258,8 +256,8 @@ def test_of_a_file_only_what_is_never_trained_on_is_counted(
     rows = []
     for number in range(40):
         wide, kind = (400, "house") if number < 4 else (100, "tool")
-        picture = np.full((200, wide, 3), 90, np.uint8)
-        (tmp_path / f"{number}.png").write_bytes(encode_png(picture))
+        image = np.full((200, wide, 3), 90, np.uint8)
+        (tmp_path / f"{number}.png").write_bytes(encode_png(image))
         rows.append({"file_name": f"{number}.png", "kind": kind})
     listed = tmp_path / "things.json"
     listed.write_text(json.dumps({"images": rows, "annotations": []}))
@@ -268,8 +266,8 @@ def test_of_a_file_only_what_is_never_trained_on_is_counted(
     report = json.loads(capsys.readouterr().out)["without_faces"]
     apart = sum(is_held_out(f"{number}.png") for number in range(4, 40))
     assert 0 < apart < 36
-    assert report["images_with_one"]["n"] == 4 + apart
-    kinds = report["kinds"]
+    assert report["fraction_with_any"]["n"] == 4 + apart
+    kinds = report["by_kind"]
     assert (kinds["house"]["n"], kinds["house"]["value"]) == (4, 1)
     assert (kinds["tool"]["n"], kinds["tool"]["value"]) == (apart, 0)
     assert main([*words, "--held-out-kinds", "castle"]) == 1
@@ -277,22 +275,22 @@ def test_of_a_file_only_what_is_never_trained_on_is_counted(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ((), "name files"),
         (("--without-faces", "."), "goes with --analyzer"),
         (("--analyzer", "haar", "--without-faces", "no-such"), "no such folder"),
     ],
 )
-def test_what_cannot_be_counted_is_said(words, said, capsys, monkeypatch):
+def test_invalid_options_are_reported(words, message, capsys, monkeypatch):
     monkeypatch.setattr(
         robustness, "load_analyzer", lambda *names, **how: SeesInLarge()
     )
     assert main(["robustness", *words]) != 0
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_a_folder_without_a_picture_is_said(tmp_path, capsys, monkeypatch):
+def test_a_folder_without_images_is_reported(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         robustness, "load_analyzer", lambda *names, **how: SeesInLarge()
     )

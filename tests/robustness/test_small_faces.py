@@ -1,4 +1,4 @@
-"""Portraits pasted on walls: what was found and said is counted image by image."""
+"""Portraits pasted on walls: recall, accuracy and false positives."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from maskdet.robustness.small_faces import IMAGE_SIDES_PX
 from maskdet.settings import Settings
 from maskdet.types import Faces, Image, Label, Scene
 
-# Colours that no wall has: each stands for what its face wears.
+# Colours that no wall has, one for each class.
 WORN_BGR = {Label.MASK: (255, 0, 255), Label.NO_MASK: (255, 255, 0)}
 
 
 class Spotter:
-    """Finds the coloured squares that are at least so wide, and names their colour."""
+    """Detects coloured squares of a minimal width, and classifies them by colour."""
 
     def __init__(self, least_px: int = 1, swapped: bool = False, extra: bool = False):
         self.least_px, self.swapped, self.extra = least_px, swapped, extra
@@ -53,7 +53,7 @@ def portraits(tmp_path: Path) -> list[Example]:
     return examples
 
 
-def test_each_picture_is_shown_once_a_size_and_told_right(portraits):
+def test_each_portrait_is_evaluated_once_per_size(portraits):
     report = evaluate_small_faces(Spotter(), portraits, Settings())
     assert {px: one.n for px, one in report.recall.items()} == dict.fromkeys(
         IMAGE_SIDES_PX, 30
@@ -63,7 +63,7 @@ def test_each_picture_is_shown_once_a_size_and_told_right(portraits):
     assert report.false_positives.value == 0
 
 
-def test_sizes_are_those_that_were_asked_for(portraits):
+def test_portraits_have_the_requested_sizes(portraits):
     report = evaluate_small_faces(Spotter(least_px=30), portraits, Settings())
     assert [report.recall[px].value for px in (40, 80, 160)] == [0, 1, 1]
     assert report.accuracy[40].n == 0
@@ -78,7 +78,7 @@ def test_wrong_labels_and_faces_on_the_wall_are_counted(portraits):
     assert report.false_positives.value == 1
 
 
-def test_the_same_seed_pastes_the_same_and_scenes_are_passed_over(portraits):
+def test_results_are_reproducible_and_scenes_are_skipped(portraits):
     box = np.array([[1, 1, 9, 9]], np.float32)
     scene = Example(portraits[0].path, box, (Label.MASK,))
     first = evaluate_small_faces(Spotter(), [*portraits, scene], Settings(), seed=4)

@@ -139,9 +139,9 @@ def test_the_data_are_described():
     assert "Validated on 50 crops from: mine." in text
     assert "There were no test images" in text
     assert "synthetic" not in text
-    notes = ["the data carry no validation: split by group with seed 1"]
+    notes = ["no validation split in the data: split by group with seed 1"]
     text = describe_data(RECIPES["maskdet"], {"real": 1}, data_report={"notes": notes})
-    assert "Notes on the data: the data carry no validation: split by group" in text
+    assert "Notes on the data: no validation split in the data: split by group" in text
     assert (
         "gives two: the whole image, and the box of the detector if its score" in text
     )

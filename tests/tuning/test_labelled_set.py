@@ -103,8 +103,8 @@ def test_a_yolo_zip_is_read(list_name: str) -> None:
         "top/train/images/b.jpg",
     )
     assert loaded.notes == (
-        "1 image without a label file (top/train/images/b.jpg): counted as without a "
-        "face",
+        "1 image without a label file (top/train/images/b.jpg): treated as an image "
+        "without faces",
     )
 
 
@@ -123,9 +123,7 @@ def test_class_folders_are_read_as_whole_images() -> None:
     assert loaded.ground_truth.labels.tolist() == [UNKNOWN, NO_MASK, MASK]
     assert loaded.ground_truth.faces.boxes.tolist()[1] == [0, 0, 40, 30]
     assert len(loaded.notes) == 1
-    assert loaded.notes[0].startswith(
-        "1 face (cats): unknown class; neither right nor wrong"
-    )
+    assert loaded.notes[0].startswith("1 face (cats): unknown class; ignored")
 
 
 def test_an_index_is_read() -> None:
@@ -137,7 +135,7 @@ def test_an_index_is_read() -> None:
     assert loaded.ground_truth.labels.tolist() == [MASK, NO_MASK]
     assert not loaded.ground_truth.has_boxes
     assert loaded.notes == (
-        "1 image (x/gone.jpg): listed in index.csv, but there is no such image; left "
+        "1 image (x/gone.jpg): listed in index.csv, but the image does not exist; left "
         "out",
     )
 
@@ -175,7 +173,7 @@ def test_boxes_outside_the_image_are_clipped_or_left_out() -> None:
         [0, 0, 90, 80],
     ]
     assert set(loaded.notes) == {
-        "2 boxes (a.json: a.jpg): partly outside the image; cut at its border",
+        "2 boxes (a.json: a.jpg): partly outside the image; clipped to its border",
         "4 boxes (a.json: a.jpg): empty or outside the image; left out",
     }
 
@@ -195,7 +193,7 @@ def test_unreadable_images_are_left_out() -> None:
     assert len(loaded.images) == 1
     lines = "\n".join(loaded.notes)
     assert (
-        "1 image (d.jpg): listed in x.json, but there is no such image; left out"
+        "1 image (d.jpg): listed in x.json, but the image does not exist; left out"
         in lines
     )
     assert "(a.jpg): the image is damaged" in lines
@@ -221,7 +219,7 @@ def test_invalid_rows_are_left_out() -> None:
     counted = {line.partition(" (")[0]: line for line in loaded.notes}
     assert "a box needs image_id and category_id" in counted["4 rows"]
     assert "an image needs id and file_name" in counted["3 rows"]
-    assert "not four numbers: x, y, width, height" in counted["3 annotations"]
+    assert "must be four numbers: x, y, width, height" in counted["3 annotations"]
 
 
 def test_broken_label_files_are_left_out() -> None:
@@ -239,11 +237,11 @@ def test_broken_label_files_are_left_out() -> None:
     assert loaded.ground_truth.names == ("a.jpg", "d.jpg")
     assert loaded.ground_truth.labels.tolist() == [MASK]
     assert loaded.notes == (
-        "1 XML file (b.xml): it has a document type, which such files do not need; "
+        "1 XML file (b.xml): rejected: document type declarations are not allowed; "
         "left out",
-        "1 XML file (c.xml): not a Pascal VOC file, wanted <annotation>; left out",
+        "1 XML file (c.xml): not a Pascal VOC file, expected <annotation>; left out",
         "1 box (d.xml): its <bndbox> needs numbers in xmin, ymin, xmax, ymax; left out",
-        "2 images (b.jpg, c.jpg): no label names it, or only a broken one; left out",
+        "2 images (b.jpg, c.jpg): no valid label; left out",
     )
 
 
@@ -263,7 +261,7 @@ def test_an_image_with_a_broken_yolo_file_is_left_out() -> None:
     assert loaded.ground_truth.names == ("a.jpg", "c.jpg")
     assert loaded.ground_truth.labels.tolist() == [MASK, UNKNOWN]
     lines = "\n".join(loaded.notes)
-    assert "1 label file (b.txt line 1): wanted class cx cy w h" in lines
+    assert "1 label file (b.txt line 1): expected class cx cy w h" in lines
     assert "1 face (class 4)" in lines
 
 
@@ -281,7 +279,7 @@ def test_an_image_listed_twice_counts_once() -> None:
 def test_a_wrong_image_size_in_the_labels_is_noted() -> None:
     text = make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)]}, size_wh=(180, 160))
     loaded = import_dataset(make_zip({"x.json": text, "a.jpg": make_jpeg()}))
-    assert "another size than the labels say" in loaded.notes[0]
+    assert "size differs from the labels" in loaded.notes[0]
 
 
 def test_import_reports_progress_and_can_be_cancelled() -> None:

@@ -25,11 +25,11 @@ MASK, NO_MASK, INCORRECT, UNKNOWN = (
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        ({"a.txt": "hello"}, "no image found; understood are"),
-        ({"a.jpg": make_jpeg()}, "no labels found; understood are index.csv"),
+        ({"a.txt": "hello"}, "no image found; supported are"),
+        ({"a.jpg": make_jpeg()}, "no labels found; supported are index.csv"),
         (
             {"photos/a.jpg": make_jpeg()},
-            r"no labels found \(if the folders photos are classes, say which, as in",
+            r"no labels found \(if the folders photos are classes, map them, as in",
         ),
         ({"mask/a.jpg": b"x"}, "no image can be read; 1 image .mask/a.jpg"),
         (
@@ -81,5 +81,5 @@ def test_labels_cannot_refer_to_files_outside_the_zip(tmp_path: Path) -> None:
 def test_too_many_faces_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(labelled_set, "MAX_FACES", 2)
     text = make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)] * 3})
-    with pytest.raises(ValueError, match="more than 2 faces; please give fewer"):
+    with pytest.raises(ValueError, match="more than 2 faces; split the data set"):
         import_dataset(make_zip({"x.json": text, "a.jpg": make_jpeg()}))

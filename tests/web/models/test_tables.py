@@ -89,7 +89,7 @@ def _without(*names: str) -> str:
 @pytest.mark.parametrize(
     ("file", "content", "line"),
     [
-        ("facts.json", "{", "no run that can be read"),
+        ("facts.json", "{", "cannot read the run"),
         ("facts.json", "[1]", "facts.json must hold a JSON object"),
         ("facts.json", _without("title"), "title in facts.json must be a text"),
         (
@@ -103,9 +103,9 @@ def _without(*names: str) -> str:
             "one_face_ms in facts.json must",
         ),
         ("log.csv", None, "its log.csv is missing"),
-        ("log.csv", "epoch,loss\n1,much\n", "no run that can be read"),
-        ("answers.npz", None, "there are no answers"),
-        ("answers.npz", "no zip", "no answers that can be read"),
+        ("log.csv", "epoch,loss\n1,much\n", "cannot read the run"),
+        ("answers.npz", None, "`maskdet export` writes the predictions"),
+        ("answers.npz", "no zip", "cannot read predictions"),
         ("card.md", None, "its card.md is missing"),
     ],
 )

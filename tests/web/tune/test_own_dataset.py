@@ -123,8 +123,8 @@ def test_unknown_class_names_can_be_mapped_on_the_page(
         in page_texts(app)
     )
     shown = page_texts(app)
-    assert "1 face (hat): a class that does not count" in shown.replace("\\", "")
-    line = "1 image (a.jpg: 90 x 80, told 180 x 160): another size than the labels say"
+    assert "1 face (hat): ignored class" in shown.replace("\\", "")
+    line = "1 image (a.jpg: 90 x 80, annotated as 180 x 160): size differs"
     assert line in shown.replace("\\", "")
     press_button(app, "Run on 1 image")
     assert app.main.button(key="tune.propose")
