@@ -252,7 +252,7 @@ def _fold_name(name: str) -> str:
 
 
 def _is_readable(name: str) -> bool:
-    """Return whether all characters are allowed, and one is a letter, digit or emoji."""
+    """Return whether all characters are allowed and one is a letter, digit or emoji."""
     allowed = (
         char.isalnum() or char in f" {_PUNCTUATION}"
         if char.isascii()

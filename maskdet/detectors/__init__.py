@@ -12,8 +12,8 @@ from maskdet.extras import MissingExtraError, describe_missing_library
 from maskdet.types import Faces, Image
 
 Landmarks = NDArray[np.float32]
-"""`(n, 5, 2)` float32 x, y in pixels: left eye, right eye, nose, left and right corner of
-the mouth, as seen in the image."""
+"""`(n, 5, 2)` float32 x, y in pixels: left eye, right eye, nose, left and right corner
+of the mouth, as seen in the image."""
 
 
 class Detector(Protocol):

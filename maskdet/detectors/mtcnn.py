@@ -252,7 +252,7 @@ def _add_convolutions(
 
 
 def _to_oihw(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Transpose a Keras kernel `(h, w, in, out)` to the ONNX order `(out, in, h, w)`."""
+    """Transpose a Keras kernel `(h, w, in, out)` to the ONNX `(out, in, h, w)`."""
     return kernel.transpose(3, 2, 0, 1)
 
 

@@ -54,8 +54,8 @@ DEFAULT_FIELD_OF_VIEW_DEG: Final = 65.0
 the image are exact."""
 
 _HEIGHT_PER_WIDTH: Final = 1.27
-"""Aspect ratio of boxes of upright frontal faces, measured like `FACE_HEIGHT_M`: 2.81 by
-2.16 and 2.56 by 2.11 distances between the pupils."""
+"""Aspect ratio of boxes of upright frontal faces, measured like `FACE_HEIGHT_M`: 2.81
+by 2.16 and 2.56 by 2.11 distances between the pupils."""
 
 _BOX_ERROR_PX: Final = 1.0
 """Standard error of a box's height, in pixels."""

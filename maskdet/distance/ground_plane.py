@@ -210,7 +210,7 @@ def _to_ground_camera(pose: _Pose, focal: float, corners: _Floats) -> GroundPlan
 
 
 def _minimize(cost: Callable[[float], float], candidates: _Floats) -> float:
-    """Return the minimum of `cost` by grid search, refined around the best candidate."""
+    """Minimize `cost` by grid search, refined around the best candidate."""
     grid = candidates
     for _ in range(4):
         best_index = int(np.argmin([cost(float(value)) for value in grid]))

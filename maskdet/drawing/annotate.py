@@ -502,7 +502,7 @@ def _list_label_boxes(
     caption: Caption,
     image_wh: tuple[int, int],
 ) -> NDArray[np.int64]:
-    """Return the `(n, 4)` possible plates inside the image: on the line, then beside it."""
+    """Return `(n, 4)` possible plates inside the image: on the line, then beside it."""
     size, image = np.array(caption.size_wh), np.array(image_wh)
     if (size > image).any():
         return np.zeros((0, 4), np.int64)

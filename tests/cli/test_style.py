@@ -204,7 +204,7 @@ def test_what_an_image_cannot_show_is_told_where_images_are_written(
     picture.write_bytes(encode_png(make_grey_image(320, 240)))
     named.write_text(json.dumps({"class_names": {"no_mask": "マスクなし"}}))
     words = ["detect", str(picture), "--style", str(named)]
-    line = "images can only show Latin letters: they have “No mask” for “マスクなし”"
+    line = "images can only show Latin letters; they show “No mask” for “マスクなし”"
     assert main(words) == 0
     told = capsys.readouterr()
     assert "マスクなし 96 %" in told.out

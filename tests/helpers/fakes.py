@@ -72,6 +72,6 @@ class ScriptedAnalyzer:
                 np.array([face.score for face in faces], np.float32),
             ),
             np.array([face.probs for face in faces], np.float32).reshape(-1, 3),
-            stage_ms={"find": 1.0, "label": 0.5},
+            stage_ms={"detect": 1.0, "classify": 0.5},
         )
         return scene.filter(settings)

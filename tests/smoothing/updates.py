@@ -11,7 +11,7 @@ NO_MASK = (0.04, 0.95, 0.01)
 UNCERTAIN = (0.40, 0.35, 0.25)
 
 
-def update_vote(
+def update_smoother(
     smoother: LabelSmoother,
     probs,
     time_s: float,
@@ -33,7 +33,7 @@ def update_vote(
 
 
 def update_label(smoother: LabelSmoother, probs, time_s: float) -> int:
-    return int(update_vote(smoother, probs, time_s)[0].argmax())
+    return int(update_smoother(smoother, probs, time_s)[0].argmax())
 
 
 def frame_times_at_rate(

@@ -73,7 +73,7 @@ def test_settled_it_says_the_same_and_knows_its_statistics(trained, tmp_path):
 def test_other_files_are_refused_in_one_line(trained, tmp_path):
     other = tmp_path / "other.tflite"
     other.write_bytes(b"no network")
-    with pytest.raises(ValueError, match="no LiteRT network"):
+    with pytest.raises(ValueError, match="not a LiteRT model"):
         load_litert_weights(build_onepass_network(), other)
     small = tmp_path / "int8.tflite"
     small.write_bytes(convert_onepass(trained, "int8"))

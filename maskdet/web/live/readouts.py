@@ -14,14 +14,14 @@ _DASH = "&ndash;"
 _STAGE_TITLES = {
     "read": "Read the frame",
     "resize": "Scale it",
-    "find": "Find faces",
+    "detect": "Detect faces",
     "decode": "Collect faces",
-    "label": "Label faces",
+    "classify": "Classify faces",
     "track": "Follow people",
     "draw": "Draw",
 }
 
-_DEFAULT_STAGES = ("read", "find", "label", "track", "draw")
+_DEFAULT_STAGES = ("read", "detect", "classify", "track", "draw")
 
 
 def live_stats_html(stats: LiveStats, style: Style) -> str:

@@ -233,7 +233,7 @@ def test_the_reading_tells_the_stages_in_order() -> None:
     assert not state.get_stats().has_started
     answer(callback, frame())
     reading = state.get_stats()
-    assert list(reading.stage_ms) == ["read", "find", "label", "track", "draw"]
+    assert list(reading.stage_ms) == ["read", "detect", "classify", "track", "draw"]
     assert all(ms > 0 for ms in reading.stage_ms.values())
     assert reading.has_started
 

@@ -73,7 +73,7 @@ def film(app: AppTest, seconds: float = 2.0) -> None:
     for number in range(round(10 * seconds)):
         time_s = now_s - seconds + number / 10
         view = running.step(image, time_s, state.preferences.settings)
-        state.record_frame(1, {"find": 1.0}, view)
+        state.record_frame(1, {"detect": 1.0}, view)
 
 
 def test_a_first_visit_measures_no_distances() -> None:
@@ -151,7 +151,7 @@ def test_impossible_points_are_told_in_one_line() -> None:
     crossed = "[0.7, 0.5, 0.3, 0.5, 0.1, 0.9, 0.9, 0.9]"
     app = opened(distance="ground_plane", ground_points=crossed)
     (line,) = warnings(app)
-    assert line.startswith("The four points must go round a rectangle on the floor")
+    assert line.startswith("The four points must be the corners of a rectangle on the floor")
 
 
 def test_the_mirror_turns_the_points_on_the_floor() -> None:
