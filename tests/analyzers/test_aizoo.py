@@ -1,6 +1,6 @@
-"""AIZOO's anchors and decoding by hand; its network and a stand-in for it.
+"""Tests of AIZOO: anchors, decoding, and its network or a stand-in for it.
 
-Boxes and probabilities of the stand-in follow by hand from its constants.
+Expected boxes and probabilities follow from the constants of the stand-in.
 """
 
 from __future__ import annotations
@@ -56,20 +56,20 @@ def published() -> Aizoo:
 
 @pytest.fixture
 def aizoo(kind, request) -> Aizoo:
-    """The network of this kind of weights."""
+    """Return the network with this kind of weights."""
     return request.getfixturevalue({STAND_IN: "stand_in", PUBLISHED: "published"}[kind])
 
 
 @pytest.fixture
 def crowd_image(kind) -> Image:
-    """An image in which this kind of network detects more than one face."""
+    """Return an image in which this network detects more than one face."""
     if kind == PUBLISHED:
         return read_image(SAMPLES / "group.jpg")
     return paint_image(260, 260, SMALL_MASK, SMALL_NO_MASK, LARGE_MASK)
 
 
 def test_the_number_of_anchors_matches_the_network_output():
-    # SEEDS of the network: 4 on each cell of 33, 17, 9, 5 and 3 squared.
+    # The network has 4 anchors per cell of 33, 17, 9, 5 and 3 squared.
     assert build_anchors().shape == (4 * (33**2 + 17**2 + 9**2 + 5**2 + 3**2), 4)
     assert build_anchors().dtype == np.float32
 
@@ -86,7 +86,9 @@ def test_the_anchors_of_a_cell_have_the_published_sizes():
         [0.04 * sqrt_062, 0.04 / sqrt_062],
         [0.04 * sqrt_042, 0.04 / sqrt_042],
     ]
-    np.testing.assert_allclose(second_cell[:, 2:] - second_cell[:, :2], expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        second_cell[:, 2:] - second_cell[:, :2], expected, rtol=1e-4
+    )
     largest = anchors[-3, 2:] - anchors[-3, :2]
     np.testing.assert_allclose(largest, [0.72, 0.72], rtol=1e-5)
 
@@ -118,7 +120,7 @@ LARGE_BOX = (
 
 
 def paint_image(width: int, height: int, *patches: tuple[tuple, tuple]) -> Image:
-    """Return a black image with patches; their places are those in 260 x 260 pixels."""
+    """Return a black image with patches, given in pixels of a 260 x 260 image."""
     image = np.zeros((height, width, 3), np.uint8)
     scale = np.array([width, height] * 2) / 260
     for patch, bgr in patches:
@@ -147,7 +149,7 @@ def test_boxes_and_labels_match_the_network_output(
 
 
 def test_probabilities_are_both_columns_divided_by_their_sum(stand_in):
-    # 110 more red than green, 80 more blue than green.
+    # Red is 110 above green, blue is 80 above green.
     image = paint_image(260, 260, ((160, 80, 168, 88), (180, 100, 210)))
     scene = stand_in.analyze(image, ALL)
     mask, no_mask = patch_confidence(110), patch_confidence(80)
@@ -167,7 +169,7 @@ def test_nms_keeps_the_box_with_the_higher_score(stand_in):
 
 
 def test_scores_below_the_minimum_are_dropped(stand_in):
-    # The floor is 0.02.
+    # The minimum is 0.02.
     above, below = ((160, 80, 168, 88), (0, 0, 60)), ((160, 80, 168, 88), (0, 0, 40))
     assert patch_confidence(60) > 0.02 > patch_confidence(40)
     assert len(stand_in.analyze(paint_image(260, 260, above), ALL)) == 1
@@ -222,19 +224,25 @@ def test_a_grey_image_of_any_size_has_no_face(aizoo):
     ],
 )
 def test_average_precision_matches_the_published_values(published, name, published_ap):
-    """Measured elsewhere from score 0.1 on, with the better class as the label."""
+    """Measured elsewhere from score 0.1, with the likelier class as the label."""
     path = find_extra_file(DATA_DIR_VARIABLE, f"scenes/{name}-val.json")
     rules = Settings(min_score=0.1, min_face_px=1, min_confidence=0)
     examples = read_dataset(path)
-    scenes = [published.analyze(read_image(one.path), rules) for one in examples]
-    mask_scenes = [one[np.flatnonzero(one.probs.argmax(axis=1) == 0)] for one in scenes]
-    mask_boxes = [one.boxes[one.label_values == Label.MASK] for one in examples]
+    scenes = [
+        published.analyze(read_image(example.path), rules) for example in examples
+    ]
+    mask_scenes = [
+        scene[np.flatnonzero(scene.probs.argmax(axis=1) == 0)] for scene in scenes
+    ]
+    mask_boxes = [
+        example.boxes[example.label_values == Label.MASK] for example in examples
+    ]
     for row, min_px in enumerate((0.0, 20.0)):
         for kind, scenes, truths in (
-            ("faces", scenes, [one.boxes for one in examples]),
+            ("faces", scenes, [example.boxes for example in examples]),
             ("mask", mask_scenes, mask_boxes),
         ):
-            faces = [one.faces for one in scenes]
+            faces = [scene.faces for scene in scenes]
             matches = match_detections(faces, truths, min_iou=0.5, min_px=min_px)
             value = mean_average_precision([matches]).value
             assert value == pytest.approx(published_ap[kind][row], abs=0.005)

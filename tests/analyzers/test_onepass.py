@@ -1,4 +1,4 @@
-"""The make_analyzer around a network with known answers."""
+"""Tests of the single-stage analyzer with a fake network."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.helpers.fakes import FakeClassifier, make_grey_image
 
 
 class FakeNetwork:
-    """Sees the same faces, at places that are shares of the image it is given."""
+    """Detects fixed faces, whose positions are fractions of the image size."""
 
-    def __init__(self, *seen: tuple[float, float, float, float, float]) -> None:
+    def __init__(self, *faces: tuple[float, float, float, float, float]) -> None:
         self.sizes_wh: list[tuple[int, int]] = []
-        self._seen = seen
+        self._faces = faces
 
     def forward(self, image: Image) -> list[FeatureMap]:
         height, width = image.shape[:2]
@@ -36,8 +36,8 @@ class FakeNetwork:
             )
             for s in STRIDES_PX
         ]
-        maps = [one.astype(np.float32) for one in maps]
-        for x, y, w, h, logit in self._seen:
+        maps = [feature_map.astype(np.float32) for feature_map in maps]
+        for x, y, w, h, logit in self._faces:
             column, row = int(x * width / 8), int(y * height / 8)
             maps[0][row, column] = [
                 logit,
@@ -62,8 +62,8 @@ CONFIDENT, TWIN, WEAK, SMALL = (
 )
 
 
-def make_analyzer(*seen, resize=None, refine=None) -> tuple[SingleStage, FakeNetwork]:
-    network = FakeNetwork(*seen)
+def make_analyzer(*faces, resize=None, refine=None) -> tuple[SingleStage, FakeNetwork]:
+    network = FakeNetwork(*faces)
     return SingleStage(network, resize, refiner=refine), network
 
 
@@ -88,8 +88,8 @@ def test_boxes_are_in_pixels_of_the_image(size_wh):
     ],
 )
 def test_the_network_gets_the_resized_image(resize, size_wh, network_wh):
-    make_analyzer, network = make_analyzer(resize=resize)
-    make_analyzer.analyze(make_grey_image(*size_wh), ALL)
+    analyzer, network = make_analyzer(resize=resize)
+    analyzer.analyze(make_grey_image(*size_wh), ALL)
     assert network.sizes_wh == [network_wh]
 
 
@@ -114,11 +114,11 @@ def test_invalid_resize_values_are_rejected(values, message):
 )
 def test_filtering_in_analyze_equals_filtering_later(settings):
     refiner = Refiner(FakeClassifier((0.1, 0.2, 0.7)), min_px=60, weight=0.5)
-    make_analyzer, _ = make_analyzer(CONFIDENT, TWIN, WEAK, SMALL, refine=refiner)
+    analyzer, _ = make_analyzer(CONFIDENT, TWIN, WEAK, SMALL, refine=refiner)
     image = make_grey_image(320, 240)
     filtered_early, filtered_late = (
-        make_analyzer.analyze(image, settings),
-        make_analyzer.analyze(image, ALL).filter(settings),
+        analyzer.analyze(image, settings),
+        analyzer.analyze(image, ALL).filter(settings),
     )
     assert filtered_early.faces.boxes.tolist() == filtered_late.faces.boxes.tolist()
     assert filtered_early.faces.scores.tolist() == filtered_late.faces.scores.tolist()
@@ -142,7 +142,9 @@ def sigmoid(logit: float) -> float:
 def test_box_voting_weights_neighbours_by_score_squared():
     sure, other = (0.5, 0.5, 0.4, 0.5, 3.0), (0.54, 0.5, 0.4, 0.5, 2.0)
     box = (
-        make_analyzer(sure, other)[0].analyze(make_grey_image(640, 480), ALL).faces.boxes[0]
+        make_analyzer(sure, other)[0]
+        .analyze(make_grey_image(640, 480), ALL)
+        .faces.boxes[0]
     )
     weight = sigmoid(2.0) ** 2 / (sigmoid(3.0) ** 2 + sigmoid(2.0) ** 2)
     shift_px = 0.04 * 640 * weight
@@ -163,11 +165,11 @@ def test_low_score_candidates_take_no_part_in_box_voting():
 def test_only_large_faces_are_refined():
     classifier = FakeClassifier((0.0, 0.0, 1.0))
     refiner = Refiner(classifier, min_px=60, weight=0.25)
-    make_analyzer, _ = make_analyzer(CONFIDENT, SMALL, refine=refiner)
+    analyzer, _ = make_analyzer(CONFIDENT, SMALL, refine=refiner)
     plain, _ = make_analyzer(CONFIDENT, SMALL)
     before, after = (
         plain.analyze(make_grey_image(320, 240), ALL),
-        make_analyzer.analyze(make_grey_image(320, 240), ALL),
+        analyzer.analyze(make_grey_image(320, 240), ALL),
     )
     assert classifier.boxes[-1].tolist() == before.faces.boxes[:1].tolist()
     blended = 0.75 * before.probs[0] + 0.25 * np.array([0, 0, 1])
@@ -177,8 +179,8 @@ def test_only_large_faces_are_refined():
 
 def test_the_classifier_is_not_called_without_large_faces():
     classifier = FakeClassifier()
-    make_analyzer, _ = make_analyzer(SMALL, refine=Refiner(classifier, min_px=60))
-    assert len(make_analyzer.analyze(make_grey_image(320, 240), ALL)) == 1
+    analyzer, _ = make_analyzer(SMALL, refine=Refiner(classifier, min_px=60))
+    assert len(analyzer.analyze(make_grey_image(320, 240), ALL)) == 1
     assert classifier.boxes == []
 
 
@@ -201,7 +203,9 @@ def test_confident_faces_are_not_refined():
 
 def test_max_faces_limits_refinement_to_the_best_scores():
     other, third = (0.8, 0.3, 0.3, 0.4, 2.0), (0.2, 0.7, 0.3, 0.4, 1.0)
-    refiner = Refiner(FakeClassifier((0.0, 0.0, 1.0)), min_px=10, weight=1.0, max_faces=2)
+    refiner = Refiner(
+        FakeClassifier((0.0, 0.0, 1.0)), min_px=10, weight=1.0, max_faces=2
+    )
     scene = make_analyzer(third, other, CONFIDENT, refine=refiner)[0].analyze(
         make_grey_image(320, 240), ALL
     )
@@ -210,7 +214,7 @@ def test_max_faces_limits_refinement_to_the_best_scores():
 
 
 class FakeVerifier(FakeClassifier):
-    """Knows that small boxes hold no face."""
+    """Gives small boxes a low face probability."""
 
     verifies = True
     small_is_face = 0.25
@@ -224,14 +228,16 @@ class FakeVerifier(FakeClassifier):
 def test_verification_lowers_the_score_of_false_positives_only():
     plain = make_analyzer(CONFIDENT, SMALL)[0].analyze(make_grey_image(320, 240), ALL)
     refiner = Refiner(FakeVerifier(), min_px=1000, verify_below=1.0, verify_power=0.5)
-    make_analyzer, _ = make_analyzer(CONFIDENT, SMALL, refine=refiner)
-    scene = make_analyzer.analyze(make_grey_image(320, 240), ALL)
+    analyzer, _ = make_analyzer(CONFIDENT, SMALL, refine=refiner)
+    scene = analyzer.analyze(make_grey_image(320, 240), ALL)
     assert scene.faces.scores[0] == plain.faces.scores[0]
     assert scene.faces.scores[1] == pytest.approx(plain.faces.scores[1] * 0.5)
     np.testing.assert_array_equal(scene.probs, plain.probs)
-    # Those that the network is sure of are not asked about.
+    # Detections above `verify_below` are not verified.
     sure = Refiner(FakeVerifier(), min_px=1000, verify_below=0.1)
-    kept = make_analyzer(CONFIDENT, SMALL, refine=sure)[0].analyze(make_grey_image(320, 240), ALL)
+    kept = make_analyzer(CONFIDENT, SMALL, refine=sure)[0].analyze(
+        make_grey_image(320, 240), ALL
+    )
     assert kept.faces.scores.tolist() == plain.faces.scores.tolist()
 
 
@@ -239,7 +245,9 @@ def test_detections_below_min_score_are_not_verified():
     plain = make_analyzer(CONFIDENT, SMALL)[0].analyze(make_grey_image(320, 240), ALL)
     weak = float(plain.faces.scores[1])
     for min_score, lowered in ((weak - 0.01, True), (weak + 0.01, False)):
-        refiner = Refiner(FakeVerifier(), min_px=1, verify_below=1.0, min_score=min_score)
+        refiner = Refiner(
+            FakeVerifier(), min_px=1, verify_below=1.0, min_score=min_score
+        )
         scene = make_analyzer(CONFIDENT, SMALL, refine=refiner)[0].analyze(
             make_grey_image(320, 240), ALL
         )
@@ -253,10 +261,10 @@ def test_filtering_before_verification_equals_filtering_after(min_score, max_fac
     refiner = Refiner(
         FakeVerifier((0.1, 0.2, 0.7)), min_px=10, verify_below=1, max_faces=max_faces
     )
-    make_analyzer, _ = make_analyzer(CONFIDENT, TWIN, WEAK, SMALL, refine=refiner)
+    analyzer, _ = make_analyzer(CONFIDENT, TWIN, WEAK, SMALL, refine=refiner)
     settings = Settings(min_score=min_score, min_face_px=1)
-    filtered_early = make_analyzer.analyze(make_grey_image(320, 240), settings)
-    filtered_late = make_analyzer.analyze(make_grey_image(320, 240), ALL).filter(settings)
+    filtered_early = analyzer.analyze(make_grey_image(320, 240), settings)
+    filtered_late = analyzer.analyze(make_grey_image(320, 240), ALL).filter(settings)
     assert filtered_early.faces.scores.tolist() == filtered_late.faces.scores.tolist()
     np.testing.assert_allclose(filtered_early.probs, filtered_late.probs)
 
@@ -265,12 +273,12 @@ def test_detections_rejected_by_the_verifier_are_still_blurred():
     verifier = FakeVerifier()
     verifier.small_is_face = 0.0
     refiner = Refiner(verifier, min_px=1000, verify_below=1.0)
-    make_analyzer, _ = make_analyzer(CONFIDENT, SMALL, refine=refiner)
-    small = make_analyzer.analyze(make_grey_image(320, 240), ALL).faces.boxes[1]
+    analyzer, _ = make_analyzer(CONFIDENT, SMALL, refine=refiner)
+    small = analyzer.analyze(make_grey_image(320, 240), ALL).faces.boxes[1]
     settings = Settings(min_face_px=1)
     for scene in (
-        make_analyzer.analyze(make_grey_image(320, 240), settings),
-        make_analyzer.analyze(make_grey_image(320, 240), ALL).filter(settings),
+        analyzer.analyze(make_grey_image(320, 240), settings),
+        analyzer.analyze(make_grey_image(320, 240), ALL).filter(settings),
     ):
         assert len(scene) == 1
         assert scene.blur_boxes.tolist() == [small.tolist()]

@@ -1,4 +1,4 @@
-"""Maps become boxes, scores and probabilities exactly as the contract message."""
+"""Tests of decoding feature maps to boxes, scores and probabilities."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from maskdet.analyzers.onepass import (
 from maskdet.boxes import nms
 
 
-def make_maps(size_hw: tuple[int, int] = (64, 96), logit: float = -20.0) -> list[np.ndarray]:
-    """Return make_maps in which no cell sees a face."""
+def make_maps(
+    size_hw: tuple[int, int] = (64, 96), logit: float = -20.0
+) -> list[np.ndarray]:
+    """Return maps without a face."""
     return [
         np.full((size_hw[0] // s, size_hw[1] // s, N_CHANNELS), logit, np.float32)
         for s in STRIDES_PX
@@ -27,18 +29,21 @@ def make_maps(size_hw: tuple[int, int] = (64, 96), logit: float = -20.0) -> list
 
 
 def noise(seed: int, size_hw: tuple[int, int] = (96, 160)) -> list[np.ndarray]:
-    """Return make_maps full of candidates of every score."""
+    """Return random maps with candidates of all scores."""
     rng = np.random.default_rng(seed)
-    return [rng.normal(-1, 2, one.shape).astype(np.float32) for one in make_maps(size_hw)]
+    return [
+        rng.normal(-1, 2, feature_map.shape).astype(np.float32)
+        for feature_map in make_maps(size_hw)
+    ]
 
 
 def decode_naively(feature_maps, min_score):
-    """Do the same, cell by cell and number by number, in double precision."""
+    """Decode cell by cell in double precision."""
     rows = []
-    for stride, one in zip(STRIDES_PX, feature_maps, strict=True):
-        for y in range(one.shape[0]):
-            for x in range(one.shape[1]):
-                cls, obj, dx, dy, log_w, log_h, *mask = map(float, one[y, x])
+    for stride, feature_map in zip(STRIDES_PX, feature_maps, strict=True):
+        for y in range(feature_map.shape[0]):
+            for x in range(feature_map.shape[1]):
+                cls, obj, dx, dy, log_w, log_h, *mask = map(float, feature_map[y, x])
                 score = 1 / math.sqrt((1 + math.exp(-cls)) * (1 + math.exp(-obj)))
                 if score < min_score:
                     continue
@@ -107,8 +112,11 @@ def test_extreme_outputs_give_finite_values():
 @pytest.mark.parametrize(
     ("feature_maps", "message"),
     [
-        (make_maps()[:2], "expected 3 make_maps, got 2"),
-        ([*make_maps()[:2], np.zeros((2, 3, 8))], r"must be \(h, w, 9\), got \(2, 3, 8\)"),
+        (make_maps()[:2], "expected 3 maps, got 2"),
+        (
+            [*make_maps()[:2], np.zeros((2, 3, 8))],
+            r"must be \(h, w, 9\), got \(2, 3, 8\)",
+        ),
     ],
 )
 def test_maps_of_other_shapes_are_rejected(feature_maps, message):

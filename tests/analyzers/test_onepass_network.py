@@ -1,4 +1,4 @@
-"""Files that the one-pass runtime can read, and those that it refuses."""
+"""Tests of loading and running single-stage networks."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def noise(width: int, height: int, seed: int = 0) -> Image:
 
 
 def compute_expected_maps(image: Image) -> list[np.ndarray]:
-    """Return what the network above must say: each cell's mean colours."""
+    """Return the expected output of the network above: mean colours of each cell."""
     height, width = image.shape[:2]
     bottom, right = -height % 32, -width % 32
     padded = np.pad(image.astype(np.float64), ((0, bottom), (0, right), (0, 0)))
@@ -92,7 +92,9 @@ def compute_expected_maps(image: Image) -> list[np.ndarray]:
 
 
 def assert_network_agrees(network: SingleStageNetwork, image: Image) -> None:
-    for feature_map, expected_map in zip(network.forward(image), compute_expected_maps(image), strict=True):
+    for feature_map, expected_map in zip(
+        network.forward(image), compute_expected_maps(image), strict=True
+    ):
         np.testing.assert_allclose(feature_map, expected_map, rtol=1e-3, atol=1e-2)
 
 
@@ -107,23 +109,31 @@ def test_maps_are_ordered_from_fine_to_coarse(tmp_path):
     # The converter sorts by name, and "stride16" comes before "stride8".
     names = dict(zip(OUTPUT_NAMES, OUTPUT_NAMES, strict=True))
     assert sorted(names) != list(OUTPUT_NAMES)
-    assert_network_agrees(SingleStageNetwork(write_network(tmp_path / "a.tflite")), noise(64, 64))
+    assert_network_agrees(
+        SingleStageNetwork(write_network(tmp_path / "a.tflite")), noise(64, 64)
+    )
 
 
 def test_maps_do_not_change_after_the_next_call(network):
     first = network.forward(noise(64, 64, 1))
-    copies = [one.copy() for one in first]
+    copies = [feature_map.copy() for feature_map in first]
     network.forward(noise(64, 64, 2))
-    for one, copy in zip(first, copies, strict=True):
-        np.testing.assert_array_equal(one, copy)
+    for feature_map, copy in zip(first, copies, strict=True):
+        np.testing.assert_array_equal(feature_map, copy)
 
 
 def test_forward_is_thread_safe(network):
     images = [noise(64 + 32 * (i % 3), 64, i) for i in range(12)]
     with ThreadPoolExecutor(4) as pool:
-        for feature_maps, image in zip(pool.map(network.forward, images), images, strict=True):
-            for feature_map, expected_map in zip(feature_maps, compute_expected_maps(image), strict=True):
-                np.testing.assert_allclose(feature_map, expected_map, rtol=1e-3, atol=1e-2)
+        for feature_maps, image in zip(
+            pool.map(network.forward, images), images, strict=True
+        ):
+            for feature_map, expected_map in zip(
+                feature_maps, compute_expected_maps(image), strict=True
+            ):
+                np.testing.assert_allclose(
+                    feature_map, expected_map, rtol=1e-3, atol=1e-2
+                )
 
 
 def test_the_analyzer_runs_on_a_file(network):
@@ -134,18 +144,21 @@ def test_the_analyzer_runs_on_a_file(network):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"names": ("a", "b", "c")}, "compute_expected_maps the outputs stride8__mask.*got a, b, c"),
+        ({"names": ("a", "b", "c")}, "expected the outputs stride8__mask.*got a, b, c"),
         (
             {
                 "names": [
-                    one.replace("mask__no_mask", "no_mask__mask")
-                    for one in OUTPUT_NAMES
+                    name.replace("mask__no_mask", "no_mask__mask")
+                    for name in OUTPUT_NAMES
                 ]
             },
             "got stride16__no_mask__mask",
         ),
-        ({"channels": 6}, "compute_expected_maps 9 channels in stride8.*got 6"),
-        ({"shape": (None, 64, 64, 3)}, r"any, any, 3.*got \['float32'\] \[\[-1, 64, 64"),
+        ({"channels": 6}, "expected 9 channels in stride8.*got 6"),
+        (
+            {"shape": (None, 64, 64, 3)},
+            r"any, any, 3.*got \['float32'\] \[\[-1, 64, 64",
+        ),
     ],
 )
 def test_other_networks_are_rejected(tmp_path, changes, message):
@@ -154,7 +167,7 @@ def test_other_networks_are_rejected(tmp_path, changes, message):
 
 
 def test_missing_and_invalid_files_are_rejected(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.tflite is missing"):
+    with pytest.raises(FileNotFoundError, match=r"none\.tflite does not exist"):
         SingleStageNetwork(tmp_path / "none.tflite")
     (tmp_path / "bad.tflite").write_bytes(b"no network")
     with pytest.raises(RuntimeError, match=r"bad\.tflite is not a LiteRT model"):

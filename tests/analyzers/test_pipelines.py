@@ -154,7 +154,7 @@ def test_a_detector_with_downloaded_weights_makes_a_two_stage_analyzer(name) -> 
 
 @pytest.fixture
 def single_stage(monkeypatch) -> FakeClassifier:
-    """Offer the one-pass analyzers over a fake network; who would read refined_scene."""
+    """Use a fake network in the single-stage analyzers; return their classifier."""
     classifier = FakeClassifier((0, 0, 1))
     for name in ("onepass", "onepass-fast"):
         monkeypatch.setitem(ANALYZERS, name, "being tested")
@@ -184,12 +184,16 @@ def test_refinement_follows_the_table_of_refiners(single_stage, monkeypatch) -> 
     plain_scene = load_analyzer("onepass-fast", refine=False).analyze(
         make_grey_image(640, 480), ALL
     )
-    refined_scene = load_analyzer("onepass-fast").analyze(make_grey_image(640, 480), ALL)
+    refined_scene = load_analyzer("onepass-fast").analyze(
+        make_grey_image(640, 480), ALL
+    )
     blended = 0.75 * plain_scene.probs[0] + 0.25 * np.array([0, 0, 1])
     np.testing.assert_allclose(refined_scene.probs[0], blended, rtol=1e-6)
 
 
-def test_without_a_refinement_no_classifier_is_loaded(single_stage, monkeypatch) -> None:
+def test_without_a_refinement_no_classifier_is_loaded(
+    single_stage, monkeypatch
+) -> None:
     def load(name: str) -> FakeClassifier:
         raise FileNotFoundError(f"{name} is missing")
 
@@ -212,7 +216,9 @@ def test_a_detector_keeps_its_classifier_without_refinement(
     assert scene.labels == (Label.INCORRECT,)
 
 
-def test_auto_is_fast_for_video_and_thorough_for_images(single_stage, monkeypatch) -> None:
+def test_auto_is_fast_for_video_and_thorough_for_images(
+    single_stage, monkeypatch
+) -> None:
     monkeypatch.setattr("maskdet.analyzers.pipelines.DEFAULT_ANALYZER", "onepass")
     assert resolve_analyzer(AUTO, live=True) == "onepass-fast"
     assert resolve_analyzer(AUTO, live=False) == "onepass"
@@ -250,7 +256,7 @@ def test_two_analyzers_use_one_model_file() -> None:
 
 
 class OneLargeFace:
-    """A network that sees one face of 100 pixels in all but tiny images."""
+    """A network that detects one face of 100 pixels in all but tiny images."""
 
     sizes_wh: ClassVar[list[tuple[int, int]]] = []
 
@@ -272,7 +278,7 @@ class OneLargeFace:
 
 @pytest.fixture
 def registered(monkeypatch):
-    """An analyzer of a program, known as `mine` for one test."""
+    """Register an analyzer as `mine` for one test."""
     analyzer, _ = make_two_stage()
     register_analyzer("mine", lambda: analyzer, "made by a test")
     yield analyzer
@@ -329,7 +335,7 @@ class EmptyAnalyzer:
 
 
 def test_an_installed_package_adds_analyzers_by_entry_points(tmp_path):
-    """In a process of its own, as entry points are looked up plain_scene."""
+    """Run in a separate process, because entry points are discovered once."""
     (tmp_path / "plugin.py").write_text(PLUGIN)
     info_folder = tmp_path / "plugin-1.0.dist-info"
     info_folder.mkdir()

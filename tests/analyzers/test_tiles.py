@@ -1,4 +1,4 @@
-"""An image in tiles: every face once, none of them cut."""
+"""Tests of tiled analysis."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.helpers.fakes import FakeClassifier, make_grey_image
 
 
 class SquareDetector:
-    """Finds white rectangles up to a size, as far as the image shows them.
+    """Detects white rectangles, as far as they are visible.
 
-    The score is the share of the image's side, so that tiles score better.
+    The score is the side as a fraction of the image's side, so it is higher in tiles.
     """
 
     def __init__(self, min_score: float = 0.05) -> None:
@@ -44,7 +44,9 @@ def make_image(*boxes: list[int], width: int = 1000, height: int = 600) -> Image
     return image
 
 
-def tiled(side_px: int = 400, overlap: float = 0.25) -> tuple[TiledAnalyzer, SquareDetector]:
+def tiled(
+    side_px: int = 400, overlap: float = 0.25
+) -> tuple[TiledAnalyzer, SquareDetector]:
     detector = SquareDetector()
     analyzer = TwoStage(detector, FakeClassifier())
     return TiledAnalyzer(analyzer, Tiling(side_px, overlap)), detector
@@ -65,8 +67,8 @@ def test_tiles_cover_the_image_and_overlap(size_wh):
         covered[y1:y2, x1:x2] += 1
     assert covered.min() == 1
     for ends, starts in (
-        (sorted({one[2] for one in tiles}), sorted({one[0] for one in tiles})),
-        (sorted({one[3] for one in tiles}), sorted({one[1] for one in tiles})),
+        (sorted({tile[2] for tile in tiles}), sorted({tile[0] for tile in tiles})),
+        (sorted({tile[3] for tile in tiles}), sorted({tile[1] for tile in tiles})),
     ):
         for end, start in zip(ends, starts[1:], strict=False):
             assert end - start >= 100
@@ -82,8 +84,8 @@ def test_a_small_image_is_analyzed_once():
 
 def test_every_face_is_detected_once_and_complete():
     boxes = [
-        [20, 20, 60, 60],  # too small for the image_scene image
-        [290, 180, 370, 260],  # across the ends of several tiles
+        [20, 20, 60, 60],  # too small for the whole image
+        [290, 180, 370, 260],  # across the borders of several tiles
         [940, 540, 1000, 600],  # at the image's own corner
         [450, 100, 850, 500],  # larger than the overlap
     ]
@@ -112,10 +114,15 @@ def test_filtering_in_analyze_equals_filtering_later(settings):
     filtered_late = tiled()[0].analyze(image, ALL).filter(settings)
     assert filtered_early.faces.boxes.tolist() == filtered_late.faces.boxes.tolist()
     assert filtered_early.labels == filtered_late.labels
-    # Boxes of one face may be joined before or after they are refused.
-    for one, other in ((filtered_early, filtered_late), (filtered_late, filtered_early)):
+    # Boxes of one face may be merged before or after they are dropped.
+    for scene, other in (
+        (filtered_early, filtered_late),
+        (filtered_late, filtered_early),
+    ):
         covered = np.concatenate([other.blur_boxes, other.faces.boxes])
-        assert (iou_matrix(one.blur_boxes, covered).max(axis=1, initial=0) > 0.5).all()
+        assert (
+            iou_matrix(scene.blur_boxes, covered).max(axis=1, initial=0) > 0.5
+        ).all()
 
 
 def test_no_face_is_returned_twice():
@@ -140,10 +147,10 @@ def test_stage_times_cover_all_tiles_and_the_image_is_not_changed():
 
 
 class FragmentDetector:
-    """Takes parts of a white square for faces wherever no border of it shows.
+    """Detects a face in the middle of an image that is all white.
 
-    That is what networks do in a window that shows nothing but a part of a face, or
-    cloth: a box in the middle of what is all white.
+    Networks have such false positives in a tile that only shows a part of a face or
+    cloth.
     """
 
     def detect(self, image: Image) -> Faces:
@@ -156,16 +163,18 @@ class FragmentDetector:
 
 def test_a_face_larger_than_a_tile_is_detected_once():
     image = make_image([100, 100, 1500, 1300], width=2000, height=1500)
-    analyzer = TiledAnalyzer(TwoStage(FragmentDetector(), FakeClassifier()), Tiling(400, 0.25))
+    analyzer = TiledAnalyzer(
+        TwoStage(FragmentDetector(), FakeClassifier()), Tiling(400, 0.25)
+    )
     scene = analyzer.analyze(image, ALL)
     assert scene.faces.boxes.tolist() == [[100, 100, 1500, 1300]]
-    # What tiles took for faces may be some: it is blurred where faces are blurred.
+    # Detections that were dropped as fragments are still blurred.
     assert len(scene.blur_boxes)
 
 
 def test_a_large_face_needs_a_weak_detection_in_the_whole_image():
     class LowScoreDetector(SquareDetector):
-        """Is sure of nothing that fills little of an image."""
+        """Gives low scores to faces that are small in the image."""
 
         def detect(self, image: Image) -> Faces:
             faces = super().detect(image)
@@ -173,12 +182,14 @@ def test_a_large_face_needs_a_weak_detection_in_the_whole_image():
 
     face, neighbour = [700, 700, 950, 950], [1000, 700, 1030, 730]
     image = make_image(face, neighbour, width=2000, height=1500)
-    analyzer = TiledAnalyzer(TwoStage(LowScoreDetector(), FakeClassifier()), Tiling(600, 0.5))
+    analyzer = TiledAnalyzer(
+        TwoStage(LowScoreDetector(), FakeClassifier()), Tiling(600, 0.5)
+    )
     image_scene = analyzer.analyzer.analyze(image, Settings(min_score=0.5))
     assert len(image_scene) == 0
     scene = analyzer.analyze(image, Settings(min_score=0.4, min_face_px=1))
     assert scene.faces.boxes.tolist() == [face]
-    # Small neighbours need none.
+    # Small faces do not need a detection in the whole image.
     scene = analyzer.analyze(image, Settings(min_score=0.05, min_face_px=1))
     assert sorted(scene.faces.boxes.tolist()) == [face, neighbour]
 

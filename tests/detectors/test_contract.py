@@ -1,7 +1,7 @@
-"""What every face detector promises, checked on each of them.
+"""Tests of the behaviour that all face detectors have in common.
 
-Detectors whose weights do not ship are checked with stand-ins, which detect pattern
-patches as faces, and also with the published weights if these are on this machine.
+Detectors without bundled weights are tested with stand-ins, which detect painted
+patches as faces, and also with the published weights if they are on this machine.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from tests.helpers.fake_networks.weights import (
     use_weights,
 )
 
-# The face of NASA's astronaut (public domain), from the forehead to the chin: read off
-# the image by eye. The detectors draw it tighter or wider, so 0.55 must be enough.
+# The face of NASA's astronaut (public domain) from forehead to chin, measured by eye.
+# The detectors' boxes are tighter or wider, so an IoU of 0.55 is enough.
 FACE = (180, 66, 270, 178)
 TOLERANCE_IOU = 0.55
-# Eyes, nose and corners of the mouth, read off the image by eye.
+# Eyes, nose and corners of the mouth, measured by eye.
 POINTS = ((204, 100), (248, 103), (225, 127), (203, 140), (245, 141))
 
-# Box of the first face as each detector gives it today, in pixels.
+# Current box of the first face of each detector, in pixels.
 GOLDEN = {
     "haar": (183.8, 79.0, 261.3, 166.8),
     "haar-live": (184.7, 79.4, 259.9, 164.6),
@@ -45,7 +45,7 @@ SIZES_HW = [(1, 1), (5, 300), (37, 501), (501, 37), (480, 640), (3000, 4000)]
 
 
 class Portrait(NamedTuple):
-    """A square image of one face, and where that is."""
+    """A square image of one face, and the position of the face."""
 
     image: Image
     face: tuple[float, ...]
@@ -54,7 +54,7 @@ class Portrait(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """What a stand-in detects as a face: a patch of one colour on grey."""
+    """A patch of one colour on grey that a stand-in detects as a face."""
 
     side_px: int
     patch: tuple[slice, slice]
@@ -63,7 +63,7 @@ class Painted(NamedTuple):
     points: tuple[tuple[float, float], ...] = ()
 
 
-# Boxes and points follow by hand from the numbers at the top of each stand-in.
+# Boxes and points follow from the constants of each stand-in.
 PAINTED = {
     "ssd": Painted(
         300,
@@ -215,9 +215,9 @@ def test_detect_is_thread_safe(detector, portrait):
     alone = [detector.detect(image) for image in images]
     with ThreadPoolExecutor(3) as pool:
         together = list(pool.map(detector.detect, images))
-    for one, other in zip(alone, together, strict=True):
-        assert len(one) > 0
-        assert np.array_equal(one.boxes, other.boxes)
+    for single, other in zip(alone, together, strict=True):
+        assert len(single) > 0
+        assert np.array_equal(single.boxes, other.boxes)
 
 
 @pytest.mark.parametrize("case", WITH_LANDMARKS, indirect=True)

@@ -1,6 +1,6 @@
-"""How YuNet and SSD decode the outputs of a network that are known beforehand.
+"""Tests of decoding in YuNet and SSD with known network outputs.
 
-The expected numbers follow by hand from the constants of the stand-ins.
+The expected values follow from the constants of the stand-ins.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def test_yunet_scores_are_the_geometric_mean_of_class_and_object(yunet, contrast
 
 
 def test_yunet_drops_scores_below_the_minimum(yunet):
-    # The floor is 0.05: above it at 48, below it at 20.
+    # The minimum is 0.05: the score is above it at 48, below it at 20.
     assert len(yunet.detect(paint_image(640, 480, ((0, 0, 8, 8), (48, 0, 0))))) == 1
     assert len(yunet.detect(paint_image(640, 480, ((0, 0, 8, 8), (20, 0, 0))))) == 0
 
@@ -125,7 +125,9 @@ def test_boxes_of_yunet_are_clipped_to_the_image(yunet):
 
 
 def test_ssd_boxes_match_the_network_output(ssd):
-    image = paint_image(300, 300, ((120, 60, 150, 90), BLUE), ((30, 240, 60, 270), BLUE))
+    image = paint_image(
+        300, 300, ((120, 60, 150, 90), BLUE), ((30, 240, 60, 270), BLUE)
+    )
     boxes = ssd.detect(image).boxes
     assert boxes[np.argsort(boxes[:, 1])] == pytest.approx(
         np.array([[118.5, 42, 163.5, 102], [28.5, 222, 73.5, 282]]), abs=1e-2
@@ -140,7 +142,7 @@ def test_ssd_scores_match_the_network_output(ssd, contrast):
 
 
 def test_ssd_drops_scores_below_the_minimum(ssd):
-    # The floor is 0.05; the network itself reports from 0.01 on.
+    # The minimum is 0.05; the network reports boxes from 0.01.
     assert patch_confidence(50) < 0.05
     assert not len(ssd.detect(paint_image(300, 300, ((120, 60, 150, 90), (50, 0, 0)))))
 

@@ -1,4 +1,4 @@
-"""Loading by name, and what a single detector offers beyond the contract."""
+"""Tests of loading detectors by name, and of options of single detectors."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_opencv_without_cascades_gives_a_hint(tmp_path, monkeypatch):
 @parametrize_kinds("ssd")
 def test_ssd_accepts_other_files(kind, astronaut, tmp_path):
     image = astronaut.copy()
-    image[:100, :100] = (255, 0, 0)  # what the stand-in finds
+    image[:100, :100] = (255, 0, 0)  # detected by the stand-in
     moved = tmp_path / "face.pb"
     with use_weights(kind):
         moved.write_bytes(model_path("ssd").read_bytes())

@@ -1,4 +1,4 @@
-"""MTCNN beyond the contract: its networks, its sizes, its weights."""
+"""Tests of MTCNN: its networks, sizes and weights."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ def test_the_networks_agree_with_the_package(stage, size_hw, build):
     stages = pytest.importorskip("mtcnn.stages")
     rng = np.random.default_rng(0)
     patches = rng.uniform(-1, 1, (3, *size_hw, 3)).astype(np.float32)
-    package_outputs = [np.asarray(output) for output in getattr(stages, stage)().model(patches)]
+    package_outputs = [
+        np.asarray(output) for output in getattr(stages, stage)().model(patches)
+    ]
     outputs = build().forward(np.ascontiguousarray(patches.transpose(0, 3, 1, 2)))
     assert len(outputs) == len(package_outputs)
-    for one, other in zip(outputs[:-1], package_outputs[:-1], strict=True):
+    for output, other in zip(outputs[:-1], package_outputs[:-1], strict=True):
         transposed = other.transpose(0, 3, 1, 2) if other.ndim == 4 else other
-        assert one == pytest.approx(transposed, abs=1e-4)
+        assert output == pytest.approx(transposed, abs=1e-4)
     logits = outputs[-1]
     probs = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
     assert probs == pytest.approx(package_outputs[-1][..., 1], abs=1e-4)
@@ -92,7 +94,7 @@ def test_invalid_long_sides_are_rejected(sides):
 
 
 def install_fake_package(tmp_path, monkeypatch, content: bytes | None):
-    """Put a package called mtcnn, with this P-Net file or none, before the real one."""
+    """Install a fake package mtcnn with this P-Net file, or without one."""
     folder = tmp_path / "mtcnn" / "assets" / "weights"
     folder.mkdir(parents=True)
     (tmp_path / "mtcnn" / "__init__.py").touch()
@@ -120,6 +122,8 @@ def test_neither_the_package_nor_tensorflow_is_imported():
         "load_detector('mtcnn'); "
         "print(*[name for name in ('tensorflow', 'mtcnn') if name in sys.modules])"
     )
-    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    completed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
     assert completed.returncode == 0, completed.stderr
     assert completed.stdout.split() == []

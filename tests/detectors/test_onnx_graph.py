@@ -1,4 +1,4 @@
-"""The written bytes, read back by ONNX Runtime, which knows nothing of our writer."""
+"""Tests of the ONNX writer with ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ CHECKSUM = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """An HTTPS server on this machine that trusts only itself."""
+    """Run a local HTTPS server with a self-signed certificate."""
     folder = tmp_path_factory.mktemp("certificate")
     key, certificate = folder / "key.pem", folder / "cert.pem"
     words = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost"
@@ -80,7 +80,9 @@ def list_names(folder: Path) -> list[str]:
 def test_a_download_is_complete_and_reports_progress(address, tmp_path, path):
     target = tmp_path / "new" / "file"
     progress_calls: list[tuple[int, int]] = []
-    download_content(address + path, target, progress=lambda *words: progress_calls.append(words))
+    download_content(
+        address + path, target, progress=lambda *words: progress_calls.append(words)
+    )
     assert target.read_bytes() == CONTENT
     assert list_names(target.parent) == ["file"]
     assert progress_calls[-1] == (len(CONTENT), len(CONTENT))
@@ -92,9 +94,7 @@ def test_a_download_is_complete_and_reports_progress(address, tmp_path, path):
     ("path", "reason"),
     [("/missing", "Not Found"), ("/weaker", "not an HTTPS URL")],
 )
-def test_a_failed_download_gives_one_line(
-    address, tmp_path, path, reason
-):
+def test_a_failed_download_gives_one_line(address, tmp_path, path, reason):
     with pytest.raises(ConnectionError, match=reason) as caught:
         download_content(address + path, tmp_path / "file")
     assert "\n" not in str(caught.value)
@@ -105,7 +105,9 @@ def test_an_interrupted_download_keeps_the_old_file(address, tmp_path):
     target = tmp_path / "file"
     target.write_bytes(b"old")
     with pytest.raises((ConnectionError, RuntimeError)):
-        download_content(address + "/cut", target, n_bytes=2 * len(CONTENT), sha256="0" * 64)
+        download_content(
+            address + "/cut", target, n_bytes=2 * len(CONTENT), sha256="0" * 64
+        )
     assert target.read_bytes() == b"old"
     assert list_names(tmp_path) == ["file"]
 

@@ -1,4 +1,4 @@
-"""`models/manifest.json`: read whole or refused in one line, and changed by `pin_checksum`."""
+"""Tests of reading `models/manifest.json` and of `pin_checksum`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def copy(tmp_path):
 
 
 def change(path, edit) -> None:
-    """Let `edit` change the parsed manifest in `path`."""
+    """Apply `edit` to the parsed manifest in `path`."""
     content = json.loads(path.read_text())
     edit(content)
     path.write_text(json.dumps(content))
@@ -108,8 +108,12 @@ def test_an_invalid_row_is_named(copy, field, value, message):
 
 def test_a_row_without_a_field_is_named(copy):
     change(copy, lambda content: content["files"][2].pop("licence"))
-    with pytest.raises(ValueError, match=r"file 3: must have the fields name, .*, not name"):
+    with pytest.raises(
+        ValueError, match=r"file 3: must have the fields name, .*, not name"
+    ):
         read_manifest(copy)
     copy.write_text('{"version": 1, "files": ["classifier"]}')
-    with pytest.raises(ValueError, match=r"file 1: must have the fields name, .*, not 'classi"):
+    with pytest.raises(
+        ValueError, match=r"file 1: must have the fields name, .*, not 'classi"
+    ):
         read_manifest(copy)

@@ -19,12 +19,12 @@ from maskdet.model_zoo import (
 from tests.helpers.fake_networks.weights import is_present, use_stand_ins
 
 ROOT = Path(__file__).resolve().parents[2]
-CONTENT = b"weights of nobody"
+CONTENT = b"fake weights"
 
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch) -> tuple[Path, Path, Path]:
-    """Three empty folders in the place of those that are searched."""
+    """Replace the searched folders by three empty ones."""
     folders = tuple(tmp_path / name for name in ("models", "extra", "cache"))
     for folder in folders:
         folder.mkdir()
@@ -35,7 +35,7 @@ def folders(tmp_path, monkeypatch) -> tuple[Path, Path, Path]:
 
 @pytest.fixture
 def toy(monkeypatch) -> ModelFile:
-    """A file of the table whose address nobody answers."""
+    """Add a file to the manifest whose URL cannot be reached."""
     row = ModelFile(
         name="toy",
         file_name="toy.onnx",
@@ -78,7 +78,7 @@ def test_every_row_is_complete(name):
     assert len(row.sha256) == 64
     assert set(row.sha256) <= set("0123456789abcdef")
     if not row.is_bundled:
-        # A branch moves on; a commit is what it was when the sum was taken.
+        # The URL must name a commit, because the content of a branch can change.
         commit = row.url.removeprefix("https://raw.githubusercontent.com/").split("/")
         assert len(commit[2]) == 40
 
@@ -98,7 +98,7 @@ def test_the_published_weights_match_the_manifest(name):
 
 def test_all_external_weights_have_stand_ins():
     external = {name for name in MODEL_FILES if name not in BUNDLED}
-    companions = {one for name in external for one in MODEL_FILES[name].requires}
+    companions = {file for name in external for file in MODEL_FILES[name].requires}
     assert external - companions == {"yunet", "ssd", "aizoo"}
     published = {name: MODEL_FILES[name].sha256 for name in external}
     with use_stand_ins():
@@ -142,7 +142,10 @@ def test_a_value_that_is_not_a_folder_gives_one_line(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert f"{MODEL_DIR_VARIABLE} is '{not_a_folder}', which is not a folder" in captured.err
+    assert (
+        f"{MODEL_DIR_VARIABLE} is '{not_a_folder}', which is not a folder"
+        in captured.err
+    )
 
 
 def test_the_first_folder_with_the_file_is_used(folders, toy):
@@ -206,7 +209,7 @@ def test_fetch_without_a_connection_gives_a_hint(folders, toy):
         fetch_model("toy")
     line = str(caught.value)
     assert "could not download toy.onnx from https://localhost:1/toy.onnx" in line
-    assert f"put the file into {folders[2]}" in line
+    assert f"copy the file to {folders[2]}" in line
     assert not list(folders[2].iterdir())
 
 

@@ -1,4 +1,4 @@
-"""The base and the extras of the package agree with the lists that `make` installs."""
+"""Tests that the requirements of the package agree with the requirements files."""
 
 from __future__ import annotations
 
@@ -24,27 +24,31 @@ def canonical_name(requirement: Requirement) -> str:
 
 
 def read_requirements(file: str) -> dict[str, tuple[Requirement, str]]:
-    """Return what a list of requirements asks for and why, by name."""
-    found = {}
+    """Return the requirements of a file and their reasons, by name."""
+    requirements = {}
     for line in (ROOT / file).read_text(encoding="utf-8").splitlines():
         text, _, reason = line.partition("#")
         if text.strip() and not text.startswith("-r"):
             requirement = Requirement(text.strip())
-            found[canonical_name(requirement)] = requirement, reason.strip()
-    return found
+            requirements[canonical_name(requirement)] = requirement, reason.strip()
+    return requirements
 
 
-RUN, DEV = read_requirements("requirements.txt"), read_requirements("requirements-dev.txt")
+RUN, DEV = (
+    read_requirements("requirements.txt"),
+    read_requirements("requirements-dev.txt"),
+)
 
 
 def parse_own_requirements(texts: list[str]) -> dict[str, Requirement]:
-    """Return what an extra itself asks for, without other extras of maskdet."""
-    found = [Requirement(text) for text in texts]
-    return {canonical_name(one): one for one in found if canonical_name(one) != "maskdet"}
+    """Return the requirements of an extra by name, without other extras of maskdet."""
+    requirements = {canonical_name(each): each for each in map(Requirement, texts)}
+    requirements.pop("maskdet", None)
+    return requirements
 
 
 def list_all_requirements(extra: str) -> set[str]:
-    """Return all that an extra asks for, through other extras too."""
+    """Return the names of all requirements of an extra, including nested extras."""
     names = set(parse_own_requirements(EXTRAS[extra]))
     for text in EXTRAS[extra]:
         requirement = Requirement(text)
@@ -65,11 +69,13 @@ def test_version_bounds_agree(part: str) -> None:
 
 def test_requirements_txt_and_extra_all_are_complete() -> None:
     base = set(parse_own_requirements(PROJECT["dependencies"]))
-    # Drivers of servers that optional have, and what only exports as ONNX: not everybody's.
+    # Database and MQTT drivers, and ONNX export, are not in requirements.txt.
     optional = {"paho-mqtt", "psycopg", "onnx", "tf2onnx"}
     assert base | list_all_requirements("all") == set(RUN) | optional
     assert optional <= set(DEV)
-    assert set().union(*map(list_all_requirements, EXTRAS)) == list_all_requirements("all")
+    assert set().union(*map(list_all_requirements, EXTRAS)) == list_all_requirements(
+        "all"
+    )
     assert not base & list_all_requirements("all")
 
 
@@ -83,7 +89,9 @@ def test_every_extra_contains_its_libraries() -> None:
     packages |= {"vl_convert": "vl-convert-python"}
     for module, (_, extra) in LIBRARIES.items():
         package = packages.get(module, module.replace("_", "-"))
-        assert package in list_all_requirements(extra), f"{module} is not in the extra {extra}"
+        assert package in list_all_requirements(extra), (
+            f"{module} is not in the extra {extra}"
+        )
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])

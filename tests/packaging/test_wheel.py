@@ -1,4 +1,4 @@
-"""The wheel, installed elsewhere: the base alone, and the dashboard with its extra."""
+"""Tests of the installed wheel: the base alone, and the dashboard with its extra."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ for page in sys.argv[1:]:
 """
 
 
-# What a browser expected first; Live is the page that opens.
+# Opens the first page, Live, as a browser does.
 OPEN_LIVE = """
 import sys
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -65,13 +65,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> InstalledWheel:
-    """The wheel with its base dependencies only."""
+    """Install the wheel with its base dependencies only."""
     return InstalledWheel(tmp_path_factory.mktemp("base"), wheel)
 
 
 @pytest.fixture(scope="module")
 def app(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> InstalledWheel:
-    """The wheel with the extra `app`."""
+    """Install the wheel with the extra `app`."""
     return InstalledWheel(tmp_path_factory.mktemp("app"), wheel, ["app"])
 
 
@@ -107,8 +107,8 @@ def test_the_metadata_has_licence_version_and_commands(wheel) -> None:
 
 def test_python_imports_the_installed_package(base) -> None:
     code = (
-        "import maskdet, importlib.metadata as installed_version; print(maskdet.__file__, "
-        "maskdet.__version__, installed_version.version('maskdet'), maskdet.load_analyzer())"
+        "import maskdet, importlib.metadata as metadata; print(maskdet.__file__, "
+        "maskdet.__version__, metadata.version('maskdet'), maskdet.load_analyzer())"
     )
     completed = base.run("python", "-c", code)
     assert completed.returncode == 0, completed.stderr

@@ -1,4 +1,4 @@
-"""How much a view tells."""
+"""Tests of the weights of observations."""
 
 from __future__ import annotations
 

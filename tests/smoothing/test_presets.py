@@ -1,4 +1,4 @@
-"""The numbers of the three examples of ami-a/MaskDetection."""
+"""Tests of the presets from the three examples of ami-a/MaskDetection."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def test_uncertainty_is_rescaled_to_three_classes() -> None:
 def test_the_confidence_threshold_has_an_effect() -> None:
     for preset in TRACKING_PRESETS.values():
         settings = preset.settings
-        # Below a third no label of three can fall.
+        # The largest of three probabilities is at least 1/3.
         assert settings.min_confidence > 1 / 3
-        uncertain_scene = Scene(Faces([[0, 0, 40, 40]], [0.9]), [[0.36, 0.33, 0.31]]).filter(
-            settings
-        )
+        uncertain_scene = Scene(
+            Faces([[0, 0, 40, 40]], [0.9]), [[0.36, 0.33, 0.31]]
+        ).filter(settings)
         assert uncertain_scene.labels == (Label.UNKNOWN,)

@@ -1,4 +1,4 @@
-"""Stories told to a smoother: changes, mistakes, frame rates, gaps, turned backs."""
+"""Tests of label smoothing over time: changes, errors, frame rates and gaps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_real_change_shows_within_the_window(method) -> None:
 
 
 def collect_labels(method: str, per_s: int) -> dict[float, np.ndarray]:
-    """The verdicts on a video of 6 s, probs so many times a second, at tenths of it."""
+    """Return the smoothed labels of a 6 s video at multiples of 0.1 s."""
     smoother, labels_by_time = LabelSmoother(method), {}
     for time_s in frame_times_at_rate(per_s, 6):
         phase_s = time_s % 3
@@ -54,12 +54,12 @@ def collect_labels(method: str, per_s: int) -> dict[float, np.ndarray]:
 def test_labels_agree_at_10_and_30_frames_per_second(method) -> None:
     slow, fast = collect_labels(method, 10), collect_labels(method, 30)
     assert len(slow) == len(fast) == 60
-    labels = {time_s: one[:3].argmax() for time_s, one in fast.items()}
-    for time_s, one in slow.items():
-        # Whoever looks ten times a second may be a tenth of a second off.
+    labels = {time_s: row[:3].argmax() for time_s, row in fast.items()}
+    for time_s, row in slow.items():
+        # At 10 frames per second a change may be 0.1 s late.
         candidates = [labels.get(round(time_s + late, 1)) for late in (-0.1, 0.0, 0.1)]
-        assert one[:3].argmax() in candidates
-        assert one[3] == pytest.approx(fast[time_s][3], rel=0.15)
+        assert row[:3].argmax() in candidates
+        assert row[3] == pytest.approx(fast[time_s][3], rel=0.15)
     gaps = np.abs([slow[time_s][:3] - fast[time_s][:3] for time_s in slow])
     assert gaps.mean() < 0.03
 
@@ -73,7 +73,9 @@ def test_irregular_frame_times_give_the_same_weights(method) -> None:
         )
     for time_s in frame_times_at_rate(20, 4):
         late = time_s + (0.04 if round(time_s * 20) % 2 else 0.0)
-        other, weight_sum, _ = update_smoother(irregular, MASK if late < 3 else NO_MASK, late)
+        other, weight_sum, _ = update_smoother(
+            irregular, MASK if late < 3 else NO_MASK, late
+        )
     assert other == pytest.approx(probs, abs=0.03)
     assert weight_sum == pytest.approx(n_views, rel=0.1)
 
@@ -124,9 +126,12 @@ def test_predict_unseen_adds_no_observation() -> None:
     for smoother in (queried, not_queried):
         update_smoother(smoother, MASK, 0.0, 0.7)
     for time_s in frame_times_at_rate(10, 1, 0.1):
-        assert queried.predict_unseen([7], time_s).n_effective_views[0] == pytest.approx(
-            0.7
-        )
-    a, b = update_smoother(queried, NO_MASK, 1.5), update_smoother(not_queried, NO_MASK, 1.5)
+        assert queried.predict_unseen([7], time_s).n_effective_views[
+            0
+        ] == pytest.approx(0.7)
+    a, b = (
+        update_smoother(queried, NO_MASK, 1.5),
+        update_smoother(not_queried, NO_MASK, 1.5),
+    )
     assert a[0] == pytest.approx(b[0])
     assert a[1:] == b[1:]

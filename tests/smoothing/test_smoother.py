@@ -1,4 +1,4 @@
-"""Verdicts against numbers worked out by hand."""
+"""Tests of label smoothing against values computed by hand."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ from tests.smoothing.updates import (
     update_smoother,
 )
 
-# At 5 frames a second each is a whole new view, as those of TrackEverything are.
+# At 5 frames per second each observation counts in full, as in TrackEverything.
 INDEPENDENT_S = 0.2
 
 
 @pytest.mark.parametrize("method", SMOOTHING_METHODS)
 def test_the_first_observation_counts_in_full_at_any_weight(method) -> None:
     for weight in (1.0, 0.01):
-        probs, n_views, age_s = update_smoother(LabelSmoother(method), MASK, 3.0, weight)
+        probs, n_views, age_s = update_smoother(
+            LabelSmoother(method), MASK, 3.0, weight
+        )
         assert probs == pytest.approx(MASK, abs=0.02 if method == "log_pool" else 1e-6)
         assert n_views == pytest.approx(weight)
         assert age_s == 0
 
 
-# x = 0.9 * 0.95 is what TrackEverything adds up for Mask: score times probability.
+# TrackEverything adds score times probability: x = 0.9 * 0.95 for the class mask.
 RAMP_WINDOW = [0.0855, 0.171, 0.2565, 0.342]
 RAMP_EXPONENTIAL = [0.0855, 0.16245, 0.231705, 0.2940345]
 
@@ -53,9 +55,11 @@ RAMP_EXPONENTIAL = [0.0855, 0.16245, 0.231705, 0.2940345]
 def test_trackeverything_sums_divided_by_their_weights_are_the_mean(
     method, window_s, biased_sums, weight_sums
 ) -> None:
-    """What rises from zero there says 95 % here, from the first view on."""
+    """The biased sums start near 0; the weighted mean is 95 % from the start."""
     smoother = LabelSmoother(method, window_s)
-    for n, (biased, weight_sum) in enumerate(zip(biased_sums, weight_sums, strict=True)):
+    for n, (biased, weight_sum) in enumerate(
+        zip(biased_sums, weight_sums, strict=True)
+    ):
         probs, _, _ = update_smoother(smoother, MASK, n * INDEPENDENT_S, 0.9)
         assert biased / weight_sum == pytest.approx(0.95)
         assert probs[0] == pytest.approx(biased / weight_sum, abs=1e-6)
@@ -69,7 +73,7 @@ def test_trackeverything_sums_divided_by_their_weights_are_the_mean(
         ("mean", 2.0, 13),
         ("window", 10 * INDEPENDENT_S, 6),
         ("ema", beta_to_window_s(0.9, 5), 6),
-        # Half the n_views is gone after 0.7 s: exp(-0.7) = 1 / 2.
+        # Half of the weight is gone after 0.7 s: exp(-0.7) = 1 / 2.
         ("log_pool", 2.0, 4),
     ],
 )
@@ -80,7 +84,9 @@ def test_number_of_no_mask_observations_that_change_the_label(
     for n in range(12):
         assert update_label(smoother, MASK, n * INDEPENDENT_S) == 0
     flipped = next(
-        n for n in range(1, 40) if update_label(smoother, NO_MASK, (11 + n) * INDEPENDENT_S) == 1
+        n
+        for n in range(1, 40)
+        if update_label(smoother, NO_MASK, (11 + n) * INDEPENDENT_S) == 1
     )
     assert flipped == expected_flip
 
@@ -216,7 +222,9 @@ def test_changing_the_method_keeps_the_label(before, after) -> None:
         update_smoother(smoother, MASK, time_s)
     smoother.method = after
     assert smoother.predict_unseen([7], 2.0).probs[0].argmax() == 0
-    probs, _, _ = update_smoother(smoother, UNCERTAIN if after == "latest" else NO_MASK, 2.0)
+    probs, _, _ = update_smoother(
+        smoother, UNCERTAIN if after == "latest" else NO_MASK, 2.0
+    )
     assert probs.argmax() == 0
 
 

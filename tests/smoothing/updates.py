@@ -1,4 +1,4 @@
-"""Showing a vote one face after the other."""
+"""Helpers that feed single observations to a label smoother."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def update_smoother(
     weight: float = 1.0,
     track_id: int = 7,
 ):
-    """Show one face; return its probabilities, evidence and age."""
+    """Add one observation; return probabilities, sum of weights and age."""
     smoothed = smoother.update(
         np.array([track_id]),
         np.array([probs], np.float32),
