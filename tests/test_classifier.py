@@ -197,7 +197,7 @@ def test_a_user_file_needs_its_context(tmp_path, facts_path):
 
 
 def write_colour_classifier(path: Path) -> Path:
-    """Write a network that classifies red as mask, green as no mask, blue as incorrect."""
+    """Write a network for which red is mask, green no mask, and blue incorrect."""
     import keras
 
     from maskdet.training.classifier.export import convert_classifier

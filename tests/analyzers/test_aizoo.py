@@ -228,18 +228,18 @@ def test_average_precision_matches_the_published_values(published, name, publish
     path = find_extra_file(DATA_DIR_VARIABLE, f"scenes/{name}-val.json")
     rules = Settings(min_score=0.1, min_face_px=1, min_confidence=0)
     examples = read_dataset(path)
-    scenes = [
+    all_scenes = [
         published.analyze(read_image(example.path), rules) for example in examples
     ]
     mask_scenes = [
-        scene[np.flatnonzero(scene.probs.argmax(axis=1) == 0)] for scene in scenes
+        scene[np.flatnonzero(scene.probs.argmax(axis=1) == 0)] for scene in all_scenes
     ]
     mask_boxes = [
         example.boxes[example.label_values == Label.MASK] for example in examples
     ]
     for row, min_px in enumerate((0.0, 20.0)):
         for kind, scenes, truths in (
-            ("faces", scenes, [example.boxes for example in examples]),
+            ("faces", all_scenes, [example.boxes for example in examples]),
             ("mask", mask_scenes, mask_boxes),
         ):
             faces = [scene.faces for scene in scenes]

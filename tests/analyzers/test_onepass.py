@@ -95,7 +95,11 @@ def test_the_network_gets_the_resized_image(resize, size_wh, network_wh):
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [((16, 1), "long_side_px"), ((640, 0.5), "enlarge"), ((640, math.nan), "enlarge")],
+    [
+        ((16, 1), "long_side_px"),
+        ((640, 0.5), "max_upscale"),
+        ((640, math.nan), "max_upscale"),
+    ],
 )
 def test_invalid_resize_values_are_rejected(values, message):
     with pytest.raises(ValueError, match=message):

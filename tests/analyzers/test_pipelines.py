@@ -368,5 +368,6 @@ def test_an_installed_package_adds_analyzers_by_entry_points(tmp_path):
     assert completed.stdout.splitlines() == [
         "added by plugin ['nobody', 'broken']",
         "<Scene: 0 faces>",
-        "analyzer 'broken' cannot be created: module 'plugin' has no attribute 'Missing'",
+        "analyzer 'broken' cannot be created: module 'plugin' has no attribute "
+        "'Missing'",
     ]

@@ -82,7 +82,7 @@ def test_a_small_step_does_not_change_the_scale() -> None:
 
 def test_a_person_without_detection_is_hollow() -> None:
     position = np.array([[0.0, 2.0]])
-    unseen, unseen = (
+    detected, unseen = (
         len(
             marker_pixels(
                 draw_birds_eye(make_scene([Label.MASK], unseen_s=[s]), position),
@@ -91,7 +91,7 @@ def test_a_person_without_detection_is_hollow() -> None:
         )
         for s in (0.0, 1.5)
     )
-    assert 0 < unseen < 0.8 * unseen
+    assert 0 < unseen < 0.8 * detected
 
 
 @pytest.mark.parametrize("exceeds_limit", [True, False])

@@ -125,7 +125,7 @@ def test_an_empty_box_gives_a_far_position() -> None:
     ("settings", "message"),
     [
         (Settings(), "distance is off"),
-        (RELATIVE, "no metres"),
+        (RELATIVE, "for metres, not relative"),
         (Settings(distance="ground_plane"), "four points"),
     ],
 )

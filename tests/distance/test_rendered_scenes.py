@@ -60,9 +60,11 @@ def test_distances_between_standard_people_are_within_tolerance(
 def test_the_mean_error_of_random_scenes_is_within_tolerance(
     mode: str, trial: Trial, tolerance: float
 ) -> None:
-    """Promise: 5 % on a floor, 15 % from a field of view; with a pixel of noise in
-    boxes and clicks, faces tolerance 5 cm of the usual height above the floor and tolerance
-    6 % of the usual size (standard deviations)."""
+    """Tolerance: 5 % with a ground plane, 15 % with a field of view.
+
+    Boxes and clicks have 1 px of noise, the height of faces above the floor 5 cm and
+    their size 6 % (standard deviations).
+    """
     assert np.abs(relative_errors(mode, trial, scenes=60)).mean() < tolerance
 
 

@@ -31,7 +31,7 @@ def make_labelled_set(
 def make_page_predictions(
     labelled_set: LabelledSet | None = None, analyzer: str = "onepass", *, seed: int = 1
 ) -> AnalyzerPredictions:
-    """Return predictions: most faces, mostly right, and one false positive per image."""
+    """Return predictions: most faces, mostly right, and a false positive per image."""
     labelled_set = labelled_set or make_labelled_set()
     rng = np.random.default_rng(seed)
     detected = np.flatnonzero(rng.random(len(labelled_set.faces)) < 0.95)

@@ -151,7 +151,9 @@ def test_impossible_points_are_told_in_one_line() -> None:
     crossed = "[0.7, 0.5, 0.3, 0.5, 0.1, 0.9, 0.9, 0.9]"
     app = opened(distance="ground_plane", ground_points=crossed)
     (line,) = warnings(app)
-    assert line.startswith("The four points must be the corners of a rectangle on the floor")
+    assert line.startswith(
+        "The four points must be the corners of a rectangle on the floor"
+    )
 
 
 def test_the_mirror_turns_the_points_on_the_floor() -> None:
