@@ -1,4 +1,4 @@
-"""Detect faces and say who wears a mask, who does not and who wears it incorrectly.
+"""Detect faces and classify them: mask, no mask, or incorrectly worn mask.
 
 One image:
 
@@ -9,7 +9,7 @@ One image:
         print(face.label.title, face.confidence, face.box)
     maskdet.write_image("out.png", maskdet.draw("group.jpg", scene))
 
-A camera or a video, with people tracked over time:
+A camera or a video, with tracking:
 
     for image, scene in maskdet.stream("lobby.mp4"):
         print(scene.time_s, scene.track_ids, scene.labels)

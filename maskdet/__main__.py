@@ -1,4 +1,4 @@
-"""`python -m maskdet`: the same as the command `maskdet`."""
+"""Entry point of `python -m maskdet`, the same as the command `maskdet`."""
 
 from __future__ import annotations
 

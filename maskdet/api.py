@@ -1,4 +1,4 @@
-"""The shortest calls: one image, one video, a live source, a labelled data set."""
+"""High-level functions: analyze an image, a video or a stream; evaluate a data set."""
 
 from __future__ import annotations
 
@@ -50,24 +50,24 @@ def analyze(
         ['No mask', 'No mask', 'Mask']
 
     Args:
-        image: path of an image file, see `read_image`; the bytes of one; or an array
+        image: path of an image file, see `read_image`; its bytes; or an array
             `(h, w, 3)` uint8 in BGR order, or `(h, w)` uint8 for grey. A JPEG file
-            may have up to 204 megapixels; above 51, half its width and height is
-            analyzed.
+            may have up to 204 megapixels; above 51, it is analyzed at half its width
+            and height.
         settings: thresholds; by default `Settings()`. `Settings.permissive()` keeps
             every candidate.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass`. A named
-            analyzer is loaded at the first call and kept.
-        classifier: a name in `CLASSIFIERS` or the path of a `.tflite` file; one other
-            than the default classifies every face, see `load_analyzer`.
+            analyzer is loaded at the first call and cached.
+        classifier: a name in `CLASSIFIERS` or the path of a `.tflite` file. Any but
+            the default classifies every face, see `load_analyzer`.
 
     Returns:
         The scene; boxes are in pixels of the upright image in its full size.
 
     Raises:
-        FileNotFoundError: there is no such file, or a model file is missing.
-        ImageReadError: the file is not an image that can be read.
-        TypeError: `image` is none of these.
+        FileNotFoundError: the image or a model file does not exist.
+        ImageReadError: the file cannot be read as an image.
+        TypeError: `image` has another type.
         ValueError: the array is empty or has another shape, or the analyzer is
             unknown.
     """
@@ -88,39 +88,39 @@ def analyze_video(
     style: Style = DEFAULT_STYLE,
     progress: bool | Callable[[VideoProgress], None] = False,
 ) -> VideoReport:
-    """Analyze a video from its first frame to its last, and write an annotated copy.
+    """Analyze a whole video and optionally write an annotated copy.
 
     Examples:
         >>> report = maskdet.analyze_video("lobby.mp4", out="marked.mp4", every=2)
         >>> [(person.track_id, person.label.title) for person in report.people]
         [(1, 'Incorrect'), (2, 'No mask'), (3, 'Mask')]
 
-    A camera or an address without an end is analyzed until it goes away or the
-    program is stopped. Memory stays flat over the length of the video.
+    A camera or stream is analyzed until it ends or the program is stopped. Memory use
+    does not grow with the length of the video.
 
     Args:
-        source: file, camera number or address, as for `open_video`.
-        out: the annotated video, ending in .mp4; without it, none is written.
+        source: file, camera number or stream URL, as for `open_video`.
+        out: path of the annotated video, ending in .mp4; by default none is written.
         settings: thresholds; by default `Settings()`.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass-fast`.
         classifier: as for `analyze`.
         every: analyze and write only every n-th frame.
-        rotate: 0, 90, 180 or 270; turn every frame so far clockwise, in degrees, for a
-            camera that hangs upside down. Everything refers to the turned frame.
+        rotate: 0, 90, 180 or 270; rotate each frame clockwise by this many degrees,
+            for example for a camera mounted upside down. All results refer to the
+            rotated frame.
         style: how the copy is annotated, for example `Style(blur=True)`.
-        progress: True shows a progress bar on stderr; a function gets a `VideoProgress`
-            about ten times a second.
+        progress: True shows a progress bar on stderr; a function is called with a
+            `VideoProgress` about ten times a second.
 
     Returns:
-        People, timeline, contacts and events. A video that breaks off, such as a file
-        that was copied half way, gives the results up to there, with its `error` and
-        `is_complete` False.
+        People, timeline, contacts and events. A truncated video gives the results up
+        to its last readable frame, with its `error` and `is_complete` False.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        VideoReadError: it cannot be opened as a video.
+        FileNotFoundError: the file does not exist.
+        VideoReadError: the source cannot be opened as a video.
         OSError: the annotated copy cannot be written.
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of range.
     """
     outputs = VideoOutputs(
         style=style, out=None if out is None else Path(out), every=every
@@ -159,7 +159,7 @@ def stream(
     every: int = 1,
     rotate: int = 0,
 ) -> Iterator[tuple[Image, Scene]]:
-    """Yield each frame of a camera or video with its scene, people tracked.
+    """Yield each frame of a camera or video with its scene; people are tracked.
 
     Examples:
         >>> for image, scene in maskdet.stream("lobby.mp4", every=25):
@@ -172,20 +172,20 @@ def stream(
     The source is opened at the first step and closed when the loop ends.
 
     Args:
-        source: file, camera number or address, as for `open_video`.
+        source: file, camera number or stream URL, as for `open_video`.
         settings: thresholds; by default `Settings()`.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass-fast`.
         classifier: as for `analyze`.
         every: yield only every n-th frame.
-        rotate: 0, 90, 180 or 270; turn every frame so far clockwise, in degrees.
+        rotate: 0, 90, 180 or 270; rotate each frame clockwise by this many degrees.
 
     Yields:
         The frame, `(h, w, 3)` uint8 BGR, and its `Scene` with `time_s`, `track_ids`,
         `pairs`, `positions`, `contacts` and `removed_ids`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        VideoReadError: it gives no frames, or breaks off.
+        FileNotFoundError: the file does not exist.
+        VideoReadError: the source has no frames, or reading failed part way.
     """
     frame_stream = Stream(_get_analyzer(analyzer, classifier, live=True), settings)
     with closing(open_video(source, every=every, rotate=rotate)) as frames:
@@ -200,7 +200,7 @@ def evaluate(
     classifier: str | None = None,
     settings: Settings | None = None,
 ) -> DetectionReport:
-    """Measure an analyzer on labelled images.
+    """Evaluate an analyzer on labelled images.
 
     Examples:
         >>> report = maskdet.evaluate("scenes.json", analyzer="onepass")
@@ -209,8 +209,8 @@ def evaluate(
 
     Args:
         dataset: path of a data set with boxes (COCO, Pascal VOC or YOLO), or examples
-            that `maskdet.datasets.read_dataset` read. What is doubtful about a data set
-            is a warning; what is broken is an error.
+            from `maskdet.datasets.read_dataset`. Doubtful annotations give a warning,
+            invalid ones an error.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass`.
         classifier: as for `analyze`.
         settings: thresholds of precision, recall and the classes; average precision
@@ -221,24 +221,23 @@ def evaluate(
         precision, and the classes of the detected faces.
 
     Raises:
-        FileNotFoundError: there is no such file, or an image of it is missing.
-        ValueError: it is not a data set, or has no image with boxes.
+        FileNotFoundError: the data set or one of its images does not exist.
+        ValueError: it is not a data set, or no image has boxes.
     """
-    is_path = isinstance(dataset, str | Path)
+    prefix = ""
     issues = Issues()
-    examples = (
-        read_dataset(dataset, issues=issues)
-        if isinstance(dataset, str | Path)
-        else list(dataset)
-    )
+    if isinstance(dataset, str | Path):
+        prefix = f"{dataset}: "
+        examples = read_dataset(dataset, issues=issues)
+    else:
+        examples = list(dataset)
     for note in issues.notes():
         warnings.warn(f"{dataset}: {note}", stacklevel=2)
     examples_with_boxes = [example for example in examples if not example.is_crop]
     if not examples_with_boxes:
-        prefix = f"{dataset}: " if is_path else ""
         raise ValueError(
-            f"{prefix}evaluate needs images with boxes (COCO, Pascal VOC, YOLO), and "
-            f"there are none among {len(examples)} images"
+            f"{prefix}evaluate needs images with boxes (COCO, Pascal VOC or YOLO); "
+            f"none of the {len(examples)} images has boxes"
         )
     loaded_analyzer = _get_analyzer(analyzer, classifier, live=False)
     used_settings = Settings() if settings is None else settings
@@ -246,7 +245,7 @@ def evaluate(
 
 
 class _ProgressBar:
-    """A progress bar on stderr; without a known length, it counts frames."""
+    """A progress bar on stderr; counts frames where the length is unknown."""
 
     def __init__(self, name: str) -> None:
         from tqdm import tqdm
@@ -254,7 +253,7 @@ class _ProgressBar:
         self._bar = tqdm(desc=Path(name).name, file=sys.stderr, leave=False)
 
     def update(self, progress: VideoProgress) -> None:
-        """Show how far the video is."""
+        """Show the progress of the video."""
         if progress.fraction_done > 0:
             self._bar.total = max(
                 progress.n_frames, round(progress.n_frames / progress.fraction_done)
@@ -269,7 +268,7 @@ class _ProgressBar:
 def _get_analyzer(
     analyzer: str | Analyzer | None, classifier: str | None, *, live: bool
 ) -> Analyzer:
-    """Return the analyzer that is meant; a named one is loaded once."""
+    """Return the given analyzer, or load and cache the named one."""
     if analyzer is None or isinstance(analyzer, str):
         name = resolve_analyzer(analyzer or AUTO, live=live)
         classifier = classifier or DEFAULT_CLASSIFIER
@@ -281,14 +280,15 @@ def _get_analyzer(
         )
     if classifier is not None:
         raise ValueError(
-            f"classifier {classifier!r} goes with the name of an analyzer; this "
-            f"{type(analyzer).__name__} classifies as it was made to"
+            f"classifier {classifier!r} can only be combined with an analyzer name, "
+            f"not with a {type(analyzer).__name__}; pass the classifier to its "
+            "constructor"
         )
     return analyzer
 
 
 def _modification_times(name: str, classifier: str) -> tuple[int, ...]:
-    """Return what changes when the user writes a model file of theirs anew."""
+    """Return the modification times of the user's model files, as a cache key."""
     paths = []
     if classifier not in BUILT_IN_CLASSIFIERS:
         paths.append(classifier_path(classifier))

@@ -1,4 +1,4 @@
-"""Files that are seen under their name only once they are whole."""
+"""Write files atomically: the target is replaced only by a complete file."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ from typing import Self, TextIO
 
 
 class AtomicFile:
-    """A file that takes the place of another only once all of it is written.
+    """A file that replaces its target only when it is committed.
 
-    Use it as a context manager: leaving by an error, or without `commit`, leaves none.
-    A device or pipe is written to as it is, since it must not be replaced.
+    Use it as a context manager: without `commit`, or after an error, the target does
+    not change. A device or pipe is written to directly, because it must not be
+    replaced.
 
     Attributes:
-        stream: takes the text, in UTF-8; its `buffer` takes bytes.
+        stream: text stream in UTF-8; its `buffer` takes bytes.
     """
 
     def __init__(self, target: str | Path, kind: str = "whole") -> None:
-        """Begin the file; `kind` tells its unfinished parts from others.
+        """Open the temporary file.
+
+        Args:
+            target: path of the final file.
+            kind: part of the temporary file's name, to keep writers apart.
 
         Raises:
-            OSError: it cannot be written there.
+            OSError: the folder cannot be written to.
         """
         self._name = str(target)
         self._target = Path(target)
         self._part_path: Path | None = None
         if self._target.is_file() or not self._target.exists():
-            # A link to a file stays one.
+            # Write through a symbolic link instead of replacing it.
             self._target = Path(os.path.realpath(target))
             name = f".maskdet-{os.getpid()}-{kind}.part"
             self._part_path = self._target.with_name(name)
@@ -43,7 +48,7 @@ class AtomicFile:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Leave no file unless it was kept."""
+        """Remove the temporary file unless it was committed."""
         try:
             with self.report_target_errors():
                 self.stream.close()
@@ -52,10 +57,10 @@ class AtomicFile:
                 self._part_path.unlink(missing_ok=True)
 
     def commit(self) -> None:
-        """End the file and put it in its place.
+        """Close the file and move it to its target.
 
         Raises:
-            OSError: it could not be written.
+            OSError: the file could not be written.
         """
         with self.report_target_errors():
             self.stream.close()
@@ -63,13 +68,13 @@ class AtomicFile:
                 os.replace(self._part_path, self._target)
 
     def discard(self) -> None:
-        """Give the file up; that it cannot be ended is no news any more."""
+        """Close the file and ignore errors; the target does not change."""
         with contextlib.suppress(OSError):
             self.stream.close()
 
     @contextlib.contextmanager
     def report_target_errors(self) -> Iterator[None]:
-        """Tell errors of the file that was asked for, not of its unfinished part."""
+        """Replace the temporary file's name by the target's in errors."""
         try:
             yield
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Boxes for images of one face: a detector draws them, and says where it is unsure."""
+"""Automatic annotation: box the labelled face of images that have only a label."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ from maskdet.media import read_image
 from maskdet.types import Faces, Image
 
 REASON_UNREADABLE = "cannot be read"
-"""The doubt about an image of which nothing can be seen."""
+"""Review reason of an image that cannot be decoded."""
 
 _NMS_IOU = 0.4
-"""Boxes of two looks at one image that overlap more are the same face."""
+"""NMS threshold of the detections in the image and in its padded copy."""
 
 _MAX_OVERLAP = 0.5
-"""A box that lies to this share in the labelled face's is a part of that face."""
+"""A box with at least this fraction inside the labelled face is part of that face."""
 
 
 @dataclass(frozen=True)
 class AutoLabelRules:
-    """When a box is sure enough to be taught without anybody looking at it.
+    """Thresholds for boxes that need no manual review.
 
     Attributes:
-        min_score: of the detector, in [0, 1].
-        min_px: shorter side of the face, in pixels.
-        max_score_gap: boxes whose score is lower than the best by more than this are
-            not considered as the labelled face, however large they are.
-        rival_area_ratio: another sure face of at least this share of the area makes it
-            unclear which one the label means.
-        min_agreement: probability that the classifier must give the label, in [0, 1].
-        min_other_score: other faces from this score on are kept as unknown; what is
-            ignored needlessly costs little, a face taught as background costs much.
+        min_score: lowest detection score, in [0, 1].
+        min_px: smallest shorter side of the face, in pixels.
+        max_score_gap: a box whose score is lower than the best by more than this is
+            not a candidate for the labelled face, however large it is.
+        rival_area_ratio: the label is ambiguous if another face above `min_score` has
+            at least this fraction of the area.
+        min_agreement: lowest probability that the classifier gives the label, in
+            [0, 1].
+        min_other_score: other faces with at least this score are kept as ignored
+            boxes: training on a face as background costs more than ignoring too much.
     """
 
     min_score: float = 0.6
@@ -57,13 +58,14 @@ class AutoLabel:
     """One image with the box of its labelled face.
 
     Attributes:
-        example: the image with its label, and no box.
-        image_wh: width and height of the image; 0, 0 where it cannot be read.
-        boxes: `(1, 4)` the labelled face; `(0, 4)` where none was found.
+        example: the image with its label, without a box.
+        image_wh: width and height of the image; 0, 0 if it cannot be read.
+        boxes: `(1, 4)` the labelled face; `(0, 4)` if none was detected.
         other_boxes: `(m, 4)` faces of unknown class.
-        score: of the detector, 0 where nothing was found.
-        agreement: probability that the classifier gives the label; 1 without one.
-        review_reason: why somebody should look at it; empty where it is sure.
+        score: detection score; 0 if no face was detected.
+        agreement: probability that the classifier gives the label; 1 without a
+            classifier.
+        review_reason: why the box needs manual review; empty if it does not.
     """
 
     example: Example
@@ -85,16 +87,18 @@ def auto_label_faces(
 
     Args:
         examples: whole images, each with one label.
-        detector: draws the boxes.
-        classifier: is asked for its opinion of the label; None for nobody.
-        rules: say what is sure.
+        detector: detects the faces.
+        classifier: checks the label; None for no check.
+        rules: thresholds for manual review.
 
     Raises:
-        ValueError: an image has boxes already.
+        ValueError: an image already has boxes.
     """
     for example in examples:
         if not example.is_crop:
-            raise ValueError(f"{example.path}: has boxes already, wanted one label")
+            raise ValueError(
+                f"{example.path}: already has boxes; expected an image with one label"
+            )
         try:
             image = read_image(example.path)
         except (ValueError, OSError):
@@ -139,25 +143,23 @@ def _auto_label_face(
 
 
 def detect_with_border(detector: Detector, image: Image) -> Faces:
-    """Return the faces of an image as it is and of it with a wide border.
+    """Return the faces detected in an image and in a copy of it with a wide border.
 
-    A face that fills its image is often missed or cut in two, and found at once
-    where there is room around it.
+    Detectors often miss or split a face that fills the image, but detect it when
+    there is a margin around it.
     """
     height, width = image.shape[:2]
     border_y, border_x = height // 2, width // 2
     padded = cv2.copyMakeBorder(
         image, border_y, border_y, border_x, border_x, cv2.BORDER_CONSTANT
     )
-    first, second = (
-        detector.detect(image),
-        detector.detect(np.asarray(padded, np.uint8)),
+    faces = detector.detect(image)
+    padded_faces = detector.detect(np.asarray(padded, np.uint8))
+    offset = np.array([border_x, border_y, border_x, border_y], np.float32)
+    boxes = clip_boxes(
+        np.concatenate([faces.boxes, padded_faces.boxes - offset]), width, height
     )
-    shifted = second.boxes - np.array(
-        [border_x, border_y, border_x, border_y], np.float32
-    )
-    boxes = clip_boxes(np.concatenate([first.boxes, shifted]), width, height)
-    scores = np.concatenate([first.scores, second.scores])
+    scores = np.concatenate([faces.scores, padded_faces.scores])
     valid_rows = np.flatnonzero(sizes_px(boxes) > 0)
     kept = valid_rows[nms(boxes[valid_rows], scores[valid_rows], _NMS_IOU)]
     return Faces(boxes[kept], scores[kept])
@@ -166,9 +168,9 @@ def detect_with_border(detector: Detector, image: Image) -> Faces:
 def select_labelled_face(
     faces: Faces, rules: AutoLabelRules
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the row of the face that the label means, and the rows of other faces.
+    """Return the row of the labelled face, and the rows of other faces.
 
-    It is the largest of those nearly as sure as the best.
+    The labelled face is the largest of those whose score is close to the best.
     """
     if not len(faces):
         no_rows = np.zeros(0, np.int64)
@@ -191,7 +193,7 @@ def select_labelled_face(
 def _fractions_inside(
     boxes: Boxes, outer_box: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return `(n,)`: which share of each box lies in the box `outer_box`."""
+    """Return the `(n,)` fractions of the boxes' areas that lie inside `outer_box`."""
     intersections = np.concatenate(
         [
             np.maximum(boxes[:, :2], outer_box[:2]),
@@ -213,7 +215,7 @@ def _find_review_reason(
     agreement: float,
     rules: AutoLabelRules,
 ) -> str:
-    """Return why a box is not sure, or nothing."""
+    """Return why a box needs manual review, or an empty string."""
     if not len(rows):
         return "no face"
     if faces.scores[rows[0]] < rules.min_score:
@@ -229,7 +231,7 @@ def _find_review_reason(
 
 
 def to_example(label: AutoLabel) -> Example:
-    """Return the image as a scene: its face with the label, the others ignored."""
+    """Return the image as an annotated scene: one labelled face, the others ignored."""
     return dataclasses.replace(
         label.example, boxes=label.boxes, ignore_boxes=label.other_boxes
     )

@@ -1,4 +1,4 @@
-"""Arithmetic on boxes `x1, y1, x2, y2` in pixels, NumPy only."""
+"""Box arithmetic in NumPy: areas, IoU, non-maximum suppression, clipping, scaling."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sizes_px(boxes: Boxes) -> NDArray[np.float32]:
 
 
 def iou_matrix(a: Boxes, b: Boxes) -> NDArray[np.float32]:
-    """Return the overlap of every box in `a` with every box in `b`.
+    """Return the IoU of every box in `a` with every box in `b`.
 
     Args:
         a: `(n, 4)` boxes `x1, y1, x2, y2` in pixels.
@@ -43,11 +43,11 @@ def iou_matrix(a: Boxes, b: Boxes) -> NDArray[np.float32]:
 
 
 def intersection_areas(a: Boxes, b: Boxes) -> NDArray[np.float32]:
-    """Return the `(n, m)` areas that boxes have in common, in square pixels."""
-    # One axis after the other: rows of numbers side by side are three times as fast.
-    shared = _intersection_lengths(a[:, 0], a[:, 2], b[:, 0], b[:, 2])
-    shared *= _intersection_lengths(a[:, 1], a[:, 3], b[:, 1], b[:, 3])
-    return shared
+    """Return the `(n, m)` intersection areas of boxes, in square pixels."""
+    # One axis at a time is three times as fast as broadcasting both.
+    areas = _intersection_lengths(a[:, 0], a[:, 2], b[:, 0], b[:, 2])
+    areas *= _intersection_lengths(a[:, 1], a[:, 3], b[:, 1], b[:, 3])
+    return areas
 
 
 def _intersection_lengths(
@@ -56,7 +56,7 @@ def _intersection_lengths(
     low_b: NDArray[np.float32],
     high_b: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Return the `(n, m)` lengths that ranges on one axis have in common."""
+    """Return the `(n, m)` intersection lengths of intervals on one axis."""
     length = np.minimum(high_a[:, None], high_b[None])
     length -= np.maximum(low_a[:, None], low_b[None])
     result: NDArray[np.float32] = np.maximum(length, 0, out=length)
@@ -64,29 +64,29 @@ def _intersection_lengths(
 
 
 def nms(boxes: Boxes, scores: NDArray[np.float32], max_iou: float) -> NDArray[np.int64]:
-    """Keep the best of boxes that overlap (greedy non-maximum suppression).
+    """Select boxes by greedy non-maximum suppression.
 
     Args:
         boxes: `(n, 4)` boxes in pixels.
         scores: `(n,)` scores; equal scores keep the earlier box.
-        max_iou: a box overlapping a better one by more than this is dropped.
+        max_iou: a box is dropped if its IoU with a better box is above this.
 
     Returns:
         Indices of the kept boxes, best score first.
     """
     order = np.argsort(-scores, kind="stable")
-    overlaps = iou_matrix(boxes, boxes)
+    ious = iou_matrix(boxes, boxes)
     is_candidate = np.ones(len(boxes), dtype=np.bool_)
     kept: list[int] = []
     for index in order:
         if is_candidate[index]:
             kept.append(int(index))
-            is_candidate &= overlaps[index] <= max_iou
+            is_candidate &= ious[index] <= max_iou
     return np.array(kept, dtype=np.int64)
 
 
 def clip_boxes(boxes: Boxes, width: int, height: int) -> Boxes:
-    """Return the boxes cut at the borders of a `width` x `height` image."""
+    """Return the boxes clipped to an image of `width` x `height` pixels."""
     limits = np.array([width, height, width, height], np.float32)
     result: Boxes = np.clip(boxes, 0, limits)
     return result

@@ -1,4 +1,4 @@
-"""Reading masks: one crop rule, and our classifier over a LiteRT file."""
+"""Mask classifiers: the crop rule, the registry, and the LiteRT classifier."""
 
 from __future__ import annotations
 
@@ -29,19 +29,18 @@ DEFAULT_CONTEXT = 1.3
 """Side of the square crop, in longer sides of the face box."""
 
 OUTPUT_NAME = CLASSIFIER_OUTPUT
-"""Name of a classifier file's output: it says which column is which class."""
+"""Name of a classifier file's output; it gives the order of the class columns."""
 
 
 @dataclass(frozen=True)
 class ClassifierFile:
-    """One classifier that can be asked for by name.
+    """A registered classifier.
 
     Attributes:
-        model_name: name of its file in `maskdet.model_zoo`; empty for one of the user's
-            own.
-        context: side of the crop that it was trained on, in longer sides of the box.
-        title: a few words for people.
-        user_path: the file of one of the user's own.
+        model_name: name of its file in `maskdet.model_zoo`; empty for a user's model.
+        context: side of the crops it was trained on, in longer sides of the box.
+        title: display name.
+        user_path: path of a user's model file, otherwise None.
     """
 
     model_name: str
@@ -50,7 +49,7 @@ class ClassifierFile:
     user_path: Path | None = None
 
     def get_path(self) -> Path:
-        """Return where its file lies; errors as of `assets.asset_path`."""
+        """Return the path of the file; errors as in `model_zoo.model_path`."""
         return model_path(self.model_name) if self.user_path is None else self.user_path
 
 
@@ -63,7 +62,7 @@ _BUILT_IN_FILES = {
 
 
 class _ClassifierRegistry(MutableMapping[str, ClassifierFile]):
-    """The classifiers that ship, then those in the folder of own models."""
+    """The bundled classifiers, then those in the user's model folder."""
 
     def __init__(self, built_in: Mapping[str, ClassifierFile]) -> None:
         self._built_in = dict(built_in)
@@ -95,11 +94,11 @@ CLASSIFIERS: MutableMapping[str, ClassifierFile] = _ClassifierRegistry(
         if file.model_name in MODEL_FILES and MODEL_FILES[file.model_name].is_bundled
     }
 )
-"""The classifiers that can be asked for, by name: first those that ship, then those in
-the folder that `MASKDET_MODEL_DIR` names."""
+"""The available classifiers by name: the bundled ones, then those in the folder
+`MASKDET_MODEL_DIR`."""
 
 BUILT_IN_CLASSIFIERS = frozenset(_BUILT_IN_FILES)
-"""Names that no own model may have."""
+"""Reserved names that a user's model must not have."""
 
 DEFAULT_CLASSIFIER = "maskdet"
 
@@ -108,7 +107,7 @@ _MAX_BATCH_SIZE = 32
 
 
 class Classifier(Protocol):
-    """Anything that gives each face the probabilities of the classes.
+    """Protocol of a classifier: class probabilities for each face.
 
     Examples:
         >>> import numpy
@@ -122,7 +121,7 @@ class Classifier(Protocol):
     """
 
     def predict(self, image: Image, boxes: Boxes) -> NDArray[np.float32]:
-        """Return the probabilities of each face, all faces in one call.
+        """Return the class probabilities of all faces.
 
         Args:
             image: `(h, w, 3)` uint8, BGR; not changed.
@@ -136,10 +135,10 @@ class Classifier(Protocol):
 
 @runtime_checkable
 class Verifier(Protocol):
-    """A classifier that can also know crops that show no face.
+    """A classifier that can also reject crops without a face.
 
     Attributes:
-        verifies: whether it does.
+        verifies: whether this model rejects them.
     """
 
     verifies: bool
@@ -147,45 +146,45 @@ class Verifier(Protocol):
     def verify(
         self, image: Image, boxes: Boxes
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the probabilities, and how probable it is that there is a face.
+        """Return the class probabilities and the probability that it is a face.
 
         Args:
             image: `(h, w, 3)` uint8, BGR; not changed.
             boxes: `(n, 4)` detections in pixels of `image`; n may be 0.
 
         Returns:
-            `(n, 3)` float32 as of `Classifier.predict`, and `(n,)` in [0, 1].
+            `(n, 3)` float32 as in `Classifier.predict`, and `(n,)` in [0, 1].
         """
         ...
 
 
 class MaskClassifier:
-    """Our network in a LiteRT file, which carries its label order in its output name.
+    """A classifier in a LiteRT file; its output name gives the class order.
 
-    It may be shared by threads: they take turns.
+    Thread-safe; calls are serialized.
 
     Attributes:
-        size_px: side of the crops that the network reads.
+        size_px: side of the network's input.
         context: side of a crop, in longer sides of the face box.
-        verifies: whether it also knows crops that show no face.
+        verifies: whether it also rejects crops without a face.
     """
 
     def __init__(
         self, path: str | Path, *, context: float = DEFAULT_CONTEXT, threads: int = 2
     ) -> None:
-        """Load the file, check that it is what this class can read, and warm up.
+        """Load the file, check its signature and run it once.
 
         Args:
             path: the `.tflite` file.
-            context: of the crops it was trained on.
-            threads: CPU threads for one call.
+            context: side of the crops it was trained on, in longer sides of the box.
+            threads: CPU threads of one call.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            RuntimeError: the file is broken or is another kind of network.
+            FileNotFoundError: the file does not exist.
+            RuntimeError: the file is damaged or has another signature.
         """
         self.context = context
-        # Who only draws, or only reads videos, need not load LiteRT.
+        # Imported late: drawing and reading videos do not need LiteRT.
         from maskdet.litert import open_interpreter
 
         self._interpreter = open_interpreter(Path(path), "classifier", threads=threads)
@@ -204,7 +203,10 @@ class MaskClassifier:
     def verify(
         self, image: Image, boxes: Boxes
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return both, see `Verifier`; all 1 if the file does not know no face."""
+        """Return both probabilities; see `Verifier`.
+
+        The face probabilities are 1 if the model has no `no_face` output.
+        """
         image = check_image(image)
         crops = [
             crop_face(image, box, self.size_px, context=self.context) for box in boxes
@@ -244,13 +246,14 @@ class MaskClassifier:
 def split_face_probability(
     outputs: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the classes of a face, and how probable it is that there is one.
+    """Split the network's outputs into class and face probabilities.
 
     Args:
         outputs: `(n, 3)`, or `(n, 4)` with `no_face` last; rows sum to 1.
 
     Returns:
-        `(n, 3)` whose rows sum to 1, given that there is a face; and `(n,)`.
+        `(n, 3)` class probabilities given a face, rows sum to 1; and `(n,)` face
+        probabilities.
     """
     classes = outputs[:, : len(CLASSES)]
     face_probs = classes.sum(axis=1)
@@ -261,7 +264,7 @@ def split_face_probability(
 
 
 def load_classifier(name: str = DEFAULT_CLASSIFIER) -> MaskClassifier:
-    """Load a classifier and run it once, so that the first call is not slow.
+    """Load a classifier and run it once to warm up.
 
     Examples:
         >>> scene = maskdet.analyze("group.jpg")
@@ -271,15 +274,15 @@ def load_classifier(name: str = DEFAULT_CLASSIFIER) -> MaskClassifier:
         (7, 3)
 
     Args:
-        name: a name in `CLASSIFIERS`, or the path of a `.tflite` file that
-            `maskdet export` wrote, with its `facts.json`. Files in the folder that
-            `MASKDET_MODEL_DIR` names have a name too.
+        name: a name in `CLASSIFIERS`, which includes the models in the folder
+            `MASKDET_MODEL_DIR`; or the path of a `.tflite` file that `maskdet export`
+            wrote, with its `facts.json`.
 
     Raises:
-        ValueError: the name is not in `CLASSIFIERS`, or the facts cannot be read.
-        FileNotFoundError: its file or its facts are missing; the message says how to
-            get them.
-        RuntimeError: its file is broken or another version.
+        ValueError: the name is not in `CLASSIFIERS`, or `facts.json` is invalid.
+        FileNotFoundError: the model file or its `facts.json` is missing; the message
+            says how to get it.
+        RuntimeError: the file is damaged or another version.
     """
     path = classifier_path(name)
     if name not in CLASSIFIERS:
@@ -290,11 +293,11 @@ def load_classifier(name: str = DEFAULT_CLASSIFIER) -> MaskClassifier:
 
 
 def classifier_path(name: str) -> Path:
-    """Return the file of a classifier; names and errors as of `load_classifier`."""
+    """Return the file of a classifier; names and errors as in `load_classifier`."""
     if name.endswith(".tflite"):
         path = Path(name)
         if not path.is_file():
-            raise FileNotFoundError(f"classifier file {path} is missing")
+            raise FileNotFoundError(f"classifier file {path} does not exist")
         return path
     if name not in CLASSIFIERS:
         raise ValueError(
@@ -311,10 +314,10 @@ def crop_face(
     *,
     context: float = DEFAULT_CONTEXT,
 ) -> Image:
-    """Cut a square window around one face; training and running use this one rule.
+    """Crop a square window around one face, in training as in inference.
 
     Pixels outside the image repeat its border. A box that is empty, not finite or
-    outside gives some window of at least one pixel, never an error.
+    outside the image gives a window of at least one pixel instead of an error.
 
     Args:
         image: `(h, w, 3)` BGR.
@@ -360,11 +363,11 @@ def _resize_window(window: Image, size_px: int) -> Image:
 
 # LiteRT has no types that mypy can read.
 def _check_signature(interpreter: Any, path: Path) -> tuple[int, bool]:
-    """Return the side of the input, and whether there is a column `no_face`."""
+    """Return the side of the input, and whether the output has a `no_face` column."""
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     if len(inputs) != 1 or len(outputs) != 1:
         raise RuntimeError(
-            f"classifier {path}: wanted one input and one output, "
+            f"classifier {path}: expected one input and one output, "
             f"got {len(inputs)} and {len(outputs)}"
         )
     shape = [int(side) for side in inputs[0]["shape_signature"]]
@@ -372,7 +375,7 @@ def _check_signature(interpreter: Any, path: Path) -> tuple[int, bool]:
     is_square = len(shape) == 4 and shape[1] == shape[2] > 0
     if not is_square or shape[0] != -1 or shape[3] != 3 or dtype != np.float32:
         raise RuntimeError(
-            f"classifier {path}: wanted float32 input (any number, side, side, 3), "
+            f"classifier {path}: expected a float32 input (any, side, side, 3), "
             f"got {dtype.__name__} {shape}"
         )
     signatures = interpreter.get_signature_list().values()
@@ -381,7 +384,7 @@ def _check_signature(interpreter: Any, path: Path) -> tuple[int, bool]:
     is_known_output = verifies or names == [OUTPUT_NAME]
     if not is_known_output or int(outputs[0]["shape"][-1]) != len(CLASSES) + verifies:
         raise RuntimeError(
-            f"classifier {path}: wanted the output {OUTPUT_NAME} or "
+            f"classifier {path}: expected the output {OUTPUT_NAME} or "
             f"{VERIFIER_OUTPUT}, got {names}"
         )
     return shape[1], verifies

@@ -1,4 +1,4 @@
-"""Libraries that only some parts of maskdet need, and the extra that installs each."""
+"""Optional libraries and the extras that install them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 
 class Library(NamedTuple):
-    """One library.
+    """An optional library.
 
     Attributes:
-        title: what people call it.
+        title: display name.
         extra: the extra of maskdet that installs it.
     """
 
@@ -37,15 +37,15 @@ LIBRARIES: Final[Mapping[str, Library]] = {
     "altair": Library("Altair", "report"),
     "vl_convert": Library("vl-convert", "report"),
 }
-"""By the name under which each is imported."""
+"""Optional libraries by import name."""
 
 
 class MissingExtraError(RuntimeError):
-    """A library is not installed; the message is one line that names its extra."""
+    """An optional library is not installed; the message names its extra."""
 
 
 def is_installed(name: str) -> bool:
-    """Return whether a library could be imported; it is not imported for it."""
+    """Return whether a library is installed, without importing it."""
     if name in sys.modules:
         return sys.modules[name] is not None
     try:
@@ -55,10 +55,10 @@ def is_installed(name: str) -> bool:
 
 
 def describe_missing_library(feature: str, *names: str) -> str:
-    """Return one line on the first library that is not installed, or an empty text.
+    """Return how to install the first missing library, or an empty string.
 
     Args:
-        feature: what needs them, as in `maskdet app`; it begins the line.
+        feature: what needs the libraries, such as `maskdet app`.
         names: keys of `LIBRARIES`.
     """
     for name in names:
@@ -69,14 +69,14 @@ def describe_missing_library(feature: str, *names: str) -> str:
 
 
 def require_libraries(feature: str, *names: str) -> None:
-    """Make sure that libraries are installed, before work that needs them.
+    """Raise an error if a library is not installed.
 
     Args:
-        feature: what needs them, as in `maskdet app`.
+        feature: what needs the libraries, such as `maskdet app`.
         names: keys of `LIBRARIES`.
 
     Raises:
-        MissingExtraError: one is not; the message says which extra brings it.
+        MissingExtraError: a library is missing; the message names its extra.
     """
     message = describe_missing_library(feature, *names)
     if message:

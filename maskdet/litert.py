@@ -1,4 +1,4 @@
-"""LiteRT networks, opened without the line that the runtime prints on its own."""
+"""Open LiteRT models without the log line that the runtime prints to stderr."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _STDERR: Final = 2
 
 _lock = threading.Lock()
 _is_message_printed = False
-"""Whether the runtime has had its say: it prints that line once a process."""
+"""Whether the runtime has printed the line; it does so once per process."""
 
 
 class QuietInterpreter(Interpreter):  # type: ignore[misc]  # LiteRT has no types
-    """An interpreter that does not announce which delegate it uses."""
+    """An interpreter that does not log which delegate it uses."""
 
     def allocate_tensors(self) -> None:
-        """Allocate memory for all tensors; the first call makes the delegate."""
+        """Allocate memory for all tensors; the first call creates the delegate."""
         global _is_message_printed
         if _is_message_printed:
             super().allocate_tensors()
@@ -40,27 +40,27 @@ def open_interpreter(path: Path, kind: str, *, threads: int) -> Any:
 
     Args:
         path: the file.
-        kind: what it is, for messages: `classifier` or `network`.
-        threads: processor threads of one call.
+        kind: kind of model for error messages: `classifier` or `network`.
+        threads: CPU threads of one call.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        RuntimeError: it is not a LiteRT network.
+        FileNotFoundError: the file does not exist.
+        RuntimeError: it is not a LiteRT model.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{kind} file {path} is missing")
+        raise FileNotFoundError(f"{kind} file {path} does not exist")
     try:
         return QuietInterpreter(model_path=str(path), num_threads=threads)
     except (ValueError, RuntimeError):
-        raise RuntimeError(f"{kind} file {path} is no LiteRT network") from None
+        raise RuntimeError(f"{kind} file {path} is not a LiteRT model") from None
 
 
 def read_output_names(path: Path) -> list[str]:
-    """Return the names of the outputs of a LiteRT file; they carry the labels.
+    """Return the names of the outputs of a LiteRT file; they hold the class order.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        RuntimeError: it is not a LiteRT network.
+        FileNotFoundError: the file does not exist.
+        RuntimeError: it is not a LiteRT model.
     """
     signatures = open_interpreter(path, "model", threads=1).get_signature_list()
     return [name for signature in signatures.values() for name in signature["outputs"]]
@@ -68,10 +68,10 @@ def read_output_names(path: Path) -> list[str]:
 
 @contextlib.contextmanager
 def _suppress_delegate_message() -> Iterator[None]:
-    """Keep the runtime's line off stderr; all else that is written there comes after.
+    """Remove the runtime's log line from stderr; other output is delayed, not lost.
 
-    LiteRT 2.3 has neither an option nor a variable for it, so the file behind stderr
-    is another one meanwhile, for all threads.
+    LiteRT 2.3 has no option for this, so the file descriptor of stderr is redirected
+    meanwhile, for all threads.
     """
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.flush()

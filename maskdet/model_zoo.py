@@ -1,9 +1,4 @@
-"""Where the model files of the manifest are on this disk, and how to get them.
-
-The list of model files, `models/manifest.json`: what each is, and its sha256.
-
-Fetch one file over HTTPS, whole and with the right sha256 or not at all.
-"""
+"""Model files: read the manifest, find files on disk, verify and download them."""
 
 from __future__ import annotations
 
@@ -29,7 +24,7 @@ from maskdet.resources import resource_path
 MANIFEST_NAME: Final = "manifest.json"
 
 MANIFEST_FILE: Final = resource_path(f"models/{MANIFEST_NAME}")
-"""The manifest of the files that maskdet knows."""
+"""The manifest of all known model files."""
 
 _MANIFEST_VERSION: Final = 1
 
@@ -44,7 +39,7 @@ _MANIFEST_FIELDS: Final = {
     "ships": bool,
     "also": list,
 }
-"""What each row holds, in the order in which it is written."""
+"""Fields of each row and their types, in the order in which they are written."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +47,16 @@ class ModelFile:
     """One model file.
 
     Attributes:
-        name: what `asset_path` and `models fetch` call it.
+        name: its name in `model_path` and `maskdet models fetch`.
         file_name: its name on disk, in every folder that is searched.
         sha256: of the whole file, in hexadecimal.
-        n_bytes: its exact size; a download that grows beyond it is cut off.
-        licence: SPDX name of its licence.
-        url: HTTPS address of its publisher; empty for a file of our own. It names a
-            commit, so that what it gives cannot change.
-        note: what it is, in one sentence.
+        n_bytes: its exact size; a larger download is aborted.
+        licence: SPDX identifier of its licence.
+        url: HTTPS URL at its publisher; empty for a file of this project. It names a
+            commit, so that the content cannot change.
+        note: description in one sentence.
         is_bundled: whether it is committed to this project under `models/`.
-        requires: names of the files without which this one is of no use.
+        requires: names of other files that this one needs.
     """
 
     name: str
@@ -79,7 +74,7 @@ def read_manifest(path: Path = MANIFEST_FILE) -> dict[str, ModelFile]:
     """Return the model files that a manifest lists, by name.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: it is not a manifest; the message names the row and the field.
     """
     model_files: dict[str, ModelFile] = {}
@@ -87,7 +82,7 @@ def read_manifest(path: Path = MANIFEST_FILE) -> dict[str, ModelFile]:
         try:
             model_file = _parse_row(row)
             if model_file.name in model_files:
-                raise ValueError(f"the name {model_file.name!r} is there twice")
+                raise ValueError(f"duplicate name {model_file.name!r}")
         except ValueError as error:
             raise ValueError(f"{path}: file {number}: {error}") from None
         model_files[model_file.name] = model_file
@@ -101,19 +96,19 @@ def read_manifest(path: Path = MANIFEST_FILE) -> dict[str, ModelFile]:
 
 
 def pin_checksum(path: Path, name: str, sha256: str, n_bytes: int) -> None:
-    """Write size and sha256 of one of our own files into a manifest.
+    """Write size and sha256 of a file of this project into a manifest.
 
-    A name that the manifest does not list yet is added to it.
+    A name that is not in the manifest is added.
 
     Args:
-        path: the manifest to change; the file that is pinned lies beside it.
-        name: of the file, without `.tflite`.
+        path: the manifest to change; the model file is in the same folder.
+        name: name of the model file, without `.tflite`.
         sha256: of the whole file, in hexadecimal.
         n_bytes: its size.
 
     Raises:
-        FileNotFoundError: there is no such manifest.
-        ValueError: it is not a manifest, or the values make none of it.
+        FileNotFoundError: the manifest does not exist.
+        ValueError: it is not a manifest, or a value is invalid.
         OSError: it cannot be written.
     """
     read_manifest(path)
@@ -140,12 +135,12 @@ def pin_checksum(path: Path, name: str, sha256: str, n_bytes: int) -> None:
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a manifest as they are written."""
+    """Return the unchecked rows of a manifest."""
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{path}: the list of model files is missing; install maskdet again, or "
+            f"{path}: the list of model files is missing; reinstall maskdet, or "
             "restore the file in a checkout"
         ) from None
     except (ValueError, RecursionError):
@@ -161,11 +156,11 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _parse_row(row: Any) -> ModelFile:
-    """Return one row, once all of it is as it must be."""
+    """Check one row and return it as a `ModelFile`."""
     if not isinstance(row, dict) or set(row) != set(_MANIFEST_FIELDS):
         actual_fields = ", ".join(row) if isinstance(row, dict) else repr(row)
         raise ValueError(
-            f"must hold {', '.join(_MANIFEST_FIELDS)}, not {actual_fields}"
+            f"must have the fields {', '.join(_MANIFEST_FIELDS)}, not {actual_fields}"
         )
     for field, kind in _MANIFEST_FIELDS.items():
         if type(row[field]) is not kind:
@@ -177,7 +172,7 @@ def _parse_row(row: Any) -> ModelFile:
     if not row["file"] or row["file"] != Path(row["file"]).name:
         raise ValueError(f"file must be a name without folder, not {row['file']!r}")
     if not all(isinstance(name, str) for name in row["also"]):
-        raise ValueError(f"also must hold names, not {row['also']}")
+        raise ValueError(f"also must be a list of names, not {row['also']}")
     return ModelFile(
         name=row["name"],
         file_name=row["file"],
@@ -192,7 +187,7 @@ def _parse_row(row: Any) -> ModelFile:
 
 
 DownloadProgress = Callable[[int, int], None]
-"""Called with the bytes received so far and the bytes expected."""
+"""Function that is called with the number of bytes received and expected."""
 
 _CHUNK_BYTES = 1 << 16
 _TIMEOUT_S = 30.0
@@ -206,18 +201,18 @@ def download(
     n_bytes: int,
     progress: DownloadProgress | None = None,
 ) -> None:
-    """Write what `url` gives to `target`, replacing what may lie there.
+    """Download `url` to `target`, replacing an existing file.
 
     Args:
-        url: an HTTPS address; it may redirect, but only to HTTPS.
-        target: appears under this name only when complete and checked.
-        sha256: what the file must have, in hexadecimal.
-        n_bytes: its size; reading stops with an error as soon as more comes.
-        progress: called after each piece.
+        url: an HTTPS URL; it may redirect, but only to HTTPS.
+        target: written only when the download is complete and verified.
+        sha256: expected checksum, in hexadecimal.
+        n_bytes: expected size; a longer response is an error.
+        progress: called after each chunk.
 
     Raises:
-        ConnectionError: the address could not be read.
-        RuntimeError: it gave another file than the one that was meant.
+        ConnectionError: the URL could not be read.
+        RuntimeError: size or checksum differs.
     """
     try:
         with _open_url(url) as source:
@@ -227,8 +222,8 @@ def download(
     except _NETWORK_ERRORS as error:
         reason = getattr(error, "reason", None) or error
         raise ConnectionError(
-            f"could not fetch {target.name} from {url} ({reason}); "
-            f"check the network, or put the file into {target.parent} yourself"
+            f"could not download {target.name} from {url} ({reason}); "
+            f"check the network, or copy the file to {target.parent}"
         ) from None
 
 
@@ -248,10 +243,10 @@ def write_verified(
     n_bytes: int,
     progress: DownloadProgress | None = None,
 ) -> None:
-    """Write an open stream to `target` under the same rules as `download`.
+    """Write an open stream to `target`, with the same checks as `download`.
 
     Raises:
-        RuntimeError: the stream is longer than `n_bytes` or has another sha256.
+        RuntimeError: size or checksum differs.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -269,9 +264,9 @@ def write_verified(
         if received > n_bytes or digest.hexdigest() != sha256:
             size = "more than" if received > n_bytes else f"{received} of"
             raise RuntimeError(
-                f"what came is not {target.name}: {size} {n_bytes} bytes, sha256 "
-                f"{digest.hexdigest()[:12]}..., expected {sha256[:12]}...; "
-                "nothing was kept"
+                f"download of {target.name} failed the check: {size} {n_bytes} bytes, "
+                f"sha256 {digest.hexdigest()[:12]}..., expected {sha256[:12]}...; "
+                "the download was discarded"
             )
         temporary.replace(target)
     finally:
@@ -279,7 +274,7 @@ def write_verified(
 
 
 class _HttpsOnlyRedirectHandler(urllib.request.HTTPRedirectHandler):
-    """Refuses to be sent from HTTPS to anything weaker."""
+    """Refuse redirects from HTTPS to another scheme."""
 
     def redirect_request(
         self,
@@ -296,7 +291,7 @@ class _HttpsOnlyRedirectHandler(urllib.request.HTTPRedirectHandler):
 
 def _require_https(url: str) -> None:
     if urlsplit(url).scheme != "https":
-        raise urllib.error.URLError(f"{url} is not an HTTPS address")
+        raise urllib.error.URLError(f"{url} is not an HTTPS URL")
 
 
 def _open_url(url: str) -> IO[bytes]:
@@ -307,20 +302,20 @@ def _open_url(url: str) -> IO[bytes]:
 
 
 MODEL_DIR_VARIABLE = "MASKDET_MODEL_DIR"
-"""Environment variable that names a folder of model files that do not ship: those of
+"""Environment variable with a folder of model files that are not bundled: those of
 other projects, and the user's own (see `maskdet.own_models`)."""
 
 MODEL_FILES: dict[str, ModelFile] = read_manifest()
-"""Every model file that maskdet knows, by name."""
+"""All known model files by name."""
 
 _checksums: dict[tuple[Path, int, int], str] = {}
 
 
 def get_model_file(name: str) -> ModelFile:
-    """Return the manifest's row for `name`.
+    """Return the manifest entry of `name`.
 
     Raises:
-        ValueError: the manifest has no such name.
+        ValueError: the name is not in the manifest.
     """
     if name not in MODEL_FILES:
         raise ValueError(f"model must be one of {', '.join(MODEL_FILES)}, not {name!r}")
@@ -328,28 +323,27 @@ def get_model_file(name: str) -> ModelFile:
 
 
 def cache_folder() -> Path:
-    """Return the folder that `fetch_model` writes to; it need not exist yet."""
+    """Return the folder that `fetch_model` writes to; it may not exist yet."""
     return platformdirs.user_cache_path("maskdet", appauthor=False) / "models"
 
 
 def model_folders() -> tuple[Path, ...]:
     """Return the folders that are searched for model files, in this order.
 
-    First what ships, then the folder that `MASKDET_MODEL_DIR` names, then what
-    `fetch_model` downloaded, so that the files of a named folder come before older
-    downloads.
+    These are the bundled models, the folder `MASKDET_MODEL_DIR`, and the download
+    cache. The user's folder comes before the cache, which may hold older files.
 
     Raises:
-        ValueError: `MASKDET_MODEL_DIR` is set, and is not a folder.
+        ValueError: `MASKDET_MODEL_DIR` is set but is not a folder.
     """
     return (resource_path("models"), *user_folders(), cache_folder())
 
 
 def user_folders() -> tuple[Path, ...]:
-    """Return the folder that `MASKDET_MODEL_DIR` names, or nothing.
+    """Return the folder `MASKDET_MODEL_DIR`, or an empty tuple if it is not set.
 
     Raises:
-        ValueError: it is set, and is not a folder.
+        ValueError: it is set but is not a folder.
     """
     value = os.environ.get(MODEL_DIR_VARIABLE, "")
     if not value:
@@ -358,32 +352,32 @@ def user_folders() -> tuple[Path, ...]:
 
 
 def check_model_folder(where: str, value: str | Path) -> Path:
-    """Return a folder of model files that somebody named.
+    """Return a user's folder of model files, checked.
 
     Args:
-        where: the variable or option that names it, for the message.
-        value: what it says.
+        where: the variable or option that sets it, for the message.
+        value: the path.
 
     Raises:
-        ValueError: there is no such folder.
+        ValueError: it is not a folder.
     """
     folder = Path(value).expanduser()
     if not folder.is_dir():
         raise ValueError(
-            f"{where} is {str(value)!r}, which is not a folder; it must name a folder "
-            "of model files; correct it or unset it"
+            f"{where} is {str(value)!r}, which is not a folder; set it to a folder of "
+            "model files or unset it"
         )
     return folder
 
 
 def model_path(name: str) -> Path:
-    """Return where the file called `name` lies, its sha256 checked.
+    """Return the path of the model file `name`, after verifying its checksum.
 
     Raises:
-        ValueError: the manifest has no such name, or `MASKDET_MODEL_DIR` is not a
+        ValueError: the name is not in the manifest, or `MASKDET_MODEL_DIR` is not a
             folder.
         FileNotFoundError: no folder has the file; the message says how to get it.
-        RuntimeError: the file is not the one that was meant.
+        RuntimeError: the checksum differs.
     """
     model_file = get_model_file(name)
     for folder in model_folders():
@@ -396,16 +390,16 @@ def model_path(name: str) -> Path:
 
 
 def fetch_model(name: str, progress: DownloadProgress | None = None) -> Path:
-    """Return where the file lies, downloaded from its publisher if it is missing.
+    """Return the path of a model file, after downloading it if it is missing.
 
-    The files that it needs beside it (`ModelFile.also`) are fetched too.
+    The files that it needs (`ModelFile.requires`) are downloaded too.
 
     Raises:
-        ValueError: the manifest has no such name, or `MASKDET_MODEL_DIR` is not a
+        ValueError: the name is not in the manifest, or `MASKDET_MODEL_DIR` is not a
             folder.
-        FileNotFoundError: a file that ships with the project is missing.
-        ConnectionError: the publisher's address could not be read.
-        RuntimeError: what came, or what lay there, is not the file that was meant.
+        FileNotFoundError: a bundled file is missing.
+        ConnectionError: the publisher's URL could not be read.
+        RuntimeError: the checksum of the downloaded or existing file differs.
     """
     model_file = get_model_file(name)
     for companion in model_file.requires:
@@ -453,9 +447,7 @@ def _verify_checksum(path: Path, model_file: ModelFile) -> None:
 
 
 def _reinstall_hint(model_file: ModelFile) -> str:
-    """Return how to get a file of our own back; empty for one of others."""
+    """Return how to restore a bundled file; an empty string for other files."""
     if not model_file.is_bundled:
         return ""
-    return (
-        f"install maskdet again, or restore models/{model_file.file_name} in a checkout"
-    )
+    return f"reinstall maskdet, or restore models/{model_file.file_name} in a checkout"

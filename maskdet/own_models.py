@@ -1,4 +1,4 @@
-"""The user's own model files: the folder that `MASKDET_MODEL_DIR` names, read."""
+"""Find the user's model files in the folder `MASKDET_MODEL_DIR`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from maskdet.model_zoo import MODEL_FILES, sha256_of, user_folders
 from maskdet.types import CLASSES
 
 OwnModelKind: TypeAlias = Literal["classifier", "network"]
-"""A classifier, or a single-stage network; the outputs of a file say which."""
+"""A classifier or a single-stage network; told apart by the file's outputs."""
 
 CLASSIFIER_OUTPUT: Final = "__".join(label.key for label in CLASSES)
-"""Name of a classifier file's output: it says which column is which class."""
+"""Name of a classifier file's output; it gives the order of the class columns."""
 
 VERIFIER_OUTPUT: Final = f"{CLASSIFIER_OUTPUT}__no_face"
-"""The same of a file with a fourth column: that the crop shows no face at all."""
+"""Output name of a classifier with a fourth column: the crop does not show a face."""
 
 FACTS_NAME: Final = "facts.json"
-"""What the export writes beside a model file; it knows the crop of a classifier."""
+"""File that the export writes beside a model; it has the crop size of a classifier."""
 
 _FACTS_FOLDERS: Final = ("runs", "runs-onepass")
 _NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -33,11 +33,12 @@ class OwnModel:
     """A model file of the user.
 
     Attributes:
-        name: what it is called: its file, or the folder of its training run.
-        kind: what it is.
+        name: name of its file, or of the folder of its training run.
+        kind: `classifier` or `network`.
         path: the `.tflite` file.
-        facts: what its `facts.json` says; empty for a network without one.
-        folder: where its facts, learning curve, answers and card are; None without.
+        facts: content of its `facts.json`; empty for a network without one.
+        folder: folder of its facts, learning curve, predictions and model card; None
+            without one.
     """
 
     name: str
@@ -54,10 +55,10 @@ class OwnModel:
 
 @dataclass(frozen=True)
 class OwnModels:
-    """What lies in the folder of own models.
+    """The content of the user's model folder.
 
     Attributes:
-        models: by name.
+        models: usable models by name.
         problems: one line for each file that cannot be used.
     """
 
@@ -66,10 +67,10 @@ class OwnModels:
 
 
 def get_own_models(model_kind: OwnModelKind | None = None) -> Mapping[str, OwnModel]:
-    """Return the own models that can be used, by name; all kinds unless one is given.
+    """Return the usable models of the user by name, of all kinds or of one.
 
     Raises:
-        ValueError: `MASKDET_MODEL_DIR` is set, and is not a folder.
+        ValueError: `MASKDET_MODEL_DIR` is set but is not a folder.
     """
     models = read_own_models().models
     return {
@@ -80,15 +81,15 @@ def get_own_models(model_kind: OwnModelKind | None = None) -> Mapping[str, OwnMo
 
 
 def read_own_models() -> OwnModels:
-    """Return what lies in the folder that `MASKDET_MODEL_DIR` names.
+    """Return the models in the folder `MASKDET_MODEL_DIR`.
 
-    Read are its `.tflite` files with `runs/NAME/facts.json` beside them, as `maskdet
-    export --out` leaves them, and each folder in it that is a training run: there the
-    version that its facts name. A file that is bad costs one line; a file that has not
-    changed is opened once.
+    These are its `.tflite` files with `runs/NAME/facts.json` beside them, as `maskdet
+    export --out` writes them, and one file of each training run in it: the version
+    that its facts name. An invalid file becomes a line in `problems`; an unchanged
+    file is opened once.
 
     Raises:
-        ValueError: `MASKDET_MODEL_DIR` is set, and is not a folder.
+        ValueError: `MASKDET_MODEL_DIR` is set but is not a folder.
     """
     models: dict[str, OwnModel] = {}
     problems: list[str] = []
@@ -100,8 +101,8 @@ def read_own_models() -> OwnModels:
             known_file = known_files.get(path.name) if path.parent == folder else None
             try:
                 if known_file is not None:
-                    # A file that ships, or was fetched from its publisher, is no own
-                    # one; an own one must not look like it.
+                    # A copy of a file in the manifest is not a user's model, and a
+                    # user's model must not be mistaken for one in the manifest.
                     if sha256_of(path) == known_file.sha256:
                         continue
                     raise ValueError(
@@ -121,27 +122,28 @@ def read_own_models() -> OwnModels:
 
 
 def read_facts(path: Path) -> tuple[Mapping[str, Any], Path]:
-    """Return what the facts of a user's own file say, and the folder they are in.
+    """Return the content of a user's `facts.json`, and its folder.
 
     Args:
         path: the `.tflite` file.
 
     Raises:
-        FileNotFoundError: it has none; the message says where they are looked for.
-        ValueError: they are not a JSON object.
+        FileNotFoundError: it does not exist; the message lists the expected paths.
+        ValueError: it is not a JSON object.
     """
     candidates = [path.with_name(FACTS_NAME)]
     candidates += [
         path.parent / folder / path.stem / FACTS_NAME for folder in _FACTS_FOLDERS
     ]
-    # Beside several models, a file without a name is nobody's.
+    # Prefer the file in a folder with the model's name: one directly beside several
+    # models could belong to any of them.
     facts_path = next(
         (candidate for candidate in reversed(candidates) if candidate.is_file()), None
     )
     if facts_path is None:
         raise FileNotFoundError(
-            f"{path}: its facts.json is missing, which says how wide its crops are; "
-            f"keep it as {candidates[0]} or {candidates[1]}, `maskdet export` writes it"
+            f"{path}: facts.json is missing, which holds the crop size; put it at "
+            f"{candidates[0]} or {candidates[1]}; `maskdet export` writes it"
         )
     try:
         values = json.loads(facts_path.read_text(encoding="utf-8"))
@@ -149,30 +151,29 @@ def read_facts(path: Path) -> tuple[Mapping[str, Any], Path]:
         values = None
     if not isinstance(values, dict):
         raise ValueError(
-            f"{facts_path}: is not a JSON object as `maskdet export` writes it; export "
-            "the "
-            "model again"
+            f"{facts_path}: is not a JSON object as `maskdet export` writes it; "
+            "export the model again"
         )
     return values, facts_path.parent
 
 
 def parse_context(facts: Mapping[str, Any], subject: Path | str) -> float:
-    """Return how wide the crops of a classifier are, as its facts say.
+    """Return the crop size of a classifier, in longer sides of the face box.
 
     Raises:
-        ValueError: they do not say it, or it is no width; the message names `subject`.
+        ValueError: the value is missing or out of range; the message names `subject`.
     """
     try:
         context = float(facts["input"]["context"])
     except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{subject}: wanted input.context, a number") from None
+        raise ValueError(f"{subject}: input.context must be a number") from None
     if not 0.5 <= context <= 4:
         raise ValueError(f"{subject}: context must be from 0.5 to 4, not {context:g}")
     return context
 
 
 def _list_model_files(folder: Path) -> list[Path]:
-    """Return the model files of a folder: its own, and one of each training run."""
+    """Return the model files of a folder, and one of each training run in it."""
     runs = sorted(folder.glob(f"*/{FACTS_NAME}"))
     files = sorted(path for path in folder.glob("*.tflite") if path.is_file())
     if (folder / FACTS_NAME).is_file():  # the folder is a training run itself
@@ -186,7 +187,7 @@ def _list_model_files(folder: Path) -> list[Path]:
 
 
 def _read_recorded_version(facts: Path) -> str:
-    """Return the weights that a training run chose; float32 if it does not say."""
+    """Return the weights version that a training run names, by default float32."""
     try:
         return str(json.loads(facts.read_text(encoding="utf-8"))["weights"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -194,7 +195,7 @@ def _read_recorded_version(facts: Path) -> str:
 
 
 def _read_model(path: Path, folder: Path) -> OwnModel:
-    """Return a file as a model, once all of it is as it must be."""
+    """Read and check one model file."""
     is_in_run = path.parent != folder or (folder / FACTS_NAME).is_file()
     name = path.parent.resolve().name if is_in_run else path.stem
     if not _NAME_PATTERN.fullmatch(name):
@@ -214,8 +215,8 @@ def _read_model(path: Path, folder: Path) -> OwnModel:
     expected_sha256 = facts.get("sha256")
     if isinstance(expected_sha256, str) and expected_sha256 != sha256_of(path):
         raise ValueError(
-            f"is not the file of its {FACTS_NAME}: sha256 {sha256_of(path)[:12]}..., "
-            f"stated {expected_sha256[:12]}...; export it again"
+            f"does not match its {FACTS_NAME}: sha256 {sha256_of(path)[:12]}..., "
+            f"expected {expected_sha256[:12]}...; export it again"
         )
     return OwnModel(name, kind, path, facts, facts_folder)
 
@@ -224,11 +225,11 @@ _kind_cache: dict[tuple[Path, int, int], OwnModelKind] = {}
 
 
 def _detect_kind(path: Path) -> OwnModelKind:
-    """Return what a file is; one that has not changed is opened once."""
+    """Return the kind of a model file; an unchanged file is opened once."""
     stat = path.stat()
     key = (path, stat.st_mtime_ns, stat.st_size)
     if key not in _kind_cache:
-        # LiteRT is slow to load, and most people have no models of their own.
+        # Imported late: LiteRT is slow to load and most users have no own models.
         from maskdet.litert import read_output_names
 
         outputs = read_output_names(path)
@@ -241,13 +242,13 @@ def _detect_kind(path: Path) -> OwnModelKind:
         else:
             raise ValueError(
                 "is a LiteRT file, but neither a classifier nor a single-stage network "
-                f"of maskdet: its outputs are {', '.join(outputs) or 'not named'}"
+                f"of maskdet: its outputs are {', '.join(outputs) or 'unnamed'}"
             )
     return _kind_cache[key]
 
 
 def _format_problem(path: Path, error: Exception) -> str:
-    """Return what is wrong with a file, in one line that begins with its place."""
+    """Return an error as one line that starts with the file's folder and name."""
     if isinstance(error, OSError) and error.strerror:
         message = error.strerror[:1].lower() + error.strerror[1:]
     else:

@@ -1,4 +1,4 @@
-"""Where the files that come with maskdet are: weights, samples, the dashboard."""
+"""Locate the files that are bundled with maskdet: models, samples, the dashboard."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Final
 
 _WHEEL_FOLDER: Final = "_data"
-"""The folder in the installed package that `pyproject.toml` puts them into."""
+"""Folder of bundled files in the installed package; see `pyproject.toml`."""
 
 
 def resource_path(name: str) -> Path:
-    """Return the path of a file or folder that comes with maskdet.
+    """Return the path of a file or folder that is bundled with maskdet.
 
-    An installed package holds them in a folder of its own; in a checkout they lie
-    beside the package, at the top of the repository.
+    An installed package has them in a folder of its own; a checkout has them at the
+    top of the repository.
 
     Args:
-        name: as in the repository, with slashes: `models/manifest.json`. The path is
-            returned whether or not there is such a file.
+        name: path in the repository, with slashes: `models/manifest.json`. It need
+            not exist.
     """
     package = Path(str(files("maskdet"))).resolve()
     wheel_folder = package / _WHEEL_FOLDER

@@ -1,4 +1,4 @@
-"""Results as JSON and CSV: the form that `detect` writes and the Image page offers.
+"""Results of images as JSON and CSV, for `maskdet detect` and the Image page.
 
 JSON, version 1:
 
@@ -7,11 +7,10 @@ JSON, version 1:
         "label": "mask", "probs": {"mask": 0.97, "no_mask": 0.02, "incorrect": 0.01}
     }]}], "left_out": ["notes.txt"]}
 
-Boxes are `x1, y1, x2, y2` in pixels of the image in its full size as it is shown, that
-is with its EXIF orientation applied. An image that could not be read has an `error`, no
-faces, and neither width nor height (null). A label is `unknown` below the confidence
-asked. `left_out`, which only `detect` writes, lists files of folders that are not
-images.
+Boxes are `x1, y1, x2, y2` in pixels of the image in its full size, with its EXIF
+orientation applied. An image that could not be read has an `error`, no faces, and null
+as width and height. A label is `unknown` below the confidence threshold. `left_out`,
+which only `detect` writes, lists files in folders that are not images.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from typing import Any, TypedDict
 from maskdet.types import CLASSES, Scene
 
 RESULTS_VERSION = 1
-"""Goes up when a field changes its meaning or goes away, not when one is added."""
+"""Increased when a field is removed or changes its meaning, not when one is added."""
 
 CSV_COLUMNS = (
     "path",
@@ -42,11 +41,11 @@ CSV_COLUMNS = (
     "label",
     *(label.key for label in CLASSES),
 )
-"""One row a face, counted from 1; an image without a face has one row without."""
+"""One row per face, numbered from 1; an image without faces has one row."""
 
 
 class ImageRecord(TypedDict):
-    """One image and its faces, or the line that says why it could not be read."""
+    """One image with its faces, or with the error if it could not be read."""
 
     path: str
     width: int | None
@@ -61,9 +60,9 @@ def image_record(
     """Return the record of an image that was read.
 
     Args:
-        path: how the image was called by the person who gave it.
+        path: the path as the user gave it.
         size_wh: width and height of the upright image, in pixels.
-        scene: what was found in it.
+        scene: the detected faces.
     """
     width, height = size_wh
     return {
@@ -76,7 +75,7 @@ def image_record(
 
 
 def error_record(path: str | Path, message: str) -> ImageRecord:
-    """Return the record of an image that could not be read, and why in one line."""
+    """Return the record of an image that could not be read, with a one-line error."""
     return {
         "path": to_utf8(path),
         "width": None,
@@ -89,12 +88,12 @@ def error_record(path: str | Path, message: str) -> ImageRecord:
 def format_results_json(
     records: Iterable[ImageRecord], skipped_paths: Iterable[Path] | None = None
 ) -> str:
-    """Return the records as JSON text, one image a line, ended by a line break.
+    """Return the records as JSON text, one image per line, with a final newline.
 
     Args:
         records: one for each image.
-        skipped_paths: files of the folders that are no images; without it, the text
-            does not tell of any.
+        skipped_paths: files in folders that are not images; without it, the text has
+            no `left_out`.
     """
     lines = ",\n  ".join(json.dumps(record, ensure_ascii=False) for record in records)
     images = f"[\n  {lines}\n]" if lines else "[]"
@@ -127,7 +126,7 @@ def format_results_csv(records: Iterable[ImageRecord]) -> str:
 
 
 def escape_unprintable(text: str) -> str:
-    """Return text that stays on one line and cannot command a terminal."""
+    """Escape control characters, so that text stays on one line of a terminal."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode()
         for char in text
@@ -135,15 +134,15 @@ def escape_unprintable(text: str) -> str:
 
 
 def escape_formula(cell: str) -> str:
-    """Keep a spreadsheet from running a file's name as a formula.
+    """Escape a cell, so that a spreadsheet does not run it as a formula.
 
-    A quote in front makes a cell text, as OWASP advises against CSV injection; the
-    other first characters on their list are not printable and so already gone.
+    The leading quote is the defence that OWASP recommends against CSV injection; the
+    other characters on their list are not printable and are already escaped.
     """
     line = escape_unprintable(cell)
     return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
 
 
 def to_utf8(value: str | Path) -> str:
-    """Return text that can be written as UTF-8, whatever bytes a file name holds."""
+    """Return text that can be encoded as UTF-8; other bytes are escaped."""
     return str(value).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""The settings: every threshold a person can tune, checked, saved and loaded."""
+"""All user settings: thresholds, label smoothing and distances; JSON and validation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 SmoothingMethod: TypeAlias = Literal["log_pool", "latest", "mean", "window", "ema"]
-"""How several observations of a person become one class; see `maskdet.smoothing`."""
+"""How several observations of a person are combined; see `maskdet.smoothing`."""
 
 DistanceMethod: TypeAlias = Literal["off", "relative", "pinhole", "ground_plane"]
 """How distances are measured: not at all, by face heights, by the camera's field of
@@ -30,7 +30,7 @@ OLD_NAMES: dict[str, str] = {
     "floor_depth_m": "ground_depth_m",
     "second_look": "refine",
 }
-"""Fields of files and links written by earlier versions, and their names today."""
+"""Field names in files and links of earlier versions, and their current names."""
 
 OLD_VALUES: dict[str, dict[object, str]] = {
     "smoothing": {
@@ -41,14 +41,14 @@ OLD_VALUES: dict[str, dict[object, str]] = {
     },
     "distance": {"floor": "ground_plane"},
 }
-"""Words of files and links written by version 0.1, by the field's name today."""
+"""Field values in files and links of version 0.1, by current field name."""
 
 
 def upgrade_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings read from a file or link with the names of today.
+    """Rename the fields and values of settings from earlier versions.
 
     Args:
-        values: field names to values, as version 0.1 or this one wrote them.
+        values: field names to values, from a file or link of any version.
     """
     renamed = {OLD_NAMES.get(name, name): value for name, value in values.items()}
     for name, words in OLD_VALUES.items():
@@ -59,11 +59,11 @@ def upgrade_settings(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_json_object(text: str | bytes, subject: str) -> dict[str, Any]:
-    """Return the JSON object that a text holds.
+    """Parse a JSON object.
 
     Args:
         text: JSON.
-        subject: how messages begin, for example `settings are`.
+        subject: start of the error messages, for example `settings are`.
 
     Raises:
         ValueError: it is not valid JSON, or not an object.
@@ -80,7 +80,7 @@ def parse_json_object(text: str | bytes, subject: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Settings:
-    """Every threshold a person can tune; passed explicitly, never global.
+    """All thresholds and options of the analysis.
 
     Examples:
         >>> strict = maskdet.Settings(min_score=0.7, min_confidence=0.9)
@@ -96,19 +96,18 @@ class Settings:
         min_confidence: a face whose likeliest class is less probable is `UNKNOWN`,
             in [0, 1].
         min_face_px: faces whose shorter side is smaller are dropped, in pixels.
-        nms_iou: of two boxes that overlap more, the one with the lower score is
-            dropped (non-maximum suppression), in [0, 1].
-        memory_s: how long a person without a detection is remembered, in seconds.
-        smoothing: how several observations of a person become one class.
+        nms_iou: non-maximum suppression: of two boxes with a higher IoU, the one with
+            the lower score is dropped, in [0, 1].
+        memory_s: how long a track without a detection is kept, in seconds.
+        smoothing: how several observations of a person are combined.
         smoothing_window_s: how far back observations count, in seconds.
-        class_weights: how much an observation counts that shows a mask, no mask, or
-            an incorrectly worn mask; three numbers in [0, 1], at least one above 0.
-            An observation with the probabilities p counts by the factor
-            `sum(p[c] * class_weights[c])`.
+        class_weights: weights of observations with mask, no mask and incorrectly worn
+            mask; three numbers in [0, 1], at least one above 0. An observation with
+            the probabilities p is weighted by `sum(p[c] * class_weights[c])`.
         distance: how distances between people are measured.
         contact_distance_m: people who are closer are in contact, in metres.
         contact_duration_s: a contact that lasts longer exceeds the limit, in seconds.
-        field_of_view_deg: of the camera, from left to right, for `pinhole`.
+        field_of_view_deg: horizontal field of view of the camera, for `pinhole`.
         ground_points: x and y of four points on the ground, as fractions of the
             image's width and height, clockwise from the far left one, for
             `ground_plane`; or empty.
@@ -116,7 +115,7 @@ class Settings:
         ground_depth_m: from the second point to the third, in metres.
 
     Raises:
-        ValueError: a value is out of its range; the message names field and value.
+        ValueError: a value is out of range; the message names field and value.
     """
 
     min_score: float = 0.5
@@ -136,7 +135,7 @@ class Settings:
     ground_depth_m: float = 3.0
 
     def __post_init__(self) -> None:
-        """Refuse values out of range."""
+        """Check every value."""
         for name, allowed in (
             ("smoothing", SMOOTHING_METHODS),
             ("distance", DISTANCE_METHODS),
@@ -160,12 +159,12 @@ class Settings:
             object.__setattr__(self, name, float(value))
 
     def to_json(self) -> str:
-        """Return the settings as a JSON object, one key a field."""
+        """Return the settings as a JSON object with one key per field."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Settings:
-        """Return the settings that `to_json` wrote; missing fields get defaults.
+        """Parse the output of `to_json`; missing fields get their defaults.
 
         Raises:
             ValueError: not a JSON object, an unknown field, or a bad value.
@@ -183,12 +182,12 @@ class Settings:
     def permissive(cls) -> Settings:
         """Return settings that keep every candidate of the analyzer.
 
-        No face is dropped for its score or size, none is `UNKNOWN`, and overlapping
-        boxes stay. `scene.filter(settings)` chooses among them later.
+        No face is dropped for its score, size or IoU, and no face is `UNKNOWN`. Apply
+        thresholds later with `scene.filter(settings)`.
 
         Examples:
-            >>> every = maskdet.analyze("group.jpg", maskdet.Settings.permissive())
-            >>> len(every) > len(every.filter(maskdet.Settings()))
+            >>> scene = maskdet.analyze("group.jpg", maskdet.Settings.permissive())
+            >>> len(scene) > len(scene.filter(maskdet.Settings()))
             True
         """
         return cls(min_score=0, min_confidence=0, min_face_px=1, nms_iou=1)
@@ -210,7 +209,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 
 
 def _check_class_weights(value: object) -> tuple[float, ...]:
-    """Return one weight a class; a link and JSON bring them as a list."""
+    """Check the class weights and return a tuple; JSON and links give a list."""
     numbers = tuple(value) if isinstance(value, tuple | list) else ()
     are_valid = [
         isinstance(number, int | float)
@@ -227,7 +226,7 @@ def _check_class_weights(value: object) -> tuple[float, ...]:
 
 
 def _check_ground_points(value: object) -> tuple[float, ...]:
-    """Return eight numbers or none; a link and JSON bring them as a list."""
+    """Check the ground points and return a tuple; JSON and links give a list."""
     numbers = tuple(value) if isinstance(value, tuple | list) else None
     if numbers is None or len(numbers) not in (0, 8):
         raise ValueError(f"ground_points must be eight numbers or none, not {value!r}")

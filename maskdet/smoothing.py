@@ -1,31 +1,23 @@
-"""Votes: many views of each person, one verdict that fades while nobody sees them.
+"""Label smoothing: combine the class probabilities of a track over time.
 
-The three example programs of ami-a/MaskDetection, as presets.
+- `compute_observation_weights` weights each observation by its information.
+- Five aggregators combine observations. All are weighted means, so the first
+  observation counts in full.
+- `LabelSmoother` keeps one aggregator per track and lets old labels fade:
 
-It is "Mask and Proximity Detection" (https://github.com/ami-a/MaskDetection) on
-TrackEverything 1.7.2. Its numbers are translated:
+        smoother = LabelSmoother("log_pool", window_s=2.0, memory_s=3.0)
+        weights = compute_observation_weights(faces, probs)
+        labels = smoother.update(ids, probs, weights, time_s)
+        coasting = smoother.predict_unseen(coasting_ids, time_s)
 
-- Frames become seconds at 30 frames per second: it does not say how fast its videos
-  are, and 30 is what most cameras give.
-- Its uncertainty threshold `u` is compared with a statistic that grows from 0, where
-  nothing is known, to 1, where one of two classes is certain. With three classes the
-  probability of the likeliest is 1/3 where nothing is known, so a threshold of 0.1
-  could never act. The same fraction of the way is `1/3 + u * (1 - 1/3)`: 0.1 becomes
-  0.40, and 0.5 becomes 0.67.
-
-How much one view of a face tells: nothing where it cannot be read.
-
-Five ways to make one row of probabilities from many views of a person.
-
-All are means, weighted and divided by the weights, so that the first view already
-says what it says; sums that start from zero would need seconds to rise to it. A view
-weighs what it tells times what is new in it, see `Observation.share`.
-
-What all that was seen of a person says together: one verdict, and how sure it is.
-
-vote = Vote("log_pool", window_s=2.0, memory_s=3.0)
-verdicts = vote.update(ids, probs, view_weights(faces, probs), time_s)
-kept = vote.recall(ids_of_turned_heads, time_s)
+- `TRACKING_PRESETS` translates the three example programs of "Mask and Proximity
+  Detection" (https://github.com/ami-a/MaskDetection, on TrackEverything 1.7.2):
+  - Frames become seconds at 30 frames per second. It does not state a frame rate; 30
+    is what most cameras deliver.
+  - Its uncertainty threshold `u` is compared with a statistic from 0 (nothing known)
+    to 1 (one of two classes is certain). With three classes the largest probability
+    is at least 1/3, so a threshold of 0.1 would have no effect. The equivalent is
+    `1/3 + u * (1 - 1/3)`: 0.1 becomes 0.40, and 0.5 becomes 0.67.
 """
 
 from __future__ import annotations
@@ -44,19 +36,19 @@ from maskdet.settings import SMOOTHING_METHODS, Settings
 from maskdet.types import CLASSES, UNTRACKED, Faces
 
 FRAMES_PER_S: Final = 30.0
-"""The rate at which the frames of the presets are seconds."""
+"""Frame rate that converts the presets' frame counts to seconds."""
 
 
 @dataclass(frozen=True)
 class TrackingPreset:
-    """Everything that an example program sets.
+    """The configuration of one example program.
 
     Attributes:
-        title: a word for a button.
-        analyzer: name of the analyzer that comes closest to its detector.
+        title: label of its button.
+        analyzer: name of the analyzer that is closest to its detector.
         settings: its thresholds and its label smoothing.
-        description: one line that says what the preset does.
-        refine: whether the classifier may check faces again.
+        description: what the preset does, in one line.
+        refine: whether the classifier re-checks low-confidence faces.
     """
 
     title: str
@@ -72,18 +64,18 @@ def frames_to_window_s(n: int, frames_per_s: float = FRAMES_PER_S) -> float:
 
 
 def beta_to_window_s(beta: float, frames_per_s: float = FRAMES_PER_S) -> float:
-    """Return the `smoothing_window_s` of an exponential mean that keeps `beta` a frame.
+    """Return the `smoothing_window_s` of an exponential mean with decay `beta` a frame.
 
-    It keeps beta = exp(-2 dt / window) of what it knew after dt seconds.
+    The decay after dt seconds is beta = exp(-2 dt / window).
     """
     return -2 / (frames_per_s * math.log(beta))
 
 
 def uncertainty_to_confidence(u: float) -> float:
-    """Return the `min_confidence` that stands for an uncertainty threshold `u`.
+    """Return the `min_confidence` that corresponds to an uncertainty threshold `u`.
 
-    With n classes that is 1/n + u (1 - 1/n), to two digits: `u` of the way from
-    nothing known to certain.
+    With n classes that is 1/n + u (1 - 1/n), to two digits: the fraction `u` of the
+    way from a uniform distribution to certainty.
     """
     chance = 1 / len(CLASSES)
     return round(chance + u * (1 - chance), 2)
@@ -92,7 +84,7 @@ def uncertainty_to_confidence(u: float) -> float:
 _COMMON: Final = Settings(
     min_confidence=uncertainty_to_confidence(0.1),
     nms_iou=0.3,
-    # A face is gone with the tenth frame that misses it, and boxes need 2 pixels.
+    # A track is removed at the tenth frame without a detection; boxes need 2 pixels.
     memory_s=frames_to_window_s(10),
     min_face_px=2,
 )
@@ -133,37 +125,36 @@ TRACKING_PRESETS: Final[dict[str, TrackingPreset]] = {
         refine=False,
     ),
 }
-"""Name to preset.
+"""Presets by name.
 
-TrackEverything compares its uncertainty threshold with face score times probability;
-`min_confidence` is compared with the probability alone.
+TrackEverything compares its uncertainty threshold with detection score times
+probability; `min_confidence` is compared with the probability alone.
 """
 
 
 MIN_READABLE_PX: Final = 10.0
 FULLY_READABLE_PX: Final = 32.0
-"""Shorter side up to which a face tells nothing, and from which it tells all: a mask
-is then a patch of some 5 by 3, or 16 by 10 pixels (by eye)."""
+"""Shorter side up to which a face has weight 0, and from which it has full weight: a
+mask then covers about 5 by 3, or 16 by 10 pixels (by eye)."""
 
 MIN_INFORMATION: Final = 0.05
-"""Who says less than so much of what could be said says nothing: about 45 %, 30 %
-and 25 %."""
+"""Observations with less information have weight 0: about 45 %, 30 % and 25 %."""
 
 
 def compute_observation_weights(
     faces: Faces, probs: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return `(n,)` how much of a whole readable view each face is, in [0, 1].
+    """Return the `(n,)` weights of observations, in [0, 1].
 
-    It is the product of three shares: how sure the detector is that it is a face, how
-    large the face is, and how certain its label is. The last is what a row tells,
-    1 - entropy / ln 3 (C. E. Shannon, 1948): 0 where all labels are equally likely, 1
-    where one is certain. Blurred, dark and half hidden faces need no rule of their
-    own: their labels are uncertain.
+    A weight is the product of the detection score, a factor for the size of the face,
+    and the information of its probabilities: 1 - entropy / ln 3 (C. E. Shannon,
+    1948), which is 0 if all classes are equally likely and 1 if one has probability
+    1. Blurred, dark and occluded faces need no extra rule, because their
+    probabilities are close to uniform.
 
     Args:
         faces: the faces of one image.
-        probs: `(n, 3)` their probabilities, rows sum to 1.
+        probs: `(n, 3)` class probabilities, rows sum to 1.
     """
     range_px = FULLY_READABLE_PX - MIN_READABLE_PX
     readable = np.clip((sizes_px(faces.boxes) - MIN_READABLE_PX) / range_px, 0, 1)
@@ -189,29 +180,29 @@ ProbRow: TypeAlias = NDArray[np.float64]
 """`(3,)` probabilities, or sums of such rows."""
 
 _TIME_EPSILON_S: Final = 1e-6
-"""Times closer than this are the same: sums of frame times are not exact."""
+"""Times closer than this are equal: sums of frame times are not exact."""
 
 _MIN_PROB: Final = 0.02
-"""No view rules a label out: at 0 its logarithm would silence all others."""
+"""Lower bound of probabilities in the log-pool: log(0) would outweigh everything."""
 
 _VIEW_CORRELATION: Final = 0.5
-"""How much two views of the same face agree in their mistakes, as a correlation.
+"""Correlation of the errors in two observations of the same face.
 
-The light, the angle and the mask stay the same from view to view, so a hundred views
-are far from a hundred witnesses: here never more than two. A choice, not measured.
+Light, angle and mask stay the same between observations, so they are not independent:
+any number counts as at most two. A choice, not measured.
 """
 
 
 class Observation(NamedTuple):
-    """One readable view of a person.
+    """One observation of a person with a weight above 0.
 
     Attributes:
-        probs: what it says.
-        weight: how much of a whole readable view it is, above 0 and up to 1.
-        novelty: how much of it is new, in [0, 1]: the time since the view before, as a
-            share of the time after which a view is a whole new one. So ten images
-            of one second weigh as much as thirty.
-        time_s: when it was taken, in seconds.
+        probs: class probabilities.
+        weight: see `compute_observation_weights`; above 0 and up to 1.
+        novelty: time since the last observation, as a fraction of
+            `_INDEPENDENT_VIEW_S`, in [0, 1]. With it, ten frames within one second
+            weigh as much as thirty.
+        time_s: time of the frame, in seconds.
     """
 
     probs: ProbRow
@@ -221,48 +212,57 @@ class Observation(NamedTuple):
 
 
 class Aggregator(Protocol):
-    """What is known of one person."""
+    """Combines the observations of one person.
+
+    Attributes:
+        n_effective_views: sum of the observations' weights.
+    """
 
     n_effective_views: float
 
     def add(self, observation: Observation, window_s: float) -> None:
-        """Take in the next view, given how far back views count, in seconds."""
+        """Add the next observation.
+
+        Args:
+            observation: the observation.
+            window_s: how far back observations count, in seconds.
+        """
         ...
 
     def compute_probs(self) -> ProbRow:
-        """Return what all views say together; rows sum to 1."""
+        """Return the combined probabilities; they sum to 1."""
         ...
 
 
 class LatestAggregator:
-    """No memory: what the last view says (`none`)."""
+    """The latest observation alone (`latest`)."""
 
     def __init__(self) -> None:
-        """Start with nothing seen."""
+        """Start without observations."""
         self.n_effective_views = 0.0
         self._probs: ProbRow = np.zeros(3)
 
     def add(self, observation: Observation, window_s: float) -> None:
-        """Forget the view before; see `Aggregator.add`."""
+        """Replace the last observation; see `Aggregator.add`."""
         self.n_effective_views = observation.weight
         self._probs = observation.probs
 
     def compute_probs(self) -> ProbRow:
-        """Return the last view."""
+        """Return the probabilities of the last observation."""
         return self._probs
 
 
 class MeanAggregator:
-    """The mean of all views, however old (`cumulative`)."""
+    """The weighted mean of all observations, however old (`mean`)."""
 
     def __init__(self) -> None:
-        """Start with nothing seen."""
+        """Start without observations."""
         self.n_effective_views = 0.0
         self._sums: ProbRow = np.zeros(3)
         self._time_s = -math.inf
 
     def add(self, observation: Observation, window_s: float) -> None:
-        """Add a view; see `Aggregator.add`."""
+        """Add an observation; see `Aggregator.add`."""
         decay = self._compute_decay(observation.time_s - self._time_s, window_s)
         weight = observation.weight * observation.novelty
         self.n_effective_views = decay * self.n_effective_views + weight
@@ -274,7 +274,7 @@ class MeanAggregator:
         return self._sums / self.n_effective_views
 
     def _compute_decay(self, elapsed_s: float, window_s: float) -> float:
-        """Return how much of the older views still counts after some seconds."""
+        """Return the factor on the older observations after `elapsed_s` seconds."""
         return 1.0
 
     def _transform(self, probs: ProbRow) -> ProbRow:
@@ -282,10 +282,10 @@ class MeanAggregator:
 
 
 class EmaAggregator(MeanAggregator):
-    """A mean in which a view counts less the older it is (`exponential`).
+    """An exponential moving average (`ema`).
 
-    Weights fall to 1/e within half the window: then views are on average as old as
-    in a moving window of that length.
+    Weights fall to 1/e within half the window: the mean age of observations is then
+    that of a moving window of this length.
     """
 
     def _compute_decay(self, elapsed_s: float, window_s: float) -> float:
@@ -293,18 +293,18 @@ class EmaAggregator(MeanAggregator):
 
 
 class LogPoolAggregator(EmaAggregator):
-    """Witnesses who forget and are never quite independent (`sure`, the default).
+    """A logarithmic opinion pool with exponential decay (`log_pool`, the default).
 
-    The logarithmic opinion pool (C. Genest & J. V. Zidek, "Combining Probability
-    Distributions", Statistical Science 1986): logarithms of probabilities are
-    averaged, so that a certain view outweighs several that waver, with the weights of
-    `EmaAggregator`. Views that agree make more certain than each is alone: by as much
-    as `n` witnesses do whose mistakes correlate, n / (1 + (n - 1) r) (the effective
-    sample size of L. Kish, "Survey Sampling", 1965).
+    Averages the logarithms of probabilities (C. Genest & J. V. Zidek, "Combining
+    Probability Distributions", Statistical Science 1986) with the weights of
+    `EmaAggregator`, so that one confident observation outweighs several uncertain
+    ones. Observations that agree raise the confidence by the effective sample size of
+    `n` correlated observations, n / (1 + (n - 1) r) (L. Kish, "Survey Sampling",
+    1965).
     """
 
     def compute_probs(self) -> ProbRow:
-        """Return the pool."""
+        """Return the pooled probabilities."""
         n = max(1.0, self.n_effective_views)
         n_effective = n / (1 + (n - 1) * _VIEW_CORRELATION)
         logs = n_effective * super().compute_probs()
@@ -319,21 +319,21 @@ class LogPoolAggregator(EmaAggregator):
 
 
 class WindowAggregator:
-    """The mean of the views within the window (`window`)."""
+    """The weighted mean of the observations in a moving window (`window`)."""
 
     def __init__(self) -> None:
-        """Start with nothing seen."""
+        """Start without observations."""
         self.n_effective_views = 0.0
         self._sums: ProbRow = np.zeros(3)
         self._observations: deque[Observation] = deque()
 
     def add(self, observation: Observation, window_s: float) -> None:
-        """Add a view and drop those that are too old; see `Aggregator.add`."""
+        """Add an observation and drop old ones; see `Aggregator.add`."""
         oldest_s = observation.time_s - window_s + _TIME_EPSILON_S
         while self._observations and self._observations[0].time_s <= oldest_s:
             self._accumulate(self._observations.popleft(), -1)
         if not self._observations:
-            # Alone it is all that is known, however soon it came after another.
+            # The only observation in the window counts in full.
             observation = observation._replace(novelty=1.0)
             self.n_effective_views, self._sums = 0.0, np.zeros(3)
         if observation.novelty > 0:
@@ -359,25 +359,25 @@ AGGREGATORS: Final[
     "window": WindowAggregator,
     "ema": EmaAggregator,
 }
-"""Every way in `maskdet.settings.SMOOTHING_METHODS`."""
+"""The aggregator of each method in `maskdet.settings.SMOOTHING_METHODS`."""
 
 
 _INDEPENDENT_VIEW_S: Final = 0.2
-"""After so long a view of a face is a whole new one: heads turn and nod in about that
-time, and images that follow each other faster show nearly the same."""
+"""Time after which an observation counts in full: heads turn and nod in about that
+time, and frames that follow each other faster are nearly identical."""
 
 _UNIFORM_PROB: Final = 1 / len(CLASSES)
 
 
 @dataclass(frozen=True, eq=False)
 class SmoothedLabels:
-    """What is known of some people; row i is the person asked for in row i.
+    """Smoothed class probabilities; row i belongs to the ID in row i of the call.
 
     Attributes:
-        probs: `(n, 3)` float32, rows sum to 1; near 1/3 each where nothing is known
-            any more. The largest of a row is its confidence.
-        n_effective_views: `(n,)` float32, how many whole readable views it rests on.
-        ages_s: `(n,)` float32, seconds since the last view that counted.
+        probs: `(n, 3)` float32, rows sum to 1; close to 1/3 each after `memory_s`
+            without an observation. The largest value of a row is its confidence.
+        n_effective_views: `(n,)` float32, sum of the weights of the observations.
+        ages_s: `(n,)` float32, seconds since the last observation.
     """
 
     probs: NDArray[np.float32]
@@ -387,7 +387,7 @@ class SmoothedLabels:
 
 @dataclass
 class _PersonState:
-    """One person: by which method they are judged, and when last seen readably."""
+    """The aggregator of one track and the time of its last observation."""
 
     method: str
     aggregator: Aggregator
@@ -395,20 +395,21 @@ class _PersonState:
 
 
 class LabelSmoother:
-    """One stream's memory of what was seen of each person.
+    """Smooths the class probabilities of each track in a stream.
 
-    A verdict that no new view supports fades: of its distance from "all labels
-    equally likely" the share 1 - (age / memory_s)^2 is left. That is little lost in
-    the first half, lest a blink show, and all at the end. With the usual threshold
-    of 60 % the surest verdict gets unsure after 77 % of `memory_s`, and one of 80 %
-    after 65 %.
+    Without new observations, probabilities fade towards uniform: their distance from
+    it is multiplied by 1 - (age / memory_s)^2. Little is lost in the first half, so
+    that short gaps are not visible, and everything at the end. With the default
+    threshold of 60 %, a confidence of 100 % becomes `UNKNOWN` after 77 % of
+    `memory_s`, and one of 80 % after 65 %.
 
     Attributes:
-        method: one of `SMOOTHING_METHODS`; a change keeps what is known.
-        window_s: how far back views count, in seconds.
-        memory_s: after so long without a view nothing is known, in seconds.
-        class_weights: how much a view counts that shows each of `CLASSES`, in [0, 1]:
-            its weight is multiplied by the sum of probability times class weight.
+        method: one of `SMOOTHING_METHODS`; a change keeps the current probabilities.
+        window_s: how far back observations count, in seconds.
+        memory_s: time without an observation after which probabilities are uniform, in
+            seconds.
+        class_weights: weight of an observation of each of `CLASSES`, in [0, 1]: its
+            weight is multiplied by the sum of probability times class weight.
     """
 
     def __init__(
@@ -419,10 +420,10 @@ class LabelSmoother:
         *,
         class_weights: tuple[float, ...] = (1.0, 1.0, 1.0),
     ) -> None:
-        """Start with nobody known; the arguments are the attributes.
+        """Start without tracks; the arguments are the attributes.
 
         Raises:
-            ValueError: an argument is out of its range.
+            ValueError: an argument is out of range.
         """
         if method not in SMOOTHING_METHODS:
             raise ValueError(
@@ -448,7 +449,7 @@ class LabelSmoother:
         self._time_s = -math.inf
 
     def __len__(self) -> int:
-        """Return how many people are known."""
+        """Return the number of tracks."""
         return len(self._people)
 
     def update(
@@ -458,18 +459,18 @@ class LabelSmoother:
         weights: NDArray[np.float32],
         time_s: float,
     ) -> SmoothedLabels:
-        """Take in one image and return what is known of the people in it.
+        """Add the observations of one frame and return the smoothed probabilities.
 
         Args:
-            ids: `(n,)` who each face is; an `UNTRACKED` face comes back as it is.
-            probs: `(n, 3)` what this image says of each, rows sum to 1.
-            weights: `(n,)` how much of a whole readable view each is, as
-                `view_weights` tells; 0 is no vote, and whoever had none yet comes
-                back as they are, without evidence.
-            time_s: when it was taken; never earlier than the last time given.
+            ids: `(n,)` track IDs; `UNTRACKED` rows are returned unchanged.
+            probs: `(n, 3)` class probabilities in this frame, rows sum to 1.
+            weights: `(n,)` weights from `compute_observation_weights`. A row with
+                weight 0 adds nothing; if its track has no other observation, its
+                probabilities are returned unchanged.
+            time_s: time of the frame; not earlier than the last one.
 
         Raises:
-            ValueError: time went back or is not a number.
+            ValueError: time decreased or is not a number.
         """
         self._advance_time(time_s)
         frame_probs = np.asarray(probs, np.float64).reshape(len(ids), len(CLASSES))
@@ -488,14 +489,14 @@ class LabelSmoother:
         return _stack_rows(rows)
 
     def predict_unseen(self, ids: Iterable[int], time_s: float) -> SmoothedLabels:
-        """Return what is known of people whose face is not seen: nothing new.
+        """Return the faded probabilities of tracks without a detection.
 
         Args:
-            ids: who; of strangers nothing is known.
-            time_s: the time now; never earlier than the last time given.
+            ids: track IDs; unknown ones get uniform probabilities.
+            time_s: current time; not earlier than the last one.
 
         Raises:
-            ValueError: time went back or is not a number.
+            ValueError: time decreased or is not a number.
         """
         self._advance_time(time_s)
         unknown_row = (np.full(len(CLASSES), _UNIFORM_PROB), 0.0, self.memory_s)
@@ -504,19 +505,19 @@ class LabelSmoother:
         )
 
     def forget(self, ids: Iterable[int]) -> None:
-        """Drop all that is known of some people; strangers are no error."""
+        """Delete tracks; unknown IDs are ignored."""
         for track_id in ids:
             self._people.pop(int(track_id), None)
 
     def _advance_time(self, time_s: float) -> None:
         if not time_s >= self._time_s:
             raise ValueError(
-                f"time must not go back: {time_s} s after {self._time_s} s"
+                f"time must not decrease: {time_s} s after {self._time_s} s"
             )
         self._time_s = time_s
 
     def _add_observation(self, track_id: int, probs: ProbRow, weight: float) -> None:
-        """Add a view that counts."""
+        """Add an observation with a weight above 0."""
         person = self._people.get(track_id)
         novelty = 1.0
         if person is None:
@@ -534,7 +535,7 @@ class LabelSmoother:
         person.last_view_s = self._time_s
 
     def _switch_method(self, person: _PersonState) -> None:
-        """Change the method; what was known is the first view of the new one."""
+        """Change the method; the old result is the first observation of the new one."""
         old_aggregator, new_aggregator = person.aggregator, AGGREGATORS[self.method]()
         new_aggregator.add(
             Observation(
@@ -548,7 +549,7 @@ class LabelSmoother:
         person.method, person.aggregator = self.method, new_aggregator
 
     def _predict_row(self, track_id: int) -> tuple[ProbRow, float, float] | None:
-        """Return probabilities, evidence and age, or None for a stranger."""
+        """Return probabilities, weight and age, or None for an unknown track."""
         person = self._people.get(track_id)
         if person is None:
             return None

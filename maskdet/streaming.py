@@ -1,4 +1,4 @@
-"""A stream of images: who is in each, and what is known of them by now."""
+"""Analyze a stream frame by frame: detection, tracking, smoothing and distances."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from maskdet.types import Faces, Image, Label, Scene, check_image
 
 
 class Stream:
-    """One camera or video, analyzed frame by frame: tracks, classes, distances.
+    """The analysis of one camera or video: tracks, classes and distances.
 
     Examples:
         >>> stream = maskdet.Stream(maskdet.load_analyzer("onepass-fast"))
@@ -40,9 +40,8 @@ class Stream:
 
         Args:
             analyzer: detects and classifies the faces of each frame.
-            settings: used by `step` where it is given none; by default `Settings()`.
-            track: whether people are tracked from frame to frame; without, each
-                frame is analyzed alone.
+            settings: default settings of `step`; by default `Settings()`.
+            track: whether people are tracked; if not, each frame is analyzed alone.
         """
         self._settings = Settings() if settings is None else settings
         self._proximity = ContactTracker()
@@ -55,26 +54,26 @@ class Stream:
     def step(
         self, image: Image, time_s: float, settings: Settings | None = None
     ) -> Scene:
-        """Return the scene in the next frame; it holds all results.
+        """Analyze the next frame and return its scene with all results.
 
-        Faces come first, by falling score; people who turned away follow them, see
-        `Scene`. Doubtful faces without a track are left out, as are people out of
-        sight: `Scene.blur_boxes` has their boxes.
+        Detected faces come first, by falling score; coasting tracks follow, see
+        `Scene`. Low-score faces without a track and lost tracks have no row; their
+        boxes are in `Scene.blur_boxes`.
 
         Args:
             image: `(h, w, 3)` uint8, BGR; not changed.
-            time_s: when it was taken, in seconds; never earlier than the last one.
+            time_s: time of the frame, in seconds; not earlier than the last one.
             settings: thresholds of this step; by default those of the stream.
 
         Raises:
             TypeError: `image` is not an array of numbers.
-            ValueError: `image` is not `(h, w, 3)` uint8; or time went back or is not
+            ValueError: `image` is not `(h, w, 3)` uint8; or time decreased or is not
                 a number.
         """
         image = check_image(image)
         if not self._time_s <= time_s < math.inf:
             raise ValueError(
-                f"time must not go back: {time_s} s after {self._time_s} s"
+                f"time must not decrease: {time_s} s after {self._time_s} s"
             )
         self._time_s = time_s
         settings = self._settings if settings is None else settings
@@ -87,7 +86,7 @@ class Stream:
     def _update_tracks(
         self, detections: Scene, image: Image, settings: Settings
     ) -> Scene:
-        """Return the scene with everybody in it, and what is known of them."""
+        """Update tracks, labels and distances, and return the scene."""
         started = perf_counter()
         self._tracker.memory_s = settings.memory_s
         tracks = self._tracker.update(
@@ -152,7 +151,7 @@ class Stream:
 def _is_unmasked(
     probs: NDArray[np.float32], min_confidence: float
 ) -> NDArray[np.bool_]:
-    """Return who is known to wear no mask, or to wear it incorrectly; `(n,)`."""
+    """Return `(n,)` whether the class is `NO_MASK` or `INCORRECT`."""
     is_confident = probs.max(axis=1, initial=0) >= min_confidence
     result: NDArray[np.bool_] = is_confident & (
         probs[:, Label.MASK] < probs.max(1, initial=0)
@@ -162,13 +161,13 @@ def _is_unmasked(
 
 @lru_cache(maxsize=16)
 def _tracking_settings(settings: Settings) -> Settings:
-    """Return settings that let through all faces by which tracks may go on."""
+    """Return settings with the low threshold of detections that continue tracks."""
     low_threshold = Tracker.low_threshold(settings.min_score)
     return dataclasses.replace(settings, min_score=low_threshold)
 
 
 def _append_coasting(faces: Faces, tracks: Tracks) -> Faces:
-    """Return the faces, and after them the heads without one, with the score 0."""
+    """Append the boxes of coasting tracks to the faces, with score 0."""
     return Faces(
         np.concatenate([faces.boxes, tracks.coasting_boxes]),
         np.concatenate([faces.scores, np.zeros(len(tracks.coasting_ids), np.float32)]),

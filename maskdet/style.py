@@ -1,4 +1,4 @@
-"""How a label looks: colours, line styles, words, and what a person may choose."""
+"""Drawing style: colours, line styles and captions of the classes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COLOURS: Final[dict[Palette, dict[Label, BGR]]] = {
         Label.UNKNOWN: (165, 165, 165),
     },
     # Okabe & Ito, "Color Universal Design" (2008), https://jfly.uni-koeln.de/color/:
-    # blue, vermillion, yellow and the grey that is commonly added to them.
+    # blue, vermillion and yellow, with a grey that is commonly added.
     "colour-blind": {
         Label.MASK: (178, 114, 0),
         Label.NO_MASK: (0, 94, 213),
@@ -48,59 +48,59 @@ _LINE_STYLES: Final[dict[Label, LineStyle]] = {
 
 
 _MAX_NAME_LENGTH: Final = 24
-"""Longer names of classes would not fit beside a face."""
+"""Longer class names do not fit beside a face."""
 
 _TRANSLITERATIONS: Final = str.maketrans(
     {"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE"}
     | {"œ": "oe", "Œ": "OE", "đ": "d", "Đ": "D", "\u2019": "'"}
 )
-"""Latin letters that Unicode does not split into a plain letter and an accent."""
+"""Latin letters that Unicode does not decompose into a letter and an accent."""
 
 _PUNCTUATION: Final = ".,:;!?'()/+%-"
-"""No sign is among them that HTML or Markdown could take for their own."""
+"""Allowed punctuation: no characters with a meaning in HTML or Markdown."""
 
 _DRAWABLE_PATTERN: Final = re.compile(f"[A-Za-z0-9 {re.escape(_PUNCTUATION)}]+")
-"""What the fonts of OpenCV have, which write into images."""
+"""Characters in OpenCV's fonts, which draw captions."""
 
 _JOINERS: Final = "\u200c\u200d"
-"""Invisible, but some scripts and emoji are not written without them."""
+"""Invisible characters that some scripts and emoji need."""
 
 _RESERVED_NAMES: Final = frozenset(
     {"faces", "image", "an image", "no face", "found", "missed", "false positives"}
     | {"precision", "recall", "f1", "mean of the classes"}
 )
-"""Names that tables and charts have beside those of the classes, in lower case."""
+"""Other names in tables and charts, in lower case."""
 
 _HEX_COLOUR_PATTERN: Final = re.compile("#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)
 class Style:
-    """What is drawn, and how; every field is a plain JSON value.
+    """How a scene is drawn; every field is a plain JSON value.
 
     Examples:
         >>> private = maskdet.Style(blur=True, percentages=False)
         >>> scene = maskdet.analyze("group.jpg")
         >>> maskdet.draw("group.jpg", scene, private).shape
         (480, 960, 3)
-        >>> names = {"no_mask": "Bare", "unknown": "Collecting info"}
+        >>> names = {"no_mask": "Unmasked", "unknown": "Collecting info"}
         >>> maskdet.Style(class_names=names).title(maskdet.Label.NO_MASK)
-        'Bare'
+        'Unmasked'
 
     Attributes:
         palette: `classic` (green, red, orange, grey) or `colour-blind`.
-        boxes: whether each face gets its outline.
-        labels: whether the label is written, as in "No mask".
-        percentages: whether the confidence is written, as in "97 %".
-        ids: whether the track ID is written, as in "#3".
+        boxes: whether faces are outlined.
+        labels: whether the class is written, such as "No mask".
+        percentages: whether the confidence is written, such as "97 %".
+        ids: whether the track ID is written, such as "#3".
         blur: whether all faces are blurred.
-        scale: factor on the size of text and lines, which fits the image; 0.5 to 3.
-        class_names: your own words for classes, by key: `mask`, `no_mask`, `incorrect`,
-            `unknown`; all different, up to 24 letters of any script, digits and some
-            signs. Images can only show Latin letters, without accents: a class with
-            another name keeps its usual one there, see `to_drawable`. Files keep the
-            keys.
-        class_colours: your own colours, by the same keys, as "#rrggbb".
+        scale: factor on the automatic size of text and lines; 0.5 to 3.
+        class_names: custom class names by key (`mask`, `no_mask`, `incorrect`,
+            `unknown`): all different, up to 24 letters of any script, digits and some
+            punctuation. Images can only show Latin letters without accents; other
+            names are replaced by the defaults there, see `to_drawable`. Files always
+            use the keys.
+        class_colours: custom colours by the same keys, as "#rrggbb".
 
     Raises:
         ValueError: a value is not allowed; the message names field and value.
@@ -117,7 +117,7 @@ class Style:
     class_colours: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot be drawn."""
+        """Check every value."""
         if self.palette not in PALETTES:
             raise ValueError(
                 f"palette must be one of {', '.join(PALETTES)}, not {self.palette!r}"
@@ -139,14 +139,14 @@ class Style:
         )
 
     def title(self, label: Label) -> str:
-        """Return what a class is called: your own word, else `Label.title`."""
+        """Return the name of a class: the custom one, else `Label.title`."""
         return self.class_names.get(label.key, label.title)
 
     def to_drawable(self) -> Style:
-        """Return the style without the names that cannot be written into images.
+        """Return the style without the names that cannot be drawn into images.
 
-        The fonts of OpenCV have Latin letters only, and so may have the machine that
-        draws a chart as PNG. Those classes have their usual names then.
+        OpenCV's fonts only have Latin letters, and so may the fonts on the machine
+        that renders a chart as PNG. Those classes get their default names.
         """
         names = {
             key: name for key, name in self.class_names.items() if _is_drawable(name)
@@ -155,17 +155,17 @@ class Style:
 
     @property
     def substitution_note(self) -> str:
-        """Which names images show in place of your own, in a line; empty if none."""
+        """One line on the names that images replace; empty if there are none."""
         drawn = self.to_drawable()
         names = ", ".join(
             f"“{drawn.title(label)}” for “{self.title(label)}”"
             for label in Label
             if drawn.title(label) != self.title(label)
         )
-        return names and f"images can only show Latin letters: they have {names}"
+        return names and f"images can only show Latin letters; they show {names}"
 
     def colour_bgr(self, label: Label) -> BGR:
-        """Return the colour of a class: your own, else that of the palette."""
+        """Return the colour of a class: the custom one, else that of the palette."""
         custom_colour = self.class_colours.get(label.key)
         if custom_colour is None:
             return colour_bgr(label, self.palette)
@@ -175,13 +175,13 @@ class Style:
         return blue, green, red
 
     def colour_css(self, label: Label) -> str:
-        """Return the colour of a class as a style sheet writes it, `#rrggbb`."""
+        """Return the colour of a class as a CSS value, `#rrggbb`."""
         blue, green, red = self.colour_bgr(label)
         return f"#{red:02x}{green:02x}{blue:02x}"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Style:
-        """Return the style that a JSON object describes; what is missing is default.
+        """Parse a style from a JSON object; missing fields get their defaults.
 
         Raises:
             ValueError: not a JSON object, an unknown field, or a bad value.
@@ -191,14 +191,14 @@ class Style:
         unknown = sorted(set(values) - set(field_names))
         if unknown:
             raise ValueError(
-                f"unknown field {unknown[0]!r} of a style; known are "
+                f"unknown style field {unknown[0]!r}; known are "
                 f"{', '.join(field_names)}"
             )
         return cls(**values)
 
 
 def _check_class_keys(name: str, value: object) -> dict[str, Any]:
-    """Return what somebody gave by class, once it has no key but those of classes."""
+    """Check that a value is an object whose keys are classes."""
     if not isinstance(value, Mapping):
         raise ValueError(
             f"{name} must be an object with classes as keys, not {value!r}"
@@ -213,7 +213,7 @@ def _check_class_keys(name: str, value: object) -> dict[str, Any]:
 
 
 def _check_class_names(value: object) -> dict[str, str]:
-    """Return checked names of classes, without spaces around them."""
+    """Return the checked class names, without leading and trailing spaces."""
     names = _check_class_keys("class_names", value)
     for key, given in names.items():
         name = given.strip() if isinstance(given, str) else ""
@@ -224,8 +224,8 @@ def _check_class_names(value: object) -> dict[str, str]:
             )
         if _fold_name(name) in _RESERVED_NAMES:
             raise ValueError(
-                f"class_names: {key} must not be {given!r}, which tables and charts "
-                "call something else; choose another name"
+                f"class_names: {key} must not be {given!r}, which has another meaning "
+                "in tables and charts; choose another name"
             )
         names[key] = name
     _check_unique_names(names, "")
@@ -242,9 +242,8 @@ def _check_unique_names(names: Mapping[str, str], context: str) -> None:
     for name, folded_name in zip(written, folded, strict=True):
         if folded.count(folded_name) > 1:
             raise ValueError(
-                f"class_names: {name!r} is the name of two classes{context}; each "
-                "needs "
-                "its own"
+                f"class_names: {name!r} is the name of two classes{context}; names "
+                "must differ"
             )
 
 
@@ -253,7 +252,7 @@ def _fold_name(name: str) -> str:
 
 
 def _is_readable(name: str) -> bool:
-    """Return whether every sign is visible and harmless, and one is no mere sign."""
+    """Return whether all characters are allowed and one is a letter, digit or emoji."""
     allowed = (
         char.isalnum() or char in f" {_PUNCTUATION}"
         if char.isascii()
@@ -270,13 +269,13 @@ def _is_drawable(name: str) -> bool:
 
 
 def strip_accents(text: str) -> str:
-    """Return text as it is drawn into images: Latin letters without accents."""
+    """Return text without accents, as it is drawn into images."""
     decomposed = unicodedata.normalize("NFKD", text.translate(_TRANSLITERATIONS))
     return "".join(char for char in decomposed if not unicodedata.combining(char))
 
 
 def _check_class_colours(value: object) -> dict[str, str]:
-    """Return checked colours of classes, in lower case."""
+    """Return the checked class colours, in lower case."""
     colours = _check_class_keys("class_colours", value)
     for key, given in colours.items():
         if not isinstance(given, str) or not _HEX_COLOUR_PATTERN.fullmatch(given):
@@ -292,12 +291,12 @@ DEFAULT_STYLE: Final = Style()
 
 
 def colour_bgr(label: Label, palette: Palette = "classic") -> BGR:
-    """Return the colour that a palette has for a class."""
+    """Return the colour of a class in a palette."""
     return _COLOURS[palette][label]
 
 
 def text_colour_bgr(colour: BGR) -> BGR:
-    """Return black or white, whichever reads better on `colour`."""
+    """Return black or white, whichever has more contrast to `colour`."""
     on_white = contrast_ratio(colour, WHITE)
     return WHITE if on_white > contrast_ratio(colour, BLACK) else BLACK
 
@@ -309,7 +308,7 @@ def contrast_ratio(a: BGR, b: BGR) -> float:
 
 
 def line_style(label: Label) -> LineStyle:
-    """Return how the outline of a label is drawn."""
+    """Return the line style of a class."""
     return _LINE_STYLES[label]
 
 
@@ -322,19 +321,19 @@ def format_face_caption(
     track_id: int = UNTRACKED,
     unseen_s: float = 0.0,
 ) -> str:
-    """Return what is written beside a face.
+    """Return the caption of a face.
 
-    That is "No mask 97 %" in an image, "#3 No mask 97 %" for a person who is tracked,
-    and "#3 No mask, seen 2.1 s ago" while their face is not seen: what is known fades
-    then, which is no news about the mask. An unsure face is "Unsure (58 % mask)".
+    Examples are "No mask 97 %" in an image, "#3 No mask 97 %" for a track, and "#3 No
+    mask, seen 2.1 s ago" while the face is not detected: the confidence then only
+    fades. A face of class `UNKNOWN` has "Unsure (58 % mask)".
 
     Args:
-        label: what is known.
-        confidence: how sure it is, in [0, 1].
-        style: what to write.
-        likeliest: the likeliest class, which is named where the label is `UNKNOWN`.
-        track_id: the person's number; `UNTRACKED` for none.
-        unseen_s: seconds since their face was seen; 0 if it is.
+        label: the class.
+        confidence: its confidence, in [0, 1].
+        style: which parts to write.
+        likeliest: the likeliest class, which is written if the label is `UNKNOWN`.
+        track_id: the track ID; `UNTRACKED` for none.
+        unseen_s: seconds since the face was last detected; 0 if it is now.
     """
     title = style.title(label)
     words = [title] if style.labels else []
@@ -351,7 +350,7 @@ def format_face_caption(
 def _format_confidence(
     label: Label, confidence: float, style: Style, likeliest: Label | None
 ) -> list[str]:
-    """Return how sure a class is, in the word that follows its name."""
+    """Return the part of a caption with the confidence, as a list of 0 or 1 words."""
     if not style.percentages:
         return []
     if label is not Label.UNKNOWN or not style.labels:
@@ -362,19 +361,19 @@ def _format_confidence(
 
 
 def uncapitalize(title: str) -> str:
-    """Return the name of a class within a sentence, as in "no mask".
+    """Return a class name for use within a sentence, such as "no mask".
 
-    Names begin with a capital letter; abbreviations such as "FFP2" are left alone.
+    Abbreviations such as "FFP2" do not change.
     """
     return title[:1].lower() + title[1:] if title[1:2].islower() else title
 
 
 def format_percent(fraction: float) -> str:
-    """Return a fraction in whole percent; only what is all or nothing is called so.
+    """Format a fraction as whole percent; only exactly 0 and 1 give "0 %" and "100 %".
 
     Examples:
         >>> from maskdet.style import format_percent
-        >>> [percent(one) for one in (0, 0.003, 0.58, 0.999, 1)]
+        >>> [format_percent(fraction) for fraction in (0, 0.003, 0.58, 0.999, 1)]
         ['0 %', '<1 %', '58 %', '>99 %', '100 %']
     """
     if fraction < 1 and round(100 * fraction) >= 100:
@@ -385,9 +384,9 @@ def format_percent(fraction: float) -> str:
 
 
 def to_display_percent(fraction: float) -> float:
-    """Return a fraction in percent for a column of whole numbers.
+    """Return a fraction as a percentage for a column that shows whole numbers.
 
-    It rounds to 100 or 0 only where it is all or nothing; else to 99 or 1.
+    Only exactly 1 and 0 give 100 and 0; other values are at most 99 and at least 1.
     """
     percentage = 100 * fraction
     if fraction < 1 and round(percentage) >= 100:
@@ -398,7 +397,7 @@ def to_display_percent(fraction: float) -> float:
 
 
 def format_pair_caption(pair: PersonPair) -> str:
-    """Return what is written between two people: "1.2 m", "5 heads", "1.2 m, 40 s"."""
+    """Return the caption of a pair: "1.2 m", "5 heads" or "1.2 m, 40 s"."""
     if pair.unit == "m":
         distance_text = f"{pair.distance:.1f} m"
     else:

@@ -1,4 +1,4 @@
-"""The types that every part of maskdet speaks: images, faces, scenes, settings."""
+"""The data types of maskdet: images, labels, faces, pairs, contacts and scenes."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ Image = NDArray[np.uint8]
 
 
 def check_image(image: object) -> Image:
-    """Return `image` as a BGR image, or raise one clear error.
+    """Check that `image` is a BGR or grey image and return it as BGR.
 
     Args:
         image: `(h, w, 3)` uint8 in BGR order; or `(h, w)` or `(h, w, 1)` uint8, which
             is grey and gets three equal channels.
 
     Returns:
-        `(h, w, 3)` uint8 BGR; the input itself where it is that already.
+        `(h, w, 3)` uint8 BGR; the input itself if it has this shape.
 
     Raises:
-        TypeError: it is not a NumPy array, or its numbers are not uint8.
+        TypeError: it is not a NumPy array, or not of type uint8.
         ValueError: it is empty, or has another shape.
     """
     if not isinstance(image, np.ndarray):
@@ -43,8 +43,8 @@ def check_image(image: object) -> Image:
         )
     if image.dtype != np.uint8:
         raise TypeError(
-            f"image must hold uint8 numbers from 0 to 255, not {image.dtype}; numbers "
-            "from 0 to 1 become so with (image * 255).astype(numpy.uint8)"
+            f"image must have dtype uint8, not {image.dtype}; convert values from 0 "
+            "to 1 with (image * 255).astype(numpy.uint8)"
         )
     if image.ndim == 3 and image.shape[2] == 3 and image.size:
         return image
@@ -61,13 +61,13 @@ def check_image(image: object) -> Image:
 
 
 UNTRACKED = -1
-"""Track ID of a face that is not tracked, as in every still image."""
+"""Track ID of a face that is not tracked, for example in a still image."""
 
 
 class Label(IntEnum):
     """The class of a face; the value is its column in `Scene.probs`.
 
-    `UNKNOWN` has no column: it is what a face below the confidence threshold gets.
+    `UNKNOWN` has no column: it is the class of a face below the confidence threshold.
 
     Examples:
         >>> [(label.key, label.title) for label in maskdet.CLASSES]
@@ -100,7 +100,7 @@ _TITLES = {
 RowSelection: TypeAlias = (
     NDArray[np.bool_] | NDArray[np.int64] | list[int] | list[bool] | slice
 )
-"""Which rows of a scene or of faces are meant: a mask, indices, or a slice."""
+"""Rows of a scene or of faces: a mask, indices, or a slice."""
 
 CLASSES: tuple[Label, ...] = (Label.MASK, Label.NO_MASK, Label.INCORRECT)
 """The labels that have a column in `Scene.probs`, in column order."""
@@ -161,7 +161,7 @@ class Faces:
 
     @classmethod
     def empty(cls) -> Faces:
-        """Return the faces of an image without a face."""
+        """Return zero faces."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
     def __getitem__(self, rows: RowSelection) -> Faces:
@@ -170,7 +170,7 @@ class Faces:
 
 
 BLUR_MIN_SCORE = 0.2
-"""Candidates with at least this detection score are blurred where faces are blurred."""
+"""Candidates with at least this detection score are blurred when faces are blurred."""
 
 
 def _no_times() -> Mapping[str, float]:
@@ -196,16 +196,16 @@ class PersonPair(NamedTuple):
         >>> scene.pairs[0].unit
         'm'
 
-    A tuple, because a crowd of 30 people has 400 pairs in every image.
+    It is a tuple for speed: a crowd of 30 people has 400 pairs in each frame.
 
     Attributes:
         first: row of one person in the scene.
         second: row of the other person; larger than `first`.
-        distance: between the two, in `unit`.
-        unit: `m` (metres), or `heads` where only face heights are known.
+        distance: distance between them, in `unit`.
+        unit: `m` (metres), or `heads` (face heights) without a calibrated scale.
         in_contact: whether they are closer than the contact distance, with
             hysteresis.
-        contact_s: how long they have been in contact without a break, in seconds.
+        contact_s: duration of the current contact, in seconds.
         exceeds_limit: whether the contact lasts longer than
             `Settings.contact_duration_s`.
     """
@@ -232,13 +232,13 @@ class Contact:
     Attributes:
         first_id: track ID of one person.
         second_id: track ID of the other person; larger than `first_id`.
-        start_s: when they first were in contact, in seconds.
-        total_s: how long they were in contact in all, in seconds.
+        start_s: start of their first contact, in seconds.
+        total_s: total contact time, in seconds.
         longest_s: the longest contact without a break, in seconds.
-        unmasked_s: how much of `total_s` at least one of them was known to wear no
-            mask, or to wear it incorrectly.
+        unmasked_s: the part of `total_s` in which at least one of them had the class
+            no mask or incorrect.
         min_distance: the smallest distance while in contact, in `unit`.
-        unit: `m` (metres) or `heads`.
+        unit: `m` (metres) or `heads` (face heights).
         exceeds_limit: whether one contact lasted longer than
             `Settings.contact_duration_s`.
     """
@@ -256,7 +256,7 @@ class Contact:
 
 @dataclass(frozen=True)
 class Face:
-    """One face of a scene, for programs that look at faces one by one.
+    """One face of a scene.
 
     Examples:
         >>> face = maskdet.analyze("group.jpg")[0]
@@ -267,9 +267,9 @@ class Face:
         label: its class; `UNKNOWN` if `confidence` is below the threshold.
         confidence: probability of the likeliest class, in [0, 1].
         box: `x1, y1, x2, y2` in pixels of the image.
-        score: detection score in [0, 1]; 0 for a person who turned away.
+        score: detection score in [0, 1]; 0 for a coasting track.
         probs: probability of each class, in the order of `CLASSES`.
-        track_id: number of the person in a stream; `UNTRACKED` in a still image.
+        track_id: track ID in a stream; `UNTRACKED` in a still image.
         unseen_s: seconds since the face was last detected; 0 if it is now.
     """
 
@@ -282,10 +282,10 @@ class Face:
     unseen_s: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the face as JSON has it: a tenth of a pixel, four decimals."""
+        """Return the face as a JSON object, with rounded numbers."""
         tracked = {} if self.track_id == UNTRACKED else {"track_id": self.track_id}
         return {
-            # A tenth of a pixel and a hundredth of a percent: finer is noise.
+            # Digits beyond 0.1 pixel and 0.01 percent are noise.
             "box": [round(corner, 1) for corner in self.box],
             "score": round(self.score, 4),
             "label": self.label.key,
@@ -299,9 +299,9 @@ class Face:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """The faces of one image with their classes; row i is one face in every array.
+    """The faces of one image with their classes; row i of every array is one face.
 
-    Iterate it for `Face` objects, index it with a number for one `Face`, or with a
+    Iterate it for `Face` objects. Index it with a number for one `Face`, or with a
     mask, indices or a slice for a `Scene` with those rows.
 
     Examples:
@@ -314,30 +314,32 @@ class Scene:
         >>> scene[scene.confidences > 0.85]
         <Scene: 1 face (1 mask)>
 
-    In a stream, people who turned away keep a row: their head is where it was last
-    tracked to, their score is 0, `unseen_s` is above 0, and their class is what was
-    known of them.
+    In a stream, a coasting track (a head that is tracked without a face detection)
+    keeps its row: its box is the predicted one, its score is 0, `unseen_s` is above 0,
+    and its class comes from earlier frames.
 
     Attributes:
         faces: boxes and scores, sorted by falling score.
         probs: `(n, 3)` float32, rows sum to 1, columns as in `CLASSES`; in a stream,
             smoothed over the observations of each person.
         track_ids: `(n,)` int64; `UNTRACKED` in a still image.
-        time_s: when the image was taken, in seconds; 0 for a still image.
+        time_s: time of the image, in seconds; 0 for a still image.
         min_confidence: below this probability a face's label is `UNKNOWN`.
-        stage_ms: how long each stage took, in milliseconds (`find`, `label`, `track`).
-        unseen_s: `(n,)` float32, seconds since the face was last detected; 0 if it is.
-        n_effective_views: `(n,)` float32, the number of whole readable views that the
-            class rests on; 1 in a still image.
+        stage_ms: duration of each stage, in milliseconds (`detect`, `classify`,
+            `track` and others).
+        unseen_s: `(n,)` float32, seconds since the face was last detected; 0 if it is
+            now.
+        n_effective_views: `(n,)` float32, sum of the weights of the observations that
+            the class is based on; 1 in a still image.
         pairs: pairs of people whose distance is known, nearest first.
-        blur_boxes: `(k, 4)` float32 boxes of what has no row but may be a face:
-            dropped candidates and people out of sight. Only blurring uses them.
+        blur_boxes: `(k, 4)` float32 boxes that have no row but may be faces: dropped
+            candidates and lost tracks. Only blurring uses them.
         removed_ids: track IDs that the tracker removed in this step.
         positions: `(n, 2)` float64 x (to the right) and z (away from the camera) of
-            each person, smoothed, in metres, or in heads; `(0, 2)` where distances
-            are not measured.
-        contacts: the contacts of the stream so far, longest first; brought up to date
-            once a second.
+            each person, smoothed, in metres or face heights; `(0, 2)` if distances are
+            not measured.
+        contacts: the contacts of the stream so far, longest first; updated once a
+            second.
     """
 
     faces: Faces
@@ -355,11 +357,11 @@ class Scene:
     contacts: tuple[Contact, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check that every array has one row a face."""
+        """Check that every array has one row per face."""
         n = len(self.faces)
         probs = np.asarray(self.probs, dtype=np.float32)
         _check_shape("probs", probs, (n, len(CLASSES)))
-        # `allclose` says the same ten times as slowly, three times an image.
+        # `allclose` is ten times slower, and this runs three times per image.
         if n and not np.abs(probs.sum(axis=1) - 1).max() <= 1e-3:
             raise ValueError("each row of probs must sum to 1")
         ids = self.track_ids
@@ -379,14 +381,17 @@ class Scene:
             object.__setattr__(self, name, values.astype(np.float32))
         for pair in self.pairs:
             if not 0 <= pair.first < pair.second < n:
-                raise ValueError(f"pairs must name two of {n} rows in order: {pair}")
+                raise ValueError(
+                    f"pairs must have first < second < {n}, the number of faces, "
+                    f"not {pair}"
+                )
 
     def __len__(self) -> int:
         """Return the number of faces."""
         return len(self.faces)
 
     def __iter__(self) -> Iterator[Face]:
-        """Yield the faces one by one, in the order of the rows."""
+        """Yield the faces in the order of the rows."""
         columns = (
             self.labels,
             self.confidences.tolist(),
@@ -410,14 +415,14 @@ class Scene:
     def __getitem__(self, rows: RowSelection) -> Scene: ...
 
     def __getitem__(self, rows: int | RowSelection) -> Face | Scene:
-        """Return one face, or the scene with only some rows, best score first.
+        """Return one face, or a scene with the selected rows, best score first.
 
         Args:
             rows: a row number for one `Face`; a mask `(n,)`, indices or a slice for a
-                `Scene` in which every array, `pairs` and `positions` follow.
+                `Scene`. All arrays, `pairs` and `positions` are selected too.
 
         Raises:
-            IndexError: there is no such row.
+            IndexError: the row does not exist.
         """
         if isinstance(rows, int | np.integer):
             return next(iter(self._take_rows(np.array([range(len(self))[rows]]))))
@@ -425,11 +430,11 @@ class Scene:
 
     @classmethod
     def empty(cls) -> Scene:
-        """Return the scene of an image without a face."""
+        """Return a scene without faces."""
         return cls(Faces.empty(), np.zeros((0, len(CLASSES)), np.float32))
 
     def __repr__(self) -> str:
-        """Return one line: how many faces of which class."""
+        """Return one line with the number of faces by class."""
         counts = Counter(label.key for label in self.labels)
         words = ", ".join(f"{n} {key}" for key, n in counts.items())
         faces = format_count(len(self), "face")
@@ -443,7 +448,7 @@ class Scene:
 
     @property
     def scores(self) -> NDArray[np.float32]:
-        """`(n,)` float32 detection scores in [0, 1]; 0 for people who turned away."""
+        """`(n,)` float32 detection scores in [0, 1]; 0 for coasting tracks."""
         return self.faces.scores
 
     @property
@@ -464,12 +469,12 @@ class Scene:
 
     @property
     def likeliest(self) -> tuple[Label, ...]:
-        """The likeliest class of each face, also of one that is `UNKNOWN`."""
+        """The likeliest class of each face, even if its label is `UNKNOWN`."""
         winners = self.probs.argmax(axis=1) if len(self) else ()
         return tuple(Label(int(winner)) for winner in winners)
 
     def _take_rows(self, rows: NDArray[np.int64]) -> Scene:
-        # Faces sort themselves, so the other arrays must follow.
+        # `Faces` sorts by score, so the other arrays need the same order.
         rows = rows[np.argsort(-self.faces.scores[rows], kind="stable")]
         new_row = {int(row): number for number, row in enumerate(rows)}
         pairs = [
@@ -493,7 +498,7 @@ class Scene:
         )
 
     def scale(self, factor_x: float, factor_y: float) -> Scene:
-        """Return the scene of the image when its sides are multiplied by these.
+        """Return the scene with all boxes scaled, for a resized image.
 
         Args:
             factor_x: factor of x, above 0.
@@ -507,7 +512,7 @@ class Scene:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return time and faces as JSON has them; see `Face.to_dict`."""
+        """Return time and faces as a JSON object; see `Face.to_dict`."""
         return {
             "time_s": round(self.time_s, 3),
             "faces": [face.to_dict() for face in self],
@@ -518,15 +523,15 @@ class Scene:
 
         The text is `{"time_s": 0.0, "faces": [{"box": [x1, y1, x2, y2], "score": 0.98,
         "label": "mask", "probs": {"mask": 0.97, "no_mask": 0.02, "incorrect": 0.01}},
-        ...]}`, boxes in pixels; in a stream each face has its `track_id` too.
+        ...]}` with boxes in pixels; in a stream each face also has a `track_id`.
         """
         return json.dumps(self.to_dict())
 
     def to_dataframe(self) -> Any:
-        """Return a pandas DataFrame with one row for each face.
+        """Return a pandas DataFrame with one row per face.
 
         Its columns are `label`, `confidence`, `x1`, `y1`, `x2`, `y2` in pixels,
-        `score`, a probability for each class, `track_id` and `unseen_s`.
+        `score`, the probability of each class, `track_id` and `unseen_s`.
 
         Raises:
             ImportError: pandas is not installed.
@@ -544,7 +549,7 @@ class Scene:
         return pandas.DataFrame(columns)
 
     def to_supervision(self) -> Any:
-        """Return `supervision.Detections` for the library of that name.
+        """Return the faces as `supervision.Detections`.
 
         `class_id` is the column of the label in `CLASSES`, or -1 for `UNKNOWN`;
         `confidence` is that of the class; `data` holds `class_name` and `score`.
@@ -569,12 +574,12 @@ class Scene:
     def to_coco(self, image_id: int = 0) -> list[dict[str, Any]]:
         """Return the faces as a list of COCO results.
 
-        Each is `{"image_id", "category_id", "bbox": [x, y, width, height], "score"}`
-        with pixels, the detection score, and category 1 for mask, 2 for no mask, 3 for
-        incorrect. An `UNKNOWN` face has the category of its likeliest class.
+        Each is `{"image_id", "category_id", "bbox": [x, y, width, height], "score"}`:
+        the box in pixels, the detection score, and category 1 for mask, 2 for no mask
+        or 3 for incorrect. An `UNKNOWN` face has the category of its likeliest class.
 
         Args:
-            image_id: number of the image in the COCO data set.
+            image_id: ID of the image in the COCO data set.
         """
         corners = self.boxes.astype(float)
         sizes = corners[:, 2:] - corners[:, :2]
@@ -596,13 +601,13 @@ class Scene:
         ]
 
     def filter(self, settings: Settings) -> Scene:
-        """Return the scene with only the faces that `settings` accept.
+        """Return the scene with only the faces that pass the thresholds.
 
-        Nothing is computed anew, so a moved slider costs microseconds. Dropped
-        candidates that may be faces stay in `blur_boxes`.
+        The image is not analyzed again, so this takes microseconds. Dropped candidates
+        that may be faces are added to `blur_boxes`.
 
         Args:
-            settings: thresholds of score, size, overlap and confidence.
+            settings: thresholds of score, size, NMS IoU and confidence.
         """
         rows = select_rows(self.faces, settings)
         blur_boxes = np.concatenate(
@@ -616,7 +621,7 @@ class Scene:
 
 
 def _import_optional(name: str) -> Any:
-    """Import a library that maskdet does not need itself."""
+    """Import a library that maskdet does not depend on."""
     try:
         return import_module(name)
     except ImportError:
@@ -624,7 +629,7 @@ def _import_optional(name: str) -> Any:
 
 
 def select_rows(faces: Faces, settings: Settings) -> NDArray[np.int64]:
-    """Return the rows of `faces` that pass score, size and overlap, best first."""
+    """Return the rows of `faces` that pass score, size and NMS, best score first."""
     passes = (faces.scores >= settings.min_score) & (
         sizes_px(faces.boxes) >= settings.min_face_px
     )
@@ -635,7 +640,7 @@ def select_rows(faces: Faces, settings: Settings) -> NDArray[np.int64]:
 
 
 def rejected_boxes(faces: Faces, rows: NDArray[np.int64], settings: Settings) -> Boxes:
-    """Return the boxes, `(k, 4)`, that may be faces but are not the `select_rows` rows."""
+    """Return the `(k, 4)` boxes that may be faces but are not in `rows`."""
     is_rejected = faces.scores >= min(BLUR_MIN_SCORE, settings.min_score)
     is_rejected[rows] = False
     return faces.boxes[is_rejected]

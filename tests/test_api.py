@@ -1,4 +1,4 @@
-"""The public calls: what they accept, what they refuse, and that programs run."""
+"""Tests of the public API: accepted and rejected inputs, and the examples in docs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BOXES = ((10, 10, 40, 40), (42, 12, 62, 36))
 
 
 @pytest.fixture
-def fake() -> maskdet.TwoStage:
+def fake_analyzer() -> maskdet.TwoStage:
     return maskdet.TwoStage(FakeDetector(BOXES, (0.9, 0.8)), FakeClassifier())
 
 
@@ -43,11 +43,11 @@ def scene() -> maskdet.Scene:
     )
 
 
-def test_an_image_is_a_path_its_bytes_or_an_array(fake, tmp_path) -> None:
+def test_analyze_accepts_a_path_bytes_or_an_array(fake_analyzer, tmp_path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(encode_png(make_grey_image()))
     scenes = [
-        maskdet.analyze(source, analyzer=fake)
+        maskdet.analyze(source, analyzer=fake_analyzer)
         for source in (
             path,
             str(path),
@@ -57,15 +57,17 @@ def test_an_image_is_a_path_its_bytes_or_an_array(fake, tmp_path) -> None:
         )
     ]
     assert len(scenes[0])
-    assert len({one.to_json() for one in scenes}) == 1
+    assert len({scene.to_json() for scene in scenes}) == 1
 
 
-def test_a_very_large_jpeg_has_boxes_in_its_own_pixels(tmp_path) -> None:
+def test_boxes_of_a_very_large_jpeg_are_in_pixels_of_the_original(tmp_path) -> None:
     path = tmp_path / "phone.jpg"
     Pillow.new("L", (12000, 9000), 128).save(path)
-    fake = maskdet.TwoStage(FakeDetector(BOXES, (0.9, 0.8)), FakeClassifier())
-    scene = maskdet.analyze(path, maskdet.Settings(min_face_px=48), analyzer=fake)
-    # Half of its width and height was analyzed; 48 of its pixels are 24 of those.
+    fake_analyzer = maskdet.TwoStage(FakeDetector(BOXES, (0.9, 0.8)), FakeClassifier())
+    scene = maskdet.analyze(
+        path, maskdet.Settings(min_face_px=48), analyzer=fake_analyzer
+    )
+    # It is analyzed at half its width and height, where 48 pixels become 24.
     assert scene.boxes.tolist() == [[20, 20, 80, 80]]
     drawn = maskdet.draw(path, scene)
     assert drawn.shape == (4500, 6000, 3)
@@ -77,7 +79,7 @@ def test_a_very_large_jpeg_has_boxes_in_its_own_pixels(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("image", "error", "line"),
     [
-        (np.zeros((4, 4, 3)), TypeError, r"uint8 numbers from 0 to 255, not float64"),
+        (np.zeros((4, 4, 3)), TypeError, "dtype uint8, not float64"),
         (np.zeros((4, 4, 3), np.uint16), TypeError, "not uint16"),
         (np.zeros((4, 4, 4), np.uint8), ValueError, r"\(4, 4, 4\); drop alpha with"),
         (np.zeros((0, 4, 3), np.uint8), ValueError, r"empty: its shape is \(0, 4, 3\)"),
@@ -86,45 +88,45 @@ def test_a_very_large_jpeg_has_boxes_in_its_own_pixels(tmp_path) -> None:
         (None, TypeError, "not NoneType"),
     ],
 )
-def test_every_door_refuses_what_is_no_image_in_one_line(
-    fake, scene, tmp_path, image, error, line
+def test_all_functions_reject_invalid_images_with_one_line(
+    fake_analyzer, scene, tmp_path, image, error, line
 ) -> None:
-    doors = (
-        lambda: maskdet.analyze(image, analyzer=fake),
-        lambda: fake.analyze(image),
-        lambda: maskdet.Stream(fake).step(image, 0.0),
+    calls = (
+        lambda: maskdet.analyze(image, analyzer=fake_analyzer),
+        lambda: fake_analyzer.analyze(image),
+        lambda: maskdet.Stream(fake_analyzer).step(image, 0.0),
         lambda: maskdet.draw(image, scene),
         lambda: maskdet.write_image(tmp_path / "a.png", image),
         lambda: maskdet.load_analyzer("onepass-fast").analyze(image),
         lambda: maskdet.load_detector("haar").detect(image),
         lambda: maskdet.load_classifier().predict(image, scene.boxes),
     )
-    for door in doors:
+    for call in calls:
         with pytest.raises(error, match=line) as caught:
-            door()
+            call()
         assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_path_where_an_array_is_wanted_says_how_to_read_it(fake) -> None:
+def test_a_path_instead_of_an_array_gives_a_hint(fake_analyzer) -> None:
     with pytest.raises(TypeError, match=r"not str; read a file with maskdet\.read_im"):
-        fake.analyze("a.jpg")
+        fake_analyzer.analyze("a.jpg")
 
 
-def test_default_settings_find_the_sample_and_permissive_gives_candidates() -> None:
-    usual = maskdet.analyze(GROUP)
-    every = maskdet.analyze(GROUP, maskdet.Settings.permissive())
-    assert len(usual) == 7
-    assert usual.min_confidence == maskdet.Settings().min_confidence
-    assert len(every) > 20
-    chosen = every.filter(maskdet.Settings())
-    assert chosen.boxes.tolist() == usual.boxes.tolist()
+def test_permissive_settings_return_more_candidates_than_default_settings() -> None:
+    default_scene = maskdet.analyze(GROUP)
+    permissive_scene = maskdet.analyze(GROUP, maskdet.Settings.permissive())
+    assert len(default_scene) == 7
+    assert default_scene.min_confidence == maskdet.Settings().min_confidence
+    assert len(permissive_scene) > 20
+    filtered = permissive_scene.filter(maskdet.Settings())
+    assert filtered.boxes.tolist() == default_scene.boxes.tolist()
 
 
-def test_a_named_analyzer_is_loaded_once(monkeypatch, fake) -> None:
+def test_a_named_analyzer_is_loaded_once(monkeypatch, fake_analyzer) -> None:
     loaded: list[str] = []
     monkeypatch.setattr(
-        api, "load_analyzer", lambda *names: loaded.append(names[0]) or fake
+        api, "load_analyzer", lambda *names: loaded.append(names[0]) or fake_analyzer
     )
     api._load_cached.cache_clear()
     try:
@@ -136,10 +138,10 @@ def test_a_named_analyzer_is_loaded_once(monkeypatch, fake) -> None:
     assert loaded == ["haar", "onepass"]
 
 
-def test_a_detector_in_place_of_an_analyzer_says_how_to_wrap_it() -> None:
+def test_a_detector_instead_of_an_analyzer_gives_a_hint() -> None:
     with pytest.raises(TypeError, match=r"wrap a detector in maskdet\.TwoStage"):
         maskdet.analyze(make_grey_image(), analyzer=FakeDetector())  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"detect\(image\) -> Faces, which object"):
+    with pytest.raises(TypeError, match=r"detect\(image\) -> Faces; object"):
         maskdet.TwoStage(object())  # type: ignore[arg-type]
 
 
@@ -156,12 +158,12 @@ def test_iteration_and_indexing_keep_rows_together(scene) -> None:
         scene[2]
 
 
-def test_the_text_of_a_scene_is_one_short_line(scene) -> None:
+def test_repr_of_a_scene_is_one_line(scene) -> None:
     assert repr(scene) == "<Scene: 2 faces (1 mask, 1 unknown)>"
     assert repr(maskdet.Scene.empty()) == "<Scene: 0 faces>"
 
 
-def test_a_scene_goes_to_json_pandas_and_coco(scene) -> None:
+def test_a_scene_converts_to_json_pandas_and_coco(scene) -> None:
     content = json.loads(scene.to_json())
     assert content["faces"][0] == {
         "box": [0.0, 0.0, 40.0, 50.0],
@@ -185,8 +187,8 @@ def test_a_scene_goes_to_json_pandas_and_coco(scene) -> None:
     )
 
 
-def test_supervision_gets_arrays_in_its_words(scene, monkeypatch) -> None:
-    """The library itself is not a requirement; its constructor takes these words."""
+def test_to_supervision_passes_the_expected_arguments(scene, monkeypatch) -> None:
+    """The library is not a requirement, so its constructor is replaced."""
     given: dict[str, object] = {}
 
     class Supervision:
@@ -204,7 +206,7 @@ def test_supervision_gets_arrays_in_its_words(scene, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["to_dataframe", "to_supervision"])
-def test_a_library_that_is_missing_is_named(scene, monkeypatch, name) -> None:
+def test_a_missing_library_is_named(scene, monkeypatch, name) -> None:
     library = {"to_dataframe": "pandas", "to_supervision": "supervision"}[name]
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ImportError, match=f"this needs {library}: pip install"):
@@ -212,60 +214,62 @@ def test_a_library_that_is_missing_is_named(scene, monkeypatch, name) -> None:
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".JPEG", ".webp"])
-def test_images_are_written_by_their_ending(tmp_path, ending) -> None:
+def test_images_are_written_in_the_format_of_their_extension(tmp_path, ending) -> None:
     path = tmp_path / f"a{ending}"
     maskdet.write_image(path, make_grey_image())
     assert maskdet.read_image(path).shape == make_grey_image().shape
 
 
-def test_an_unknown_ending_writes_nothing(tmp_path) -> None:
+def test_an_unknown_extension_writes_nothing(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"must be \.png, \.jpg, \.jpeg, \.webp, not"):
         maskdet.write_image(tmp_path / "a.tiff", make_grey_image())
     assert not list(tmp_path.iterdir())
 
 
-def test_a_video_gives_a_report_and_a_copy(fake, tmp_path) -> None:
-    heard: list[int] = []
+def test_a_video_gives_a_report_and_a_copy(fake_analyzer, tmp_path) -> None:
+    progress_counts: list[int] = []
     report = maskdet.analyze_video(
         write_video(tmp_path / "a.mp4"),
         tmp_path / "b.mp4",
-        analyzer=fake,
-        progress=lambda now: heard.append(now.n_frames),
+        analyzer=fake_analyzer,
+        progress=lambda progress: progress_counts.append(progress.n_frames),
     )
     assert (report.n_frames, report.is_complete, report.error) == (N_FRAMES, True, "")
     assert report.out == tmp_path / "b.mp4"
-    assert heard[0] == 1
+    assert progress_counts[0] == 1
     with maskdet.open_video(report.out) as frames:
         assert sum(1 for _ in frames) == N_FRAMES
 
 
-def test_the_bar_of_a_video_goes_to_stderr(fake, tmp_path, capsys) -> None:
-    maskdet.analyze_video(write_video(tmp_path / "a.mp4"), analyzer=fake, progress=True)
+def test_the_progress_bar_of_a_video_goes_to_stderr(
+    fake_analyzer, tmp_path, capsys
+) -> None:
+    maskdet.analyze_video(
+        write_video(tmp_path / "a.mp4"), analyzer=fake_analyzer, progress=True
+    )
     out, err = capsys.readouterr()
     assert out == ""
     assert "a.mp4" in err
 
 
-def test_a_stream_gives_frames_and_tracked_scenes(fake, tmp_path) -> None:
+def test_a_stream_gives_frames_and_tracked_scenes(fake_analyzer, tmp_path) -> None:
     path = write_video(tmp_path / "a.mp4")
-    every = [
-        (image.shape, scene) for image, scene in maskdet.stream(path, analyzer=fake)
-    ]
-    assert len(every) == N_FRAMES
-    assert every[-1][1].time_s > every[0][1].time_s
-    assert (every[-1][1].track_ids != maskdet.UNTRACKED).any()
-    few = list(maskdet.stream(str(path), analyzer=fake, every=2))
-    assert len(few) == (N_FRAMES + 1) // 2
+    scenes = [scene for _, scene in maskdet.stream(path, analyzer=fake_analyzer)]
+    assert len(scenes) == N_FRAMES
+    assert scenes[-1].time_s > scenes[0].time_s
+    assert (scenes[-1].track_ids != maskdet.UNTRACKED).any()
+    every_second = list(maskdet.stream(str(path), analyzer=fake_analyzer, every=2))
+    assert len(every_second) == (N_FRAMES + 1) // 2
 
 
-def test_a_video_that_is_not_there_is_said_at_once(fake, tmp_path) -> None:
+def test_a_missing_video_raises_an_error(fake_analyzer, tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match="there is no such file"):
-        next(maskdet.stream(tmp_path / "a.mp4", analyzer=fake))
+        next(maskdet.stream(tmp_path / "a.mp4", analyzer=fake_analyzer))
     with pytest.raises(FileNotFoundError, match="there is no such file"):
-        maskdet.analyze_video(tmp_path / "a.mp4", analyzer=fake)
+        maskdet.analyze_video(tmp_path / "a.mp4", analyzer=fake_analyzer)
 
 
-def coco(folder: Path) -> Path:
+def write_coco_dataset(folder: Path) -> Path:
     """Write a data set of one image with the two large faces of the fake detector."""
     (folder / "images").mkdir()
     (folder / "images" / "a.png").write_bytes(encode_png(make_grey_image()))
@@ -287,8 +291,8 @@ def coco(folder: Path) -> Path:
     return path
 
 
-def test_a_data_set_is_measured_with_intervals(fake, tmp_path) -> None:
-    report = maskdet.evaluate(coco(tmp_path), analyzer=fake)
+def test_evaluate_reports_intervals(fake_analyzer, tmp_path) -> None:
+    report = maskdet.evaluate(write_coco_dataset(tmp_path), analyzer=fake_analyzer)
     assert report.images == 1
     assert report.ap["faces"].value == pytest.approx(1.0)
     lines = str(report).splitlines()
@@ -297,18 +301,18 @@ def test_a_data_set_is_measured_with_intervals(fake, tmp_path) -> None:
     assert lines[1].endswith("n=2")
 
 
-def test_images_without_boxes_cannot_be_evaluated(fake, tmp_path) -> None:
+def test_images_without_boxes_cannot_be_evaluated(fake_analyzer, tmp_path) -> None:
     (tmp_path / "mask").mkdir()
     shutil.copy(GROUP, tmp_path / "mask")
     (tmp_path / "no_mask").mkdir()
     with pytest.raises(ValueError, match="needs images with boxes") as caught:
-        maskdet.evaluate(tmp_path, analyzer=fake)
+        maskdet.evaluate(tmp_path, analyzer=fake_analyzer)
     assert str(tmp_path) in str(caught.value)
 
 
 @pytest.fixture
 def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the files that the examples of docstrings name."""
+    """Return a folder with the files that the docstring examples use."""
     shutil.copy(GROUP, tmp_path / "group.jpg")
     shutil.copy(ROOT / "samples" / "video.mp4", tmp_path / "lobby.mp4")
     (tmp_path / "notes.txt").write_text("not a video")
@@ -326,8 +330,8 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def documented() -> list[str]:
-    """The public names that are classes or functions."""
+def list_documented_names() -> list[str]:
+    """Return the public names that are classes or functions."""
     objects = {name: getattr(maskdet, name) for name in maskdet.__all__}
     return [
         name
@@ -336,10 +340,12 @@ def documented() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("name", documented())
-def test_the_examples_of_every_public_name_are_true(name, samples) -> None:
-    finder = doctest.DocTestFinder(exclude_empty=True)
-    tests = finder.find(getattr(maskdet, name), name, globs={"maskdet": maskdet})
+@pytest.mark.parametrize("name", list_documented_names())
+def test_the_examples_of_every_public_name_pass(name, samples) -> None:
+    doctest_parser = doctest.DocTestFinder(exclude_empty=True)
+    tests = doctest_parser.find(
+        getattr(maskdet, name), name, globs={"maskdet": maskdet}
+    )
     assert sum(len(test.examples) for test in tests), f"{name} has no example"
     printed: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
@@ -350,19 +356,19 @@ def test_the_examples_of_every_public_name_are_true(name, samples) -> None:
 
 def test_the_public_names_are_few_and_complete() -> None:
     assert 30 <= len(maskdet.__all__) <= 41
-    assert len(documented()) > 30
+    assert len(list_documented_names()) > 30
     assert maskdet.__doc__ is not None
-    compile("".join(code_of(maskdet.__doc__)), "maskdet.__doc__", "exec")
+    compile("".join(extract_code(maskdet.__doc__)), "maskdet.__doc__", "exec")
 
 
-def code_of(text: str) -> list[str]:
-    """The indented lines of a docstring, without their indent."""
+def extract_code(text: str) -> list[str]:
+    """Return the indented lines of a docstring, without their indent."""
     lines = [line for line in text.splitlines(keepends=True) if line.startswith("    ")]
     return [line[4:] for line in lines]
 
 
-def example(name: str, *arguments: str | Path) -> str:
-    """Run one of the programs of the documentation; return what it prints."""
+def run_example(name: str, *arguments: str | Path) -> str:
+    """Run an example program of the documentation and return its output."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / f"{name}.py"), *map(str, arguments)],
         capture_output=True,
@@ -375,34 +381,34 @@ def example(name: str, *arguments: str | Path) -> str:
     return done.stdout
 
 
-def test_program_analyze_image(tmp_path) -> None:
-    printed = example("analyze_image", GROUP, tmp_path / "out.png")
+def test_example_analyze_image(tmp_path) -> None:
+    printed = run_example("analyze_image", GROUP, tmp_path / "out.png")
     assert "of 7 without a mask" in printed
     assert maskdet.read_image(tmp_path / "out.png").shape[2] == 3
 
 
-def test_program_analyze_video(tmp_path) -> None:
+def test_example_analyze_video(tmp_path) -> None:
     source = ROOT / "samples" / "video.mp4"
-    printed = example("analyze_video", source, tmp_path / "out.mp4")
+    printed = run_example("analyze_video", source, tmp_path / "out.mp4")
     assert "mask rate:" in printed
     assert "#1: " in printed
     assert (tmp_path / "out.mp4").stat().st_size > 10_000
 
 
-def test_program_stream() -> None:
-    assert "#1: " in example("stream", ROOT / "samples" / "video.mp4")
+def test_example_stream() -> None:
+    assert "#1: " in run_example("stream", ROOT / "samples" / "video.mp4")
 
 
-def test_program_evaluate(tmp_path) -> None:
-    assert "faces: AP " in example("evaluate", coco(tmp_path))
+def test_example_evaluate(tmp_path) -> None:
+    assert "faces: AP " in run_example("evaluate", write_coco_dataset(tmp_path))
 
 
-def test_program_custom_detector() -> None:
-    assert "Mask" in example("custom_detector", GROUP)
+def test_example_custom_detector() -> None:
+    assert "Mask" in run_example("custom_detector", GROUP)
 
 
-def test_every_program_of_the_documentation_is_run_here() -> None:
+def test_every_example_of_the_documentation_has_a_test() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     names = [path.stem for path in EXAMPLES.glob("*.py")]
     assert len(names) == 5
-    assert [name for name in names if f'example("{name}"' not in text] == []
+    assert [name for name in names if f'run_example("{name}"' not in text] == []

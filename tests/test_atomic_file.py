@@ -1,4 +1,4 @@
-"""Files that are whole or not there; devices and pipes stay what they are."""
+"""Tests of atomic writing: files, symbolic links, pipes and devices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from maskdet.atomic_file import AtomicFile
 from tests.helpers.waiting import WAIT_S
 
 
-def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+def test_an_old_file_stays_until_the_new_one_is_committed(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("old")
     with AtomicFile(path) as file:
@@ -38,7 +38,7 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert path.is_fifo()
 
 
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_kept(tmp_path: Path) -> None:
     link, real = tmp_path / "link", tmp_path / "there" / "real.csv"
     real.parent.mkdir()
     link.symlink_to(real)
@@ -49,7 +49,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert real.read_text() == "through"
 
 
-def test_a_link_to_a_pipe_without_a_name_leads_there() -> None:
+def test_a_link_to_an_open_pipe_is_followed() -> None:
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("this system has no links to open files")
     out, into = os.pipe()
@@ -61,7 +61,7 @@ def test_a_link_to_a_pipe_without_a_name_leads_there() -> None:
         assert pipe.read() == "as to /dev/stdout"
 
 
-def test_a_full_disk_is_told_of_the_file_that_was_asked_for(tmp_path: Path) -> None:
+def test_an_error_for_a_full_disk_names_the_target(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no device that is always full")
     file = AtomicFile("/dev/full")
@@ -70,18 +70,18 @@ def test_a_full_disk_is_told_of_the_file_that_was_asked_for(tmp_path: Path) -> N
         file.commit()
 
 
-class _Full:
-    """A stream whose last bytes find no room."""
+class _FullStream:
+    """A stream that fails when it is closed."""
 
     def close(self) -> None:
         raise OSError(28, "No space left on device")
 
 
-def test_no_part_is_left_where_its_end_finds_no_room(tmp_path: Path) -> None:
+def test_no_temporary_file_remains_if_closing_fails(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     file = AtomicFile(path)
     file.stream.close()
     with pytest.raises(OSError, match="No space left on device") as caught, file:
-        file.stream = _Full()
+        file.stream = _FullStream()
     assert caught.value.filename == str(path)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Which box the label means, and when somebody should look at it."""
+"""Tests of automatic annotation: the labelled face, and reasons for manual review."""
 
 from __future__ import annotations
 
@@ -26,61 +26,66 @@ def faces(*rows: tuple[list[int], float]) -> Faces:
     return Faces(boxes, np.array([score for _, score in rows], np.float32))
 
 
-def doubts(tmp_path, *rows: tuple[list[int], float], probs=(0.9, 0.1, 0.0)) -> str:
-    """Return the doubt about one image; boxes are shown to the plain look only."""
+def get_review_reason(
+    tmp_path, *rows: tuple[list[int], float], probs=(0.9, 0.1, 0.0)
+) -> str:
+    """Return the review reason of one image with these detections."""
     write_image(tmp_path / "set" / "mask" / "a.jpg")
-    found = faces(*rows)
-    finder = OneLook(found)
-    (boxed,) = auto_label_faces(
-        read_dataset(tmp_path / "set"), finder, FakeClassifier(probs), AutoLabelRules()
+    detected_faces = faces(*rows)
+    detector = FirstCallDetector(detected_faces)
+    (auto_label,) = auto_label_faces(
+        read_dataset(tmp_path / "set"),
+        detector,
+        FakeClassifier(probs),
+        AutoLabelRules(),
     )
-    return boxed.review_reason
+    return auto_label.review_reason
 
 
-class OneLook(FakeDetector):
-    """Finds its faces in every first image and nothing in every second one."""
+class FirstCallDetector(FakeDetector):
+    """Detects its faces in the image but not in the padded copy."""
 
-    def __init__(self, found: Faces) -> None:
-        super().__init__(found.boxes.tolist(), found.scores.tolist())
+    def __init__(self, detected_faces: Faces) -> None:
+        super().__init__(detected_faces.boxes.tolist(), detected_faces.scores.tolist())
 
     def detect(self, image: Image) -> Faces:
-        return super().detect(image) if not self.calls % 2 else self._nothing()
+        return super().detect(image) if not self.calls % 2 else self._return_no_faces()
 
-    def _nothing(self) -> Faces:
+    def _return_no_faces(self) -> Faces:
         self.calls += 1
         return Faces.empty()
 
 
-def test_the_largest_of_those_nearly_as_sure_as_the_best_is_meant():
-    seen = faces((SMALL, 0.9), (FACE, 0.8), ([0, 0, 89, 79], 0.7))
-    rows, others = select_labelled_face(seen, AutoLabelRules())
-    assert seen.boxes[rows].tolist() == [FACE]
-    assert SMALL in seen.boxes[others].tolist()
+def test_the_largest_face_with_a_score_close_to_the_best_is_selected():
+    detected = faces((SMALL, 0.9), (FACE, 0.8), ([0, 0, 89, 79], 0.7))
+    rows, others = select_labelled_face(detected, AutoLabelRules())
+    assert detected.boxes[rows].tolist() == [FACE]
+    assert SMALL in detected.boxes[others].tolist()
 
 
-def test_without_a_sure_face_the_best_is_meant():
-    seen = faces((SMALL, 0.5), (FACE, 0.4))
-    rows, others = select_labelled_face(seen, AutoLabelRules())
-    assert seen.boxes[rows].tolist() == [SMALL]
-    assert seen.boxes[others].tolist() == [FACE]
+def test_the_best_face_is_selected_if_all_scores_are_low():
+    detected = faces((SMALL, 0.5), (FACE, 0.4))
+    rows, others = select_labelled_face(detected, AutoLabelRules())
+    assert detected.boxes[rows].tolist() == [SMALL]
+    assert detected.boxes[others].tolist() == [FACE]
 
 
-def test_parts_of_the_face_and_hardly_anything_are_no_other_faces():
-    seen = faces((FACE, 0.9), ([25, 15, 45, 35], 0.8), (SMALL, 0.1))
-    assert len(select_labelled_face(seen, AutoLabelRules())[1]) == 0
+def test_parts_of_the_face_and_very_low_scores_are_not_other_faces():
+    detected = faces((FACE, 0.9), ([25, 15, 45, 35], 0.8), (SMALL, 0.1))
+    assert len(select_labelled_face(detected, AutoLabelRules())[1]) == 0
 
 
-def test_nothing_found_gives_no_rows():
+def test_no_detections_give_no_rows():
     rows, others = select_labelled_face(Faces.empty(), AutoLabelRules())
     assert (len(rows), len(others)) == (0, 0)
 
 
-def test_a_sure_face_is_not_doubted(tmp_path):
-    assert doubts(tmp_path, (FACE, 0.9), (SMALL, 0.9)) == ""
+def test_a_face_with_a_high_score_needs_no_review(tmp_path):
+    assert get_review_reason(tmp_path, (FACE, 0.9), (SMALL, 0.9)) == ""
 
 
 @pytest.mark.parametrize(
-    ("rows", "says"),
+    ("rows", "reason"),
     [
         ([], "no face"),
         ([(FACE, 0.5)], "low score"),
@@ -88,18 +93,18 @@ def test_a_sure_face_is_not_doubted(tmp_path):
         ([([20, 10, 50, 60], 0.9), ([55, 10, 80, 60], 0.7)], "several faces"),
     ],
 )
-def test_what_is_unclear_is_doubted(tmp_path, rows, says):
-    assert doubts(tmp_path, *rows) == says
+def test_an_unclear_face_has_a_review_reason(tmp_path, rows, reason):
+    assert get_review_reason(tmp_path, *rows) == reason
 
 
-def test_a_classifier_that_is_sure_of_something_else_is_heard(tmp_path):
-    says = doubts(tmp_path, (FACE, 0.9), probs=(0.05, 0.95, 0.0))
-    assert says == "classifier disagrees"
+def test_a_disagreeing_classifier_is_a_review_reason(tmp_path):
+    reason = get_review_reason(tmp_path, (FACE, 0.9), probs=(0.05, 0.95, 0.0))
+    assert reason == "classifier disagrees"
 
 
-def test_a_look_with_room_around_is_moved_back():
-    class Corner:
-        """Finds one face, at the same distance from the image's middle."""
+def test_boxes_in_the_padded_image_are_shifted_back():
+    class CentreDetector:
+        """Detects one face at a fixed distance from the image centre."""
 
         def detect(self, image: Image) -> Faces:
             height, width = image.shape[:2]
@@ -107,36 +112,36 @@ def test_a_look_with_room_around_is_moved_back():
             box = np.array([[x - 10, y - 8, x + 10, y + 8]], np.float32)
             return Faces(box, np.array([0.5 + width / 1000], np.float32))
 
-    seen = detect_with_border(Corner(), make_grey_image(64, 48))
-    assert seen.boxes.tolist() == [[22, 16, 42, 32]]
-    assert seen.scores[0] == pytest.approx(0.628)
+    detected = detect_with_border(CentreDetector(), make_grey_image(64, 48))
+    assert detected.boxes.tolist() == [[22, 16, 42, 32]]
+    assert detected.scores[0] == pytest.approx(0.628)
 
 
-def test_what_is_settled_carries_the_label_and_ignores_the_others(tmp_path):
+def test_the_example_has_the_labelled_box_and_ignores_the_others(tmp_path):
     write_image(tmp_path / "set" / "no_mask" / "a.jpg")
-    finder = OneLook(faces((FACE, 0.9), (SMALL, 0.3)))
-    (boxed,) = auto_label_faces(
-        read_dataset(tmp_path / "set"), finder, None, AutoLabelRules()
+    detector = FirstCallDetector(faces((FACE, 0.9), (SMALL, 0.3)))
+    (auto_label,) = auto_label_faces(
+        read_dataset(tmp_path / "set"), detector, None, AutoLabelRules()
     )
-    scene = to_example(boxed)
-    assert boxed.image_wh == (90, 80)
+    scene = to_example(auto_label)
+    assert auto_label.image_wh == (90, 80)
     assert scene.boxes.tolist() == [FACE]
     assert scene.labels == (Label.NO_MASK,)
     assert scene.ignore_boxes.tolist() == [SMALL]
     assert not scene.is_crop
 
 
-def test_pictures_with_boxes_are_refused(tmp_path):
+def test_images_with_boxes_are_rejected(tmp_path):
     path = write_image(tmp_path / "a.jpg")
-    boxed = Example(path, np.array([FACE], np.float32), (Label.MASK,))
-    with pytest.raises(ValueError, match=r"a\.jpg: has boxes already"):
-        list(auto_label_faces([boxed], FakeDetector(), None, AutoLabelRules()))
+    auto_label = Example(path, np.array([FACE], np.float32), (Label.MASK,))
+    with pytest.raises(ValueError, match=r"a\.jpg: already has boxes"):
+        list(auto_label_faces([auto_label], FakeDetector(), None, AutoLabelRules()))
 
 
-def test_a_broken_picture_is_left_to_people(tmp_path):
+def test_an_unreadable_image_needs_review(tmp_path):
     (tmp_path / "set" / "mask").mkdir(parents=True)
     (tmp_path / "set" / "mask" / "bad.jpg").write_bytes(b"")
     examples = read_dataset(tmp_path / "set")
-    (boxed,) = auto_label_faces(examples, FakeDetector(), None, AutoLabelRules())
-    assert boxed.review_reason == "cannot be read"
-    assert boxed.boxes.shape == (0, 4)
+    (auto_label,) = auto_label_faces(examples, FakeDetector(), None, AutoLabelRules())
+    assert auto_label.review_reason == "cannot be read"
+    assert auto_label.boxes.shape == (0, 4)

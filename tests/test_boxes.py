@@ -53,36 +53,47 @@ def test_nms_agrees_with_opencv_on_200_random_sets() -> None:
     rng = np.random.default_rng(1)
     for _ in range(200):
         n = int(rng.integers(1, 30))
-        some = random_boxes(rng, n)
+        random_boxes_xyxy = random_boxes(rng, n)
         scores = rng.permutation(np.linspace(0.1, 0.9, n)).astype(np.float32)
-        xywh = np.concatenate([some[:, :2], some[:, 2:] - some[:, :2]], axis=1)
-        oracle = cv2.dnn.NMSBoxes(xywh.tolist(), scores.tolist(), 0.0, 0.4)
-        assert nms(some, scores, 0.4).tolist() == np.ravel(oracle).tolist()
+        xywh = np.concatenate(
+            [
+                random_boxes_xyxy[:, :2],
+                random_boxes_xyxy[:, 2:] - random_boxes_xyxy[:, :2],
+            ],
+            axis=1,
+        )
+        expected = cv2.dnn.NMSBoxes(xywh.tolist(), scores.tolist(), 0.0, 0.4)
+        assert (
+            nms(random_boxes_xyxy, scores, 0.4).tolist() == np.ravel(expected).tolist()
+        )
 
 
-def test_nms_of_nothing_is_nothing() -> None:
+def test_nms_of_no_boxes_is_empty() -> None:
     assert nms(boxes(), np.zeros(0, np.float32), 0.5).tolist() == []
 
 
-def test_nms_keeps_everything_when_any_overlap_is_allowed() -> None:
-    twins = boxes((0, 0, 10, 10), (0, 0, 10, 10))
-    assert nms(twins, np.array([0.5, 0.9], np.float32), 1.0).tolist() == [1, 0]
+def test_nms_with_max_iou_1_keeps_all_boxes() -> None:
+    identical_boxes = boxes((0, 0, 10, 10), (0, 0, 10, 10))
+    assert nms(identical_boxes, np.array([0.5, 0.9], np.float32), 1.0).tolist() == [
+        1,
+        0,
+    ]
 
 
 def test_sizes_and_areas_of_an_inverted_box_are_zero() -> None:
-    some = boxes((0, 0, 10, 4), (9, 9, 3, 12))
-    assert sizes_px(some).tolist() == [4, 0]
-    assert box_areas(some).tolist() == [40, 0]
+    random_boxes_xyxy = boxes((0, 0, 10, 4), (9, 9, 3, 12))
+    assert sizes_px(random_boxes_xyxy).tolist() == [4, 0]
+    assert box_areas(random_boxes_xyxy).tolist() == [40, 0]
 
 
-def test_expand_keeps_the_centre_and_scales_the_sides() -> None:
+def test_scale_boxes_keeps_the_centre_and_scales_the_sides() -> None:
     assert scale_boxes(boxes((10, 20, 30, 40)), 1.5).tolist() == [[5, 15, 35, 45]]
 
 
-def test_expand_then_clip_stays_inside() -> None:
-    some = clip_boxes(
+def test_scaled_and_clipped_boxes_are_inside_the_image() -> None:
+    random_boxes_xyxy = clip_boxes(
         scale_boxes(random_boxes(np.random.default_rng(2), 50), 3.0), 100, 60
     )
-    assert some.min() >= 0
-    assert some[:, [0, 2]].max() <= 100
-    assert some[:, [1, 3]].max() <= 60
+    assert random_boxes_xyxy.min() >= 0
+    assert random_boxes_xyxy[:, [0, 2]].max() <= 100
+    assert random_boxes_xyxy[:, [1, 3]].max() <= 60

@@ -1,4 +1,4 @@
-"""What is not installed is named in one line, with the extra that installs it."""
+"""Tests of the messages about missing optional libraries."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from maskdet.web import session
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
-Hide = Callable[[str], None]
+HideLibrary = Callable[[str], None]
 
 
-class Hiding(MetaPathFinder):
-    """Finds nothing, loudly."""
+class RefusingPathFinder(MetaPathFinder):
+    """An import hook that raises an error for one module."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -39,23 +39,25 @@ class Hiding(MetaPathFinder):
 
 
 @pytest.fixture
-def hide(monkeypatch: pytest.MonkeyPatch) -> Hide:
-    """Make a library look as if it were not installed."""
+def hide(monkeypatch: pytest.MonkeyPatch) -> HideLibrary:
+    """Return a function that makes a library unavailable."""
 
-    def hidden(name: str) -> None:
+    def hide_library(name: str) -> None:
         monkeypatch.setitem(sys.modules, name, None)
 
-    return hidden
+    return hide_library
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-def test_all_of_them_are_installed_where_tests_run(name: str) -> None:
+def test_all_libraries_are_installed_for_the_tests(name: str) -> None:
     assert is_installed(name)
     assert describe_missing_library("this", name) == ""
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-def test_a_library_that_is_not_installed_is_named(name: str, hide: Hide) -> None:
+def test_a_missing_library_is_named_with_its_extra(
+    name: str, hide: HideLibrary
+) -> None:
     hide(name)
     title, extra = LIBRARIES[name]
     with pytest.raises(MissingExtraError) as caught:
@@ -64,16 +66,18 @@ def test_a_library_that_is_not_installed_is_named(name: str, hide: Hide) -> None
     assert str(caught.value) == line
 
 
-def test_a_finder_that_refuses_is_understood(monkeypatch) -> None:
+def test_is_installed_handles_errors_of_import_hooks(monkeypatch) -> None:
     monkeypatch.delitem(sys.modules, "vl_convert", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Hiding("vl_convert"), *sys.meta_path])
+    monkeypatch.setattr(
+        sys, "meta_path", [RefusingPathFinder("vl_convert"), *sys.meta_path]
+    )
     assert not is_installed("vl_convert")
     assert not is_installed("vl_convert.part")
     assert is_installed("lz4")
 
 
 @pytest.mark.parametrize(
-    ("words", "library", "says"),
+    ("words", "library", "expected"),
     [
         ("train classifier --data faces", "tensorflow", "maskdet train needs TensorF"),
         ("train onepass --data a --out b", "tensorflow", "maskdet train needs TensorF"),
@@ -100,8 +104,14 @@ def test_a_finder_that_refuses_is_understood(monkeypatch) -> None:
         ("events postgresql://h/n", "psycopg", "a PostgreSQL database needs psycopg"),
     ],
 )
-def test_a_command_that_lacks_one_says_which_and_stops(
-    words: str, library: str, says: str, hide: Hide, capsys, tmp_path, monkeypatch
+def test_a_command_without_its_library_fails_with_one_line(
+    words: str,
+    library: str,
+    expected: str,
+    hide: HideLibrary,
+    capsys,
+    tmp_path,
+    monkeypatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "faces" / "mask").mkdir(parents=True)
@@ -111,14 +121,18 @@ def test_a_command_that_lacks_one_says_which_and_stops(
     hide(library)
     paths = {"video": SAMPLES / "video.mp4", "image": SAMPLES / "group.jpg"}
     assert main([word.format(**paths) for word in words.split()]) == 1
-    said = capsys.readouterr()
-    (line,) = said.err.splitlines()
-    assert line.startswith(says if says.startswith("maskdet ") else f"maskdet: {says}")
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith(
+        expected if expected.startswith("maskdet ") else f"maskdet: {expected}"
+    )
     assert line.endswith(f": pip install 'maskdet[{LIBRARIES[library].extra}]'")
-    assert said.out == ""
+    assert captured.out == ""
 
 
-def test_an_unknown_driver_of_a_database_is_no_extra_of_ours(hide: Hide) -> None:
+def test_an_unknown_database_driver_is_named_without_an_extra(
+    hide: HideLibrary,
+) -> None:
     hide("psycopg2")
     with pytest.raises(StoreError, match=r"driver of postgresql .* missing: psyc"):
         EventStore("postgresql+psycopg2://host/name")
@@ -127,8 +141,8 @@ def test_an_unknown_driver_of_a_database_is_no_extra_of_ours(hide: Hide) -> None
 @pytest.mark.parametrize(
     ("name", "library"), [("yunet", "onnxruntime"), ("mtcnn", "lz4")]
 )
-def test_the_dashboard_does_not_offer_what_cannot_run(
-    name: str, library: str, hide: Hide, monkeypatch
+def test_the_dashboard_does_not_offer_detectors_without_their_library(
+    name: str, library: str, hide: HideLibrary, monkeypatch
 ) -> None:
     monkeypatch.setattr(session, "model_path", lambda name: SAMPLES)
     assert session.list_unavailable_analyzers() == {}

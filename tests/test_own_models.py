@@ -1,4 +1,4 @@
-"""The user's own models: read from a folder, told of, and used for every face."""
+"""Tests of the user's models: reading the folder, errors, and use for every face."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.helpers.app import open_page, run_app
 GROUP = resource_path("samples/group.jpg")
 
 
-def facts_of(path: Path, **more: object) -> str:
+def make_facts(path: Path, **more: object) -> str:
     return json.dumps(
         {"title": "Mine", "input": {"context": 1.0}, "sha256": sha256_of(path), **more}
     )
@@ -44,17 +44,17 @@ def facts_of(path: Path, **more: object) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as `export --out` leaves it: a classifier and a network."""
+    """Return a folder as `export --out` writes it: a classifier and a network."""
     out = tmp_path / "exported"
     (out / "runs" / "mine").mkdir(parents=True)
     shutil.copyfile(model_path("tutorial"), out / "mine.tflite")
-    (out / "runs" / "mine" / "facts.json").write_text(facts_of(out / "mine.tflite"))
+    (out / "runs" / "mine" / "facts.json").write_text(make_facts(out / "mine.tflite"))
     shutil.copyfile(model_path("onepass"), out / "net.tflite")
     monkeypatch.setenv(MODEL_DIR_VARIABLE, str(out))
     return out
 
 
-def test_own_models_have_names_beside_those_that_ship(folder: Path) -> None:
+def test_user_models_are_listed_after_the_bundled_ones(folder: Path) -> None:
     assert set(get_own_models("classifier")) == {"mine"}
     assert set(get_own_models("network")) == {"net"}
     assert next(iter(CLASSIFIERS)) == "maskdet"
@@ -64,19 +64,21 @@ def test_own_models_have_names_beside_those_that_ship(folder: Path) -> None:
     assert list_own_model_problems() == ()
 
 
-def test_without_the_variable_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_variable_there_are_no_user_models(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv(MODEL_DIR_VARIABLE, raising=False)
     assert read_own_models().models == {}
     assert "mine" not in CLASSIFIERS
 
 
-def test_an_own_network_works_as_ours_does(folder: Path) -> None:
+def test_a_user_network_works_like_the_bundled_one(folder: Path) -> None:
     image = read_image(GROUP)
     mine, ours = load_analyzer("net-fast"), load_analyzer("onepass-fast")
     np.testing.assert_array_equal(mine.analyze(image).boxes, ours.analyze(image).boxes)
     assert get_pipeline(mine) == (
-        "net-fast detects and classifies, classifier maskdet checks uncertain faces "
-        "again"
+        "net-fast detects and classifies, classifier maskdet re-checks "
+        "low-confidence faces"
     )
     assert has_refinement("net")
     assert has_refinement("net-fast")
@@ -90,16 +92,16 @@ def test_a_chosen_classifier_classifies_every_face(folder: Path, analyzer: str) 
     scene = load_analyzer(analyzer, "mine").analyze(image)
     alone = load_analyzer(analyzer, refine=False).analyze(image)
     np.testing.assert_array_equal(scene.boxes, alone.boxes)
-    said = load_classifier("mine").predict(image, scene.boxes)
-    np.testing.assert_allclose(scene.probs, said, atol=1e-5)
+    predicted = load_classifier("mine").predict(image, scene.boxes)
+    np.testing.assert_allclose(scene.probs, predicted, atol=1e-5)
     assert np.abs(scene.probs - alone.probs).max() > 0.01
 
 
-def test_no_refinement_does_not_silence_a_chosen_classifier(folder: Path) -> None:
+def test_no_refinement_does_not_disable_a_chosen_classifier(folder: Path) -> None:
     assert isinstance(load_analyzer("onepass", "mine", refine=False), TwoStage)
 
 
-def test_choosing_before_classifying_equals_choosing_after(folder: Path) -> None:
+def test_filtering_before_classification_equals_filtering_after(folder: Path) -> None:
     analyzer, image = load_analyzer("onepass", "mine"), read_image(GROUP)
     settings = maskdet.Settings(min_score=0.7, min_face_px=60)
     before = analyzer.analyze(image, settings)
@@ -108,21 +110,21 @@ def test_choosing_before_classifying_equals_choosing_after(folder: Path) -> None
     np.testing.assert_allclose(before.probs, after.probs, atol=1e-5)
 
 
-def test_a_registered_analyzer_is_classified_anew_too(folder: Path) -> None:
-    class Nobody:
+def test_a_chosen_classifier_applies_to_a_registered_analyzer(folder: Path) -> None:
+    class EmptyAnalyzer:
         def analyze(self, image, settings=None):
             return maskdet.Scene.empty()
 
-    maskdet.register_analyzer("nobody", Nobody)
+    maskdet.register_analyzer("nobody", EmptyAnalyzer)
     try:
         assert isinstance(load_analyzer("nobody", "mine"), TwoStage)
-        assert isinstance(load_analyzer("nobody"), Nobody)
+        assert isinstance(load_analyzer("nobody"), EmptyAnalyzer)
     finally:
         del ANALYZERS["nobody"]
 
 
 @pytest.mark.parametrize(
-    ("name", "classifier", "again", "line"),
+    ("name", "classifier", "refine", "line"),
     [
         (
             "mtcnn",
@@ -147,29 +149,31 @@ def test_a_registered_analyzer_is_classified_anew_too(folder: Path) -> None:
         ),
     ],
 )
-def test_one_line_says_which_pipeline_runs(name, classifier, again, line) -> None:
-    assert describe_pipeline(name, classifier, refine=again).startswith(line)
+def test_describe_pipeline_names_detector_and_classifier(
+    name, classifier, refine, line
+) -> None:
+    assert describe_pipeline(name, classifier, refine=refine).startswith(line)
 
 
-def test_python_takes_a_classifier_where_it_takes_an_analyzer(folder: Path) -> None:
+def test_analyze_accepts_a_classifier_name(folder: Path) -> None:
     scene = maskdet.analyze(GROUP, classifier="mine")
     image = read_image(GROUP)
     expected = load_analyzer("onepass", "mine").analyze(image)
     np.testing.assert_allclose(scene.probs, expected.probs, atol=1e-5)
-    with pytest.raises(ValueError, match="goes with the name of an analyzer"):
-        maskdet.analyze(image, analyzer=TwoStage(_Nothing()), classifier="mine")
+    with pytest.raises(ValueError, match="can only be combined with an analyzer name"):
+        maskdet.analyze(image, analyzer=TwoStage(EmptyDetector()), classifier="mine")
 
 
-class _Nothing:
+class EmptyDetector:
     def detect(self, image):
         return maskdet.Faces.empty()
 
 
-def test_a_file_that_is_written_anew_is_loaded_anew(folder: Path) -> None:
+def test_a_changed_file_is_reloaded(folder: Path) -> None:
     before = maskdet.analyze(GROUP, classifier="mine")
     shutil.copyfile(model_path("classifier"), folder / "mine.tflite")
     facts = folder / "runs" / "mine" / "facts.json"
-    facts.write_text(facts_of(folder / "mine.tflite"))
+    facts.write_text(make_facts(folder / "mine.tflite"))
     stat = (folder / "mine.tflite").stat()
     os.utime(folder / "mine.tflite", ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**9))
     after = maskdet.analyze(GROUP, classifier="mine")
@@ -183,7 +187,7 @@ def test_the_folder_of_a_training_run_is_one_model(
     run.mkdir()
     shutil.copyfile(model_path("early-stop"), run / "int8.tflite")
     shutil.copyfile(model_path("tutorial"), run / "float16.tflite")
-    facts = facts_of(run / "float16.tflite", weights="float16")
+    facts = make_facts(run / "float16.tflite", weights="float16")
     (run / "facts.json").write_text(facts)
     assert get_own_models()["second"].path == run / "float16.tflite"
     monkeypatch.setenv(MODEL_DIR_VARIABLE, str(run))
@@ -191,15 +195,15 @@ def test_the_folder_of_a_training_run_is_one_model(
     assert list_own_model_problems() == ()
 
 
-def break_nothing(folder: Path) -> None:
+def write_invalid_file(folder: Path) -> None:
     (folder / "bad.tflite").write_bytes(b"no network")
 
 
-def break_facts(folder: Path) -> None:
+def write_without_facts(folder: Path) -> None:
     shutil.copyfile(model_path("tutorial"), folder / "bad.tflite")
 
 
-def break_sum(folder: Path) -> None:
+def write_wrong_checksum(folder: Path) -> None:
     shutil.copyfile(model_path("tutorial"), folder / "bad.tflite")
     (folder / "runs" / "bad").mkdir()
     (folder / "runs" / "bad" / "facts.json").write_text(
@@ -207,26 +211,26 @@ def break_sum(folder: Path) -> None:
     )
 
 
-def break_json(folder: Path) -> None:
+def write_invalid_facts(folder: Path) -> None:
     shutil.copyfile(model_path("tutorial"), folder / "bad.tflite")
     (folder / "runs" / "bad").mkdir()
     (folder / "runs" / "bad" / "facts.json").write_text("[1")
 
 
-def break_name(folder: Path) -> None:
+def write_invalid_name(folder: Path) -> None:
     shutil.copyfile(model_path("onepass"), folder / "bad <b>.tflite")
 
 
-def break_shipped_name(folder: Path) -> None:
+def write_bundled_name(folder: Path) -> None:
     shutil.copyfile(model_path("onepass"), folder / "tutorial.tflite")
 
 
-def break_known_name(folder: Path) -> None:
+def write_known_name(folder: Path) -> None:
     shutil.copyfile(model_path("onepass"), folder / "haar.tflite")
 
 
-def break_kind(folder: Path) -> None:
-    # Another project's network: its outputs do not say what they mean.
+def write_unknown_outputs(folder: Path) -> None:
+    # A network of another project, whose output names are not class names.
     content = model_path("tutorial").read_bytes()
     (folder / "bad.tflite").write_bytes(
         content.replace(b"mask__no_mask__incorrect", b"cats__dogs__hamsters____")
@@ -236,17 +240,17 @@ def break_kind(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "line"),
     [
-        (break_nothing, "exported/bad.tflite: is no LiteRT network"),
-        (break_facts, "exported/bad.tflite: its facts.json is missing"),
-        (break_sum, "exported/bad.tflite: is not the file of its facts.json"),
-        (break_json, "is not a JSON object as `maskdet export` writes it"),
-        (break_name, "its name must be at most 40 letters"),
-        (break_shipped_name, "tutorial is the name of a model that maskdet knows"),
-        (break_known_name, "haar is the name of a model that ships with maskdet"),
-        (break_kind, "neither a classifier nor a single-stage network"),
+        (write_invalid_file, "exported/bad.tflite: is not a LiteRT model"),
+        (write_without_facts, "exported/bad.tflite: facts.json is missing"),
+        (write_wrong_checksum, "exported/bad.tflite: does not match its facts.json"),
+        (write_invalid_facts, "is not a JSON object as `maskdet export` writes it"),
+        (write_invalid_name, "its name must be at most 40 letters"),
+        (write_bundled_name, "tutorial is the name of a model that maskdet knows"),
+        (write_known_name, "haar is the name of a model that ships with maskdet"),
+        (write_unknown_outputs, "neither a classifier nor a single-stage network"),
     ],
 )
-def test_a_bad_file_costs_one_line_and_the_rest_can_be_used(
+def test_an_invalid_file_gives_one_line_and_the_others_are_usable(
     folder: Path, make, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make(folder)
@@ -266,7 +270,7 @@ def test_the_command_line_lists_and_uses_a_folder(
     folder: Path, monkeypatch, capsys, tmp_path
 ) -> None:
     monkeypatch.delenv(MODEL_DIR_VARIABLE)
-    monkeypatch.setenv(MODEL_DIR_VARIABLE, "")  # whatever a command sets is undone
+    monkeypatch.setenv(MODEL_DIR_VARIABLE, "")  # undoes what the command sets
     assert main(["models", "list", "--json", "-", "--models", str(folder)]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["mine"]["licence"] == rows["net"]["licence"] == "own"
@@ -287,7 +291,7 @@ def test_the_command_line_lists_and_uses_a_folder(
     assert by_name != by_network
 
 
-def test_a_folder_that_is_none_is_one_line(tmp_path, capsys, monkeypatch) -> None:
+def test_a_missing_folder_gives_one_line(tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setenv(MODEL_DIR_VARIABLE, "")
     assert main(["models", "list", "--models", str(tmp_path / "none")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -295,17 +299,17 @@ def test_a_folder_that_is_none_is_one_line(tmp_path, capsys, monkeypatch) -> Non
     assert "which is not a folder" in line
 
 
-def test_contradictory_options_are_refused(folder: Path, capsys) -> None:
+def test_contradictory_options_are_rejected(folder: Path, capsys) -> None:
     words = ["detect", str(GROUP), "--classifier", "mine", "--no-refinement"]
     assert main(words) == 1
     shown = capsys.readouterr().err
     assert shown.startswith("maskdet: --no-refinement: onepass detects, classifier")
 
 
-def test_the_dashboard_offers_own_models_and_says_what_runs(
+def test_the_dashboard_offers_user_models_and_shows_the_pipeline(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    break_nothing(folder)
+    write_invalid_file(folder)
     st.cache_resource.clear()
     st.cache_data.clear()
     app = open_page("models")
@@ -315,8 +319,10 @@ def test_the_dashboard_offers_own_models_and_says_what_runs(
     assert {"net", "net-fast"} <= set(
         app.sidebar.selectbox(key="choice.analyzer").options
     )
-    told = [warning.value.replace("\\", "") for warning in app.main.warning]
-    assert "An own model cannot be used: exported/bad.tflite: is no LiteRT" in told[0]
+    warnings = [warning.value.replace("\\", "") for warning in app.main.warning]
+    assert (
+        "An own model cannot be used: exported/bad.tflite: is not a Lite" in warnings[0]
+    )
     app.main.button_group(key="models.run").set_value("mine")
     run_app(app)
     app.main.button(key="models.use.mine").click()
@@ -329,11 +335,11 @@ def test_the_dashboard_offers_own_models_and_says_what_runs(
     run_app(app.switch_page("pages/image.py"))
     image = read_image(IMAGE_SAMPLES[0].path)
     expected = load_analyzer("onepass", "mine").analyze(image)
-    said = app.main.dataframe[-1].value["Label"].tolist()
-    assert said == [label.title for label in expected.labels]
+    predicted = app.main.dataframe[-1].value["Label"].tolist()
+    assert predicted == [label.title for label in expected.labels]
 
 
-def test_a_model_that_goes_away_while_it_is_in_use_is_told(folder: Path) -> None:
+def test_removing_a_model_in_use_gives_a_warning(folder: Path) -> None:
     st.cache_resource.clear()
     app = open_page("about", classifier="mine")
     assert app.sidebar.selectbox(key="choice.classifier").value == "mine"
@@ -343,11 +349,11 @@ def test_a_model_that_goes_away_while_it_is_in_use_is_told(folder: Path) -> None
     assert "mine is no longer in your models folder" in app.sidebar.warning[0].value
 
 
-def test_a_video_and_an_evaluation_say_which_pipeline_ran(folder: Path) -> None:
+def test_reports_of_video_and_evaluation_name_the_pipeline(folder: Path) -> None:
     video = resource_path("samples/video.mp4")
     report = maskdet.analyze_video(video, every=100, classifier="mine")
     line = "onepass-fast detects, classifier mine classifies every face"
     assert report.pipeline == report.to_dict()["pipeline"] == line
     example = Example(GROUP, (), np.zeros((0, 4), np.float32))
-    found = maskdet.evaluate([example], classifier="mine")
-    assert found.pipeline == found.to_json()["pipeline"] == line.replace("-fast", "")
+    report = maskdet.evaluate([example], classifier="mine")
+    assert report.pipeline == report.to_json()["pipeline"] == line.replace("-fast", "")

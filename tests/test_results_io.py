@@ -29,7 +29,7 @@ def scene(*, min_confidence=0.0):
     )
 
 
-def test_a_picture_has_the_documented_fields():
+def test_an_image_record_has_the_documented_fields():
     record = image_record(Path("a.jpg"), (640, 480), scene())
     assert record == {
         "path": "a.jpg",
@@ -53,12 +53,12 @@ def test_a_picture_has_the_documented_fields():
     }
 
 
-def test_an_unsure_face_is_called_unknown():
+def test_a_low_confidence_face_has_the_label_unknown():
     record = image_record("a.jpg", (160, 120), scene(min_confidence=0.6))
     assert [face["label"] for face in record["faces"]] == ["mask", "unknown"]
 
 
-def test_json_is_version_1_and_reads_back():
+def test_json_is_version_1_and_parses_to_the_records():
     records = [
         image_record("a.jpg", (160, 120), scene()),
         image_record("empty.jpg", (160, 120), Scene.empty()),
@@ -74,21 +74,25 @@ def test_json_is_version_1_and_reads_back():
         "faces": [],
     }
     assert json.loads(format_results_json([])) == {"version": 1, "images": []}
-    told = json.loads(format_results_json(records, [Path("a/notes.txt")]))
-    assert told == {"version": 1, "images": records, "left_out": ["a/notes.txt"]}
+    with_skipped = json.loads(format_results_json(records, [Path("a/notes.txt")]))
+    assert with_skipped == {
+        "version": 1,
+        "images": records,
+        "left_out": ["a/notes.txt"],
+    }
 
 
-def rows_of(records):
+def parse_rows(records):
     return list(csv.DictReader(io.StringIO(format_results_csv(records))))
 
 
-def test_csv_has_a_row_a_face_and_one_for_a_picture_without():
+def test_csv_has_a_row_per_face_and_one_for_an_image_without_faces():
     records = [
         image_record("a.jpg", (640, 480), scene()),
         image_record("empty.jpg", (160, 120), Scene.empty()),
         error_record("broken.jpg", "not an image, sorry"),
     ]
-    rows = rows_of(records)
+    rows = parse_rows(records)
     assert [row["path"] for row in rows] == [
         "a.jpg",
         "a.jpg",
@@ -106,7 +110,7 @@ def test_csv_has_a_row_a_face_and_one_for_a_picture_without():
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n"])
-def test_no_spreadsheet_runs_a_file_name(first):
+def test_file_names_are_escaped_against_csv_injection(first):
     name = f"{first}cmd|' /C calc'!A0.jpg"
     records = [
         error_record(name, f"{name}: no"),
@@ -120,14 +124,14 @@ def test_no_spreadsheet_runs_a_file_name(first):
     assert json.loads(format_results_json(records))["images"][0]["path"] == name
 
 
-def test_a_terminal_gets_no_commands():
+def test_control_characters_are_escaped():
     assert escape_unprintable("a\x1b[31m b\n口罩.jpg") == r"a\x1b[31m b\n口罩.jpg"
 
 
-def test_names_of_any_script_and_broken_bytes_can_be_written():
-    odd = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
+def test_file_names_of_any_script_and_invalid_bytes_can_be_written():
+    invalid_name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
     records = [
-        error_record(odd, f"{odd}: no"),
+        error_record(invalid_name, f"{invalid_name}: no"),
         image_record("口罩.jpg", (160, 120), scene()),
     ]
     assert "口罩.jpg".encode() in format_results_json(records).encode("utf-8")

@@ -1,4 +1,4 @@
-"""Who stands near whom, told through a stream."""
+"""Tests of pairs and contacts in a stream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAIR = Settings(distance="relative", contact_distance_m=1.0, contact_duration_s=
 BESIDE = (110.0, 60.0, 170.0, 130.0)
 
 
-def test_two_who_stand_together_are_near_and_after_a_while_for_too_long() -> None:
+def test_two_people_are_in_contact_and_then_exceed_the_limit() -> None:
     scenes = play_script(
         lambda _: [ScriptedFace(LEFT, MASK), ScriptedFace(BESIDE, NO_MASK)],
         3,
@@ -28,7 +28,7 @@ def test_two_who_stand_together_are_near_and_after_a_while_for_too_long() -> Non
     assert late.distance == pytest.approx(early.distance, rel=0.05)
 
 
-def test_a_turned_head_is_still_near() -> None:
+def test_a_coasting_track_is_still_in_contact() -> None:
     scenes = play_script(
         lambda time_s: [*turn_away(time_s), ScriptedFace(BESIDE, NO_MASK)],
         2.5,
@@ -39,7 +39,7 @@ def test_a_turned_head_is_still_near() -> None:
     assert scene.pairs[0].in_contact
 
 
-def test_distance_is_off_unless_it_is_wanted_and_starts_anew_when_it_is() -> None:
+def test_distance_is_off_by_default_and_restarts_when_enabled() -> None:
     analyzer = ScriptedAnalyzer(
         lambda _: [ScriptedFace(LEFT, MASK), ScriptedFace(BESIDE, NO_MASK)]
     )

@@ -1,4 +1,4 @@
-"""Colours that everyone can tell apart, words, and choices that are checked."""
+"""Tests of the drawing style: palettes, captions, class names and validation."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ COLOUR_VISION = {
 
 @pytest.mark.parametrize("palette", PALETTES)
 @pytest.mark.parametrize("label", list(Label))
-def test_text_has_the_contrast_that_wcag_asks_for(
+def test_text_has_the_contrast_that_wcag_requires(
     label: Label, palette: Palette
 ) -> None:
     colour = colour_bgr(label, palette)
@@ -64,22 +64,26 @@ def test_contrast_agrees_with_published_values() -> None:
     assert contrast_ratio((0, 0, 255), (255, 255, 255)) == pytest.approx(4.0, abs=0.01)
 
 
-def seen_lab(bgr: tuple[int, int, int], kind: str) -> np.ndarray:
-    """The CIE Lab colour that a person with this colour vision sees."""
+def simulate_lab(bgr: tuple[int, int, int], kind: str) -> np.ndarray:
+    """Return the CIE Lab colour as seen with this colour vision."""
     rgb = np.array(bgr[::-1]) / 255
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    seen = np.clip(np.array(COLOUR_VISION[kind]) @ linear, 0, 1)
-    srgb = np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)
+    simulated = np.clip(np.array(COLOUR_VISION[kind]) @ linear, 0, 1)
+    srgb = np.where(
+        simulated <= 0.0031308,
+        simulated * 12.92,
+        1.055 * simulated ** (1 / 2.4) - 0.055,
+    )
     pixel = srgb[None, None, ::-1].astype(np.float32)
     return cv2.cvtColor(pixel, cv2.COLOR_BGR2LAB)[0, 0]
 
 
-def closest(palette: Palette, kind: str) -> float:
+def smallest_difference(palette: Palette, kind: str) -> float:
     return min(
         float(
             np.linalg.norm(
-                seen_lab(colour_bgr(a, palette), kind)
-                - seen_lab(colour_bgr(b, palette), kind)
+                simulate_lab(colour_bgr(a, palette), kind)
+                - simulate_lab(colour_bgr(b, palette), kind)
             )
         )
         for a, b in combinations(Label, 2)
@@ -87,12 +91,12 @@ def closest(palette: Palette, kind: str) -> float:
 
 
 @pytest.mark.parametrize("kind", COLOUR_VISION)
-def test_colour_blind_people_can_tell_the_safe_palette_apart(kind: str) -> None:
-    assert closest("colour-blind", kind) > 25
+def test_the_colour_blind_palette_is_distinguishable(kind: str) -> None:
+    assert smallest_difference("colour-blind", kind) > 25
 
 
-def test_the_classic_palette_is_why_there_is_another() -> None:
-    assert closest("classic", "protan") < 15
+def test_the_classic_palette_is_not_distinguishable_for_protans() -> None:
+    assert smallest_difference("classic", "protan") < 15
 
 
 @pytest.mark.parametrize(
@@ -104,7 +108,7 @@ def test_the_classic_palette_is_why_there_is_another() -> None:
         (Style(labels=False, percentages=False), ""),
     ],
 )
-def test_what_is_written(style: Style, text: str) -> None:
+def test_face_caption_follows_the_style(style: Style, text: str) -> None:
     assert format_face_caption(Label.INCORRECT, 0.88, style) == text
 
 
@@ -122,7 +126,7 @@ def test_what_is_written(style: Style, text: str) -> None:
         (Style(labels=False, percentages=False, ids=False), 12, 2.1, ""),
     ],
 )
-def test_what_is_written_about_people_who_are_followed(
+def test_face_caption_of_a_track(
     style: Style, track_id: int, unseen_s: float, text: str
 ) -> None:
     written = format_face_caption(
@@ -132,7 +136,7 @@ def test_what_is_written_about_people_who_are_followed(
 
 
 @pytest.mark.parametrize(
-    ("distance", "unit", "for_s", "too_long", "text"),
+    ("distance", "unit", "contact_s", "exceeds_limit", "text"),
     [
         (1.24, "m", 2.0, False, "1.2 m"),
         (5.4, "heads", 0.0, False, "5 heads"),
@@ -141,11 +145,17 @@ def test_what_is_written_about_people_who_are_followed(
         (1.24, "m", 181.0, True, "1.2 m, 3 min"),
     ],
 )
-def test_what_is_written_between_two_people(
-    distance: float, unit: str, for_s: float, too_long: bool, text: str
+def test_pair_caption(
+    distance: float, unit: str, contact_s: float, exceeds_limit: bool, text: str
 ) -> None:
     pair = PersonPair(
-        0, 1, distance, unit, in_contact=True, contact_s=for_s, exceeds_limit=too_long
+        0,
+        1,
+        distance,
+        unit,
+        in_contact=True,
+        contact_s=contact_s,
+        exceeds_limit=exceeds_limit,
     )
     assert format_pair_caption(pair) == text
 
@@ -156,7 +166,7 @@ def test_percentages_of_32_bit_numbers_round_to_themselves(percent: int) -> None
     assert text == f"Mask {percent} %"
 
 
-def test_a_style_survives_json() -> None:
+def test_a_style_survives_a_json_round_trip() -> None:
     style = Style(
         palette="colour-blind",
         boxes=False,
@@ -189,13 +199,15 @@ def test_a_style_survives_json() -> None:
         ("class_colours", "red"),
     ],
 )
-def test_a_bad_style_is_refused_by_name_and_value(field: str, value: object) -> None:
-    with pytest.raises(ValueError, match=field) as refusal:
+def test_an_invalid_style_is_rejected_with_name_and_value(
+    field: str, value: object
+) -> None:
+    with pytest.raises(ValueError, match=field) as error:
         Style(**{field: value})  # type: ignore[arg-type]
-    assert repr(value) in str(refusal.value)
+    assert repr(value) in str(error.value)
 
 
-def test_pages_get_the_same_colour_as_pictures() -> None:
+def test_css_and_bgr_colours_agree() -> None:
     for palette in PALETTES:
         for label in Label:
             blue, green, red = colour_bgr(label, palette)
@@ -204,25 +216,29 @@ def test_pages_get_the_same_colour_as_pictures() -> None:
             )
 
 
-OWN = Style(
-    class_names={"no_mask": "  Bare face ", "unknown": "Collecting info"},
+CUSTOM_STYLE = Style(
+    class_names={"no_mask": "  Unmasked face ", "unknown": "Collecting info"},
     class_colours={"mask": "#0000FF"},
 )
 
 
-def test_own_names_and_colours_replace_those_of_the_palette_class_by_class() -> None:
-    assert [OWN.title(label) for label in Label] == [
+def test_custom_names_and_colours_replace_the_defaults_of_their_class() -> None:
+    assert [CUSTOM_STYLE.title(label) for label in Label] == [
         "Mask",
-        "Bare face",
+        "Unmasked face",
         "Incorrect",
         "Collecting info",
     ]
-    assert OWN.colour_bgr(Label.MASK) == (255, 0, 0)
-    assert OWN.colour_css(Label.MASK) == "#0000ff"
-    assert OWN.colour_bgr(Label.NO_MASK) == colour_bgr(Label.NO_MASK)
-    assert format_face_caption(Label.NO_MASK, 0.97, OWN) == "Bare face 97 %"
-    unsure = format_face_caption(Label.UNKNOWN, 0.58, OWN, likeliest=Label.NO_MASK)
-    assert unsure == "Collecting info (58 % bare face)"
+    assert CUSTOM_STYLE.colour_bgr(Label.MASK) == (255, 0, 0)
+    assert CUSTOM_STYLE.colour_css(Label.MASK) == "#0000ff"
+    assert CUSTOM_STYLE.colour_bgr(Label.NO_MASK) == colour_bgr(Label.NO_MASK)
+    assert (
+        format_face_caption(Label.NO_MASK, 0.97, CUSTOM_STYLE) == "Unmasked face 97 %"
+    )
+    unsure = format_face_caption(
+        Label.UNKNOWN, 0.58, CUSTOM_STYLE, likeliest=Label.NO_MASK
+    )
+    assert unsure == "Collecting info (58 % unmasked face)"
 
 
 @pytest.mark.parametrize(
@@ -244,9 +260,9 @@ def test_own_names_and_colours_replace_those_of_the_palette_class_by_class() -> 
         ),
         (
             {"mask": "口罩", "no_mask": "口罩"},
-            "'口罩' is the name of two classes; each",
+            "'口罩' is the name of two classes; names",
         ),
-        ({"no_mask": "No FACE"}, "no_mask must not be 'No FACE', which tables and"),
+        ({"no_mask": "No FACE"}, "no_mask must not be 'No FACE', which has"),
         ({"mask": "..."}, "mask must be 1 to 24 letters of any script"),
         ({"masked": "Mask"}, "'masked' is not a class; classes are mask, no_mask"),
         ({"mask": "no MASK"}, "'no MASK' is the name of two classes"),
@@ -254,7 +270,7 @@ def test_own_names_and_colours_replace_those_of_the_palette_class_by_class() -> 
         ({"unknown": "Mask"}, "'Mask' is the name of two classes"),
     ],
 )
-def test_a_bad_name_of_a_class_is_refused(names: dict[str, str], line: str) -> None:
+def test_an_invalid_class_name_is_rejected(names: dict[str, str], line: str) -> None:
     with pytest.raises(ValueError, match=re.escape(line)):
         Style(class_names=names)
 
@@ -265,25 +281,25 @@ def test_a_bad_name_of_a_class_is_refused(names: dict[str, str], line: str) -> N
         "Без маски",
         "マスクなし",
         "बिना मास्क",
-        # Persian, with a joiner that nobody sees
+        # Persian, with an invisible joiner
         "\u0628\u062f\u0648\u0646\u200c\u0645\u0627\u0633\u06a9",
         "😷",
         "Masque porté, FFP2",
     ],
 )
-def test_a_name_may_be_of_any_script_and_survives_json(name: str) -> None:
+def test_a_class_name_may_be_in_any_script(name: str) -> None:
     style = Style(class_names={"no_mask": name})
     assert style.title(Label.NO_MASK) == name
     assert Style.from_json(json.dumps(dataclasses.asdict(style))) == style
 
 
-def test_images_have_the_usual_names_where_letters_cannot_be_drawn() -> None:
+def test_images_use_default_names_if_letters_cannot_be_drawn() -> None:
     style = Style(class_names={"mask": "Porté", "no_mask": "口罩"}, scale=2.0)
     drawn = style.to_drawable()
     assert drawn == Style(class_names={"mask": "Porté"}, scale=2.0)
     assert drawn.substitution_note == Style().substitution_note == ""
     assert style.substitution_note.endswith(
-        "Latin letters: they have “No mask” for “口罩”"
+        "Latin letters; they show “No mask” for “口罩”"
     )
 
 
@@ -291,21 +307,19 @@ def test_images_have_the_usual_names_where_letters_cannot_be_drawn() -> None:
     ("title", "text"),
     [("No mask", "no mask"), ("FFP2", "FFP2"), ("Été", "été"), ("口罩", "口罩")],
 )
-def test_a_name_within_a_sentence_begins_small_unless_it_is_short_for_something(
-    title: str, text: str
-) -> None:
+def test_uncapitalize_keeps_abbreviations(title: str, text: str) -> None:
     assert uncapitalize(title) == text
 
 
 @pytest.mark.parametrize(
     "colour", ["red", "#12345", "#1234567", "#00ff0g", "", 3, None]
 )
-def test_a_bad_colour_of_a_class_is_refused(colour: object) -> None:
+def test_an_invalid_class_colour_is_rejected(colour: object) -> None:
     with pytest.raises(ValueError, match='mask must be a colour such as "#0072b2"'):
         Style(class_colours={"mask": colour})  # type: ignore[dict-item]
 
 
-def test_names_may_be_exchanged() -> None:
+def test_class_names_may_be_swapped() -> None:
     style = Style(class_names={"mask": "No mask", "no_mask": "Mask"})
     assert style.title(Label.MASK) == "No mask"
 
@@ -315,10 +329,10 @@ def test_names_may_be_exchanged() -> None:
     [
         ("{", "style is not valid JSON"),
         ("[]", "style must be a JSON object, not list"),
-        ('{"color": 1}', "unknown field 'color' of a style; known are palette"),
+        ('{"color": 1}', "unknown style field 'color'; known are palette"),
     ],
 )
-def test_a_file_that_holds_no_style_is_refused(text: str, line: str) -> None:
+def test_a_file_without_a_style_is_rejected(text: str, line: str) -> None:
     with pytest.raises(ValueError, match=line):
         Style.from_json(text)
 
@@ -340,23 +354,26 @@ def test_accents_are_drawn_as_plain_letters() -> None:
         (1.0, "100 %", 100.0),
     ],
 )
-def test_only_all_and_nothing_are_called_so(
+def test_only_exact_0_and_1_are_shown_as_0_and_100_percent(
     fraction: float, text: str, number: float
 ) -> None:
     assert format_percent(fraction) == text
     assert to_display_percent(fraction) == pytest.approx(number)
 
 
-def test_an_unsure_face_says_what_it_most_likely_is() -> None:
-    said = format_face_caption(Label.UNKNOWN, 0.999, likeliest=Label.MASK)
-    assert said == "Unsure (>99 % mask)"
+def test_the_caption_of_an_unknown_face_names_the_likeliest_class() -> None:
+    caption = format_face_caption(Label.UNKNOWN, 0.999, likeliest=Label.MASK)
+    assert caption == "Unsure (>99 % mask)"
     assert format_face_caption(Label.UNKNOWN, 0.58) == "Unsure"
-    short = Style(labels=False)
+    short_style = Style(labels=False)
     assert (
-        format_face_caption(Label.UNKNOWN, 0.58, short, likeliest=Label.MASK) == "58 %"
+        format_face_caption(Label.UNKNOWN, 0.58, short_style, likeliest=Label.MASK)
+        == "58 %"
     )
-    silent = Style(percentages=False)
+    style_without_percentages = Style(percentages=False)
     assert (
-        format_face_caption(Label.UNKNOWN, 0.58, silent, likeliest=Label.MASK)
+        format_face_caption(
+            Label.UNKNOWN, 0.58, style_without_percentages, likeliest=Label.MASK
+        )
         == "Unsure"
     )

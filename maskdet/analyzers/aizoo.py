@@ -1,9 +1,8 @@
-"""AIZOO's one-pass mask detector, as an analyzer to compare with.
+"""AIZOO's single-stage mask detector, for comparison.
 
-The network, its anchors and its numbers are those of AIZOOTech/FaceMaskDetection (MIT),
-an SSD (Liu et al., "SSD: Single Shot MultiBox Detector", 2016) of a million parameters
-at 260 px. It knows masks and bare faces only, not whether a mask is worn
-incorrectly.
+The network, its anchors and its constants are those of AIZOOTech/FaceMaskDetection
+(MIT), an SSD (Liu et al., "SSD: Single Shot MultiBox Detector", 2016) with a million
+parameters at 260 px. It has the classes mask and no mask, but not incorrect.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _ASPECT_RATIOS = (1.0, 0.62, 0.42)
 _VARIANCES = np.array([0.1, 0.1, 0.2, 0.2], np.float32)
 
 _CLASS_COLUMNS = (Label.MASK, Label.NO_MASK)
-"""What the two columns of the network's answers mean."""
+"""Classes of the two columns of the network's output."""
 
 _MIN_SCORE = 0.02
 _NMS_IOU = 0.5
@@ -47,18 +46,18 @@ _MAX_CANDIDATES = 500
 
 
 class Aizoo:
-    """Finds and labels with OpenCV's DNN module; threads may share it, taking turns."""
+    """Detects and classifies with OpenCV's DNN module; thread-safe, serialized."""
 
     def __init__(self, weights: Path | None = None, graph: Path | None = None) -> None:
         """Load the network and run it once.
 
         Args:
-            weights: the `.caffemodel`; the known file if None.
+            weights: the `.caffemodel`; by default the published file.
             graph: the `.prototxt` that belongs to it.
 
         Raises:
             FileNotFoundError: a file is missing; the message says how to get it.
-            RuntimeError: a file is not the one that was published.
+            RuntimeError: a file does not have the published checksum.
         """
         weights = model_path("aizoo") if weights is None else weights
         graph = model_path("aizoo-graph") if graph is None else graph
@@ -69,11 +68,12 @@ class Aizoo:
         self.analyze(np.zeros((48, 64, 3), np.uint8))
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
-        """Find and label; see `Analyzer.analyze`."""
+        """Detect and classify; see `Analyzer.analyze`."""
         image = check_image(image)
         settings = Settings() if settings is None else settings
         times = [perf_counter()]
-        # The image is squeezed into a square, as the network was trained.
+        # The image is resized to a square without keeping its aspect ratio, as in
+        # training.
         blob = cv2.dnn.blobFromImage(image, 1 / 255, _INPUT_WH, swapRB=True)
         times.append(perf_counter())
         with self._lock:
@@ -89,7 +89,7 @@ class Aizoo:
         )
         faces, probs, blur_boxes = _select_faces(boxes, class_scores, settings)
         times.append(perf_counter())
-        names = ("resize", "find", "decode")
+        names = ("resize", "detect", "decode")
         return Scene(
             faces,
             probs,
@@ -100,9 +100,9 @@ class Aizoo:
 
 
 def build_anchors() -> Boxes:
-    """Return the `(5972, 4)` anchors, `x1, y1, x2, y2` in shares of the image.
+    """Return the `(5972, 4)` anchors, `x1, y1, x2, y2` as fractions of the image size.
 
-    Four on each cell of each grid: two squares, and two upright ones of the first size.
+    Each grid cell has four: two squares, and two upright ones of the first size.
     """
     levels = []
     for cells, (first, second) in zip(_GRID_SIZES, _ANCHOR_SIZES, strict=True):
@@ -122,12 +122,12 @@ def build_anchors() -> Boxes:
 
 
 def decode_boxes(anchors: Boxes, shifts: NDArray[np.float32]) -> Boxes:
-    """Return the anchors moved and stretched as the network says (SSD, section 2.2).
+    """Apply the network's box regression to the anchors (SSD, section 2.2).
 
     Args:
         anchors: `(n, 4)` `x1, y1, x2, y2`.
-        shifts: `(n, 4)` of the centre, in sides of the anchor, and of the logarithms of
-            the sides, before the variances.
+        shifts: `(n, 4)` offsets of the centre, in sides of the anchor, and of the
+            logarithms of the sides, before scaling by the variances.
     """
     sides = anchors[:, 2:] - anchors[:, :2]
     scaled = shifts * _VARIANCES
@@ -140,9 +140,9 @@ def decode_boxes(anchors: Boxes, shifts: NDArray[np.float32]) -> Boxes:
 def _select_faces(
     boxes: Boxes, class_scores: NDArray[np.float32], settings: Settings
 ) -> tuple[Faces, NDArray[np.float32], Boxes]:
-    """Return the faces, each once, their probabilities, and boxes to blur besides.
+    """Return the faces after NMS, their probabilities, and further boxes to blur.
 
-    A face's score is that of its better class.
+    The score of a face is that of its likelier class.
     """
     scores = np.clip(class_scores.max(axis=1), 0, 1)
     min_score = max(_MIN_SCORE, min(BLUR_MIN_SCORE, settings.min_score))

@@ -1,13 +1,9 @@
-"""The analyzer around the one-pass network: scale, run, decode, look again.
+"""The single-stage analyzer: resize, run the network, decode its maps, refine.
 
-The one-pass network in a LiteRT file: an image in, three raw maps out.
-
-What the one-pass network's maps mean: boxes, face scores, mask probabilities.
-
-Cells, shifts and the face score are YuNet's (Wu et al., "YuNet: A Tiny
-Millisecond-level Face Detector", Machine Intelligence Research, 2023).
-
-One network, one pass: it finds the faces and says who wears a mask.
+The network is a LiteRT file that turns an image into three feature maps with boxes,
+detection scores and class probabilities. Cells, shifts and scores are those of YuNet
+(Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence
+Research, 2023).
 """
 
 from __future__ import annotations
@@ -39,43 +35,43 @@ from maskdet.types import (
 )
 
 STRIDES_PX = (8, 16, 32)
-"""Pixels from one cell of a map to the next, map by map."""
+"""Stride of each feature map, in pixels of the network's input."""
 
 N_CHANNELS = 6 + len(CLASSES)
-"""Of each map: class logit, object logit, `dx, dy, log w, log h` in strides, and the
-logits of `CLASSES`."""
+"""Channels of each map: class logit, object logit, `dx, dy, log w, log h` in strides,
+and the logits of `CLASSES`."""
 
 OUTPUT_NAMES = tuple(
     "__".join((f"stride{stride}", *(label.key for label in CLASSES)))
     for stride in STRIDES_PX
 )
-"""Names of a file's outputs, in the order of `STRIDES_PX`: they carry the labels."""
+"""Names of a file's outputs in the order of `STRIDES_PX`; they hold the class order."""
 
 MIN_CANDIDATE_SCORE = 0.02
-"""Face scores below this are never looked at."""
+"""Candidates with a lower detection score are never decoded."""
 
-# Far above any image; keeps `exp` of a wild answer finite.
+# Far above the log size of any face; keeps `exp` of an extreme output finite.
 _MAX_LOG = 10.0
 
 FeatureMap = NDArray[np.float32]
-"""`(h, w, CHANNELS)` float32: what the network says at one stride."""
+"""`(h, w, N_CHANNELS)` float32: output of the network at one stride."""
 
 
 def decode_maps(
     maps: Sequence[FeatureMap], min_score: float = MIN_CANDIDATE_SCORE
 ) -> tuple[Boxes, NDArray[np.float32], NDArray[np.float32]]:
-    """Return every candidate with at least the face score `min_score`, overlaps included.
+    """Return all candidates with at least the score `min_score`, before NMS.
 
     Args:
-        maps: one `(h, w, 9)` a stride in `STRIDES_PX`, raw.
-        min_score: lowest face score, in [0, 1].
+        maps: one raw `(h, w, 9)` map for each stride in `STRIDES_PX`.
+        min_score: lowest detection score, in [0, 1].
 
     Returns:
         Boxes `(n, 4)` `x1, y1, x2, y2` in pixels of the network's input, unclipped;
         scores `(n,)` in [0, 1]; probabilities `(n, 3)` whose rows sum to 1.
 
     Raises:
-        ValueError: a map has another shape, or there are not as many as strides.
+        ValueError: a map has another shape, or the number of maps is wrong.
     """
     rows, cells, strides = [], [], []
     for stride, feature_map in zip(STRIDES_PX, _check_maps(maps), strict=True):
@@ -98,7 +94,7 @@ def decode_maps(
 
 def _check_maps(maps: Sequence[FeatureMap]) -> Sequence[FeatureMap]:
     if len(maps) != len(STRIDES_PX):
-        raise ValueError(f"wanted {len(STRIDES_PX)} maps, got {len(maps)}")
+        raise ValueError(f"expected {len(STRIDES_PX)} maps, got {len(maps)}")
     for feature_map in maps:
         if feature_map.ndim != 3 or feature_map.shape[2] != N_CHANNELS:
             raise ValueError(
@@ -108,24 +104,24 @@ def _check_maps(maps: Sequence[FeatureMap]) -> Sequence[FeatureMap]:
 
 
 def _candidate_cells(feature_map: FeatureMap, min_score: float) -> NDArray[np.int64]:
-    """Return the cells that can reach the floor, without computing their score.
+    """Return the cells that can reach `min_score`, without computing their score.
 
-    The score is the root of a product of two numbers below 1, so each of them must
-    reach the square of the floor.
+    The score is the square root of the product of two probabilities, so each of them
+    must be at least the square of `min_score`.
     """
     min_factor = min_score * min_score
     if min_factor <= 0:
         logit = -math.inf
     else:
         logit = math.log(min_factor / (1 - min_factor)) if min_factor < 1 else math.inf
-    # Rounding must not lose a cell that lies exactly on the floor.
+    # The margin keeps a cell that is exactly at the threshold despite rounding.
     passes = feature_map[..., :2].min(axis=2) >= logit - 1e-3
     result: NDArray[np.int64] = np.flatnonzero(passes)
     return result
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    # Within these limits exp stays finite, and beyond them nothing changes.
+    # Within these limits exp stays finite; beyond them the result is 0 or 1 anyway.
     powers = np.exp(-np.clip(logits, -80, 80))
     result: NDArray[np.float32] = (1 / (1 + powers)).astype(np.float32)
     return result
@@ -138,27 +134,28 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 MAX_STRIDE_PX = STRIDES_PX[-1]
-"""Sides of the network's input are multiples of this."""
+"""The sides of the network's input are multiples of this."""
 
 
 class SingleStageNetwork:
-    """Runs the file at any size; the size of the last call costs nothing to keep.
+    """A single-stage network in a LiteRT file, for images of any size.
 
-    It may be shared by threads: they take turns.
+    Memory is only reallocated when the size changes. Thread-safe; calls are
+    serialized.
     """
 
     def __init__(self, path: str | Path, *, threads: int = 2) -> None:
-        """Load the file and check that it is what this class can read.
+        """Load the file and check its signature.
 
         Args:
             path: the `.tflite` file.
-            threads: processor threads of one call.
+            threads: CPU threads of one call.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            RuntimeError: the file is broken or is another kind of network.
+            FileNotFoundError: the file does not exist.
+            RuntimeError: the file is damaged or has another signature.
         """
-        # Who only draws, or only reads videos, need not load LiteRT.
+        # Imported late: drawing and reading videos do not need LiteRT.
         from maskdet.litert import open_interpreter
 
         self._interpreter = open_interpreter(Path(path), "network", threads=threads)
@@ -168,12 +165,13 @@ class SingleStageNetwork:
         self._lock = threading.Lock()
 
     def forward(self, image: Image) -> list[FeatureMap]:
-        """Return the maps of an image, fine to coarse.
+        """Return the feature maps of an image, fine to coarse.
 
-        The image gets a black border on the right and below, up to whole cells.
+        The image is padded with black on the right and below to a multiple of
+        `MAX_STRIDE_PX`.
 
         Args:
-            image: `(h, w, 3)` BGR, already as large as the network shall see it.
+            image: `(h, w, 3)` BGR, already resized.
         """
         height, width = image.shape[:2]
         size_hw = (height + -height % MAX_STRIDE_PX, width + -width % MAX_STRIDE_PX)
@@ -186,16 +184,17 @@ class SingleStageNetwork:
     def _allocate(self, size_hw: tuple[int, int]) -> None:
         if size_hw == self._size_hw:
             return
-        # Should this fail halfway, the next call must try again.
+        # If this fails halfway, the next call must allocate again.
         self._size_hw = (0, 0)
         self._interpreter.resize_tensor_input(self._input, [1, *size_hw, 3])
         self._interpreter.allocate_tensors()
         self._size_hw = size_hw
 
     def _write_input(self, image: Image) -> None:
-        """Write the image straight into the network's memory: no copy between.
+        """Write the image into the network's input memory, without a copy.
 
-        The view must be gone before the network runs, hence a method of its own.
+        This is a separate method because the view must be deleted before the network
+        runs.
         """
         height, width = image.shape[:2]
         view = self._interpreter.tensor(self._input)()[0]
@@ -206,23 +205,24 @@ class SingleStageNetwork:
 
 # LiteRT has no types that mypy can read.
 def _get_input_index(interpreter: Any, path: Path) -> int:
-    """Return where the image goes, once it is clear that any size fits there."""
+    """Return the index of the input tensor, after checking its shape."""
     inputs = interpreter.get_input_details()
     shapes = [[int(side) for side in details["shape_signature"]] for details in inputs]
     dtypes = [details["dtype"] for details in inputs]
     fits = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1:] == [-1, -1, 3]
     if not fits or dtypes != [np.float32]:
         raise RuntimeError(
-            f"network {path}: wanted one float32 input (1, any height, any width, 3), "
+            f"network {path}: expected one float32 input (1, any, any, 3), "
             f"got {[dtype.__name__ for dtype in dtypes]} {shapes}"
         )
     return int(inputs[0]["index"])
 
 
 def _get_output_indices(interpreter: Any, path: Path) -> list[int]:
-    """Return where the maps come out, fine to coarse: files keep no order, but names.
+    """Return the indices of the output tensors, fine to coarse.
 
-    The names say which mask column is which class.
+    Outputs are identified by name, because their order in a file is not fixed. The
+    names also hold the class order.
     """
     signatures = interpreter.get_signature_list()
     details: dict[str, Any] = {}
@@ -230,59 +230,61 @@ def _get_output_indices(interpreter: Any, path: Path) -> list[int]:
         details |= interpreter.get_signature_runner(key).get_output_details()
     if sorted(details) != sorted(OUTPUT_NAMES):
         raise RuntimeError(
-            f"network {path}: wanted the outputs {', '.join(OUTPUT_NAMES)}, "
-            f"got {', '.join(sorted(details)) or 'none with a name'}"
+            f"network {path}: expected the outputs {', '.join(OUTPUT_NAMES)}, "
+            f"got {', '.join(sorted(details)) or 'no named outputs'}"
         )
     for name in OUTPUT_NAMES:
         channels = int(details[name]["shape_signature"][-1])
         if channels != N_CHANNELS:
             raise RuntimeError(
-                f"network {path}: wanted {N_CHANNELS} channels in {name}, got "
+                f"network {path}: expected {N_CHANNELS} channels in {name}, got "
                 f"{channels}"
             )
     return [int(details[name]["index"]) for name in OUTPUT_NAMES]
 
 
 _NMS_IOU = 0.5
-"""Candidates that overlap more are one face; `Settings.nms_iou` may join more."""
+"""IoU threshold of the first NMS; `Settings.nms_iou` can be stricter."""
 
 _MAX_CANDIDATES = 500
-"""Candidates looked at, the best first; no image shows so many faces."""
+"""Number of candidates before NMS, best first; images do not show so many faces."""
 
 _MIN_VOTER_RATIO = 0.3
-"""A candidate votes for a box when its score has at least this share of the box's.
-Weaker ones weigh little, and whoever wants sure faces only need not decode them."""
+"""A candidate takes part in box voting if its score is at least this fraction of the
+kept box's score. Lower scores have little weight and need not be decoded."""
 
 Probs = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Resize:
-    """How large the network sees an image.
+    """Resizing of an image to the network's input.
 
     Attributes:
-        long_side_px: the longer side of what it sees, at most.
-        max_upscale: a small image grows by this factor at most; 1 for never.
+        long_side_px: maximum length of the longer side.
+        max_upscale: maximum factor by which a small image is enlarged; 1 for never.
 
     Raises:
-        ValueError: a number is too small.
+        ValueError: a value is too small.
     """
 
     long_side_px: int = 640
     max_upscale: float = 2.0
 
     def __post_init__(self) -> None:
-        """Refuse what no image could be scaled to."""
+        """Check the values."""
         if self.long_side_px < MAX_STRIDE_PX:
             raise ValueError(
                 f"long_side_px must be at least {MAX_STRIDE_PX}, not "
                 f"{self.long_side_px!r}"
             )
         if not (math.isfinite(self.max_upscale) and self.max_upscale >= 1):
-            raise ValueError(f"enlarge must be at least 1, not {self.max_upscale!r}")
+            raise ValueError(
+                f"max_upscale must be at least 1, not {self.max_upscale!r}"
+            )
 
     def apply(self, image: Image) -> Image:
-        """Return the image as the network shall see it; never a changed one."""
+        """Return the resized image; the input is not changed."""
         height, width = image.shape[:2]
         factor = min(self.long_side_px / max(height, width), self.max_upscale)
         size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -296,26 +298,26 @@ class Resize:
 
 @dataclass(frozen=True, eq=False)
 class Refiner:
-    """A classifier that reads again what is large and in doubt, at its full size.
+    """Re-checks low-confidence faces with a classifier at full image resolution.
 
-    One that `verifies` also lowers the score of detections that hold no face.
+    A classifier that `verifies` also lowers the score of false positives.
 
     Attributes:
-        classifier: gives its own probabilities.
-        min_px: it reads faces whose shorter side has at least so many pixels.
-        weight: how much its word counts, in [0, 1]; with 1 it replaces the first.
-        skip_above: whom the first reading gives a label at least so likely is not read
-            again, in [0, 1]; with 1 nearly everybody is.
-        max_faces: so many faces are read again at most, those with the best face
-            scores, so that a crowd does not take longer and longer; without it, all
-            are. As many detections are verified at most.
-        min_score: weaker detections are not checked at all, in [0, 1].
+        classifier: classifies the selected faces.
+        min_px: only faces whose shorter side has at least this many pixels are
+            re-checked.
+        weight: weight of the classifier's probabilities in the result, in [0, 1]; with
+            1 they replace the network's.
+        skip_above: faces with at least this confidence are not re-checked, in [0, 1].
+        max_faces: maximum number of faces to re-check and of detections to verify,
+            best scores first, which bounds the time for a crowd; None for no limit.
+        min_score: detections with a lower score are not checked, in [0, 1].
         verify_below: detections with a lower score are verified, in [0, 1]; 0 for none.
-        verify_power: the score of those is multiplied by the probability that there is
-            a face, to this power, but not lowered below `BLUR_MIN_SCORE`.
+        verify_power: the score of a verified detection is multiplied by its face
+            probability to this power, but not lowered below `BLUR_MIN_SCORE`.
 
     Raises:
-        ValueError: `weight`, `skip_above`, `min_score` or `verify_below` is out of its
+        ValueError: `weight`, `skip_above`, `min_score` or `verify_below` is out of
             range.
     """
 
@@ -338,16 +340,16 @@ class Refiner:
     def refine(
         self, image: Image, faces: Faces, probs: Probs, min_score: float
     ) -> tuple[Faces, Probs]:
-        """Return the detections with what the classifier knows better.
+        """Return the detections with refined scores and probabilities.
 
-        What it does to one of them does not depend on `min_score`, as only scores
-        fall, and the best are read first.
+        The result for a detection does not depend on `min_score`, because scores can
+        only fall and the best are checked first.
 
         Args:
             image: `(h, w, 3)` BGR.
             faces: all detections.
-            probs: `(n, 3)` their probabilities.
-            min_score: detections below are not wanted, so nothing is done to them.
+            probs: `(n, 3)` their class probabilities.
+            min_score: detections with a lower score are not checked.
         """
         is_eligible = faces.scores >= max(min_score, self.min_score)
         is_uncertain = self._limit_rows(
@@ -368,7 +370,7 @@ class Refiner:
         if isinstance(classifier, Verifier):
             refined_probs, face_probs = classifier.verify(image, faces.boxes[rows])
             lowered_scores = scores[rows] * face_probs**self.verify_power
-            # Who is blurred for privacy stays so, whatever the classifier thinks.
+            # Faces that are blurred for privacy must stay blurred.
             lowered_scores = np.maximum(
                 lowered_scores, np.minimum(scores[rows], BLUR_MIN_SCORE)
             )
@@ -382,7 +384,7 @@ class Refiner:
         return Faces(faces.boxes[order], scores[order]), probs[order]
 
     def _limit_rows(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return the rows that are looked at: the first, which have the best scores."""
+        """Limit a mask to its first `max_faces` rows, which have the best scores."""
         return (
             rows
             if self.max_faces is None
@@ -391,7 +393,7 @@ class Refiner:
 
 
 class SingleStage:
-    """Finds and labels in one pass of one network; threads may share it."""
+    """An analyzer that detects and classifies with one network; thread-safe."""
 
     def __init__(
         self,
@@ -400,20 +402,20 @@ class SingleStage:
         *,
         refiner: Refiner | None = None,
     ) -> None:
-        """Put the parts together.
+        """Combine the parts.
 
         Args:
-            network: gives the raw maps.
-            resize: how large it sees an image; `Resize()` unless given.
-            refiner: reads large faces again; nobody does unless given.
+            network: computes the feature maps.
+            resize: size of the network's input; by default `Resize()`.
+            refiner: re-checks low-confidence faces; by default none.
         """
         self.resize = Resize() if resize is None else resize
         self.refiner = refiner
-        self.pipeline = "OnePass detects and classifies"
+        self.pipeline = "SingleStage detects and classifies"
         self._network = network
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
-        """Find and label, then read again what was chosen; see `Analyzer.analyze`."""
+        """Detect, classify and refine; see `Analyzer.analyze`."""
         image = check_image(image)
         settings = Settings() if settings is None else settings
         times = [perf_counter()]
@@ -436,7 +438,7 @@ class SingleStage:
         blur_boxes = rejected_boxes(faces, rows, settings)
         faces, probs = faces[rows], probs[rows]
         times.append(perf_counter())
-        names = ("resize", "find", "decode", "label")
+        names = ("resize", "detect", "decode", "classify")
         return Scene(
             faces,
             probs,
@@ -449,10 +451,11 @@ class SingleStage:
 def _decode_faces(
     maps: Sequence[FeatureMap], resized: Image, image: Image, min_score: float
 ) -> tuple[Faces, Probs]:
-    """Return the faces in pixels of `image`, each once, and their probabilities.
+    """Return the faces after NMS, in pixels of `image`, and their probabilities.
 
-    A floor of `_MIN_VOTER_RATIO` times the lowest score that is wanted changes nothing
-    for the wanted faces: all who vote for them, or could displace them, are above it.
+    With `min_score` at `_MIN_VOTER_RATIO` times the lowest wanted score, the wanted
+    faces are exact: all candidates that take part in their box voting, or could
+    suppress them, are above it.
     """
     boxes, scores, probs = decode_maps(maps, min_score)
     height, width = image.shape[:2]
@@ -469,16 +472,15 @@ def _decode_faces(
 def _vote_boxes(
     boxes: Boxes, scores: NDArray[np.float32], kept: NDArray[np.int64]
 ) -> Boxes:
-    """Return the kept boxes, each the mean of all that overlap it, by score squared.
+    """Refine the kept boxes by box voting, weighted by the square of the score.
 
-    Neighbouring cells guess the borders of a face independently (box voting: Gidaris
-    and Komodakis, "Object Detection via a Multi-region & Semantic Segmentation-aware
-    CNN Model", 2015). On val it gave up to 0.013 AP at no cost.
+    Each kept box becomes the mean of the candidates that overlap it, because
+    neighbouring cells estimate the borders independently (Gidaris and Komodakis,
+    "Object Detection via a Multi-region & Semantic Segmentation-aware CNN Model",
+    2015). It raised AP on the validation set by up to 0.013 at no cost.
     """
-    overlaps = iou_matrix(boxes[kept], boxes)
-    is_voter = (overlaps >= _NMS_IOU) & (
-        scores >= _MIN_VOTER_RATIO * scores[kept, None]
-    )
+    ious = iou_matrix(boxes[kept], boxes)
+    is_voter = (ious >= _NMS_IOU) & (scores >= _MIN_VOTER_RATIO * scores[kept, None])
     weights = is_voter * np.square(scores)
     total = np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
     return np.asarray(weights @ boxes / total, np.float32)

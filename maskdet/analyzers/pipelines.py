@@ -1,4 +1,8 @@
-"""Analyzers: an image in, a scene out; in one pass, or find faces, then label them."""
+"""Analyzers: the protocol, the registry, loading, and two-stage analysis.
+
+An analyzer turns an image into a scene. A single-stage analyzer is one network; a
+two-stage analyzer is a face detector followed by a classifier.
+"""
 
 from __future__ import annotations
 
@@ -29,19 +33,20 @@ from maskdet.settings import Settings
 from maskdet.types import Faces, Image, Scene, check_image, rejected_boxes, select_rows
 
 AUTO = "auto"
-"""What a visitor who leaves the choice to us has chosen; see `resolved`."""
+"""The analyzer name for automatic choice; see `resolve_analyzer`."""
 
 _ONEPASS, _ONEPASS_FAST = "onepass", "onepass-fast"
 
 _FAST_SUFFIX = "-fast"
-"""An own network is offered twice, as ours is: thorough, and fast with this ending."""
+"""Each single-stage network has two analyzers: a thorough one, and a fast one with this
+suffix."""
 
 _ONEPASS_DESCRIPTIONS = {
-    _ONEPASS: "our one-pass network on a large image; a mask model may read again",
-    _ONEPASS_FAST: "our one-pass network on a small image, for live video",
+    _ONEPASS: "our single-stage network on a large image, with optional refinement",
+    _ONEPASS_FAST: "our single-stage network on a small image, for live video",
 }
 
-# Images grow for `onepass`, where small faces count, and never for live video.
+# `onepass` enlarges images to detect small faces; `onepass-fast` never does.
 _RESIZES = {_ONEPASS: Resize(640, 2.0), _ONEPASS_FAST: Resize(320, 1.0)}
 
 
@@ -53,20 +58,22 @@ _REFINERS: dict[str, Callable[[Classifier], Refiner]] = {
         _onepass_refiner, skip_above=0.9, verify_below=0.85, min_score=0.4, max_faces=8
     ),
 }
-"""The refinement of each single-stage analyzer; others have none. Chosen on the
-validation images and on images without a face. Each face costs time, so fewer are
-checked in video, and no weak detections, which only continue tracks."""
+"""The refinement of each single-stage analyzer; others have none.
+
+Chosen on the validation images and on images without faces. Each face takes time, so
+in video fewer faces are checked, and no low-score detections, which only continue
+tracks."""
 
 ENTRY_POINT_GROUP: Final = "maskdet.analyzers"
-"""The entry point group by which a package adds analyzers of its own."""
+"""The entry point group with which a package registers its analyzers."""
 
 
 class _AnalyzerRegistry(MutableMapping[str, str]):
-    """Analyzer names with one line each: built-in, registered, entry points, own.
+    """Analyzer names and descriptions: built-in, registered, entry points, user models.
 
-    Entry points are looked up once, when somebody first asks for a name that is not
-    built in, or for all names; their code is imported only when they are loaded. The
-    folder of own models is read each time, for files may come and go.
+    Entry points are discovered once, at the first lookup of a name that is not built
+    in or of all names; their code is imported only when they are loaded. The user's
+    model folder is read each time, because its files may change.
     """
 
     def __init__(self, built_in: Mapping[str, str]) -> None:
@@ -109,7 +116,7 @@ class _AnalyzerRegistry(MutableMapping[str, str]):
         self._factories[name], self._descriptions[name] = factory, description
 
     def factory(self, name: str) -> Callable[[], Analyzer] | None:
-        """Return what makes the analyzer, or None for one that is built in."""
+        """Return the factory of an analyzer, or None if it is built in."""
         return self._factories.get(name)
 
     def _discover(self) -> None:
@@ -135,7 +142,7 @@ def _entry_point_factory(point: EntryPoint) -> Callable[[], Analyzer]:
 
 
 def _own_descriptions() -> dict[str, str]:
-    """Return the analyzers that the user's own networks make, with a line each."""
+    """Return the analyzers of the user's networks, with their descriptions."""
     descriptions: dict[str, str] = {}
     for name in get_own_models("network"):
         descriptions[name] = "your single-stage network on a large image"
@@ -150,23 +157,23 @@ ANALYZERS: Final = _AnalyzerRegistry(
         **(_ONEPASS_DESCRIPTIONS if _ONEPASS in MODEL_FILES else {}),
         "mtcnn": "MTCNN detects, our classifier classifies",
         "haar": "Haar cascades detect, our classifier classifies",
-        "haar-live": "one Haar cascade in its fast preset detects, our classifier "
+        "haar-live": "one Haar cascade with a fast preset detects, our classifier "
         "classifies",
         "yunet": "YuNet detects, our classifier classifies",
         "ssd": "ResNet-10 SSD detects, our classifier classifies",
         "aizoo": "AIZOO's single-stage network, for comparison",
     }
 )
-"""Analyzer name to one line that says what it does; `register_analyzer` adds to it."""
+"""Analyzer names and one-line descriptions; `register_analyzer` adds to it."""
 
 
 def register_analyzer(
     name: str, factory: Callable[[], Analyzer], description: str = ""
 ) -> None:
-    """Make an analyzer of your own known by a name, here, to the CLI and the dashboard.
+    """Register an analyzer under a name, for the API, the CLI and the dashboard.
 
-    A package does the same without being imported, by an entry point of the group
-    `maskdet.analyzers` that names the factory:
+    A package can register one without being imported, with an entry point of the
+    group `maskdet.analyzers` that names the factory:
 
         [project.entry-points."maskdet.analyzers"]
         mine = "my_package:make_analyzer"
@@ -180,17 +187,17 @@ def register_analyzer(
         >>> del maskdet.ANALYZERS["my-haar"]
 
     Args:
-        name: what `load_analyzer`, `--analyzer` and the dashboard call it.
-        factory: makes the analyzer; called without arguments when it is first used,
-            for example `lambda: maskdet.TwoStage(MyDetector())`.
-        description: one line that says what it does.
+        name: its name in `load_analyzer`, `--analyzer` and the dashboard.
+        factory: creates the analyzer; called without arguments at the first use, for
+            example `lambda: maskdet.TwoStage(MyDetector())`.
+        description: what it does, in one line.
 
     Raises:
-        ValueError: the name is empty or is that of an analyzer of maskdet.
-        TypeError: the factory cannot be called.
+        ValueError: the name is empty or that of a built-in analyzer.
+        TypeError: the factory is not callable.
     """
     if not name.strip():
-        raise ValueError("name must be a word, not empty")
+        raise ValueError("name must not be empty")
     if not callable(factory):
         raise TypeError(f"factory must be callable without arguments, not {factory!r}")
     ANALYZERS.add(name, factory, description or "registered by a program")
@@ -200,17 +207,17 @@ BUILT_IN_ANALYZERS: Final = ANALYZERS.built_in
 """The analyzers that ship with maskdet."""
 
 DEFAULT_ANALYZER = _ONEPASS if _ONEPASS in ANALYZERS else "mtcnn"
-"""The embedded analyzer that does best on the validation scenes; see README."""
+"""The built-in analyzer with the best results on the validation scenes; see README."""
 
 
 class Analyzer(Protocol):
-    """Anything that detects the faces of an image and classifies them.
+    """Protocol of an analyzer: detects and classifies the faces of an image.
 
     Examples:
-        >>> class Nobody:
+        >>> class EmptyAnalyzer:
         ...     def analyze(self, image, settings=None):
         ...         return maskdet.Scene.empty()
-        >>> maskdet.analyze("group.jpg", analyzer=Nobody())
+        >>> maskdet.analyze("group.jpg", analyzer=EmptyAnalyzer())
         <Scene: 0 faces>
     """
 
@@ -219,8 +226,8 @@ class Analyzer(Protocol):
 
         Args:
             image: `(h, w, 3)` uint8, BGR; grey `(h, w)` is accepted too.
-            settings: thresholds; by default `Settings()`. Faces that they drop are
-                dropped before they are classified. `analyze(image, settings)` equals
+            settings: thresholds; by default `Settings()`. Faces below them are not
+                classified. `analyze(image, settings)` equals
                 `analyze(image, Settings.permissive()).filter(settings)`.
 
         Raises:
@@ -231,7 +238,7 @@ class Analyzer(Protocol):
 
 
 class TwoStage:
-    """A face detector followed by a classifier over all faces in one call.
+    """A face detector followed by a classifier of all faces.
 
     Examples:
         >>> class MyDetector:
@@ -245,20 +252,20 @@ class TwoStage:
     def __init__(
         self, detector: Detector, classifier: Classifier | None = None
     ) -> None:
-        """Join the two stages.
+        """Combine the two stages.
 
         Args:
             detector: an object with `detect(image) -> Faces`.
-            classifier: gives each face its probabilities; by default the one that
-                ships with maskdet.
+            classifier: an object with `predict(image, boxes)`; by default the bundled
+                classifier.
 
         Raises:
             TypeError: the detector has no `detect` method.
         """
         if not callable(getattr(detector, "detect", None)):
             raise TypeError(
-                "detector must have a method detect(image) -> Faces, which "
-                f"{type(detector).__name__} does not have"
+                "detector must have a method detect(image) -> Faces; "
+                f"{type(detector).__name__} does not have one"
             )
         self.detector = detector
         self.classifier = load_classifier() if classifier is None else classifier
@@ -268,7 +275,7 @@ class TwoStage:
         )
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
-        """Find, choose, then label; see `Analyzer.analyze`."""
+        """Detect, select and classify faces; see `Analyzer.analyze`."""
         image = check_image(image)
         settings = Settings() if settings is None else settings
         started_at = perf_counter()
@@ -283,8 +290,8 @@ class TwoStage:
             probs,
             min_confidence=settings.min_confidence,
             stage_ms={
-                "find": (detected_at - started_at) * 1e3,
-                "label": (classified_at - detected_at) * 1e3,
+                "detect": (detected_at - started_at) * 1e3,
+                "classify": (classified_at - detected_at) * 1e3,
             },
             blur_boxes=blur_boxes,
         )
@@ -293,12 +300,12 @@ class TwoStage:
 def analyze_decoded(
     analyzer: Analyzer, image: DecodedImage, settings: Settings
 ) -> Scene:
-    """Return the scene of an image in pixels of its original, however it was decoded.
+    """Analyze a decoded image and return the scene in pixels of the original.
 
     Args:
-        analyzer: looks at the pixels that were decoded.
-        image: perhaps smaller than its original.
-        settings: the smallest face is in pixels of the original, too.
+        analyzer: analyzes the decoded pixels.
+        image: may be smaller than the original.
+        settings: thresholds; `min_face_px` is in pixels of the original.
     """
     factor_x, factor_y = image.scale_factors
     if factor_x == factor_y == 1:
@@ -310,12 +317,12 @@ def analyze_decoded(
 
 
 def resolve_analyzer(name: str, *, live: bool) -> str:
-    """Return the name in `ANALYZERS` that a choice stands for.
+    """Return the name in `ANALYZERS` for a choice that may be `AUTO`.
 
     Args:
-        name: a name in `ANALYZERS`, which stands for itself, or `AUTO`: the fast
-            one on video, the thorough one on images.
-        live: whether it is for video, where each image is late after a moment.
+        name: a name in `ANALYZERS`, which is returned unchanged, or `AUTO`: the fast
+            analyzer for video, the thorough one for images.
+        live: whether it is for video, where speed matters.
     """
     if name != AUTO:
         return name
@@ -323,7 +330,7 @@ def resolve_analyzer(name: str, *, live: bool) -> str:
 
 
 def has_refinement(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
-    """Return whether the classifier checks large faces again after this analyzer.
+    """Return whether the classifier can refine the results of this analyzer.
 
     A classifier other than the default one classifies every face instead.
     """
@@ -331,10 +338,10 @@ def has_refinement(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
 
 
 def classifies_every_face(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
-    """Return whether the classifier gives every face its class.
+    """Return whether the classifier classifies every face.
 
-    So it is after a face detector; and if a classifier other than the default one was
-    chosen, after every analyzer: who chooses one wants to see what it says.
+    It does after a face detector. A classifier other than the default one does so
+    after every analyzer, because the user chose it explicitly.
     """
     return name in DETECTORS or classifier != DEFAULT_CLASSIFIER
 
@@ -342,34 +349,34 @@ def classifies_every_face(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bo
 def describe_pipeline(
     name: str, classifier: str = DEFAULT_CLASSIFIER, *, refine: bool = True
 ) -> str:
-    """Return in one line who detects and who classifies; arguments of `load_analyzer`.
+    """Return one line on what detects and what classifies; see `load_analyzer`.
 
     Examples:
         >>> from maskdet.analyzers.pipelines import describe_pipeline
-        >>> pipeline("onepass", "tutorial")
+        >>> describe_pipeline("onepass", "tutorial")
         'onepass detects, classifier tutorial classifies every face'
     """
     if classifies_every_face(name, classifier):
         return f"{name} detects, classifier {classifier} classifies every face"
     description = f"{name} detects and classifies"
     if refine and has_refinement(name, classifier):
-        description += f", classifier {classifier} checks uncertain faces again"
+        description += f", classifier {classifier} re-checks low-confidence faces"
     return description
 
 
 def get_pipeline(analyzer: Analyzer) -> str:
-    """Return in one line who detects and who classifies in an analyzer.
+    """Return one line on what detects and what classifies in an analyzer.
 
-    That is its attribute `describe_pipeline`; of one without, the name of its class.
+    It is the attribute `pipeline`, or the class name of an analyzer without one.
     """
     return str(getattr(analyzer, "pipeline", "") or type(analyzer).__name__)
 
 
 def list_own_model_problems() -> tuple[str, ...]:
-    """Return one line for each file in the folder of own models that is not used.
+    """Return one line for each file in the user's model folder that cannot be used.
 
     Raises:
-        ValueError: `MASKDET_MODEL_DIR` is set, and is not a folder.
+        ValueError: `MASKDET_MODEL_DIR` is set but is not a folder.
     """
     own = read_own_models()
     reserved_names = {*BUILT_IN_ANALYZERS, *BUILT_IN_CLASSIFIERS, AUTO}
@@ -384,7 +391,7 @@ def list_own_model_problems() -> tuple[str, ...]:
 
 
 def _preset_name(name: str) -> str:
-    """Return whose scale and refinement an analyzer has; most have their own."""
+    """Return the analyzer whose resize and refinement an analyzer uses."""
     own = own_network_name(name)
     if own is None:
         return name
@@ -392,7 +399,7 @@ def _preset_name(name: str) -> str:
 
 
 def own_network_name(name: str) -> str | None:
-    """Return which own network an analyzer runs; None if it does not run one."""
+    """Return the user's network that an analyzer runs, or None."""
     if name in BUILT_IN_ANALYZERS:
         return None
     own_networks = get_own_models("network")
@@ -403,7 +410,7 @@ def own_network_name(name: str) -> str | None:
 
 
 def network_path(name: str) -> Path:
-    """Return the network file of a single-stage analyzer, ours or the user's own."""
+    """Return the network file of a single-stage analyzer, bundled or the user's."""
     own_name = own_network_name(name)
     return (
         model_path(_ONEPASS)
@@ -413,9 +420,9 @@ def network_path(name: str) -> Path:
 
 
 def analyzer_model_name(name: str) -> str:
-    """Return the name of the model file that an analyzer has for itself.
+    """Return the name of an analyzer's model file.
 
-    Not every analyzer has one: then it is no name in `MODEL_FILES`.
+    It is not in `MODEL_FILES` if the analyzer does not have one.
     """
     return _ONEPASS if name in _RESIZES else name
 
@@ -426,7 +433,7 @@ def load_analyzer(
     *,
     refine: bool = True,
 ) -> Analyzer:
-    """Load an analyzer and run it once, so that the first image is not slow.
+    """Load an analyzer and run it once to warm up.
 
     Examples:
         >>> analyzer = maskdet.load_analyzer("onepass-fast")
@@ -436,22 +443,22 @@ def load_analyzer(
     Args:
         name: a name in `ANALYZERS`.
         classifier: name or path, see `load_classifier`. The default one classifies
-            the faces of a face detector, and checks uncertain faces again after a
-            single-stage network. Any other one classifies every face,
-            after every analyzer; boxes and scores are those of the analyzer.
-        refine: whether the default classifier may check faces again that a
-            single-stage network has classified; without, it is not even loaded.
+            the faces of a face detector, and re-checks low-confidence faces of a
+            single-stage network. Any other one classifies every face of every
+            analyzer; boxes and scores do not change.
+        refine: whether the default classifier re-checks low-confidence faces of a
+            single-stage network; if not, it is not loaded.
 
     Raises:
-        ValueError: there is no such analyzer or classifier.
+        ValueError: the analyzer or classifier is unknown.
         FileNotFoundError: a model file is missing; the message says how to get it.
-        RuntimeError: a model file is not the one that was published.
+        RuntimeError: a model file does not have the published checksum.
     """
     if name not in ANALYZERS:
         names = ", ".join(ANALYZERS)
         raise ValueError(f"analyzer must be one of {names}, not {name!r}")
     analyzer = _build_analyzer(name, classifier, refine=refine)
-    # What a factory made may be somebody else's; it speaks for itself.
+    # An analyzer from a factory keeps its own description.
     is_built_here = ANALYZERS.factory(name) is None or classifies_every_face(
         name, classifier
     )
@@ -475,7 +482,7 @@ def _build_analyzer(name: str, classifier: str, *, refine: bool) -> Analyzer:
 
 
 def _build_base_analyzer(name: str, refiner: Refiner | None) -> Analyzer:
-    """Return an analyzer that classifies the faces itself."""
+    """Return a single-stage or registered analyzer."""
     factory = ANALYZERS.factory(name)
     if factory is not None:
         return _call_factory(name, factory)
@@ -487,11 +494,11 @@ def _build_base_analyzer(name: str, refiner: Refiner | None) -> Analyzer:
 
 
 class _AnalyzerAsDetector:
-    """The faces that an analyzer detects, without the classes it gives them."""
+    """Adapter that uses an analyzer as a face detector, without its classes."""
 
     def __init__(self, analyzer: Analyzer) -> None:
         self._analyzer = analyzer
-        # Tiles ask how large the network sees an image.
+        # `TiledAnalyzer` reads the input size of the network.
         self.resize = getattr(analyzer, "resize", None)
 
     def detect(self, image: Image) -> Faces:
@@ -500,11 +507,11 @@ class _AnalyzerAsDetector:
 
 
 def _call_factory(name: str, factory: Callable[[], Analyzer]) -> Analyzer:
-    """Return what the factory of a registered analyzer makes, checked."""
+    """Create a registered analyzer and check its interface."""
     try:
         analyzer = factory()
     except Exception as error:
-        raise RuntimeError(f"analyzer {name!r} cannot be made: {error}") from error
+        raise RuntimeError(f"analyzer {name!r} cannot be created: {error}") from error
     if not callable(getattr(analyzer, "analyze", None)):
         raise RuntimeError(
             f"analyzer {name!r}: its factory must return an object with "

@@ -1,4 +1,4 @@
-"""Far cameras: an image looked at in overlapping windows, the faces put together."""
+"""Tiled analysis: analyze overlapping tiles of a large image and merge the faces."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from maskdet.settings import Settings
 from maskdet.types import BLUR_MIN_SCORE, Faces, Image, Scene, check_image
 
 MIN_TILE_PX = 64
-"""Smaller windows would be thousands, and hold no face with its surroundings."""
+"""Smaller tiles would be too many, and too small for a face with its surroundings."""
 
 _NMS_IOU = 0.5
-"""Boxes from two windows that overlap more are one face."""
+"""NMS threshold for boxes of different tiles."""
 
 _BORDER_PX = 2.0
-"""A box so near to where its window ends, inside the image, may be half a face."""
+"""A box this close to an inner border of its tile may be a cut face."""
 
 _VISIBLE_PX = 9.0
-"""A single-stage network that sees the whole image in its own size has at least a guess
-at every face that is so large there. Without a guess, what a window detects is a part
-of something larger."""
+"""Size of a face in the network's input from which the whole image has at least a weak
+detection of it. A tile's detection of this size without one is a part of a larger
+object."""
 
 _VISIBLE_RATIO = 0.1
-"""The same for any other analyzer, as a share of the longer side of the image."""
+"""The same for other analyzers, as a fraction of the longer side of the image."""
 
 _MIN_GUESS_SCORE = 0.1
-"""Detection score of such a guess."""
+"""Lowest detection score of such a weak detection."""
 
 Tile = tuple[int, int, int, int]
 """`x1, y1, x2, y2` in whole pixels of the image."""
@@ -41,22 +41,22 @@ Tile = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Tiling:
-    """How an image is cut into windows.
+    """How an image is split into tiles.
 
     Attributes:
-        side_px: of the windows, which are square where the image allows it.
-        overlap: of neighbours, as a share of the side. A face that fits into it is
-            whole in one of them.
+        side_px: side of the tiles, which are square if the image is large enough.
+        overlap: overlap of neighbouring tiles, as a fraction of the side. A face that
+            is smaller than the overlap is complete in at least one tile.
 
     Raises:
-        ValueError: a number makes no sense.
+        ValueError: a value is out of range.
     """
 
     side_px: int = 640
     overlap: float = 0.25
 
     def __post_init__(self) -> None:
-        """Refuse what would give no windows, or too many."""
+        """Check the values."""
         if self.side_px < MIN_TILE_PX:
             raise ValueError(
                 f"side_px must be at least {MIN_TILE_PX}, not {self.side_px!r}"
@@ -65,7 +65,7 @@ class Tiling:
             raise ValueError(f"overlap must be from 0 to 0.75, not {self.overlap!r}")
 
     def split(self, width: int, height: int) -> list[Tile]:
-        """Return windows that cover the image, row by row, all of one size."""
+        """Return tiles of equal size that cover the image, row by row."""
         tile_width = min(self.side_px, width)
         tile_height = min(self.side_px, height)
         return [
@@ -75,7 +75,7 @@ class Tiling:
         ]
 
     def _starts(self, length: int) -> list[int]:
-        """Return where windows start along one side, evenly, the last at the border."""
+        """Return evenly spaced tile starts along one side, the last at the border."""
         remaining_px = length - self.side_px
         if remaining_px <= 0:
             return [0]
@@ -85,14 +85,14 @@ class Tiling:
 
 
 class TiledAnalyzer:
-    """An analyzer that also looks at every part of a large image on its own."""
+    """An analyzer that also analyzes each tile of a large image."""
 
     def __init__(self, analyzer: Analyzer, tiling: Tiling | None = None) -> None:
         """Wrap an analyzer.
 
         Args:
-            analyzer: looks at the whole image, then at each window.
-            tiling: how images are cut; `Tiling()` unless given.
+            analyzer: analyzes the whole image, then each tile.
+            tiling: how images are split; by default `Tiling()`.
         """
         self.analyzer = analyzer
         self.tiling = Tiling() if tiling is None else tiling
@@ -101,11 +101,11 @@ class TiledAnalyzer:
         )
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
-        """Look at the whole, then at the windows, and join; see `Analyzer.analyze`.
+        """Analyze the image and its tiles, and merge; see `Analyzer.analyze`.
 
-        Windows add faces that are too small in the whole image; of larger ones, the
-        whole image decides whether they are faces.
-        An image that fits into one window is looked at once.
+        Tiles add faces that are too small in the whole image. A larger face is only
+        kept if the whole image has at least a weak detection of it. An image that fits
+        into one tile is analyzed once.
         """
         image = check_image(image)
         settings = Settings() if settings is None else settings
@@ -129,7 +129,7 @@ class TiledAnalyzer:
         return merged.filter(settings)
 
     def _visible_px(self, long_side_px: int) -> float:
-        """Return how large a face is that shows in the whole image as well."""
+        """Return the size from which a face is also detected in the whole image."""
         detector = getattr(self.analyzer, "detector", self.analyzer)
         resize = getattr(detector, "resize", None)
         if isinstance(resize, Resize):
@@ -138,18 +138,19 @@ class TiledAnalyzer:
 
 
 def _settings_before_merging(settings: Settings) -> Settings:
-    """Return what may be refused before joining without changing the result.
+    """Return the thresholds that can be applied before merging, the score only.
 
-    Score only: a box that is refused for its size may have won over a larger one.
+    Others would change the result: a box that is dropped for its size could have
+    suppressed a larger one.
     """
     return dataclasses.replace(Settings.permissive(), min_score=settings.min_score)
 
 
 def _shift_to_image(scene: Scene, tile: Tile, size_wh: tuple[int, int]) -> Scene:
-    """Return what a window shows in pixels of the image, without cut faces.
+    """Return the scene of a tile in pixels of the image, without cut faces.
 
-    Whoever does not fit into the overlap is large enough to be seen in the whole
-    image; whoever does is whole in a neighbour.
+    A cut face that fits into the overlap is complete in a neighbouring tile; a larger
+    one is detected in the whole image.
     """
     x, y = tile[:2]
     shifted = scene.faces.boxes + np.array([x, y, x, y], np.float32)
@@ -167,15 +168,16 @@ def _shift_to_image(scene: Scene, tile: Tile, size_wh: tuple[int, int]) -> Scene
 
 
 def _drop_fragments(scene: Scene, image_scene: Scene, visible_px: float) -> Scene:
-    """Return what a window shows without what only looks like a face so near.
+    """Drop large detections of a tile that the whole image does not confirm.
 
-    A window shows parts of a large face, and cloth and blur in detail, and nothing
-    around them. What is large enough to show in the whole image must be a guess there.
+    A tile shows parts of a large face, cloth or blur without context, which cause
+    false positives. A detection of at least `visible_px` needs a weak detection in the
+    whole image.
     """
     guesses = image_scene.faces.boxes[image_scene.faces.scores >= _MIN_GUESS_SCORE]
-    overlaps = iou_matrix(scene.faces.boxes, guesses).max(axis=1, initial=0)
+    max_ious = iou_matrix(scene.faces.boxes, guesses).max(axis=1, initial=0)
     is_small = sizes_px(scene.faces.boxes) < visible_px
-    kept: NDArray[np.bool_] = is_small | (overlaps >= _NMS_IOU)
+    kept: NDArray[np.bool_] = is_small | (max_ious >= _NMS_IOU)
     dropped = scene.faces[~kept]
     return dataclasses.replace(
         scene[kept],
@@ -186,7 +188,7 @@ def _drop_fragments(scene: Scene, image_scene: Scene, visible_px: float) -> Scen
 
 
 def _is_cut(boxes: Boxes, tile: Tile, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return which boxes touch a side of the window that lies inside the image."""
+    """Return which boxes touch a border of the tile that is inside the image."""
     x1, y1, x2, y2 = tile
     margins = [boxes[:, 0] - x1, boxes[:, 1] - y1, x2 - boxes[:, 2], y2 - boxes[:, 3]]
     is_inner = [x1 > 0, y1 > 0, x2 < size_wh[0], y2 < size_wh[1]]
@@ -196,7 +198,7 @@ def _is_cut(boxes: Boxes, tile: Tile, size_wh: tuple[int, int]) -> NDArray[np.bo
 
 
 def _merge_scenes(scenes: list[Scene]) -> Scene:
-    """Return all faces, each once, and the time that all scenes took together."""
+    """Merge scenes by NMS and sum their stage times."""
     boxes = np.concatenate([scene.faces.boxes for scene in scenes])
     scores = np.concatenate([scene.faces.scores for scene in scenes])
     probs = np.concatenate([scene.probs for scene in scenes])

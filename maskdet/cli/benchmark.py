@@ -163,7 +163,7 @@ def _make_detector_pipeline(name: str, settings: Settings) -> TimedFunction:
         detection_ms = (perf_counter() - start_s) * 1e3
         faces = faces[select_rows(faces, settings)]
         unknown = np.full((len(faces), len(CLASSES)), 1 / len(CLASSES), np.float32)
-        return Scene(faces, unknown, stage_ms={"find": detection_ms})
+        return Scene(faces, unknown, stage_ms={"detect": detection_ms})
 
     return detect_only
 

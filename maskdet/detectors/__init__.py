@@ -1,4 +1,4 @@
-"""Face detectors: one protocol, one adapter a file, loaded only when asked for."""
+"""Face detectors: the protocol, the registry and lazy loading."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from maskdet.extras import MissingExtraError, describe_missing_library
 from maskdet.types import Faces, Image
 
 Landmarks = NDArray[np.float32]
-"""`(n, 5, 2)` float32: x, y in pixels of the eye on the left of the image, the other
-eye, the nose, the corner of the mouth on the left, the other corner."""
+"""`(n, 5, 2)` float32 x, y in pixels: left eye, right eye, nose, left and right corner
+of the mouth, as seen in the image."""
 
 
 class Detector(Protocol):
-    """Anything that detects the faces of an image.
+    """Protocol of a face detector.
 
     Examples:
         >>> class Center:
@@ -30,9 +30,9 @@ class Detector(Protocol):
     """
 
     def detect(self, image: Image) -> Faces:
-        """Return the faces in `image`, boxes in its pixels and inside it.
+        """Return the faces in `image`; boxes are in pixels and inside the image.
 
-        All candidates down to a low score are returned; `Settings` choose among them.
+        All candidates down to a low score are returned; `Settings` filter them later.
 
         Args:
             image: `(h, w, 3)` uint8 BGR; not changed.
@@ -42,10 +42,10 @@ class Detector(Protocol):
 
 @runtime_checkable
 class LandmarkDetector(Detector, Protocol):
-    """A face detector that also knows where eyes, nose and mouth are."""
+    """A face detector that also returns facial landmarks."""
 
     def detect_landmarks(self, image: Image) -> tuple[Faces, Landmarks]:
-        """Return the faces in `image` and five points in each, row by row."""
+        """Return the faces in `image` and the five landmarks of each."""
         ...
 
 
@@ -56,24 +56,24 @@ DETECTORS: dict[str, str] = {
     "ssd": "maskdet.detectors.ssd:SSD",
     "yunet": "maskdet.detectors.yunet:YuNet",
 }
-"""Name to lazy `module:factory`; a name costs nothing until it is loaded."""
+"""Detector names and their `module:factory`, which is imported when it is loaded."""
 
 _DETECTOR_LIBRARIES: dict[str, tuple[str, ...]] = {
     "mtcnn": ("mtcnn", "joblib", "lz4"),
     "yunet": ("onnxruntime",),
 }
-"""What some of them need beyond the base of maskdet."""
+"""Optional libraries that detectors need."""
 
 
 def describe_missing_detector_library(name: str) -> str:
-    """Return one line on the library that a detector lacks here, or an empty text."""
+    """Return how to install a detector's missing library, or an empty string."""
     return describe_missing_library(
         f"the detector {name}", *_DETECTOR_LIBRARIES.get(name, ())
     )
 
 
 def load_detector(name: str) -> Detector:
-    """Load a face detector and run it once, so that the first call is not slow.
+    """Load a face detector and run it once to warm up.
 
     Examples:
         >>> detector = maskdet.load_detector("haar")

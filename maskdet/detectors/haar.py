@@ -1,7 +1,7 @@
-"""OpenCV's Haar cascades: the oldest detector, for frontal bare faces.
+"""OpenCV's Haar cascades, for frontal faces without a mask.
 
 Viola and Jones, "Rapid Object Detection using a Boosted Cascade of Simple Features",
-2001; cascades by Lienhart, which come with OpenCV 4.
+2001; cascades by Lienhart, bundled with OpenCV 4.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from maskdet.types import Faces, Image, check_image
 
 @dataclass(frozen=True)
 class HaarPreset:
-    """How the cascades search.
+    """Search parameters of the cascades.
 
     Attributes:
-        width_px: the image is scaled to this width first.
-        scale_factor: from one size of face to the next.
-        min_neighbours: raw hits that a face needs.
-        min_face_px: smallest face, in pixels of the scaled image.
+        width_px: width to which the image is resized first.
+        scale_factor: ratio between successive face sizes.
+        min_neighbours: number of raw detections that a face needs.
+        min_face_px: smallest face, in pixels of the resized image.
     """
 
     width_px: int
@@ -45,12 +45,12 @@ HAAR_PRESETS: dict[str, HaarPreset] = {
 
 @dataclass(frozen=True)
 class _Cascade:
-    """One file, and how its last stage's sum of votes becomes a score.
+    """A cascade file, and the calibration of its level weights to scores.
 
     Attributes:
-        file_name: in OpenCV's folder of cascades.
-        midpoint: where as many boxes are faces as are not.
-        slope_width: votes that raise the odds e-fold.
+        file_name: name in OpenCV's folder of cascades.
+        midpoint: level weight at which half of the boxes are faces.
+        slope_width: increase of the level weight that multiplies the odds by e.
     """
 
     file_name: str
@@ -63,23 +63,23 @@ class _Cascade:
         return result
 
 
-# Votes have no upper end. The two numbers of each cascade are a logistic regression of
-# "is a face" on the votes of 300 and 383 boxes found in 220 images of the training
-# scenes, so that a score means the same for both.
+# Level weights are unbounded. The two parameters of each cascade are a logistic
+# regression of "is a face" on the level weights of 300 and 383 boxes in 220 images of
+# the training scenes, so that scores of both cascades are comparable.
 CASCADES: dict[str, _Cascade] = {
     "alt2": _Cascade("haarcascade_frontalface_alt2.xml", 55.0, 0.48),
     "default": _Cascade("haarcascade_frontalface_default.xml", 3.6, 2.25),
 }
 
-# A cascade's square reaches beyond the face at the sides and above. Median shift of
-# the same boxes to the true ones, in shares of the side.
+# A cascade's square extends beyond the face at the sides and above. Median shift of
+# the same boxes to the ground truth, as fractions of the side.
 _BOX_SHIFT = np.array([0.09, 0.135, -0.12, 0.03], np.float32)
 
 _NMS_IOU = 0.4
 
 
 class Haar:
-    """Finds frontal faces; may be called from several threads."""
+    """A detector of frontal faces; thread-safe."""
 
     def __init__(
         self, preset: str = "image", *, cascades: tuple[str, ...] = ("alt2", "default")
@@ -88,11 +88,11 @@ class Haar:
 
         Args:
             preset: `image` is thorough, `live` is fast.
-            cascades: names in `CASCADES`; what several find is merged.
+            cascades: names in `CASCADES`; their detections are merged.
 
         Raises:
-            ValueError: there is no such preset or cascade.
-            FileNotFoundError: OpenCV came without its cascades, as version 5 does.
+            ValueError: the preset or a cascade is unknown.
+            FileNotFoundError: OpenCV does not include its cascades, as in version 5.
         """
         if preset not in HAAR_PRESETS:
             raise ValueError(
@@ -114,7 +114,7 @@ class Haar:
         image = check_image(image)
         height, width = image.shape[:2]
         scale = self._preset.width_px / width
-        # A tall strip must not become a tower of many megapixels.
+        # Limit the height, so that a tall narrow image does not become very large.
         scale = min(scale, 2 * self._preset.width_px / height)
         size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
         if min(size_wh) < self._preset.min_face_px:
@@ -157,7 +157,7 @@ class Haar:
 
 
 def haar_live() -> Haar:
-    """Return the detector with the published values for video: one cascade, fast."""
+    """Return a detector with the published preset for video, which has one cascade."""
     return Haar("live", cascades=("alt2",))
 
 
@@ -165,7 +165,7 @@ def _load_cascade(cascade: _Cascade) -> cv2.CascadeClassifier:
     path = Path(cv2.data.haarcascades) / cascade.file_name
     if not path.is_file():
         raise FileNotFoundError(
-            f"OpenCV came without {cascade.file_name}; install "
+            f"this OpenCV does not include {cascade.file_name}; install "
             "opencv-python-headless>=4.12,<5"
         )
     return cv2.CascadeClassifier(str(path))

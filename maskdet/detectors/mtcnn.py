@@ -1,21 +1,14 @@
-"""MTCNN: three small networks in a row, each looking closer at fewer places.
+"""MTCNN: a cascade of three small networks, run with OpenCV.
 
 Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded
-Convolutional Networks", 2016; weights of the `mtcnn` package.
-
-MTCNN's three networks, run by OpenCV from the weights in the `mtcnn` package.
-
-The package itself runs them through Keras, one TensorFlow call a layer, which is slow
-at each frame and slower to start. Here its weights are read from its folder, without
-importing it, and handed to OpenCV, which computes the same numbers.
-
-Write a small network as ONNX bytes, to run weights that we hold as plain arrays.
+Convolutional Networks", 2016; weights of the `mtcnn` package. The package runs them
+through Keras, with one TensorFlow call per layer, which is slow to start and slow per
+frame. This module reads the weights without importing the package and converts them
+to ONNX for OpenCV, which gives the same results.
 
 ONNX is a Protocol Buffers format: every field is a key (number and wire type) and a
-value. Writing the few messages that a chain of layers needs takes less than a
-package that can write them all. Field numbers are those of `onnx.proto3`.
-
-Drop the weaker of overlapping boxes among thousands, where NumPy is too slow.
+value. `OnnxGraph` writes the few messages that a chain of layers needs, which avoids a
+dependency. Field numbers are those of `onnx.proto3`.
 """
 
 from __future__ import annotations
@@ -42,13 +35,13 @@ _ONNX_FLOAT, _ONNX_INT64 = 1, 7
 
 
 class OnnxGraph:
-    """A network in the making: layers are added in the order they run."""
+    """Builds an ONNX network layer by layer."""
 
     def __init__(self, shape: Sequence[int | str]) -> None:
         """Start with one float32 input.
 
         Args:
-            shape: of the input; a name stands for a size that may vary.
+            shape: shape of the input; a string is a variable size.
         """
         self._source = _encode_value_info(self.input, shape)
         self._nodes: list[bytes] = []
@@ -67,20 +60,20 @@ class OnnxGraph:
         *weights: NDArray[np.float32] | NDArray[np.int64],
         **attributes: OnnxAttribute,
     ) -> str:
-        """Add a layer and return the name of what it puts out.
+        """Add a layer and return the name of its output.
 
         Args:
             op: the ONNX operator.
-            source: the name of what goes in.
-            *weights: its further inputs, constant.
-            **attributes: as the operator's documentation names them.
+            source: name of the input.
+            *weights: further inputs, which are constant.
+            **attributes: attributes of the operator, by their ONNX names.
         """
         name = f"{op}{len(self._nodes)}"
         inputs = [source]
         for array in weights:
             inputs.append(f"weight{len(self._weights)}")
             self._weights.append(_encode_tensor(inputs[-1], array))
-        fields = [_encode_field(1, each) for each in inputs]
+        fields = [_encode_field(1, input_name) for input_name in inputs]
         fields += [_encode_field(2, name), _encode_field(4, op)]
         fields += [
             _encode_field(5, _encode_attribute(*item)) for item in attributes.items()
@@ -166,8 +159,8 @@ LayerWeights = list[NDArray[np.float32]]
 Pooling = tuple[int, str] | None
 """Side and ONNX padding of a maximum pooling with stride 2; None for no pooling."""
 
-# The weights are stored as a joblib archive, and reading one can run code: so only
-# the three files of mtcnn 1.0.0 are read.
+# The weights are joblib archives, and loading one can run code, so only the three files
+# of mtcnn 1.0.0 are accepted.
 _SHA256 = {
     "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
     "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
@@ -176,7 +169,7 @@ _SHA256 = {
 
 
 class MTCNNStage:
-    """One network; keeps its input inside, so one thread may call it at a time."""
+    """One of the three networks; not thread-safe."""
 
     def __init__(self, onnx: bytes, outputs: Sequence[str]) -> None:
         """Load the network.
@@ -191,11 +184,11 @@ class MTCNNStage:
     def forward(self, blob: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Return the outputs for `(n, 3, h, w)` RGB values in [-1, 1]."""
         self._net.setInput(blob)
-        return [np.asarray(each) for each in self._net.forward(self._outputs)]
+        return [np.asarray(output) for output in self._net.forward(self._outputs)]
 
 
 def build_pnet() -> MTCNNStage:
-    """Return P-Net: any image, `box` `(n, 4, h, w)` and `face` `(n, 2, h, w)`."""
+    """Return P-Net: images to `box` `(n, 4, h, w)` and `face` `(n, 2, h, w)`."""
     weights = _load_weights("pnet")
     graph = OnnxGraph(("n", 3, "h", "w"))
     source = _add_convolutions(graph, weights, [(2, "SAME_UPPER"), None, None])
@@ -207,13 +200,13 @@ def build_pnet() -> MTCNNStage:
 
 
 def build_rnet() -> MTCNNStage:
-    """Return R-Net: `(n, 3, 24, 24)` patches, `box` `(n, 4)` and `face` `(n, 2)`."""
+    """Return R-Net: `(n, 3, 24, 24)` patches to `box` `(n, 4)` and `face` `(n, 2)`."""
     pools: list[Pooling] = [(3, "SAME_UPPER"), (3, "VALID"), None]
     return _build_patch_network("rnet", 24, pools, ("box", "face"))
 
 
 def build_onet() -> MTCNNStage:
-    """Return O-Net: 48 px patches, `box`, `points` `(n, 10)` (x, then y), `face`."""
+    """Return O-Net: 48 px patches to `box`, `points` `(n, 10)` (x, then y), `face`."""
     pools: list[Pooling] = [(3, "SAME_UPPER"), (3, "VALID"), (2, "SAME_UPPER"), None]
     return _build_patch_network("onet", 48, pools, ("box", "points", "face"))
 
@@ -224,7 +217,7 @@ def _build_patch_network(
     weights = _load_weights(name)
     graph = OnnxGraph(("n", 3, side, side))
     source = _add_convolutions(graph, weights, pools)
-    # Trained on column-major images, so the weights expect width before height.
+    # The network was trained on column-major images: width comes before height.
     source = graph.add_layer("Transpose", source, perm=(0, 3, 2, 1))
     source = graph.add_layer("Flatten", source)
     source = graph.add_layer("Gemm", source, weights.pop(0), weights.pop(0))
@@ -240,7 +233,7 @@ def _build_patch_network(
 def _add_convolutions(
     graph: OnnxGraph, weights: LayerWeights, pools: Sequence[Pooling]
 ) -> str:
-    """Add the convolutions, taking their weights off the list; return the last."""
+    """Add the convolutions, removing their weights from the list; return the output."""
     source = graph.input
     for pool in pools:
         kernel, bias, slope = (weights.pop(0) for _ in range(3))
@@ -259,7 +252,7 @@ def _add_convolutions(
 
 
 def _to_oihw(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a Keras kernel `(h, w, in, out)` as ONNX wants it, `(out, in, h, w)`."""
+    """Transpose a Keras kernel `(h, w, in, out)` to the ONNX `(out, in, h, w)`."""
     return kernel.transpose(3, 2, 0, 1)
 
 
@@ -278,14 +271,13 @@ def _load_weights(name: str) -> LayerWeights:
     if origin is None or not path.is_file():
         raise FileNotFoundError(
             f"the mtcnn package with its {name}.lz4 is missing; "
-            "get it with: pip install 'mtcnn==1.0.0'"
+            "install it with: pip install 'mtcnn==1.0.0'"
         )
     actual_sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     if actual_sha256 != _SHA256[name]:
         raise RuntimeError(
             f"{path} is not the file of mtcnn 1.0.0: sha256 {actual_sha256[:12]}..., "
-            "expected "
-            f"{_SHA256[name][:12]}...; repair it with: "
+            f"expected {_SHA256[name][:12]}...; repair it with: "
             "pip install --force-reinstall 'mtcnn==1.0.0'"
         )
     return list(joblib.load(path))
@@ -294,7 +286,13 @@ def _load_weights(name: str) -> LayerWeights:
 def nms_opencv(
     boxes: Boxes, scores: NDArray[np.float32], max_iou: float, *, limit: int
 ) -> NDArray[np.int64]:
-    """Do what `maskdet.boxes.nms` does, in OpenCV and for the best `limit` boxes only.
+    """Select boxes by NMS with OpenCV, which is faster for thousands of boxes.
+
+    Args:
+        boxes: `(n, 4)` boxes in pixels.
+        scores: `(n,)` scores.
+        max_iou: as in `maskdet.boxes.nms`.
+        limit: only this many boxes with the best scores are considered.
 
     Returns:
         Indices of the kept boxes, best score first.
@@ -310,30 +308,28 @@ def nms_opencv(
     return np.asarray(kept, np.int64).reshape(-1)
 
 
-_CELL_PX = 12  # side of what P-Net looks at
-_STRIDE_PX = 2  # distance between two looks of P-Net
-_PYRAMID_FACTOR = (
-    0.709  # from one level of the pyramid to the next: half the area (paper)
-)
+_CELL_PX = 12  # side of P-Net's receptive field
+_STRIDE_PX = 2  # stride of P-Net
+_PYRAMID_FACTOR = 0.709  # between pyramid levels: half the area, as in the paper
 
-# Chosen on the validation scenes by average precision and time. Lower floors gain
-# less than 0.005 and cost half as much again; fewer than 300 patches lose 0.01.
+# Chosen on the validation scenes by average precision and time. Lower thresholds gain
+# less than 0.005 and take 50 % longer; fewer than 300 patches lose 0.01.
 _MIN_SCORES = (0.6, 0.1, 0.03)
 _LEVEL_IOU, _PYRAMID_IOU, _REFINED_IOU, _FINAL_IOU = 0.4, 0.6, 0.7, 0.5
 _LEVEL_LIMIT, _PATCH_LIMIT, _FACE_LIMIT = 1000, 300, 100
 
-# Log odds of R-Net and O-Net together at which as many boxes are faces as are not, as
-# counted over 17,000 boxes in 700 images of the training scenes; their score is 0.5.
+# Mean log odds of R-Net and O-Net at which half of the boxes are faces, counted over
+# 17,000 boxes in 700 images of the training scenes; it becomes the score 0.5.
 _EVEN_LOG_ODDS = 1.7
 
 # MTCNN was trained on whole heads; the boxes of the mask data sets start lower, above
 # the eyebrows, and end lower. Median shift of 1,570 matched boxes of the training
-# scenes, in shares of the box's width and height.
+# scenes, as fractions of the box's width and height.
 _BOX_SHIFT = np.array([0.02, 0.11, 0.02, 0.06], np.float32)
 
 
 class MTCNN:
-    """Finds faces and five points in each; may be called from several threads."""
+    """A detector of faces and five landmarks in each; thread-safe."""
 
     def __init__(
         self,
@@ -344,13 +340,13 @@ class MTCNN:
         """Load the networks and run them once.
 
         Args:
-            min_face_px: the smallest face looked for, at least 12, in pixels of the
-                image after scaling; half of it takes four times as long.
-            long_side_px: a smaller image is enlarged until its long side has the
-                first of these, a larger one is reduced to the second.
+            min_face_px: size of the smallest face, at least 12, in pixels of the
+                resized image; half the size takes four times as long.
+            long_side_px: lower and upper limit of the long side; images outside are
+                resized to the limit.
 
         Raises:
-            ValueError: a size is out of its range.
+            ValueError: a size is out of range.
             FileNotFoundError: the mtcnn package is missing.
             RuntimeError: its weights are not those of the pinned version.
         """
@@ -359,7 +355,7 @@ class MTCNN:
             raise ValueError(f"min_face_px must be at least 12, not {min_face_px!r}")
         if not _CELL_PX <= min_side <= max_side:
             raise ValueError(
-                "long_side_px must be two rising sizes of at least 12, "
+                "long_side_px must be two increasing sizes of at least 12, "
                 f"not {long_side_px!r}"
             )
         self._min_face_px = min_face_px
@@ -375,7 +371,7 @@ class MTCNN:
         return self.detect_landmarks(check_image(image))[0]
 
     def detect_landmarks(self, image: Image) -> tuple[Faces, Landmarks]:
-        """Return the faces in `image` and five points in each, row by row."""
+        """Return the faces in `image` and the five landmarks of each."""
         height, width = image.shape[:2]
         long_side = max(width, height)
         scale = float(np.clip(long_side, *self._long_side_px)) / long_side
@@ -390,7 +386,7 @@ class MTCNN:
         return Faces(boxes[rows], scores[rows]), points[rows] / np.float32(scale)
 
     def _propose(self, levels: list[Image]) -> Boxes:
-        """Return `(n, 4)` square boxes where P-Net suspects a face."""
+        """Return the `(n, 4)` square proposals of P-Net."""
         proposals: list[tuple[Boxes, NDArray[np.float32]]] = []
         scale = _CELL_PX / self._min_face_px
         while min(levels[0].shape[:2]) * scale >= _CELL_PX:
@@ -429,7 +425,7 @@ class MTCNN:
     def _refine(
         self, levels: list[Image], boxes: Boxes
     ) -> tuple[Boxes, NDArray[np.float32]]:
-        """Return the boxes R-Net still believes in, square again, and its scores."""
+        """Return the boxes that pass R-Net, as squares, and its scores."""
         if not len(boxes):
             return boxes, np.zeros(0, np.float32)
         shifts, logits = self._refinement.forward(_crop_patches(levels, boxes, 24))
@@ -442,10 +438,11 @@ class MTCNN:
     def _output_boxes(
         self, levels: list[Image], boxes: Boxes, refine_scores: NDArray[np.float32]
     ) -> tuple[Boxes, NDArray[np.float32], Landmarks]:
-        """Return O-Net's boxes and points, and what both networks think of them.
+        """Return O-Net's boxes and points, with scores from both networks.
 
-        O-Net alone is sure of things that R-Net doubts: their mean (of log odds) has
-        0.03 more average precision than O-Net's score, which the package returns.
+        O-Net alone has false positives with high scores. The mean of the log odds of
+        R-Net and O-Net has 0.03 more average precision than O-Net's score, which the
+        package returns.
         """
         if not len(boxes):
             return boxes, refine_scores, np.zeros((0, 5, 2), np.float32)
@@ -464,26 +461,26 @@ class MTCNN:
 
 
 def _face_probs(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the `(n,)` softmax of the second of `(n, 2)` answers."""
+    """Return the `(n,)` softmax of the second column of `(n, 2)` logits."""
     result: NDArray[np.float32] = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
     return result
 
 
 def _log_odds(probs: NDArray[np.float32]) -> NDArray[np.float32]:
-    clipped = np.clip(probs, 1e-5, 1 - 1e-5)  # beyond this float32 says 0 or 1
+    clipped = np.clip(probs, 1e-5, 1 - 1e-5)  # beyond this, float32 rounds to 0 or 1
     result: NDArray[np.float32] = np.log(clipped / (1 - clipped))
     return result
 
 
 def _shift_boxes(boxes: Boxes, shifts: NDArray[np.float32]) -> Boxes:
-    """Return the boxes with each edge shifted by a share of the box's side."""
+    """Return the boxes with each edge shifted by a fraction of the box's side."""
     sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     result: Boxes = (boxes + sides * shifts).astype(np.float32)
     return result
 
 
 def _square_boxes(boxes: Boxes) -> Boxes:
-    """Return squares on the same centres as long as the longer side, 1 px or more."""
+    """Return squares with the same centres and the longer side, at least 1 px."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True)
     halves = np.maximum(sides, 1) / 2
@@ -500,7 +497,7 @@ def _resize(image: Image, scale: float) -> Image:
 
 
 def _build_half_pyramid(image: Image) -> list[Image]:
-    """Return the image, its half, its quarter, ... down to what P-Net can look at."""
+    """Return the image at full, half, quarter, ... size, down to P-Net's cell size."""
     levels = [image]
     while max(levels[-1].shape[:2]) >= 2 * _CELL_PX:
         levels.append(_resize(levels[-1], 0.5))
@@ -510,8 +507,8 @@ def _build_half_pyramid(image: Image) -> list[Image]:
 def _crop_patches(levels: list[Image], boxes: Boxes, side: int) -> NDArray[np.float32]:
     """Return the `(n, 3, side, side)` network input of square boxes in `levels[0]`.
 
-    Each is cut from the level nearest to its size, so that no pixel is skipped; grey
-    stands for what lies outside the image.
+    Each is cropped from the level closest to its size, so that no pixel is skipped.
+    Pixels outside the image are grey.
     """
     steps = (boxes[:, 2] - boxes[:, 0]) / side
     depths = np.log2(np.maximum(steps, 1)).astype(int).clip(0, len(levels) - 1)

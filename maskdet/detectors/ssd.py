@@ -1,6 +1,6 @@
-"""OpenCV's face SSD with a ResNet-10 body, the detector of most mask demos.
+"""OpenCV's SSD face detector with a ResNet-10 backbone, used in most mask demos.
 
-Liu et al., "SSD: Single Shot MultiBox Detector", 2016; network and numbers from
+Liu et al., "SSD: Single Shot MultiBox Detector", 2016; network and constants from
 OpenCV's `samples/dnn/face_detector`.
 """
 
@@ -18,22 +18,23 @@ from maskdet.types import Faces, Image, check_image
 
 _INPUT_WH = (300, 300)
 _MEAN_BGR = (104.0, 177.0, 123.0)
-_MIN_SCORE = 0.05  # the network reports 200 boxes, nearly all of them with less
+_MIN_SCORE = 0.05  # nearly all of the network's 200 boxes have a lower score
 
 
 class SSD:
-    """Finds faces with OpenCV's DNN module; may be called from several threads."""
+    """A face detector on OpenCV's DNN module; thread-safe."""
 
     def __init__(self, weights: Path | None = None, graph: Path | None = None) -> None:
         """Load the network and run it once.
 
         Args:
-            weights: `.pb` of TensorFlow or `.caffemodel`; the known 8-bit file if None.
+            weights: TensorFlow `.pb` or `.caffemodel`; by default the published 8-bit
+                file.
             graph: the `.pbtxt` or `.prototxt` that belongs to `weights`.
 
         Raises:
             FileNotFoundError: a file is missing; the message says how to get it.
-            RuntimeError: a file is not the one that was published.
+            RuntimeError: a file does not have the published checksum.
         """
         weights = model_path("ssd") if weights is None else weights
         graph = model_path("ssd-graph") if graph is None else graph
@@ -45,7 +46,8 @@ class SSD:
         """Return the faces in `image`; see `Detector.detect`."""
         image = check_image(image)
         height, width = image.shape[:2]
-        # The image is squeezed into a square, as the network was trained.
+        # The image is resized to a square without keeping its aspect ratio, as in
+        # training.
         blob = cv2.dnn.blobFromImage(image, 1.0, _INPUT_WH, _MEAN_BGR)
         with self._lock:
             self._net.setInput(blob)

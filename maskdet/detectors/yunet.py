@@ -1,7 +1,7 @@
-"""YuNet: a face detector of 76 thousand parameters with five landmarks.
+"""YuNet: a face detector with 76 thousand parameters and five landmarks.
 
 Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence
-Research, 2023. Run by ONNX Runtime, which is several times faster at it than
+Research, 2023. It runs on ONNX Runtime, which is several times faster than
 `cv2.FaceDetectorYN`.
 """
 
@@ -24,27 +24,27 @@ _MAX_CANDIDATES = 500
 
 
 class YuNet:
-    """Finds faces and five points in each; may be called from several threads."""
+    """A detector of faces and five landmarks in each; thread-safe."""
 
     def __init__(self, long_side_px: int = 640, *, threads: int = 2) -> None:
         """Load the network and run it once.
 
         Args:
-            long_side_px: images are scaled, up or down, until their long side has
-                this many pixels; more finds smaller faces and takes longer.
-            threads: processor threads of one call.
+            long_side_px: long side of the resized image; a larger value detects
+                smaller faces and takes longer.
+            threads: CPU threads of one call.
 
         Raises:
             ValueError: `long_side_px` is less than one cell of the network.
             FileNotFoundError: the file is missing; the message says how to get it.
-            RuntimeError: the file is not the one that was published.
+            RuntimeError: the file does not have the published checksum.
         """
         if long_side_px < _STRIDES_PX[-1]:
             raise ValueError(f"long_side_px must be at least 32, not {long_side_px!r}")
         self._long_side_px = long_side_px
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        # Waiting threads that spin would take a core from whoever decodes the video.
+        # Spinning threads would take a core from the video decoder.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
             model_path("yunet"), options, providers=["CPUExecutionProvider"]
@@ -56,7 +56,7 @@ class YuNet:
         return self.detect_landmarks(check_image(image))[0]
 
     def detect_landmarks(self, image: Image) -> tuple[Faces, Landmarks]:
-        """Return the faces in `image` and five points in each, row by row."""
+        """Return the faces in `image` and the five landmarks of each."""
         height, width = image.shape[:2]
         scale = self._long_side_px / max(width, height)
         blob = _pad_to_stride(_resize(image, scale))
@@ -85,7 +85,7 @@ def _resize(image: Image, scale: float) -> Image:
 
 
 def _pad_to_stride(image: Image) -> NDArray[np.float32]:
-    """Return `(1, 3, h, w)` float32, black to the next multiple of the last stride."""
+    """Return `(1, 3, h, w)` float32, padded with black to a multiple of the stride."""
     height, width = image.shape[:2]
     cell = _STRIDES_PX[-1]
     bottom, right = -height % cell, -width % cell

@@ -1,4 +1,4 @@
-"""How far apart people stand, who is near whom for how long, and a plan from above."""
+"""Distances between people: geometry, ground plane, contacts, bird's-eye view."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People seen from above: a floor with a metre grid, dots and who is near whom."""
+"""Draw the bird's-eye view: people on a floor with a metre grid, and their contacts."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 _MIN_DEPTH_M: Final = 4.0
 _DEPTH_STEP_M: Final = 2.0
 _BEHIND_CAMERA_M: Final = 0.6
-"""The plan shows at least 4 m ahead, grows in steps of 2 m so that it does not breathe
-with every step somebody takes, and starts a little behind the camera."""
+"""The view starts a little behind the camera, shows at least 4 m ahead, and grows in
+steps of 2 m, so that its scale does not change with every step of a person."""
 
 _FIXED_POINT_BITS: Final = 4
-"""Bits after the point with which OpenCV draws: a sixteenth of a pixel."""
+"""Fractional bits of OpenCV's drawing coordinates: a sixteenth of a pixel."""
 
 
 @dataclass(frozen=True)
 class _Projection:
-    """How metres become pixels.
+    """Conversion of metres to pixels.
 
     Attributes:
         size_wh: width and height in pixels.
-        px_per_m: pixels a metre.
+        px_per_m: pixels per metre.
     """
 
     size_wh: tuple[int, int]
     px_per_m: float
 
     def to_pixel(self, x_m: float, z_m: float) -> tuple[float, float]:
-        """Return the pixel of a place; the camera is in the middle at the bottom."""
+        """Return the pixel of a position; the camera is at the bottom centre."""
         width, height = self.size_wh
         return (
             width / 2 + x_m * self.px_per_m,
@@ -62,22 +62,23 @@ def draw_birds_eye(
     style: Style = DEFAULT_STYLE,
     corners_m: _Floats | None = None,
 ) -> Image:
-    """Draw where people stand, seen from above: one square of the grid is a metre.
+    """Draw people from above on a grid with one square per metre.
 
-    Labels have a colour and a shape (mask: circle, no mask: square, incorrectly worn:
-    triangle, unsure: cross); who is not seen right now is hollow. Pairs that are near
-    are joined by a line with metres, a thick red one after too long.
+    Classes have a colour and a shape (mask: circle, no mask: square, incorrectly worn:
+    triangle, unsure: cross). The marker of a person without a current detection is
+    hollow. A line with the distance joins each pair in contact; it is thick and red if
+    the contact exceeds the limit.
 
     Args:
-        scene: who they are and who is near whom.
+        scene: the people and their pairs.
         positions: `(n, 2)` x to the right and z away from the camera, in metres; row
             i is row i of the scene.
         size_wh: width and height of the drawing in pixels.
         style: names and colours of the classes.
-        corners_m: `(4, 2)` the clicked rectangle of the floor, as in `FloorCamera`.
+        corners_m: `(4, 2)` the rectangle on the floor, see `GroundPlaneCamera`.
 
     Raises:
-        ValueError: there is not one position a row.
+        ValueError: `positions` does not have one row per face.
     """
     if positions.shape != (len(scene), 2):
         raise ValueError(
@@ -96,7 +97,7 @@ def draw_birds_eye(
 
 
 def _draw_ground(projection: _Projection, corners_m: _Floats | None) -> Image:
-    """Return the floor with nobody on it."""
+    """Draw the empty floor with grid and camera."""
     width, height = projection.size_wh
     canvas = np.full((height, width, 3), _BACKGROUND_COLOUR, np.uint8)
     if corners_m is not None:
@@ -116,7 +117,7 @@ def _draw_people(
     points: list[tuple[float, float]],
     style: Style,
 ) -> None:
-    """Draw a dot for each of them, then their names upon all dots."""
+    """Draw a marker for each person, then the track IDs on top."""
     radius = max(5.0, min(canvas.shape[:2]) / 55)
     for row in reversed(range(len(scene))):
         label = scene.labels[row]
@@ -141,7 +142,7 @@ def _format_ids(scene: Scene) -> list[str]:
 def _fit_projection(
     positions: _Floats, corners_m: _Floats | None, size_wh: tuple[int, int]
 ) -> _Projection:
-    """Choose a scale that shows everybody, and most of the clicked floor."""
+    """Choose a scale that shows all people and most of the clicked rectangle."""
     width, height = size_wh
     shown_positions = positions[np.isfinite(positions).all(axis=1)]
     if corners_m is not None:
@@ -155,7 +156,7 @@ def _fit_projection(
 
 
 def _to_fixed_point(point: tuple[float, float]) -> tuple[int, int]:
-    """Return a pixel in the fixed point numbers of OpenCV's drawing."""
+    """Return a pixel as OpenCV fixed-point coordinates."""
     scale = 1 << _FIXED_POINT_BITS
     return round(point[0] * scale), round(point[1] * scale)
 
@@ -188,7 +189,7 @@ def _fill_polygon(
 def _draw_text(
     canvas: Image, text: str, position: tuple[float, float], colour: BGR
 ) -> None:
-    """Write dark letters with a light edge, readable on lines and dots."""
+    """Draw text with a light edge, readable on lines and markers."""
     scale = max(0.4, min(canvas.shape[:2]) / 1100)
     origin = (round(position[0]), round(position[1]))
     cv2.putText(canvas, text, origin, _FONT, scale, _BACKGROUND_COLOUR, 4, cv2.LINE_AA)
@@ -196,7 +197,7 @@ def _draw_text(
 
 
 def _draw_grid(canvas: Image, projection: _Projection) -> None:
-    """Draw a line every metre; over many metres only every second, fifth or tenth."""
+    """Draw a line every metre, or every 2, 5 or 10 m if they would be too dense."""
     width, height = projection.size_wh
     step = next((m for m in (1, 2, 5, 10) if m * projection.px_per_m >= 28), 20)
     for z in range(0, math.ceil(height / projection.px_per_m), step):
@@ -210,7 +211,7 @@ def _draw_grid(canvas: Image, projection: _Projection) -> None:
 
 
 def _draw_camera(canvas: Image, projection: _Projection) -> None:
-    """Draw the camera as a wedge that opens the way it looks."""
+    """Draw the camera as a wedge that opens in the viewing direction."""
     x, y = projection.to_pixel(0, 0)
     side = max(6.0, min(projection.size_wh) / 40)
     _fill_polygon(
@@ -230,9 +231,9 @@ def _draw_contact_line(
 def _draw_distance(
     canvas: Image, points: list[tuple[float, float]], pair: PersonPair
 ) -> None:
-    """Write the metres beside the middle of the line."""
+    """Draw the distance beside the middle of the line."""
     (x1, y1), (x2, y2) = points[pair.first], points[pair.second]
-    # Right of the line, on the side from which it leads away.
+    # To the right of the line, below it if it rises and above it otherwise.
     rises = (x2 - x1) * (y2 - y1) < 0
     text_position = ((x1 + x2) / 2 + 8, (y1 + y2) / 2 + (14 if rises else -6))
     colour = _WARNING_COLOUR if pair.exceeds_limit else _DARK_COLOUR
@@ -248,7 +249,7 @@ _MARKER_OUTLINES: Final[dict[Label, tuple[tuple[float, float], ...]]] = {
         *((-0.4, 0.4), (-1.1, 0.4), (-1.1, -0.4), (-0.4, -0.4)),
     ),
 }
-"""Outlines in radii of a dot, y down; a mask is a circle."""
+"""Marker outlines in units of the radius, y down; the class mask is a circle."""
 
 
 def _draw_marker(
@@ -260,7 +261,7 @@ def _draw_marker(
     *,
     is_hollow: bool,
 ) -> None:
-    """Draw a person on a dark edge; hollow shapes are of people not seen right now."""
+    """Draw a person's marker with a dark edge; hollow without a current detection."""
     outline = _MARKER_OUTLINES.get(label)
     if outline is None:
         angles = np.linspace(0, 2 * math.pi, 32, endpoint=False)

@@ -1,6 +1,7 @@
-"""From boxes of faces to places in space: three ways, each as honest as it can be.
+"""Convert face boxes to positions: by face height, field of view or ground plane.
 
-How large people are: the two lengths that distances from faces rest on.
+All methods are based on two lengths: the height of a face, and its height above the
+floor.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from maskdet.distance.ground_plane import GroundPlaneCamera, calibrate_ground_pl
 from maskdet.settings import Settings
 
 FACE_HEIGHT_M: Final = 0.17
-"""What the box of a face covers from top to bottom, in metres.
+"""Height of a face box, in metres.
 
 Measured against the eyes, on 349 upright frontal faces of two public mask sets: 2.81
 distances between the pupils in YuNet's boxes (from under the hairline to the chin)
@@ -28,15 +29,15 @@ are 63 mm apart (Dodgson, "Variation and extrema of human interpupillary distanc
 """
 
 FACE_HEIGHT_ERROR: Final = 0.12
-"""Its standard error as a share: 6 % from person to person (3.8 mm of 63 mm, Dodgson),
-5 % for what the detector's boxes cover, 9 % from box to box in the measurement."""
+"""Its relative standard error: 6 % between people (3.8 mm of 63 mm, Dodgson), 5 %
+between detectors, 9 % between boxes in the measurement."""
 
 FACE_ABOVE_FLOOR_M: Final = 1.55
-"""How high the middle of a standing adult's face is above the floor, in metres.
+"""Height of the middle of a standing adult's face above the floor, in metres.
 
 Stature, mean of men and women from Britain, Hong Kong, Japan and the USA: 1.64 m (City
 University of Hong Kong, "Online anthropometry", 1. Stature); less 0.14 m from the crown
-to the middle of the box, plus 0.03 m of shoes, is 1.53 m; 1.55 m leans to the taller.
+to the middle of the box, plus 0.03 m for shoes, is 1.53 m, rounded up to 1.55 m.
 """
 
 FACE_ABOVE_FLOOR_ERROR_M: Final = 0.09
@@ -45,35 +46,37 @@ and 0.06 m between them and the mean of all."""
 
 
 Points3D = NDArray[np.float64]
-"""`(n, 3)` float64, x to the right, y up, z away, in metres or in heights of heads."""
+"""`(n, 3)` float64, x to the right, y up, z away, in metres or in face heights."""
 
 DEFAULT_FIELD_OF_VIEW_DEG: Final = 65.0
-"""From left to right; webcams, phones and dome cameras have 55 to 80. `relative` uses
-it, so depth there is right to a third and distances across the image are exact."""
+"""Horizontal field of view; webcams, phones and dome cameras have 55 to 80. The method
+`relative` assumes it: its depth has an error of up to a third, and its distances across
+the image are exact."""
 
 _HEIGHT_PER_WIDTH: Final = 1.27
-"""Of boxes of upright frontal faces; measured as `FACE_HEIGHT_M` was: 2.81 by 2.16
-and 2.56 by 2.11 distances between the pupils."""
+"""Aspect ratio of boxes of upright frontal faces, measured like `FACE_HEIGHT_M`: 2.81
+by 2.16 and 2.56 by 2.11 distances between the pupils."""
 
 _BOX_ERROR_PX: Final = 1.0
 """Standard error of a box's height, in pixels."""
 
 _MAX_DEVIATION: Final = 2.0
-"""A face further from standing height than so many standard errors sits, or is a
-child: the height is then believed less, soon not at all. From 3 m up and more the two
-cannot be told apart, and who sits is put nearer than they are, by up to a quarter."""
+"""A face that deviates from standing height by more standard errors belongs to a
+sitting person or a child; the weight of the standing height then falls quickly. For
+cameras above 3 m the two cases cannot be distinguished, and a sitting person is placed
+too close, by up to a quarter."""
 
 
 @dataclass(frozen=True, eq=False)
 class CameraGeometry:
-    """How boxes in images of one size become places.
+    """Converts boxes in images of one size to positions.
 
     Attributes:
-        unit: of the places: `m`, or `heads`, which are heights of faces' boxes.
-        units_per_m: how many of `unit` a metre is.
+        unit: unit of positions: `m`, or `heads`, which are face heights.
+        units_per_m: number of units per metre.
         focal_px: focal length in pixels.
         size_wh: width and height of the images in pixels.
-        ground_camera: the camera above the floor, where one was found.
+        ground_camera: the calibrated camera for `ground_plane`, otherwise None.
     """
 
     unit: str
@@ -83,11 +86,11 @@ class CameraGeometry:
     ground_camera: GroundPlaneCamera | None = None
 
     def to_world(self, boxes: Boxes) -> Points3D:
-        """Return where people are.
+        """Return the positions of people.
 
-        From heads alone, places are those of the heads seen from the camera, y up
-        from its middle line, z along its look. On a floor they are where people stand,
-        y = 0, seen from the point under the camera.
+        Without a ground plane, these are the heads in camera coordinates: y is up from
+        the optical axis, z is along it. With one, they are the points on the floor
+        (y = 0) where people stand, relative to the point below the camera.
 
         Args:
             boxes: `(n, 4)` faces in pixels.
@@ -101,15 +104,15 @@ class CameraGeometry:
         return _project_to_ground(heads, heights_px, self.ground_camera)
 
     def _locate_heads(self, boxes: Boxes) -> tuple[Points3D, NDArray[np.float64]]:
-        """Return heads in heights of a head, y down, and their heights in pixels.
+        """Return head positions in face heights, y down, and box heights in pixels.
 
-        A head is taken as round: it fills the same angle wherever it is in the image,
-        and the angle in the vertical plane is read off the box's upper and lower edge.
+        A head is modelled as a sphere: it fills the same angle anywhere in the image.
+        The vertical angle follows from the upper and lower edge of the box.
         """
         edges = np.asarray(boxes, np.float64)
         width, height = self.size_wh
         x1, y1, x2, y2 = edges.T
-        # A face cut by the image's edge is as high as its width says.
+        # The height of a face that is cut by the image border follows from its width.
         is_truncated = (y1 <= 1) | (y2 >= height - 1)
         missing = np.where(is_truncated, (x2 - x1) * _HEIGHT_PER_WIDTH - (y2 - y1), 0)
         missing = np.maximum(missing, 0)
@@ -128,17 +131,18 @@ class CameraGeometry:
 def _project_to_ground(
     heads: Points3D, heights_px: NDArray[np.float64], ground_camera: GroundPlaneCamera
 ) -> Points3D:
-    """Return where the people under some heads stand.
+    """Return the points on the floor where people stand.
 
-    Two things tell how far along its ray a head is: its size, and that it is as high
-    above the floor as faces of standing people are. Each counts by its standard error:
-    a high camera believes the height, one at eye level the size, and who sits or is
-    small is noticed by the two not agreeing.
+    Two estimates give the distance of a head along its ray: its size, and the height
+    of a standing person's face above the floor. They are combined by their standard
+    errors: the height dominates for a high camera, the size for one at eye level. A
+    sitting or small person is recognised when the two disagree.
 
     Args:
-        heads: `(n, 3)` in metres before the camera, y down, by their size alone.
+        heads: `(n, 3)` positions from the size alone, in metres, in camera coordinates
+            with y down.
         heights_px: `(n,)` heights of the boxes.
-        ground_camera: the camera.
+        ground_camera: the calibrated camera.
     """
     ground_heads = heads @ ground_camera.rotation.T
     size_error = np.hypot(FACE_HEIGHT_ERROR, _BOX_ERROR_PX / heights_px)
@@ -162,10 +166,10 @@ def _project_to_ground(
 
 
 def get_geometry(settings: Settings, size_wh: tuple[int, int]) -> CameraGeometry:
-    """Return how boxes become places; the same settings cost nothing again.
+    """Return the geometry for the settings; cached.
 
     Args:
-        settings: `distance` and what it needs.
+        settings: `distance` and the fields of its method.
         size_wh: width and height of the images in pixels.
 
     Raises:
@@ -180,7 +184,7 @@ _GeometryKey = tuple[
 
 
 def make_geometry_key(settings: Settings, size_wh: tuple[int, int]) -> _GeometryKey:
-    """Return all that a geometry depends on, to tell whether it is still the same."""
+    """Return all values that a geometry depends on, as a cache key."""
     return (
         settings.distance,
         settings.field_of_view_deg,
@@ -213,7 +217,7 @@ def _build_geometry(
 
 
 def _compute_focal_px(field_deg: float, width: int) -> float:
-    """Return the focal length of a lens that sees so many degrees across."""
+    """Return the focal length for a horizontal field of view."""
     return width / 2 / math.tan(math.radians(field_deg) / 2)
 
 
@@ -228,20 +232,20 @@ def compute_positions_m(
         settings: with `distance` pinhole or ground_plane.
 
     Raises:
-        ValueError: distance is off or knows no metres, or the floor is impossible.
+        ValueError: distance is off or relative, or `ground_points` is impossible.
     """
     camera_geometry = get_geometry(settings, size_wh)
     if camera_geometry.unit != "m":
         raise ValueError(
-            "distance by heights of heads knows no metres; choose pinhole or "
-            "ground_plane"
+            f"distance must be pinhole or ground_plane for metres, not "
+            f"{settings.distance}"
         )
     positions: NDArray[np.float64] = camera_geometry.to_world(boxes)[:, [0, 2]]
     return positions
 
 
 def compute_pairwise_distances(positions: Points3D) -> NDArray[np.float64]:
-    """Return the `(n, n)` distances between places."""
+    """Return the `(n, n)` distances between positions."""
     differences = positions[:, None] - positions[None]
     result: NDArray[np.float64] = np.sqrt(
         np.einsum("ijk,ijk->ij", differences, differences)

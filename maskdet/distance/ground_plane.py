@@ -1,4 +1,4 @@
-"""The camera above a floor, found from four points of a rectangle on it."""
+"""Calibrate a camera above a ground plane from four points of a rectangle on it."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from numpy.typing import NDArray
 _Floats = NDArray[np.float64]
 
 _CLICK_ERROR_RATIO: Final = 0.0016
-"""How exactly points are clicked, as a share of the image's width: 1 px of 640."""
+"""Standard error of clicked points, as a fraction of the image width: 1 px of 640."""
 
 _FOCAL_PRIOR_STD: Final = 0.5
-"""How far the focal length may be from the one that the field of view in the settings
-gives, as a standard deviation of its logarithm. It only decides where the points say
-little of the focal length, as they do seen from straight above."""
+"""Standard deviation of the logarithm of the focal length around the one from
+`Settings.field_of_view_deg`. It only matters where the points hardly determine the
+focal length, for example in a view from straight above."""
 
 _MAX_REPROJECTION_ERROR: Final = 0.02
-"""Points further from every image of the rectangle, in shares of the width, are
-wrong: another order, or another width and depth than was said."""
+"""Maximum reprojection error, as a fraction of the image width. A larger one means that
+the points have another order, or that width or depth is wrong."""
 
 _MIN_SIN: Final = 0.01
-"""Corners of the clicked figure straighter than this make a line of three points."""
+"""Minimum sine of a corner's angle; below it, three points lie on a line."""
 
 _FOCAL_CANDIDATES: Final = np.geomspace(0.1, 6.0, 24)
-"""Focal lengths tried first, in widths of the image: fields of 157 to 10 degrees."""
+"""Initial focal lengths, in image widths: fields of view of 157 to 10 degrees."""
 
 
 @dataclass(frozen=True, eq=False)
 class GroundPlaneCamera:
-    """Where a camera is above the floor, and where it looks.
+    """Position and orientation of a camera above the floor.
 
-    The floor's axes: x to the camera's right, y up, z away from it, in metres, with
-    the origin on the floor under the camera.
+    Floor coordinates are x to the camera's right, y up, and z away from it, in metres,
+    with the origin on the floor below the camera.
 
     Attributes:
         focal_px: focal length in pixels.
-        height_m: of the camera above the floor.
-        rotation: `(3, 3)`, from the camera's axes (x right, y down, z ahead) to these.
+        height_m: height of the camera above the floor.
+        rotation: `(3, 3)` from camera axes (x right, y down, z ahead) to floor axes.
         corners_m: `(4, 2)` x and z of the four points.
     """
 
@@ -61,21 +61,22 @@ def calibrate_ground_plane(
 ) -> GroundPlaneCamera:
     """Return the camera that sees a rectangle on the floor at four points.
 
-    A homography has eight numbers and a camera with square pixels and the principal
-    point in the middle has seven (focal length, rotation, place), so all are found: for
-    each focal length the pose is that of Collins and Bartoli, "Infinitesimal
-    plane-based pose estimation" (2014), and the best one puts the corners nearest to
-    the points, with a little weight on the likely focal length.
+    A homography has eight parameters. A camera with square pixels and the principal
+    point in the middle has seven (focal length, rotation, position), so all can be
+    estimated. For each focal length the pose comes from Collins and Bartoli,
+    "Infinitesimal plane-based pose estimation" (2014). The focal length minimizes the
+    reprojection error, with a weak prior.
 
     Args:
-        points: x and y of far left, far right, near right and near left in shares of
-            the image's width and height.
+        points: x and y of far left, far right, near right and near left, as fractions
+            of the image's width and height.
         rectangle_m: width (first to second point) and depth (second to third).
         size_wh: width and height of the image in pixels.
-        prior_focal_px: where the points do not tell the focal length, this is it.
+        prior_focal_px: expected focal length, used where the points do not determine
+            it.
 
     Raises:
-        ValueError: no camera above a floor sees such a rectangle at these points.
+        ValueError: no camera above a floor can see such a rectangle at these points.
     """
     image_points = _to_pixels(points, size_wh)
     width_m, depth_m = rectangle_m
@@ -84,23 +85,22 @@ def calibrate_ground_plane(
     )
     focal = _find_focal(corners, image_points, size_wh, prior_focal_px)
     pose = _estimate_pose(corners, image_points, focal, size_wh)
-    # Eight differences: the root of their mean square is comparable to one of them.
+    # Root mean square of the eight coordinate differences.
     if (
         not pose.reprojection_error_px / math.sqrt(8)
         <= _MAX_REPROJECTION_ERROR * size_wh[0]
     ):
         raise ValueError(
-            f"ground_points: no camera sees a rectangle of {width_m:g} x {depth_m:g} m "
-            "at "
-            "these four points; click them clockwise from the far left one, and "
-            "check both lengths"
+            f"ground_points: a rectangle of {width_m:g} x {depth_m:g} m cannot appear "
+            "at these four points; click them clockwise from the far left one, and "
+            "check width and depth"
         )
     return _to_ground_camera(pose, focal, corners)
 
 
 @dataclass(frozen=True, eq=False)
 class _Pose:
-    """Rotation and place of the rectangle before the camera, and how ill it fits."""
+    """Pose of the rectangle in camera coordinates, and its reprojection error."""
 
     rotation: _Floats
     translation: _Floats
@@ -110,7 +110,7 @@ class _Pose:
 def _find_focal(
     corners: _Floats, image_points: _Floats, size_wh: tuple[int, int], prior_px: float
 ) -> float:
-    """Return the focal length in pixels that fits the points, and is likely."""
+    """Return the focal length in pixels with the lowest cost."""
 
     def cost(focal_px: float) -> float:
         pose = _estimate_pose(corners, image_points, focal_px, size_wh)
@@ -128,13 +128,13 @@ def _to_pixels(points: tuple[float, ...], size_wh: tuple[int, int]) -> _Floats:
     """Return the four points in pixels."""
     image_points: _Floats = np.array(points, np.float64).reshape(-1, 2) * size_wh
     if image_points.shape != (4, 2):
-        raise ValueError("distance by the floor needs four points; give ground_points")
+        raise ValueError("distance ground_plane needs four points; set ground_points")
     _check_clockwise(image_points)
     return image_points
 
 
 def _check_clockwise(image_points: _Floats) -> None:
-    """Refuse points that do not go round clockwise, every corner bending right."""
+    """Raise an error unless the points form a convex quadrilateral, clockwise."""
     sides = np.roll(image_points, -1, axis=0) - image_points
     lengths = np.hypot(sides[:, 0], sides[:, 1])
     next_sides = np.roll(sides, -1, axis=0)
@@ -142,8 +142,8 @@ def _check_clockwise(image_points: _Floats) -> None:
     min_bends = _MIN_SIN * lengths * np.roll(lengths, -1)
     if lengths.min() < 1 or not (bends > min_bends).all():
         raise ValueError(
-            "ground_points: the four points must go round a rectangle on the floor, "
-            "clockwise from the far left one, no three in one line"
+            "ground_points: the four points must be the corners of a rectangle on the "
+            "floor, clockwise from the far left one, with no three in a line"
         )
 
 
@@ -191,10 +191,10 @@ def _estimate_pose(
 
 
 def _to_ground_camera(pose: _Pose, focal: float, corners: _Floats) -> GroundPlaneCamera:
-    """Return the pose with axes that start under the camera and follow its look."""
+    """Convert a pose to floor coordinates with the origin below the camera."""
     centre = -pose.rotation.T @ pose.translation
     forward = pose.rotation[2, :2]
-    if np.hypot(*forward) < 0.05:  # straight down: away is up in the image
+    if np.hypot(*forward) < 0.05:  # the camera points straight down
         forward = -pose.rotation[1, :2]
     direction = forward / np.hypot(*forward)
     axes = np.array(
@@ -210,7 +210,7 @@ def _to_ground_camera(pose: _Pose, focal: float, corners: _Floats) -> GroundPlan
 
 
 def _minimize(cost: Callable[[float], float], candidates: _Floats) -> float:
-    """Return where `cost` is smallest: the best of `candidates`, then closer and closer."""
+    """Minimize `cost` by grid search, refined around the best candidate."""
     grid = candidates
     for _ in range(4):
         best_index = int(np.argmin([cost(float(value)) for value in grid]))

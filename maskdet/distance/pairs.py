@@ -1,7 +1,4 @@
-"""Who is near whom in a stream, and for how long.
-
-The contacts of a stream: which people were close to each other, and how long.
-"""
+"""Pairs and contacts in a stream: distances between people, and how long they last."""
 
 from __future__ import annotations
 
@@ -25,18 +22,18 @@ from maskdet.settings import Settings
 from maskdet.types import UNTRACKED, Contact, Label, PersonPair, Scene
 
 IdPair = tuple[int, int]
-"""Two track ids, the smaller one first."""
+"""Two track IDs, the smaller one first."""
 
 _Key = TypeVar("_Key")
 
 _MAX_LOGGED: Final = 10_000
-"""Pairs and people that are remembered; who was near longest ago goes first, so that a
-camera that never stops does not fill the memory."""
+"""Maximum number of pairs and of people in the log, which bounds the memory of a
+permanent stream; those with the oldest contact are removed first."""
 
 
 @dataclass(slots=True)
 class _ContactSum:
-    """What is known of one pair so far; fields as in `maskdet.types.Contact`."""
+    """The accumulated contact of one pair; fields as in `maskdet.types.Contact`."""
 
     start_s: float
     unit: str
@@ -48,10 +45,10 @@ class _ContactSum:
 
 
 class ContactLog:
-    """Adds up the time that pairs and people spend in contact."""
+    """Accumulates the contact time of pairs and people."""
 
     def __init__(self) -> None:
-        """Start without a contact."""
+        """Start without contacts."""
         self._pairs: dict[IdPair, _ContactSum] = {}
         self._people: dict[int, tuple[float, float]] = {}
 
@@ -67,23 +64,21 @@ class ContactLog:
         unmasked: bool = False,
         limit_s: float = math.inf,
     ) -> None:
-        """Add the time from one frame to the next in which a pair was in contact.
+        """Add the time between two frames in which a pair is in contact.
 
-        A person in contact with two others at once is in contact for that time once,
-        not twice.
+        The time of a person in contact with several others at once counts once.
 
         Args:
             pair: their track IDs.
-            from_s: when they were last in contact.
-            to_s: now, still in contact.
-            since_s: when this contact began.
-            distance: between them now, in `unit`.
+            from_s: time of the last frame in contact.
+            to_s: current time.
+            since_s: start of this contact.
+            distance: current distance, in `unit`.
             unit: `m` or `heads`.
-            unmasked: whether at least one of them is known to wear no mask, or to
-                wear it incorrectly.
+            unmasked: whether at least one of them has the class no mask or incorrect.
             limit_s: a longer contact exceeds the limit.
         """
-        # Taken out and put back at the end: a pair in contact is never the oldest.
+        # Reinserted at the end, so that the dictionary is ordered by last contact.
         contact_sum = self._pairs.pop(pair, None) or _ContactSum(since_s, unit)
         self._pairs[pair] = contact_sum
         contact_sum.total_s += to_s - from_s
@@ -105,7 +100,7 @@ class ContactLog:
 
     @property
     def contacts(self) -> tuple[Contact, ...]:
-        """Return every pair that was in contact, longest in all first."""
+        """Return every pair that was in contact, longest total first."""
         rows = [
             Contact(
                 *pair,
@@ -123,40 +118,40 @@ class ContactLog:
 
     @property
     def contact_s(self) -> Mapping[int, float]:
-        """Return how long each person was near anybody, by track id."""
+        """Return the total contact time of each person, by track ID."""
         return {person: seconds for person, (seconds, _) in self._people.items()}
 
 
 def _drop_oldest(entries: dict[_Key, Any]) -> None:
-    """Drop those who were near longest ago from a memory that is full."""
+    """Remove the entries with the oldest contact until the limit is met."""
     while len(entries) > _MAX_LOGGED:
         del entries[next(iter(entries))]
 
 
 HYSTERESIS: Final = 1.15
-"""Who is near stays so up to the limit times this, or a pair at the limit flickers."""
+"""A contact ends at the contact distance times this, to avoid flicker at the limit."""
 
 MAX_PAIR_RATIO: Final = 2.0
-"""Pairs further apart than the limit times this are not worth a line."""
+"""Pairs further apart than the contact distance times this are not reported."""
 
 MAX_GAP_S: Final = 1.0
-"""A pair that is not seen for so long and then is near again never parted."""
+"""Gaps without a detection up to this long do not end a contact, in seconds."""
 
 SMOOTHING_S: Final = 0.4
-"""Places follow what is seen with this time constant, at any frame rate: boxes shake
-by a few percent, which is decimetres in depth, and people walk a metre a second."""
+"""Time constant of position smoothing, in seconds. Boxes vary by a few percent, which
+is decimetres in depth, and people walk about a metre per second."""
 
 
 _REFRESH_S = 1.0
-"""How old the list of contacts may be, in seconds."""
+"""Maximum age of the list of contacts, in seconds."""
 
 _FEW_CONTACTS = 200
-"""As long as there are fewer contacts, a new one is listed at once."""
+"""With fewer contacts, a new one is listed immediately."""
 
 
 @dataclass(frozen=True, eq=False)
 class _LastPositions:
-    """Where people last were: track ids, `(m, 3)` places and `(m,)` times."""
+    """Last known positions: track IDs, `(m, 3)` positions and `(m,)` times."""
 
     ids: list[int]
     positions: Points3D
@@ -168,17 +163,17 @@ _NO_POSITIONS: Final = _LastPositions([], np.zeros((0, 3)), np.zeros(0))
 
 @dataclass
 class _OpenContact:
-    """A pair that is near: since when, and when it was last seen so."""
+    """A current contact: its start, and when it was last confirmed."""
 
     start_s: float
     last_seen_s: float
 
 
 class ContactTracker:
-    """Who is near whom in one camera or video; `update` it with each image."""
+    """Tracks the contacts of one camera or video; call `update` with each frame."""
 
     def __init__(self) -> None:
-        """Start with nobody."""
+        """Start without people."""
         self._geometry: CameraGeometry | None = None
         self._geometry_key: object = None
         self._time_s = -math.inf
@@ -191,14 +186,14 @@ class ContactTracker:
 
     @property
     def positions(self) -> NDArray[np.float64]:
-        """Return `(n, 2)` x and z of the last update's rows, smoothed, for a plan."""
+        """Return the smoothed `(n, 2)` x and z of the last update's rows."""
         return self._positions
 
     @property
     def contacts(self) -> tuple[Contact, ...]:
-        """Return the contacts so far, longest first; renewed once a second.
+        """Return the contacts so far, longest first; updated once a second.
 
-        Sorting thousands of pairs in every frame would take longer than the frame.
+        Sorting thousands of pairs in every frame would be too slow.
         """
         due = self._time_s - self._contacts_s >= _REFRESH_S
         if due or (len(self._contacts) < len(self._log) < _FEW_CONTACTS):
@@ -207,7 +202,7 @@ class ContactTracker:
 
     @property
     def contact_s(self) -> Mapping[int, float]:
-        """Return for how many seconds each person was near anybody, by track id."""
+        """Return the total contact time of each person in seconds, by track ID."""
         return self._log.contact_s
 
     def update(
@@ -219,23 +214,23 @@ class ContactTracker:
         settings: Settings,
         unmasked: NDArray[np.bool_] | None = None,
     ) -> tuple[PersonPair, ...]:
-        """Return the pairs at most twice the limit apart, nearest first.
+        """Return the pairs up to twice the contact distance apart, closest first.
 
         Args:
             boxes: `(n, 4)` heads in pixels.
-            ids: `(n,)` track ids; rows that are `UNTRACKED` get distances, no times.
-            time_s: when the image was taken; never earlier than the last one.
-            size_wh: width and height of the image in pixels.
-            settings: `distance`, the limits and what the mode needs; may change.
-            unmasked: `(n,)` who is known to wear no mask, or to wear it incorrectly;
-                without it, nobody is.
+            ids: `(n,)` track IDs; `UNTRACKED` rows get distances but no times.
+            time_s: time of the frame; not earlier than the last one.
+            size_wh: width and height of the frame in pixels.
+            settings: `distance`, the limits and the fields of the method; may change.
+            unmasked: `(n,)` whether the class is no mask or incorrect; by default all
+                are False.
 
         Raises:
-            ValueError: time went back, or the four points on the floor are impossible.
+            ValueError: time decreased, or `ground_points` is impossible.
         """
         if not time_s >= self._time_s:
             raise ValueError(
-                f"time must not go back: {time_s} s after {self._time_s} s"
+                f"time must not decrease: {time_s} s after {self._time_s} s"
             )
         previous_s, self._time_s = self._time_s, time_s
         if settings.distance == "off":
@@ -267,8 +262,8 @@ class ContactTracker:
     def _update_geometry(
         self, settings: Settings, size_wh: tuple[int, int]
     ) -> CameraGeometry:
-        """Return how to measure; another way than before starts anew."""
-        # Kept here, not only in the cache, which many streams share.
+        """Return the current geometry; a change resets the positions and contacts."""
+        # Stored here too, because many streams use the same cache.
         key = make_geometry_key(settings, size_wh)
         camera_geometry = self._geometry
         if camera_geometry is None or key != self._geometry_key:
@@ -277,7 +272,7 @@ class ContactTracker:
         return camera_geometry
 
     def _reset(self, camera_geometry: CameraGeometry | None, key: object) -> None:
-        """Forget places and meetings: they were measured in another way."""
+        """Delete positions and current contacts, which depend on the geometry."""
         self._geometry, self._geometry_key = camera_geometry, key
         self._open_contacts.clear()
         self._last_positions = _NO_POSITIONS
@@ -286,7 +281,7 @@ class ContactTracker:
     def _smooth_positions(
         self, positions: Points3D, track_ids: list[int], memory_s: float
     ) -> Points3D:
-        """Return the places drawn towards where the same people just were."""
+        """Smooth positions exponentially with the last ones of the same people."""
         last = self._last_positions
         last_rows = {track_id: row for row, track_id in enumerate(last.ids)}
         rows = np.array(
@@ -324,12 +319,12 @@ class ContactTracker:
         limits: tuple[float, float],
         unmasked: NDArray[np.bool_],
     ) -> None:
-        """Begin, continue and end contacts, and add up their time.
+        """Start, continue and end contacts, and log their time.
 
         Args:
             distance_matrix: `(n, n)` distances.
             track_ids: track ID of each row.
-            previous_s: when the frame before was taken.
+            previous_s: time of the previous frame.
             limits: contact distance, in the unit of `distance_matrix`, and duration in
                 seconds.
             unmasked: `(n,)`, as in `update`.
@@ -344,7 +339,7 @@ class ContactTracker:
         for pair, contact in list(self._open_contacts.items()):
             first, second = row_by_id.get(pair[0]), row_by_id.get(pair[1])
             unseen_s = now_s - contact.last_seen_s
-            # Between two images that follow each other nothing was missed.
+            # Consecutive frames bridge any gap, however low the frame rate.
             is_bridged = unseen_s <= MAX_GAP_S or contact.last_seen_s == previous_s
             if first is None or second is None:
                 if unseen_s > MAX_GAP_S:
@@ -375,7 +370,7 @@ class ContactTracker:
         limit_and_unit: tuple[float, str],
         min_contact_s: float,
     ) -> tuple[PersonPair, ...]:
-        """Return the pairs worth showing, nearest first."""
+        """Return the pairs within the reported distance, closest first."""
         limit, unit = limit_and_unit
         rows, others = np.nonzero(np.triu(distance_matrix <= MAX_PAIR_RATIO * limit, 1))
         pair_distances = distance_matrix[rows, others]
@@ -403,16 +398,16 @@ class ContactTracker:
 
 
 def _sort_ids(first: int, second: int) -> IdPair:
-    """Return two track ids, the smaller one first."""
+    """Return two track IDs, the smaller one first."""
     return (first, second) if first < second else (second, first)
 
 
 def find_highest_risk_pair(scene: Scene) -> PersonPair | None:
-    """Return the pair that matters most: near, and somebody without a mask.
+    """Return the pair in contact with the highest risk, or None.
 
-    Who is near for too long comes before who only passes by, then two uncovered faces
-    before one, then the nearest. An incorrectly worn mask counts half; `UNKNOWN` does
-    not.
+    At least one of them must have the class no mask or incorrect. Contacts that exceed
+    the limit come first, then two unmasked people before one, then the closest pair.
+    An incorrectly worn mask counts half; `UNKNOWN` does not count.
     """
     labels = scene.labels
 

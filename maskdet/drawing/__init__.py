@@ -1,4 +1,4 @@
-"""Boxes, captions and distances on an image, told apart by more than colour."""
+"""Draw boxes, captions and distances into images; blur faces."""
 
 from maskdet.drawing.annotate import draw
 from maskdet.drawing.anonymize import anonymize_scene, blur_faces, pixelate_image

@@ -1,10 +1,6 @@
-"""An image with all that is known of its scene drawn into it.
+"""Draw a scene into an image: outlines, captions, and lines between people.
 
-Outlines of faces, whose line style tells the label without any colour.
-
-What is written beside faces, and how letters get onto an image.
-
-Lines between people, and how far apart they stand.
+The line style of an outline shows the class without colour.
 """
 
 from __future__ import annotations
@@ -47,20 +43,20 @@ _OUTLINE_DASHES: Final[dict[LineStyle, tuple[float, float]]] = {
 _LINE_PX_AT_640: Final = 3.0
 _LINE_POWER: Final = 0.75
 _FACE_WIDTHS_PER_LINE: Final = 16
-"""Lines grow slower than the image, and stay thin on small faces (by eye)."""
+"""Line widths grow slower than the image and are thin on small faces (by eye)."""
 
 _CORNER_ARM_RATIO: Final = 0.28
-"""Length of a corner's two arms, as a share of the side."""
+"""Length of a corner's two arms, as a fraction of the side."""
 
 
 class _LinePattern(NamedTuple):
-    """How a band is drawn.
+    """How one line of an outline is drawn.
 
     Attributes:
-        line_px: its width.
-        colour: of what.
-        dash: mark and gap in line widths, or None for a whole line.
-        arm_px: if above 0, only so much of it beside each corner.
+        line_px: width of the line.
+        colour: colour of the line.
+        dash: dash and gap in line widths, or None for a solid line.
+        arm_px: if above 0, only this length is drawn at each corner.
     """
 
     line_px: int
@@ -70,15 +66,15 @@ class _LinePattern(NamedTuple):
 
 
 def compute_default_line_px(style: Style, image_wh: tuple[int, int]) -> float:
-    """Return how wide a line is on an image of that size."""
-    grown: float = (max(image_wh) / 640) ** _LINE_POWER
-    return style.scale * _LINE_PX_AT_640 * grown
+    """Return the line width for an image of this size, in pixels."""
+    factor: float = (max(image_wh) / 640) ** _LINE_POWER
+    return style.scale * _LINE_PX_AT_640 * factor
 
 
 def compute_line_px(
     boxes: Boxes, style: Style, image_wh: tuple[int, int]
 ) -> NDArray[np.int64]:
-    """Return the `(n,)` line widths: thin on small images and on small faces."""
+    """Return the `(n,)` line widths, limited by image size and face size."""
     by_image = compute_default_line_px(style, image_wh)
     by_face = sizes_px(boxes) / _FACE_WIDTHS_PER_LINE
     lines: NDArray[np.int64] = np.maximum(
@@ -90,7 +86,7 @@ def compute_line_px(
 def compute_outline_boxes(
     boxes: Boxes, line_px: NDArray[np.int64], image_wh: tuple[int, int]
 ) -> Boxes:
-    """Return the `(n, 4)` outer edges of the outlines, whole pixels, inside."""
+    """Return the `(n, 4)` outer edges of outlines, in whole pixels inside the image."""
     inside = clip_boxes(boxes, *image_wh)
     out = line_px[:, None]
     integer_boxes = np.concatenate(
@@ -108,23 +104,23 @@ def draw_outline(
     *,
     corners_only: bool = False,
 ) -> None:
-    """Draw one outline, inwards from `outline_box`, on dark so that it shows anywhere.
+    """Draw one outline inwards from `outline_box`, with dark edges for contrast.
 
-    Edges lie on whole pixels, so there is nothing to smooth.
+    Edges lie on whole pixels, so anti-aliasing is not needed.
 
     Args:
-        canvas: drawn on.
+        canvas: image to draw on.
         outline_box: `(4,)` the outer edge.
-        label: its line style is used.
-        colour: of the line.
-        line_px: its width.
-        corners_only: draw thin corners, as for a head that shows no face.
+        label: gives the line style.
+        colour: colour of the line.
+        line_px: width of the line.
+        corners_only: draw thin corners only, for a track without a detection.
     """
     style = line_style(label)
     lines = 2 if style == "double" else 1
     if corners_only:
         line_px = max(1, line_px // 2)
-    if lines == 2:  # together not much wider than a single one
+    if lines == 2:  # both lines together are not much wider than a single one
         line_px = max(min(line_px, 2), round(0.6 * line_px))
     border_px = max(1, line_px // 3)
     x1, y1, x2, y2 = (int(value) for value in outline_box)
@@ -136,7 +132,7 @@ def draw_outline(
     for line in range(lines):
         inset = border_px + line * (line_px + border_px)
         ring = (x1 + inset, y1 + inset, x2 - inset, y2 - inset)
-        # The dark edge shows at the ends of the arms too.
+        # Leave the dark edge visible at the ends of the arms.
         arm = max(1, arm_px - inset - border_px) if corners_only else 0
         _draw_ring(
             canvas, ring, _LinePattern(line_px, colour, _OUTLINE_DASHES.get(style), arm)
@@ -146,7 +142,7 @@ def draw_outline(
 def _draw_ring(
     canvas: Image, box: tuple[int, int, int, int], pattern: _LinePattern
 ) -> None:
-    """Fill a band along the inner edge of `box`: whole, in dashes, or at corners."""
+    """Draw a line along the inner edge of `box`: solid, dashed, or at corners."""
     x1, y1, x2, y2 = box
     if x2 <= x1 or y2 <= y1:
         return
@@ -160,7 +156,7 @@ def _draw_ring(
 
 
 def _split_side(start: int, stop: int, pattern: _LinePattern) -> list[tuple[int, int]]:
-    """Return the pieces of a side that are drawn."""
+    """Return the segments of a side that are drawn."""
     dashes = split_into_dashes(start, stop, pattern.line_px, pattern.dash)
     if not pattern.arm_px or 2 * pattern.arm_px >= stop - start:
         return dashes
@@ -176,12 +172,12 @@ def _split_side(start: int, stop: int, pattern: _LinePattern) -> list[tuple[int,
 def split_into_dashes(
     start: int, stop: int, line_px: float, dash: tuple[float, float] | None
 ) -> list[tuple[int, int]]:
-    """Cut a line into dashes that begin and end with one, so that corners show."""
+    """Split a line into dashes, with a dash at each end so that corners are visible."""
     if dash is None:
         return [(start, stop)]
     mark, gap = dash[0] * line_px, dash[1] * line_px
     gaps = max(1, round((stop - start - mark) / (mark + gap)))
-    # Dash and gap shrink or grow together until they fill the side exactly.
+    # Scale dash and gap so that they fill the side exactly.
     scale = (stop - start) / (gaps * (mark + gap) + mark)
     starts = [start + step * (mark + gap) * scale for step in range(gaps + 1)]
     return [
@@ -195,20 +191,21 @@ _FONT_CAP_PX: Final = 22
 """Height of a capital letter at scale 1, measured with `cv2.getTextSize`."""
 
 _TEXT_OVERSAMPLING: Final = 4
-"""Letters are drawn so much larger and averaged down: Hershey fonts are thin and
+"""Letters are drawn larger by this factor and averaged down: Hershey fonts are thin and
 uneven when drawn at 10 px directly."""
 
 _STROKE_RATIO: Final = 0.14
 _PADDING_RATIO: Final = 0.45
-"""Stroke of the letters and the plate's margin, in heights of a capital."""
+"""Stroke width and padding of captions, in heights of a capital letter."""
 
 _TEXT_HEIGHT_RATIOS: Final = (0.020, 0.014, 0.010)
 _MIN_TEXT_PX: Final = (12, 10, 8)
-"""Capitals of large, usual and small captions, as a share of the image's longer
-side and at least in pixels; under 8 px Hershey letters run together (by eye)."""
+"""Height of capitals in large, medium and small captions, as a fraction of the image's
+longer side, and its minimum in pixels; below 8 px Hershey letters run together (by
+eye)."""
 
 _MAX_CAPTION_FACE_WIDTHS: Final = 1.3
-"""Captions wider than this many faces are written small, so that faces prevail."""
+"""Captions wider than this, in face widths, use the small size."""
 
 
 def build_captions(
@@ -218,18 +215,18 @@ def build_captions(
     style: Style,
     image_wh: tuple[int, int],
 ) -> list[list[Caption]]:
-    """Return the ways to write about each face: large to small, then shorter.
+    """Return the possible captions of each face: large to small, then shorter.
 
     Args:
         scene: the faces.
-        is_unseen: `(n,)` whose face is not seen now.
+        is_unseen: `(n,)` whether the face is not detected now.
         outline_boxes: `(n, 4)` their outlines.
-        style: what is written.
+        style: which parts to write.
         image_wh: width and height of the image.
     """
     sizes_px = compute_text_sizes_px(style, image_wh)
     style = style.to_drawable()
-    # How sure a class is tells nothing without its name where it is not sure enough.
+    # The confidence of an `UNKNOWN` face has no meaning without its class name.
     short_style = replace(style, labels=False)
     unsure_style = replace(style, percentages=False)
     options = []
@@ -261,7 +258,7 @@ def build_captions(
 def compute_text_sizes_px(
     style: Style, image_wh: tuple[int, int]
 ) -> tuple[int, int, int]:
-    """Return the height of capitals in large, usual and small captions."""
+    """Return the height of capitals in large, medium and small captions."""
     large, medium, small = (
         round(style.scale * max(min_px, ratio * max(image_wh)))
         for min_px, ratio in zip(_MIN_TEXT_PX, _TEXT_HEIGHT_RATIOS, strict=True)
@@ -272,7 +269,7 @@ def compute_text_sizes_px(
 def draw_caption(
     canvas: Image, caption: Caption, box: tuple[int, int, int, int], colour: BGR
 ) -> None:
-    """Draw a caption on its plate; `box` is as large as the plate, in the image."""
+    """Draw a caption on its plate; `box` has the size of the plate."""
     x1, y1, x2, y2 = box
     canvas[y1:y2, x1:x2] = _render_plate(caption.text, caption.text_px, colour)
 
@@ -299,34 +296,34 @@ def _list_options(
 
 @lru_cache(maxsize=2048)
 def compute_plate_wh(text: str, text_px: int) -> tuple[int, int]:
-    """Return width and height of a caption's plate, in pixels."""
+    """Return the width and height of a caption's plate, in pixels."""
     (width, _), _ = cv2.getTextSize(text, _FONT, *_compute_font_scale(text_px))
     margins_px = 2 * _PADDING_RATIO * text_px
     return round(width / _TEXT_OVERSAMPLING + margins_px), round(text_px + margins_px)
 
 
 def _compute_font_scale(text_px: int) -> tuple[float, int]:
-    """Return scale and stroke of the oversampled letters."""
+    """Return the font scale and stroke width of the oversampled letters."""
     cap_px = text_px * _TEXT_OVERSAMPLING
     return cap_px / _FONT_CAP_PX, max(1, round(cap_px * _STROKE_RATIO))
 
 
-# Few: long-lived plates among the images of a video keep memory from being given back.
+# The cache is small: long-lived arrays between video frames fragment the memory.
 @lru_cache(maxsize=64)
 def _render_plate(text: str, text_px: int, colour: BGR) -> Image:
-    """Return a caption on its plate; people say the same from image to image."""
+    """Return a caption on its plate; cached because captions repeat between frames."""
     ink = _render_letters(text, text_px)[..., None]
     background = np.array(colour, np.float32)
     blended = background + ink * (
         np.array(text_colour_bgr(colour), np.float32) - background
     )
     plate: Image = np.rint(blended).astype(np.uint8)
-    plate.flags.writeable = False  # one array serves every later image
+    plate.flags.writeable = False  # the array is cached
     return plate
 
 
 def _render_letters(text: str, text_px: int) -> NDArray[np.float32]:
-    """Return how much ink, 0 to 1, each pixel of a caption's plate gets."""
+    """Return the text opacity, 0 to 1, of each pixel of a caption's plate."""
     width, height = compute_plate_wh(text, text_px)
     scale, stroke_px = _compute_font_scale(text_px)
     plate = np.zeros(
@@ -341,44 +338,43 @@ def _render_letters(text: str, text_px: int) -> NDArray[np.float32]:
 
 
 Point = tuple[float, float]
-"""x and y in pixels. Two numbers are added a hundred times before NumPy has begun."""
+"""x and y in pixels, as a tuple: faster than NumPy for two numbers."""
 
 _MAX_PEOPLE_FOR_ALL_PAIRS: Final = 5
-"""Among more people only those who are near get a line: the rest is a cobweb."""
+"""With more people, only pairs in contact get a line."""
 
 _MAX_LINES: Final = 4
-"""Lines at most, those of near pairs first; a plan from above can show them all."""
+"""Maximum number of lines, pairs in contact first; the bird's-eye view shows all."""
 
 _LABEL_FRACTIONS: Final = (0.5, 0.35, 0.65, 0.2, 0.8)
-"""Where on its line a distance may be written, best first."""
+"""Possible positions of a distance along its line, best first."""
 
 _LABEL_SHIFTS: Final = np.array([[[0.0, down]] for down in (0.0, 1.2, -1.2, 2.4, -2.4)])
-"""How far beside it, in sizes of what is written."""
+"""Possible offsets from the line, in sizes of the label."""
 
 
 _PAIR_DASHES: Final[dict[LineStyle, tuple[float, float]]] = {
     "dashed": (6, 5),
     "dotted": (1.5, 6),
 }
-"""Mark and gap in line widths; round ends make marks longer than on outlines."""
+"""Dash and gap in line widths; round ends make dashes longer than on outlines."""
 
 
 def draw_pair_lines(
     canvas: Image, pairs: Sequence[PersonPair], outline_boxes: Boxes, style: Style
 ) -> None:
-    """Draw a line from face to face for each pair, on dark so that it shows.
+    """Draw a line between the faces of each pair, with dark edges for contrast.
 
     Args:
-        canvas: drawn on.
+        canvas: image to draw on.
         pairs: the pairs, by rows of `outline_boxes`.
         outline_boxes: `(n, 4)` the outlines of the faces.
         style: colours and widths.
     """
     size_wh = canvas.shape[1], canvas.shape[0]
     usual_px = compute_default_line_px(style, size_wh)
-    for pair in reversed(
-        _select_drawn_pairs(pairs, len(outline_boxes))
-    ):  # the nearest come on top
+    # Reversed, so that the closest pair is drawn on top.
+    for pair in reversed(_select_drawn_pairs(pairs, len(outline_boxes))):
         ends = _clip_line_to_boxes(
             outline_boxes[pair.first], outline_boxes[pair.second]
         )
@@ -399,15 +395,15 @@ def place_distance_labels(
     style: Style,
     image_wh: tuple[int, int],
 ) -> list[tuple[Caption, tuple[int, int, int, int], BGR]]:
-    """Return what is written at each line, where, and on which colour.
+    """Return caption, position and colour of the distance at each line.
 
-    A distance takes the first spot on its line that covers no face and no plate,
+    The position is the first one on the line that does not cover a face or a plate,
     else the one that covers least.
 
     Args:
         pairs: the pairs, by rows of `outline_boxes`.
         outline_boxes: `(n, 4)` the outlines of the faces.
-        plates: what is written already.
+        plates: boxes of the placed captions.
         style: colours and sizes.
         image_wh: width and height of the image.
     """
@@ -439,7 +435,7 @@ def place_distance_labels(
 
 
 def _select_drawn_pairs(pairs: Sequence[PersonPair], n: int) -> list[PersonPair]:
-    """Return the pairs that are drawn, the nearest of those who are near first."""
+    """Return the pairs to draw, pairs in contact first, then by distance."""
     selected = [
         pair for pair in pairs if pair.in_contact or n <= _MAX_PEOPLE_FOR_ALL_PAIRS
     ]
@@ -448,7 +444,7 @@ def _select_drawn_pairs(pairs: Sequence[PersonPair], n: int) -> list[PersonPair]
 
 def _get_pair_style(pair: PersonPair, style: Style) -> tuple[LineStyle, BGR]:
     """Return line and colour: grey dots, orange dashes, or a red line."""
-    # Own colours of classes say nothing about pairs, where red is a warning.
+    # Custom class colours do not apply to pairs, where red is a warning.
     palette = Style(palette=style.palette)
     if pair.exceeds_limit:
         return "solid", palette.colour_bgr(Label.NO_MASK)
@@ -460,7 +456,7 @@ def _get_pair_style(pair: PersonPair, style: Style) -> tuple[LineStyle, BGR]:
 def _clip_line_to_boxes(
     a: NDArray[np.float32], b: NDArray[np.float32]
 ) -> tuple[Point, Point] | None:
-    """Return where the line between two centres leaves the boxes, if they are apart."""
+    """Return the line between two boxes, or None if they overlap."""
     (x, y), (x_end, y_end) = _box_centre(a), _box_centre(b)
     direction = (x_end - x, y_end - y)
     first, last = _exit_fraction(a, direction), 1 - _exit_fraction(b, direction)
@@ -479,7 +475,7 @@ def _interpolate(start: Point, direction: Point, fraction: float) -> Point:
 
 
 def _exit_fraction(box: NDArray[np.float32], direction: Point) -> float:
-    """Return the share of `direction` from the centre at which the box ends."""
+    """Return the fraction of `direction` from the centre at which the box ends."""
     x1, y1, x2, y2 = box.tolist()
     across = (x2 - x1) / 2 / abs(direction[0]) if direction[0] else math.inf
     down = (y2 - y1) / 2 / abs(direction[1]) if direction[1] else math.inf
@@ -489,7 +485,7 @@ def _exit_fraction(box: NDArray[np.float32], direction: Point) -> float:
 def _compute_dashes(
     start: Point, stop: Point, line_px: int, dash_style: LineStyle
 ) -> NDArray[np.int32]:
-    """Return the `(n, 2, 2)` two ends of each dash of a line, in whole pixels."""
+    """Return the `(n, 2, 2)` end points of a line's dashes, in whole pixels."""
     direction = (stop[0] - start[0], stop[1] - start[1])
     length_px = max(1, round(math.hypot(*direction)))
     dashes = split_into_dashes(0, length_px, line_px, _PAIR_DASHES.get(dash_style))
@@ -506,7 +502,7 @@ def _list_label_boxes(
     caption: Caption,
     image_wh: tuple[int, int],
 ) -> NDArray[np.int64]:
-    """Return `(n, 4)` plates inside the image: on the line, then beside it."""
+    """Return `(n, 4)` possible plates inside the image: on the line, then beside it."""
     size, image = np.array(caption.size_wh), np.array(image_wh)
     if (size > image).any():
         return np.zeros((0, 4), np.int64)
@@ -519,7 +515,7 @@ def _list_label_boxes(
 
 
 _MIN_UNSEEN_S = 0.25
-"""A face missed for less is drawn as if it were seen, lest its outline flicker."""
+"""A face that is not detected for less time is drawn normally, to avoid flicker."""
 
 
 def draw(
@@ -531,15 +527,14 @@ def draw(
         >>> scene = maskdet.analyze("group.jpg")
         >>> maskdet.write_image("out.png", maskdet.draw("group.jpg", scene))
 
-    Captions stay inside the image and off other faces; where a crowd leaves no room
-    they get shorter, then are left out: the line style still tells the class. People
-    who turned away get thin corners, and how long ago their face was detected. Lines
-    between people are dotted, dashed in contact, and solid where the contact exceeds
-    the limit.
+    Captions stay inside the image and do not cover other faces; in a crowd they are
+    shortened or omitted, but the line style still shows the class. Coasting tracks get
+    thin corners, and the time since their last detection. Lines between people are
+    dotted, dashed in contact, and solid if the contact exceeds the limit.
 
     Args:
         image: path, file content, or `(h, w, 3)` uint8 BGR array; not changed.
-        scene: what `analyze` or `Stream.step` returned for it; boxes may reach out of
+        scene: result of `analyze` or `Stream.step` for it; boxes may extend beyond
             the image.
         style: what to draw; by default everything, in the classic colours.
 
@@ -548,10 +543,10 @@ def draw(
         drawn at half its width and height.
 
     Raises:
-        TypeError: `image` is none of these.
+        TypeError: `image` has another type.
         ValueError: the array is empty or of another shape, or the file is not an
             image.
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
     """
     decoded = decode_image(image)
     image, scene = decoded.pixels, decoded.scale_scene(scene)
@@ -568,7 +563,7 @@ def draw(
     outline_boxes = compute_outline_boxes(shown.faces.boxes, line_px, size_wh)
     draw_pair_lines(canvas, shown.pairs, outline_boxes, style)
     if style.boxes:
-        # The surest face comes last, so that its outline lies on top.
+        # The face with the best score is drawn last, so that its outline is on top.
         for row in reversed(range(len(shown))):
             outline_args = labels[row], colours[row], int(line_px[row])
             draw_outline(

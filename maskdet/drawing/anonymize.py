@@ -1,4 +1,4 @@
-"""Faces that nobody can recognise any more, in whatever leaves the program."""
+"""Anonymize images: pixelate faces so that they cannot be recognised."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from maskdet.boxes import Boxes, clip_boxes, scale_boxes
 from maskdet.types import Image, Scene
 
 _BLUR_SCALE: Final = 1.4
-"""Hair, ears and chin belong to a face: what is blurred is so much larger."""
+"""Factor on the face box, so that hair, ears and chin are blurred too."""
 
 _BLUR_SCALE_PER_S: Final = 0.3
 _MAX_BLUR_SCALE: Final = 2.0
-"""Where a head is gets less certain while its face is not seen."""
+"""Growth and maximum of the factor while a face is not detected, because the position
+of the head becomes less certain."""
 
 _N_CELLS: Final = 6
-"""Cells across the shorter side of the larger box, four across the face: known faces
-are told from about 18 across (T. Bachmann, "Identification of spatially quantised
-tachistoscopic images of faces", European Journal of Cognitive Psychology, 1991)."""
+"""Cells across the shorter side of the enlarged box, four across the face: people
+recognise known faces from about 18 across (T. Bachmann, "Identification of spatially
+quantised tachistoscopic images of faces", European Journal of Cognitive Psychology,
+1991)."""
 
 _BRIGHTNESS_STEP: Final = 16
-"""Brightness is rounded to multiples of this, so that the images of a video, whose
-cells lie a little differently each time, do not add up to a finer one."""
+"""Brightness is rounded to multiples of this, so that the frames of a video, whose
+cells shift slightly, cannot be combined into a sharper image."""
 
 
 def anonymize_scene(image: Image, scene: Scene) -> Image:
-    """Return a copy of the image in which nobody of its scene can be recognised.
+    """Return a copy of the image with all faces and possible faces pixelated.
 
     Args:
         image: `(h, w, 3)` uint8 BGR; not changed.
-        scene: its faces, and whatever else may be one: see `Scene.blur_boxes`.
+        scene: its faces, and `Scene.blur_boxes` of possible faces.
     """
     boxes = np.concatenate([scene.faces.boxes, scene.blur_boxes])
     unseen_s = np.zeros(len(boxes), np.float32)
@@ -42,7 +44,7 @@ def anonymize_scene(image: Image, scene: Scene) -> Image:
 
 
 def pixelate_image(image: Image) -> Image:
-    """Return a copy in which nothing can be recognised, wherever faces are in it."""
+    """Return a copy of the image that is pixelated as a whole."""
     height, width = image.shape[:2]
     return blur_faces(image, np.array([[0, 0, width, height]], np.float32))
 
@@ -50,14 +52,15 @@ def pixelate_image(image: Image) -> Image:
 def blur_faces(
     image: Image, boxes: Boxes, unseen_s: NDArray[np.float32] | None = None
 ) -> Image:
-    """Return a copy of the image in which no face can be recognised.
+    """Return a copy of the image with the faces pixelated.
 
-    Each face becomes a few coarse squares: the rest of it is gone, not hidden.
+    Each face becomes a few coarse squares; the original pixels cannot be restored.
 
     Args:
         image: `(h, w, 3)` uint8 BGR; not changed.
-        boxes: `(n, 4)` the faces, in pixels; may reach out of the image.
-        unseen_s: `(n,)` seconds since each was seen: the longer, the more is blurred.
+        boxes: `(n, 4)` the faces, in pixels; may extend beyond the image.
+        unseen_s: `(n,)` seconds since each face was detected; the pixelated area grows
+            with it.
     """
     canvas = image.copy()
     height, width = image.shape[:2]
@@ -73,7 +76,7 @@ def blur_faces(
 
 
 def _pixelate(region: Image) -> Image:
-    """Return the part as coarse squares of few colours."""
+    """Return an image region as coarse squares with few colours."""
     height, width = region.shape[:2]
     cell = max(1.0, min(height, width) / _N_CELLS)
     small_wh = max(1, round(width / cell)), max(1, round(height / cell))

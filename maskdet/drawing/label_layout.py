@@ -1,4 +1,4 @@
-"""Where to put the captions of faces, so that none hides another face."""
+"""Place the captions of faces so that they do not cover other faces."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes, box_areas, intersection_areas
 
 _MIN_CROWD_FACES = 5
-"""From this many faces on, a wide caption no longer tells whose it is (by eye)."""
+"""Number of faces from which the width of captions is limited, so that it stays clear
+which face they belong to (by eye)."""
 
 _MAX_WIDTH_RATIO = 2.5
-"""How many times as wide as its face a caption in a crowd may be (by eye)."""
+"""Maximum width of a caption in a crowd, in widths of its face (by eye)."""
 
 _MAX_HEIGHT_RATIO = 0.25
-"""How much of its own face's height a caption may take when it lies inside."""
+"""Maximum height of a caption inside its face, in heights of the face."""
 
 
 @dataclass(frozen=True)
 class Caption:
-    """One way to write about a face.
+    """One possible caption of a face.
 
     Attributes:
-        text: what it says, ASCII.
+        text: the text, ASCII.
         text_px: height of its capital letters, in pixels.
         size_wh: width and height of its plate, in pixels.
     """
@@ -37,12 +38,12 @@ class Caption:
 
 @dataclass(frozen=True)
 class PlacedCaption:
-    """The caption that row `face` gets, and the pixels of its plate.
+    """A caption with its position.
 
     Attributes:
         face: row of the face.
-        caption: what is written.
-        box: `x1, y1, x2, y2` in pixels, inside the image.
+        caption: the chosen caption.
+        box: its plate, `x1, y1, x2, y2` in pixels, inside the image.
     """
 
     face: int
@@ -56,21 +57,20 @@ def place_captions(
     *,
     image_wh: tuple[int, int],
 ) -> list[PlacedCaption]:
-    """Choose for each face which caption it gets, and where.
+    """Choose a caption and its position for each face, large faces first.
 
-    Large faces choose first. Each tries its captions in order, around the face and
-    then inside it, and takes the first place that lies in the image and touches
-    neither another face nor a placed plate. A face without such a place gets no
-    caption, unless it is large enough to hold one: then the place that covers least
-    of the other faces is taken.
+    The captions of a face are tried in order, around the face and then inside it. The
+    first position inside the image that does not touch another face or a placed plate
+    is used. If there is none, the face gets no caption, unless it is large enough to
+    contain one: then the position that covers least of other faces is used.
 
     Args:
         boxes: `(n, 4)` the faces as drawn, in pixels, inside the image.
-        captions: the choices of each face, best first; may be empty.
+        captions: the possible captions of each face, best first; may be empty.
         image_wh: width and height of the image.
 
     Returns:
-        At most one caption a face, in the order in which they were placed.
+        At most one caption per face, in the order of placement.
     """
     placed: list[PlacedCaption] = []
     for face in np.argsort(-box_areas(boxes), kind="stable"):
@@ -98,7 +98,7 @@ def place_captions(
 def _choose_candidate(
     on_plates: NDArray[np.float32], on_faces: NDArray[np.float32], *, may_cover: bool
 ) -> int | None:
-    """Return the first free choice, else the least bad one, else None."""
+    """Return the first free candidate, else the one that covers least, else None."""
     free_indices = np.flatnonzero(on_plates == 0)
     if not len(free_indices):
         return None
@@ -112,7 +112,7 @@ def _list_candidates(
     n_faces: int,
     image_wh: tuple[int, int],
 ) -> Iterator[tuple[Caption, tuple[int, int, int, int], bool]]:
-    """Yield caption, plate and whether it lies inside its face, best first."""
+    """Yield caption, plate box, and whether it is inside its face, best first."""
     x1, y1, x2, y2 = (int(value) for value in box)
     width, height = image_wh
     for caption in captions:

@@ -118,7 +118,7 @@ class Tracker:
         """
         if not self._time_s <= time_s < math.inf:
             raise ValueError(
-                f"time must not go back: {time_s} s after {self._time_s} s"
+                f"time must not decrease: {time_s} s after {self._time_s} s"
             )
         self._time_s = time_s
         previous_frame = self._shots.frame

@@ -1,4 +1,4 @@
-"""Files that the one-pass runtime can read, and those that it refuses."""
+"""Tests of loading and running single-stage networks."""
 
 from __future__ import annotations
 
@@ -78,52 +78,62 @@ def noise(width: int, height: int, seed: int = 0) -> Image:
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def expected(image: Image) -> list[np.ndarray]:
-    """Return what the network above must say: each cell's mean colours."""
+def compute_expected_maps(image: Image) -> list[np.ndarray]:
+    """Return the expected output of the network above: mean colours of each cell."""
     height, width = image.shape[:2]
     bottom, right = -height % 32, -width % 32
-    whole = np.pad(image.astype(np.float64), ((0, bottom), (0, right), (0, 0)))
+    padded = np.pad(image.astype(np.float64), ((0, bottom), (0, right), (0, 0)))
     maps = []
     for s in STRIDES_PX:
-        rows, columns = whole.shape[0] // s, whole.shape[1] // s
-        means = whole.reshape(rows, s, columns, s, 3).mean(axis=(1, 3)) * s
+        rows, columns = padded.shape[0] // s, padded.shape[1] // s
+        means = padded.reshape(rows, s, columns, s, 3).mean(axis=(1, 3)) * s
         maps.append(np.tile(means, N_CHANNELS // 3))
     return maps
 
 
-def agree(network: SingleStageNetwork, image: Image) -> None:
-    for seen, wanted in zip(network.forward(image), expected(image), strict=True):
-        np.testing.assert_allclose(seen, wanted, rtol=1e-3, atol=1e-2)
+def assert_network_agrees(network: SingleStageNetwork, image: Image) -> None:
+    for feature_map, expected_map in zip(
+        network.forward(image), compute_expected_maps(image), strict=True
+    ):
+        np.testing.assert_allclose(feature_map, expected_map, rtol=1e-3, atol=1e-2)
 
 
-def test_any_size_is_read_and_what_was_there_before_is_forgotten(network):
+def test_any_image_size_works_after_any_other(network):
     bright = np.full((96, 128, 3), 255, np.uint8)
     for size_wh in ((128, 96), (97, 70), (64, 96), (1, 1), (97, 70)):
-        agree(network, bright)
-        agree(network, noise(*size_wh))
+        assert_network_agrees(network, bright)
+        assert_network_agrees(network, noise(*size_wh))
 
 
-def test_maps_come_fine_to_coarse_whatever_the_order_in_the_file(tmp_path):
+def test_maps_are_ordered_from_fine_to_coarse(tmp_path):
     # The converter sorts by name, and "stride16" comes before "stride8".
     names = dict(zip(OUTPUT_NAMES, OUTPUT_NAMES, strict=True))
     assert sorted(names) != list(OUTPUT_NAMES)
-    agree(SingleStageNetwork(write_network(tmp_path / "a.tflite")), noise(64, 64))
+    assert_network_agrees(
+        SingleStageNetwork(write_network(tmp_path / "a.tflite")), noise(64, 64)
+    )
 
 
-def test_the_maps_stay_after_the_next_call(network):
-    first = network.run(noise(64, 64, 1))
-    copies = [one.copy() for one in first]
-    network.run(noise(64, 64, 2))
-    for one, copy in zip(first, copies, strict=True):
-        np.testing.assert_array_equal(one, copy)
+def test_maps_do_not_change_after_the_next_call(network):
+    first = network.forward(noise(64, 64, 1))
+    copies = [feature_map.copy() for feature_map in first]
+    network.forward(noise(64, 64, 2))
+    for feature_map, copy in zip(first, copies, strict=True):
+        np.testing.assert_array_equal(feature_map, copy)
 
 
-def test_threads_take_turns(network):
+def test_forward_is_thread_safe(network):
     images = [noise(64 + 32 * (i % 3), 64, i) for i in range(12)]
     with ThreadPoolExecutor(4) as pool:
-        for answers, image in zip(pool.map(network.run, images), images, strict=True):
-            for seen, wanted in zip(answers, expected(image), strict=True):
-                np.testing.assert_allclose(seen, wanted, rtol=1e-3, atol=1e-2)
+        for feature_maps, image in zip(
+            pool.map(network.forward, images), images, strict=True
+        ):
+            for feature_map, expected_map in zip(
+                feature_maps, compute_expected_maps(image), strict=True
+            ):
+                np.testing.assert_allclose(
+                    feature_map, expected_map, rtol=1e-3, atol=1e-2
+                )
 
 
 def test_the_analyzer_runs_on_a_file(network):
@@ -132,30 +142,33 @@ def test_the_analyzer_runs_on_a_file(network):
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
-        ({"names": ("a", "b", "c")}, "wanted the outputs stride8__mask.*got a, b, c"),
+        ({"names": ("a", "b", "c")}, "expected the outputs stride8__mask.*got a, b, c"),
         (
             {
                 "names": [
-                    one.replace("mask__no_mask", "no_mask__mask")
-                    for one in OUTPUT_NAMES
+                    name.replace("mask__no_mask", "no_mask__mask")
+                    for name in OUTPUT_NAMES
                 ]
             },
             "got stride16__no_mask__mask",
         ),
-        ({"channels": 6}, "wanted 9 channels in stride8.*got 6"),
-        ({"shape": (None, 64, 64, 3)}, r"any height.*got \['float32'\] \[\[-1, 64, 64"),
+        ({"channels": 6}, "expected 9 channels in stride8.*got 6"),
+        (
+            {"shape": (None, 64, 64, 3)},
+            r"any, any, 3.*got \['float32'\] \[\[-1, 64, 64",
+        ),
     ],
 )
-def test_other_networks_are_refused(tmp_path, changes, says):
-    with pytest.raises(RuntimeError, match=says):
+def test_other_networks_are_rejected(tmp_path, changes, message):
+    with pytest.raises(RuntimeError, match=message):
         SingleStageNetwork(write_network(tmp_path / "other.tflite", **changes))
 
 
-def test_no_file_and_no_network_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.tflite is missing"):
+def test_missing_and_invalid_files_are_rejected(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.tflite does not exist"):
         SingleStageNetwork(tmp_path / "none.tflite")
     (tmp_path / "bad.tflite").write_bytes(b"no network")
-    with pytest.raises(RuntimeError, match=r"bad\.tflite is no LiteRT network"):
+    with pytest.raises(RuntimeError, match=r"bad\.tflite is not a LiteRT model"):
         SingleStageNetwork(tmp_path / "bad.tflite")

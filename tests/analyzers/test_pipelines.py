@@ -46,7 +46,7 @@ BOXES = [[5, 5, 25, 30], [6, 5, 26, 30], [40, 10, 50, 20], [0, 0, 3, 3]]
 SCORES = [0.9, 0.8, 0.4, 0.7]
 
 
-def two_stage() -> tuple[TwoStage, FakeClassifier]:
+def make_two_stage() -> tuple[TwoStage, FakeClassifier]:
     classifier = FakeClassifier()
     return TwoStage(FakeDetector(BOXES, SCORES), classifier), classifier
 
@@ -60,8 +60,8 @@ def two_stage() -> tuple[TwoStage, FakeClassifier]:
         Settings(min_score=0.3, min_face_px=5, min_confidence=0.95),
     ],
 )
-def test_choosing_before_labelling_equals_choosing_after(settings) -> None:
-    analyzer, _ = two_stage()
+def test_filtering_before_classification_equals_filtering_after(settings) -> None:
+    analyzer, _ = make_two_stage()
     before = analyzer.analyze(make_grey_image(), settings)
     after = analyzer.analyze(make_grey_image(), ALL).filter(settings)
     assert before.faces.boxes.tolist() == after.faces.boxes.tolist()
@@ -70,27 +70,27 @@ def test_choosing_before_labelling_equals_choosing_after(settings) -> None:
     assert before.blur_boxes.tolist() == after.blur_boxes.tolist()
 
 
-def test_refused_faces_never_reach_the_classifier() -> None:
-    analyzer, classifier = two_stage()
+def test_dropped_faces_are_not_classified() -> None:
+    analyzer, classifier = make_two_stage()
     scene = analyzer.analyze(make_grey_image(), Settings(min_score=0.5))
     assert classifier.boxes[-1].tolist() == [BOXES[0]]
     assert scene.labels == (Label.MASK,)
 
 
-def test_without_settings_the_defaults_hold_and_permissive_keeps_all() -> None:
-    analyzer, _ = two_stage()
-    usual = analyzer.analyze(make_grey_image())
+def test_default_settings_apply_and_permissive_keeps_all() -> None:
+    analyzer, _ = make_two_stage()
+    default_scene = analyzer.analyze(make_grey_image())
     assert (
-        usual.boxes.tolist()
+        default_scene.boxes.tolist()
         == analyzer.analyze(make_grey_image(), Settings()).boxes.tolist()
     )
-    assert len(usual) < len(analyzer.analyze(make_grey_image(), ALL)) == 4
+    assert len(default_scene) < len(analyzer.analyze(make_grey_image(), ALL)) == 4
 
 
 def test_every_stage_is_timed() -> None:
-    analyzer, _ = two_stage()
+    analyzer, _ = make_two_stage()
     stage_ms = analyzer.analyze(make_grey_image(), ALL).stage_ms
-    assert set(stage_ms) == {"find", "label"}
+    assert set(stage_ms) == {"detect", "classify"}
     assert min(stage_ms.values()) >= 0
 
 
@@ -101,18 +101,18 @@ def test_an_image_without_faces_is_an_empty_scene() -> None:
     np.testing.assert_array_equal(image, make_grey_image())
 
 
-def test_unknown_names_are_refused_with_the_known_ones() -> None:
+def test_unknown_names_are_rejected_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"mtcnn.*not 'best'"):
         load_analyzer("best")
     with pytest.raises(ValueError, match=r"haar.*not 'best'"):
         load_detector("best")
 
 
-def test_the_classifier_that_is_asked_for_labels_the_faces(monkeypatch) -> None:
-    asked: list[str] = []
+def test_the_chosen_classifier_is_loaded(monkeypatch) -> None:
+    loaded_names: list[str] = []
 
     def load(name: str) -> FakeClassifier:
-        asked.append(name)
+        loaded_names.append(name)
         return FakeClassifier()
 
     monkeypatch.setattr("maskdet.analyzers.pipelines.load_classifier", load)
@@ -121,40 +121,40 @@ def test_the_classifier_that_is_asked_for_labels_the_faces(monkeypatch) -> None:
     )
     load_analyzer("mtcnn")
     load_analyzer("haar", "tutorial")
-    assert asked == [DEFAULT_CLASSIFIER, "tutorial"]
+    assert loaded_names == [DEFAULT_CLASSIFIER, "tutorial"]
 
 
-def test_an_unknown_classifier_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_classifier_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"classifier must be one of maskdet.*'best'"):
         load_analyzer("haar", "best")
 
 
-def test_every_finder_makes_an_analyzer() -> None:
-    one_pass = {"aizoo"} | (
+def test_every_detector_has_an_analyzer() -> None:
+    single_stage = {"aizoo"} | (
         {"onepass", "onepass-fast"} if "onepass" in MODEL_FILES else set()
     )
-    assert set(ANALYZERS) == set(DETECTORS) | one_pass
+    assert set(ANALYZERS) == set(DETECTORS) | single_stage
 
 
 @parametrize_kinds("aizoo")
-def test_an_analyzer_without_stages_is_loaded_by_its_name(kind) -> None:
+def test_the_aizoo_analyzer_is_loaded_by_its_name(kind) -> None:
     with use_weights(kind):
         analyzer = load_analyzer("aizoo")
     assert isinstance(analyzer, Aizoo)
 
 
 @pytest.mark.parametrize("name", ["ssd", "yunet"])
-def test_a_finder_whose_weights_do_not_ship_is_one_stage(name) -> None:
+def test_a_detector_with_downloaded_weights_makes_a_two_stage_analyzer(name) -> None:
     with use_stand_ins():
         analyzer = load_analyzer(name)
     scene = analyzer.analyze(make_grey_image(300, 300), Settings())
-    assert set(scene.stage_ms) == {"find", "label"}
+    assert set(scene.stage_ms) == {"detect", "classify"}
     assert len(scene) == 0
 
 
 @pytest.fixture
-def one_pass(monkeypatch) -> FakeClassifier:
-    """Offer the one-pass analyzers over a fake network; who would read again."""
+def single_stage(monkeypatch) -> FakeClassifier:
+    """Use a fake network in the single-stage analyzers; return their classifier."""
     classifier = FakeClassifier((0, 0, 1))
     for name in ("onepass", "onepass-fast"):
         monkeypatch.setitem(ANALYZERS, name, "being tested")
@@ -167,29 +167,33 @@ def one_pass(monkeypatch) -> FakeClassifier:
 
 
 @pytest.mark.parametrize(
-    ("name", "seen_wh"), [("onepass", (640, 480)), ("onepass-fast", (320, 240))]
+    ("name", "network_wh"), [("onepass", (640, 480)), ("onepass-fast", (320, 240))]
 )
-def test_one_network_serves_two_sizes(one_pass, name, seen_wh) -> None:
+def test_one_network_is_used_at_two_sizes(single_stage, name, network_wh) -> None:
     analyzer = load_analyzer(name)
     scene = analyzer.analyze(make_grey_image(1280, 960), Settings())
     assert scene.faces.boxes.shape == (1, 4)
-    assert OneLargeFace.sizes_wh[-1] == seen_wh
-    assert len(one_pass.boxes) == has_refinement(name)
+    assert OneLargeFace.sizes_wh[-1] == network_wh
+    assert len(single_stage.boxes) == has_refinement(name)
 
 
-def test_the_table_says_whose_large_faces_are_read_again(one_pass, monkeypatch) -> None:
+def test_refinement_follows_the_table_of_refiners(single_stage, monkeypatch) -> None:
     rules = {"onepass-fast": partial(Refiner, min_px=50, weight=0.25)}
     monkeypatch.setattr("maskdet.analyzers.pipelines._REFINERS", rules)
     assert (has_refinement("onepass-fast"), has_refinement("onepass")) == (True, False)
-    once = load_analyzer("onepass-fast", refine=False).analyze(
+    plain_scene = load_analyzer("onepass-fast", refine=False).analyze(
         make_grey_image(640, 480), ALL
     )
-    again = load_analyzer("onepass-fast").analyze(make_grey_image(640, 480), ALL)
-    mixed = 0.75 * once.probs[0] + 0.25 * np.array([0, 0, 1])
-    np.testing.assert_allclose(again.probs[0], mixed, rtol=1e-6)
+    refined_scene = load_analyzer("onepass-fast").analyze(
+        make_grey_image(640, 480), ALL
+    )
+    blended = 0.75 * plain_scene.probs[0] + 0.25 * np.array([0, 0, 1])
+    np.testing.assert_allclose(refined_scene.probs[0], blended, rtol=1e-6)
 
 
-def test_without_a_refinement_no_classifier_is_loaded(one_pass, monkeypatch) -> None:
+def test_without_a_refinement_no_classifier_is_loaded(
+    single_stage, monkeypatch
+) -> None:
     def load(name: str) -> FakeClassifier:
         raise FileNotFoundError(f"{name} is missing")
 
@@ -201,18 +205,20 @@ def test_without_a_refinement_no_classifier_is_loaded(one_pass, monkeypatch) -> 
         load_analyzer("onepass")
 
 
-def test_a_finder_needs_its_classifier_whatever_is_said_of_a_refinement(
-    one_pass, monkeypatch
+def test_a_detector_keeps_its_classifier_without_refinement(
+    single_stage, monkeypatch
 ) -> None:
-    finder = FakeDetector(BOXES, SCORES)
+    detector = FakeDetector(BOXES, SCORES)
     monkeypatch.setattr(
-        "maskdet.analyzers.pipelines.load_detector", lambda name: finder
+        "maskdet.analyzers.pipelines.load_detector", lambda name: detector
     )
     scene = load_analyzer("haar", refine=False).analyze(make_grey_image(), Settings())
     assert scene.labels == (Label.INCORRECT,)
 
 
-def test_auto_is_fast_on_video_and_thorough_on_pictures(one_pass, monkeypatch) -> None:
+def test_auto_is_fast_for_video_and_thorough_for_images(
+    single_stage, monkeypatch
+) -> None:
     monkeypatch.setattr("maskdet.analyzers.pipelines.DEFAULT_ANALYZER", "onepass")
     assert resolve_analyzer(AUTO, live=True) == "onepass-fast"
     assert resolve_analyzer(AUTO, live=False) == "onepass"
@@ -223,7 +229,7 @@ def test_auto_is_fast_on_video_and_thorough_on_pictures(one_pass, monkeypatch) -
     )
 
 
-def test_without_our_network_auto_is_the_best_that_is_embedded(monkeypatch) -> None:
+def test_auto_falls_back_to_the_default_analyzer(monkeypatch) -> None:
     monkeypatch.delitem(ANALYZERS, "onepass", raising=False)
     monkeypatch.delitem(ANALYZERS, "onepass-fast", raising=False)
     monkeypatch.setattr("maskdet.analyzers.pipelines.DEFAULT_ANALYZER", "mtcnn")
@@ -234,13 +240,13 @@ def test_without_our_network_auto_is_the_best_that_is_embedded(monkeypatch) -> N
     )
 
 
-def test_the_default_is_our_network_once_it_is_here() -> None:
+def test_the_default_analyzer_is_onepass_if_it_is_bundled() -> None:
     expected = "onepass" if "onepass" in MODEL_FILES else "mtcnn"
     assert expected == DEFAULT_ANALYZER
     assert expected in ANALYZERS
 
 
-def test_two_analyzers_share_one_file() -> None:
+def test_two_analyzers_use_one_model_file() -> None:
     assert (
         analyzer_model_name("onepass")
         == analyzer_model_name("onepass-fast")
@@ -250,7 +256,7 @@ def test_two_analyzers_share_one_file() -> None:
 
 
 class OneLargeFace:
-    """A network that sees one face of 100 pixels in all but tiny images."""
+    """A network that detects one face of 100 pixels in all but tiny images."""
 
     sizes_wh: ClassVar[list[tuple[int, int]]] = []
 
@@ -272,8 +278,8 @@ class OneLargeFace:
 
 @pytest.fixture
 def registered(monkeypatch):
-    """An analyzer of a program, known as `mine` for one test."""
-    analyzer, _ = two_stage()
+    """Register an analyzer as `mine` for one test."""
+    analyzer, _ = make_two_stage()
     register_analyzer("mine", lambda: analyzer, "made by a test")
     yield analyzer
     del ANALYZERS["mine"]
@@ -291,26 +297,26 @@ def test_a_registered_analyzer_is_known_by_its_name(registered, tmp_path, capsys
 
 
 @pytest.mark.parametrize("name", ["onepass", "haar", AUTO])
-def test_no_name_of_ours_can_be_taken(name):
+def test_built_in_names_cannot_be_registered(name):
     with pytest.raises(ValueError, match="ships with maskdet; choose another name"):
-        register_analyzer(name, lambda: two_stage()[0])
+        register_analyzer(name, lambda: make_two_stage()[0])
     assert name == AUTO or ANALYZERS[name]
 
 
 @pytest.mark.parametrize(
     ("name", "factory", "error", "line"),
     [
-        (" ", lambda: None, ValueError, "name must be a word"),
+        (" ", lambda: None, ValueError, "name must not be empty"),
         ("mine", "not a function", TypeError, "must be callable without arguments"),
     ],
 )
-def test_what_cannot_be_registered_is_refused(name, factory, error, line):
+def test_invalid_registrations_are_rejected(name, factory, error, line):
     with pytest.raises(error, match=line):
         register_analyzer(name, factory)
     assert name not in ANALYZERS
 
 
-def test_a_factory_that_makes_something_else_is_named():
+def test_a_factory_with_an_invalid_result_is_named():
     register_analyzer("mine", FakeDetector)  # type: ignore[arg-type]
     try:
         with pytest.raises(RuntimeError, match=r"'mine': .* not FakeDetector"):
@@ -322,22 +328,22 @@ def test_a_factory_that_makes_something_else_is_named():
 PLUGIN = """
 import maskdet
 
-class Nobody:
+class EmptyAnalyzer:
     def analyze(self, image, settings=None):
         return maskdet.Scene.empty()
 """
 
 
 def test_an_installed_package_adds_analyzers_by_entry_points(tmp_path):
-    """In a process of its own, as entry points are looked up once."""
+    """Run in a separate process, because entry points are discovered once."""
     (tmp_path / "plugin.py").write_text(PLUGIN)
-    about = tmp_path / "plugin-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text(
+    info_folder = tmp_path / "plugin-1.0.dist-info"
+    info_folder.mkdir()
+    (info_folder / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n"
     )
-    (about / "entry_points.txt").write_text(
-        "[maskdet.analyzers]\nnobody = plugin:Nobody\nbroken = plugin:Missing\n"
+    (info_folder / "entry_points.txt").write_text(
+        "[maskdet.analyzers]\nnobody = plugin:EmptyAnalyzer\nbroken = plugin:Missing\n"
     )
     code = (
         "import sys, maskdet\n"
@@ -351,16 +357,17 @@ def test_an_installed_package_adds_analyzers_by_entry_points(tmp_path):
         "    print(error)\n"
     )
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout.splitlines() == [
         "added by plugin ['nobody', 'broken']",
         "<Scene: 0 faces>",
-        "analyzer 'broken' cannot be made: module 'plugin' has no attribute 'Missing'",
+        "analyzer 'broken' cannot be created: module 'plugin' has no attribute "
+        "'Missing'",
     ]

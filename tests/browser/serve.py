@@ -49,7 +49,7 @@ class ColourAnalyzer:
         scene = Scene(
             Faces(np.array(boxes).reshape(-1, 4), np.full(len(boxes), 0.9)),
             np.array(probs).reshape(-1, 3),
-            stage_ms={"find": 1.0, "label": 1.0},
+            stage_ms={"detect": 1.0, "classify": 1.0},
         )
         return scene if settings is None else scene.filter(settings)
 

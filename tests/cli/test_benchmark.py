@@ -51,9 +51,9 @@ def test_json_on_stdout_is_nothing_else(capsys):
     assert content["ratio_to"] == "haar"
     times = content["times"]
     assert list(times) == ["haar", "aizoo", "yunet-alone"]
-    assert list(times["haar"]["stages_ms"]) == ["find", "label", "draw"]
-    assert list(times["aizoo"]["stages_ms"]) == ["find", "label"]
-    assert list(times["yunet-alone"]["stages_ms"]) == ["find"]
+    assert list(times["haar"]["stages_ms"]) == ["detect", "classify", "draw"]
+    assert list(times["aizoo"]["stages_ms"]) == ["detect", "classify"]
+    assert list(times["yunet-alone"]["stages_ms"]) == ["detect"]
     assert times["haar"]["ratio"] == 1
     assert {timing["faces"] for timing in times.values()} == {2}
 

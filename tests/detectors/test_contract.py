@@ -1,7 +1,7 @@
-"""What every face detector promises, checked on each of them.
+"""Tests of the behaviour that all face detectors have in common.
 
-Detectors whose weights do not ship are checked with stand-ins, which detect painted
-patches as faces, and also with the published weights if these are on this machine.
+Detectors without bundled weights are tested with stand-ins, which detect painted
+patches as faces, and also with the published weights if they are on this machine.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from tests.helpers.fake_networks.weights import (
     use_weights,
 )
 
-# The face of NASA's astronaut (public domain), from the forehead to the chin: read off
-# the image by eye. The detectors draw it tighter or wider, so 0.55 must be enough.
+# The face of NASA's astronaut (public domain) from forehead to chin, measured by eye.
+# The detectors' boxes are tighter or wider, so an IoU of 0.55 is enough.
 FACE = (180, 66, 270, 178)
 TOLERANCE_IOU = 0.55
-# Eyes, nose and corners of the mouth, read off the image by eye.
+# Eyes, nose and corners of the mouth, measured by eye.
 POINTS = ((204, 100), (248, 103), (225, 127), (203, 140), (245, 141))
 
-# Box of the first face as each detector gives it today, in pixels.
+# Current box of the first face of each detector, in pixels.
 GOLDEN = {
     "haar": (183.8, 79.0, 261.3, 166.8),
     "haar-live": (184.7, 79.4, 259.9, 164.6),
@@ -45,7 +45,7 @@ SIZES_HW = [(1, 1), (5, 300), (37, 501), (501, 37), (480, 640), (3000, 4000)]
 
 
 class Portrait(NamedTuple):
-    """A square image of one face, and where that is."""
+    """A square image of one face, and the position of the face."""
 
     image: Image
     face: tuple[float, ...]
@@ -54,7 +54,7 @@ class Portrait(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """What a stand-in detects as a face: a patch of one colour on grey."""
+    """A patch of one colour on grey that a stand-in detects as a face."""
 
     side_px: int
     patch: tuple[slice, slice]
@@ -63,7 +63,7 @@ class Painted(NamedTuple):
     points: tuple[tuple[float, float], ...] = ()
 
 
-# Boxes and points follow by hand from the numbers at the top of each stand-in.
+# Boxes and points follow from the constants of each stand-in.
 PAINTED = {
     "ssd": Painted(
         300,
@@ -112,10 +112,10 @@ def portrait(case) -> Portrait:
     if kind == PUBLISHED:
         image = np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
         return Portrait(image, FACE, POINTS, GOLDEN[name])
-    painted = PAINTED[name]
-    image = np.full((painted.side_px, painted.side_px, 3), 128, np.uint8)
-    image[painted.patch] = painted.bgr
-    return Portrait(image, painted.golden, painted.points, painted.golden)
+    pattern = PAINTED[name]
+    image = np.full((pattern.side_px, pattern.side_px, 3), 128, np.uint8)
+    image[pattern.patch] = pattern.bgr
+    return Portrait(image, pattern.golden, pattern.points, pattern.golden)
 
 
 @pytest.fixture(scope="module")
@@ -134,14 +134,14 @@ def as_boxes(box: tuple[float, ...]):
     return np.array([box], np.float32)
 
 
-def test_a_face_is_found_where_it_is(detector, portrait):
+def test_a_face_is_detected_at_its_position(detector, portrait):
     faces = detector.detect(portrait.image)
     assert faces.scores[0] > 0.9
     assert iou_matrix(faces.boxes[:1], as_boxes(portrait.face))[0, 0] > TOLERANCE_IOU
     assert (faces.scores[1:] < 0.5).all(), "the image has one face"
 
 
-def test_the_golden_box_has_not_moved(detector, portrait):
+def test_the_box_matches_the_golden_value(detector, portrait):
     box = detector.detect(portrait.image).boxes[0]
     assert box == pytest.approx(portrait.golden, abs=2)
 
@@ -149,15 +149,15 @@ def test_the_golden_box_has_not_moved(detector, portrait):
 # Not with the stand-ins: their boxes have one size in the pixels of the network, and
 # the wider image is scaled by another factor.
 @pytest.mark.parametrize("case", OF_PHOTOGRAPHS, indirect=True)
-def test_boxes_follow_the_face_when_the_picture_moves(detector, portrait):
-    at_home = detector.detect(portrait.image).boxes[0]
+def test_boxes_follow_a_shifted_face(detector, portrait):
+    original = detector.detect(portrait.image).boxes[0]
     shifted = np.zeros((512, 712, 3), np.uint8)
     shifted[:, 200:] = portrait.image
     moved = detector.detect(shifted).boxes[0] - np.array([200, 0, 200, 0], np.float32)
-    assert iou_matrix(moved[None], at_home[None])[0, 0] > 0.75
+    assert iou_matrix(moved[None], original[None])[0, 0] > 0.75
 
 
-def test_boxes_of_a_large_picture_are_in_its_own_pixels(detector, portrait):
+def test_boxes_of_a_large_image_are_in_its_pixels(detector, portrait):
     large = cv2.resize(portrait.image, (3000, 3000), interpolation=cv2.INTER_LINEAR)
     faces = detector.detect(large)
     face = as_boxes(portrait.face) * (3000 / len(portrait.image))
@@ -167,13 +167,13 @@ def test_boxes_of_a_large_picture_are_in_its_own_pixels(detector, portrait):
 @pytest.mark.parametrize("case", IN_COLOUR, indirect=True)
 def test_colours_are_not_swapped(detector, portrait):
     swapped = np.ascontiguousarray(portrait.image[:, :, ::-1])
-    seen, seen_swapped = detector.detect(portrait.image), detector.detect(swapped)
-    assert not np.array_equal(seen.scores, seen_swapped.scores)
-    assert seen.scores[0] >= seen_swapped.scores.max(initial=0)
+    original, swapped_faces = detector.detect(portrait.image), detector.detect(swapped)
+    assert not np.array_equal(original.scores, swapped_faces.scores)
+    assert original.scores[0] >= swapped_faces.scores.max(initial=0)
 
 
 @pytest.mark.parametrize("size_hw", SIZES_HW)
-def test_any_size_gives_sound_boxes(detector, size_hw):
+def test_any_image_size_gives_valid_boxes(detector, size_hw):
     image = noise(size_hw)
     before = image.copy()
     faces = detector.detect(image)
@@ -190,12 +190,12 @@ def test_any_size_gives_sound_boxes(detector, size_hw):
 
 @pytest.mark.parametrize("size_hw", SIZES_HW)
 @pytest.mark.parametrize("shade", [0, 128, 255])
-def test_a_plain_picture_has_no_face(detector, size_hw, shade):
+def test_a_uniform_image_has_no_face(detector, size_hw, shade):
     faces = detector.detect(np.full((*size_hw, 3), shade, np.uint8))
     assert (faces.scores <= 0.5).all()
 
 
-def test_the_same_picture_gives_the_same_faces(detector, portrait):
+def test_detection_is_deterministic(detector, portrait):
     first = detector.detect(portrait.image)
     detector.detect(noise((240, 320)))
     again = detector.detect(portrait.image)
@@ -203,25 +203,25 @@ def test_the_same_picture_gives_the_same_faces(detector, portrait):
     assert np.array_equal(first.scores, again.scores)
 
 
-def test_a_view_and_a_read_only_picture_are_fine(detector, portrait):
+def test_views_and_read_only_images_are_accepted(detector, portrait):
     view = portrait.image[::2, ::2]
     frozen = np.ascontiguousarray(view)
     frozen.flags.writeable = False
     assert np.array_equal(detector.detect(view).boxes, detector.detect(frozen).boxes)
 
 
-def test_threads_may_share_a_detector(detector, portrait):
-    pictures = [portrait.image[:, : 300 + 20 * index].copy() for index in range(6)]
-    alone = [detector.detect(picture) for picture in pictures]
+def test_detect_is_thread_safe(detector, portrait):
+    images = [portrait.image[:, : 300 + 20 * index].copy() for index in range(6)]
+    alone = [detector.detect(image) for image in images]
     with ThreadPoolExecutor(3) as pool:
-        together = list(pool.map(detector.detect, pictures))
-    for one, other in zip(alone, together, strict=True):
-        assert len(one) > 0
-        assert np.array_equal(one.boxes, other.boxes)
+        together = list(pool.map(detector.detect, images))
+    for single, other in zip(alone, together, strict=True):
+        assert len(single) > 0
+        assert np.array_equal(single.boxes, other.boxes)
 
 
 @pytest.mark.parametrize("case", WITH_LANDMARKS, indirect=True)
-def test_landmarks_lie_in_the_face_in_their_order(detector, portrait):
+def test_landmarks_are_in_the_face_in_order(detector, portrait):
     faces, points = detector.detect_landmarks(portrait.image)
     assert np.array_equal(faces.boxes, detector.detect(portrait.image).boxes)
     assert points.shape == (len(faces), 5, 2)
@@ -230,7 +230,7 @@ def test_landmarks_lie_in_the_face_in_their_order(detector, portrait):
 
 
 @pytest.mark.parametrize("case", WITH_LANDMARKS, indirect=True)
-def test_landmarks_of_an_empty_picture_are_empty(detector):
+def test_landmarks_of_an_empty_image_are_empty(detector):
     faces, points = detector.detect_landmarks(np.zeros((4, 4, 3), np.uint8))
     assert len(faces) == 0
     assert points.shape == (0, 5, 2)

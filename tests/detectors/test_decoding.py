@@ -1,6 +1,6 @@
-"""How YuNet and SSD decode the outputs of a network that are known beforehand.
+"""Tests of decoding in YuNet and SSD with known network outputs.
 
-The expected numbers follow by hand from the constants of the stand-ins.
+The expected values follow from the constants of the stand-ins.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def ssd() -> SSD:
         return SSD()
 
 
-def painted(
+def paint_image(
     width: int, height: int, *patches: tuple[tuple[int, int, int, int], tuple]
 ) -> Image:
     """Return a black image with patches: `x1, y1, x2, y2` and B, G, R."""
@@ -42,8 +42,8 @@ def painted(
     return image
 
 
-def test_yunet_reads_each_level_at_its_own_stride(yunet):
-    image = painted(
+def test_yunet_decodes_each_level_at_its_stride(yunet):
+    image = paint_image(
         640,
         480,
         ((160, 80, 168, 88), BLUE),
@@ -51,7 +51,7 @@ def test_yunet_reads_each_level_at_its_own_stride(yunet):
         ((320, 192, 352, 224), RED),
     )
     faces, points = yunet.detect_landmarks(image)
-    wanted = {
+    expected = {
         (154, 64, 170, 88): [(160, 80), (168, 80), (164, 84), (160, 88), (168, 88)],
         (20, 288, 52, 336): [(32, 320), (48, 320), (40, 328), (32, 336), (48, 336)],
         (296, 128, 360, 224): [
@@ -62,32 +62,32 @@ def test_yunet_reads_each_level_at_its_own_stride(yunet):
             (352, 224),
         ],
     }
-    assert {tuple(box) for box in faces.boxes.round(3).tolist()} == set(wanted)
+    assert {tuple(box) for box in faces.boxes.round(3).tolist()} == set(expected)
     for box, rows in zip(faces.boxes.round(3).tolist(), points, strict=True):
-        assert rows == pytest.approx(np.array(wanted[tuple(box)]), abs=1e-3)
+        assert rows == pytest.approx(np.array(expected[tuple(box)]), abs=1e-3)
 
 
-@pytest.mark.parametrize("ink", [80, 100, 150, 255])
-def test_a_score_of_yunet_is_the_geometric_mean_of_class_and_object(yunet, ink):
-    faces = yunet.detect(painted(640, 480, ((160, 80, 168, 88), (ink, 0, 0))))
-    wanted = math.sqrt(patch_confidence(ink) * OBJECTNESS)
-    assert faces.scores == pytest.approx([wanted], abs=1e-5)
+@pytest.mark.parametrize("contrast", [80, 100, 150, 255])
+def test_yunet_scores_are_the_geometric_mean_of_class_and_object(yunet, contrast):
+    faces = yunet.detect(paint_image(640, 480, ((160, 80, 168, 88), (contrast, 0, 0))))
+    expected = math.sqrt(patch_confidence(contrast) * OBJECTNESS)
+    assert faces.scores == pytest.approx([expected], abs=1e-5)
 
 
-def test_yunet_drops_scores_below_the_floor(yunet):
-    # The floor is 0.05: above it at 48, below it at 20.
-    assert len(yunet.detect(painted(640, 480, ((0, 0, 8, 8), (48, 0, 0))))) == 1
-    assert len(yunet.detect(painted(640, 480, ((0, 0, 8, 8), (20, 0, 0))))) == 0
+def test_yunet_drops_scores_below_the_minimum(yunet):
+    # The minimum is 0.05: the score is above it at 48, below it at 20.
+    assert len(yunet.detect(paint_image(640, 480, ((0, 0, 8, 8), (48, 0, 0))))) == 1
+    assert len(yunet.detect(paint_image(640, 480, ((0, 0, 8, 8), (20, 0, 0))))) == 0
 
 
-def test_yunet_keeps_the_stronger_of_two_that_overlap(yunet):
+def test_yunet_nms_keeps_the_higher_score(yunet):
     # Boxes of 16 x 24 px, 8 px apart: IoU 1/2 below each other, 1/3 side by side.
     above, weaker = ((160, 80, 168, 88), BLUE), ((160, 88, 168, 96), (120, 0, 0))
     aside = ((168, 80, 176, 88), (120, 0, 0))
-    assert yunet.detect(painted(640, 480, above, weaker)).boxes.tolist() == [
+    assert yunet.detect(paint_image(640, 480, above, weaker)).boxes.tolist() == [
         [154, 64, 170, 88]
     ]
-    boxes = yunet.detect(painted(640, 480, above, aside)).boxes
+    boxes = yunet.detect(paint_image(640, 480, above, aside)).boxes
     assert boxes.tolist() == [[154, 64, 170, 88], [162, 64, 178, 88]]
 
 
@@ -104,56 +104,58 @@ def test_yunet_keeps_the_stronger_of_two_that_overlap(yunet):
     ],
 )
 def test_boxes_of_yunet_are_in_pixels_of_the_image(yunet, size_wh, patch, box):
-    faces, points = yunet.detect_landmarks(painted(*size_wh, (patch, BLUE)))
+    faces, points = yunet.detect_landmarks(paint_image(*size_wh, (patch, BLUE)))
     assert faces.boxes == pytest.approx(np.array([box]), abs=1e-3)
     left, top, right, bottom = patch
     corners = [(left, top), (right, top), (left, bottom), (right, bottom)]
     assert points[0, [0, 1, 3, 4]] == pytest.approx(np.array(corners), abs=1e-3)
 
 
-def test_yunet_scales_to_the_long_side_that_is_asked_for():
+def test_yunet_resizes_to_the_given_long_side():
     with use_stand_ins():
         large = YuNet(1280)
     # The patch of 16 px becomes 32 px and fills a cell of the last level.
-    faces = large.detect(painted(640, 480, ((160, 80, 176, 96), RED)))
+    faces = large.detect(paint_image(640, 480, ((160, 80, 176, 96), RED)))
     assert faces.boxes == pytest.approx(np.array([[148, 48, 180, 96]]), abs=1e-3)
 
 
 def test_boxes_of_yunet_are_clipped_to_the_image(yunet):
-    faces = yunet.detect(painted(640, 480, ((0, 0, 8, 8), BLUE)))
+    faces = yunet.detect(paint_image(640, 480, ((0, 0, 8, 8), BLUE)))
     assert faces.boxes.tolist() == [[0, 0, 10, 8]]
 
 
-def test_boxes_of_ssd_are_where_the_network_puts_them(ssd):
-    image = painted(300, 300, ((120, 60, 150, 90), BLUE), ((30, 240, 60, 270), BLUE))
+def test_ssd_boxes_match_the_network_output(ssd):
+    image = paint_image(
+        300, 300, ((120, 60, 150, 90), BLUE), ((30, 240, 60, 270), BLUE)
+    )
     boxes = ssd.detect(image).boxes
     assert boxes[np.argsort(boxes[:, 1])] == pytest.approx(
         np.array([[118.5, 42, 163.5, 102], [28.5, 222, 73.5, 282]]), abs=1e-2
     )
 
 
-@pytest.mark.parametrize("ink", [64, 100, 120, 255])
-def test_a_score_of_ssd_is_that_of_the_network(ssd, ink):
+@pytest.mark.parametrize("contrast", [64, 100, 120, 255])
+def test_ssd_scores_match_the_network_output(ssd, contrast):
     # The score would change without the subtracted mean, and with swapped channels.
-    faces = ssd.detect(painted(300, 300, ((120, 60, 150, 90), (ink, 0, 0))))
-    assert faces.scores == pytest.approx([patch_confidence(ink)], abs=1e-4)
+    faces = ssd.detect(paint_image(300, 300, ((120, 60, 150, 90), (contrast, 0, 0))))
+    assert faces.scores == pytest.approx([patch_confidence(contrast)], abs=1e-4)
 
 
-def test_ssd_drops_scores_below_the_floor(ssd):
-    # The floor is 0.05; the network itself reports from 0.01 on.
+def test_ssd_drops_scores_below_the_minimum(ssd):
+    # The minimum is 0.05; the network reports boxes from 0.01.
     assert patch_confidence(50) < 0.05
-    assert not len(ssd.detect(painted(300, 300, ((120, 60, 150, 90), (50, 0, 0)))))
+    assert not len(ssd.detect(paint_image(300, 300, ((120, 60, 150, 90), (50, 0, 0)))))
 
 
-def test_the_best_face_of_ssd_comes_first(ssd):
+def test_ssd_sorts_faces_by_score(ssd):
     patches = [
         ((30, 30, 60, 60), (110, 0, 0)),
         ((120, 120, 150, 150), (200, 0, 0)),
         ((210, 210, 240, 240), (150, 0, 0)),
     ]
-    scores = ssd.detect(painted(300, 300, *patches)).scores
+    scores = ssd.detect(paint_image(300, 300, *patches)).scores
     assert scores == pytest.approx(
-        [patch_confidence(ink) for ink in (200, 150, 110)], abs=1e-4
+        [patch_confidence(contrast) for contrast in (200, 150, 110)], abs=1e-4
     )
 
 
@@ -167,14 +169,14 @@ def test_the_best_face_of_ssd_comes_first(ssd):
     ],
 )
 def test_boxes_of_ssd_are_in_pixels_of_the_image(ssd, size_wh, patch, box):
-    faces = ssd.detect(painted(*size_wh, (patch, BLUE)))
+    faces = ssd.detect(paint_image(*size_wh, (patch, BLUE)))
     assert faces.boxes == pytest.approx(np.array([box]), abs=1e-2)
 
 
 def test_boxes_of_ssd_are_clipped_to_the_image(ssd):
-    faces = ssd.detect(painted(300, 300, ((270, 270, 300, 300), BLUE)))
+    faces = ssd.detect(paint_image(300, 300, ((270, 270, 300, 300), BLUE)))
     assert faces.boxes == pytest.approx(np.array([[268.5, 252, 300, 300]]), abs=1e-2)
 
 
-def test_ssd_gets_blue_green_red(ssd):
-    assert not len(ssd.detect(painted(300, 300, ((120, 60, 150, 90), RED))))
+def test_ssd_gets_bgr_images(ssd):
+    assert not len(ssd.detect(paint_image(300, 300, ((120, 60, 150, 90), RED))))

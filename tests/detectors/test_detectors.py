@@ -1,4 +1,4 @@
-"""Loading by name, and what a single detector offers beyond the contract."""
+"""Tests of loading detectors by name, and of options of single detectors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_an_unknown_name_lists_the_known_ones():
         load_detector("frontal")
 
 
-def test_the_presets_are_those_of_the_older_system():
+def test_the_presets_have_the_published_values():
     image, live = HAAR_PRESETS["image"], HAAR_PRESETS["live"]
     assert (image.width_px, image.scale_factor, image.min_neighbours) == (600, 1.05, 4)
     assert (live.width_px, live.scale_factor, live.min_neighbours) == (500, 1.1, 5)
@@ -40,7 +40,7 @@ def test_the_presets_are_those_of_the_older_system():
 
 @pytest.mark.parametrize("preset", HAAR_PRESETS)
 @pytest.mark.parametrize("cascade", CASCADES)
-def test_each_cascade_finds_the_face_alone(preset, cascade, astronaut):
+def test_each_cascade_detects_the_face(preset, cascade, astronaut):
     faces = Haar(preset, cascades=(cascade,)).detect(astronaut)
     left, top, right, bottom = faces.boxes[0]
     assert left < 225 < right
@@ -48,7 +48,7 @@ def test_each_cascade_finds_the_face_alone(preset, cascade, astronaut):
     assert faces.scores[0] > 0.5
 
 
-def test_what_two_cascades_find_is_one_face(astronaut):
+def test_detections_of_two_cascades_are_merged(astronaut):
     faces = Haar("live").detect(astronaut)
     assert (faces.scores > 0.5).sum() == 1
 
@@ -60,32 +60,32 @@ def test_what_two_cascades_find_is_one_face(astronaut):
         ({"cascades": ("eye",)}, "cascade must be one of alt2, default, not 'eye'"),
     ],
 )
-def test_haar_refuses_what_it_does_not_know(words, message):
+def test_haar_rejects_unknown_names(words, message):
     with pytest.raises(ValueError, match=message):
         Haar(**words)
 
 
-def test_opencv_without_cascades_is_explained(tmp_path, monkeypatch):
+def test_opencv_without_cascades_gives_a_hint(tmp_path, monkeypatch):
     monkeypatch.setattr(cv2.data, "haarcascades", f"{tmp_path}/")
     with pytest.raises(FileNotFoundError, match="opencv-python-headless"):
         Haar()
 
 
 @parametrize_kinds("ssd")
-def test_ssd_takes_files_of_ones_own(kind, astronaut, tmp_path):
+def test_ssd_accepts_other_files(kind, astronaut, tmp_path):
     image = astronaut.copy()
-    image[:100, :100] = (255, 0, 0)  # what the stand-in finds
+    image[:100, :100] = (255, 0, 0)  # detected by the stand-in
     moved = tmp_path / "face.pb"
     with use_weights(kind):
         moved.write_bytes(model_path("ssd").read_bytes())
-        known, own = SSD(), SSD(moved, model_path("ssd-graph"))
-    boxes = known.detect(image).boxes
+        default_ssd, custom_ssd = SSD(), SSD(moved, model_path("ssd-graph"))
+    boxes = default_ssd.detect(image).boxes
     assert len(boxes) > 0
-    assert np.array_equal(own.detect(image).boxes, boxes)
+    assert np.array_equal(custom_ssd.detect(image).boxes, boxes)
 
 
 @parametrize_kinds("yunet")
-def test_yunet_finds_smaller_faces_when_it_looks_closer(kind, astronaut):
+def test_yunet_detects_smaller_faces_at_a_larger_input_size(kind, astronaut):
     small = cv2.resize(astronaut, (64, 64), interpolation=cv2.INTER_AREA)
     frame = np.full((480, 640, 3), 127, np.uint8)
     if kind == PUBLISHED:
@@ -93,11 +93,11 @@ def test_yunet_finds_smaller_faces_when_it_looks_closer(kind, astronaut):
     else:
         frame[96:104, 304:312] = (0, 255, 0)
     with use_weights(kind):
-        near, far = YuNet(1280).detect(frame), YuNet(160).detect(frame)
-    assert near.scores[0] > 0.5
-    assert len(far) == 0 or far.scores[0] < 0.5
+        large_input, small_input = YuNet(1280).detect(frame), YuNet(160).detect(frame)
+    assert large_input.scores[0] > 0.5
+    assert len(small_input) == 0 or small_input.scores[0] < 0.5
 
 
-def test_yunet_refuses_less_than_one_cell():
+def test_yunet_rejects_less_than_one_cell():
     with pytest.raises(ValueError, match="long_side_px must be at least 32, not 31"):
         YuNet(31)

@@ -14,7 +14,7 @@ def random_boxes(rng, n):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_it_keeps_what_the_plain_version_keeps(seed):
+def test_nms_opencv_agrees_with_nms(seed):
     rng = np.random.default_rng(seed)
     boxes = random_boxes(rng, 60)
     scores = rng.uniform(0.01, 1, 60).astype(np.float32)
@@ -22,15 +22,15 @@ def test_it_keeps_what_the_plain_version_keeps(seed):
     assert kept.tolist() == nms(boxes, scores, 0.4).tolist()
 
 
-def test_only_the_best_are_looked_at_when_there_are_too_many():
+def test_limit_keeps_the_best_scores():
     boxes = np.array([[i * 20, 0, i * 20 + 10, 10] for i in range(5)], np.float32)
     scores = np.array([0.1, 0.5, 0.3, 0.9, 0.2], np.float32)
     assert nms_opencv(boxes, scores, 0.4, limit=3).tolist() == [3, 1, 2]
 
 
-def test_no_box_gives_no_row():
-    none = nms_opencv(
+def test_no_boxes_give_no_indices():
+    indices = nms_opencv(
         np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.4, limit=5
     )
-    assert none.shape == (0,)
-    assert none.dtype == np.int64
+    assert indices.shape == (0,)
+    assert indices.dtype == np.int64

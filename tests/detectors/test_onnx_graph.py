@@ -1,4 +1,4 @@
-"""The written bytes, read back by ONNX Runtime, which knows nothing of our writer."""
+"""Tests of the ONNX writer with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from maskdet.detectors.mtcnn import OnnxGraph
 
 
-def run(graph: OnnxGraph, image):
+def run_graph(graph: OnnxGraph, image):
     session = onnxruntime.InferenceSession(
         graph.to_bytes(), providers=["CPUExecutionProvider"]
     )
@@ -24,17 +24,17 @@ def test_layers_run_in_order_with_their_weights():
     graph = OnnxGraph(("n", 3, "h", "w"))
     source = graph.add_layer("Conv", graph.input, kernel, bias)
     graph.add_output(
-        graph.add_layer("PRelu", source, slope), "answer", ("n", 200, "h", "w")
+        graph.add_layer("PRelu", source, slope), "output", ("n", 200, "h", "w")
     )
     image = rng.normal(size=(2, 3, 5, 7)).astype(np.float32)
-    wanted = np.einsum("oi,nihw->nohw", kernel[:, :, 0, 0], image)
-    wanted += bias[:, None, None]
-    wanted = np.where(wanted > 0, wanted, slope * wanted)
-    (answer,) = run(graph, image)
-    assert answer == pytest.approx(wanted, abs=1e-5)
+    expected = np.einsum("oi,nihw->nohw", kernel[:, :, 0, 0], image)
+    expected += bias[:, None, None]
+    expected = np.where(expected > 0, expected, slope * expected)
+    (output,) = run_graph(graph, image)
+    assert output == pytest.approx(expected, abs=1e-5)
 
 
-def test_attributes_may_be_numbers_words_and_lists():
+def test_attributes_may_be_numbers_strings_and_lists():
     graph = OnnxGraph((1, 1, 3, 3))
     pooled = graph.add_layer(
         "MaxPool",
@@ -47,7 +47,7 @@ def test_attributes_may_be_numbers_words_and_lists():
     graph.add_output(pooled, "pooled", (1, 1, 2, 2))
     graph.add_output(graph.add_layer("Softmax", flat, axis=-1), "softmax", (1, 4))
     image = np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3)
-    pooled_values, softmax = run(graph, image)
+    pooled_values, softmax = run_graph(graph, image)
     assert pooled_values.ravel().tolist() == [4, 5, 7, 8]
-    raised = np.exp([4.0, 5, 7, 8])
-    assert softmax[0] == pytest.approx(raised / raised.sum(), abs=1e-6)
+    powers = np.exp([4.0, 5, 7, 8])
+    assert softmax[0] == pytest.approx(powers / powers.sum(), abs=1e-6)

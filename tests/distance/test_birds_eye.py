@@ -13,9 +13,9 @@ from maskdet.types import Faces, Image, Label, PersonPair, Scene
 LABELS = (Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UNKNOWN)
 
 
-def scene_of(
+def make_scene(
     labels: Sequence[Label],
-    near: tuple[PersonPair, ...] = (),
+    pairs: tuple[PersonPair, ...] = (),
     unseen_s: Sequence[float] | None = None,
 ) -> Scene:
     n = len(labels)
@@ -25,34 +25,34 @@ def scene_of(
             probs[row] = 0
             probs[row, label] = 1
     faces = Faces(np.zeros((n, 4)), np.linspace(0.9, 0.5, n))
-    seen = None if unseen_s is None else np.array(unseen_s)
-    return Scene(faces, probs, min_confidence=0.6, pairs=near, unseen_s=seen)
+    unseen = None if unseen_s is None else np.array(unseen_s)
+    return Scene(faces, probs, min_confidence=0.6, pairs=pairs, unseen_s=unseen)
 
 
-def where(image: Image, label: Label) -> np.ndarray:
-    """Return `(n, 2)` x and y of the largest spot in the label's very colour."""
+def marker_pixels(image: Image, label: Label) -> np.ndarray:
+    """Return `(n, 2)` x and y of the largest area in the colour of the label."""
     coloured = (image == colour_bgr(label)).all(axis=2).astype(np.uint8)
-    _, spots, sizes, _ = cv2.connectedComponentsWithStats(coloured)
-    spot = 1 + sizes[1:, cv2.CC_STAT_AREA].argmax()
-    rows, columns = np.nonzero(spots == spot)
+    _, components, sizes, _ = cv2.connectedComponentsWithStats(coloured)
+    largest = 1 + sizes[1:, cv2.CC_STAT_AREA].argmax()
+    rows, columns = np.nonzero(components == largest)
     return np.stack([columns, rows], axis=1)
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_a_person_is_where_the_metres_say(label: Label) -> None:
-    # Nobody further than 4 m: 460 px are 4 m and 0.6 m behind the camera.
+def test_a_person_is_at_the_given_position(label: Label) -> None:
+    # All people are within 4 m: 460 px are 4 m, and 0.6 m behind the camera.
     image = draw_birds_eye(
-        scene_of([label]), np.array([[1.0, 2.0]]), size_wh=(460, 460)
+        make_scene([label]), np.array([[1.0, 2.0]]), size_wh=(460, 460)
     )
-    middle = where(image, label).mean(axis=0)
+    middle = marker_pixels(image, label).mean(axis=0)
     assert middle == pytest.approx([230 + 100, 460 - 260], abs=2)
 
 
-def test_each_label_has_a_shape_of_its_own() -> None:
+def test_each_class_has_its_own_shape() -> None:
     shapes = []
     for label in LABELS:
-        image = draw_birds_eye(scene_of([label]), np.array([[0.0, 2.0]]))
-        points = where(image, label)
+        image = draw_birds_eye(make_scene([label]), np.array([[0.0, 2.0]]))
+        points = marker_pixels(image, label)
         outline = np.zeros((40, 40), bool)
         x, y = (points - points.min(axis=0)).T
         outline[y, x] = True
@@ -62,17 +62,17 @@ def test_each_label_has_a_shape_of_its_own() -> None:
             assert (one != other).mean() > 0.01
 
 
-def test_the_plan_grows_until_everybody_is_on_it() -> None:
+def test_the_view_grows_to_show_everybody() -> None:
     positions = np.array([[0.0, 1.0], [0.0, 17.0], [-9.0, 3.0]])
-    image = draw_birds_eye(scene_of(LABELS[:3]), positions)
+    image = draw_birds_eye(make_scene(LABELS[:3]), positions)
     for label in LABELS[:3]:
-        assert len(where(image, label)) > 20
+        assert len(marker_pixels(image, label)) > 20
 
 
-def test_a_step_forwards_does_not_change_the_scale() -> None:
+def test_a_small_step_does_not_change_the_scale() -> None:
     near, far = (
-        where(
-            draw_birds_eye(scene_of(LABELS[:2]), np.array([[1.0, 2.0], [0.0, z]])),
+        marker_pixels(
+            draw_birds_eye(make_scene(LABELS[:2]), np.array([[1.0, 2.0], [0.0, z]])),
             Label.MASK,
         )
         for z in (2.5, 3.4)
@@ -80,48 +80,48 @@ def test_a_step_forwards_does_not_change_the_scale() -> None:
     assert np.array_equal(near, far)
 
 
-def test_who_is_not_seen_is_hollow() -> None:
+def test_a_person_without_detection_is_hollow() -> None:
     position = np.array([[0.0, 2.0]])
-    seen, unseen = (
+    detected, unseen = (
         len(
-            where(
-                draw_birds_eye(scene_of([Label.MASK], unseen_s=[s]), position),
+            marker_pixels(
+                draw_birds_eye(make_scene([Label.MASK], unseen_s=[s]), position),
                 Label.MASK,
             )
         )
         for s in (0.0, 1.5)
     )
-    assert 0 < unseen < 0.8 * seen
+    assert 0 < unseen < 0.8 * detected
 
 
-@pytest.mark.parametrize(("near", "too_long"), [(True, True), (True, False)])
-def test_a_line_joins_who_is_near(near: bool, too_long: bool) -> None:
+@pytest.mark.parametrize("exceeds_limit", [True, False])
+def test_a_line_joins_a_pair_in_contact(exceeds_limit: bool) -> None:
     positions = np.array([[-1.0, 2.0], [1.0, 2.0]])
     labels = [Label.MASK, Label.MASK]
     pair = PersonPair(
-        0, 1, 2.0, "m", in_contact=near, contact_s=1.0, exceeds_limit=too_long
+        0, 1, 2.0, "m", in_contact=True, contact_s=1.0, exceeds_limit=exceeds_limit
     )
-    alone = draw_birds_eye(scene_of(labels), positions)
-    joined = draw_birds_eye(scene_of(labels, (pair,)), positions)
+    alone = draw_birds_eye(make_scene(labels), positions)
+    joined = draw_birds_eye(make_scene(labels, (pair,)), positions)
     changed = np.nonzero((alone != joined).any(axis=2))
     assert changed[1].max() - changed[1].min() > 150
     red = ((joined == (0, 0, 200)).all(axis=2)).sum()
-    assert (red > 200) == too_long
+    assert (red > 200) == exceeds_limit
 
 
-def test_who_is_not_near_gets_no_line() -> None:
+def test_a_pair_not_in_contact_gets_no_line() -> None:
     positions = np.array([[-1.0, 2.0], [1.0, 2.0]])
     pair = PersonPair(
         0, 1, 2.0, "m", in_contact=False, contact_s=0.0, exceeds_limit=False
     )
     labels = [Label.MASK, Label.MASK]
     assert np.array_equal(
-        draw_birds_eye(scene_of(labels), positions),
-        draw_birds_eye(scene_of(labels, (pair,)), positions),
+        draw_birds_eye(make_scene(labels), positions),
+        draw_birds_eye(make_scene(labels, (pair,)), positions),
     )
 
 
-def test_the_clicked_floor_is_shown() -> None:
+def test_the_rectangle_is_shown() -> None:
     corners = np.array([[-1.0, 3.0], [1.0, 3.0], [1.0, 1.5], [-1.0, 1.5]])
     plain = draw_birds_eye(Scene.empty(), np.zeros((0, 2)), size_wh=(460, 460))
     image = draw_birds_eye(
@@ -132,9 +132,9 @@ def test_the_clicked_floor_is_shown() -> None:
     assert [rows.min(), rows.max()] == pytest.approx([100, 250], abs=2)
 
 
-def test_the_plan_has_the_size_that_was_asked_for() -> None:
+def test_the_view_has_the_given_size() -> None:
     image = draw_birds_eye(
-        scene_of([Label.MASK]), np.array([[0.0, 2.0]]), size_wh=(300, 200)
+        make_scene([Label.MASK]), np.array([[0.0, 2.0]]), size_wh=(300, 200)
     )
     assert image.shape == (200, 300, 3)
     assert image.dtype == np.uint8
@@ -142,4 +142,4 @@ def test_the_plan_has_the_size_that_was_asked_for() -> None:
 
 def test_every_row_needs_a_position() -> None:
     with pytest.raises(ValueError, match=r"\(1, 2\), got \(0, 2\)"):
-        draw_birds_eye(scene_of([Label.MASK]), np.zeros((0, 2)))
+        draw_birds_eye(make_scene([Label.MASK]), np.zeros((0, 2)))

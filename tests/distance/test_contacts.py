@@ -6,7 +6,7 @@ from maskdet.distance import pairs
 from maskdet.distance.pairs import ContactLog
 
 
-def test_times_of_a_pair_add_up_and_the_longest_is_kept() -> None:
+def test_contact_times_add_up_and_the_longest_is_kept() -> None:
     log = ContactLog()
     log.add((1, 2), 0.0, 30.0, since_s=0.0)
     log.add((1, 2), 30.0, 90.0, since_s=0.0)
@@ -22,10 +22,13 @@ def test_the_longest_contact_comes_first() -> None:
     log = ContactLog()
     log.add((1, 2), 0.0, 1.0, since_s=0.0)
     log.add((2, 3), 0.0, 5.0, since_s=0.0)
-    assert [(one.first_id, one.second_id) for one in log.contacts] == [(2, 3), (1, 2)]
+    assert [(contact.first_id, contact.second_id) for contact in log.contacts] == [
+        (2, 3),
+        (1, 2),
+    ]
 
 
-def test_a_contact_keeps_its_smallest_distance_and_its_time_without_a_mask() -> None:
+def test_a_contact_keeps_its_smallest_distance_and_unmasked_time() -> None:
     log = ContactLog()
     log.add((1, 2), 0.0, 4.0, since_s=0.0, distance=0.9, unmasked=True, limit_s=5.0)
     log.add((1, 2), 4.0, 6.0, since_s=0.0, distance=1.2, limit_s=5.0)
@@ -37,7 +40,7 @@ def test_a_contact_keeps_its_smallest_distance_and_its_time_without_a_mask() -> 
     assert not second.exceeds_limit
 
 
-def test_a_person_near_two_others_is_near_once() -> None:
+def test_simultaneous_contacts_of_a_person_count_once() -> None:
     log = ContactLog()
     for time_s in range(10):
         log.add((1, 2), time_s, time_s + 1, since_s=0.0)
@@ -45,25 +48,25 @@ def test_a_person_near_two_others_is_near_once() -> None:
     assert log.contact_s == {1: 10.0, 2: 10.0, 3: 10.0}
 
 
-def test_one_after_the_other_counts_twice() -> None:
+def test_successive_contacts_of_a_person_add_up() -> None:
     log = ContactLog()
     log.add((1, 2), 0.0, 4.0, since_s=0.0)
     log.add((1, 3), 6.0, 9.0, since_s=6.0)
     assert log.contact_s == {1: 7.0, 2: 4.0, 3: 3.0}
 
 
-def test_a_camera_that_never_stops_does_not_fill_the_memory(
+def test_the_log_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pairs, "_MAX_LOGGED", 3)
     log = ContactLog()
     for person in range(0, 20, 2):
         log.add((person, person + 1), person, person + 1, since_s=person)
-    assert sorted(one.first_id for one in log.contacts) == [14, 16, 18]
+    assert sorted(contact.first_id for contact in log.contacts) == [14, 16, 18]
     assert len(log.contact_s) == 3
 
 
-def test_who_is_still_near_is_remembered_however_early_they_came(
+def test_current_contacts_are_not_removed_from_the_log(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pairs, "_MAX_LOGGED", 6)

@@ -21,7 +21,7 @@ from maskdet.settings import Settings
 FEET = [(-1.0, 4.0), (1.0, 4.0), (0.5, 6.0)]
 
 
-def seen_by(
+def make_settings(
     camera: PinholeCamera, *, wide: float = 3.0, deep: float = 2.0, away: float = 3.0
 ) -> Settings:
     return Settings(
@@ -37,26 +37,28 @@ def seen_by(
     ("height_m", "tilt_deg", "roll_deg"),
     [(2.2, 15.0, 0.0), (3.0, 30.0, 3.0), (4.0, 40.0, -3.0)],
 )
-def test_the_camera_is_found_from_four_points(
+def test_the_camera_is_calibrated_from_four_points(
     field_deg: float, height_m: float, tilt_deg: float, roll_deg: float
 ) -> None:
     camera = PinholeCamera((1280, 720), field_deg, height_m, tilt_deg, roll_deg)
-    found = get_geometry(seen_by(camera), camera.size_wh)
-    assert found.focal_px == pytest.approx(camera.focal_px, rel=0.01)
-    assert found.ground_camera is not None
-    assert found.ground_camera.height_m == pytest.approx(height_m, abs=0.02)
+    positions = get_geometry(make_settings(camera), camera.size_wh)
+    assert positions.focal_px == pytest.approx(camera.focal_px, rel=0.01)
+    assert positions.ground_camera is not None
+    assert positions.ground_camera.height_m == pytest.approx(height_m, abs=0.02)
     corners = [[-1.5, 5.0], [1.5, 5.0], [1.5, 3.0], [-1.5, 3.0]]
-    assert found.ground_camera.corners_m == pytest.approx(np.array(corners), abs=0.12)
+    assert positions.ground_camera.corners_m == pytest.approx(
+        np.array(corners), abs=0.12
+    )
 
 
-def test_people_are_put_where_they_stand() -> None:
+def test_positions_are_where_people_stand() -> None:
     camera = PinholeCamera(height_m=3.0, tilt_deg=25.0)
     boxes = render_boxes(camera, make_people(FEET))
-    found = compute_positions_m(boxes, camera.size_wh, seen_by(camera))
-    assert found == pytest.approx(np.array(FEET), abs=0.1)
+    positions = compute_positions_m(boxes, camera.size_wh, make_settings(camera))
+    assert positions == pytest.approx(np.array(FEET), abs=0.1)
 
 
-def test_the_rectangle_may_be_turned_and_partly_out_of_the_picture() -> None:
+def test_the_rectangle_may_be_rotated_and_partly_outside_the_image() -> None:
     camera = PinholeCamera(height_m=3.0, tilt_deg=25.0)
     corners = np.array([[-2.0, 0, 5.0], [0.0, 0, 6.5], [1.5, 0, 4.5], [-0.5, 0, 3.0]])
     away = (
@@ -71,17 +73,19 @@ def test_the_rectangle_may_be_turned_and_partly_out_of_the_picture() -> None:
         ground_width_m=float(away[0]),
         ground_depth_m=float(away[1]),
     )
-    shape = get_geometry(settings, camera.size_wh)
-    assert shape.ground_camera is not None
-    # The plan is turned as the camera looks, not as the rectangle lies.
-    assert shape.ground_camera.corners_m == pytest.approx(corners[:, [0, 2]], abs=0.05)
-    found = compute_positions_m(
+    geometry = get_geometry(settings, camera.size_wh)
+    assert geometry.ground_camera is not None
+    # The view follows the camera direction, not the rectangle.
+    assert geometry.ground_camera.corners_m == pytest.approx(
+        corners[:, [0, 2]], abs=0.05
+    )
+    positions = compute_positions_m(
         render_boxes(camera, make_people(FEET)), camera.size_wh, settings
     )
-    assert found == pytest.approx(np.array(FEET), abs=0.1)
+    assert positions == pytest.approx(np.array(FEET), abs=0.1)
 
 
-def test_straight_from_above_the_field_of_view_of_the_settings_serves() -> None:
+def test_from_straight_above_the_field_of_view_of_the_settings_is_used() -> None:
     """A rectangle seen from straight above is a rectangle for any focal length."""
     camera = PinholeCamera((1280, 720), 80.0, 4.0, tilt_deg=90.0)
     points = project_rectangle(camera, (-1.0, -1.0), 2.0, 2.0)
@@ -92,52 +96,54 @@ def test_straight_from_above_the_field_of_view_of_the_settings_serves() -> None:
         ground_depth_m=2.0,
     )
     for field_deg in (60.0, 80.0):
-        told = dataclasses.replace(settings, field_of_view_deg=field_deg)
-        shape = get_geometry(told, camera.size_wh)
+        changed_settings = dataclasses.replace(settings, field_of_view_deg=field_deg)
+        geometry = get_geometry(changed_settings, camera.size_wh)
         likely = PinholeCamera((1280, 720), field_deg).focal_px
-        assert shape.focal_px == pytest.approx(likely, rel=0.05)
+        assert geometry.focal_px == pytest.approx(likely, rel=0.05)
     feet = [(-0.8, 0.5), (0.9, 0.4)]
     boxes = render_boxes(camera, make_people(feet))
-    found = compute_pairwise_distances(shape.to_world(boxes))[0, 1]
-    assert found == pytest.approx(np.hypot(1.7, 0.1), rel=0.06)
-    assert shape.to_world(boxes)[:, [0, 2]] == pytest.approx(np.array(feet), abs=0.1)
+    positions = compute_pairwise_distances(geometry.to_world(boxes))[0, 1]
+    assert positions == pytest.approx(np.hypot(1.7, 0.1), rel=0.06)
+    assert geometry.to_world(boxes)[:, [0, 2]] == pytest.approx(np.array(feet), abs=0.1)
 
 
-def test_a_camera_at_eye_level_goes_by_the_size_of_faces() -> None:
-    """There all standing faces are on the horizon, whose rays never reach a height."""
+def test_a_camera_at_eye_level_uses_the_size_of_faces() -> None:
+    """All standing faces are on the horizon there, so their height has no effect."""
     camera = PinholeCamera(height_m=1.55, tilt_deg=5.0)
-    found = compute_positions_m(
-        render_boxes(camera, make_people(FEET)), camera.size_wh, seen_by(camera)
+    positions = compute_positions_m(
+        render_boxes(camera, make_people(FEET)), camera.size_wh, make_settings(camera)
     )
-    assert found == pytest.approx(np.array(FEET), rel=0.06, abs=0.1)
+    assert positions == pytest.approx(np.array(FEET), rel=0.06, abs=0.1)
 
 
 @pytest.mark.parametrize("height_m", [2.0, 2.5])
-def test_who_sits_is_not_put_far_behind(height_m: float) -> None:
+def test_a_sitting_person_is_not_placed_too_far(height_m: float) -> None:
     camera = PinholeCamera(height_m=height_m, tilt_deg=25.0)
     people = dataclasses.replace(
         make_people([(0.0, 4.0)]), face_above_floor_m=np.array([0.9])
     )
-    ((_, found),) = compute_positions_m(
-        render_boxes(camera, people), camera.size_wh, seen_by(camera)
+    ((_, positions),) = compute_positions_m(
+        render_boxes(camera, people), camera.size_wh, make_settings(camera)
     )
-    # By height alone: the ray passes 0.9 m at 4 m and 1.55 m long before.
+    # From the height alone: the ray is at 0.9 m at 4 m, and at 1.55 m much closer.
     by_height = 4.0 * (height_m - 1.55) / (height_m - 0.9)
-    assert abs(found - 4.0) < 0.25 * abs(by_height - 4.0)
+    assert abs(positions - 4.0) < 0.25 * abs(by_height - 4.0)
 
 
-def mixed(
+def reorder_points(
     order: list[int], *, camera: PinholeCamera | None = None
 ) -> tuple[float, ...]:
-    points = np.array(seen_by(camera or PinholeCamera()).ground_points).reshape(4, 2)
+    points = np.array(make_settings(camera or PinholeCamera()).ground_points).reshape(
+        4, 2
+    )
     return tuple(points[order].ravel().tolist())
 
 
 IMPOSSIBLE = {
-    "against the clock": mixed([1, 0, 3, 2]),
-    "crossed": mixed([0, 2, 1, 3]),
+    "against the clock": reorder_points([1, 0, 3, 2]),
+    "crossed": reorder_points([0, 2, 1, 3]),
     "one point": (0.5, 0.5) * 4,
-    "two alike": mixed([0, 0, 2, 3]),
+    "two alike": reorder_points([0, 0, 2, 3]),
     "in a line": (0.1, 0.5, 0.3, 0.5, 0.6, 0.5, 0.9, 0.5),
     "three in a line": (0.2, 0.2, 0.5, 0.5, 0.8, 0.8, 0.2, 0.8),
     "bent inwards": (0.2, 0.2, 0.8, 0.2, 0.4, 0.3, 0.2, 0.8),
@@ -145,7 +151,7 @@ IMPOSSIBLE = {
 
 
 @pytest.mark.parametrize("points", IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
-def test_impossible_points_are_refused_in_one_clear_line(
+def test_impossible_points_are_rejected_with_one_line(
     points: tuple[float, ...],
 ) -> None:
     settings = Settings(distance="ground_plane", ground_points=points)
@@ -154,8 +160,8 @@ def test_impossible_points_are_refused_in_one_clear_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_length_that_cannot_be_is_refused() -> None:
-    """A square seen square-on from above is no strip of ten metres."""
+def test_an_impossible_length_is_rejected() -> None:
+    """A square seen from straight above cannot be a strip of 10 m."""
     camera = PinholeCamera((1280, 720), 65.0, 3.0, tilt_deg=90.0)
     points = project_rectangle(camera, (-0.6, -0.6), 1.2, 1.2)
     settings = Settings(
@@ -168,11 +174,11 @@ def test_a_length_that_cannot_be_is_refused() -> None:
         get_geometry(settings, camera.size_wh)
 
 
-def test_the_field_of_view_of_the_settings_hardly_matters_otherwise() -> None:
+def test_the_field_of_view_of_the_settings_hardly_matters() -> None:
     camera = PinholeCamera(height_m=3.0, tilt_deg=30.0)
     focals = [
         get_geometry(
-            dataclasses.replace(seen_by(camera), field_of_view_deg=field_deg),
+            dataclasses.replace(make_settings(camera), field_of_view_deg=field_deg),
             camera.size_wh,
         ).focal_px
         for field_deg in (40.0, 100.0)

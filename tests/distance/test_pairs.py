@@ -15,10 +15,10 @@ LIMITS = Settings(distance="pinhole", field_of_view_deg=90.0, contact_distance_m
 AWAY_M = 4.0
 
 Row = tuple[int, float]
-"""Track id and how far right somebody stands, in metres, 4 m before the camera."""
+"""Track ID and x in metres of a person 4 m in front of the camera."""
 
 
-def boxes_of(rows: Sequence[Row]) -> np.ndarray:
+def make_boxes(rows: Sequence[Row]) -> np.ndarray:
     height = FOCAL_PX * FACE_HEIGHT_M / AWAY_M
     middles = [320 + FOCAL_PX * x / AWAY_M for _, x in rows]
     return np.array(
@@ -28,32 +28,34 @@ def boxes_of(rows: Sequence[Row]) -> np.ndarray:
 
 
 def play(
-    story: Callable[[float], Sequence[Row]],
+    script: Callable[[float], Sequence[Row]],
     times_s: Sequence[float],
     settings: Settings = LIMITS,
-    proximity: ContactTracker | None = None,
+    contact_tracker: ContactTracker | None = None,
 ) -> list[tuple[PersonPair, ...]]:
-    proximity = ContactTracker() if proximity is None else proximity
-    shown = []
+    contact_tracker = ContactTracker() if contact_tracker is None else contact_tracker
+    results = []
     for time_s in times_s:
-        rows = story(time_s)
-        ids = np.array([one for one, _ in rows], np.int64)
-        shown.append(proximity.update(boxes_of(rows), ids, time_s, WH, settings))
-    return shown
+        rows = script(time_s)
+        ids = np.array([track_id for track_id, _ in rows], np.int64)
+        results.append(
+            contact_tracker.update(make_boxes(rows), ids, time_s, WH, settings)
+        )
+    return results
 
 
-def still(apart_m: float) -> Callable[[float], list[Row]]:
+def stand_apart(apart_m: float) -> Callable[[float], list[Row]]:
     return lambda _: [(7, 0.0), (3, apart_m)]
 
 
-def every(step_s: float, until_s: float) -> list[float]:
+def make_times(step_s: float, until_s: float) -> list[float]:
     return [round(step * step_s, 6) for step in range(round(until_s / step_s) + 1)]
 
 
-def test_near_for_longer_than_allowed_is_too_long() -> None:
+def test_a_long_contact_exceeds_the_limit() -> None:
     settings = Settings(**{**vars(LIMITS), "contact_duration_s": 2.0})
-    shown = play(still(1.0), every(0.1, 3.0), settings)
-    first, last = shown[0][0], shown[-1][0]
+    results = play(stand_apart(1.0), make_times(0.1, 3.0), settings)
+    first, last = results[0][0], results[-1][0]
     assert (first.first, first.second, first.unit) == (0, 1, "m")
     assert first.distance == pytest.approx(1.0, rel=0.02)
     assert (first.in_contact, first.contact_s, first.exceeds_limit) == (
@@ -63,152 +65,159 @@ def test_near_for_longer_than_allowed_is_too_long() -> None:
     )
     assert (last.in_contact, last.exceeds_limit) == (True, True)
     assert last.contact_s == pytest.approx(3.0)
-    assert not shown[19][0].exceeds_limit
-    assert shown[20][0].exceeds_limit
+    assert not results[19][0].exceeds_limit
+    assert results[20][0].exceeds_limit
 
 
-def test_pairs_come_nearest_first_and_not_from_far_away() -> None:
-    (shown,) = play(lambda _: [(1, 0.0), (2, 3.0), (3, 1.2), (4, -3.9)], [0.0])
-    assert [(pair.first, pair.second) for pair in shown] == [
+def test_pairs_are_sorted_by_distance_and_distant_ones_dropped() -> None:
+    (results,) = play(lambda _: [(1, 0.0), (2, 3.0), (3, 1.2), (4, -3.9)], [0.0])
+    assert [(pair.first, pair.second) for pair in results] == [
         (0, 2),
         (1, 2),
         (0, 1),
         (0, 3),
     ]
-    assert [pair.in_contact for pair in shown] == [True, True, False, False]
+    assert [pair.in_contact for pair in results] == [True, True, False, False]
 
 
-def test_at_the_limit_nothing_flickers() -> None:
-    def swaying(time_s: float) -> list[Row]:
+def test_hysteresis_prevents_flicker_at_the_limit() -> None:
+    def sway(time_s: float) -> list[Row]:
         return [(1, 0.0), (2, 1.9 + 0.3 * np.sin(2 * time_s))]
 
-    shown = play(swaying, every(0.1, 10.0))
-    near = [pairs[0].in_contact for pairs in shown]
-    assert all(near)
-    assert shown[-1][0].contact_s == pytest.approx(10.0)
+    results = play(sway, make_times(0.1, 10.0))
+    assert all(pairs[0].in_contact for pairs in results)
+    assert results[-1][0].contact_s == pytest.approx(10.0)
 
 
-def test_further_than_the_limit_is_not_near_before_they_met() -> None:
-    assert not play(still(2.15), every(0.1, 2.0))[-1][0].in_contact
-    assert not play(still(2.15), every(0.1, 2.0))[-1][0].exceeds_limit
+def test_hysteresis_does_not_start_a_contact() -> None:
+    assert not play(stand_apart(2.15), make_times(0.1, 2.0))[-1][0].in_contact
+    assert not play(stand_apart(2.15), make_times(0.1, 2.0))[-1][0].exceeds_limit
 
 
-def test_who_walks_away_is_no_longer_near() -> None:
-    shown = play(lambda t: [(1, 0.0), (2, 1.0 if t < 2 else 2.6)], every(0.1, 5.0))
-    assert shown[19][0].in_contact
-    assert not shown[-1][0].in_contact
-    assert shown[-1][0].contact_s == 0
+def test_a_contact_ends_when_a_person_walks_away() -> None:
+    results = play(
+        lambda t: [(1, 0.0), (2, 1.0 if t < 2 else 2.6)], make_times(0.1, 5.0)
+    )
+    assert results[19][0].in_contact
+    assert not results[-1][0].in_contact
+    assert results[-1][0].contact_s == 0
 
 
-def test_a_short_miss_is_bridged_and_a_long_one_parts() -> None:
-    def missing(gap_s: float) -> Callable[[float], list[Row]]:
+def test_a_short_gap_is_bridged_and_a_long_one_ends_the_contact() -> None:
+    def interrupt(gap_s: float) -> Callable[[float], list[Row]]:
         return lambda t: [(1, 0.0), (2, 1.0)][: 1 if 2 < t < 2 + gap_s else 2]
 
-    times = every(0.1, 5.0)
-    assert play(missing(0.8), times)[-1][0].contact_s == pytest.approx(5.0)
-    assert play(missing(1.5), times)[-1][0].contact_s == pytest.approx(1.5)
+    times = make_times(0.1, 5.0)
+    assert play(interrupt(0.8), times)[-1][0].contact_s == pytest.approx(5.0)
+    assert play(interrupt(1.5), times)[-1][0].contact_s == pytest.approx(1.5)
 
 
-def test_few_pictures_are_no_break() -> None:
-    """Two seconds between images, and nobody missed in one of them."""
-    shown = play(still(1.0), [0.0, 2.0, 4.0, 6.0])
-    assert shown[-1][0].contact_s == 6.0
+def test_a_low_frame_rate_does_not_end_a_contact() -> None:
+    """Two seconds between frames do not end a contact without missed detections."""
+    results = play(stand_apart(1.0), [0.0, 2.0, 4.0, 6.0])
+    assert results[-1][0].contact_s == 6.0
 
 
-@pytest.mark.parametrize("times_s", [every(1 / 30, 4.0), every(0.1, 4.0)])
-def test_irregular_times_and_any_rate_count_the_same(times_s: list[float]) -> None:
+@pytest.mark.parametrize("times_s", [make_times(1 / 30, 4.0), make_times(0.1, 4.0)])
+def test_contact_time_does_not_depend_on_the_frame_rate(times_s: list[float]) -> None:
     rng = np.random.default_rng(1)
-    shaken = sorted({0.0, 4.0, *rng.choice(times_s, len(times_s) // 2).tolist()})
-    for times in (times_s, shaken):
-        proximity = ContactTracker()
-        shown = play(still(1.0), times, proximity=proximity)
-        assert shown[-1][0].contact_s == pytest.approx(4.0)
-        assert proximity.contact_s[3] == pytest.approx(4.0)
+    irregular = sorted({0.0, 4.0, *rng.choice(times_s, len(times_s) // 2).tolist()})
+    for times in (times_s, irregular):
+        contact_tracker = ContactTracker()
+        results = play(stand_apart(1.0), times, contact_tracker=contact_tracker)
+        assert results[-1][0].contact_s == pytest.approx(4.0)
+        assert contact_tracker.contact_s[3] == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("step_s", [1 / 30, 0.1])
-def test_a_jump_is_followed_in_seconds_not_in_pictures(step_s: float) -> None:
-    shown = play(
-        lambda t: [(1, 0.0), (2, 1.0 if t < 0.95 else 3.0)], every(step_s, 1.4)
+def test_smoothing_depends_on_seconds_not_on_frames(step_s: float) -> None:
+    results = play(
+        lambda t: [(1, 0.0), (2, 1.0 if t < 0.95 else 3.0)], make_times(step_s, 1.4)
     )
-    # From 0.95 s (image at 1.0 or 0.967) on, one time constant of 0.4 s passed.
-    assert shown[-1][0].distance == pytest.approx(3 - 2 * np.exp(-1.1), abs=0.12)
+    # About one time constant of 0.4 s passes after 0.95 s (frame at 1.0 or 0.967).
+    assert results[-1][0].distance == pytest.approx(3 - 2 * np.exp(-1.1), abs=0.12)
 
 
-def test_shaking_boxes_give_steady_metres() -> None:
+def test_noisy_boxes_give_smooth_distances() -> None:
     rng = np.random.default_rng(2)
-    proximity, raw, smooth = ContactTracker(), [], []
-    for time_s in every(1 / 30, 6.0):
-        boxes = boxes_of([(1, 0.0), (2, 1.5)]).astype(np.float64)
+    contact_tracker, raw, smooth = ContactTracker(), [], []
+    for time_s in make_times(1 / 30, 6.0):
+        boxes = make_boxes([(1, 0.0), (2, 1.5)]).astype(np.float64)
         boxes[:, [1, 3]] += rng.normal(0, 0.3, (2, 2))
         ids = np.array([1, 2])
-        smooth.append(proximity.update(boxes, ids, time_s, WH, LIMITS)[0].distance)
+        smooth.append(
+            contact_tracker.update(boxes, ids, time_s, WH, LIMITS)[0].distance
+        )
         raw.append(ContactTracker().update(boxes, ids, time_s, WH, LIMITS)[0].distance)
     assert np.std(smooth[30:]) < 0.4 * np.std(raw[30:])
     assert np.mean(smooth[30:]) == pytest.approx(1.5, rel=0.03)
 
 
-def test_untracked_rows_have_distances_and_no_times() -> None:
-    shown = play(lambda _: [(UNTRACKED, 0.0), (UNTRACKED, 1.0)], every(0.5, 9.0))
-    pair = shown[-1][0]
+def test_untracked_rows_have_distances_but_no_times() -> None:
+    results = play(lambda _: [(UNTRACKED, 0.0), (UNTRACKED, 1.0)], make_times(0.5, 9.0))
+    pair = results[-1][0]
     assert (pair.in_contact, pair.contact_s, pair.exceeds_limit) == (True, 0.0, False)
     assert pair.distance == pytest.approx(1.0, rel=0.02)
 
 
 def test_untracked_rows_are_not_smoothed_into_each_other() -> None:
-    shown = play(
+    results = play(
         lambda t: [(UNTRACKED, 0.0), (UNTRACKED, 1.0 if t == 0 else 3.0)], [0.0, 0.1]
     )
-    assert shown[1][0].distance == pytest.approx(3.0, rel=0.02)
+    assert results[1][0].distance == pytest.approx(3.0, rel=0.02)
 
 
-def test_rows_may_change_places_people_do_not() -> None:
-    shown = play(
+def test_rows_may_change_order() -> None:
+    results = play(
         lambda t: [(1, 0.0), (2, 1.0)] if round(10 * t) % 2 else [(2, 1.0), (1, 0.0)],
-        every(0.1, 2.0),
+        make_times(0.1, 2.0),
     )
-    assert shown[-1][0].contact_s == pytest.approx(2.0)
-    assert shown[-1][0].distance == pytest.approx(1.0, rel=0.02)
+    assert results[-1][0].contact_s == pytest.approx(2.0)
+    assert results[-1][0].distance == pytest.approx(1.0, rel=0.02)
 
 
 def test_positions_are_those_of_the_rows() -> None:
-    proximity = ContactTracker()
-    play(lambda _: [(1, -1.0), (UNTRACKED, 2.0)], [0.0, 0.1], proximity=proximity)
-    assert proximity.positions == pytest.approx(
+    contact_tracker = ContactTracker()
+    play(
+        lambda _: [(1, -1.0), (UNTRACKED, 2.0)],
+        [0.0, 0.1],
+        contact_tracker=contact_tracker,
+    )
+    assert contact_tracker.positions == pytest.approx(
         np.array([[-1.0, AWAY_M], [2.0, AWAY_M]]), rel=0.02
     )
 
 
-def test_a_moved_limit_keeps_the_meeting_another_way_of_measuring_does_not() -> None:
-    proximity = ContactTracker()
-    play(still(1.0), every(0.1, 2.0), proximity=proximity)
+def test_another_limit_keeps_contacts_but_another_method_resets_them() -> None:
+    contact_tracker = ContactTracker()
+    play(stand_apart(1.0), make_times(0.1, 2.0), contact_tracker=contact_tracker)
     closer = Settings(**{**vars(LIMITS), "contact_distance_m": 1.5})
-    assert play(still(1.0), [2.1], closer, proximity)[0][0].contact_s == pytest.approx(
-        2.1
-    )
+    assert play(stand_apart(1.0), [2.1], closer, contact_tracker)[0][
+        0
+    ].contact_s == pytest.approx(2.1)
     heads = Settings(distance="relative", contact_distance_m=2.0)
-    assert play(still(1.0), [2.2], heads, proximity)[0][0].contact_s == 0
-    assert proximity.contact_s[3] == pytest.approx(2.1)
+    assert play(stand_apart(1.0), [2.2], heads, contact_tracker)[0][0].contact_s == 0
+    assert contact_tracker.contact_s[3] == pytest.approx(2.1)
 
 
-def test_off_measures_nothing() -> None:
-    proximity = ContactTracker()
-    assert play(still(1.0), [0.0, 1.0], Settings(), proximity) == [(), ()]
-    assert proximity.contacts == ()
+def test_distance_off_gives_no_pairs() -> None:
+    contact_tracker = ContactTracker()
+    assert play(stand_apart(1.0), [0.0, 1.0], Settings(), contact_tracker) == [(), ()]
+    assert contact_tracker.contacts == ()
 
 
 @pytest.mark.parametrize("time_s", [0.5, float("nan")])
-def test_time_never_goes_back(time_s: float) -> None:
-    with pytest.raises(ValueError, match="must not go back"):
-        play(still(1.0), [1.0, time_s])
+def test_decreasing_time_is_rejected(time_s: float) -> None:
+    with pytest.raises(ValueError, match="must not decrease"):
+        play(stand_apart(1.0), [1.0, time_s])
 
 
-def test_a_floor_without_points_is_refused() -> None:
+def test_ground_plane_without_points_is_rejected() -> None:
     with pytest.raises(ValueError, match="four points"):
-        play(still(1.0), [0.0], Settings(distance="ground_plane"))
+        play(stand_apart(1.0), [0.0], Settings(distance="ground_plane"))
 
 
-def scene_of(labels: Sequence[Label], near: tuple[PersonPair, ...]) -> Scene:
+def make_scene(labels: Sequence[Label], pairs: tuple[PersonPair, ...]) -> Scene:
     n = len(labels)
     probs = np.full((n, 3), 0.01, np.float32)
     for row, label in enumerate(labels):
@@ -218,33 +227,42 @@ def scene_of(labels: Sequence[Label], near: tuple[PersonPair, ...]) -> Scene:
             probs[row, label] = 0.98
     boxes = np.zeros((n, 4), np.float32)
     faces = Faces(boxes, np.linspace(0.9, 0.5, n).astype(np.float32))
-    return Scene(faces, probs, min_confidence=0.6, pairs=near)
+    return Scene(faces, probs, min_confidence=0.6, pairs=pairs)
 
 
 def pair(first: int, second: int, distance: float, **changed: bool) -> PersonPair:
-    known = {"in_contact": True, "exceeds_limit": False, **changed}
-    return PersonPair(first, second, distance, "m", contact_s=1.0, **known)
+    fields = {"in_contact": True, "exceeds_limit": False, **changed}
+    return PersonPair(first, second, distance, "m", contact_s=1.0, **fields)
 
 
-MASK, BARE, WRONG, UNSURE = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UNKNOWN
+MASK, NO_MASK, INCORRECT, UNKNOWN = (
+    Label.MASK,
+    Label.NO_MASK,
+    Label.INCORRECT,
+    Label.UNKNOWN,
+)
 
 
 @pytest.mark.parametrize(
-    ("labels", "near", "wanted"),
+    ("labels", "pairs", "expected"),
     [
         ([MASK, MASK], (pair(0, 1, 0.5),), None),
-        ([MASK, UNSURE], (pair(0, 1, 0.5),), None),
-        ([MASK, BARE], (pair(0, 1, 0.5, in_contact=False),), None),
-        ([MASK, BARE], (pair(0, 1, 0.5),), 0),
-        ([MASK, MASK, BARE], (pair(0, 1, 0.5), pair(1, 2, 1.5)), 1),
-        ([MASK, BARE, BARE], (pair(0, 1, 0.5), pair(1, 2, 1.5)), 1),
-        ([BARE, MASK, WRONG], (pair(1, 2, 0.5), pair(0, 1, 1.5)), 1),
-        ([MASK, BARE, MASK], (pair(0, 1, 0.5), pair(1, 2, 0.4)), 1),
-        ([MASK, BARE, BARE], (pair(1, 2, 0.5), pair(0, 1, 1.5, exceeds_limit=True)), 1),
+        ([MASK, UNKNOWN], (pair(0, 1, 0.5),), None),
+        ([MASK, NO_MASK], (pair(0, 1, 0.5, in_contact=False),), None),
+        ([MASK, NO_MASK], (pair(0, 1, 0.5),), 0),
+        ([MASK, MASK, NO_MASK], (pair(0, 1, 0.5), pair(1, 2, 1.5)), 1),
+        ([MASK, NO_MASK, NO_MASK], (pair(0, 1, 0.5), pair(1, 2, 1.5)), 1),
+        ([NO_MASK, MASK, INCORRECT], (pair(1, 2, 0.5), pair(0, 1, 1.5)), 1),
+        ([MASK, NO_MASK, MASK], (pair(0, 1, 0.5), pair(1, 2, 0.4)), 1),
+        (
+            [MASK, NO_MASK, NO_MASK],
+            (pair(1, 2, 0.5), pair(0, 1, 1.5, exceeds_limit=True)),
+            1,
+        ),
     ],
 )
-def test_the_pair_that_matters_most(
-    labels: list[Label], near: tuple[PersonPair, ...], wanted: int | None
+def test_find_highest_risk_pair(
+    labels: list[Label], pairs: tuple[PersonPair, ...], expected: int | None
 ) -> None:
-    found = find_highest_risk_pair(scene_of(labels, near))
-    assert found == (None if wanted is None else near[wanted])
+    highest = find_highest_risk_pair(make_scene(labels, pairs))
+    assert highest == (None if expected is None else pairs[expected])

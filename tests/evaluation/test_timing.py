@@ -24,7 +24,7 @@ def test_median_and_p95():
     one = timing(*range(1, 101), find=(1, 5, 3))
     assert one.median_ms == 50.5
     assert one.p95_ms == 95
-    assert one.median_stages_ms == {"find": 3}
+    assert one.median_stages_ms == {"detect": 3}
 
 
 def test_the_ratio_is_computed_by_round():
@@ -59,7 +59,7 @@ def test_analyze_and_draw_has_all_stages():
     image = make_grey_image()
     (one,) = benchmark_interleaved({"both": look}, image, range(4)).values()
     assert one.n_faces == 2
-    assert list(one.stages_ms) == ["find", "label", "draw"]
+    assert list(one.stages_ms) == ["detect", "classify", "draw"]
     assert all(len(times) == 4 for times in one.stages_ms.values())
     stages = np.array(list(one.stages_ms.values())).sum(axis=0)
     assert (stages <= np.array(one.total_ms)).all()

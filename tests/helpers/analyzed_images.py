@@ -1,4 +1,4 @@
-"""Small analysed images with known faces, for the tests of the Image page."""
+"""Small analyzed images with known faces, for tests of the Image page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from maskdet.web.image.cache import ImageCache, SourceImage, analyze_upload
 from maskdet.web.image.results import ImageResult
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 
-# A sure face, its overlapping twin, a doubtful face, a small one, one below the floor.
+# A high-score face, one that overlaps it, one with a low score, a small one, and one
+# below the blur threshold.
 BOXES = [
     [10, 10, 60, 70],
     [14, 10, 64, 70],

@@ -1,4 +1,4 @@
-"""The dashboard without a browser: opened at a page, run without an exception."""
+"""Helpers that run the dashboard without a browser."""
 
 from __future__ import annotations
 

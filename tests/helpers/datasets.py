@@ -40,12 +40,12 @@ def make_example(
 
 
 def write_coco_dataset(folder: Path, *boxes: list[float], names: Sequence[str]) -> None:
-    """Write an image with a mask and a bare face, and COCO files that label them.
+    """Write an image with a masked and an unmasked face, and COCO files with labels.
 
     Args:
         folder: gets the files, and the image in `images/`.
-        boxes: x, y, width and height of the mask and of the bare face.
-        names: of the COCO files.
+        boxes: x, y, width and height of the masked and the unmasked face.
+        names: names of the COCO files.
     """
     (folder / "images").mkdir()
     (folder / "images" / "a.png").write_bytes(encode_png(make_grey_image(100, 60)))

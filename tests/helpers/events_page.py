@@ -1,4 +1,4 @@
-"""The Events page without a browser, with a database of its own."""
+"""Helpers that run the Events page without a browser, with a temporary database."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MASK, NO_MASK = Label.MASK, Label.NO_MASK
 
 
 def prepare_database(file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let the page keep its events in a file, and load no network."""
+    """Store the page's events in a file, and replace the analyzer by a fake."""
     monkeypatch.setenv("MASKDET_EVENTS_URL", sqlite_url(file))
     monkeypatch.delenv("MASKDET_EVENTS_DAYS", raising=False)
     monkeypatch.delenv("MASKDET_ALERT_HOSTS", raising=False)

@@ -1,4 +1,4 @@
-"""Stand-ins with known answers, so that no test needs weights to test logic."""
+"""Fake detectors, classifiers and analyzers with fixed results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from maskdet.types import Faces, Image, Scene
 
 
 class FakeDetector:
-    """Finds the same boxes in every image and counts how often it was asked."""
+    """Detects the same boxes in every image and counts its calls."""
 
     def __init__(
         self, boxes: Sequence[Sequence[float]] = (), scores: Sequence[float] = ()
@@ -30,7 +30,7 @@ class FakeDetector:
 
 
 class FakeClassifier:
-    """Gives every box the same probabilities and remembers the boxes it was given."""
+    """Gives every box the same probabilities and records the boxes of its calls."""
 
     def __init__(self, probs: Sequence[float] = (0.9, 0.08, 0.02)) -> None:
         self.boxes: list[Boxes] = []
@@ -47,7 +47,7 @@ def make_grey_image(width: int = 64, height: int = 48) -> Image:
 
 
 class ScriptedFace(NamedTuple):
-    """A face that a scripted video shows."""
+    """A face in a scripted video."""
 
     box: tuple[float, float, float, float]
     probs: tuple[float, float, float]
@@ -55,7 +55,7 @@ class ScriptedFace(NamedTuple):
 
 
 class ScriptedAnalyzer:
-    """Plays a video: sees what the script says for each moment, in falling score."""
+    """Returns the faces of a script for the current time, by falling score."""
 
     def __init__(self, script: Callable[[float], Sequence[ScriptedFace]]) -> None:
         self.time_s = 0.0
@@ -72,6 +72,6 @@ class ScriptedAnalyzer:
                 np.array([face.score for face in faces], np.float32),
             ),
             np.array([face.probs for face in faces], np.float32).reshape(-1, 3),
-            stage_ms={"find": 1.0, "label": 0.5},
+            stage_ms={"detect": 1.0, "classify": 0.5},
         )
         return scene.filter(settings)

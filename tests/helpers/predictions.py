@@ -1,4 +1,4 @@
-"""Answers with known statistics, made without a network."""
+"""Random class predictions with known statistics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from maskdet.metrics.classification import Predictions
 def random_predictions(
     n: int = 200, *, seed: int = 0, skill: float = 2.0
 ) -> Predictions:
-    """Return answers that are right more often the larger `skill` is."""
+    """Return predictions whose accuracy grows with `skill`."""
     rng = np.random.default_rng(seed)
     ground_truth = rng.choice(3, n, p=[0.6, 0.3, 0.1])
     logits = rng.normal(size=(n, 3))

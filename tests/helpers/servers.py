@@ -1,4 +1,4 @@
-"""Servers that a test starts as programs of their own: ports, and whether they run."""
+"""Start the dashboard as a separate process for tests."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.helpers.waiting import WAIT_S, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Below those that systems give to outgoing connections (32768 and up on Linux, 49152
-# and up elsewhere): nobody else takes the port before the server is up.
+# Below the ephemeral ports (from 32768 on Linux, from 49152 elsewhere), so that no
+# outgoing connection takes the port before the server starts.
 _PORTS = range(20_000, 32_000)
 
 
 def find_free_port() -> int:
-    """Return a port of this machine on which nobody listens."""
+    """Return a free port of this machine."""
     for port in random.SystemRandom().sample(_PORTS, 100):
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
@@ -35,7 +35,7 @@ def find_free_port() -> int:
 
 
 def is_healthy(port: int) -> bool:
-    """Return whether a dashboard answers at this port."""
+    """Return whether a dashboard responds at this port."""
     address = f"http://localhost:{port}/_stcore/health"
     with (
         contextlib.suppress(OSError),
@@ -47,14 +47,13 @@ def is_healthy(port: int) -> bool:
 
 @dataclass
 class ServedDashboard:
-    """A dashboard that `maskdet app` serves as a program of its own.
+    """A dashboard that `maskdet app` serves in a separate process.
 
     Attributes:
-        port: where it listens.
-        process: the program.
-        stdout: its output.
-        stderr: its complaints. Both are files: a pipe that nobody reads would fill up,
-            and the program would wait for ever.
+        port: port of the server.
+        process: the process.
+        stdout: its standard output, a file: a pipe that is not read would block it.
+        stderr: its standard error, a file.
     """
 
     port: int
@@ -65,7 +64,7 @@ class ServedDashboard:
     def stop(
         self, signal_number: signal.Signals = signal.SIGTERM
     ) -> tuple[int, str, str]:
-        """Tell it to end; return its status, its output and its complaints."""
+        """Send a signal and wait; return exit status, stdout and stderr."""
         self.process.send_signal(signal_number)
         self.process.wait(timeout=WAIT_S)
         texts = []
@@ -92,10 +91,10 @@ def serve_dashboard(
     """Serve the dashboard until the context ends.
 
     Args:
-        folder: where it runs.
-        options: more options of the command.
-        command: a module and its first arguments; the port comes behind them.
-        environment: variables beside those of the tests.
+        folder: working folder.
+        options: further options of the command.
+        command: a module and its first arguments; the port is appended.
+        environment: additional environment variables.
     """
     port = find_free_port()
     paths = [environment.pop("PYTHONPATH", ""), str(ROOT)]

@@ -1,4 +1,4 @@
-"""Videos in which nothing moves and faces say what a script wants, for streams."""
+"""Scripted videos for tests of streams."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEFT = (40.0, 60.0, 100.0, 130.0)
 RIGHT = (200.0, 60.0, 260.0, 130.0)
 
 NOISE = np.random.default_rng(7).integers(0, 255, (240, 320, 3)).astype(np.uint8)
-"""An image with something in it that optical flow can hold on to."""
+"""An image with texture that optical flow can track."""
 
 Script = Callable[[float], Sequence[ScriptedFace]]
 
@@ -28,7 +28,7 @@ def play_script(
     rate_hz: float = 10,
     settings: Settings | None = None,
 ) -> dict[float, Scene]:
-    """Return the scene at each time of a video in which nothing moves."""
+    """Run a stream over a scripted video; return the scene of each frame time."""
     analyzer = ScriptedAnalyzer(script)
     stream = Stream(analyzer, settings)
     scenes = {}
@@ -39,5 +39,5 @@ def play_script(
 
 
 def turn_away(time_s: float) -> list[ScriptedFace]:
-    """Somebody with a mask for a second, then their back."""
+    """Return a masked face for one second, then nothing."""
     return [ScriptedFace(LEFT, MASK)] if time_s < 1.0 else []

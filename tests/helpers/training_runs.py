@@ -1,4 +1,4 @@
-"""Small made-up runs, for the tests of the Models page."""
+"""Small synthetic training runs for tests of the Models page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from maskdet.evaluation.training_runs import EVALUATION_SETS
+from maskdet.evaluation.training_runs import EVALUATION_SETS, PREDICTIONS_NAME
 from maskdet.metrics.classification import Predictions, save_class_predictions
 
 FACTS: dict[str, Any] = {
@@ -39,7 +39,7 @@ CARD = "# maskdet\n\nA card.\n\n## Limits\n\n<b>none</b> | [here](limits.md)\n"
 
 
 def make_predictions(n_wrong: int = 2, n: int = 30, seed: int = 0) -> Predictions:
-    """Return answers that are right but for the first `n_wrong` ones, a class too far."""
+    """Return predictions of which the first `n_wrong` are wrong."""
     rng = np.random.default_rng(seed)
     ground_truth = np.arange(n) % 3
     predicted = ground_truth.copy()
@@ -65,7 +65,7 @@ def write_training_run(
     n_wrong: int = 2,
     n: int = 30,
 ) -> Path:
-    """Write a whole run and return its folder."""
+    """Write a complete training run and return its folder."""
     path = folder / name
     path.mkdir(parents=True)
     (path / "facts.json").write_text(json.dumps(FACTS if facts is None else facts))
@@ -79,6 +79,6 @@ def write_training_run(
         set_name: make_predictions(n_wrong + index, n + 3 * index, index)
         for index, set_name in enumerate(EVALUATION_SETS)
     }
-    save_class_predictions(path / "answers.npz", sets)
+    save_class_predictions(path / PREDICTIONS_NAME, sets)
     (path / "card.md").write_text(CARD)
     return path

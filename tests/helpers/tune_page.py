@@ -1,4 +1,4 @@
-"""The Tune page run without a browser: what its tests press and read."""
+"""Helpers that run the Tune page without a browser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ APP = Path(__file__).resolve().parents[2] / "app.py"
 
 
 def use_fake_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two analyzers on one set, and files of every model."""
+    """Offer predictions of two analyzers on one set, and files of every model."""
     names = {f"{name} on village": name for name in ("onepass", "mtcnn")}
     monkeypatch.setattr(predictions, "list_bundled", lambda: tuple(names))
     monkeypatch.setattr(

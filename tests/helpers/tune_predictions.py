@@ -1,4 +1,4 @@
-"""Made-up sets and scores for the Tune page: quick to make, and the same every time."""
+"""Synthetic labelled sets and predictions for tests of the Tune page."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SIDE_PX = 400
 def make_labelled_set(
     n_images: int = 60, *, seed: int = 0, name: str = "village"
 ) -> LabelledSet:
-    """A set of three faces an image: mostly masked, some bare, few incorrect."""
+    """Return a set with three faces per image: most masked, some not, few incorrect."""
     rng = np.random.default_rng(seed)
     image_rows = np.repeat(np.arange(n_images), 3)
     n = len(image_rows)
     sizes = rng.integers(8, 90, n)
-    # Each in its own third, so that no two overlap.
+    # Each face is in its own third of the image, so that none overlap.
     corners = np.stack([np.tile([5, 140, 275], n_images), rng.integers(5, 280, n)], 1)
     boxes = np.concatenate([corners, corners + sizes[:, None]], 1)
     faces = FaceRows(image_rows, boxes, rng.uniform(20, 220, n), rng.uniform(0, 900, n))
@@ -31,7 +31,7 @@ def make_labelled_set(
 def make_page_predictions(
     labelled_set: LabelledSet | None = None, analyzer: str = "onepass", *, seed: int = 1
 ) -> AnalyzerPredictions:
-    """What an analyzer said: most faces, mostly right, and a false positive an image."""
+    """Return predictions: most faces, mostly right, and a false positive per image."""
     labelled_set = labelled_set or make_labelled_set()
     rng = np.random.default_rng(seed)
     detected = np.flatnonzero(rng.random(len(labelled_set.faces)) < 0.95)

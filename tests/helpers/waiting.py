@@ -1,7 +1,7 @@
-"""How long tests wait for other threads, processes and browsers: one limit for all.
+"""The time limit of tests that wait for other threads, processes and browsers.
 
-The limit only ends a test that would hang, so it leaves room for a busy machine. A test
-that passes never waits for it: it waits for a condition.
+The limit only ends a test that would hang, so it is generous. Tests wait for a
+condition, not for a fixed time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 WAIT_S: Final = 120.0
 WAIT_MS: Final = 1000 * WAIT_S
-"""The same in the unit of Playwright."""
+"""The same limit in milliseconds, for Playwright."""
 
 
 def wait_until(

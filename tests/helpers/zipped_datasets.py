@@ -1,4 +1,4 @@
-"""Labelled sets as strangers send them: zips built in memory, honest and hostile."""
+"""Valid and malicious zips of labelled sets, built in memory."""
 
 from __future__ import annotations
 

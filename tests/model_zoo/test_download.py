@@ -13,12 +13,12 @@ import pytest
 from maskdet.model_zoo import download, write_verified
 
 CONTENT = bytes(range(256)) * 1000
-SUM = hashlib.sha256(CONTENT).hexdigest()
+CHECKSUM = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """An HTTPS server on this machine that trusts only itself."""
+    """Run a local HTTPS server with a self-signed certificate."""
     folder = tmp_path_factory.mktemp("certificate")
     key, certificate = folder / "key.pem", folder / "cert.pem"
     words = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost"
@@ -41,8 +41,8 @@ def server(tmp_path_factory):
                 self.send_error(404)
                 return
             self.send_response(200)
-            promised = len(CONTENT) * (2 if self.path == "/cut" else 1)
-            self.send_header("Content-Length", str(promised))
+            content_length = len(CONTENT) * (2 if self.path == "/cut" else 1)
+            self.send_header("Content-Length", str(content_length))
             self.end_headers()
             self.wfile.write(CONTENT)
 
@@ -67,62 +67,64 @@ def address(server, monkeypatch) -> str:
     return url
 
 
-def get(url: str, target: Path, **changes) -> None:
-    words = {"sha256": SUM, "n_bytes": len(CONTENT), **changes}
+def download_content(url: str, target: Path, **changes) -> None:
+    words = {"sha256": CHECKSUM, "n_bytes": len(CONTENT), **changes}
     download(url, target, **words)
 
 
-def left_in(folder: Path) -> list[str]:
+def list_names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
 @pytest.mark.parametrize("path", ["/file", "/elsewhere"])
-def test_a_file_arrives_whole_and_tells_how_far_it_is(address, tmp_path, path):
+def test_a_download_is_complete_and_reports_progress(address, tmp_path, path):
     target = tmp_path / "new" / "file"
-    seen: list[tuple[int, int]] = []
-    get(address + path, target, progress=lambda *words: seen.append(words))
+    progress_calls: list[tuple[int, int]] = []
+    download_content(
+        address + path, target, progress=lambda *words: progress_calls.append(words)
+    )
     assert target.read_bytes() == CONTENT
-    assert left_in(target.parent) == ["file"]
-    assert seen[-1] == (len(CONTENT), len(CONTENT))
-    assert seen == sorted(seen)
-    assert len(seen) > 1
+    assert list_names(target.parent) == ["file"]
+    assert progress_calls[-1] == (len(CONTENT), len(CONTENT))
+    assert progress_calls == sorted(progress_calls)
+    assert len(progress_calls) > 1
 
 
 @pytest.mark.parametrize(
     ("path", "reason"),
-    [("/missing", "Not Found"), ("/weaker", "not an HTTPS address")],
+    [("/missing", "Not Found"), ("/weaker", "not an HTTPS URL")],
 )
-def test_an_address_that_gives_nothing_good_is_one_line(
-    address, tmp_path, path, reason
-):
+def test_a_failed_download_gives_one_line(address, tmp_path, path, reason):
     with pytest.raises(ConnectionError, match=reason) as caught:
-        get(address + path, tmp_path / "file")
+        download_content(address + path, tmp_path / "file")
     assert "\n" not in str(caught.value)
-    assert left_in(tmp_path) == []
+    assert list_names(tmp_path) == []
 
 
-def test_a_download_that_breaks_off_leaves_the_old_file(address, tmp_path):
+def test_an_interrupted_download_keeps_the_old_file(address, tmp_path):
     target = tmp_path / "file"
     target.write_bytes(b"old")
     with pytest.raises((ConnectionError, RuntimeError)):
-        get(address + "/cut", target, n_bytes=2 * len(CONTENT), sha256="0" * 64)
+        download_content(
+            address + "/cut", target, n_bytes=2 * len(CONTENT), sha256="0" * 64
+        )
     assert target.read_bytes() == b"old"
-    assert left_in(tmp_path) == ["file"]
+    assert list_names(tmp_path) == ["file"]
 
 
-def test_a_stranger_in_the_line_is_not_trusted(server, tmp_path, monkeypatch):
+def test_an_untrusted_certificate_is_rejected(server, tmp_path, monkeypatch):
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("no_proxy", "localhost")
     with pytest.raises(ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
-        get(server[0] + "/file", tmp_path / "file")
+        download_content(server[0] + "/file", tmp_path / "file")
 
 
 @pytest.mark.parametrize(
     "url", ["http://localhost/x", "file:///etc/hosts", "ftp://a/b"]
 )
-def test_only_https_is_opened(url, tmp_path):
-    with pytest.raises(ConnectionError, match="is not an HTTPS address"):
-        get(url, tmp_path / "file")
+def test_only_https_is_accepted(url, tmp_path):
+    with pytest.raises(ConnectionError, match="is not an HTTPS URL"):
+        download_content(url, tmp_path / "file")
 
 
 @pytest.mark.parametrize(
@@ -133,23 +135,23 @@ def test_only_https_is_opened(url, tmp_path):
         (CONTENT[::-1], "256000 of 256000 bytes, sha256"),
     ],
 )
-def test_another_file_than_the_one_meant_is_not_kept(content, message, tmp_path):
+def test_a_file_with_another_checksum_is_discarded(content, message, tmp_path):
     with pytest.raises(RuntimeError, match=message):
         write_verified(
-            io.BytesIO(content), tmp_path / "x", sha256=SUM, n_bytes=len(CONTENT)
+            io.BytesIO(content), tmp_path / "x", sha256=CHECKSUM, n_bytes=len(CONTENT)
         )
-    assert left_in(tmp_path) == []
+    assert list_names(tmp_path) == []
 
 
-def test_an_endless_stream_is_cut_off(tmp_path):
-    class Endless(io.RawIOBase):
-        given = 0
+def test_an_endless_stream_is_aborted(tmp_path):
+    class EndlessStream(io.RawIOBase):
+        n_bytes_read = 0
 
         def read(self, size=-1):
-            self.given += size
+            self.n_bytes_read += size
             return bytes(size)
 
-    source = Endless()
+    source = EndlessStream()
     with pytest.raises(RuntimeError, match="more than 1000000 bytes"):
-        write_verified(source, tmp_path / "x", sha256=SUM, n_bytes=1_000_000)
-    assert source.given < 1_200_000
+        write_verified(source, tmp_path / "x", sha256=CHECKSUM, n_bytes=1_000_000)
+    assert source.n_bytes_read < 1_200_000

@@ -1,4 +1,4 @@
-"""`models/manifest.json`: read whole or refused in one line, and changed by `pin_checksum`."""
+"""Tests of reading `models/manifest.json` and of `pin_checksum`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def copy(tmp_path):
 
 
 def change(path, edit) -> None:
-    """Let `edit` change the parsed manifest in `path`."""
+    """Apply `edit` to the parsed manifest in `path`."""
     content = json.loads(path.read_text())
     edit(content)
     path.write_text(json.dumps(content))
 
 
-def test_the_file_in_the_repository_is_as_pin_writes_it(copy):
+def test_pin_checksum_keeps_the_format_of_the_file(copy):
     row = read_manifest(copy)["classifier"]
     pin_checksum(copy, "classifier", row.sha256, row.n_bytes)
     assert copy.read_text(encoding="utf-8").splitlines() == LINES
 
 
-def test_pinning_changes_two_lines(copy):
+def test_pin_checksum_changes_two_lines(copy):
     pin_checksum(copy, "tutorial", "a" * 64, 7)
     pin_checksum(copy, "tutorial", "b" * 64, 8)
     lines = copy.read_text(encoding="utf-8").splitlines()
@@ -40,7 +40,7 @@ def test_pinning_changes_two_lines(copy):
     assert (row.sha256, row.n_bytes, row.is_bundled) == ("b" * 64, 8, True)
 
 
-def test_a_new_model_is_added_behind_the_others(copy):
+def test_a_new_model_is_appended(copy):
     pin_checksum(copy, "mine", "c" * 64, 9)
     *others, row = read_manifest(copy).values()
     assert others == list(read_manifest().values())
@@ -48,40 +48,40 @@ def test_a_new_model_is_added_behind_the_others(copy):
 
 
 @pytest.mark.parametrize(("sha256", "n_bytes"), [("c" * 63, 9), ("c" * 64, 0)])
-def test_what_cannot_be_right_is_not_pinned(copy, sha256, n_bytes):
+def test_invalid_values_are_not_pinned(copy, sha256, n_bytes):
     with pytest.raises(ValueError, match="must be"):
         pin_checksum(copy, "mine", sha256, n_bytes)
     assert copy.read_text(encoding="utf-8").splitlines() == LINES
 
 
-def test_a_missing_manifest_says_what_to_do(tmp_path):
+def test_a_missing_manifest_gives_a_hint(tmp_path):
     for call in (read_manifest, lambda path: pin_checksum(path, "mine", "c" * 64, 9)):
-        with pytest.raises(FileNotFoundError, match="install maskdet again"):
+        with pytest.raises(FileNotFoundError, match="reinstall maskdet"):
             call(tmp_path / "manifest.json")
 
 
 @pytest.mark.parametrize("text", ["", "[1", "[" * 100_000])
-def test_what_is_not_json_is_refused(copy, text):
+def test_invalid_json_is_rejected(copy, text):
     copy.write_text(text)
     with pytest.raises(ValueError, match=r"manifest\.json: is not valid JSON"):
         read_manifest(copy)
 
 
 @pytest.mark.parametrize("content", [[], {"version": 2, "files": []}, {}])
-def test_another_version_is_refused(copy, content):
+def test_another_version_is_rejected(copy, content):
     copy.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="is not a model manifest of version 1"):
         read_manifest(copy)
 
 
-def test_files_are_a_list(copy):
+def test_files_must_be_a_list(copy):
     copy.write_text('{"version": 1, "files": {"yunet": {}}}')
     with pytest.raises(ValueError, match="files must be a list"):
         read_manifest(copy)
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "says"),
+    ("field", "value", "message"),
     [
         ("sha256", "a" * 63, "sha256 must be 64 hex digits"),
         ("sha256", "A" * 64, "sha256 must be 64 hex digits"),
@@ -93,14 +93,14 @@ def test_files_are_a_list(copy):
         ("ships", 1, "ships must be bool, not 1"),
         ("also", "none", "also must be list"),
         ("also", ["nobody"], "classifier: also must name files of the manifest"),
-        ("also", [["tutorial"]], "also must hold names"),
-        ("name", "tutorial", "the name 'tutorial' is there twice"),
-        ("extra", 1, "must hold name, file, sha256,"),
+        ("also", [["tutorial"]], "also must be a list of names"),
+        ("name", "tutorial", "duplicate name 'tutorial'"),
+        ("extra", 1, "must have the fields name, file, sha256,"),
     ],
 )
-def test_a_broken_row_is_named(copy, field, value, says):
+def test_an_invalid_row_is_named(copy, field, value, message):
     change(copy, lambda content: content["files"][0].update({field: value}))
-    with pytest.raises(ValueError, match=says) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         read_manifest(copy)
     assert str(caught.value).startswith(f"{copy}: ")
     assert "\n" not in str(caught.value)
@@ -108,8 +108,12 @@ def test_a_broken_row_is_named(copy, field, value, says):
 
 def test_a_row_without_a_field_is_named(copy):
     change(copy, lambda content: content["files"][2].pop("licence"))
-    with pytest.raises(ValueError, match=r"file 3: must hold name, .*, not name"):
+    with pytest.raises(
+        ValueError, match=r"file 3: must have the fields name, .*, not name"
+    ):
         read_manifest(copy)
     copy.write_text('{"version": 1, "files": ["classifier"]}')
-    with pytest.raises(ValueError, match=r"file 1: must hold name, .*, not 'classi"):
+    with pytest.raises(
+        ValueError, match=r"file 1: must have the fields name, .*, not 'classi"
+    ):
         read_manifest(copy)

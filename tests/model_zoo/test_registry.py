@@ -19,12 +19,12 @@ from maskdet.model_zoo import (
 from tests.helpers.fake_networks.weights import is_present, use_stand_ins
 
 ROOT = Path(__file__).resolve().parents[2]
-CONTENT = b"weights of nobody"
+CONTENT = b"fake weights"
 
 
 @pytest.fixture
-def shelves(tmp_path, monkeypatch) -> tuple[Path, Path, Path]:
-    """Three empty folders in the place of those that are searched."""
+def folders(tmp_path, monkeypatch) -> tuple[Path, Path, Path]:
+    """Replace the searched folders by three empty ones."""
     folders = tuple(tmp_path / name for name in ("models", "extra", "cache"))
     for folder in folders:
         folder.mkdir()
@@ -35,7 +35,7 @@ def shelves(tmp_path, monkeypatch) -> tuple[Path, Path, Path]:
 
 @pytest.fixture
 def toy(monkeypatch) -> ModelFile:
-    """A file of the table whose address nobody answers."""
+    """Add a file to the manifest whose URL cannot be reached."""
     row = ModelFile(
         name="toy",
         file_name="toy.onnx",
@@ -49,20 +49,20 @@ def toy(monkeypatch) -> ModelFile:
     return row
 
 
-SHIPPED = [name for name, row in MODEL_FILES.items() if row.is_bundled]
+BUNDLED = [name for name, row in MODEL_FILES.items() if row.is_bundled]
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_file_is_the_one_in_the_table(name):
+@pytest.mark.parametrize("name", BUNDLED)
+def test_every_bundled_file_matches_the_manifest(name):
     path = ROOT / "models" / MODEL_FILES[name].file_name
     content = path.read_bytes()
     assert hashlib.sha256(content).hexdigest() == MODEL_FILES[name].sha256
     assert len(content) == MODEL_FILES[name].n_bytes
 
 
-def test_no_weights_of_other_people_are_in_the_repository():
-    lying = {path.name for path in (ROOT / "models").iterdir()}
-    assert lying.isdisjoint(
+def test_no_external_weights_are_in_the_repository():
+    file_names = {path.name for path in (ROOT / "models").iterdir()}
+    assert file_names.isdisjoint(
         row.file_name for row in MODEL_FILES.values() if not row.is_bundled
     )
 
@@ -78,14 +78,14 @@ def test_every_row_is_complete(name):
     assert len(row.sha256) == 64
     assert set(row.sha256) <= set("0123456789abcdef")
     if not row.is_bundled:
-        # A branch moves on; a commit is what it was when the sum was taken.
+        # The URL must name a commit, because the content of a branch can change.
         commit = row.url.removeprefix("https://raw.githubusercontent.com/").split("/")
         assert len(commit[2]) == 40
 
 
 @pytest.mark.weights
 @pytest.mark.parametrize("name", ["yunet", "ssd", "aizoo"])
-def test_the_published_weights_are_those_in_the_table(name):
+def test_the_published_weights_match_the_manifest(name):
     """Skipped if the file is missing; then no test runs the published weights."""
     if not is_present(name):
         pytest.skip(
@@ -96,25 +96,25 @@ def test_the_published_weights_are_those_in_the_table(name):
         assert model_path(file).stat().st_size == MODEL_FILES[file].n_bytes
 
 
-def test_the_weights_that_do_not_ship_are_those_that_have_stand_ins():
-    foreign = {name for name in MODEL_FILES if name not in SHIPPED}
-    companions = {one for name in foreign for one in MODEL_FILES[name].requires}
-    assert foreign - companions == {"yunet", "ssd", "aizoo"}
-    published = {name: MODEL_FILES[name].sha256 for name in foreign}
+def test_all_external_weights_have_stand_ins():
+    external = {name for name in MODEL_FILES if name not in BUNDLED}
+    companions = {file for name in external for file in MODEL_FILES[name].requires}
+    assert external - companions == {"yunet", "ssd", "aizoo"}
+    published = {name: MODEL_FILES[name].sha256 for name in external}
     with use_stand_ins():
-        for name in foreign:
+        for name in external:
             assert sha256_of(model_path(name)) != published[name]
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_without_the_variable_only_our_folders_are_searched(monkeypatch, value):
+def test_without_the_variable_only_the_default_folders_are_searched(monkeypatch, value):
     monkeypatch.delenv(MODEL_DIR_VARIABLE, raising=False)
     if value is not None:
         monkeypatch.setenv(MODEL_DIR_VARIABLE, value)
     assert model_zoo.model_folders() == (ROOT / "models", model_zoo.cache_folder())
 
 
-def test_the_folder_that_the_variable_names_is_searched_before_the_cache(
+def test_the_folder_of_the_variable_is_searched_before_the_cache(
     tmp_path, monkeypatch, toy
 ):
     cache, extra = tmp_path / "cache", tmp_path / "extra"
@@ -131,27 +131,30 @@ def test_the_folder_that_the_variable_names_is_searched_before_the_cache(
 
 @pytest.mark.parametrize("words", [("list",), ("verify",), ("verify", "classifier")])
 @pytest.mark.parametrize("kind", ["file", "nothing"])
-def test_a_value_that_is_not_a_folder_is_one_line(
+def test_a_value_that_is_not_a_folder_gives_one_line(
     tmp_path, monkeypatch, capsys, kind, words
 ):
-    wrong = tmp_path / "weights"
+    not_a_folder = tmp_path / "weights"
     if kind == "file":
-        wrong.touch()
-    monkeypatch.setenv(MODEL_DIR_VARIABLE, str(wrong))
+        not_a_folder.touch()
+    monkeypatch.setenv(MODEL_DIR_VARIABLE, str(not_a_folder))
     assert main(["models", *words]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1
-    assert f"{MODEL_DIR_VARIABLE} is '{wrong}', which is not a folder" in said.err
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert (
+        f"{MODEL_DIR_VARIABLE} is '{not_a_folder}', which is not a folder"
+        in captured.err
+    )
 
 
-def test_the_first_folder_that_has_the_file_wins(shelves, toy):
-    for folder in reversed(shelves):
+def test_the_first_folder_with_the_file_is_used(folders, toy):
+    for folder in reversed(folders):
         (folder / toy.file_name).write_bytes(CONTENT)
         assert model_path("toy") == folder / toy.file_name
 
 
-def test_a_missing_file_says_how_to_get_it(shelves, toy):
+def test_a_missing_file_gives_the_fetch_command(folders, toy):
     with pytest.raises(FileNotFoundError) as caught:
         model_path("toy")
     line = str(caught.value)
@@ -160,24 +163,24 @@ def test_a_missing_file_says_how_to_get_it(shelves, toy):
     assert "\n" not in line
 
 
-def test_a_missing_file_of_ours_is_not_fetched_but_restored(shelves):
+def test_a_missing_bundled_file_is_not_downloaded(folders):
     with pytest.raises(FileNotFoundError, match=r"restore models/classifier\.tflite"):
         fetch_model("classifier")
 
 
-def test_a_damaged_file_is_refused_with_both_sums(shelves, toy):
-    (shelves[2] / toy.file_name).write_bytes(CONTENT + b"!")
+def test_a_damaged_file_is_rejected_with_both_checksums(folders, toy):
+    (folders[2] / toy.file_name).write_bytes(CONTENT + b"!")
     with pytest.raises(RuntimeError) as caught:
         model_path("toy")
     line = str(caught.value)
-    found = hashlib.sha256(CONTENT + b"!").hexdigest()
-    assert found[:12] in line
+    actual_sha256 = hashlib.sha256(CONTENT + b"!").hexdigest()
+    assert actual_sha256[:12] in line
     assert toy.sha256[:12] in line
     assert "delete it, then: maskdet models fetch toy" in line
 
 
-def test_a_file_changed_between_two_calls_is_noticed(shelves, toy):
-    path = shelves[0] / toy.file_name
+def test_a_changed_file_is_verified_again(folders, toy):
+    path = folders[0] / toy.file_name
     path.write_bytes(CONTENT)
     assert model_path("toy") == path
     path.write_bytes(CONTENT[::-1])
@@ -187,8 +190,8 @@ def test_a_file_changed_between_two_calls_is_noticed(shelves, toy):
         model_path("toy")
 
 
-def test_an_unchanged_file_is_read_only_once(shelves, toy, monkeypatch):
-    path = shelves[0] / toy.file_name
+def test_an_unchanged_file_is_hashed_once(folders, toy, monkeypatch):
+    path = folders[0] / toy.file_name
     path.write_bytes(CONTENT)
     first = sha256_of(path)
     monkeypatch.setattr(Path, "open", None)
@@ -201,29 +204,29 @@ def test_an_unknown_name_lists_the_known_ones(call):
         call("gpt")
 
 
-def test_fetch_without_a_network_says_what_to_try(shelves, toy):
+def test_fetch_without_a_connection_gives_a_hint(folders, toy):
     with pytest.raises(ConnectionError) as caught:
         fetch_model("toy")
     line = str(caught.value)
-    assert "could not fetch toy.onnx from https://localhost:1/toy.onnx" in line
-    assert f"put the file into {shelves[2]}" in line
-    assert not list(shelves[2].iterdir())
+    assert "could not download toy.onnx from https://localhost:1/toy.onnx" in line
+    assert f"copy the file to {folders[2]}" in line
+    assert not list(folders[2].iterdir())
 
 
-def test_fetch_takes_what_is_already_there(shelves, toy):
-    (shelves[1] / toy.file_name).write_bytes(CONTENT)
-    assert fetch_model("toy") == shelves[1] / toy.file_name
+def test_fetch_uses_an_existing_file(folders, toy):
+    (folders[1] / toy.file_name).write_bytes(CONTENT)
+    assert fetch_model("toy") == folders[1] / toy.file_name
 
 
-def test_fetch_replaces_a_damaged_download(shelves, toy):
-    broken = shelves[2] / toy.file_name
-    broken.write_bytes(b"half")
+def test_fetch_replaces_a_damaged_download(folders, toy):
+    damaged = folders[2] / toy.file_name
+    damaged.write_bytes(b"half")
     with pytest.raises(ConnectionError):
         fetch_model("toy")
-    assert not broken.exists()
+    assert not damaged.exists()
 
 
-def test_fetch_gets_what_belongs_to_it_first(shelves, toy, monkeypatch):
+def test_fetch_downloads_required_files_first(folders, toy, monkeypatch):
     monkeypatch.setitem(
         MODEL_FILES,
         "pair",

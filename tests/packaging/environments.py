@@ -1,4 +1,4 @@
-"""Installs the wheel where only chosen packages can be imported, without a network."""
+"""Install the wheel offline in an environment with only selected packages."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def run_pip(*arguments: str) -> None:
 
 
 class InstalledWheel:
-    """A new environment with the wheel and what some of its extras ask for.
+    """A new environment with the wheel and the requirements of some extras.
 
     Attributes:
         folder: the working folder of all commands, outside the checkout; also the
             user's home.
-        bin: where the commands of the environment are.
+        bin: folder with the commands of the environment.
     """
 
     def __init__(self, folder: Path, wheel: Path, extras: Iterable[str] = ()) -> None:
-        """Make the environment.
+        """Create the environment.
 
         Args:
-            folder: where to; it is made.
+            folder: folder to create.
             wheel: the file.
-            extras: their packages can be imported, beside those of the base.
+            extras: extras whose packages can be imported, besides the base.
         """
         self.folder = folder / "work"
         self.folder.mkdir(parents=True)
@@ -70,12 +70,12 @@ class InstalledWheel:
         )
 
     def environment(self) -> dict[str, str]:
-        """Return variables under which nothing of the checkout or the user is seen."""
+        """Return environment variables that hide the checkout and the user's home."""
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
 
 
 def link_packages(site: Path, wheel: Path, extras: Iterable[str]) -> None:
-    """Link what a wheel asks for, and what that asks for, from this environment."""
+    """Link all transitive requirements of a wheel from this environment."""
     (distribution,) = importlib.metadata.distributions(path=[str(wheel)])
     requirements = [Requirement(text) for text in distribution.requires or ()]
     names: set[str] = set()
@@ -93,7 +93,7 @@ def link_packages(site: Path, wheel: Path, extras: Iterable[str]) -> None:
 def _collect_requirements(
     requirements: Iterable[Requirement], extra: str, names: set[str]
 ) -> None:
-    """Add to `names` what these requirements ask for, with all that they need."""
+    """Add the names of requirements and of their dependencies to `names`."""
     for requirement in requirements:
         name = canonicalize_name(requirement.name)
         if requirement.marker is not None and not requirement.marker.evaluate(

@@ -1,4 +1,4 @@
-"""The base and the extras of the package agree with the lists that `make` installs."""
+"""Tests that the requirements of the package agree with the requirements files."""
 
 from __future__ import annotations
 
@@ -19,37 +19,41 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
 EXTRAS = PROJECT["optional-dependencies"]
 
 
-def name_of(requirement: Requirement) -> str:
+def canonical_name(requirement: Requirement) -> str:
     return canonicalize_name(requirement.name)
 
 
-def listed(file: str) -> dict[str, tuple[Requirement, str]]:
-    """Return what a list of requirements asks for and why, by name."""
-    found = {}
+def read_requirements(file: str) -> dict[str, tuple[Requirement, str]]:
+    """Return the requirements of a file and their reasons, by name."""
+    requirements = {}
     for line in (ROOT / file).read_text(encoding="utf-8").splitlines():
         text, _, reason = line.partition("#")
         if text.strip() and not text.startswith("-r"):
             requirement = Requirement(text.strip())
-            found[name_of(requirement)] = requirement, reason.strip()
-    return found
+            requirements[canonical_name(requirement)] = requirement, reason.strip()
+    return requirements
 
 
-RUN, DEV = listed("requirements.txt"), listed("requirements-dev.txt")
+RUN, DEV = (
+    read_requirements("requirements.txt"),
+    read_requirements("requirements-dev.txt"),
+)
 
 
-def required(texts: list[str]) -> dict[str, Requirement]:
-    """Return what an extra itself asks for, without other extras of maskdet."""
-    found = [Requirement(text) for text in texts]
-    return {name_of(one): one for one in found if name_of(one) != "maskdet"}
+def parse_own_requirements(texts: list[str]) -> dict[str, Requirement]:
+    """Return the requirements of an extra by name, without other extras of maskdet."""
+    requirements = {canonical_name(each): each for each in map(Requirement, texts)}
+    requirements.pop("maskdet", None)
+    return requirements
 
 
-def whole(extra: str) -> set[str]:
-    """Return all that an extra asks for, through other extras too."""
-    names = set(required(EXTRAS[extra]))
+def list_all_requirements(extra: str) -> set[str]:
+    """Return the names of all requirements of an extra, including nested extras."""
+    names = set(parse_own_requirements(EXTRAS[extra]))
     for text in EXTRAS[extra]:
         requirement = Requirement(text)
-        if name_of(requirement) == "maskdet":
-            names |= set().union(*map(whole, requirement.extras))
+        if canonical_name(requirement) == "maskdet":
+            names |= set().union(*map(list_all_requirements, requirement.extras))
     return names
 
 
@@ -57,39 +61,43 @@ PARTS = {"base": PROJECT["dependencies"], **EXTRAS}
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_bounds_are_the_same_in_both_places(part: str) -> None:
-    for name, requirement in required(PARTS[part]).items():
-        wanted, _ = {**RUN, **DEV}[name]
-        assert requirement == wanted
+def test_version_bounds_agree(part: str) -> None:
+    for name, requirement in parse_own_requirements(PARTS[part]).items():
+        expected, _ = {**RUN, **DEV}[name]
+        assert requirement == expected
 
 
-def test_everything_is_in_the_complete_list_and_in_the_extra_all() -> None:
-    base = set(required(PROJECT["dependencies"]))
-    # Drivers of servers that few have, and what only exports as ONNX: not everybody's.
-    few = {"paho-mqtt", "psycopg", "onnx", "tf2onnx"}
-    assert base | whole("all") == set(RUN) | few
-    assert few <= set(DEV)
-    assert set().union(*map(whole, EXTRAS)) == whole("all")
-    assert not base & whole("all")
+def test_requirements_txt_and_extra_all_are_complete() -> None:
+    base = set(parse_own_requirements(PROJECT["dependencies"]))
+    # Database and MQTT drivers, and ONNX export, are not in requirements.txt.
+    optional = {"paho-mqtt", "psycopg", "onnx", "tf2onnx"}
+    assert base | list_all_requirements("all") == set(RUN) | optional
+    assert optional <= set(DEV)
+    assert set().union(*map(list_all_requirements, EXTRAS)) == list_all_requirements(
+        "all"
+    )
+    assert not base & list_all_requirements("all")
 
 
 @pytest.mark.parametrize(("file", "list_"), [("run", RUN), ("dev", DEV)])
-def test_each_line_has_its_reason(file: str, list_) -> None:
+def test_each_requirement_has_a_reason(file: str, list_) -> None:
     assert [name for name, (_, reason) in list_.items() if len(reason) < 10] == []
 
 
-def test_what_a_message_advises_to_install_brings_the_library() -> None:
+def test_every_extra_contains_its_libraries() -> None:
     packages = {"sqlalchemy": "sqlalchemy", "paho.mqtt.client": "paho-mqtt"}
     packages |= {"vl_convert": "vl-convert-python"}
     for module, (_, extra) in LIBRARIES.items():
         package = packages.get(module, module.replace("_", "-"))
-        assert package in whole(extra), f"{module} is not in the extra {extra}"
+        assert package in list_all_requirements(extra), (
+            f"{module} is not in the extra {extra}"
+        )
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
-def test_the_lock_holds_a_version_within_each_bound(lock: str) -> None:
+def test_locked_versions_are_within_the_bounds(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
     pinned = dict(re.findall(r"^([a-z0-9-]+)==([^ ]+) ", text, re.MULTILINE))
-    wanted = RUN if lock == "requirements.lock" else {**RUN, **DEV}
-    for name, (requirement, _) in wanted.items():
+    expected = RUN if lock == "requirements.lock" else {**RUN, **DEV}
+    for name, (requirement, _) in expected.items():
         assert pinned[name] in requirement.specifier

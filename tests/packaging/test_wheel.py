@@ -1,4 +1,4 @@
-"""The wheel, installed elsewhere: the base alone, and the dashboard with its extra."""
+"""Tests of the installed wheel: the base alone, and the dashboard with its extra."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.helpers.waiting import WAIT_S, wait_until
 from tests.packaging.environments import ROOT, InstalledWheel, build_wheel
 
 SAMPLES = ROOT / "samples"
-SHIPPED = ("app.py", "pages", "models", "samples", ".streamlit/config.toml")
+BUNDLED = ("app.py", "pages", "models", "samples", ".streamlit/config.toml")
 PAGES = sorted(path.name for path in (ROOT / "pages").glob("*.py"))
 
 # All but Live, which needs the server.
@@ -37,7 +37,7 @@ for page in sys.argv[1:]:
 """
 
 
-# What a browser says first; Live is the page that opens.
+# Opens the first page, Live, as a browser does.
 OPEN_LIVE = """
 import sys
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -48,13 +48,13 @@ with connect(sys.argv[1], subprotocols=["streamlit"], max_size=None) as server:
     server.send(BackMsg(rerun_script={}).SerializeToString())
     kind = ""
     while kind != "script_finished":
-        told = ForwardMsg.FromString(server.recv(timeout=120))
-        kind = told.WhichOneof("type")
-        shown = told.delta.new_element
+        message = ForwardMsg.FromString(server.recv(timeout=120))
+        kind = message.WhichOneof("type")
+        shown = message.delta.new_element
         assert not shown.HasField("exception"), shown.exception
         if shown.HasField("heading"):
             print(shown.heading.body)
-assert told.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY, told
+assert message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY, message
 """
 
 
@@ -65,74 +65,74 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> InstalledWheel:
-    """The wheel with its base dependencies only."""
+    """Install the wheel with its base dependencies only."""
     return InstalledWheel(tmp_path_factory.mktemp("base"), wheel)
 
 
 @pytest.fixture(scope="module")
 def app(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> InstalledWheel:
-    """The wheel with the extra `app`."""
+    """Install the wheel with the extra `app`."""
     return InstalledWheel(tmp_path_factory.mktemp("app"), wheel, ["app"])
 
 
-def test_the_wheel_holds_what_the_repository_keeps_beside_the_package(wheel) -> None:
-    kept = [ROOT / name for name in SHIPPED]
-    kept += [path for folder in kept for path in folder.rglob("*")]
-    wanted = {
+def test_the_wheel_contains_the_bundled_files(wheel) -> None:
+    bundled_paths = [ROOT / name for name in BUNDLED]
+    bundled_paths += [path for folder in bundled_paths for path in folder.rglob("*")]
+    expected = {
         f"maskdet/_data/{path.relative_to(ROOT).as_posix()}"
-        for path in kept
+        for path in bundled_paths
         if path.is_file() and "__pycache__" not in path.parts
     }
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name for name in names if "/_data/" in name} == wanted
+    assert {name for name in names if "/_data/" in name} == expected
     assert "maskdet/py.typed" in names
     assert all(name.startswith(("maskdet/", "maskdet-")) for name in names)
-    foreign = {row.file_name for row in read_manifest().values() if not row.is_bundled}
-    assert foreign.isdisjoint(Path(name).name for name in names)
+    external = {row.file_name for row in read_manifest().values() if not row.is_bundled}
+    assert external.isdisjoint(Path(name).name for name in names)
 
 
-def test_its_description_says_who_may_use_it_and_how(wheel) -> None:
+def test_the_metadata_has_licence_version_and_commands(wheel) -> None:
     with zipfile.ZipFile(wheel) as archive:
         folder = f"maskdet-{__version__}.dist-info"
-        about = message_from_bytes(archive.read(f"{folder}/METADATA"))
+        metadata = message_from_bytes(archive.read(f"{folder}/METADATA"))
         commands = archive.read(f"{folder}/entry_points.txt").decode()
         licence = archive.read(f"{folder}/licenses/LICENSE").decode()
-    assert about["Version"] == __version__
-    assert about["License-Expression"] == "Apache-2.0"
-    assert "Typing :: Typed" in about.get_all("Classifier", [])
-    assert about.get_all("Project-URL")
+    assert metadata["Version"] == __version__
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert "Typing :: Typed" in metadata.get_all("Classifier", [])
+    assert metadata.get_all("Project-URL")
     assert "maskdet = maskdet.cli:main" in commands
     assert "Apache License" in licence
 
 
-def test_python_finds_the_installed_package_and_not_the_checkout(base) -> None:
+def test_python_imports_the_installed_package(base) -> None:
     code = (
-        "import maskdet, importlib.metadata as known; print(maskdet.__file__, "
-        "maskdet.__version__, known.version('maskdet'), maskdet.load_analyzer())"
+        "import maskdet, importlib.metadata as metadata; print(maskdet.__file__, "
+        "maskdet.__version__, metadata.version('maskdet'), maskdet.load_analyzer())"
     )
-    done = base.run("python", "-c", code)
-    assert done.returncode == 0, done.stderr
-    path, version, known, *_ = done.stdout.split()
+    completed = base.run("python", "-c", code)
+    assert completed.returncode == 0, completed.stderr
+    path, version, installed_version, *_ = completed.stdout.split()
     assert Path(path).is_relative_to(base.bin.parent)
-    assert version == known == __version__
+    assert version == installed_version == __version__
 
 
-def test_the_base_tells_its_version(base) -> None:
-    done = base.run("maskdet", "--version")
-    assert (done.returncode, done.stdout) == (0, f"maskdet {__version__}\n")
+def test_the_base_prints_its_version(base) -> None:
+    completed = base.run("maskdet", "--version")
+    assert (completed.returncode, completed.stdout) == (0, f"maskdet {__version__}\n")
 
 
 def test_the_base_detects_faces(base) -> None:
-    done = base.run("maskdet", "detect", SAMPLES / "group.jpg", "--json", "-")
-    assert (done.returncode, done.stderr) == (0, "")
-    (image,) = json.loads(done.stdout)["images"]
+    completed = base.run("maskdet", "detect", SAMPLES / "group.jpg", "--json", "-")
+    assert (completed.returncode, completed.stderr) == (0, "")
+    (image,) = json.loads(completed.stdout)["images"]
     assert len(image["faces"]) == 7
 
 
-def test_the_base_marks_a_video(base) -> None:
+def test_the_base_annotates_a_video(base) -> None:
     words = ("video", SAMPLES / "video.mp4", "--out", "y.mp4", "--every", "5")
-    done = base.run("maskdet", *words)
-    assert done.returncode == 0, done.stderr
+    completed = base.run("maskdet", *words)
+    assert completed.returncode == 0, completed.stderr
     image, _ = next(iter(open_video(base.folder / "y.mp4")))
     assert image.shape[2] == 3
 
@@ -150,7 +150,7 @@ def test_the_base_has_its_models(base) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "expected"),
     [
         ("app", "maskdet app needs Streamlit: pip install 'maskdet[app]'"),
         ("events", "maskdet events needs SQLAlchemy: pip install 'maskdet[events]'"),
@@ -164,28 +164,28 @@ def test_the_base_has_its_models(base) -> None:
         ),
     ],
 )
-def test_what_the_base_lacks_is_named_in_one_line(base, words: str, says: str) -> None:
-    given = [word.format(image=SAMPLES / "group.jpg") for word in words.split()]
-    done = base.run("maskdet", *given)
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert line.removeprefix("maskdet: ") == says
+def test_a_missing_extra_is_named_in_one_line(base, words: str, expected: str) -> None:
+    arguments = [word.format(image=SAMPLES / "group.jpg") for word in words.split()]
+    completed = base.run("maskdet", *arguments)
+    assert completed.returncode == 1
+    (line,) = completed.stderr.splitlines()
+    assert line.removeprefix("maskdet: ") == expected
 
 
 @pytest.mark.parametrize(
     "command", ["benchmark", "data", "evaluate", "robustness", "tune"]
 )
-def test_every_command_of_the_base_explains_itself(base, command: str) -> None:
-    done = base.run("maskdet", command, "--help")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"usage: maskdet {command}")
+def test_every_command_of_the_base_has_help(base, command: str) -> None:
+    completed = base.run("maskdet", command, "--help")
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout.startswith(f"usage: maskdet {command}")
 
 
-def test_every_page_runs_where_the_extra_app_is_installed(app) -> None:
+def test_every_page_runs_with_the_extra_app(app) -> None:
     pages = [name for name in PAGES if name != "live.py"]
-    done = app.run("python", "-c", OPEN_PAGES, *pages)
-    assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == pages
+    completed = app.run("python", "-c", OPEN_PAGES, *pages)
+    assert completed.returncode == 0, completed.stderr
+    assert [line.split()[0] for line in completed.stdout.splitlines()] == pages
 
 
 def test_the_dashboard_is_served_until_ctrl_c(app) -> None:

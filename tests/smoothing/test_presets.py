@@ -1,4 +1,4 @@
-"""The numbers of the three examples of ami-a/MaskDetection."""
+"""Tests of the presets from the three examples of ami-a/MaskDetection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from maskdet.types import Faces, Label, Scene
         ("track-onepass", 0.4, "ema", 0.67),
     ],
 )
-def test_presets_hold_the_published_values(name, min_score, smoothing, min_confidence):
+def test_presets_have_the_published_values(name, min_score, smoothing, min_confidence):
     preset = TRACKING_PRESETS[name].settings
     assert preset.min_score == min_score
     assert preset.smoothing == smoothing
@@ -35,7 +35,7 @@ def test_presets_hold_the_published_values(name, min_score, smoothing, min_confi
     LabelSmoother(preset.smoothing, preset.smoothing_window_s, preset.memory_s)
 
 
-def test_ten_frames_and_beta_are_seconds_at_thirty_frames_a_second():
+def test_frames_and_beta_are_converted_at_30_frames_per_second():
     assert TRACKING_PRESETS["track-head"].settings.smoothing_window_s == pytest.approx(
         1 / 3
     )
@@ -43,31 +43,31 @@ def test_ten_frames_and_beta_are_seconds_at_thirty_frames_a_second():
     assert math.exp(-(1 / 30) / (window_s / 2)) == pytest.approx(0.9)
 
 
-def test_other_frame_rates_give_other_seconds():
+def test_conversion_depends_on_the_frame_rate():
     assert frames_to_window_s(10, 25) == pytest.approx(0.4)
     assert beta_to_window_s(0.9, 10) == pytest.approx(3 * beta_to_window_s(0.9, 30))
 
 
-def test_there_are_three_and_each_can_be_saved():
+def test_three_presets_survive_a_json_round_trip():
     assert len(TRACKING_PRESETS) == 3
     for preset in TRACKING_PRESETS.values():
         settings = preset.settings
         assert Settings.from_json(settings.to_json()) == settings
 
 
-def test_uncertainty_is_the_same_part_of_the_way_from_nothing_known() -> None:
+def test_uncertainty_is_rescaled_to_three_classes() -> None:
     assert uncertainty_to_confidence(0.0) == pytest.approx(1 / 3, abs=0.005)
     assert uncertainty_to_confidence(0.1) == 0.4
     assert uncertainty_to_confidence(0.5) == 0.67
     assert uncertainty_to_confidence(1.0) == 1.0
 
 
-def test_unsure_can_act_with_three_classes() -> None:
+def test_the_confidence_threshold_has_an_effect() -> None:
     for preset in TRACKING_PRESETS.values():
         settings = preset.settings
-        # Below a third no label of three can fall.
+        # The largest of three probabilities is at least 1/3.
         assert settings.min_confidence > 1 / 3
-        wavering = Scene(Faces([[0, 0, 40, 40]], [0.9]), [[0.36, 0.33, 0.31]]).filter(
-            settings
-        )
-        assert wavering.labels == (Label.UNKNOWN,)
+        uncertain_scene = Scene(
+            Faces([[0, 0, 40, 40]], [0.9]), [[0.36, 0.33, 0.31]]
+        ).filter(settings)
+        assert uncertain_scene.labels == (Label.UNKNOWN,)

@@ -1,4 +1,4 @@
-"""Stories told to a vote: changes, mistakes, frame rates, gaps, turned backs."""
+"""Tests of label smoothing over time: changes, errors, frame rates and gaps."""
 
 from __future__ import annotations
 
@@ -13,85 +13,87 @@ from tests.smoothing.updates import (
     UNCERTAIN,
     frame_times_at_rate,
     update_label,
-    update_vote,
+    update_smoother,
 )
 
 
 @pytest.mark.parametrize("per_s", [5, 10, 30])
 @pytest.mark.parametrize("method", ["log_pool", "window", "ema", "mean"])
-def test_one_wrong_picture_in_ten_flips_nothing(method, per_s) -> None:
-    vote = LabelSmoother(method)
+def test_one_wrong_frame_in_ten_does_not_change_the_label(method, per_s) -> None:
+    smoother = LabelSmoother(method)
     for n, time_s in enumerate(frame_times_at_rate(per_s, 4)):
-        assert update_label(vote, NO_MASK if n % 10 == 5 else MASK, time_s) == 0
+        assert update_label(smoother, NO_MASK if n % 10 == 5 else MASK, time_s) == 0
 
 
 @pytest.mark.parametrize("method", ["log_pool", "window", "ema"])
-def test_a_real_change_is_told_within_the_window(method) -> None:
-    vote = LabelSmoother(method, 2.0)
+def test_a_real_change_shows_within_the_window(method) -> None:
+    smoother = LabelSmoother(method, 2.0)
     for time_s in frame_times_at_rate(15, 5):
-        update_vote(vote, MASK, time_s)
-    told_s = next(
+        update_smoother(smoother, MASK, time_s)
+    changed_s = next(
         t
         for t in frame_times_at_rate(15, 5, 5.0)
-        if update_label(vote, NO_MASK, t) == 1
+        if update_label(smoother, NO_MASK, t) == 1
     )
-    assert told_s - 5.0 < 2.0
+    assert changed_s - 5.0 < 2.0
 
 
-def verdicts_of(method: str, per_s: int) -> dict[float, np.ndarray]:
-    """The verdicts on a video of 6 s, seen so many times a second, at tenths of it."""
-    vote, found = LabelSmoother(method), {}
+def collect_labels(method: str, per_s: int) -> dict[float, np.ndarray]:
+    """Return the smoothed labels of a 6 s video at multiples of 0.1 s."""
+    smoother, labels_by_time = LabelSmoother(method), {}
     for time_s in frame_times_at_rate(per_s, 6):
-        turn = time_s % 3
-        row = MASK if turn < 1.5 else UNCERTAIN if turn < 2 else NO_MASK
-        probs, evidence, _ = update_vote(vote, row, time_s, 0.8)
+        phase_s = time_s % 3
+        row = MASK if phase_s < 1.5 else UNCERTAIN if phase_s < 2 else NO_MASK
+        probs, n_views, _ = update_smoother(smoother, row, time_s, 0.8)
         if abs(time_s * 10 - round(time_s * 10)) < 1e-6:
-            found[round(time_s, 1)] = np.append(probs, evidence)
-    return found
+            labels_by_time[round(time_s, 1)] = np.append(probs, n_views)
+    return labels_by_time
 
 
 @pytest.mark.parametrize("method", ["log_pool", "window", "ema", "mean"])
-def test_ten_and_thirty_pictures_a_second_give_the_same_verdicts(method) -> None:
-    slow, fast = verdicts_of(method, 10), verdicts_of(method, 30)
+def test_labels_agree_at_10_and_30_frames_per_second(method) -> None:
+    slow, fast = collect_labels(method, 10), collect_labels(method, 30)
     assert len(slow) == len(fast) == 60
-    labels = {time_s: one[:3].argmax() for time_s, one in fast.items()}
-    for time_s, one in slow.items():
-        # Whoever looks ten times a second may be a tenth of a second off.
-        near = [labels.get(round(time_s + late, 1)) for late in (-0.1, 0.0, 0.1)]
-        assert one[:3].argmax() in near
-        assert one[3] == pytest.approx(fast[time_s][3], rel=0.15)
+    labels = {time_s: row[:3].argmax() for time_s, row in fast.items()}
+    for time_s, row in slow.items():
+        # At 10 frames per second a change may be 0.1 s late.
+        candidates = [labels.get(round(time_s + late, 1)) for late in (-0.1, 0.0, 0.1)]
+        assert row[:3].argmax() in candidates
+        assert row[3] == pytest.approx(fast[time_s][3], rel=0.15)
     gaps = np.abs([slow[time_s][:3] - fast[time_s][:3] for time_s in slow])
     assert gaps.mean() < 0.03
 
 
 @pytest.mark.parametrize("method", ["log_pool", "window", "ema", "mean"])
-def test_irregular_times_weigh_as_regular_ones(method) -> None:
+def test_irregular_frame_times_give_the_same_weights(method) -> None:
     regular, irregular = LabelSmoother(method), LabelSmoother(method)
     for time_s in frame_times_at_rate(20, 4):
-        probs, evidence, _ = update_vote(
+        probs, n_views, _ = update_smoother(
             regular, MASK if time_s < 3 else NO_MASK, time_s
         )
     for time_s in frame_times_at_rate(20, 4):
         late = time_s + (0.04 if round(time_s * 20) % 2 else 0.0)
-        other, much, _ = update_vote(irregular, MASK if late < 3 else NO_MASK, late)
+        other, weight_sum, _ = update_smoother(
+            irregular, MASK if late < 3 else NO_MASK, late
+        )
     assert other == pytest.approx(probs, abs=0.03)
-    assert much == pytest.approx(evidence, rel=0.1)
+    assert weight_sum == pytest.approx(n_views, rel=0.1)
 
 
 @pytest.mark.parametrize("method", SMOOTHING_METHODS)
-def test_pictures_of_the_same_moment_add_nothing_but_in_none(method) -> None:
-    vote = LabelSmoother(method)
-    before, much, _ = update_vote(vote, MASK, 1.0)
-    after, still, _ = update_vote(vote, NO_MASK, 1.0)
-    assert still == pytest.approx(much)
+def test_frames_at_the_same_time_add_nothing_except_for_latest(method) -> None:
+    smoother = LabelSmoother(method)
+    before, weight_sum, _ = update_smoother(smoother, MASK, 1.0)
+    after, unchanged, _ = update_smoother(smoother, NO_MASK, 1.0)
+    assert unchanged == pytest.approx(weight_sum)
     assert after == pytest.approx(NO_MASK if method == "latest" else before, abs=1e-6)
 
 
 @pytest.mark.parametrize("method", SMOOTHING_METHODS)
-def test_whoever_comes_back_after_long_is_judged_by_what_is_seen_now(method) -> None:
-    vote = LabelSmoother(method, 2.0)
-    update_vote(vote, MASK, 0.0)
-    probs, _, age_s = update_vote(vote, NO_MASK, 1e6)
+def test_after_a_long_gap_the_new_observation_decides(method) -> None:
+    smoother = LabelSmoother(method, 2.0)
+    update_smoother(smoother, MASK, 0.0)
+    probs, _, age_s = update_smoother(smoother, NO_MASK, 1e6)
     assert age_s == 0
     assert np.isfinite(probs).all()
     if method != "mean":
@@ -99,34 +101,37 @@ def test_whoever_comes_back_after_long_is_judged_by_what_is_seen_now(method) -> 
 
 
 @pytest.mark.parametrize("method", SMOOTHING_METHODS)
-def test_a_verdict_fades_to_unknown_while_nobody_sees_the_face(method) -> None:
-    vote = LabelSmoother(method, memory_s=3.0)
-    seen, _, _ = update_vote(vote, MASK, 10.0)
-    third = vote.predict_unseen([7], 11.5)
-    assert third.ages_s[0] == pytest.approx(1.5)
-    assert third.probs[0] == pytest.approx(0.75 * seen + 0.25 / 3, abs=1e-6)
-    assert vote.predict_unseen([7], 12.0).probs[0].max() > 0.6
-    assert vote.predict_unseen([7], 12.4).probs[0].max() < 0.6
+def test_probabilities_fade_to_uniform_without_observations(method) -> None:
+    smoother = LabelSmoother(method, memory_s=3.0)
+    probs, _, _ = update_smoother(smoother, MASK, 10.0)
+    faded = smoother.predict_unseen([7], 11.5)
+    assert faded.ages_s[0] == pytest.approx(1.5)
+    assert faded.probs[0] == pytest.approx(0.75 * probs + 0.25 / 3, abs=1e-6)
+    assert smoother.predict_unseen([7], 12.0).probs[0].max() > 0.6
+    assert smoother.predict_unseen([7], 12.4).probs[0].max() < 0.6
     for time_s in (13.0, 20.0):
-        gone = vote.predict_unseen([7], time_s)
-        assert gone.probs[0] == pytest.approx([1 / 3] * 3)
+        forgotten = smoother.predict_unseen([7], time_s)
+        assert forgotten.probs[0] == pytest.approx([1 / 3] * 3)
 
 
-def test_even_a_certain_verdict_is_unsure_well_before_it_is_forgotten() -> None:
-    vote = LabelSmoother("latest", memory_s=10.0)
-    update_vote(vote, (1.0, 0.0, 0.0), 0.0)
-    assert vote.predict_unseen([7], 7.7).probs[0].max() > 0.6
-    assert vote.predict_unseen([7], 7.8).probs[0].max() < 0.6
+def test_full_confidence_falls_below_the_threshold_before_the_end_of_memory() -> None:
+    smoother = LabelSmoother("latest", memory_s=10.0)
+    update_smoother(smoother, (1.0, 0.0, 0.0), 0.0)
+    assert smoother.predict_unseen([7], 7.7).probs[0].max() > 0.6
+    assert smoother.predict_unseen([7], 7.8).probs[0].max() < 0.6
 
 
-def test_recalling_counts_no_view() -> None:
-    asked, quiet = LabelSmoother(), LabelSmoother()
-    for vote in (asked, quiet):
-        update_vote(vote, MASK, 0.0, 0.7)
+def test_predict_unseen_adds_no_observation() -> None:
+    queried, not_queried = LabelSmoother(), LabelSmoother()
+    for smoother in (queried, not_queried):
+        update_smoother(smoother, MASK, 0.0, 0.7)
     for time_s in frame_times_at_rate(10, 1, 0.1):
-        assert asked.predict_unseen([7], time_s).n_effective_views[0] == pytest.approx(
-            0.7
-        )
-    a, b = update_vote(asked, NO_MASK, 1.5), update_vote(quiet, NO_MASK, 1.5)
+        assert queried.predict_unseen([7], time_s).n_effective_views[
+            0
+        ] == pytest.approx(0.7)
+    a, b = (
+        update_smoother(queried, NO_MASK, 1.5),
+        update_smoother(not_queried, NO_MASK, 1.5),
+    )
     assert a[0] == pytest.approx(b[0])
     assert a[1:] == b[1:]

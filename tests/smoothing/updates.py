@@ -1,4 +1,4 @@
-"""Showing a vote one face after the other."""
+"""Helpers that feed single observations to a label smoother."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ NO_MASK = (0.04, 0.95, 0.01)
 UNCERTAIN = (0.40, 0.35, 0.25)
 
 
-def update_vote(
+def update_smoother(
     smoother: LabelSmoother,
     probs,
     time_s: float,
     weight: float = 1.0,
     track_id: int = 7,
 ):
-    """Show one face; return its probabilities, evidence and age."""
+    """Add one observation; return probabilities, sum of weights and age."""
     smoothed = smoother.update(
         np.array([track_id]),
         np.array([probs], np.float32),
@@ -33,7 +33,7 @@ def update_vote(
 
 
 def update_label(smoother: LabelSmoother, probs, time_s: float) -> int:
-    return int(update_vote(smoother, probs, time_s)[0].argmax())
+    return int(update_smoother(smoother, probs, time_s)[0].argmax())
 
 
 def frame_times_at_rate(

@@ -182,7 +182,7 @@ def test_times_can_repeat_but_not_decrease() -> None:
     for time_s in (0, 0, 0, 0.2, 0.2, 0.2):
         ids, _ = update_tracker(tracker, standing("ann"), time_s)
     assert ids["ann"] == 1
-    with pytest.raises(ValueError, match="must not go back"):
+    with pytest.raises(ValueError, match="must not decrease"):
         update_tracker(tracker, standing("ann"), 0.1)
     with pytest.raises(ValueError, match="nan"):
         update_tracker(tracker, standing("ann"), float("nan"))

@@ -81,7 +81,7 @@ def test_recalibration_keeps_the_outputs_and_sets_the_statistics(trained, tmp_pa
 def test_unusable_files_are_rejected(trained, tmp_path):
     other = tmp_path / "other.tflite"
     other.write_bytes(b"no network")
-    with pytest.raises(ValueError, match="no LiteRT network"):
+    with pytest.raises(ValueError, match="not a LiteRT model"):
         load_litert_weights(build_onepass_network(), other)
     small = tmp_path / "int8.tflite"
     small.write_bytes(convert_onepass(trained, "int8"))

@@ -15,14 +15,14 @@ _DASH = "&ndash;"
 _STAGE_TITLES = {
     "read": "Decode",
     "resize": "Resize",
-    "find": "Detect",
+    "detect": "Detect",
     "decode": "Post-process",
-    "label": "Classify",
+    "classify": "Classify",
     "track": "Track",
     "draw": "Draw",
 }
 
-_DEFAULT_STAGES = ("read", "find", "label", "track", "draw")
+_DEFAULT_STAGES = ("read", "detect", "classify", "track", "draw")
 
 
 def live_stats_html(stats: LiveStats, style: Style) -> str:

@@ -93,4 +93,7 @@ def _format_layer(
     name: str, layer_type: str, bottoms: list[str], parameters: str = ""
 ) -> str:
     sources = " ".join(f'bottom: "{bottom}"' for bottom in bottoms)
-    return f'layer {{ name: "{name}" type: "{layer_type}" {sources} top: "{name}" {parameters} }}\n'
+    return (
+        f'layer {{ name: "{name}" type: "{layer_type}" {sources} '
+        f'top: "{name}" {parameters} }}\n'
+    )

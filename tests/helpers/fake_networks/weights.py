@@ -1,4 +1,4 @@
-"""Which weights a test runs: stand-ins always, published ones if they are present."""
+"""Weights for tests: stand-ins always, published files if they are present."""
 
 from __future__ import annotations
 

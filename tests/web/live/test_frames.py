@@ -233,7 +233,7 @@ def test_the_stats_list_the_stages_in_order() -> None:
     assert not state.get_stats().has_started
     run_callback(callback, frame())
     stats = state.get_stats()
-    assert list(stats.stage_ms) == ["read", "find", "label", "track", "draw"]
+    assert list(stats.stage_ms) == ["read", "detect", "classify", "track", "draw"]
     assert all(ms > 0 for ms in stats.stage_ms.values())
     assert stats.has_started
 

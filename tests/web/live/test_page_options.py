@@ -73,7 +73,7 @@ def play(app: AppTest, seconds: float = 2.0) -> None:
     for number in range(round(10 * seconds)):
         time_s = now_s - seconds + number / 10
         view = running.step(image, time_s, state.preferences.settings)
-        state.record_frame(1, {"find": 1.0}, view)
+        state.record_frame(1, {"detect": 1.0}, view)
 
 
 def test_distances_are_off_on_the_first_visit() -> None:
@@ -153,7 +153,9 @@ def test_invalid_floor_points_are_reported_in_one_line() -> None:
     crossed = "[0.7, 0.5, 0.3, 0.5, 0.1, 0.9, 0.9, 0.9]"
     app = opened(distance="ground_plane", ground_points=crossed)
     (line,) = warnings(app)
-    assert line.startswith("The four points must go round a rectangle on the floor")
+    assert line.startswith(
+        "The four points must be the corners of a rectangle on the floor"
+    )
 
 
 def test_mirror_flips_the_floor_points() -> None:
