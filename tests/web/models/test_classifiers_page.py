@@ -170,7 +170,9 @@ def test_a_model_with_a_missing_file_is_reported_and_not_offered(monkeypatch) ->
     app = choose(open_dashboard(classifier=OTHER), OTHER)
     assert sidebar_classifier(app) == DEFAULT_CLASSIFIER
     assert OTHER not in app.sidebar.selectbox(key="choice.classifier").options
-    assert "twin is not available on this server: model file gone.tflite" in texts(app, "warning")
+    assert "twin is not available on this server: model file gone.tflite" in texts(
+        app, "warning"
+    )
     assert use_button(app).disabled
     assert "gone.tflite is missing; restore it" in texts(app, "caption")
 
