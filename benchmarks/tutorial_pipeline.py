@@ -74,7 +74,9 @@ def _analyze(image: Image, detector: Detector, model: Any, *, batched: bool) -> 
         probs[:, :2] = np.concatenate(outputs)
     _draw_faces(image.copy(), faces.boxes, probs)
     times.append(perf_counter())
-    stages = dict(zip(("detect", "classify", "draw"), np.diff(times) * 1e3, strict=True))
+    stages = dict(
+        zip(("detect", "classify", "draw"), np.diff(times) * 1e3, strict=True)
+    )
     return Scene(faces, probs, stage_ms=stages)
 
 

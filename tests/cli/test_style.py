@@ -232,7 +232,7 @@ def test_charts_of_evaluate_use_the_class_names_of_the_style(
     drawing = (report / "confusion.svg").read_text(encoding="utf-8")
     assert ">口罩<" in drawing
     assert ">No mask<" not in drawing
-    assert "they have “Mask” for “口罩”" in capsys.readouterr().err
+    assert "they show “Mask” for “口罩”" in capsys.readouterr().err
     usual = tmp_path / "usual"
     assert main([*words[:-2], "--report", str(usual)]) == 0
     for name in ("samples.png", "errors.png"):

@@ -21,7 +21,7 @@ def timing(*whole_ms: float, **stages: tuple[float, ...]) -> LatencyStats:
 
 
 def test_median_and_p95():
-    one = timing(*range(1, 101), find=(1, 5, 3))
+    one = timing(*range(1, 101), detect=(1, 5, 3))
     assert one.median_ms == 50.5
     assert one.p95_ms == 95
     assert one.median_stages_ms == {"detect": 3}

@@ -99,7 +99,7 @@ def test_a_name_of_any_script_is_accepted_with_a_note_about_images() -> None:
     assert chosen(app).style.class_names == {"no_mask": "マスクなし"}
     assert page(app).count("マスクなし") >= 3
     (line,) = (one.value for one in app.sidebar.caption if "Latin letters" in one.value)
-    assert "they have “No mask” for “マスクなし”" in line
+    assert "they show “No mask” for “マスクなし”" in line
     assert app.sidebar.slider(key="choice.weight.no_mask").label == "マスクなし"
     name(app, "no_mask", "Porté")
     assert not any("Latin letters" in one.value for one in app.sidebar.caption)

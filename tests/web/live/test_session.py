@@ -56,7 +56,7 @@ def play(run: LiveSession, analyzer, settings: Settings, times_s=(0, 3)):
         ),
         (
             Settings(distance="ground_plane", ground_points=FLOOR, ground_width_m=900),
-            "No camera sees a rectangle of 900 x 3 m at these four points",
+            "A rectangle of 900 x 3 m cannot appear at these four points",
         ),
     ],
 )
