@@ -260,7 +260,7 @@ def test_a_face_partly_or_fully_outside_is_not_an_error(
     ],
 )
 def test_invalid_landmarks_are_rejected(portrait: Image, points: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="landmarks (must|are too close)"):
+    with pytest.raises(ValueError, match=r"landmarks (must|are too close)"):
         render_mask(portrait, points)
 
 

@@ -240,7 +240,7 @@ def test_broken_label_files_are_left_out() -> None:
         "1 XML file (b.xml): rejected: document type declarations are not allowed; "
         "left out",
         "1 XML file (c.xml): not a Pascal VOC file, expected <annotation>; left out",
-        "1 box (d.xml): its <bndbox> needs numbers in xmin, ymin, xmax, ymax; left out",
+        "1 box (d.xml): <bndbox> must have numbers in xmin, ymin, xmax, ymax; left out",
         "2 images (b.jpg, c.jpg): no valid label; left out",
     )
 
