@@ -313,16 +313,14 @@ def test_the_dashboard_offers_user_models_and_shows_the_pipeline(
     st.cache_resource.clear()
     st.cache_data.clear()
     app = open_page("models")
-    app.main.button_group(key="models.part").set_value("Mask models")
+    app.main.button_group(key="models.section").set_value("Classifiers")
     run_app(app)
     assert "mine" in app.sidebar.selectbox(key="choice.classifier").options
     assert {"net", "net-fast"} <= set(
         app.sidebar.selectbox(key="choice.analyzer").options
     )
     warnings = [warning.value.replace("\\", "") for warning in app.main.warning]
-    assert (
-        "An own model cannot be used: exported/bad.tflite: is not a Lite" in warnings[0]
-    )
+    assert "Own model not available: exported/bad.tflite: is not a Lite" in warnings[0]
     app.main.button_group(key="models.run").set_value("mine")
     run_app(app)
     app.main.button(key="models.use.mine").click()

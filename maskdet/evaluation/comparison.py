@@ -84,7 +84,7 @@ def read_comparison(path: str | Path) -> tuple[AnalyzerMetrics, ...]:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
-        raise ValueError(f"{path}: not valid JSON") from None
+        raise ValueError(f"{path}: is not valid JSON") from None
     if not isinstance(content, dict) or content.get("version") != _COMPARISON_VERSION:
         raise ValueError(f"{path}: not a comparison of version {_COMPARISON_VERSION}")
     rows = content.get("rows")

@@ -277,7 +277,7 @@ def test_the_address_of_a_snapshot_is_a_slow_camera(
     values, times = zip(*seen, strict=True)
     assert list(values) == sorted(set(values)), "a new image each time"
     assert times[-1] > 1.5
-    assert len(Snapshots.asked) <= 5
+    assert len(Snapshots.requests) <= 5
     assert "single images; one is read every second" in capsys.readouterr().err
     (report,) = json.loads((tmp_path / "o.json").read_text())["videos"]
     assert (report["n_frames"], report["error"]) == (3, None)

@@ -142,11 +142,11 @@ def test_the_base_has_its_models(base) -> None:
     rows = {row["name"]: row for row in json.loads(listed.stdout)}
     assert set(rows) == set(read_manifest())
     ours = [name for name, row in read_manifest().items() if row.is_bundled]
-    assert {rows[name]["state"] for name in ours} == {"here"}
+    assert {rows[name]["state"] for name in ours} == {"present"}
     verified = base.run("maskdet", "models", "verify")
     assert verified.returncode == 0, verified.stderr
     for name in ours:
-        assert f"{name}: sha256 is right, {base.bin.parent}" in verified.stdout
+        assert f"{name}: sha256 matches, {base.bin.parent}" in verified.stdout
 
 
 @pytest.mark.parametrize(

@@ -212,9 +212,9 @@ def test_the_command_reports_false_positives_on_request(
     file.write_text(json.dumps(coco))
     assert main(["robustness", str(file), "--analyzer", "haar"]) == 0
     out = capsys.readouterr().out
-    assert "false positives an image, haar" in out
+    assert "false positives per image, haar" in out
     assert "  bricks                          2.000" in out
-    assert "a matter of taste" in out
+    assert "detected cartoon faces per image" in out
     assert loaded == [("haar", "maskdet")]
     assert main(["robustness", str(file), "--analyzer", "haar", "--json", "-"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -238,10 +238,10 @@ def test_own_images_are_counted_and_broken_files_listed(tmp_path, capsys, monkey
     words = ["robustness", "--analyzer", "haar", "--without-faces", str(tmp_path)]
     assert main(words) == 0
     out = capsys.readouterr().out
-    assert "  false positives an image        1.333" in out
-    assert "  share of images with one        0.667" in out
+    assert "  false positives per image       1.333" in out
+    assert "  fraction of images with one     0.667" in out
     assert "torn.png" in out
-    assert "bare faces" not in out
+    assert "faces without mask" not in out
     assert main([*words, "--json", "-"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["without_faces"]["per_image"]["n"] == 3
@@ -271,14 +271,14 @@ def test_only_held_out_images_of_a_file_are_counted(
     assert (kinds["house"]["n"], kinds["house"]["value"]) == (4, 1)
     assert (kinds["tool"]["n"], kinds["tool"]["value"]) == (apart, 0)
     assert main([*words, "--held-out-kinds", "castle"]) == 1
-    assert "no negative is of the kind 'castle'" in capsys.readouterr().err
+    assert "no negative image has the kind 'castle'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "name files"),
-        (("--without-faces", "."), "goes with --analyzer"),
+        ((), "give files"),
+        (("--without-faces", "."), "needs --analyzer"),
         (("--analyzer", "haar", "--without-faces", "no-such"), "no such folder"),
     ],
 )
@@ -296,4 +296,4 @@ def test_a_folder_without_images_is_reported(tmp_path, capsys, monkeypatch):
     )
     words = ["--analyzer", "haar", "--without-faces", str(tmp_path)]
     assert main(["robustness", *words]) != 0
-    assert "there is no image" in capsys.readouterr().err
+    assert "no images found" in capsys.readouterr().err

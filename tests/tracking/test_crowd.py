@@ -15,7 +15,7 @@ from maskdet.types import Faces
 def test_the_tracker_beats_plain_iou_matching(rate_hz) -> None:
     scores = compare_trackers(range(200, 203), rate_hz)
     ours = scores["ours, faces"]
-    for plain in (scores["plain overlap, faces"], scores["plain overlap 0.3, faces"]):
+    for plain in (scores["plain IoU, faces"], scores["plain IoU 0.3, faces"]):
         assert ours.mota > plain.mota + 0.04
         assert ours.idf1 > plain.idf1 + 0.12
         assert ours.id_switches < plain.id_switches / 2

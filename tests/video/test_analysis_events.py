@@ -81,7 +81,7 @@ def test_the_report_has_the_events_in_video_time(story, tmp_path) -> None:
     assert result.started_at == NOON
     assert [(event.kind, event.label) for event in result.events] == [
         ("entered", Label.UNKNOWN),
-        ("verdict", MASK),
+        ("classified", MASK),
         ("changed", NO_MASK),
         ("left", NO_MASK),
     ]

@@ -40,7 +40,7 @@ NAMES = {**CLASSES, "unknown": "Hm"}
 CLASS_NAMES_JSON = json.dumps(NAMES)
 
 USUAL = re.compile(r"(No mask|Incorrect|Unsure)\b|“Mask”|\"Mask\"|: mask\b(?!,)")
-"""The default names, except within other terms such as "Mask models"."""
+"""The default names, except within other terms such as "Classifiers"."""
 
 
 def shown(app: AppTest) -> str:
@@ -69,22 +69,22 @@ def tune(monkeypatch: pytest.MonkeyPatch) -> AppTest:
 
 def test_the_first_screen_of_tune_uses_custom_names(tune: AppTest) -> None:
     text = shown(tune)
-    for words in ("called “Hm”", "“St. Mary&#x27;s” found", " 口罩, ", " Sloppy"):
+    for words in ("labelled “Hm”", "“St. Mary&#x27;s” recall", " 口罩, ", " Sloppy"):
         assert words in text
     bars, cells = chart_datasets(tune, 0)["bars"], chart_datasets(tune, 1)["cells"]
     assert {row["actual"] for row in bars} >= set(CLASSES.values())
     assert {row["predicted"] for row in cells} == {*NAMES.values(), "Missed"}
     assert {row["actual"] for row in cells} == {*CLASSES.values(), "No face"}
-    select_segment(tune, "what", "confidence")
-    assert "line is called “Hm”" in shown(tune)
+    select_segment(tune, "quantity", "confidence")
+    assert "line they are labelled “Hm”" in shown(tune)
 
 
 @pytest.mark.parametrize(
     ("view", "words"),
     [
         ("Curves", "Sloppy"),
-        ("Numbers", "Sloppy"),
-        ("How sure", "Two thresholds on the probability of “St. Mary's”"),
+        ("Metrics", "Sloppy"),
+        ("Calibration", "Two thresholds on the probability of “St. Mary's”"),
         ("Compare", "口罩"),
     ],
 )
@@ -95,13 +95,13 @@ def test_every_view_of_tune_uses_custom_names(
 
 
 def test_faces_and_cells_use_custom_names(tune: AppTest) -> None:
-    select_segment(tune, "shown", "A cell")
+    select_segment(tune, "gallery", "Selected cell")
     tune.main.selectbox(key="tune.cell").set_value((0, 3))
     text = shown(run_app(tune))
-    assert "口罩: said “Hm”" in text
-    assert "<b>Hm <small>· truth: 口罩</small></b>" in text
+    assert "口罩: predicted “Hm”" in text
+    assert "<b>Hm <small>· actual: 口罩</small></b>" in text
     assert "St. Mary&#x27;s" in text
-    select_segment(tune, "shown", "The last move")
+    select_segment(tune, "gallery", "Last change")
     assert "was “Hm”, now" in shown(move_slider(tune, "min_confidence", 0.0))
 
 
@@ -115,12 +115,12 @@ def test_a_goal_and_its_result_use_custom_names(tune: AppTest) -> None:
     text = shown(run_app(tune))
     assert "Goal: recall of “St. Mary's” at least 95 %" in text
     assert "with “St. Mary's”), with 95 % intervals" in text
-    table = next(one.value for one in tune.main.dataframe if "Found" in one.value)
+    table = next(one.value for one in tune.main.dataframe if "Recall" in one.value)
     assert "Hm" in table
 
 
 def test_the_class_mapping_of_a_dataset_uses_custom_names(tune: AppTest) -> None:
-    select_segment(tune, "where", "My own set")
+    select_segment(tune, "source", "My dataset")
     place = next(one for one in tune.main if one.type == "file_uploader")
     assert isinstance(place, FileUploader)
     content = make_zip(
@@ -136,10 +136,10 @@ def test_annotation_uses_custom_names(tune: AppTest) -> None:
     face = DraftFace((5, 5, 40, 40), Label.MASK, 0.8, 0.9)
     desk = tune.session_state["maskdet.tuning"]
     desk.draft = Draft((DraftImage("a.jpg", make_jpeg(), (90, 80), (face,)),))
-    select_segment(tune, "where", "Label here")
+    select_segment(tune, "source", "Label images")
     shown(tune)
     labels = [one.label.replace("\\", "") for one in tune.main.button]
-    assert {"口罩 (80 %)", "St. Mary's", "Sloppy", "It is “口罩”"} <= set(labels)
+    assert {"口罩 (80 %)", "St. Mary's", "Sloppy", "Add “口罩”"} <= set(labels)
 
 
 def test_the_tune_report_uses_custom_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ def test_the_tune_report_uses_custom_names(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_custom_names_belong_to_one_visitor(tune: AppTest) -> None:
     other = "".join(str(one.value) for one in open_tune_page().main.get("html"))
-    assert "“No mask” found" in other
+    assert "“No mask” recall" in other
     shown(run_app(tune))
 
 
@@ -174,7 +174,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 def test_the_analyzer_comparison_uses_custom_names(models: AppTest) -> None:
     headings = {group for group, _ in models.main.dataframe[0].value.columns}
     assert {"kaggle-val: 口罩", "kaggle-val: sloppy"} <= headings
-    against = models.main.button_group(key="models.against.ap")
+    against = models.main.button_group(key="models.metric.ap")
     against.set_value("incorrect")
     shown(run_app(models))
     (chart, *_) = models.main.get("vega_lite_chart")
@@ -182,9 +182,9 @@ def test_the_analyzer_comparison_uses_custom_names(models: AppTest) -> None:
 
 
 def test_the_classifier_comparison_uses_custom_names(models: AppTest) -> None:
-    models.main.button_group(key="models.part").set_value("Mask models")
+    models.main.button_group(key="models.section").set_value("Classifiers")
     text = shown(run_app(models))
-    assert "“口罩” called “St. Mary's”" in text
+    assert "“口罩” predicted as “St. Mary's”" in text
     charts = [part.proto.spec for part in models.main.get("vega_lite_chart")]
     drawn = [one for one in charts if "Sloppy" in one]
     # the matrix, ROC, and precision and recall

@@ -312,7 +312,7 @@ def test_a_card_shows_the_ground_truth_if_known() -> None:
     )
     ground_truth = [Label.MASK, Label.INCORRECT]
     html = scene_cards_html(scene, [b"a", b"b"], Style(), ground_truth=ground_truth)
-    assert "<span>Truth: Mask</span><span>right</span>" in html
-    assert "<span>Truth: Incorrect</span><span>wrong</span>" in html
-    assert "Truth" not in scene_cards_html(scene, [b"a", b"b"], Style())
+    assert "<span>Ground truth: Mask</span><span>correct</span>" in html
+    assert "<span>Ground truth: Incorrect</span><span>wrong</span>" in html
+    assert "Ground truth" not in scene_cards_html(scene, [b"a", b"b"], Style())
     assert html.count("<figure>") == len(ground_truth) < len(CLASSES)
