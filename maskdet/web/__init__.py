@@ -1,1 +1,1 @@
-"""The dashboard's parts: the only room of the package that knows Streamlit."""
+"""The dashboard. Only this package imports Streamlit."""

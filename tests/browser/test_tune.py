@@ -146,7 +146,7 @@ def test_a_click_on_a_cell_shows_its_faces(page: Any) -> None:
 
 def test_a_goal_gives_settings_that_are_applied_to_live(page: Any) -> None:
     page.get_by_role("button", name="Suggest settings").click()
-    page.get_by_text("Goal: at least 95 % of").wait_for()
+    page.get_by_text("at least 95 %, then").first.wait_for()
     page.get_by_text("measured on the other half").wait_for()
     page.get_by_role("button", name="Apply suggestion").click()
     handle = slider(page, "Minimum confidence")
@@ -187,7 +187,7 @@ def test_an_uploaded_dataset_is_analyzed_and_tuned_on(page: Any) -> None:
 
 def test_an_invalid_zip_gives_one_error(page: Any) -> None:
     choose(page, "My dataset")
-    error = page.get_by_test_id("stAlert").get_by_text("this is not a zip")
+    error = page.get_by_test_id("stAlert").get_by_text("not a zip file")
     invalid = {
         "name": "a.zip",
         "mimeType": "application/zip",

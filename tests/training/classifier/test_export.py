@@ -226,7 +226,7 @@ def test_the_command_exports_and_evaluates(run, tmp_path, monkeypatch, capsys):
     words = ["export", str(run), "--out", str(tmp_path / "models"), "--onnx"]
     assert main([*words, "--faces", str(index), "--detector", "haar"]) == 0
     output = capsys.readouterr().out
-    assert "tutorial.onnx, at most" in output
+    assert "tutorial.onnx, maximum difference" in output
     assert "--pin writes tutorial, sha256 " in output
     exported_run = read_training_run("tutorial", tmp_path / "models" / "runs")
     assert len(exported_run.predictions["faces-test"]) == 8

@@ -52,7 +52,7 @@ def play(run: LiveSession, analyzer, settings: Settings, times_s=(0, 3)):
         (Settings(distance="ground_plane"), "Mark the four corners of a rectangle"),
         (
             Settings(distance="ground_plane", ground_points=ROUND_THE_OTHER_WAY),
-            "The four points must be the corners of a rectangle on the floor, clockwise",
+            "The four points must be the corners of a rectangle on the floor",
         ),
         (
             Settings(distance="ground_plane", ground_points=FLOOR, ground_width_m=900),
