@@ -90,7 +90,7 @@ def _open_browser(folder: Path) -> Iterator[Callable[[str, tuple[int, int]], Any
     database = folder / "events.sqlite3"
     _record_events(database)
     os.environ[EVENTS_URL_VARIABLE] = sqlite_url(database)
-    dashboard = Dashboard(folder / "log.txt")
+    dashboard = Dashboard(folder)
     camera = write_camera_video(folder / "camera.mjpeg", list(_read_camera_images()))
     flags = [*FLAGS, f"--use-file-for-fake-video-capture={camera}"]
     try:

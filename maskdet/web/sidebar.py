@@ -287,7 +287,7 @@ def _select_analyzer(*, live: bool) -> str:
 
 
 def _format_analyzer(name: str) -> str:
-    return "Auto (fast for video, accurate for images)" if name == AUTO else name
+    return "Auto (by page)" if name == AUTO else name
 
 
 def _toggle_refinement(analyzer: str) -> bool:
