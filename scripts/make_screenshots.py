@@ -44,6 +44,7 @@ SIZE_WH = (1360, 940)
 QUALITY = 82
 
 LIVE_S = 6.0
+LIVE_STEP_S = 0.1  # fewer images a second, for a smaller file
 """Length of the animation of the Live page."""
 
 LIVE_WH = (1120, 780)
@@ -159,6 +160,7 @@ def _save_animation(page: Any, target: Path) -> None:
     began_s = time.monotonic()
     while time.monotonic() - began_s < LIVE_S:
         screenshots.append((time.monotonic(), page.screenshot()))
+        page.wait_for_timeout(1e3 * LIVE_STEP_S)
     screenshots.append((time.monotonic(), b""))
     frames = []
     for _, content in screenshots[:-1]:
