@@ -34,6 +34,8 @@ from maskdet.events.detection import EventDetector
 from maskdet.events.event import Event, StreamInfo
 from maskdet.types import Scene
 
+logger = logging.getLogger(__name__)
+
 _SAMPLE_RATE_HZ: Final = 16_000
 _TONES_HZ: Final = (880.0, 660.0)
 _TONE_S: Final = 0.16
@@ -110,9 +112,6 @@ def make_beep_wav(number: int = 0) -> bytes:
 def _tone_envelope(time_s: float) -> float:
     """Return the amplitude of a tone in [0, 1], with fade-in and fade-out."""
     return min(1.0, time_s / _FADE_S, (_TONE_S - time_s) / _FADE_S)
-
-
-logger = logging.getLogger(__name__)
 
 
 class EventSink(Protocol):

@@ -30,6 +30,8 @@ from maskdet.media.video_reader import (
 )
 from maskdet.types import Image
 
+logger = logging.getLogger(__name__)
+
 URL_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
 """Supported URL schemes."""
 
@@ -62,8 +64,6 @@ def redact_url(name: str) -> str:
     url_parts = url_parts._replace(netloc=url_parts.netloc.rpartition("@")[2])
     return _SECRET_PARAMETER.sub(r"\1***", urlunsplit(url_parts))
 
-
-logger = logging.getLogger(__name__)
 
 _UNLIMITED_S: Final = 2**31 - 1
 _POLL_S: Final = 0.25

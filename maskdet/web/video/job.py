@@ -34,6 +34,8 @@ from maskdet.video import (
 )
 from maskdet.web.preferences import Preferences
 
+logger = logging.getLogger(__name__)
+
 SHARED_MEMORY: Final = Path("/dev/shm")
 """Memory file system of Linux: its files are not written to a disk."""
 
@@ -165,8 +167,6 @@ def format_video_time(time_s: float) -> str:
     seconds, tenth = divmod(rest, 10)
     return f"{minutes}:{seconds:02d}" + (f".{tenth}" if tenth else "")
 
-
-logger = logging.getLogger(__name__)
 
 VideoJobState: TypeAlias = Literal["waiting", "working", "done", "failed", "closed"]
 
