@@ -100,6 +100,12 @@ def test_a_folder_has_few_files() -> None:
     assert max(counts.values()) <= MAX_FILES
 
 
+def test_every_folder_is_a_package() -> None:
+    assert {path.parent for path in TREES} == {
+        path.parent for path in TREES if path.name == "__init__.py"
+    }
+
+
 def test_no_module_imports_itself_by_a_detour() -> None:
     imports = {dotted(path): set(imported(tree)) for path, tree in TREES.items()}
     done: set[str] = set()

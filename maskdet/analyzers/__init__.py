@@ -1,0 +1,1 @@
+"""Analyzers: single-stage networks, two-stage pipelines and tiles."""

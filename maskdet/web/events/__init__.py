@@ -1,0 +1,1 @@
+"""The Events page, its recording and its alerts."""

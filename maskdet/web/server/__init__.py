@@ -1,0 +1,1 @@
+"""The server of the dashboard: launch, access, uploads and patches of Streamlit."""
