@@ -356,6 +356,9 @@ class Visitor:
 @pytest.fixture
 def visitors(running: ServedDashboard) -> Iterator[list[Visitor]]:
     made = [Visitor(running), Visitor(running)]
+    for visitor in made:
+        # A run that begins drops the messages that wait, such as a toast.
+        visitor.wait_for_page()
     yield made
     for visitor in made:
         for name in "abcdef":
