@@ -31,6 +31,11 @@ DEFAULT_CONTEXT = 1.3
 OUTPUT_NAME = CLASSIFIER_OUTPUT
 """Name of a classifier file's output; it gives the order of the class columns."""
 
+DEFAULT_CLASSIFIER = "maskdet"
+
+# Larger batches are no faster per face on a CPU and cost about 1 MB a face.
+_MAX_BATCH_SIZE = 32
+
 
 @dataclass(frozen=True)
 class ClassifierFile:
@@ -99,11 +104,6 @@ CLASSIFIERS: MutableMapping[str, ClassifierFile] = _ClassifierRegistry(
 
 BUILT_IN_CLASSIFIERS = frozenset(_BUILT_IN_FILES)
 """Reserved names that a user's model must not have."""
-
-DEFAULT_CLASSIFIER = "maskdet"
-
-# Larger batches are no faster per face on a CPU and cost about 1 MB a face.
-_MAX_BATCH_SIZE = 32
 
 
 class Classifier(Protocol):

@@ -41,6 +41,26 @@ _MANIFEST_FIELDS: Final = {
 }
 """Fields of each row and their types, in the order in which they are written."""
 
+DownloadProgress = Callable[[int, int], None]
+"""Function that is called with the number of bytes received and expected."""
+
+_CHUNK_BYTES = 1 << 16
+
+_TIMEOUT_S = 30.0
+
+_NETWORK_ERRORS = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    TimeoutError,
+    ConnectionError,
+)
+
+MODEL_DIR_VARIABLE = "MASKDET_MODEL_DIR"
+"""Environment variable with a folder of model files that are not bundled: those of
+other projects, and the user's own (see `maskdet.own_models`)."""
+
+_checksums: dict[tuple[Path, int, int], str] = {}
+
 
 @dataclass(frozen=True)
 class ModelFile:
@@ -186,13 +206,6 @@ def _parse_row(row: Any) -> ModelFile:
     )
 
 
-DownloadProgress = Callable[[int, int], None]
-"""Function that is called with the number of bytes received and expected."""
-
-_CHUNK_BYTES = 1 << 16
-_TIMEOUT_S = 30.0
-
-
 def download(
     url: str,
     target: Path,
@@ -225,14 +238,6 @@ def download(
             f"could not download {target.name} from {url} ({reason}); "
             f"check the network, or copy the file to {target.parent}"
         ) from None
-
-
-_NETWORK_ERRORS = (
-    urllib.error.URLError,
-    http.client.HTTPException,
-    TimeoutError,
-    ConnectionError,
-)
 
 
 def write_verified(
@@ -301,14 +306,8 @@ def _open_url(url: str) -> IO[bytes]:
     return source
 
 
-MODEL_DIR_VARIABLE = "MASKDET_MODEL_DIR"
-"""Environment variable with a folder of model files that are not bundled: those of
-other projects, and the user's own (see `maskdet.own_models`)."""
-
 MODEL_FILES: dict[str, ModelFile] = read_manifest()
 """All known model files by name."""
-
-_checksums: dict[tuple[Path, int, int], str] = {}
 
 
 def get_model_file(name: str) -> ModelFile:

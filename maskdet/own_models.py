@@ -27,6 +27,8 @@ FACTS_NAME: Final = "facts.json"
 _FACTS_FOLDERS: Final = ("runs", "runs-onepass")
 _NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
+_kind_cache: dict[tuple[Path, int, int], OwnModelKind] = {}
+
 
 @dataclass(frozen=True)
 class OwnModel:
@@ -219,9 +221,6 @@ def _read_model(path: Path, folder: Path) -> OwnModel:
             f"expected {expected_sha256[:12]}...; export it again"
         )
     return OwnModel(name, kind, path, facts, facts_folder)
-
-
-_kind_cache: dict[tuple[Path, int, int], OwnModelKind] = {}
 
 
 def _detect_kind(path: Path) -> OwnModelKind:

@@ -43,6 +43,20 @@ OLD_VALUES: dict[str, dict[object, str]] = {
 }
 """Field values in files and links of version 0.1, by current field name."""
 
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("min_score", 0, 1),
+    ("min_confidence", 0, 1),
+    ("min_face_px", 1, 2000),
+    ("nms_iou", 0, 1),
+    ("memory_s", 0.1, 60),
+    ("smoothing_window_s", 0.1, 60),
+    ("contact_distance_m", 0.3, 20),
+    ("contact_duration_s", 0, 3600),
+    ("field_of_view_deg", 10, 170),
+    ("ground_width_m", 0.1, 1000),
+    ("ground_depth_m", 0.1, 1000),
+)
+
 
 def upgrade_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """Rename the fields and values of settings from earlier versions.
@@ -191,21 +205,6 @@ class Settings:
             True
         """
         return cls(min_score=0, min_confidence=0, min_face_px=1, nms_iou=1)
-
-
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("min_score", 0, 1),
-    ("min_confidence", 0, 1),
-    ("min_face_px", 1, 2000),
-    ("nms_iou", 0, 1),
-    ("memory_s", 0.1, 60),
-    ("smoothing_window_s", 0.1, 60),
-    ("contact_distance_m", 0.3, 20),
-    ("contact_duration_s", 0, 3600),
-    ("field_of_view_deg", 10, 170),
-    ("ground_width_m", 0.1, 1000),
-    ("ground_depth_m", 0.1, 1000),
-)
 
 
 def _check_class_weights(value: object) -> tuple[float, ...]:

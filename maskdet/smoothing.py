@@ -38,6 +38,37 @@ from maskdet.types import CLASSES, UNTRACKED, Faces
 FRAMES_PER_S: Final = 30.0
 """Frame rate that converts the presets' frame counts to seconds."""
 
+MIN_READABLE_PX: Final = 10.0
+
+FULLY_READABLE_PX: Final = 32.0
+"""Shorter side up to which a face has weight 0, and from which it has full weight: a
+mask then covers about 5 by 3, or 16 by 10 pixels (by eye)."""
+
+MIN_INFORMATION: Final = 0.05
+"""Observations with less information have weight 0: about 45 %, 30 % and 25 %."""
+
+ProbRow: TypeAlias = NDArray[np.float64]
+"""`(3,)` probabilities, or sums of such rows."""
+
+_TIME_EPSILON_S: Final = 1e-6
+"""Times closer than this are equal: sums of frame times are not exact."""
+
+_MIN_PROB: Final = 0.02
+"""Lower bound of probabilities in the log-pool: log(0) would outweigh everything."""
+
+_VIEW_CORRELATION: Final = 0.5
+"""Correlation of the errors in two observations of the same face.
+
+Light, angle and mask stay the same between observations, so they are not independent:
+any number counts as at most two. A choice, not measured.
+"""
+
+_INDEPENDENT_VIEW_S: Final = 0.2
+"""Time after which an observation counts in full: heads turn and nod in about that
+time, and frames that follow each other faster are nearly identical."""
+
+_UNIFORM_PROB: Final = 1 / len(CLASSES)
+
 
 @dataclass(frozen=True)
 class TrackingPreset:
@@ -132,15 +163,6 @@ probability; `min_confidence` is compared with the probability alone.
 """
 
 
-MIN_READABLE_PX: Final = 10.0
-FULLY_READABLE_PX: Final = 32.0
-"""Shorter side up to which a face has weight 0, and from which it has full weight: a
-mask then covers about 5 by 3, or 16 by 10 pixels (by eye)."""
-
-MIN_INFORMATION: Final = 0.05
-"""Observations with less information have weight 0: about 45 %, 30 % and 25 %."""
-
-
 def compute_observation_weights(
     faces: Faces, probs: NDArray[np.float32]
 ) -> NDArray[np.float32]:
@@ -174,23 +196,6 @@ def _compute_entropies(probs: NDArray[np.float32]) -> NDArray[np.float64]:
     logs = np.log(rows, out=np.zeros_like(rows), where=rows > 0)
     result: NDArray[np.float64] = -(rows * logs).sum(axis=1)
     return result
-
-
-ProbRow: TypeAlias = NDArray[np.float64]
-"""`(3,)` probabilities, or sums of such rows."""
-
-_TIME_EPSILON_S: Final = 1e-6
-"""Times closer than this are equal: sums of frame times are not exact."""
-
-_MIN_PROB: Final = 0.02
-"""Lower bound of probabilities in the log-pool: log(0) would outweigh everything."""
-
-_VIEW_CORRELATION: Final = 0.5
-"""Correlation of the errors in two observations of the same face.
-
-Light, angle and mask stay the same between observations, so they are not independent:
-any number counts as at most two. A choice, not measured.
-"""
 
 
 class Observation(NamedTuple):
@@ -360,13 +365,6 @@ AGGREGATORS: Final[
     "ema": EmaAggregator,
 }
 """The aggregator of each method in `maskdet.settings.SMOOTHING_METHODS`."""
-
-
-_INDEPENDENT_VIEW_S: Final = 0.2
-"""Time after which an observation counts in full: heads turn and nod in about that
-time, and frames that follow each other faster are nearly identical."""
-
-_UNIFORM_PROB: Final = 1 / len(CLASSES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -567,15 +565,3 @@ def _stack_rows(rows: list[tuple[ProbRow, float, float]]) -> SmoothedLabels:
     probs = np.array([row[0] for row in rows], np.float32).reshape(-1, len(CLASSES))
     values = np.array([row[1:] for row in rows], np.float32).reshape(-1, 2)
     return SmoothedLabels(probs, values[:, 0], values[:, 1])
-
-
-__all__ = [
-    "TRACKING_PRESETS",
-    "LabelSmoother",
-    "SmoothedLabels",
-    "TrackingPreset",
-    "beta_to_window_s",
-    "compute_observation_weights",
-    "frames_to_window_s",
-    "uncertainty_to_confidence",
-]

@@ -21,6 +21,17 @@ from maskdet.wording import format_count
 Image = NDArray[np.uint8]
 """`(h, w, 3)` uint8, **BGR**, never modified in place."""
 
+UNTRACKED = -1
+"""Track ID of a face that is not tracked, for example in a still image."""
+
+RowSelection: TypeAlias = (
+    NDArray[np.bool_] | NDArray[np.int64] | list[int] | list[bool] | slice
+)
+"""Rows of a scene or of faces: a mask, indices, or a slice."""
+
+BLUR_MIN_SCORE = 0.2
+"""Candidates with at least this detection score are blurred when faces are blurred."""
+
 
 def check_image(image: object) -> Image:
     """Check that `image` is a BGR or grey image and return it as BGR.
@@ -60,10 +71,6 @@ def check_image(image: object) -> Image:
     )
 
 
-UNTRACKED = -1
-"""Track ID of a face that is not tracked, for example in a still image."""
-
-
 class Label(IntEnum):
     """The class of a face; the value is its column in `Scene.probs`.
 
@@ -97,10 +104,6 @@ _TITLES = {
     Label.UNKNOWN: "Unsure",
 }
 
-RowSelection: TypeAlias = (
-    NDArray[np.bool_] | NDArray[np.int64] | list[int] | list[bool] | slice
-)
-"""Rows of a scene or of faces: a mask, indices, or a slice."""
 
 CLASSES: tuple[Label, ...] = (Label.MASK, Label.NO_MASK, Label.INCORRECT)
 """The labels that have a column in `Scene.probs`, in column order."""
@@ -167,10 +170,6 @@ class Faces:
     def __getitem__(self, rows: RowSelection) -> Faces:
         """Return the faces that a mask, an index array or a slice selects."""
         return Faces(self.boxes[rows], self.scores[rows])
-
-
-BLUR_MIN_SCORE = 0.2
-"""Candidates with at least this detection score are blurred when faces are blurred."""
 
 
 def _no_times() -> Mapping[str, float]:

@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 SendAlert = Callable[[Event], None]
 """Function that delivers one alert or raises `DeliveryError`."""
 
+ALERT_HOSTS_VARIABLE: Final = "MASKDET_ALERT_HOSTS"
+"""Variable with the hosts, separated by commas, to which alerts of every visitor may be
+sent; `*` allows all."""
+
 
 class DeliveryError(RuntimeError):
     """An alert could not be delivered; the message is one line with the reason.
@@ -211,11 +215,6 @@ class DeliveryQueue:
                 status.n_dropped + n_dropped,
                 status.problem if problem is None else problem,
             )
-
-
-ALERT_HOSTS_VARIABLE: Final = "MASKDET_ALERT_HOSTS"
-"""Variable with the hosts, separated by commas, to which alerts of every visitor may be
-sent; `*` allows all."""
 
 
 def describe_host_rejection(

@@ -56,6 +56,21 @@ _MAX_LOG = 10.0
 FeatureMap = NDArray[np.float32]
 """`(h, w, N_CHANNELS)` float32: output of the network at one stride."""
 
+MAX_STRIDE_PX = STRIDES_PX[-1]
+"""The sides of the network's input are multiples of this."""
+
+_NMS_IOU = 0.5
+"""IoU threshold of the first NMS; `Settings.nms_iou` can be stricter."""
+
+_MAX_CANDIDATES = 500
+"""Number of candidates before NMS, best first; images do not show so many faces."""
+
+_MIN_VOTER_RATIO = 0.3
+"""A candidate takes part in box voting if its score is at least this fraction of the
+kept box's score. Lower scores have little weight and need not be decoded."""
+
+Probs = NDArray[np.float32]
+
 
 def decode_maps(
     maps: Sequence[FeatureMap], min_score: float = MIN_CANDIDATE_SCORE
@@ -131,10 +146,6 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     result: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
     return result
-
-
-MAX_STRIDE_PX = STRIDES_PX[-1]
-"""The sides of the network's input are multiples of this."""
 
 
 class SingleStageNetwork:
@@ -241,19 +252,6 @@ def _get_output_indices(interpreter: Any, path: Path) -> list[int]:
                 f"{channels}"
             )
     return [int(details[name]["index"]) for name in OUTPUT_NAMES]
-
-
-_NMS_IOU = 0.5
-"""IoU threshold of the first NMS; `Settings.nms_iou` can be stricter."""
-
-_MAX_CANDIDATES = 500
-"""Number of candidates before NMS, best first; images do not show so many faces."""
-
-_MIN_VOTER_RATIO = 0.3
-"""A candidate takes part in box voting if its score is at least this fraction of the
-kept box's score. Lower scores have little weight and need not be decoded."""
-
-Probs = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -484,6 +482,3 @@ def _vote_boxes(
     weights = is_voter * np.square(scores)
     total = np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
     return np.asarray(weights @ boxes / total, np.float32)
-
-
-__all__ = ["Refiner", "Resize", "SingleStage", "SingleStageNetwork"]

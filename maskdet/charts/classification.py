@@ -61,6 +61,22 @@ _TASK_TITLES: Mapping[CurveSelection, str] = {
     "classes": "class by class",
 }
 
+ReliabilityTarget: TypeAlias = Literal["top", "wearing"]
+"""Which probability: of the predicted class, or of a mask."""
+
+_RELIABILITY_TITLES = {"top": "predicted class", "wearing": "mask against no mask"}
+
+# Shapes besides colours, because only five colours are distinguishable.
+_SHAPES: Final = (
+    "circle",
+    "square",
+    "triangle-up",
+    "diamond",
+    "cross",
+    "triangle-down",
+    "triangle-right",
+)
+
 
 def roc_chart(
     predictions: Mapping[str, Predictions],
@@ -239,11 +255,6 @@ def _curve_layers(
         ).encode(**common, tooltip=operating_tooltips),
     ]
 
-
-ReliabilityTarget: TypeAlias = Literal["top", "wearing"]
-"""Which probability: of the predicted class, or of a mask."""
-
-_RELIABILITY_TITLES = {"top": "predicted class", "wearing": "mask against no mask"}
 
 _LOW_FILL, _HIGH_FILL = "#eaf2fa", "#0b559f"
 """Colours of the rates 0 and 1 in a matrix; its text is black or white."""
@@ -447,18 +458,6 @@ def _slice_row(run: str, part: Slice) -> ChartRow:
         "worse": part.is_worse,
         "comparison": "significantly worse" if part.is_worse else "not worse",
     }
-
-
-# Shapes besides colours, because only five colours are distinguishable.
-_SHAPES: Final = (
-    "circle",
-    "square",
-    "triangle-up",
-    "diamond",
-    "cross",
-    "triangle-down",
-    "triangle-right",
-)
 
 
 def cost_chart(

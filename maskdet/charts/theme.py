@@ -31,6 +31,11 @@ _DASHES: Final = {
 
 PERCENT_FORMAT: Final = ".1%"
 
+MAX_CURVE_POINTS = 400
+"""Maximum number of points in a curve; more points would not be visible."""
+
+_Floats: TypeAlias = NDArray[np.float64]
+
 
 def assign_run_colours(names: Iterable[str]) -> dict[str, str]:
     """Return a colour, `#rrggbb`, for each run, determined by the order."""
@@ -91,12 +96,6 @@ def format_face_count(counts: Iterable[int]) -> str:
     if len(distinct_counts) == 1:
         return f"n = {distinct_counts[0]:,}"
     return f"n = {distinct_counts[0]:,} to {distinct_counts[-1]:,}"
-
-
-MAX_CURVE_POINTS = 400
-"""Maximum number of points in a curve; more points would not be visible."""
-
-_Floats: TypeAlias = NDArray[np.float64]
 
 
 def simplify_line(

@@ -42,6 +42,34 @@ HISTOGRAM_CONFIG: Final = {
     "view": {"stroke": None},
 }
 
+# Fill of a rate of 0 and of 1 by kind of cell; the text on them is black or white.
+_CELL_FILLS: Final = {
+    "correct": ("#eaf2fa", "#0b559f"),
+    "wrong": ("#fbeee4", "#a84a12"),
+    "unsure": ("#eeeff3", "#5c6070"),
+}
+
+_CELL_TOOLTIPS: Final = [
+    {"field": "actual", "type": "nominal", "title": "Actual"},
+    {"field": "predicted", "type": "nominal", "title": "Predicted"},
+    {"field": "count", "type": "quantitative", "title": "Faces", "format": ","},
+    {
+        "field": "rate",
+        "type": "quantitative",
+        "title": "Fraction of row",
+        "format": PERCENT_FORMAT,
+    },
+]
+
+BOX_SELECTION: Final = "box"
+"""Name of the selection of a drawn box; it has the ranges `x` and `y` in pixels."""
+
+_SENT_LONG_SIDE_PX: Final = 1000
+"""Maximum long side of the transmitted image."""
+
+_DISPLAY_LONG_SIDE_PX: Final = 620
+"""Long side of the image on the page."""
+
 
 def threshold_histogram(
     edges: Sequence[float],
@@ -215,26 +243,6 @@ def _count_field(index: int) -> str:
     return f"part_{index}"
 
 
-# Fill of a rate of 0 and of 1 by kind of cell; the text on them is black or white.
-_CELL_FILLS: Final = {
-    "correct": ("#eaf2fa", "#0b559f"),
-    "wrong": ("#fbeee4", "#a84a12"),
-    "unsure": ("#eeeff3", "#5c6070"),
-}
-
-_CELL_TOOLTIPS: Final = [
-    {"field": "actual", "type": "nominal", "title": "Actual"},
-    {"field": "predicted", "type": "nominal", "title": "Predicted"},
-    {"field": "count", "type": "quantitative", "title": "Faces", "format": ","},
-    {
-        "field": "rate",
-        "type": "quantitative",
-        "title": "Fraction of row",
-        "format": PERCENT_FORMAT,
-    },
-]
-
-
 def confusion_heatmap(
     counts: Sequence[Sequence[int]],
     actual: Sequence[str],
@@ -375,16 +383,6 @@ def _cell_text(
             "color": {"field": "colour", "type": "nominal", "scale": None},
         },
     }
-
-
-BOX_SELECTION: Final = "box"
-"""Name of the selection of a drawn box; it has the ranges `x` and `y` in pixels."""
-
-_SENT_LONG_SIDE_PX: Final = 1000
-"""Maximum long side of the transmitted image."""
-
-_DISPLAY_LONG_SIDE_PX: Final = 620
-"""Long side of the image on the page."""
 
 
 def draw_boxes_chart(

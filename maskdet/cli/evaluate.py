@@ -75,6 +75,33 @@ Intervals are 95 %. Times are those of this machine."""
 
 _COMPARISON_FILE = "models/analyzers.json"
 
+SAMPLES_NAME = "samples.png"
+"""File in a report folder: sample faces of each class with their labels."""
+
+ERRORS_NAME = "errors.png"
+"""File in a report folder: misclassified faces, highest confidence first."""
+
+_KINDS = ("scenes", "faces", "analyzers")
+
+_DESCRIPTION = f"""Evaluate an analyzer on labelled images. Without a KIND, as in
+`maskdet evaluate FOLDER`, the kind depends on the data: `scenes` for images with boxes,
+`faces` for images of one face. Formats: {SUPPORTED_FORMATS}."""
+
+_SCENES_DESCRIPTION = f"""Evaluate on images with ground-truth boxes (COCO, VOC or
+YOLO). Average precision at IoU {MIN_IOU}: detections by descending score, each matched
+to the unmatched face with the highest IoU, all-point interpolation, minimum score
+{MIN_CURVE_SCORE} and size 1 px. A detection counts for its most likely class only, with
+its detection score. "ap_every_class" in the JSON follows the more lenient rule of the
+validation of YOLO: every detection counts for every class, with its score times the
+probability of the class. For "at least {LARGE_PX:g} px", smaller faces are ignored.
+Intervals are 95 %: bootstrap over images for average precision, Wilson for rates,
+bootstrap over faces for the other class metrics and for "numbers" in the JSON."""
+
+_FACES_DESCRIPTION = """Evaluate on images of one face: a folder for each class, or an
+index.csv (path, label, split, source). Mask vs no mask: an incorrectly worn mask counts
+as a mask. Intervals are 95 %: Wilson for rates, bootstrap over faces for the other
+metrics and for "numbers" in the JSON."""
+
 
 def add_analyzers_parser(
     kinds: argparse._SubParsersAction[argparse.ArgumentParser],
@@ -176,34 +203,6 @@ def _make_row(name: str, set_name: str, report: DetectionReport) -> AnalyzerMetr
         rates=dict(zip(RATE_NAMES, estimates, strict=True)),
         median_ms=report.median_ms,
     )
-
-
-SAMPLES_NAME = "samples.png"
-"""File in a report folder: sample faces of each class with their labels."""
-
-ERRORS_NAME = "errors.png"
-"""File in a report folder: misclassified faces, highest confidence first."""
-
-_KINDS = ("scenes", "faces", "analyzers")
-
-_DESCRIPTION = f"""Evaluate an analyzer on labelled images. Without a KIND, as in
-`maskdet evaluate FOLDER`, the kind depends on the data: `scenes` for images with boxes,
-`faces` for images of one face. Formats: {SUPPORTED_FORMATS}."""
-
-_SCENES_DESCRIPTION = f"""Evaluate on images with ground-truth boxes (COCO, VOC or
-YOLO). Average precision at IoU {MIN_IOU}: detections by descending score, each matched
-to the unmatched face with the highest IoU, all-point interpolation, minimum score
-{MIN_CURVE_SCORE} and size 1 px. A detection counts for its most likely class only, with
-its detection score. "ap_every_class" in the JSON follows the more lenient rule of the
-validation of YOLO: every detection counts for every class, with its score times the
-probability of the class. For "at least {LARGE_PX:g} px", smaller faces are ignored.
-Intervals are 95 %: bootstrap over images for average precision, Wilson for rates,
-bootstrap over faces for the other class metrics and for "numbers" in the JSON."""
-
-_FACES_DESCRIPTION = """Evaluate on images of one face: a folder for each class, or an
-index.csv (path, label, split, source). Mask vs no mask: an incorrectly worn mask counts
-as a mask. Intervals are 95 %: Wilson for rates, bootstrap over faces for the other
-metrics and for "numbers" in the JSON."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 _KIND_WIDTH: Final = max(map(len, EVENT_KINDS.values()))
 
+_DELETE: Final = "delete"
+
+_DEFAULT_LIMIT: Final = 50
+
 
 def format_event_line(
     event: Event, zone: tzinfo | None = None, *, style: Style = DEFAULT_STYLE
@@ -122,10 +126,6 @@ def _format_hour(
     )
     mask_rate = _format_mask_rate(people)
     return f"{start:%Y-%m-%d %H:%M}  {people.total():6,}  {mask_rate:>6}  {counts_text}"
-
-
-_DELETE: Final = "delete"
-_DEFAULT_LIMIT: Final = 50
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -64,6 +64,10 @@ _OPTION_CHOICES: dict[str, Sequence[str]] = {
 }
 _OPTION_LENGTHS: dict[str, int] = {"class_weights": 3, "ground_points": 8}
 
+_AGO: Final = re.compile(r"(\d{1,6})\s*([hd])")
+
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+
 
 @dataclass(frozen=True)
 class AnalyzerOptions:
@@ -390,10 +394,6 @@ def _parse_style_file(content: bytes) -> Style:
     if isinstance(values, dict) and isinstance(values.get("style"), dict):
         content = json.dumps(values["style"]).encode()
     return Style.from_json(content)
-
-
-_AGO: Final = re.compile(r"(\d{1,6})\s*([hd])")
-_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def _now() -> datetime:

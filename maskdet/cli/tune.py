@@ -55,6 +55,26 @@ from maskdet.tuning.scoring import predict_dataset
 from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count
 
+_WIDTH = 24
+"""Width of the first column, in characters."""
+
+_CELL_WIDTH = 22
+"""Width of a column of numbers with intervals, in characters."""
+
+_METRIC_TITLES = ("precision", "recall", "F1", "false positives per image")
+
+_SCORES_COMMAND: Final = "scores"
+"""As the first argument: store predictions instead of tuning."""
+
+_STORED_SUFFIX: Final = ".npz"
+
+_DESCRIPTION = f"""Run the analyzer on a labelled set once, then report precision and
+recall at the thresholds. DATA is a folder, a zip, a COCO, VOC, YOLO or index file, or
+stored predictions ({_STORED_SUFFIX}). With --goal, settings are chosen on one half of
+the images and evaluated on the other. `maskdet tune {_SCORES_COMMAND} DATA... --out
+DIR` stores the predictions instead: numbers only, without images and their names.
+Intervals are 95 %."""
+
 
 def store_scored_sets(
     sources: Sequence[Path],
@@ -153,15 +173,6 @@ def _show_image_progress(title: str) -> Iterator[ProgressCallback | None]:
         yield update_bar
 
 
-_WIDTH = 24
-"""Width of the first column, in characters."""
-
-_CELL_WIDTH = 22
-"""Width of a column of numbers with intervals, in characters."""
-
-_METRIC_TITLES = ("precision", "recall", "F1", "false positives per image")
-
-
 def format_operating_point(
     operating_point: EvaluationResult, style: Style
 ) -> list[str]:
@@ -231,19 +242,6 @@ def _format_cell(estimate: Estimate) -> str:
     if math.isnan(estimate.low):
         return f"{estimate.value:.3f}"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
-
-
-_SCORES_COMMAND: Final = "scores"
-"""As the first argument: store predictions instead of tuning."""
-
-_STORED_SUFFIX: Final = ".npz"
-
-_DESCRIPTION = f"""Run the analyzer on a labelled set once, then report precision and
-recall at the thresholds. DATA is a folder, a zip, a COCO, VOC, YOLO or index file, or
-stored predictions ({_STORED_SUFFIX}). With --goal, settings are chosen on one half of
-the images and evaluated on the other. `maskdet tune {_SCORES_COMMAND} DATA... --out
-DIR` stores the predictions instead: numbers only, without images and their names.
-Intervals are 95 %."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -56,6 +56,9 @@ from maskdet.video import (
 )
 from maskdet.wording import format_count
 
+_MAX_SHOWN_NAMES: Final = 5
+"""Maximum number of skipped files named in a line."""
+
 
 def summarize_video(report: VideoReport, style: Style = DEFAULT_STYLE) -> list[str]:
     """Return the summary of one video as lines."""
@@ -241,10 +244,6 @@ class VideoBatch:
         finally:
             for signal_number, handler in previous_handlers.items():
                 signal.signal(signal_number, handler)
-
-
-_MAX_SHOWN_NAMES: Final = 5
-"""Maximum number of skipped files named in a line."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -50,6 +50,13 @@ MQTT_PASSWORD_VARIABLE: Final = "MASKDET_MQTT_PASSWORD"
 
 _DEFAULT_RULE: Final = AlertRule("no_mask")
 
+FLUSH_TIMEOUT_S: Final = 20.0
+"""How long to wait at the end for queued alerts and events, in seconds."""
+
+_WAIT_NOTICE_AFTER_S: Final = 1.0
+
+_LOGGERS: Final = ("maskdet.alerts.delivery", "maskdet.events.writer")
+
 
 @dataclass(frozen=True)
 class EventOptions:
@@ -321,13 +328,6 @@ def _parse_start_time(text: str) -> datetime:
     if start_time > datetime.now(UTC) + timedelta(days=1):
         raise argparse.ArgumentTypeError(f"must not be in the future: {text!r}")
     return start_time
-
-
-FLUSH_TIMEOUT_S: Final = 20.0
-"""How long to wait at the end for queued alerts and events, in seconds."""
-
-_WAIT_NOTICE_AFTER_S: Final = 1.0
-_LOGGERS: Final = ("maskdet.alerts.delivery", "maskdet.events.writer")
 
 
 @dataclass(frozen=True)

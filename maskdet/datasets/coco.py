@@ -49,6 +49,8 @@ _NamedBoxes = list[tuple[Coordinates, str]]
 CocoTables = tuple[list[Any], list[Any], list[Any]]
 """The JSON rows of images, annotations and categories."""
 
+CocoObject = dict[str, Any]
+
 
 def read_coco(
     files: DatasetFiles, name: str, issues: Issues
@@ -264,9 +266,6 @@ def _listed_size(row: Mapping[str, Any], name: str, issues: Issues) -> tuple[int
         issues.add(f"{name}: {row['file_name']}", reason, outcome="read from the image")
         return 0, 0
     return width, height
-
-
-CocoObject = dict[str, Any]
 
 
 def build_coco(

@@ -36,6 +36,14 @@ from maskdet.datasets.splits import (
 from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count
 
+_SIZE_QUANTILES = (0.05, 0.5, 0.95)
+
+_MAX_LISTED = 20
+"""Limit of files listed in the text; the JSON lists all."""
+
+_REQUIRED_CLASSES = (Label.MASK, Label.NO_MASK)
+"""Classes required for training; `incorrect` can be rendered on unmasked faces."""
+
 
 @dataclass(frozen=True, eq=False)
 class CheckedExamples:
@@ -98,9 +106,6 @@ def deduplicate(examples: Sequence[Example]) -> list[Example]:
         split = max(first.split, example.split, key=("", *SPLITS).index)
         by_path[resolved] = dataclasses.replace(first, split=split)
     return list(by_path.values())
-
-
-_SIZE_QUANTILES = (0.05, 0.5, 0.95)
 
 
 @dataclass(frozen=True)
@@ -176,10 +181,6 @@ def _balance_line(row: ClassBalance, width: int) -> str:
         sizes = f"{low:.0f} to {high:.0f} px, median {half:.0f}"
     prefix = f"{row.split or '-':<7}{row.source:<{width}}{row.n_images:>9,}"
     return f"{prefix}{counts}  {sizes}"
-
-
-_MAX_LISTED = 20
-"""Limit of files listed in the text; the JSON lists all."""
 
 
 @dataclass(frozen=True)
@@ -334,9 +335,6 @@ def _remainder_line(n: int) -> list[str]:
 
 
 _TRAIN, _VAL, _TEST = SPLITS
-
-_REQUIRED_CLASSES = (Label.MASK, Label.NO_MASK)
-"""Classes required for training; `incorrect` can be rendered on unmasked faces."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,21 @@ Landmarks = NDArray[np.float32]
 """`(n, 5, 2)` float32 x, y in pixels: left eye, right eye, nose, left and right corner
 of the mouth, as seen in the image."""
 
+DETECTORS: dict[str, str] = {
+    "haar": "maskdet.detectors.haar:Haar",
+    "haar-live": "maskdet.detectors.haar:haar_live",
+    "mtcnn": "maskdet.detectors.mtcnn:MTCNN",
+    "ssd": "maskdet.detectors.ssd:SSD",
+    "yunet": "maskdet.detectors.yunet:YuNet",
+}
+"""Detector names and their `module:factory`, which is imported when it is loaded."""
+
+_DETECTOR_LIBRARIES: dict[str, tuple[str, ...]] = {
+    "mtcnn": ("mtcnn", "joblib", "lz4"),
+    "yunet": ("onnxruntime",),
+}
+"""Optional libraries that detectors need."""
+
 
 class Detector(Protocol):
     """Protocol of a face detector.
@@ -47,22 +62,6 @@ class LandmarkDetector(Detector, Protocol):
     def detect_landmarks(self, image: Image) -> tuple[Faces, Landmarks]:
         """Return the faces in `image` and the five landmarks of each."""
         ...
-
-
-DETECTORS: dict[str, str] = {
-    "haar": "maskdet.detectors.haar:Haar",
-    "haar-live": "maskdet.detectors.haar:haar_live",
-    "mtcnn": "maskdet.detectors.mtcnn:MTCNN",
-    "ssd": "maskdet.detectors.ssd:SSD",
-    "yunet": "maskdet.detectors.yunet:YuNet",
-}
-"""Detector names and their `module:factory`, which is imported when it is loaded."""
-
-_DETECTOR_LIBRARIES: dict[str, tuple[str, ...]] = {
-    "mtcnn": ("mtcnn", "joblib", "lz4"),
-    "yunet": ("onnxruntime",),
-}
-"""Optional libraries that detectors need."""
 
 
 def describe_missing_detector_library(name: str) -> str:

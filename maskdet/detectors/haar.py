@@ -18,6 +18,12 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes, clip_boxes, nms, sizes_px
 from maskdet.types import Faces, Image, check_image
 
+# A cascade's square extends beyond the face at the sides and above. Median shift of
+# the same boxes to the ground truth, as fractions of the side.
+_BOX_SHIFT = np.array([0.09, 0.135, -0.12, 0.03], np.float32)
+
+_NMS_IOU = 0.4
+
 
 @dataclass(frozen=True)
 class HaarPreset:
@@ -70,12 +76,6 @@ CASCADES: dict[str, _Cascade] = {
     "alt2": _Cascade("haarcascade_frontalface_alt2.xml", 55.0, 0.48),
     "default": _Cascade("haarcascade_frontalface_default.xml", 3.6, 2.25),
 }
-
-# A cascade's square extends beyond the face at the sides and above. Median shift of
-# the same boxes to the ground truth, as fractions of the side.
-_BOX_SHIFT = np.array([0.09, 0.135, -0.12, 0.03], np.float32)
-
-_NMS_IOU = 0.4
 
 
 class Haar:

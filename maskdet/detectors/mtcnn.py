@@ -33,6 +33,38 @@ _IR_VERSION = 8
 _OPSET = 13
 _ONNX_FLOAT, _ONNX_INT64 = 1, 7
 
+LayerWeights = list[NDArray[np.float32]]
+
+Pooling = tuple[int, str] | None
+"""Side and ONNX padding of a maximum pooling with stride 2; None for no pooling."""
+
+# The weights are joblib archives, and loading one can run code, so only the three files
+# of mtcnn 1.0.0 are accepted.
+_SHA256 = {
+    "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
+    "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
+    "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
+}
+
+_CELL_PX = 12  # side of P-Net's receptive field
+
+_STRIDE_PX = 2  # stride of P-Net
+
+_PYRAMID_FACTOR = 0.709  # between pyramid levels: half the area, as in the paper
+
+# Chosen on the validation scenes by average precision and time. Lower thresholds gain
+# less than 0.005 and take 50 % longer; fewer than 300 patches lose 0.01.
+_MIN_SCORES = (0.6, 0.1, 0.03)
+
+# Mean log odds of R-Net and O-Net at which half of the boxes are faces, counted over
+# 17,000 boxes in 700 images of the training scenes; it becomes the score 0.5.
+_EVEN_LOG_ODDS = 1.7
+
+# MTCNN was trained on whole heads; the boxes of the mask data sets start lower, above
+# the eyebrows, and end lower. Median shift of 1,570 matched boxes of the training
+# scenes, as fractions of the box's width and height.
+_BOX_SHIFT = np.array([0.02, 0.11, 0.02, 0.06], np.float32)
+
 
 class OnnxGraph:
     """Builds an ONNX network layer by layer."""
@@ -153,19 +185,6 @@ def _encode_value_info(name: str, shape: Sequence[int | str]) -> bytes:
     dimensions = b"".join(_encode_field(1, size) for size in sizes)
     tensor_type = _encode_field(1, _ONNX_FLOAT) + _encode_field(2, dimensions)
     return _encode_field(1, name) + _encode_field(2, _encode_field(1, tensor_type))
-
-
-LayerWeights = list[NDArray[np.float32]]
-Pooling = tuple[int, str] | None
-"""Side and ONNX padding of a maximum pooling with stride 2; None for no pooling."""
-
-# The weights are joblib archives, and loading one can run code, so only the three files
-# of mtcnn 1.0.0 are accepted.
-_SHA256 = {
-    "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
-    "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
-    "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
-}
 
 
 class MTCNNStage:
@@ -308,24 +327,8 @@ def nms_opencv(
     return np.asarray(kept, np.int64).reshape(-1)
 
 
-_CELL_PX = 12  # side of P-Net's receptive field
-_STRIDE_PX = 2  # stride of P-Net
-_PYRAMID_FACTOR = 0.709  # between pyramid levels: half the area, as in the paper
-
-# Chosen on the validation scenes by average precision and time. Lower thresholds gain
-# less than 0.005 and take 50 % longer; fewer than 300 patches lose 0.01.
-_MIN_SCORES = (0.6, 0.1, 0.03)
 _LEVEL_IOU, _PYRAMID_IOU, _REFINED_IOU, _FINAL_IOU = 0.4, 0.6, 0.7, 0.5
 _LEVEL_LIMIT, _PATCH_LIMIT, _FACE_LIMIT = 1000, 300, 100
-
-# Mean log odds of R-Net and O-Net at which half of the boxes are faces, counted over
-# 17,000 boxes in 700 images of the training scenes; it becomes the score 0.5.
-_EVEN_LOG_ODDS = 1.7
-
-# MTCNN was trained on whole heads; the boxes of the mask data sets start lower, above
-# the eyebrows, and end lower. Median shift of 1,570 matched boxes of the training
-# scenes, as fractions of the box's width and height.
-_BOX_SHIFT = np.array([0.02, 0.11, 0.02, 0.06], np.float32)
 
 
 class MTCNN:

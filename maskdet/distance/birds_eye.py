@@ -32,6 +32,17 @@ steps of 2 m, so that its scale does not change with every step of a person."""
 _FIXED_POINT_BITS: Final = 4
 """Fractional bits of OpenCV's drawing coordinates: a sixteenth of a pixel."""
 
+_MARKER_OUTLINES: Final[dict[Label, tuple[tuple[float, float], ...]]] = {
+    Label.NO_MASK: ((-0.95, -0.95), (0.95, -0.95), (0.95, 0.95), (-0.95, 0.95)),
+    Label.INCORRECT: ((0, -1.25), (1.2, 0.9), (-1.2, 0.9)),
+    Label.UNKNOWN: (
+        *((-0.4, -1.1), (0.4, -1.1), (0.4, -0.4), (1.1, -0.4)),
+        *((1.1, 0.4), (0.4, 0.4), (0.4, 1.1), (-0.4, 1.1)),
+        *((-0.4, 0.4), (-1.1, 0.4), (-1.1, -0.4), (-0.4, -0.4)),
+    ),
+}
+"""Marker outlines in units of the radius, y down; the class mask is a circle."""
+
 
 @dataclass(frozen=True)
 class _Projection:
@@ -238,18 +249,6 @@ def _draw_distance(
     text_position = ((x1 + x2) / 2 + 8, (y1 + y2) / 2 + (14 if rises else -6))
     colour = _WARNING_COLOUR if pair.exceeds_limit else _DARK_COLOUR
     _draw_text(canvas, f"{pair.distance:.1f} {pair.unit}", text_position, colour)
-
-
-_MARKER_OUTLINES: Final[dict[Label, tuple[tuple[float, float], ...]]] = {
-    Label.NO_MASK: ((-0.95, -0.95), (0.95, -0.95), (0.95, 0.95), (-0.95, 0.95)),
-    Label.INCORRECT: ((0, -1.25), (1.2, 0.9), (-1.2, 0.9)),
-    Label.UNKNOWN: (
-        *((-0.4, -1.1), (0.4, -1.1), (0.4, -0.4), (1.1, -0.4)),
-        *((1.1, 0.4), (0.4, 0.4), (0.4, 1.1), (-0.4, 1.1)),
-        *((-0.4, 0.4), (-1.1, 0.4), (-1.1, -0.4), (-0.4, -0.4)),
-    ),
-}
-"""Marker outlines in units of the radius, y down; the class mask is a circle."""
 
 
 def _draw_marker(

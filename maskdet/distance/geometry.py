@@ -66,6 +66,10 @@ sitting person or a child; the weight of the standing height then falls quickly.
 cameras above 3 m the two cases cannot be distinguished, and a sitting person is placed
 too close, by up to a quarter."""
 
+_GeometryKey = tuple[
+    str, float, tuple[float, ...], tuple[float, float], tuple[int, int]
+]
+
 
 @dataclass(frozen=True, eq=False)
 class CameraGeometry:
@@ -176,11 +180,6 @@ def get_geometry(settings: Settings, size_wh: tuple[int, int]) -> CameraGeometry
         ValueError: distance is off, or `ground_points` is empty or impossible.
     """
     return _build_geometry(*make_geometry_key(settings, size_wh))
-
-
-_GeometryKey = tuple[
-    str, float, tuple[float, ...], tuple[float, float], tuple[int, int]
-]
 
 
 def make_geometry_key(settings: Settings, size_wh: tuple[int, int]) -> _GeometryKey:

@@ -30,6 +30,32 @@ _MAX_LOGGED: Final = 10_000
 """Maximum number of pairs and of people in the log, which bounds the memory of a
 permanent stream; those with the oldest contact are removed first."""
 
+HYSTERESIS: Final = 1.15
+"""A contact ends at the contact distance times this, to avoid flicker at the limit."""
+
+MAX_PAIR_RATIO: Final = 2.0
+"""Pairs further apart than the contact distance times this are not reported."""
+
+MAX_GAP_S: Final = 1.0
+"""Gaps without a detection up to this long do not end a contact, in seconds."""
+
+SMOOTHING_S: Final = 0.4
+"""Time constant of position smoothing, in seconds. Boxes vary by a few percent, which
+is decimetres in depth, and people walk about a metre per second."""
+
+_REFRESH_S = 1.0
+"""Maximum age of the list of contacts, in seconds."""
+
+_FEW_CONTACTS = 200
+"""With fewer contacts, a new one is listed immediately."""
+
+_UNMASKED_WEIGHTS: Final = {
+    Label.NO_MASK: 1.0,
+    Label.INCORRECT: 0.5,
+    Label.MASK: 0.0,
+    Label.UNKNOWN: 0.0,
+}
+
 
 @dataclass(slots=True)
 class _ContactSum:
@@ -126,27 +152,6 @@ def _drop_oldest(entries: dict[_Key, Any]) -> None:
     """Remove the entries with the oldest contact until the limit is met."""
     while len(entries) > _MAX_LOGGED:
         del entries[next(iter(entries))]
-
-
-HYSTERESIS: Final = 1.15
-"""A contact ends at the contact distance times this, to avoid flicker at the limit."""
-
-MAX_PAIR_RATIO: Final = 2.0
-"""Pairs further apart than the contact distance times this are not reported."""
-
-MAX_GAP_S: Final = 1.0
-"""Gaps without a detection up to this long do not end a contact, in seconds."""
-
-SMOOTHING_S: Final = 0.4
-"""Time constant of position smoothing, in seconds. Boxes vary by a few percent, which
-is decimetres in depth, and people walk about a metre per second."""
-
-
-_REFRESH_S = 1.0
-"""Maximum age of the list of contacts, in seconds."""
-
-_FEW_CONTACTS = 200
-"""With fewer contacts, a new one is listed immediately."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -422,11 +427,3 @@ def find_highest_risk_pair(scene: Scene) -> PersonPair | None:
         pair for pair in scene.pairs if pair.in_contact and compute_risk(pair)[1] > 0
     ]
     return max(risky_pairs, key=compute_risk, default=None)
-
-
-_UNMASKED_WEIGHTS: Final = {
-    Label.NO_MASK: 1.0,
-    Label.INCORRECT: 0.5,
-    Label.MASK: 0.0,
-    Label.UNKNOWN: 0.0,
-}

@@ -48,6 +48,54 @@ _FACE_WIDTHS_PER_LINE: Final = 16
 _CORNER_ARM_RATIO: Final = 0.28
 """Length of a corner's two arms, as a fraction of the side."""
 
+_FONT: Final = cv2.FONT_HERSHEY_DUPLEX
+
+_FONT_CAP_PX: Final = 22
+"""Height of a capital letter at scale 1, measured with `cv2.getTextSize`."""
+
+_TEXT_OVERSAMPLING: Final = 4
+"""Letters are drawn larger by this factor and averaged down: Hershey fonts are thin and
+uneven when drawn at 10 px directly."""
+
+_STROKE_RATIO: Final = 0.14
+
+_PADDING_RATIO: Final = 0.45
+"""Stroke width and padding of captions, in heights of a capital letter."""
+
+_TEXT_HEIGHT_RATIOS: Final = (0.020, 0.014, 0.010)
+
+_MIN_TEXT_PX: Final = (12, 10, 8)
+"""Height of capitals in large, medium and small captions, as a fraction of the image's
+longer side, and its minimum in pixels; below 8 px Hershey letters run together (by
+eye)."""
+
+_MAX_CAPTION_FACE_WIDTHS: Final = 1.3
+"""Captions wider than this, in face widths, use the small size."""
+
+Point = tuple[float, float]
+"""x and y in pixels, as a tuple: faster than NumPy for two numbers."""
+
+_MAX_PEOPLE_FOR_ALL_PAIRS: Final = 5
+"""With more people, only pairs in contact get a line."""
+
+_MAX_LINES: Final = 4
+"""Maximum number of lines, pairs in contact first; the bird's-eye view shows all."""
+
+_LABEL_FRACTIONS: Final = (0.5, 0.35, 0.65, 0.2, 0.8)
+"""Possible positions of a distance along its line, best first."""
+
+_LABEL_SHIFTS: Final = np.array([[[0.0, down]] for down in (0.0, 1.2, -1.2, 2.4, -2.4)])
+"""Possible offsets from the line, in sizes of the label."""
+
+_PAIR_DASHES: Final[dict[LineStyle, tuple[float, float]]] = {
+    "dashed": (6, 5),
+    "dotted": (1.5, 6),
+}
+"""Dash and gap in line widths; round ends make dashes longer than on outlines."""
+
+_MIN_UNSEEN_S = 0.25
+"""A face that is not detected for less time is drawn normally, to avoid flicker."""
+
 
 class _LinePattern(NamedTuple):
     """How one line of an outline is drawn.
@@ -186,28 +234,6 @@ def split_into_dashes(
     ]
 
 
-_FONT: Final = cv2.FONT_HERSHEY_DUPLEX
-_FONT_CAP_PX: Final = 22
-"""Height of a capital letter at scale 1, measured with `cv2.getTextSize`."""
-
-_TEXT_OVERSAMPLING: Final = 4
-"""Letters are drawn larger by this factor and averaged down: Hershey fonts are thin and
-uneven when drawn at 10 px directly."""
-
-_STROKE_RATIO: Final = 0.14
-_PADDING_RATIO: Final = 0.45
-"""Stroke width and padding of captions, in heights of a capital letter."""
-
-_TEXT_HEIGHT_RATIOS: Final = (0.020, 0.014, 0.010)
-_MIN_TEXT_PX: Final = (12, 10, 8)
-"""Height of capitals in large, medium and small captions, as a fraction of the image's
-longer side, and its minimum in pixels; below 8 px Hershey letters run together (by
-eye)."""
-
-_MAX_CAPTION_FACE_WIDTHS: Final = 1.3
-"""Captions wider than this, in face widths, use the small size."""
-
-
 def build_captions(
     scene: Scene,
     is_unseen: NDArray[np.bool_],
@@ -335,29 +361,6 @@ def _render_letters(text: str, text_px: int) -> NDArray[np.float32]:
     averaged = cv2.resize(plate, (width, height), interpolation=cv2.INTER_AREA)
     ink: NDArray[np.float32] = np.divide(averaged, 255, dtype=np.float32)
     return ink
-
-
-Point = tuple[float, float]
-"""x and y in pixels, as a tuple: faster than NumPy for two numbers."""
-
-_MAX_PEOPLE_FOR_ALL_PAIRS: Final = 5
-"""With more people, only pairs in contact get a line."""
-
-_MAX_LINES: Final = 4
-"""Maximum number of lines, pairs in contact first; the bird's-eye view shows all."""
-
-_LABEL_FRACTIONS: Final = (0.5, 0.35, 0.65, 0.2, 0.8)
-"""Possible positions of a distance along its line, best first."""
-
-_LABEL_SHIFTS: Final = np.array([[[0.0, down]] for down in (0.0, 1.2, -1.2, 2.4, -2.4)])
-"""Possible offsets from the line, in sizes of the label."""
-
-
-_PAIR_DASHES: Final[dict[LineStyle, tuple[float, float]]] = {
-    "dashed": (6, 5),
-    "dotted": (1.5, 6),
-}
-"""Dash and gap in line widths; round ends make dashes longer than on outlines."""
 
 
 def draw_pair_lines(
@@ -512,10 +515,6 @@ def _list_label_boxes(
     corners = np.clip(middles - size / 2 + _LABEL_SHIFTS * size, 0, image - size)
     low = np.rint(corners.reshape(-1, 2)).astype(np.int64)
     return np.concatenate([low, low + size], axis=1)
-
-
-_MIN_UNSEEN_S = 0.25
-"""A face that is not detected for less time is drawn normally, to avoid flicker."""
 
 
 def draw(

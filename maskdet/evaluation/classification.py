@@ -27,6 +27,12 @@ from maskdet.metrics.summary import ClassificationSummary, summarize_classificat
 from maskdet.settings import Settings
 from maskdet.types import Image, Scene
 
+FACES_TEST = "faces-test"
+"""Name of the predictions on images of one face; scenes have their own names."""
+
+ExampleProgress = Callable[[Sequence[Example]], Iterable[Example]]
+"""A progress bar: yields the examples that it is given."""
+
 
 @dataclass(frozen=True, eq=False)
 class ClassificationReport:
@@ -138,13 +144,6 @@ def evaluate_faces(
 def _whole_image_box(image: Image) -> Boxes:
     height, width = image.shape[:2]
     return np.array([[0, 0, width, height]], np.float32)
-
-
-FACES_TEST = "faces-test"
-"""Name of the predictions on images of one face; scenes have their own names."""
-
-ExampleProgress = Callable[[Sequence[Example]], Iterable[Example]]
-"""A progress bar: yields the examples that it is given."""
 
 
 def collect_predictions(

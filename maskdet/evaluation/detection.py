@@ -50,6 +50,9 @@ from maskdet.wording import format_count
 ClassRule: TypeAlias = Literal["likeliest", "every"]
 """The classes a detection counts for; see above."""
 
+MIN_CURVE_SCORE = 0.02
+"""Smallest detection score in the curves; lower ones would only change their tails."""
+
 
 def face_average_precision(
     examples: Sequence[Example], scenes: Sequence[Scene], min_px: float
@@ -114,10 +117,6 @@ def _faces_of_class(scene: Scene, label: Label, rule: ClassRule) -> Faces:
     if rule == "likeliest":
         return scene.faces[scene.probs.argmax(axis=1) == label]
     return Faces(scene.faces.boxes, scene.faces.scores * scene.probs[:, label])
-
-
-MIN_CURVE_SCORE = 0.02
-"""Smallest detection score in the curves; lower ones would only change their tails."""
 
 
 @dataclass(frozen=True, eq=False)

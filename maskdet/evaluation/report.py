@@ -41,6 +41,49 @@ if TYPE_CHECKING:
 _SCALE = 2.0
 """Scale of the PNG, sharp on screens and in print."""
 
+CELL_PX = 128
+"""Side of the square that each image is fitted into."""
+
+_LINE_PX = 15
+
+_GAP_PX = 6
+
+_BACKGROUND = 255
+
+_TEXT_COLOUR = (30, 30, 30)
+
+MAX_MISTAKES = 36
+"""Default limit of mistakes in a grid."""
+
+CHART_LIBRARIES: Final = ("altair", "vl_convert")
+"""Libraries that are needed to save charts."""
+
+REPORT_NAME = "report.json"
+
+_INTERVALS = (
+    "low and high: 95 % interval; bootstrap over faces (Wilson for proportions of 0 "
+    "and 1); slices: Wilson, and Newcombe for differences"
+)
+
+
+REVIEW_COLUMNS = (
+    "number",
+    "path",
+    "label",
+    "doubt",
+    "score",
+    "agreement",
+    "box",
+    "keep",
+)
+"""The columns of the review list; the reviewer fills in `keep`."""
+
+_IMAGES_PER_SHEET = 96
+
+_SHEET_COLUMNS = 12
+
+_KEEP_WORDS = {"yes": True, "y": True, "1": True, "no": False, "n": False, "0": False}
+
 
 def save_chart(
     chart: alt.LayerChart,
@@ -71,13 +114,6 @@ def save_chart(
     return [svg, png]
 
 
-CELL_PX = 128
-"""Side of the square that each image is fitted into."""
-
-_LINE_PX = 15
-_GAP_PX = 6
-_BACKGROUND = 255
-_TEXT_COLOUR = (30, 30, 30)
 _FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.38
 
 
@@ -209,10 +245,6 @@ def _truncate_caption(caption: str, width_px: int) -> str:
     return text
 
 
-MAX_MISTAKES = 36
-"""Default limit of mistakes in a grid."""
-
-
 @dataclass(frozen=True)
 class Mistake:
     """A face with a wrong prediction.
@@ -291,17 +323,6 @@ def mistakes_grid(
         truth_text = style.title(mistake.ground_truth)
         captions.append(f"{truth_text}, predicted\n{prediction_text}")
     return image_grid(crops, captions, columns=columns)
-
-
-CHART_LIBRARIES: Final = ("altair", "vl_convert")
-"""Libraries that are needed to save charts."""
-
-REPORT_NAME = "report.json"
-
-_INTERVALS = (
-    "low and high: 95 % interval; bootstrap over faces (Wilson for proportions of 0 "
-    "and 1); slices: Wilson, and Newcombe for differences"
-)
 
 
 def summarize_predictions(predictions: Predictions) -> Json:
@@ -422,35 +443,7 @@ def _build_charts(
     return charts_by_name
 
 
-__all__ = [
-    "Mistake",
-    "image_grid",
-    "mistakes_grid",
-    "samples_grid",
-    "save_chart",
-    "summarize_predictions",
-    "worst_mistakes",
-    "write_curves",
-    "write_report",
-]
-
-
-REVIEW_COLUMNS = (
-    "number",
-    "path",
-    "label",
-    "doubt",
-    "score",
-    "agreement",
-    "box",
-    "keep",
-)
-"""The columns of the review list; the reviewer fills in `keep`."""
-
-_IMAGES_PER_SHEET = 96
-_SHEET_COLUMNS = 12
 _GREEN, _GREY = (0, 200, 0), (128, 128, 128)
-_KEEP_WORDS = {"yes": True, "y": True, "1": True, "no": False, "n": False, "0": False}
 
 
 def render_review_sheets(doubtful: Sequence[AutoLabel]) -> list[Image]:

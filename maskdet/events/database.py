@@ -50,6 +50,53 @@ _LIBPQ_OPTIONS: Final = {
     "tcp_user_timeout": 30_000,
 }
 
+SCHEMA_VERSION: Final = 1
+
+HOUR_MS: Final = 3_600_000
+
+_METADATA = sa.MetaData()
+
+INFO_TABLE: Final = sa.Table(
+    "maskdet_about",
+    _METADATA,
+    sa.Column("name", sa.String(40), primary_key=True),
+    sa.Column("value", sa.String(200), nullable=False),
+)
+"""Metadata of the database: its `schema_version`."""
+
+EVENTS_TABLE: Final = sa.Table(
+    "maskdet_events",
+    _METADATA,
+    sa.Column(
+        "id",
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("camera", sa.String(60), nullable=False),
+    sa.Column("session", sa.String(40), nullable=False),
+    sa.Column("person", sa.BigInteger),
+    sa.Column("label", sa.String(16), nullable=False),
+    # Column name of databases of version 0.1.
+    sa.Column("certainty", sa.Float, key="confidence", nullable=False),
+    sa.Column("before", sa.String(16)),
+    sa.Column("other", sa.BigInteger),
+    sa.Column("distance", sa.Float),
+    sa.Column("unit", sa.String(8)),
+    sa.Column("for_s", sa.Float, nullable=False),
+    sa.Column("rule", sa.String(40)),
+    sa.Column("count", sa.Integer),
+    sa.Index("maskdet_events_at", "at_ms"),
+)
+"""One row per event; the columns are those of `Event.to_record`, except the time."""
+
+_STORED_KINDS: Final = {"classified": "verdict"}
+"""Event kind to its name in the database, where it differs: that of version 0.1."""
+
+_KINDS_BY_STORED: Final = {stored: kind for kind, stored in _STORED_KINDS.items()}
+
 
 class StoreError(RuntimeError):
     """The events database cannot be used; the message is one line with the reason.
@@ -248,53 +295,6 @@ def _format_database_error(url: sa.URL, error: SQLAlchemyError) -> str:
 def _sqlite_file(url: sa.URL) -> Path | None:
     is_file = url.get_backend_name() == "sqlite"
     return Path(str(url.database)) if is_file else None
-
-
-SCHEMA_VERSION: Final = 1
-HOUR_MS: Final = 3_600_000
-
-_METADATA = sa.MetaData()
-
-INFO_TABLE: Final = sa.Table(
-    "maskdet_about",
-    _METADATA,
-    sa.Column("name", sa.String(40), primary_key=True),
-    sa.Column("value", sa.String(200), nullable=False),
-)
-"""Metadata of the database: its `schema_version`."""
-
-EVENTS_TABLE: Final = sa.Table(
-    "maskdet_events",
-    _METADATA,
-    sa.Column(
-        "id",
-        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-    ),
-    sa.Column("at_ms", sa.BigInteger, nullable=False),
-    sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("camera", sa.String(60), nullable=False),
-    sa.Column("session", sa.String(40), nullable=False),
-    sa.Column("person", sa.BigInteger),
-    sa.Column("label", sa.String(16), nullable=False),
-    # Column name of databases of version 0.1.
-    sa.Column("certainty", sa.Float, key="confidence", nullable=False),
-    sa.Column("before", sa.String(16)),
-    sa.Column("other", sa.BigInteger),
-    sa.Column("distance", sa.Float),
-    sa.Column("unit", sa.String(8)),
-    sa.Column("for_s", sa.Float, nullable=False),
-    sa.Column("rule", sa.String(40)),
-    sa.Column("count", sa.Integer),
-    sa.Index("maskdet_events_at", "at_ms"),
-)
-"""One row per event; the columns are those of `Event.to_record`, except the time."""
-
-_STORED_KINDS: Final = {"classified": "verdict"}
-"""Event kind to its name in the database, where it differs: that of version 0.1."""
-
-_KINDS_BY_STORED: Final = {stored: kind for kind, stored in _STORED_KINDS.items()}
 
 
 @dataclass(frozen=True)

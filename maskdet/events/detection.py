@@ -19,6 +19,11 @@ EXPIRE_AFTER_S = 65.0
 """A person who is in no scene for so long has left, even if the tracker did not report
 it: no tracker remembers people for longer (`Settings.memory_s`). In seconds."""
 
+MIN_LABEL_DURATION_S = 1.0
+"""How long a label must be stable until it raises an event, in seconds."""
+
+_CONTACT_GAP_S = 5.0  # A shorter interruption does not end a contact.
+
 
 @dataclass(frozen=True)
 class LabelState:
@@ -141,12 +146,6 @@ def list_track_ids(scene: Scene) -> list[int]:
     """Return the track IDs of all rows as Python integers."""
     ids: list[int] = np.asarray(scene.track_ids).tolist()
     return ids
-
-
-MIN_LABEL_DURATION_S = 1.0
-"""How long a label must be stable until it raises an event, in seconds."""
-
-_CONTACT_GAP_S = 5.0  # A shorter interruption does not end a contact.
 
 
 class EventDetector:

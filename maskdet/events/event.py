@@ -27,6 +27,11 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 JSON_VERSION: Final = 2
 """Version of the JSON format; increases when a field is removed or changes meaning."""
 
+_LABELS_BY_KEY: Final = {label.key: label for label in Label}
+
+MAX_CAMERA_NAME_LENGTH = 60
+"""Maximum length of a camera name, in characters."""
+
 
 @dataclass(frozen=True)
 class Event:
@@ -116,9 +121,6 @@ EVENT_COLUMNS: Final = tuple(Event("entered", datetime.now(UTC), "", "").to_reco
 """Keys of `Event.to_record` in order: the columns of a CSV file."""
 
 
-_LABELS_BY_KEY: Final = {label.key: label for label in Label}
-
-
 def parse_label(key: str | None) -> Label:
     """Return the label with this `Label.key`, or `UNKNOWN`."""
     return _LABELS_BY_KEY.get(key or "", Label.UNKNOWN)
@@ -151,10 +153,6 @@ def _describe_alert(event: Event, who: str, pair: str, style: Style) -> str:
     if event.other != UNTRACKED:
         return f"{pair}: too close without a mask{camera}"
     return f"{who}: {style.title(event.label)}{camera}"
-
-
-MAX_CAMERA_NAME_LENGTH = 60
-"""Maximum length of a camera name, in characters."""
 
 
 def clean_camera_name(text: str) -> str:

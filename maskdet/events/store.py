@@ -17,8 +17,6 @@ from maskdet.events.event import EVENT_COLUMNS, Event, parse_label
 from maskdet.results_io import escape_formula
 from maskdet.types import UNTRACKED, Label
 
-__all__ = ["EventFilter", "EventStore", "StoreError"]
-
 _CSV_ROWS = 1000  # rows in memory at a time during an export
 
 

@@ -41,6 +41,10 @@ _SECRET_PARAMETER: Final = re.compile(
 """A secret parameter in the query of a URL or, for some cameras, in its path:
 `/user=me_password=x_channel=1`."""
 
+_UNLIMITED_S: Final = 2**31 - 1
+
+_POLL_S: Final = 0.25
+
 
 def validate_url(url: str) -> str:
     """Return a URL, if its scheme is supported.
@@ -63,10 +67,6 @@ def redact_url(name: str) -> str:
         url_parts = urlsplit(f"{url_parts.scheme}://{name.rpartition('@')[2]}")
     url_parts = url_parts._replace(netloc=url_parts.netloc.rpartition("@")[2])
     return _SECRET_PARAMETER.sub(r"\1***", urlunsplit(url_parts))
-
-
-_UNLIMITED_S: Final = 2**31 - 1
-_POLL_S: Final = 0.25
 
 
 @dataclasses.dataclass(frozen=True)

@@ -65,6 +65,15 @@ _BIT_DEPTHS: Final = (8, 10, 12, 14, 16)
 _URL: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/")
 """Beginning of a URL; a Windows drive has only one letter."""
 
+_ENCODER_MAX_SIDE_PX: Final = {".jpg": 65_500, ".webp": 16_383}
+"""Maximum side of an image by format, in pixels."""
+
+_StoredImage = tuple[Image, int, tuple[int, int]]
+"""Pixels as stored, EXIF orientation, and width and height as stored."""
+
+_JPEG_MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
+"""A marker with a segment, or the end marker; not stuffing, restart or fill."""
+
 # Pillow warns about damaged tags and large sizes. Sizes are checked here, and users
 # cannot do anything about damaged tags.
 for _category in (UserWarning, RuntimeWarning):
@@ -226,10 +235,6 @@ _ENCODERS: Final[dict[str, Callable[[Image], bytes]]] = {
 }
 
 
-_ENCODER_MAX_SIDE_PX: Final = {".jpg": 65_500, ".webp": 16_383}
-"""Maximum side of an image by format, in pixels."""
-
-
 def _encode(suffix: str, image: Image, options: list[int]) -> bytes:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
@@ -313,10 +318,6 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-_StoredImage = tuple[Image, int, tuple[int, int]]
-"""Pixels as stored, EXIF orientation, and width and height as stored."""
-
-
 def _decode_jpeg(data: bytes, max_pixels: int, max_jpeg_pixels: int) -> _StoredImage:
     """Decode a JPEG, at half its width and height if it has more than `max_pixels`."""
     # Imported here to save 80 ms of `import maskdet`. The class is used directly,
@@ -361,10 +362,6 @@ def _count_scans(data: bytes) -> tuple[int, int]:
             n_in_first = n_in_first or int.from_bytes(data[position + 2 : position + 3])
         position += int.from_bytes(data[position : position + 2])
     return n_scans, n_in_first
-
-
-_JPEG_MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
-"""A marker with a segment, or the end marker; not stuffing, restart or fill."""
 
 
 def _count_coefficient_bytes(image: JpegImageFile) -> int:

@@ -62,6 +62,43 @@ _VIDEO_MAGICS: Final = (
 )
 _MOTION_JPEG_SUFFIXES: Final = (".mjpeg", ".mjpg")
 
+VIDEO_SUFFIXES: Final = (
+    *(".mp4", ".mov", ".webm", ".avi", ".mkv", ".m4v", ".3gp", ".3g2", ".f4v"),
+    *(".mpg", ".mpeg", ".vob", ".m2ts", ".mts", ".wmv", ".asf", ".flv", ".ogv"),
+    *(".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc"),
+)
+"""Files in a folder with one of these suffixes, in any case, count as videos even if
+they are damaged. Others are checked by content; `.ts` is also TypeScript."""
+
+ROTATIONS: Final = (0, 90, 180, 270)
+"""Allowed clockwise rotations of frames, in degrees."""
+
+NOT_A_VIDEO: Final = (
+    "this is not a video, or it is damaged; use a complete MP4, MOV, MKV or WebM"
+)
+
+_DURATION_TOLERANCE_S: Final = 1.0
+
+_DURATION_TOLERANCE_RATIO: Final = 0.02
+"""The tolerance for the duration in a header is the sum of both terms."""
+
+_ERROR_MESSAGES: Final = {
+    "no video": NOT_A_VIDEO,
+    "only audio": "this file has no video stream, only audio; use a file with video",
+    "damaged": "the rest of the video is damaged and cannot be read",
+    "too large": "the video has too many pixels; reduce its resolution",
+    "too long": "the video is longer than is allowed; cut it into shorter parts",
+    "memory": "decoding takes more memory than is allowed; reduce the resolution",
+    "unreachable": "there is no readable video or camera at this address",
+    "login": "the address requires a user and a password, or rejects those given",
+    "no path": "there is no stream at this address; check the path after the host",
+    "refused": "no connection to this address; check its host and port",
+    "silent": "the address sends no frames",
+    "timeout": "decoding the video takes too long; the file is damaged or malicious",
+    "crash": "the video cannot be read: the decoder crashed",
+}
+"""Messages for the reasons of `DecoderError`."""
+
 
 def is_video(path: Path) -> bool:
     """Return whether the content of a file is a video, whatever its suffix.
@@ -226,26 +263,6 @@ def _get_ts_packet_size(head: bytes) -> int:
         if len(head) > packet_size + offset and set(sync_bytes) == {0x47}:
             return packet_size
     return 0
-
-
-VIDEO_SUFFIXES: Final = (
-    *(".mp4", ".mov", ".webm", ".avi", ".mkv", ".m4v", ".3gp", ".3g2", ".f4v"),
-    *(".mpg", ".mpeg", ".vob", ".m2ts", ".mts", ".wmv", ".asf", ".flv", ".ogv"),
-    *(".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc"),
-)
-"""Files in a folder with one of these suffixes, in any case, count as videos even if
-they are damaged. Others are checked by content; `.ts` is also TypeScript."""
-
-ROTATIONS: Final = (0, 90, 180, 270)
-"""Allowed clockwise rotations of frames, in degrees."""
-
-NOT_A_VIDEO: Final = (
-    "this is not a video, or it is damaged; use a complete MP4, MOV, MKV or WebM"
-)
-
-_DURATION_TOLERANCE_S: Final = 1.0
-_DURATION_TOLERANCE_RATIO: Final = 0.02
-"""The tolerance for the duration in a header is the sum of both terms."""
 
 
 class VideoReadError(ValueError):
@@ -492,24 +509,6 @@ class VideoReader:
                 f"the video is incomplete or damaged at its end;{detail} copy or "
                 "download it again"
             )
-
-
-_ERROR_MESSAGES: Final = {
-    "no video": NOT_A_VIDEO,
-    "only audio": "this file has no video stream, only audio; use a file with video",
-    "damaged": "the rest of the video is damaged and cannot be read",
-    "too large": "the video has too many pixels; reduce its resolution",
-    "too long": "the video is longer than is allowed; cut it into shorter parts",
-    "memory": "decoding takes more memory than is allowed; reduce the resolution",
-    "unreachable": "there is no readable video or camera at this address",
-    "login": "the address requires a user and a password, or rejects those given",
-    "no path": "there is no stream at this address; check the path after the host",
-    "refused": "no connection to this address; check its host and port",
-    "silent": "the address sends no frames",
-    "timeout": "decoding the video takes too long; the file is damaged or malicious",
-    "crash": "the video cannot be read: the decoder crashed",
-}
-"""Messages for the reasons of `DecoderError`."""
 
 
 def open_video_file(

@@ -27,6 +27,21 @@ from maskdet.types import CLASSES, Label
 Labels = Sequence[int] | NDArray[np.int64]
 """`(n,)` class indices from 0; -1, as in `Label.UNKNOWN`, for no prediction."""
 
+Json = dict[str, object]
+"""An object for `json.dumps`."""
+
+_FIELDS = ("ground_truth", "probs", "sizes_px", "lights", "sharpness", "sources")
+
+# Array names in stored files that differ from the field names.
+_STORED_NAMES = {"ground_truth": "truths"}
+
+BinaryTaskName: TypeAlias = Literal["wearing", "mask", "no_mask", "incorrect"]
+
+BINARY_TASKS: tuple[BinaryTaskName, ...] = get_args(BinaryTaskName)
+
+CLASS_TASKS: tuple[BinaryTaskName, ...] = BINARY_TASKS[1:]
+"""One task per class, in the order of `CLASSES`."""
+
 
 @dataclass(frozen=True, eq=False)
 class ConfusionMatrix:
@@ -214,10 +229,6 @@ def _rates(counts: NDArray[np.int64], total: int) -> NDArray[np.float64]:
     return rates
 
 
-Json = dict[str, object]
-"""An object for `json.dumps`."""
-
-
 @dataclass(frozen=True, eq=False)
 class ClassificationResult:
     """Class probabilities of labelled faces.
@@ -271,12 +282,6 @@ class ClassificationResult:
             },
             "confusion": class_confusion.counts[:, :-1].tolist(),
         }
-
-
-_FIELDS = ("ground_truth", "probs", "sizes_px", "lights", "sharpness", "sources")
-
-# Array names in stored files that differ from the field names.
-_STORED_NAMES = {"ground_truth": "truths"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,13 +369,6 @@ def read_class_predictions(path: Path) -> dict[str, Predictions]:
             }
     except (KeyError, OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot read predictions ({error})") from None
-
-
-BinaryTaskName: TypeAlias = Literal["wearing", "mask", "no_mask", "incorrect"]
-BINARY_TASKS: tuple[BinaryTaskName, ...] = get_args(BinaryTaskName)
-
-CLASS_TASKS: tuple[BinaryTaskName, ...] = BINARY_TASKS[1:]
-"""One task per class, in the order of `CLASSES`."""
 
 
 @dataclass(frozen=True, eq=False)

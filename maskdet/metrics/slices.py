@@ -25,6 +25,9 @@ single error can be significant by Newcombe's interval."""
 _SIZE_EDGES = (0.0, 32.0, 64.0, 128.0, math.inf)
 _LIGHT_EDGES = (0.0, 40.0, 80.0, 160.0, math.inf)
 
+FaceSlice = tuple[str, str, NDArray[np.bool_]]
+"""Attribute, part and `(n,)` mask of the faces of a slice."""
+
 
 @dataclass(frozen=True, eq=False)
 class Slice:
@@ -135,10 +138,6 @@ def crop_sharpness(crop: Image) -> float:
         rule = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         luma = cv2.resize(luma, (MEASURED_PX, MEASURED_PX), interpolation=rule)
     return float(cv2.Laplacian(luma, cv2.CV_64F).var())
-
-
-FaceSlice = tuple[str, str, NDArray[np.bool_]]
-"""Attribute, part and `(n,)` mask of the faces of a slice."""
 
 
 def tercile_bounds(sharpness: NDArray[np.float32]) -> tuple[float, float]:

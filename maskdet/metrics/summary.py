@@ -40,6 +40,8 @@ FaceWeights = NDArray[np.float32]
 _RESAMPLES_PER_CHUNK = 50
 """Resamples per chunk, so that their sorted copies fit into the processor's cache."""
 
+_NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
+
 
 def draw_face_weights(
     n: int, *, resamples: int = RESAMPLES, seed: int = 0
@@ -98,9 +100,6 @@ def resampled_areas(weights: FaceWeights, task: BinaryTask) -> tuple[Floats, Flo
 def _row_sums(values: NDArray[np.floating]) -> Floats:
     sums: Floats = values.sum(axis=1, dtype=np.float64)
     return sums
-
-
-_NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,38 @@ SIZE_WH: Final = (640, 480)
 _SUBPIXEL_BITS: Final = 3
 """Fractional bits of the fixed-point coordinates for OpenCV."""
 
+WallPattern: TypeAlias = Literal[
+    "bricks", "stripes", "checks", "dots", "leaves", "noise"
+]
+
+WALL_PATTERNS: Final[tuple[WallPattern, ...]] = get_args(WallPattern)
+
+_PATTERN_SCALES_PX: Final = (10.0, 120.0)
+"""Smallest and largest period of a pattern."""
+
+RoundObjectKind: TypeAlias = Literal["clocks", "plates", "lamps", "balls", "sockets"]
+
+ROUND_OBJECT_KINDS: Final[tuple[RoundObjectKind, ...]] = get_args(RoundObjectKind)
+
+RADIUS_RANGE_PX: Final = (14.0, 90.0)
+
+_DrawFunction: TypeAlias = Callable[[Image, FloatArray, float, Rng], None]
+
+CartoonKind: TypeAlias = Literal["smileys", "line drawings", "cartoons"]
+
+CARTOON_KINDS: Final[tuple[CartoonKind, ...]] = get_args(CartoonKind)
+
+_CARTOON_SKINS: Final = (
+    (170, 200, 240),
+    (130, 170, 225),
+    (90, 130, 190),
+    (50, 80, 120),
+)
+
+_WHITE: Final = (245, 245, 245)
+
+_CARTOON_INK: Final = (25, 25, 25)
+
 
 def simulate_camera(image: Image, rng: Rng) -> Image:
     """Simulate a camera: light, blur, noise and JPEG compression."""
@@ -88,16 +120,6 @@ def draw_line(
     corners = np.rint(np.array(points) * 2**_SUBPIXEL_BITS).astype(np.int32)
     bgr = [float(value) for value in colour]
     cv2.polylines(image, [corners], False, bgr, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-
-WallPattern: TypeAlias = Literal[
-    "bricks", "stripes", "checks", "dots", "leaves", "noise"
-]
-
-WALL_PATTERNS: Final[tuple[WallPattern, ...]] = get_args(WallPattern)
-
-_PATTERN_SCALES_PX: Final = (10.0, 120.0)
-"""Smallest and largest period of a pattern."""
 
 
 def draw_wall(kind: WallPattern, rng: Rng) -> Image:
@@ -198,12 +220,6 @@ def _leaves(scale: float, rng: Rng) -> Image:
             image, [centre - tip * half_length, centre + tip * half_length], tone * 0.7
         )
     return image
-
-
-RoundObjectKind: TypeAlias = Literal["clocks", "plates", "lamps", "balls", "sockets"]
-ROUND_OBJECT_KINDS: Final[tuple[RoundObjectKind, ...]] = get_args(RoundObjectKind)
-
-RADIUS_RANGE_PX: Final = (14.0, 90.0)
 
 
 def draw_round_objects(kind: RoundObjectKind, rng: Rng) -> Image:
@@ -324,8 +340,6 @@ def _direction(degrees: float) -> FloatArray:
     return np.array([np.sin(angle), -np.cos(angle)])
 
 
-_DrawFunction: TypeAlias = Callable[[Image, FloatArray, float, Rng], None]
-
 _ROUND_OBJECT_DRAWERS: Final[dict[RoundObjectKind, _DrawFunction]] = {
     "clocks": _draw_clock,
     "plates": _draw_plate,
@@ -333,19 +347,6 @@ _ROUND_OBJECT_DRAWERS: Final[dict[RoundObjectKind, _DrawFunction]] = {
     "balls": _draw_ball,
     "sockets": _draw_socket,
 }
-
-
-CartoonKind: TypeAlias = Literal["smileys", "line drawings", "cartoons"]
-CARTOON_KINDS: Final[tuple[CartoonKind, ...]] = get_args(CartoonKind)
-
-_CARTOON_SKINS: Final = (
-    (170, 200, 240),
-    (130, 170, 225),
-    (90, 130, 190),
-    (50, 80, 120),
-)
-_WHITE: Final = (245, 245, 245)
-_CARTOON_INK: Final = (25, 25, 25)
 
 
 def draw_cartoon(kind: CartoonKind, rng: Rng) -> Image:

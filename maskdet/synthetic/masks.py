@@ -56,6 +56,18 @@ _TOP_Y: Final[dict[MaskPosition, tuple[float, float]]] = {
 SIDE_ANGLE: Final = 1.13
 """How far around the head a mask reaches, in radians."""
 
+_STRAP_COLOUR: Final = (235, 235, 235)
+
+_WINDOW_REACH: Final = 1.8
+"""Radius around the mouth that is painted, in eye distances."""
+
+_MIN_VISIBLE_EAR_SINE: Final = -0.2
+"""Sine of the head's yaw beyond which an ear is not visible."""
+
+_EAR_Y: Final = (0.2, 0.65)
+
+_LOOP_STEPS: Final = np.linspace(0, 1, 9)[:, None]
+
 
 @dataclass(frozen=True)
 class Mask:
@@ -239,18 +251,6 @@ def _render_print(pattern: FabricPattern, surface: Surface) -> FloatArray:
     else:
         return np.zeros_like(x)
     return np.clip(0.5 + 6 * wave, 0, 1)
-
-
-_STRAP_COLOUR: Final = (235, 235, 235)
-
-_WINDOW_REACH: Final = 1.8
-"""Radius around the mouth that is painted, in eye distances."""
-
-_MIN_VISIBLE_EAR_SINE: Final = -0.2
-"""Sine of the head's yaw beyond which an ear is not visible."""
-
-_EAR_Y: Final = (0.2, 0.65)
-_LOOP_STEPS: Final = np.linspace(0, 1, 9)[:, None]
 
 
 def render_mask(

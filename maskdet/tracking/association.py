@@ -16,6 +16,12 @@ from maskdet.boxes import Boxes, box_areas, intersection_areas, iou_matrix
 UNMATCHED = -1
 """Marks a row without a partner."""
 
+Array = NDArray[np.float64]
+
+_MAX_EXIT_DISTANCE = 0.5
+"""Maximum distance from the occluder at which an occluded person reappears, in face
+sizes: about half of the face is hidden at that distance."""
+
 
 def max_weight_assignment(gains: NDArray[np.float64]) -> NDArray[np.int64]:
     """Assign rows to columns so that the sum of the gains is maximal.
@@ -124,13 +130,6 @@ def _min_cost_assignment(costs: NDArray[np.float64]) -> list[int]:
         if row_of_column[column]:
             result[int(row_of_column[column]) - 1] = column - 1
     return result
-
-
-Array = NDArray[np.float64]
-
-_MAX_EXIT_DISTANCE = 0.5
-"""Maximum distance from the occluder at which an occluded person reappears, in face
-sizes: about half of the face is hidden at that distance."""
 
 
 def compute_costs(

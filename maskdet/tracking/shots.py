@@ -34,6 +34,8 @@ reached 0.5; with a camera pan of a tenth of the frame, 99 of 100 photographs re
 _MIN_STD = 2.0
 """A frame with a smaller standard deviation of its grey levels is blank."""
 
+_HANNING_WINDOW = cv2.createHanningWindow(_THUMBNAIL_WH, cv2.CV_32F)
+
 
 def make_thumbnail(grey: GreyImage) -> Thumbnail:
     """Return a thumbnail of a grey frame, minus its mean."""
@@ -53,9 +55,6 @@ def is_same_shot(a: Thumbnail, b: Thumbnail) -> bool:
     if correlation >= _MIN_CORRELATION:
         return True
     return float(cv2.phaseCorrelate(a, b, _HANNING_WINDOW)[1]) >= _MIN_PHASE_PEAK
-
-
-_HANNING_WINDOW = cv2.createHanningWindow(_THUMBNAIL_WH, cv2.CV_32F)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,16 @@ from numpy.typing import NDArray
 
 from maskdet.atomic_file import AtomicFile
 
+WeightArrays = list[NDArray[np.float32]]
+
+_STATE_FIELDS = {
+    "epochs_done": int,
+    "best": float,
+    "lowest_loss": float,
+    "waited": int,
+    "stage": int,
+}
+
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """Write arrays by name to `path` (.npz).
@@ -46,9 +56,6 @@ def open_arrays(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
             yield stored
     except (BadZipFile, EOFError, KeyError, zlib.error):
         raise ValueError(f"{path}: file is damaged or of another version") from None
-
-
-WeightArrays = list[NDArray[np.float32]]
 
 
 @dataclass
@@ -91,15 +98,6 @@ class TrainingState:
     lowest_loss: float = math.inf
     waited: int = 0
     stage: int = 0
-
-
-_STATE_FIELDS = {
-    "epochs_done": int,
-    "best": float,
-    "lowest_loss": float,
-    "waited": int,
-    "stage": int,
-}
 
 
 def save_state(

@@ -26,6 +26,24 @@ BEST_FILE = "best.weights.h5"
 
 _RUN_FILES = (STATE_FILE, BEST_FILE, LOG_CSV, LOG_JSON, RECIPE_FILE)
 
+_CHANGEABLE_KEYS = frozenset(
+    (
+        "title",
+        "about",
+        "source",
+        "epochs",
+        "stages",
+        "command",
+        "data_report",
+        "before",
+        "backends",
+    )
+)
+"""Entries that may differ when a run is resumed: texts and the number of epochs."""
+
+_RENAMED_KEYS = {"finder": "detector", "negative_pictures": "negative_images"}
+"""Keys of `recipe.json` that version 0.2 and earlier wrote, and their names now."""
+
 
 class AnyRecipe(Protocol):
     """A recipe of either network."""
@@ -243,25 +261,6 @@ def write_recipe(
     with AtomicFile(path) as file, file.report_target_errors():
         file.stream.write(json.dumps(stored, indent=2) + "\n")
         file.commit()
-
-
-_CHANGEABLE_KEYS = frozenset(
-    (
-        "title",
-        "about",
-        "source",
-        "epochs",
-        "stages",
-        "command",
-        "data_report",
-        "before",
-        "backends",
-    )
-)
-"""Entries that may differ when a run is resumed: texts and the number of epochs."""
-
-_RENAMED_KEYS = {"finder": "detector", "negative_pictures": "negative_images"}
-"""Keys of `recipe.json` that version 0.2 and earlier wrote, and their names now."""
 
 
 def _check_unchanged(

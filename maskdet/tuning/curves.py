@@ -38,6 +38,9 @@ interval move by a tenth of its width with the seed."""
 _RESAMPLE_CHUNK = 50
 """Resamples held at once, which then fit the processor cache."""
 
+HistogramQuantity: TypeAlias = Literal["score", "confidence"]
+"""Quantity on the x axis of a histogram."""
+
 
 @dataclass(frozen=True, eq=False)
 class TuningCurve:
@@ -286,10 +289,6 @@ def _class_roc_curve(
     )
     sides = (roc_curve.false_positive_rates, roc_curve.recalls, roc_curve.thresholds)
     return TuningCurve(label, *sides, area, (x, y))
-
-
-HistogramQuantity: TypeAlias = Literal["score", "confidence"]
-"""Quantity on the x axis of a histogram."""
 
 
 @dataclass(frozen=True, eq=False)

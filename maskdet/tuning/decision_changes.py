@@ -29,6 +29,9 @@ but matches another true face."""
 ThresholdName: TypeAlias = Literal["min_score", "min_face_px", "min_confidence"]
 """The fields of `Settings` that are thresholds on a quantity of a face."""
 
+NO_THRESHOLD_CROSSED: Final = 1.0
+"""The distance of a face that did not cross a threshold."""
+
 
 @dataclass(frozen=True)
 class DecisionChange:
@@ -50,10 +53,6 @@ class DecisionChange:
     after: int
     better: bool | None
     distance: float
-
-
-NO_THRESHOLD_CROSSED: Final = 1.0
-"""The distance of a face that did not cross a threshold."""
 
 
 @dataclass(frozen=True)

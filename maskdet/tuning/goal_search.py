@@ -40,6 +40,28 @@ from maskdet.tuning.predictions import IntArray, LabelledSet
 from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count, pluralize
 
+CountArray = NDArray[np.int64] | NDArray[np.float32]
+"""Numbers of faces, as integers or as sums of resampled images."""
+
+# Steps of 0.01, as on the sliders. The likeliest of 3 classes has at least 1/3.
+_SCORE_GRID: Final = np.arange(2, 100) / 100
+
+_CONFIDENCE_GRID: Final = np.arange(33, 100) / 100
+
+_MIN_FACE_PX_CANDIDATES: Final = (8.0, 12.0, 16.0, 20.0, 24.0, 32.0, 48.0)
+"""Minimum face sizes to try besides the current one."""
+
+FEW_FACES: Final = 30
+"""Below this number of faces of a class, a warning is added."""
+
+PER_IMAGE_NOTE: Final = (
+    "Measured on single images; Live smooths labels over time, so its rates differ."
+)
+"""Note for all metrics on a set of images."""
+
+_MIN_NOTABLE_CHANGE: Final = 0.03
+"""Smallest change of a rate that gets a warning."""
+
 
 def count_classes_per_image(ground_truth: LabelledSet) -> NDArray[np.int64]:
     """Return the `(p, 3)` number of true faces of each class in each image."""
@@ -87,14 +109,6 @@ def split_stratified(ground_truth: LabelledSet, *, seed: int = 0) -> NDArray[np.
             side_counts[side] += (*counts[image_index], 1)
     first_half: NDArray[np.bool_] = sides == 0
     return first_half
-
-
-CountArray = NDArray[np.int64] | NDArray[np.float32]
-"""Numbers of faces, as integers or as sums of resampled images."""
-
-# Steps of 0.01, as on the sliders. The likeliest of 3 classes has at least 1/3.
-_SCORE_GRID: Final = np.arange(2, 100) / 100
-_CONFIDENCE_GRID: Final = np.arange(33, 100) / 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,21 +250,6 @@ def _goal_sort_keys(
     false_negatives = n - true_positives
     loss = compute_goal_losses(goal, true_positives, false_negatives, false_positives)
     return [loss.round(12), (false_negatives + false_positives).astype(np.float64)]
-
-
-_MIN_FACE_PX_CANDIDATES: Final = (8.0, 12.0, 16.0, 20.0, 24.0, 32.0, 48.0)
-"""Minimum face sizes to try besides the current one."""
-
-FEW_FACES: Final = 30
-"""Below this number of faces of a class, a warning is added."""
-
-PER_IMAGE_NOTE: Final = (
-    "Measured on single images; Live smooths labels over time, so its rates differ."
-)
-"""Note for all metrics on a set of images."""
-
-_MIN_NOTABLE_CHANGE: Final = 0.03
-"""Smallest change of a rate that gets a warning."""
 
 
 @dataclass(frozen=True, eq=False)

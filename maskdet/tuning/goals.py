@@ -13,6 +13,16 @@ from maskdet.wording import format_count
 
 GuaranteeState: TypeAlias = Literal["met", "inconclusive", "missed"]
 
+GoalKind: TypeAlias = Literal["f1", "recall", "cost", "equal"]
+
+GOAL_KINDS: Final[dict[GoalKind, str]] = {
+    "f1": "best balance: the highest F1",
+    "recall": "at least this recall, with as few false positives as possible",
+    "cost": "lowest cost; a false negative costs this many times a false positive",
+    "equal": "equal errors: as many false negatives as false positives",
+}
+"""Kinds of goals, each with a description in one line."""
+
 
 @dataclass(frozen=True)
 class Guarantee:
@@ -156,17 +166,6 @@ def _format_needed(recall: Estimate, target: float, needed: int | None) -> str:
             f"guarantee it; at least {min_faces} are needed."
         )
     return ""
-
-
-GoalKind: TypeAlias = Literal["f1", "recall", "cost", "equal"]
-
-GOAL_KINDS: Final[dict[GoalKind, str]] = {
-    "f1": "best balance: the highest F1",
-    "recall": "at least this recall, with as few false positives as possible",
-    "cost": "lowest cost; a false negative costs this many times a false positive",
-    "equal": "equal errors: as many false negatives as false positives",
-}
-"""Kinds of goals, each with a description in one line."""
 
 
 @dataclass(frozen=True)

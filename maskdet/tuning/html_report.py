@@ -44,6 +44,68 @@ _DASHES: Final = {"solid": "", "double": "9 2", "dashed": "5 3", "dotted": "2 2"
 FACES_TITLE: Final = "Faces"
 NO_FACE_TITLE: Final = "No face"
 
+_SETTING_ROWS = (
+    ("Detection threshold", "min_score", ""),
+    ("Confidence threshold", "min_confidence", ""),
+    ("Minimum face size", "min_face_px", " px"),
+    ("NMS IoU", "nms_iou", ""),
+)
+
+_STYLESHEET: Final = """
+:root { color-scheme: light dark; --ink: #1b1e28; --soft: #5c6070; --line: #d5d8e0;
+  --paper: #fff; --mask: #0f8a3c; --no_mask: #c62828; --incorrect: #b26a00;
+  --faces: #1b1e28; --no_face: #808495; --cut: #6a5fd0; --met: #0f8a3c;
+  --inconclusive: #b26a00; --failed: #c62828; --correct: 11, 85, 159;
+  --wrong: 168, 74, 18; --unsure: 92, 96, 112 }
+@media (prefers-color-scheme: dark) { :root { --ink: #f0f2f6; --soft: #a9adbb;
+  --line: #3a3f4d; --paper: #12151d; --mask: #3ecf6e; --no_mask: #ff7a7a;
+  --incorrect: #ffb74d; --faces: #f0f2f6; --cut: #a49cf0; --met: #3ecf6e;
+  --inconclusive: #ffb74d; --failed: #ff7a7a; --correct: 90, 160, 235;
+  --wrong: 235, 140, 80; --unsure: 150, 155, 170 } }
+* { box-sizing: border-box }
+body { margin: 2rem auto; max-width: 46rem; padding: 0 1rem; color: var(--ink);
+  background: var(--paper); font: 15px/1.5 system-ui, sans-serif }
+h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
+h3 { font-size: 1rem; margin: 0 } p { margin: .4rem 0 }
+p, .legend { color: var(--soft) }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; width: 100%; margin: .5rem 0; font-size: 13px;
+  font-variant-numeric: tabular-nums }
+th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); text-align: left }
+td { white-space: nowrap } .wide th { font-weight: 600 }
+.matrix td { text-align: right } small { display: block }
+.matrix .correct { background: rgba(var(--correct), calc(.06 + .5 * var(--rate))) }
+.matrix .wrong { background: rgba(var(--wrong), calc(.06 + .5 * var(--rate))) }
+.matrix .unsure { background: rgba(var(--unsure), calc(.06 + .5 * var(--rate))) }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr));
+  gap: 1rem }
+figure { margin: 0; break-inside: avoid } svg { width: 100%; height: auto }
+svg text { font: 11px system-ui, sans-serif; fill: var(--soft) }
+path.axis { stroke: var(--soft); fill: none } path.cut { stroke: var(--cut);
+  stroke-width: 2; fill: none }
+.line { fill: none; stroke-width: 2; stroke: currentColor }
+.dot { stroke: var(--paper); stroke-width: 1.5 }
+.mask { color: var(--mask); fill: var(--mask) }
+.no_mask { color: var(--no_mask); fill: var(--no_mask) }
+.incorrect { color: var(--incorrect); fill: var(--incorrect) }
+.faces { color: var(--faces); fill: var(--faces) }
+.no_face { color: var(--no_face); fill: var(--no_face) } polyline.line { fill: none }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; list-style: none; padding: 0;
+  margin: .2rem 0; font-size: 13px }
+.legend i { display: inline-block; width: .8em; height: .8em; border-radius: 2px;
+  margin-right: .4em; background: currentColor }
+ul.met, ul.inconclusive, ul.missed { border-left: 4px solid var(--met);
+  padding: .2rem 1.6rem }
+ul.inconclusive { border-color: var(--inconclusive) }
+ul.missed { border-color: var(--failed) }
+@media print { body { margin: 0; max-width: none; font-size: 11px }
+  h2 { break-after: avoid } tr { break-inside: avoid }
+  * { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
+"""
+
+# Blocks scripts and external files, even if a name in the set contains HTML.
+_CONTENT_SECURITY_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+
 
 def class_titles(style: Style) -> dict[str, str]:
     """Return the titles of the rows of a confusion matrix, by key of `ACTUAL_KEYS`."""
@@ -215,14 +277,6 @@ def _render_svg(width: int, title: str, parts: Sequence[str]) -> str:
         f'<svg viewBox="0 0 {width} {_HEIGHT}" role="img" aria-label="{escape(title)}">'
         f"{''.join(parts)}</svg>"
     )
-
-
-_SETTING_ROWS = (
-    ("Detection threshold", "min_score", ""),
-    ("Confidence threshold", "min_confidence", ""),
-    ("Minimum face size", "min_face_px", " px"),
-    ("NMS IoU", "nms_iou", ""),
-)
 
 
 def render_settings_table(columns: Sequence[tuple[str, Settings]]) -> str:
@@ -397,62 +451,6 @@ def _performance_cells(performance: ClassPerformance) -> tuple[str, ...]:
         *map(format_estimate, numbers),
         f"{performance.true_positives + performance.false_negatives:,}",
     )
-
-
-_STYLESHEET: Final = """
-:root { color-scheme: light dark; --ink: #1b1e28; --soft: #5c6070; --line: #d5d8e0;
-  --paper: #fff; --mask: #0f8a3c; --no_mask: #c62828; --incorrect: #b26a00;
-  --faces: #1b1e28; --no_face: #808495; --cut: #6a5fd0; --met: #0f8a3c;
-  --inconclusive: #b26a00; --failed: #c62828; --correct: 11, 85, 159;
-  --wrong: 168, 74, 18; --unsure: 92, 96, 112 }
-@media (prefers-color-scheme: dark) { :root { --ink: #f0f2f6; --soft: #a9adbb;
-  --line: #3a3f4d; --paper: #12151d; --mask: #3ecf6e; --no_mask: #ff7a7a;
-  --incorrect: #ffb74d; --faces: #f0f2f6; --cut: #a49cf0; --met: #3ecf6e;
-  --inconclusive: #ffb74d; --failed: #ff7a7a; --correct: 90, 160, 235;
-  --wrong: 235, 140, 80; --unsure: 150, 155, 170 } }
-* { box-sizing: border-box }
-body { margin: 2rem auto; max-width: 46rem; padding: 0 1rem; color: var(--ink);
-  background: var(--paper); font: 15px/1.5 system-ui, sans-serif }
-h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
-h3 { font-size: 1rem; margin: 0 } p { margin: .4rem 0 }
-p, .legend { color: var(--soft) }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; width: 100%; margin: .5rem 0; font-size: 13px;
-  font-variant-numeric: tabular-nums }
-th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); text-align: left }
-td { white-space: nowrap } .wide th { font-weight: 600 }
-.matrix td { text-align: right } small { display: block }
-.matrix .correct { background: rgba(var(--correct), calc(.06 + .5 * var(--rate))) }
-.matrix .wrong { background: rgba(var(--wrong), calc(.06 + .5 * var(--rate))) }
-.matrix .unsure { background: rgba(var(--unsure), calc(.06 + .5 * var(--rate))) }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr));
-  gap: 1rem }
-figure { margin: 0; break-inside: avoid } svg { width: 100%; height: auto }
-svg text { font: 11px system-ui, sans-serif; fill: var(--soft) }
-path.axis { stroke: var(--soft); fill: none } path.cut { stroke: var(--cut);
-  stroke-width: 2; fill: none }
-.line { fill: none; stroke-width: 2; stroke: currentColor }
-.dot { stroke: var(--paper); stroke-width: 1.5 }
-.mask { color: var(--mask); fill: var(--mask) }
-.no_mask { color: var(--no_mask); fill: var(--no_mask) }
-.incorrect { color: var(--incorrect); fill: var(--incorrect) }
-.faces { color: var(--faces); fill: var(--faces) }
-.no_face { color: var(--no_face); fill: var(--no_face) } polyline.line { fill: none }
-.legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; list-style: none; padding: 0;
-  margin: .2rem 0; font-size: 13px }
-.legend i { display: inline-block; width: .8em; height: .8em; border-radius: 2px;
-  margin-right: .4em; background: currentColor }
-ul.met, ul.inconclusive, ul.missed { border-left: 4px solid var(--met);
-  padding: .2rem 1.6rem }
-ul.inconclusive { border-color: var(--inconclusive) }
-ul.missed { border-color: var(--failed) }
-@media print { body { margin: 0; max-width: none; font-size: 11px }
-  h2 { break-after: avoid } tr { break-inside: avoid }
-  * { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
-"""
-
-# Blocks scripts and external files, even if a name in the set contains HTML.
-_CONTENT_SECURITY_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def default_panels(result: EvaluationResult) -> tuple[CurvePanel, ...]:

@@ -18,10 +18,9 @@ from maskdet.datasets.archives import DatasetError, FileSource
 from maskdet.datasets.class_names import ClassNames
 from maskdet.datasets.files import DatasetAnnotations, DatasetFiles, ImageAnnotations
 from maskdet.datasets.issues import Issues
+from maskdet.datasets.pixel_boxes import PixelBoxes, convert_to_pixels
 from maskdet.datasets.reading import (
     ClassesError,
-    PixelBoxes,
-    convert_to_pixels,
     label_file_name,
     map_class_names,
     open_dataset,
@@ -39,6 +38,9 @@ CancelCallback = Callable[[], bool]
 """Called before each image; returns whether to stop."""
 
 _Item = TypeVar("_Item")
+
+MAX_FACES: Final = 100_000
+"""More faces would take minutes to evaluate at each slider change."""
 
 
 class CancelledError(Exception):
@@ -206,10 +208,6 @@ def _display_name(file_path: str) -> str:
         if pure_path.is_absolute() or ".." in pure_path.parts
         else file_path
     )
-
-
-MAX_FACES: Final = 100_000
-"""More faces would take minutes to evaluate at each slider change."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,27 @@ BoolArray = NDArray[np.bool_]
 _IouPairs = tuple[IntArray, IntArray, Float32Array]
 """Row, row and IoU of each pair."""
 
+MIN_IOU: Final = 0.5
+"""Default lowest IoU at which a detection matches a true face."""
+
+FALSE_POSITIVE: Final = -1
+"""Value of `EvaluationResult.matched_ground_truth`: no true face matches."""
+
+IGNORED_MATCH: Final = -2
+"""Value of `EvaluationResult.matched_ground_truth`: neither right nor wrong."""
+
+ACTUAL_KEYS: Final = (*(label.key for label in CLASSES), "no_face")
+"""The rows of `EvaluationResult.confusion`."""
+
+PREDICTED_KEYS: Final = (*(label.key for label in CLASSES), "unsure", "missed")
+"""The columns of `EvaluationResult.confusion`."""
+
+NO_FACE: Final = ACTUAL_KEYS.index("no_face")
+
+UNSURE: Final = PREDICTED_KEYS.index("unsure")
+
+MISSED: Final = PREDICTED_KEYS.index("missed")
+
 
 @dataclass(frozen=True, eq=False)
 class Overlaps:
@@ -244,26 +265,6 @@ def _rank_detections(scores: Float32Array, best: Float32Array) -> IntArray:
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
     return ranks
-
-
-MIN_IOU: Final = 0.5
-"""Default lowest IoU at which a detection matches a true face."""
-
-FALSE_POSITIVE: Final = -1
-"""Value of `EvaluationResult.matched_ground_truth`: no true face matches."""
-
-IGNORED_MATCH: Final = -2
-"""Value of `EvaluationResult.matched_ground_truth`: neither right nor wrong."""
-
-ACTUAL_KEYS: Final = (*(label.key for label in CLASSES), "no_face")
-"""The rows of `EvaluationResult.confusion`."""
-
-PREDICTED_KEYS: Final = (*(label.key for label in CLASSES), "unsure", "missed")
-"""The columns of `EvaluationResult.confusion`."""
-
-NO_FACE: Final = ACTUAL_KEYS.index("no_face")
-UNSURE: Final = PREDICTED_KEYS.index("unsure")
-MISSED: Final = PREDICTED_KEYS.index("missed")
 
 
 @dataclass(frozen=True)

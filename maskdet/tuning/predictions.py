@@ -28,6 +28,45 @@ MIN_STORED_SCORE = 0.02
 IntArray = NDArray[np.int64]
 Float32Array = NDArray[np.float32]
 
+MAX_UNPACKED_BYTES: Final = 200_000_000
+"""Maximum size of an unpacked file: a million faces take half of it."""
+
+MAX_FACES: Final = 100_000
+"""Maximum number of detected or of true faces in a file."""
+
+MAX_FACES_PER_IMAGE: Final = 2_000
+"""Maximum number of detected or of true faces in one image of a file."""
+
+MAX_OVERLAP_PAIRS: Final = 10_000_000
+"""Maximum number of pairs of faces in an image, over all images of a file."""
+
+_FORMAT_VERSION: Final = 1
+
+# Stored key of the image indices in version 1.
+_IMAGE_INDICES_KEY: Final = "pictures"
+
+# Stored keys of version 1 for the fields of `FaceRows`.
+_FACE_FIELDS: Final = {
+    _IMAGE_INDICES_KEY: "image_indices",
+    "boxes": "boxes",
+    "lights": "lights",
+    "sharpness": "sharpness",
+}
+
+# Narrower integers than in memory; they are large enough for any set.
+_STORED_DTYPES: Final[dict[str, type[np.generic]]] = {
+    _IMAGE_INDICES_KEY: np.int32,
+    "labels": np.int8,
+}
+
+BUNDLED_DIR: Final = resource_path("models/tune")
+"""Folder of the bundled predictions; `maskdet tune scores --out` writes them."""
+
+BUNDLED_ANALYZERS: Final = ("onepass", "onepass-fast", "mtcnn", "haar")
+"""Analyzers with bundled predictions: two single-stage and two two-stage ones."""
+
+_NAME_SEPARATOR: Final = " on "
+
 
 @dataclass(frozen=True, eq=False)
 class FaceRows:
@@ -172,38 +211,6 @@ def _convert_fields(owner: object, **types: type[np.generic[Any]]) -> None:
     for name, dtype in types.items():
         values = np.asarray(getattr(owner, name), dtype).reshape(-1)
         object.__setattr__(owner, name, values)
-
-
-MAX_UNPACKED_BYTES: Final = 200_000_000
-"""Maximum size of an unpacked file: a million faces take half of it."""
-
-MAX_FACES: Final = 100_000
-"""Maximum number of detected or of true faces in a file."""
-
-MAX_FACES_PER_IMAGE: Final = 2_000
-"""Maximum number of detected or of true faces in one image of a file."""
-
-MAX_OVERLAP_PAIRS: Final = 10_000_000
-"""Maximum number of pairs of faces in an image, over all images of a file."""
-
-_FORMAT_VERSION: Final = 1
-
-# Stored key of the image indices in version 1.
-_IMAGE_INDICES_KEY: Final = "pictures"
-
-# Stored keys of version 1 for the fields of `FaceRows`.
-_FACE_FIELDS: Final = {
-    _IMAGE_INDICES_KEY: "image_indices",
-    "boxes": "boxes",
-    "lights": "lights",
-    "sharpness": "sharpness",
-}
-
-# Narrower integers than in memory; they are large enough for any set.
-_STORED_DTYPES: Final[dict[str, type[np.generic]]] = {
-    _IMAGE_INDICES_KEY: np.int32,
-    "labels": np.int8,
-}
 
 
 class _UnsupportedFileError(ValueError):
@@ -449,15 +456,6 @@ def _finite_array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]
 def _text_value(arrays: Mapping[str, NDArray[Any]], name: str) -> str:
     array = arrays.get(name)
     return "" if array is None or array.ndim else str(array)
-
-
-BUNDLED_DIR: Final = resource_path("models/tune")
-"""Folder of the bundled predictions; `maskdet tune scores --out` writes them."""
-
-BUNDLED_ANALYZERS: Final = ("onepass", "onepass-fast", "mtcnn", "haar")
-"""Analyzers with bundled predictions: two single-stage and two two-stage ones."""
-
-_NAME_SEPARATOR: Final = " on "
 
 
 def list_bundled(folder: Path = BUNDLED_DIR) -> tuple[str, ...]:

@@ -43,6 +43,15 @@ logger = logging.getLogger(__name__)
 MAX_EVENTS: Final = 10_000
 """A report keeps only the newest events, because a camera can run for months."""
 
+OutputKind: TypeAlias = Literal["video", "csv"]
+
+_PREVIEW_INTERVAL_S: Final = 0.5
+
+_PROGRESS_INTERVAL_S: Final = 0.1
+
+_MAX_FRAME_DURATION_S: Final = 1.0
+"""At most so much of a longer pause between two frames is counted."""
+
 
 class SceneObserver(Protocol):
     """Receives every scene of a video, such as `alerts.monitor.StreamMonitor`."""
@@ -125,9 +134,6 @@ class EventCollector:
         self._events.extend(events)
 
 
-OutputKind: TypeAlias = Literal["video", "csv"]
-
-
 class OutputError(OSError):
     """An output file could not be written, so the analysis stopped.
 
@@ -172,12 +178,6 @@ def open_video_writer(out: Path, source: VideoSource) -> VideoWriter:
 def describe_lost_audio(source: VideoSource) -> str:
     """Return a note if the audio is lost, as that of a URL is; else an empty text."""
     return AUDIO_LOST if source.info.has_audio and not source.info.source else ""
-
-
-_PREVIEW_INTERVAL_S: Final = 0.5
-_PROGRESS_INTERVAL_S: Final = 0.1
-_MAX_FRAME_DURATION_S: Final = 1.0
-"""At most so much of a longer pause between two frames is counted."""
 
 
 @dataclass(frozen=True)

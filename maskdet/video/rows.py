@@ -49,6 +49,12 @@ VIDEO_COLUMNS: Final = (
     *("contact_level", "x", "z", "error"),
 )
 
+_HALF_MILLISECOND_S: Final = 0.0005
+
+_MAX_LINE_BYTES: Final = 4096
+
+_CsvRow = dict[str, str]
+
 
 class VideoCsvWriter:
     """Writes the people of each frame to a text stream."""
@@ -198,12 +204,6 @@ def _format_nearest(scene: Scene, row: int) -> list[object]:
 
 def _get_contact_level(pair: PersonPair) -> int:
     return (1 + pair.exceeds_limit) if pair.in_contact else 0
-
-
-_HALF_MILLISECOND_S: Final = 0.0005
-_MAX_LINE_BYTES: Final = 4096
-
-_CsvRow = dict[str, str]
 
 
 def read_scene_at(csv_path: Path, time_s: float, min_confidence: float) -> Scene | None:

@@ -27,6 +27,25 @@ _CONTACT_SLACK: Final = 1.1
 _CONTACT_END_S: Final = 60.0
 """A pair that was not in contact for so long can be evicted first."""
 
+LABELS: Final = (*CLASSES, Label.UNKNOWN)
+"""The order of the classes in counts."""
+
+_MAX_BINS: Final = 1200
+"""More bins are not visible in a line chart; the bins of longer videos are longer."""
+
+MAX_PEOPLE: Final = 10_000
+"""Maximum number of people in a list, at about 1 kB each; of others only sums."""
+
+_PERSON_SLACK: Final = 1.1
+"""People are evicted many at a time, because sorting them takes time."""
+
+_MAX_CROPS: Final = 500
+"""Maximum number of face crops, at about 5 kB each."""
+
+_CROP_MARGIN: Final = 0.25
+
+_MAX_CROP_SIDE_PX: Final = 160
+
 
 @dataclass(frozen=True)
 class EvictedContacts:
@@ -144,13 +163,6 @@ class ContactAggregator:
             )
 
 
-LABELS: Final = (*CLASSES, Label.UNKNOWN)
-"""The order of the classes in counts."""
-
-_MAX_BINS: Final = 1200
-"""More bins are not visible in a line chart; the bins of longer videos are longer."""
-
-
 @dataclass(frozen=True)
 class TimelineBin:
     """A short part of a video.
@@ -248,19 +260,6 @@ class Timeline:
                     merged.people_s[label] += old_bin.people_s[label]
                 merged.n_contacts = max(merged.n_contacts, old_bin.n_contacts)
                 merged.n_over_limit = max(merged.n_over_limit, old_bin.n_over_limit)
-
-
-MAX_PEOPLE: Final = 10_000
-"""Maximum number of people in a list, at about 1 kB each; of others only sums."""
-
-_PERSON_SLACK: Final = 1.1
-"""People are evicted many at a time, because sorting them takes time."""
-
-_MAX_CROPS: Final = 500
-"""Maximum number of face crops, at about 5 kB each."""
-
-_CROP_MARGIN: Final = 0.25
-_MAX_CROP_SIDE_PX: Final = 160
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,20 @@ _FIELDS: Final = (
     "ground_depth_m",
 )
 
+CORNER_NAMES: Final = ("far left", "far right", "near right", "near left")
+
+DEFAULT_GROUND_POINTS: Final = (0.3, 0.55, 0.7, 0.55, 0.9, 0.95, 0.1, 0.95)
+"""The points before the visitor moves one."""
+
+_EDITOR_KEY: Final = "maskdet.point_editor"
+
+_EDITOR_MAX_SIDE_PX: Final = 960
+
+_POINT_DIGITS: Final = 5
+"""A hundredth of a pixel; more would only make links longer."""
+
+_MAX_CONTACTS = 6
+
 
 def get_distance_widget_values(settings: Settings) -> dict[str, object]:
     """Return the value of each widget by its key."""
@@ -177,17 +191,6 @@ def _apply_widget(name: str) -> None:
 
 def _get_widget_key(name: str) -> str:
     return f"distance.{name}"
-
-
-CORNER_NAMES: Final = ("far left", "far right", "near right", "near left")
-
-DEFAULT_GROUND_POINTS: Final = (0.3, 0.55, 0.7, 0.55, 0.9, 0.95, 0.1, 0.95)
-"""The points before the visitor moves one."""
-
-_EDITOR_KEY: Final = "maskdet.point_editor"
-_EDITOR_MAX_SIDE_PX: Final = 960
-_POINT_DIGITS: Final = 5
-"""A hundredth of a pixel; more would only make links longer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,9 +322,6 @@ def render_birds_eye(
         style=style,
         corners_m=None if ground_plane is None else ground_plane.corners_m,
     )
-
-
-_MAX_CONTACTS = 6
 
 
 def distances_html(snapshot: LiveSnapshot, style: Style) -> str:

@@ -33,6 +33,45 @@ from maskdet.web.preferences import Preferences
 MAX_IDLE_ANALYZERS: Final = 2
 """Number of unused analyzers that stay loaded: one for video, one for images."""
 
+# The prefix distinguishes these from the keys of widgets and components.
+_PREFERENCES_KEY = "maskdet.preferences"
+
+_PENDING_KEY = "maskdet.pending"
+
+_WARNING_KEY = "maskdet.warning"
+
+_COMPLETED_URL_KEY = "maskdet.completed_url"
+
+_COMPLETED_KEY = "maskdet.completed"
+
+_ANALYZERS_KEY = "maskdet.analyzers"
+
+IMAGE_CACHE_KEY = "maskdet.image_cache"
+"""Session key of the `ImageCache`, which the Image and Live pages use."""
+
+TAB_KEY: Final = "maskdet.tab"
+"""Key of the component that reports the tab ID."""
+
+# `sessionStorage` keeps the ID until the tab is closed; other sites cannot read it.
+_TAB_JS: Final = """
+export default function ({ data, setStateValue }) {
+  let tab = "";
+  try {
+    tab = sessionStorage.getItem("maskdet.tab") || "";
+    if (!tab) {
+      const bytes = crypto.getRandomValues(new Uint8Array(16));
+      tab = Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
+      sessionStorage.setItem("maskdet.tab", tab);
+    }
+  } catch {
+    return;  // no storage in this browser: a reload gets a new tab ID
+  }
+  if (tab !== data) setStateValue("tab", tab);
+}
+"""
+
+_tab_component = st.components.v2.component(TAB_KEY, js=_TAB_JS)
+
 
 @dataclass(frozen=True)
 class AnalyzerKey:
@@ -140,17 +179,6 @@ class AnalyzerPool:
 
     def _is_idle(self, pooled: PooledAnalyzer) -> bool:
         return not pooled.session_id or not self._is_active(pooled.session_id)
-
-
-# The prefix distinguishes these from the keys of widgets and components.
-_PREFERENCES_KEY = "maskdet.preferences"
-_PENDING_KEY = "maskdet.pending"
-_WARNING_KEY = "maskdet.warning"
-_COMPLETED_URL_KEY = "maskdet.completed_url"
-_COMPLETED_KEY = "maskdet.completed"
-_ANALYZERS_KEY = "maskdet.analyzers"
-IMAGE_CACHE_KEY = "maskdet.image_cache"
-"""Session key of the `ImageCache`, which the Image and Live pages use."""
 
 
 def get_preferences() -> Preferences:
@@ -401,29 +429,6 @@ def _load_link_preferences() -> None:
         warning = f"The settings in this link were ignored: {error}."
     set_preferences(linked)
     set_warning(warning)
-
-
-TAB_KEY: Final = "maskdet.tab"
-"""Key of the component that reports the tab ID."""
-
-# `sessionStorage` keeps the ID until the tab is closed; other sites cannot read it.
-_TAB_JS: Final = """
-export default function ({ data, setStateValue }) {
-  let tab = "";
-  try {
-    tab = sessionStorage.getItem("maskdet.tab") || "";
-    if (!tab) {
-      const bytes = crypto.getRandomValues(new Uint8Array(16));
-      tab = Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
-      sessionStorage.setItem("maskdet.tab", tab);
-    }
-  } catch {
-    return;  // no storage in this browser: a reload gets a new tab ID
-  }
-  if (tab !== data) setStateValue("tab", tab);
-}
-"""
-_tab_component = st.components.v2.component(TAB_KEY, js=_TAB_JS)
 
 
 def get_tab_id() -> str:

@@ -42,6 +42,14 @@ _PRESET_FIELDS: Final = frozenset(
 )
 """The settings that a preset changes."""
 
+_CAMERA_SIZES_WH: tuple[tuple[int, int], ...] = ((320, 240), (640, 480), (1280, 720))
+
+_CAMERA_RATES_FPS: tuple[int, ...] = (5, 10, 15, 30)
+
+_MAX_SETTINGS_MB = 1
+
+_Option = TypeVar("_Option")
+
 
 def render_smoothing() -> tuple[SmoothingMethod, float, float]:
     """Render the options; return the method, its window and the memory in seconds."""
@@ -342,14 +350,6 @@ def _render_model_problems() -> None:
 
 def _format_classifier(name: str) -> str:
     return f"{name} (default)" if name == DEFAULT_CLASSIFIER else name
-
-
-_CAMERA_SIZES_WH: tuple[tuple[int, int], ...] = ((320, 240), (640, 480), (1280, 720))
-_CAMERA_RATES_FPS: tuple[int, ...] = (5, 10, 15, 30)
-
-_MAX_SETTINGS_MB = 1
-
-_Option = TypeVar("_Option")
 
 
 def render_sidebar(*, live: bool = False) -> Preferences:

@@ -65,6 +65,44 @@ _LEGEND_CSS = """<style>
   .maskdet-legend span {grid-column: 2; margin-bottom: .6rem;}}
 </style>"""
 
+FileContent = str | bytes | Callable[[], str | bytes]
+"""Content of a file; a function is called when the visitor downloads it."""
+
+Download = tuple[str, FileContent, str, str]
+"""Title of the button, content, file name, MIME type."""
+
+_SAMPLES_FOLDER: Final = resource_path("samples")
+
+_PORTRAIT_CREDIT: Final = "NASA, Eileen Collins, public domain"
+
+_DRAWN_MASK_CREDIT: Final = f"{_PORTRAIT_CREDIT}; mask drawn by software"
+
+# Greys are derived from the text colour to suit the light and the dark theme.
+STATS_CSS = """<style>
+.maskdet-live {display: grid; gap: 1.1rem; font-size: .875rem; line-height: 1.35;
+  font-variant-numeric: tabular-nums;}
+.maskdet-live h3 {font-size: .8rem; font-weight: 600; margin: 0 0 .5rem; padding: 0;
+  letter-spacing: .04em; text-transform: uppercase; opacity: .8;}
+.maskdet-live dl {display: grid; gap: .5rem; margin: 0; padding: 0;
+  grid-template-columns: repeat(2, 1fr);}
+.maskdet-live dl.three {grid-template-columns: repeat(3, 1fr);}
+.maskdet-live dl div {display: flex; flex-direction: column-reverse;
+  justify-content: flex-end; padding: .45rem .6rem; border-radius: .5rem;
+  background: color-mix(in srgb, currentColor 7%, transparent);}
+.maskdet-live dl div.label {border-left: 6px; border-radius: .25rem .5rem .5rem .25rem;}
+.maskdet-live dt {font-size: .8rem; font-weight: 400; margin: 0; opacity: .85;}
+.maskdet-live dd {margin: 0; font-size: 1.45rem; font-weight: 600; line-height: 1.2;}
+.maskdet-live dd.note {order: -1; font-size: .75rem; font-weight: 400; opacity: .85;}
+.maskdet-live small {font-size: .75rem; font-weight: 400; opacity: .85;}
+.maskdet-live p {display: flex; justify-content: space-between; gap: .5rem;
+  margin: 0 0 .15rem; font-size: inherit;}
+.maskdet-live .bar {display: block; height: 6px;
+  margin: 0 0 .5rem; border-radius: 3px; overflow: hidden;
+  background: color-mix(in srgb, currentColor 15%, transparent);}
+.maskdet-live .bar i {display: block; height: 100%; border-radius: 3px;
+  background: color-mix(in srgb, currentColor 60%, transparent);}
+</style>"""
+
 
 def scene_cards_html(
     scene: Scene,
@@ -205,13 +243,6 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
-FileContent = str | bytes | Callable[[], str | bytes]
-"""Content of a file; a function is called when the visitor downloads it."""
-
-Download = tuple[str, FileContent, str, str]
-"""Title of the button, content, file name, MIME type."""
-
-
 def render_downloads(files: Iterable[Download]) -> None:
     """Render a download button per file; a download does not rerun the page."""
     with st.container(horizontal=True):
@@ -224,12 +255,6 @@ def render_downloads(files: Iterable[Download]) -> None:
                 icon=":material/download:",
                 on_click="ignore",
             )
-
-
-_SAMPLES_FOLDER: Final = resource_path("samples")
-
-_PORTRAIT_CREDIT: Final = "NASA, Eileen Collins, public domain"
-_DRAWN_MASK_CREDIT: Final = f"{_PORTRAIT_CREDIT}; mask drawn by software"
 
 
 @dataclass(frozen=True)
@@ -265,33 +290,6 @@ VIDEO_SAMPLE: Final = Sample(
     f"{_PORTRAIT_CREDIT}; masks, hall and movement drawn by software",
 )
 """Twelve seconds with three people; one of them turns away for a while."""
-
-
-# Greys are derived from the text colour to suit the light and the dark theme.
-STATS_CSS = """<style>
-.maskdet-live {display: grid; gap: 1.1rem; font-size: .875rem; line-height: 1.35;
-  font-variant-numeric: tabular-nums;}
-.maskdet-live h3 {font-size: .8rem; font-weight: 600; margin: 0 0 .5rem; padding: 0;
-  letter-spacing: .04em; text-transform: uppercase; opacity: .8;}
-.maskdet-live dl {display: grid; gap: .5rem; margin: 0; padding: 0;
-  grid-template-columns: repeat(2, 1fr);}
-.maskdet-live dl.three {grid-template-columns: repeat(3, 1fr);}
-.maskdet-live dl div {display: flex; flex-direction: column-reverse;
-  justify-content: flex-end; padding: .45rem .6rem; border-radius: .5rem;
-  background: color-mix(in srgb, currentColor 7%, transparent);}
-.maskdet-live dl div.label {border-left: 6px; border-radius: .25rem .5rem .5rem .25rem;}
-.maskdet-live dt {font-size: .8rem; font-weight: 400; margin: 0; opacity: .85;}
-.maskdet-live dd {margin: 0; font-size: 1.45rem; font-weight: 600; line-height: 1.2;}
-.maskdet-live dd.note {order: -1; font-size: .75rem; font-weight: 400; opacity: .85;}
-.maskdet-live small {font-size: .75rem; font-weight: 400; opacity: .85;}
-.maskdet-live p {display: flex; justify-content: space-between; gap: .5rem;
-  margin: 0 0 .15rem; font-size: inherit;}
-.maskdet-live .bar {display: block; height: 6px;
-  margin: 0 0 .5rem; border-radius: 3px; overflow: hidden;
-  background: color-mix(in srgb, currentColor 15%, transparent);}
-.maskdet-live .bar i {display: block; height: 100%; border-radius: 3px;
-  background: color-mix(in srgb, currentColor 60%, transparent);}
-</style>"""
 
 
 def stat_html(name: str, value: str, attributes: str = "", note: str = "") -> str:

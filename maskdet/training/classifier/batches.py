@@ -40,6 +40,8 @@ Synthetic `no_mask` crops are the hard negatives."""
 NO_FACE_FRACTION = 0.25
 """Fraction of crops without a face, if the network has a `no_face` output."""
 
+Rng = np.random.Generator
+
 
 @dataclass(frozen=True, eq=False)
 class ClassifierBatch:
@@ -138,9 +140,6 @@ class ClassifierSampler:
     def iter_batches(self, epoch: int, steps: int) -> Iterator[ClassifierBatch]:
         """Yield the batches of one epoch."""
         return prefetch(partial(self.make_batch, epoch), steps, self.workers)
-
-
-Rng = np.random.Generator
 
 
 class BatchSource(Protocol):

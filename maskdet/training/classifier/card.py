@@ -107,6 +107,8 @@ _AUGMENTATION_TEXTS = {
 _CHANGEABLE_KNOBS = ("size_px", "batch_size", "steps", "dropout", "views", "drawn")
 """Hyperparameters that a run may change, besides the epochs."""
 
+_METRIC_HEADS = ["mask or no mask", "recall of masks", "recall of no mask"]
+
 
 def format_classifier_card(
     model_export: ClassifierExport, predictions: Mapping[str, Predictions], command: str
@@ -427,9 +429,6 @@ def notes_sentence(report: object) -> str:
     """Return the notes of the data report, or ""."""
     notes = report.get("notes") if isinstance(report, dict) else None
     return f"Notes on the data: {'; '.join(map(str, notes))}." if notes else ""
-
-
-_METRIC_HEADS = ["mask or no mask", "recall of masks", "recall of no mask"]
 
 
 def _predictions_table(predictions: Mapping[str, Predictions]) -> str:

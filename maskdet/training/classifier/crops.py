@@ -50,6 +50,38 @@ NO_FACE = len(CLASSES)
 ProgressWrapper = Callable[[Iterable[Any]], Iterable[Any]]
 """Yields the items of an iterable and may show progress, such as `tqdm`."""
 
+DRAWN_MASKS: Final[Mapping[MaskPosition, tuple[Label, float]]] = {
+    "worn": (Label.MASK, 0.20),
+    "below_nose": (Label.INCORRECT, 0.22),
+    "chin": (Label.INCORRECT, 0.13),
+}
+"""Label of each rendered mask position, and its fraction of the synthetic crops."""
+
+HARD_NEGATIVES: Final[Mapping[Occluder, float]] = {
+    "hand": 0.14,
+    "scarf": 0.08,
+    "beard": 0.09,
+    "cup": 0.09,
+    "phone": 0.06,
+    "headscarf": 0.14,
+}
+"""Other rendered occluders, with their fractions. Hands are reported most often."""
+
+# A box with this score, in the middle and of the right size, is the labelled face.
+_MIN_CENTRE_FACE_SCORE: Final = 0.7
+
+_MIN_FACE_RATIO: Final = 0.6
+
+_MAX_FACE_RATIO: Final = 1.6
+
+_MAX_CENTRE_OFFSET: Final = 0.35
+
+_FaceLandmarks: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Box and landmarks."""
+
+_DrawnCrop: TypeAlias = tuple[Image, Label, str]
+"""The face with a rendered object, its label and the name of the object."""
+
 
 @dataclass(frozen=True, eq=False)
 class PackedCrops:
@@ -283,37 +315,6 @@ def read_crops(path: Path) -> Crops:
         raise FileNotFoundError(f"{path}: no crops; run `maskdet train` first")
     with open_arrays(path) as stored:
         return Crops(stored["images"], stored["labels"], stored["sources"])
-
-
-DRAWN_MASKS: Final[Mapping[MaskPosition, tuple[Label, float]]] = {
-    "worn": (Label.MASK, 0.20),
-    "below_nose": (Label.INCORRECT, 0.22),
-    "chin": (Label.INCORRECT, 0.13),
-}
-"""Label of each rendered mask position, and its fraction of the synthetic crops."""
-
-HARD_NEGATIVES: Final[Mapping[Occluder, float]] = {
-    "hand": 0.14,
-    "scarf": 0.08,
-    "beard": 0.09,
-    "cup": 0.09,
-    "phone": 0.06,
-    "headscarf": 0.14,
-}
-"""Other rendered occluders, with their fractions. Hands are reported most often."""
-
-# A box with this score, in the middle and of the right size, is the labelled face.
-_MIN_CENTRE_FACE_SCORE: Final = 0.7
-_MIN_FACE_RATIO: Final = 0.6
-_MAX_FACE_RATIO: Final = 1.6
-_MAX_CENTRE_OFFSET: Final = 0.35
-
-
-_FaceLandmarks: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Box and landmarks."""
-
-_DrawnCrop: TypeAlias = tuple[Image, Label, str]
-"""The face with a rendered object, its label and the name of the object."""
 
 
 def draw_synthetic_crops(

@@ -63,6 +63,29 @@ _MAX_DETECTIONS: Final = 12
 
 _MIN_SIDE_PX: Final = 10.0
 
+PACKED_FILE = "crops.npz"
+
+CALIBRATION_FILE = "calibration.npz"
+
+VALIDATION_FILE = "validation.npz"
+
+TEST_FILE = "test.npz"
+
+FALSE_POSITIVES_FILE = "false_detections.npz"
+
+_N_CALIBRATION = 300
+
+ProgressFactory = Callable[[str], Callable[[Iterable[Any]], Iterable[Any]]]
+"""Returns a progress wrapper, such as `tqdm`, for a task by its title."""
+
+VALIDATION_SHEET_FILE = "samples.png"
+
+AUGMENTED_SHEET_FILE = "views.png"
+
+_COLUMNS = 8
+
+_ROWS_PER_CLASS = 2
+
 
 class FalsePositiveMiner:
     """Mines false positives of the single-stage network in images without a face."""
@@ -144,18 +167,6 @@ class FalsePositiveMiner:
         return [
             item for crops in map_parallel(cut, negatives, progress) for item in crops
         ]
-
-
-PACKED_FILE = "crops.npz"
-CALIBRATION_FILE = "calibration.npz"
-VALIDATION_FILE = "validation.npz"
-TEST_FILE = "test.npz"
-FALSE_POSITIVES_FILE = "false_detections.npz"
-
-_N_CALIBRATION = 300
-
-ProgressFactory = Callable[[str], Callable[[Iterable[Any]], Iterable[Any]]]
-"""Returns a progress wrapper, such as `tqdm`, for a task by its title."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -396,13 +407,6 @@ def require_landmark_detector(detector: Detector | None) -> LandmarkDetector:
             "yunet or mtcnn, or disable them with --drawn 0"
         )
     return cast("LandmarkDetector", detector)
-
-
-VALIDATION_SHEET_FILE = "samples.png"
-AUGMENTED_SHEET_FILE = "views.png"
-
-_COLUMNS = 8
-_ROWS_PER_CLASS = 2
 
 
 def write_contact_sheets(training_data: ClassifierData, out: Path) -> list[Path]:

@@ -62,6 +62,15 @@ _ROUNDING = 1e-9
 _MAX_ACCURACY_LOSS = 0.001
 _MAX_BALANCED_LOSS = 0.005
 
+MAX_BYTES = 10_000_000
+"""Larger files are not shipped; only their facts are."""
+
+SMALL_BYTES = 5_000_000
+"""Versions up to this size are preferred, because every clone downloads them."""
+
+# A float32 file sums in another order; a larger difference is a defect.
+_MAX_DIFFERENCE = 1e-3
+
 
 @dataclass(frozen=True, eq=False)
 class ConvertedClassifier:
@@ -236,16 +245,6 @@ def _measure_shortest_ms(
         classifier.predict_crops(images)
         times_ms.append((perf_counter() - started) * 1e3)
     return min(times_ms)
-
-
-MAX_BYTES = 10_000_000
-"""Larger files are not shipped; only their facts are."""
-
-SMALL_BYTES = 5_000_000
-"""Versions up to this size are preferred, because every clone downloads them."""
-
-# A float32 file sums in another order; a larger difference is a defect.
-_MAX_DIFFERENCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)

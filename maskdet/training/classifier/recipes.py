@@ -23,6 +23,21 @@ MAX_DRAWN = 1_000_000
 MAX_SEED = 2**32 - 1
 """Largest seed of NumPy."""
 
+_STORED_KEYS = {"split_fractions": "shares"}
+"""Attributes that `recipe.json` and `facts.json` store under another key."""
+
+# The four systems cropped the detected box without a margin.
+_BOX_CONTEXT = 1.0
+
+# The published networks have two outputs and binary cross-entropy; these have three and
+# categorical cross-entropy, which is the same loss for two classes. Their data was
+# balanced; other data is balanced by weighting the loss (see `compute_class_weights`),
+# so that an epoch remains one pass over all crops.
+_TUTORIAL_SOURCE = (
+    "[ikigai-aa/Face-Mask-Detector-using-MobileNetV2]"
+    "(https://github.com/ikigai-aa/Face-Mask-Detector-using-MobileNetV2)"
+)
+
 
 def check_learning_rate(learning_rate: float) -> None:
     """Check a learning rate.
@@ -219,22 +234,8 @@ class ClassifierRecipe:
             raise ValueError(f"not a recipe of this version: {error}") from None
 
 
-_STORED_KEYS = {"split_fractions": "shares"}
-"""Attributes that `recipe.json` and `facts.json` store under another key."""
-
-# The four systems cropped the detected box without a margin.
-_BOX_CONTEXT = 1.0
-
 _ADAM = Stage(epochs=20, optimizer="adam", learning_rate=1e-4, train_from=None)
 
-# The published networks have two outputs and binary cross-entropy; these have three and
-# categorical cross-entropy, which is the same loss for two classes. Their data was
-# balanced; other data is balanced by weighting the loss (see `compute_class_weights`),
-# so that an epoch remains one pass over all crops.
-_TUTORIAL_SOURCE = (
-    "[ikigai-aa/Face-Mask-Detector-using-MobileNetV2]"
-    "(https://github.com/ikigai-aa/Face-Mask-Detector-using-MobileNetV2)"
-)
 
 _TUTORIAL = ClassifierRecipe(
     name="tutorial",

@@ -40,6 +40,48 @@ from maskdet.types import Image, Label
 
 Rng = np.random.Generator
 
+AlphaMask: TypeAlias = NDArray[np.uint8]
+"""`(s, s)` uint8, 255 inside the object."""
+
+_MAX_DISTRACTORS: Final = 4
+
+_DISTRACTOR_SIDES_PX: Final = (9.0, 160.0)
+"""Range of the longer side (log-uniform), as of the faces to detect."""
+
+_PLACEMENT_TRIES: Final = 6
+
+_MAX_OVERLAP_FRACTION: Final = 0.02
+"""Largest intersection of a distractor and a face, as a fraction of the smaller."""
+
+_LETTERS: Final = "ABCEHKMNOPRSTUX0123456789&+"
+
+_FACE_CONTEXT: Final = 1.7
+"""Size of the pasted region in face boxes; it includes hair, ears and collar."""
+
+_PASTED_FACE_PX: Final = (14.0, 160.0)
+"""Range of the width of a pasted face (log-uniform)."""
+
+_MAX_FACE_FRACTION: Final = 0.45
+"""Largest width of a pasted face, as a fraction of the image's shorter side."""
+
+_MAX_UPSCALE: Final = 1.3
+
+_BORDER_FRACTIONS: Final = (0.02, 0.1)
+"""Range of the width of the soft border, as a fraction of the pasted region."""
+
+_PASTE_TRIES: Final = 6
+
+_MIN_DRAWABLE_PX: Final = 32
+"""Shortest side of a face to render on; landmarks of smaller faces are unreliable."""
+
+_SAME_FACE_IOU: Final = 0.5
+
+_DRAWN_FRACTION: Final = 0.7
+"""Fraction of the unmasked faces of an image to render on."""
+
+DrawableFace = tuple[int, NDArray[np.float32]]
+"""Row of a face in its image, and its `(5, 2)` landmarks."""
+
 
 def augment_photometric(image: Image, rng: Rng) -> Image:
     """Simulate a worse camera or worse light.
@@ -113,20 +155,6 @@ def _add_noise(image: Image, deviation: float, rng: Rng) -> Image:
 def _as_image(pixels: object) -> Image:
     """Narrow the type of an OpenCV result; nothing is copied."""
     return np.asarray(pixels, np.uint8)
-
-
-AlphaMask: TypeAlias = NDArray[np.uint8]
-"""`(s, s)` uint8, 255 inside the object."""
-
-_MAX_DISTRACTORS: Final = 4
-_DISTRACTOR_SIDES_PX: Final = (9.0, 160.0)
-"""Range of the longer side (log-uniform), as of the faces to detect."""
-
-_PLACEMENT_TRIES: Final = 6
-_MAX_OVERLAP_FRACTION: Final = 0.02
-"""Largest intersection of a distractor and a face, as a fraction of the smaller."""
-
-_LETTERS: Final = "ABCEHKMNOPRSTUX0123456789&+"
 
 
 def paste_distractors(
@@ -337,22 +365,6 @@ _PATTERNS: Final[tuple[Callable[[Image, Rng], None], ...]] = (
 )
 
 
-_FACE_CONTEXT: Final = 1.7
-"""Size of the pasted region in face boxes; it includes hair, ears and collar."""
-
-_PASTED_FACE_PX: Final = (14.0, 160.0)
-"""Range of the width of a pasted face (log-uniform)."""
-
-_MAX_FACE_FRACTION: Final = 0.45
-"""Largest width of a pasted face, as a fraction of the image's shorter side."""
-
-_MAX_UPSCALE: Final = 1.3
-_BORDER_FRACTIONS: Final = (0.02, 0.1)
-"""Range of the width of the soft border, as a fraction of the pasted region."""
-
-_PASTE_TRIES: Final = 6
-
-
 def paste_face(
     target: TrainingImage, donor: TrainingImage, face: int, rng: Rng
 ) -> TrainingImage:
@@ -471,17 +483,6 @@ def _blend_oval(
     mixed = background + opacity * (small.astype(np.float32) - background)
     canvas[y : y + height, x : x + width] = np.rint(mixed).astype(np.uint8)
     return canvas
-
-
-_MIN_DRAWABLE_PX: Final = 32
-"""Shortest side of a face to render on; landmarks of smaller faces are unreliable."""
-
-_SAME_FACE_IOU: Final = 0.5
-_DRAWN_FRACTION: Final = 0.7
-"""Fraction of the unmasked faces of an image to render on."""
-
-DrawableFace = tuple[int, NDArray[np.float32]]
-"""Row of a face in its image, and its `(5, 2)` landmarks."""
 
 
 def draw_training_images(

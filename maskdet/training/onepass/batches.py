@@ -40,6 +40,37 @@ The state is `FACE`, `IGNORED`, or 0 for padding."""
 FACE = 1.0
 IGNORED = -1.0
 
+Rng = np.random.Generator
+
+CLASS_FRACTIONS: Mapping[Label, float] = {
+    Label.MASK: 0.38,
+    Label.NO_MASK: 0.42,
+    Label.INCORRECT: 0.20,
+}
+"""Fraction of samples for a face of each class. `no_mask` and `incorrect` are
+oversampled, because the other faces of a scene are mostly masked."""
+
+EMPTY_FRACTION = 0.08
+"""Fraction of samples without a face."""
+
+SAMPLE_SIDES_PX: Mapping[int, float] = {256: 0.15, 320: 0.47, 416: 0.22, 640: 0.16}
+"""Sides of the samples (one per batch), and their fractions. The largest are for faces
+that fill the image."""
+
+MOSAIC_GRIDS: Mapping[int, float] = {1: 0.80, 2: 0.15, 3: 0.05}
+"""Grid sizes of mosaics (Bochkovskiy et al., "YOLOv4", 2020), and their fractions.
+Mosaics show many small faces, also from images with a single large one."""
+
+_PASTED_FRACTION = 0.3
+"""Fraction of samples from images without a face that get pasted faces."""
+
+_MAX_PASTED = 3
+
+_HARD_FACE_WEIGHT = 5.0
+"""Additional sampling weight of a face that the detection teacher misses."""
+
+_FULL_WEIGHT_PX = 24.0
+
 
 def stack_targets(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Stack the `(faces, 10)` rows of each image to `(n, max faces, 10)`, zero-padded.
@@ -51,9 +82,6 @@ def stack_targets(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     for index, image_rows in enumerate(rows):
         stacked[index, : len(image_rows)] = image_rows
     return stacked
-
-
-Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -352,35 +380,6 @@ def _mix_ambiguous_classes(
         class_probs[:, pair[::-1]] - class_probs[:, pair]
     )
     return result
-
-
-CLASS_FRACTIONS: Mapping[Label, float] = {
-    Label.MASK: 0.38,
-    Label.NO_MASK: 0.42,
-    Label.INCORRECT: 0.20,
-}
-"""Fraction of samples for a face of each class. `no_mask` and `incorrect` are
-oversampled, because the other faces of a scene are mostly masked."""
-
-EMPTY_FRACTION = 0.08
-"""Fraction of samples without a face."""
-
-SAMPLE_SIDES_PX: Mapping[int, float] = {256: 0.15, 320: 0.47, 416: 0.22, 640: 0.16}
-"""Sides of the samples (one per batch), and their fractions. The largest are for faces
-that fill the image."""
-
-MOSAIC_GRIDS: Mapping[int, float] = {1: 0.80, 2: 0.15, 3: 0.05}
-"""Grid sizes of mosaics (Bochkovskiy et al., "YOLOv4", 2020), and their fractions.
-Mosaics show many small faces, also from images with a single large one."""
-
-_PASTED_FRACTION = 0.3
-"""Fraction of samples from images without a face that get pasted faces."""
-
-_MAX_PASTED = 3
-_HARD_FACE_WEIGHT = 5.0
-"""Additional sampling weight of a face that the detection teacher misses."""
-
-_FULL_WEIGHT_PX = 24.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,6 +47,37 @@ _MIN_TEACHER_PX = 16
 NO_LABEL = -1
 """Label of a face of unknown class; detecting it is neither correct nor wrong."""
 
+HELD_OUT_FILE = "negatives.npz"
+"""The held-out images without a face of a run."""
+
+FALSE_POSITIVE_SCORES: Final = (0.5, 0.6, 0.7)
+"""Thresholds at which false positives are counted; the first is the default."""
+
+FALSE_POSITIVE_COST: Final = 0.25
+"""Weight of the false-positive rate in the selection score of an epoch: a rate of 4 %
+costs as much as 1 % of average precision."""
+
+_HELD_OUT_EVERY: Final = 4
+"""One in four images of each kind is held out, selected by a hash of its name."""
+
+_MIN_SAMPLING_WEIGHT: Final = 0.03
+"""Added to the squared score, so that images without false positives are sampled."""
+
+_WEIGHTED_SCALINGS: Final = ((Resize(640, 2.0), 1.0), (Resize(320, 1.0), 0.7))
+"""Input sizes of the network, and their weights in the fusion."""
+
+_MIN_UNLABELLED_SCORE: Final = 0.4
+"""On the audited validation scenes, 50 to 90 % of the unlabelled detections above this
+score are real faces, about 33 % just below it, and 7 % at 0.15."""
+
+_SAME_IOU: Final = 0.5
+
+_DETECTED_IOU: Final = 0.4
+"""Lower than `_SAME_IOU`: a face with an inaccurate box counts as detected."""
+
+_MAX_COVERED_FRACTION: Final = 0.5
+"""A detection with this fraction of its area in a labelled face is the same face."""
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingImage:
@@ -240,23 +271,6 @@ def _packed_fields() -> tuple[dataclasses.Field[object], ...]:
     return dataclasses.fields(PackedImages)
 
 
-HELD_OUT_FILE = "negatives.npz"
-"""The held-out images without a face of a run."""
-
-FALSE_POSITIVE_SCORES: Final = (0.5, 0.6, 0.7)
-"""Thresholds at which false positives are counted; the first is the default."""
-
-FALSE_POSITIVE_COST: Final = 0.25
-"""Weight of the false-positive rate in the selection score of an epoch: a rate of 4 %
-costs as much as 1 % of average precision."""
-
-_HELD_OUT_EVERY: Final = 4
-"""One in four images of each kind is held out, selected by a hash of its name."""
-
-_MIN_SAMPLING_WEIGHT: Final = 0.03
-"""Added to the squared score, so that images without false positives are sampled."""
-
-
 class NegativeImage(NamedTuple):
     """An image file without a face.
 
@@ -423,21 +437,6 @@ def compute_false_positive_rates(scores: NDArray[np.float32]) -> dict[str, float
         for threshold in FALSE_POSITIVE_SCORES
         if len(scores)
     }
-
-
-_WEIGHTED_SCALINGS: Final = ((Resize(640, 2.0), 1.0), (Resize(320, 1.0), 0.7))
-"""Input sizes of the network, and their weights in the fusion."""
-
-_MIN_UNLABELLED_SCORE: Final = 0.4
-"""On the audited validation scenes, 50 to 90 % of the unlabelled detections above this
-score are real faces, about 33 % just below it, and 7 % at 0.15."""
-
-_SAME_IOU: Final = 0.5
-_DETECTED_IOU: Final = 0.4
-"""Lower than `_SAME_IOU`: a face with an inaccurate box counts as detected."""
-
-_MAX_COVERED_FRACTION: Final = 0.5
-"""A detection with this fraction of its area in a labelled face is the same face."""
 
 
 def fuse_detections(detections: Sequence[Faces], weights: Sequence[float]) -> Faces:

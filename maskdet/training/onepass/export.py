@@ -78,6 +78,19 @@ SCALINGS: Mapping[int, Resize] = {640: Resize(640, 2.0), 320: Resize(320, 1.0)}
 _N_TIMED_CALLS = 50
 _MAX_AP_LOSS = 0.003
 
+MAX_BYTES = 5_000_000
+"""Larger files are not shipped, because every clone downloads them."""
+
+_ABOUT = (
+    "Detects the faces of an image and classifies their masks in one pass: detection "
+    "with the layers of YuNet, classification with our own branch."
+)
+
+# A float32 file sums in another order; a larger difference is a defect.
+_MAX_DIFFERENCE = 1e-3
+
+_MAX_SLOWDOWN = 1.1
+
 
 @dataclass(frozen=True, eq=False)
 class ConvertedOnePass:
@@ -244,19 +257,6 @@ def _evaluate_by_source(
                 source_images, detections
             )
     return results
-
-
-MAX_BYTES = 5_000_000
-"""Larger files are not shipped, because every clone downloads them."""
-
-_ABOUT = (
-    "Detects the faces of an image and classifies their masks in one pass: detection "
-    "with the layers of YuNet, classification with our own branch."
-)
-
-# A float32 file sums in another order; a larger difference is a defect.
-_MAX_DIFFERENCE = 1e-3
-_MAX_SLOWDOWN = 1.1
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,6 +61,11 @@ from maskdet.training.run_log import (
 
 logger = logging.getLogger(__name__)
 
+VALIDATION_PX = (640, 320)
+"""Longer sides for validation of the kept weights; epochs use only the first."""
+
+_RECALIBRATION_BATCHES = 24
+
 
 @dataclass(frozen=True)
 class OnePassEpoch:
@@ -132,13 +137,6 @@ def log_onepass_epoch(out: Path, epoch: OnePassEpoch, n_epochs_left: int) -> Non
         n_epochs_left * epoch.took_s / 60,
     )
     append_row(out, epoch.to_row())
-
-
-VALIDATION_PX = (640, 320)
-"""Longer sides for validation of the kept weights; epochs use only the first."""
-
-
-_RECALIBRATION_BATCHES = 24
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,17 @@ from maskdet.training.onepass.batches import (
 )
 from maskdet.training.onepass.losses import LossWeights
 
+_STORED_VIEW_KEYS = {
+    "min_visible_fraction": "kept_share",
+    "teacher_fraction": "taught_share",
+    "ambiguous_fraction": "blurred_share",
+    "ambiguous_px": "blurred_px",
+}
+"""Attributes of `SampleConfig` that `recipe.json` stores under another key."""
+
+TIMED_WH = ((320, 256), (640, 480))
+"""Input sizes that are timed: small live video, and an image."""
+
 
 @dataclass(frozen=True)
 class OnePassRecipe:
@@ -87,15 +98,3 @@ class OnePassRecipe:
             "sides_px": {str(side): part for side, part in SAMPLE_SIDES_PX.items()},
             "grids": {str(side): part for side, part in MOSAIC_GRIDS.items()},
         }
-
-
-_STORED_VIEW_KEYS = {
-    "min_visible_fraction": "kept_share",
-    "teacher_fraction": "taught_share",
-    "ambiguous_fraction": "blurred_share",
-    "ambiguous_px": "blurred_px",
-}
-"""Attributes of `SampleConfig` that `recipe.json` stores under another key."""
-
-TIMED_WH = ((320, 256), (640, 480))
-"""Input sizes that are timed: small live video, and an image."""

@@ -48,6 +48,8 @@ PERIODS: Final[Mapping[str, tuple[str, float | None]]] = {
 MAX_TABLE_EVENTS: Final = 500
 """Maximum number of events in the table; the CSV file has all."""
 
+_DELETED_KEY = "maskdet.events_deleted"
+
 
 @dataclass(frozen=True)
 class EventQueryResult:
@@ -200,9 +202,6 @@ def event_table(
         }
         for event in events
     ]
-
-
-_DELETED_KEY = "maskdet.events_deleted"
 
 
 def render_events_page() -> None:

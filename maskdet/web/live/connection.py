@@ -38,6 +38,20 @@ ConnectionPhase: TypeAlias = Literal[
 
 _RECONNECTING_PHASES: Final = ("waiting", "starting", "stopping")
 
+ICE_SERVERS_VARIABLE = "MASKDET_ICE_SERVERS"
+"""A JSON list as in `RTCPeerConnection`: `[{"urls": "turn:...", "username": ...}]`."""
+
+TURN_PROVIDER_VARIABLES: tuple[tuple[str, ...], ...] = (
+    ("CLOUDFLARE_TURN_KEY_ID", "CLOUDFLARE_TURN_KEY_API_TOKEN"),
+    ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
+    ("HF_TOKEN",),
+)
+"""If all variables of a row are set, streamlit-webrtc uses that provider by itself."""
+
+_URL_SCHEMES = ("stun:", "stuns:", "turn:", "turns:")
+
+_SERVER_KEYS = {"urls", "username", "credential", "credentialType"}
+
 
 class StreamConnection:
     """Connection state of a stream, and the next action.
@@ -192,20 +206,6 @@ def can_use_camera(page_url: str) -> bool:
         ".localhost"
     )
     return parts.scheme != "http" or is_local_host
-
-
-ICE_SERVERS_VARIABLE = "MASKDET_ICE_SERVERS"
-"""A JSON list as in `RTCPeerConnection`: `[{"urls": "turn:...", "username": ...}]`."""
-
-TURN_PROVIDER_VARIABLES: tuple[tuple[str, ...], ...] = (
-    ("CLOUDFLARE_TURN_KEY_ID", "CLOUDFLARE_TURN_KEY_API_TOKEN"),
-    ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
-    ("HF_TOKEN",),
-)
-"""If all variables of a row are set, streamlit-webrtc uses that provider by itself."""
-
-_URL_SCHEMES = ("stun:", "stuns:", "turn:", "turns:")
-_SERVER_KEYS = {"urls", "username", "credential", "credentialType"}
 
 
 def get_rtc_configuration(

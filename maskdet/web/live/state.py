@@ -25,6 +25,11 @@ from maskdet.web import session
 from maskdet.web.distance import DistanceGuard
 from maskdet.web.preferences import Preferences
 
+STATS_WINDOW_S = 2.0
+"""Rates and times are averages over this many seconds."""
+
+_STATE_KEY = "maskdet.live"
+
 
 def _make_zero_counts() -> Mapping[Label, int]:
     return MappingProxyType(dict.fromkeys(Label, 0))
@@ -153,10 +158,6 @@ class LiveSession:
             self._ended = True
             if self._monitor is not None:
                 self._monitor.end()
-
-
-STATS_WINDOW_S = 2.0
-"""Rates and times are averages over this many seconds."""
 
 
 @dataclass(frozen=True)
@@ -354,9 +355,6 @@ class LiveState:
         self._records.append(_FrameRecord(now_s, n_arrived, stage_ms))
         while self._records[0].time_s <= now_s - STATS_WINDOW_S:
             self._records.popleft()
-
-
-_STATE_KEY = "maskdet.live"
 
 
 def get_live_state() -> LiveState:

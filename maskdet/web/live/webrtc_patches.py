@@ -34,6 +34,13 @@ TESTED_VERSIONS: Final[Mapping[str, str]] = {
 COLLECT_INTERVAL_S: Final = 45.0
 _FREEZE_INTERVAL_S: Final = 600.0
 
+_original_init: Final = SafeSessionState.__init__
+
+_session_locks: Final[WeakValueDictionary[int, Any]] = WeakValueDictionary()
+"""Locks by the `id` of a session's state; all users of a state hold its lock."""
+
+_session_locks_guard: Final = threading.Lock()
+
 
 def relay_newest_frames() -> None:
     """Relay only the newest frame of a video instead of queueing frames.
@@ -105,13 +112,6 @@ def count_dropped_frames(frame: av.VideoFrame) -> int:
     """Return the number of frames that the relay dropped before this one."""
     tag = getattr(frame, "opaque", None)
     return tag.n_dropped if isinstance(tag, _FrameTag) else 0
-
-
-_original_init: Final = SafeSessionState.__init__
-_session_locks: Final[WeakValueDictionary[int, Any]] = WeakValueDictionary()
-"""Locks by the `id` of a session's state; all users of a state hold its lock."""
-
-_session_locks_guard: Final = threading.Lock()
 
 
 def use_one_lock_per_session() -> None:

@@ -54,6 +54,12 @@ VALUE_HEADING, INTERVAL_HEADING = "Value", "95 % interval"
 TIME_HEADING: Final = "Time per image (ms)"
 """Heading of the columns of times."""
 
+_APPLIED_ANALYZER_KEY = "maskdet.models.applied_analyzer"
+
+_EVALUATE_COMMAND = "maskdet evaluate analyzers FILE.json ... --out "
+
+_COMPARISON_PATH = "models/analyzers.json"
+
 
 @dataclass(frozen=True, eq=False)
 class AnalyzerComparison:
@@ -247,12 +253,6 @@ def _build_analyzer_chart(
 def analyzer_choices() -> tuple[str, ...]:
     """Return the names of all analyzers, `AUTO` first."""
     return (AUTO, *ANALYZERS)
-
-
-_APPLIED_ANALYZER_KEY = "maskdet.models.applied_analyzer"
-
-_EVALUATE_COMMAND = "maskdet evaluate analyzers FILE.json ... --out "
-_COMPARISON_PATH = "models/analyzers.json"
 
 
 def render_analyzers() -> None:

@@ -41,6 +41,19 @@ COMPARED_SETS: Final = ("kaggle-val/true", "ilc-val/true")
 
 _HEIGHT: Final = 380
 
+_LEARNING_CURVES: Final[tuple[tuple[str, str, Literal["loss", "accuracy"]], ...]] = (
+    (
+        "Learning curve: accuracy",
+        "The gap between the lines shows overfitting.",
+        "accuracy",
+    ),
+    (
+        "Learning curve: loss",
+        "Where validation loss rises and training loss falls, the model overfits.",
+        "loss",
+    ),
+)
+
 
 @dataclass(frozen=True)
 class CaptionedChart:
@@ -142,20 +155,6 @@ def _build_run_charts(
     if predictions:
         captioned += _prediction_charts(predictions, names[0], style)
     return captioned
-
-
-_LEARNING_CURVES: Final[tuple[tuple[str, str, Literal["loss", "accuracy"]], ...]] = (
-    (
-        "Learning curve: accuracy",
-        "The gap between the lines shows overfitting.",
-        "accuracy",
-    ),
-    (
-        "Learning curve: loss",
-        "Where validation loss rises and training loss falls, the model overfits.",
-        "loss",
-    ),
-)
 
 
 def _prediction_charts(

@@ -75,6 +75,11 @@ SAMPLE_FACES: Final[Mapping[str, tuple[_LabelledBox, ...]]] = {
 """Box (`x1, y1, x2, y2` in pixels) and class of each face by file name, as drawn by
 `scripts/make_samples.py`."""
 
+_MAX_CARDS = 6
+"""Number of sample faces shown: those with the worst predictions."""
+
+_APPLIED_CLASSIFIER_KEY = "maskdet.models.applied_classifier"
+
 
 @dataclass(frozen=True, eq=False)
 class SampleResult:
@@ -141,12 +146,6 @@ def _sort_worst_first(
         tuple(ground_truth[row] for row in order),
         tuple(crops[row] for row in order),
     )
-
-
-_MAX_CARDS = 6
-"""Number of sample faces shown: those with the worst predictions."""
-
-_APPLIED_CLASSIFIER_KEY = "maskdet.models.applied_classifier"
 
 
 def render_classifiers() -> None:

@@ -27,6 +27,51 @@ FileStamp: TypeAlias = tuple[tuple[str, int, int], ...]
 _NUMERIC_FACTS: Final = ("parameters", "bytes", "one_face_ms", "four_faces_ms")
 """Required numbers in the facts of a run; null if not measured."""
 
+AccuracyMeasure: TypeAlias = Literal[
+    "mask_vs_no_mask", "no_mask_recall", "balanced_accuracy"
+]
+
+MEASURE_TITLES: Final[Mapping[AccuracyMeasure, str]] = {
+    "mask_vs_no_mask": "Mask vs no mask",
+    "no_mask_recall": "No-mask recall",
+    "balanced_accuracy": "Balanced accuracy",
+}
+"""Title of each metric."""
+
+MEASURE_HELP: Final[Mapping[AccuracyMeasure, str]] = {
+    "mask_vs_no_mask": "Accuracy of mask against no mask over all faces; an "
+    "incorrectly worn mask counts as a mask.",
+    "no_mask_recall": "Fraction of the faces without a mask that are classified as "
+    "such; the rest would pass a mask check.",
+    "balanced_accuracy": "Mean recall of mask, no mask and incorrectly worn; each "
+    "class has the same weight.",
+}
+"""Explanation of each metric."""
+
+SET_TITLES: Final[Mapping[str, str]] = {
+    "kaggle-val/true": "kaggle-val, true boxes",
+    "ilc-val/true": "ilc-val, true boxes",
+    "kaggle-val/found": "kaggle-val, MTCNN boxes",
+    "ilc-val/found": "ilc-val, MTCNN boxes",
+    "faces-test": "Faces test",
+}
+"""Short titles of the `EVALUATION_SETS`, the most informative first."""
+
+COST_COLUMNS: Final[Mapping[str, tuple[str, float]]] = {
+    "Parameters (M)": ("parameters", 1e6),
+    "File (MB)": ("bytes", 1e6),
+    "1 face (ms)": ("one_face_ms", 1.0),
+    "1 of 4 faces (ms)": ("four_faces_ms", 4.0),
+}
+"""Heading of each cost column, its fact and its unit; `four_faces_ms` is one call."""
+
+Column: TypeAlias = list[str] | list[str | None] | list[float | None] | list[int | None]
+
+Heading: TypeAlias = tuple[str, str]
+"""Heading of a group of columns, and of the column."""
+
+_CSV_FIELDS: Final = ("value", "low", "high")
+
 
 @dataclass(frozen=True, eq=False)
 class RunCatalog:
@@ -161,37 +206,6 @@ def training_command(run: TrainingRun) -> str:
     return str(text)
 
 
-AccuracyMeasure: TypeAlias = Literal[
-    "mask_vs_no_mask", "no_mask_recall", "balanced_accuracy"
-]
-
-MEASURE_TITLES: Final[Mapping[AccuracyMeasure, str]] = {
-    "mask_vs_no_mask": "Mask vs no mask",
-    "no_mask_recall": "No-mask recall",
-    "balanced_accuracy": "Balanced accuracy",
-}
-"""Title of each metric."""
-
-MEASURE_HELP: Final[Mapping[AccuracyMeasure, str]] = {
-    "mask_vs_no_mask": "Accuracy of mask against no mask over all faces; an "
-    "incorrectly worn mask counts as a mask.",
-    "no_mask_recall": "Fraction of the faces without a mask that are classified as "
-    "such; the rest would pass a mask check.",
-    "balanced_accuracy": "Mean recall of mask, no mask and incorrectly worn; each "
-    "class has the same weight.",
-}
-"""Explanation of each metric."""
-
-SET_TITLES: Final[Mapping[str, str]] = {
-    "kaggle-val/true": "kaggle-val, true boxes",
-    "ilc-val/true": "ilc-val, true boxes",
-    "kaggle-val/found": "kaggle-val, MTCNN boxes",
-    "ilc-val/found": "ilc-val, MTCNN boxes",
-    "faces-test": "Faces test",
-}
-"""Short titles of the `EVALUATION_SETS`, the most informative first."""
-
-
 @dataclass(frozen=True)
 class RunEstimate:
     """One metric of one run on one dataset.
@@ -207,15 +221,6 @@ class RunEstimate:
     set_name: str
     measure: AccuracyMeasure
     estimate: Estimate
-
-
-COST_COLUMNS: Final[Mapping[str, tuple[str, float]]] = {
-    "Parameters (M)": ("parameters", 1e6),
-    "File (MB)": ("bytes", 1e6),
-    "1 face (ms)": ("one_face_ms", 1.0),
-    "1 of 4 faces (ms)": ("four_faces_ms", 4.0),
-}
-"""Heading of each cost column, its fact and its unit; `four_faces_ms` is one call."""
 
 
 def compute_measure(predictions: Predictions, measure: AccuracyMeasure) -> Estimate:
@@ -245,11 +250,6 @@ def _compute_run_estimates(stamp: FileStamp, _catalog: RunCatalog) -> list[RunEs
         for measure in get_args(AccuracyMeasure)
     ]
 
-
-Column: TypeAlias = list[str] | list[str | None] | list[float | None] | list[int | None]
-
-Heading: TypeAlias = tuple[str, str]
-"""Heading of a group of columns, and of the column."""
 
 PERCENT_HEADING, PERCENT_INTERVAL_HEADING, COUNT_HEADING = "%", "95 % interval", "n"
 """Headings of the three columns of each dataset."""
@@ -344,9 +344,6 @@ def run_estimates_csv(catalog: RunCatalog, run_name: str | None = None) -> str:
                 ]
             )
     return text.getvalue()
-
-
-_CSV_FIELDS: Final = ("value", "low", "high")
 
 
 def describe_mistakes(predictions: Predictions, style: Style) -> str:

@@ -32,6 +32,24 @@ from maskdet.web.server import guard
 _REFERENCE_PREFIX: Final = "reference: "
 logger: Final = logging.getLogger(__name__)
 
+_SHUTDOWN_TIMEOUT_S: Final = 5
+"""Time that the server waits for running requests when it is stopped."""
+
+_CLOSE_TIMEOUT_S: Final = 3.0
+
+_MESSAGE_MARGIN_BYTES: Final = 64 * 1024
+
+_original_path_security: Final = PathSecurityMiddleware.__call__
+
+_original_uvicorn_options: Final = starlette_server._get_uvicorn_config_kwargs
+
+_original_run_callback: Final = SessionState._run_callback_and_record_rerun
+
+_original_stop: Final = Runtime.stop
+
+_pending_tasks: Final[set[asyncio.Task[None]]] = set()
+"""References that keep running tasks from being garbage-collected."""
+
 
 def get_error_reference(error: BaseException) -> str:
     """Return the reference of an error, which the page and the log show."""
@@ -65,17 +83,6 @@ def format_unexpected_error(error: BaseException) -> str:
         "or use another one. The administrator finds the cause in the server log "
         "under this reference."
     )
-
-
-_SHUTDOWN_TIMEOUT_S: Final = 5
-"""Time that the server waits for running requests when it is stopped."""
-_CLOSE_TIMEOUT_S: Final = 3.0
-_MESSAGE_MARGIN_BYTES: Final = 64 * 1024
-
-_original_path_security: Final = PathSecurityMiddleware.__call__
-_original_uvicorn_options: Final = starlette_server._get_uvicorn_config_kwargs
-_original_run_callback: Final = SessionState._run_callback_and_record_rerun
-_original_stop: Final = Runtime.stop
 
 
 def patch_streamlit() -> None:
@@ -195,7 +202,3 @@ def _close_and_stop(self: Runtime) -> None:
     loop.call_soon_threadsafe(
         lambda: _pending_tasks.add(loop.create_task(close_and_stop()))
     )
-
-
-_pending_tasks: Final[set[asyncio.Task[None]]] = set()
-"""References that keep running tasks from being garbage-collected."""

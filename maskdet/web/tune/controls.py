@@ -44,6 +44,18 @@ _CALIBRATED_NOTE = (
     "else there. Turn off “Calibrate confidences” to apply or save the settings."
 )
 
+_GOAL_TITLES: dict[GoalKind, str] = {
+    "recall": "Minimum recall",
+    "f1": "Best balance (F1)",
+    "cost": "Cost of a miss",
+    "equal": "Equal misses and false positives",
+}
+"""Titles of the goals, in the order of the page."""
+
+_GOAL_ERROR_KEY = "maskdet.tuning.goal_error"
+
+_PROPOSE_KEY = "maskdet.tuning.propose"
+
 
 def render_sliders(state: TuneState) -> None:
     """Show the sliders; moving them does not change the settings in use."""
@@ -304,18 +316,6 @@ def _build_report(state: TuneState, tuning_set: TuningSet) -> str:
         comparison=comparison,
         style=session.get_preferences().style,
     )
-
-
-_GOAL_TITLES: dict[GoalKind, str] = {
-    "recall": "Minimum recall",
-    "f1": "Best balance (F1)",
-    "cost": "Cost of a miss",
-    "equal": "Equal misses and false positives",
-}
-"""Titles of the goals, in the order of the page."""
-
-_GOAL_ERROR_KEY = "maskdet.tuning.goal_error"
-_PROPOSE_KEY = "maskdet.tuning.propose"
 
 
 def render_goal_form(state: TuneState, tuning_set: TuningSet) -> None:

@@ -72,6 +72,18 @@ _CARDS_CSS = """<style>
 .maskdet-faces .note {opacity: .85; white-space: normal;}
 </style>"""
 
+_CARDS_STEP = 12
+"""Cards shown at first, and added by each click on "Show more"."""
+
+_GALLERY_KEY = "tune.gallery"
+
+_SETTING_TITLES = {
+    "min_score": "detection score",
+    "min_confidence": "confidence",
+    "min_face_px": "size",
+    "nms_iou": "NMS IoU",
+}
+
 
 @dataclass(frozen=True)
 class FaceCard:
@@ -253,18 +265,7 @@ def _row_html(name: str, value: str) -> str:
     return f"<p><span>{name}</span><span>{value}</span></p>"
 
 
-_CARDS_STEP = 12
-"""Cards shown at first, and added by each click on "Show more"."""
-
 _LAST, _NEAREST, _CELL = "Last change", "Borderline", "Selected cell"
-_GALLERY_KEY = "tune.gallery"
-
-_SETTING_TITLES = {
-    "min_score": "detection score",
-    "min_confidence": "confidence",
-    "min_face_px": "size",
-    "nms_iou": "NMS IoU",
-}
 
 
 def render_confusion(state: TuneState, tuning_set: TuningSet, style: Style) -> None:

@@ -47,6 +47,18 @@ CurveKind: TypeAlias = Literal["precision_recall", "roc"]
 
 _DASH = "\N{EN DASH}"
 
+_HISTOGRAM_NOTES: dict[HistogramQuantity, str] = {
+    "score": "Faces upwards, background downwards; low counts are drawn taller. "
+    "Detections left of the line are hidden: faces there are missed, grey right of it "
+    "are false positives. **Click or drag to move the line.**",
+    "confidence": "Confidence of the faces shown. Left of the line they are labelled "
+    "“{unsure}”. **Click or drag to move the line.**",
+}
+
+_SIGNIFICANCE_LEVEL = 0.05
+
+_MAX_COMPARED_FACES = 12
+
 
 def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
     """Show PR, ROC and false-positive curves with the current operating point."""
@@ -297,15 +309,6 @@ def _format_interval(
     return f"{value}{unit} ({low} to {high})"
 
 
-_HISTOGRAM_NOTES: dict[HistogramQuantity, str] = {
-    "score": "Faces upwards, background downwards; low counts are drawn taller. "
-    "Detections left of the line are hidden: faces there are missed, grey right of it "
-    "are false positives. **Click or drag to move the line.**",
-    "confidence": "Confidence of the faces shown. Left of the line they are labelled "
-    "“{unsure}”. **Click or drag to move the line.**",
-}
-
-
 def render_kpis(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
     """Show the key figures, and how the last change affected them."""
     st.html(_kpi_tiles_html(state, tuning_set, style))
@@ -426,8 +429,6 @@ _PINNED, _PREVIOUS, _LIVE = (
     "B: before the last change",
     "B: settings of Live",
 )
-_SIGNIFICANCE_LEVEL = 0.05
-_MAX_COMPARED_FACES = 12
 
 
 def render_settings_comparison(

@@ -56,6 +56,41 @@ for _ in range(40):
     time.sleep(0.25)
 """
 
+VideoJobState: TypeAlias = Literal["waiting", "working", "done", "failed", "closed"]
+
+MAX_VIDEO_MINUTES: Final = 30
+"""Maximum length of a video."""
+
+VIDEO_LIMITS: Final = VideoLimits(max_duration_s=60.0 * MAX_VIDEO_MINUTES)
+
+ABANDONED_AFTER_S: Final = 120.0
+"""A job is closed if its visitor is absent for this time, like Streamlit's session."""
+
+_PRESENCE_INTERVAL_S: Final = 5.0
+
+_SLOT_INTERVAL_S: Final = 0.1
+
+_PREVIEW_SIDE_PX: Final = 640
+
+_job_slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
+"""Slots for concurrent analyses on this server; further jobs wait."""
+
+_waiting_jobs: Final[set[VideoAnalysisJob]] = set()
+"""The jobs that wait for a slot."""
+
+_jobs_by_tab: Final[WeakValueDictionary[str, VideoAnalysisJob]] = WeakValueDictionary()
+"""The jobs by tab ID, to find a job after a reload, which starts a new session."""
+
+_job_numbers = itertools.count(1)
+
+_TOO_LONG_MESSAGE: Final = (
+    f"the video is longer than {MAX_VIDEO_MINUTES} minutes; upload a shorter part of it"
+)
+
+_UNEXPECTED_MESSAGE: Final = (
+    "unexpected error during the analysis of this video; see the server log"
+)
+
 
 class ScratchFolder:
     """A private temporary folder that is deleted reliably.
@@ -166,39 +201,6 @@ def format_video_time(time_s: float) -> str:
     minutes, rest = divmod(tenths, 600)
     seconds, tenth = divmod(rest, 10)
     return f"{minutes}:{seconds:02d}" + (f".{tenth}" if tenth else "")
-
-
-VideoJobState: TypeAlias = Literal["waiting", "working", "done", "failed", "closed"]
-
-MAX_VIDEO_MINUTES: Final = 30
-"""Maximum length of a video."""
-
-VIDEO_LIMITS: Final = VideoLimits(max_duration_s=60.0 * MAX_VIDEO_MINUTES)
-
-ABANDONED_AFTER_S: Final = 120.0
-"""A job is closed if its visitor is absent for this time, like Streamlit's session."""
-
-_PRESENCE_INTERVAL_S: Final = 5.0
-_SLOT_INTERVAL_S: Final = 0.1
-_PREVIEW_SIDE_PX: Final = 640
-
-_job_slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
-"""Slots for concurrent analyses on this server; further jobs wait."""
-
-_waiting_jobs: Final[set[VideoAnalysisJob]] = set()
-"""The jobs that wait for a slot."""
-
-_jobs_by_tab: Final[WeakValueDictionary[str, VideoAnalysisJob]] = WeakValueDictionary()
-"""The jobs by tab ID, to find a job after a reload, which starts a new session."""
-
-_job_numbers = itertools.count(1)
-
-_TOO_LONG_MESSAGE: Final = (
-    f"the video is longer than {MAX_VIDEO_MINUTES} minutes; upload a shorter part of it"
-)
-_UNEXPECTED_MESSAGE: Final = (
-    "unexpected error during the analysis of this video; see the server log"
-)
 
 
 class VideoAnalysisJob:
