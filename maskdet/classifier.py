@@ -28,8 +28,6 @@ from maskdet.types import CLASSES, Image, check_image
 DEFAULT_CONTEXT = 1.3
 """Side of the square crop, in longer sides of the face box."""
 
-OUTPUT_NAME = CLASSIFIER_OUTPUT
-"""Name of a classifier file's output; it gives the order of the class columns."""
 
 DEFAULT_CLASSIFIER = "maskdet"
 
@@ -381,10 +379,10 @@ def _check_signature(interpreter: Any, path: Path) -> tuple[int, bool]:
     signatures = interpreter.get_signature_list().values()
     names = [name for signature in signatures for name in signature["outputs"]]
     verifies = names == [VERIFIER_OUTPUT]
-    is_known_output = verifies or names == [OUTPUT_NAME]
+    is_known_output = verifies or names == [CLASSIFIER_OUTPUT]
     if not is_known_output or int(outputs[0]["shape"][-1]) != len(CLASSES) + verifies:
         raise RuntimeError(
-            f"classifier {path}: expected the output {OUTPUT_NAME} or "
+            f"classifier {path}: expected the output {CLASSIFIER_OUTPUT} or "
             f"{VERIFIER_OUTPUT}, got {names}"
         )
     return shape[1], verifies

@@ -228,7 +228,7 @@ def test_colours_are_not_swapped(tmp_path):
 @pytest.mark.slow
 def test_a_file_with_other_columns_is_rejected(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "maskdet.training.classifier.export.OUTPUT_NAME", "no_mask__mask"
+        "maskdet.training.classifier.export.CLASSIFIER_OUTPUT", "no_mask__mask"
     )
     path = write_colour_classifier(tmp_path / "swapped.tflite")
     with pytest.raises(RuntimeError, match="no_mask__mask"):

@@ -28,7 +28,8 @@ from maskdet.cli.training_run import (
     recipe_option,
 )
 from maskdet.datasets import load_training_data
-from maskdet.evaluation.training_runs import FACTS_NAME, ONEPASS_RUNS_NAME
+from maskdet.evaluation.training_runs import ONEPASS_RUNS_NAME
+from maskdet.own_models import FACTS_NAME
 from maskdet.training.run_log import BEST_FILE, RECIPE_FILE
 from maskdet.types import CLASSES
 from maskdet.wording import format_count

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from maskdet.metrics.classification import Predictions, read_class_predictions
+from maskdet.own_models import FACTS_NAME
 from maskdet.resources import resource_path
 
 RUNS_FOLDER = resource_path("models/runs")
@@ -18,7 +19,6 @@ RUNS_FOLDER = resource_path("models/runs")
 ONEPASS_RUNS_NAME = "runs-onepass"
 """Folder in `models/` of the runs of one-pass networks, which have other facts."""
 
-FACTS_NAME = "facts.json"
 LOG_NAME = "log.csv"
 PREDICTIONS_NAME = "answers.npz"
 CARD_NAME = "card.md"

@@ -13,6 +13,8 @@ from typing import Final
 
 import numpy as np
 
+from maskdet.charts.tuning import NO_FACE_TITLE
+from maskdet.charts.tuning_curves import FACES_TITLE
 from maskdet.metrics.intervals import Estimate
 from maskdet.metrics.summary import Floats
 from maskdet.settings import Settings
@@ -41,8 +43,6 @@ _HISTOGRAM_WIDTH: Final = 700
 
 _DASHES: Final = {"solid": "", "double": "9 2", "dashed": "5 3", "dotted": "2 2"}
 
-FACES_TITLE: Final = "Faces"
-NO_FACE_TITLE: Final = "No face"
 
 _SETTING_ROWS = (
     ("Detection threshold", "min_score", ""),

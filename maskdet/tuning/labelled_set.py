@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,12 @@ from maskdet.datasets.reading import (
 )
 from maskdet.evaluation.matching import measure_crop_quality
 from maskdet.media import MAX_BYTES, read_image
-from maskdet.tuning.predictions import FaceRows, Float32Array, LabelledSet
+from maskdet.tuning.predictions import (
+    MAX_SET_FACES,
+    FaceRows,
+    Float32Array,
+    LabelledSet,
+)
 from maskdet.types import CLASSES, Image, Label
 
 ProgressCallback = Callable[[int, int], None]
@@ -38,9 +43,6 @@ CancelCallback = Callable[[], bool]
 """Called before each image; returns whether to stop."""
 
 _Item = TypeVar("_Item")
-
-MAX_FACES: Final = 100_000
-"""More faces would take minutes to evaluate at each slider change."""
 
 
 class CancelledError(Exception):
@@ -316,7 +318,7 @@ def _import_files(
     cancelled: CancelCallback | None,
 ) -> ImportedDataset:
     issues = Issues()
-    listing = read_annotations(files, classes, issues, file, max_faces=MAX_FACES)
+    listing = read_annotations(files, classes, issues, file, max_faces=MAX_SET_FACES)
     ground_truth, paths = build_labelled_set(
         listing,
         files.source,

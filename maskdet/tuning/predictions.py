@@ -31,7 +31,7 @@ Float32Array = NDArray[np.float32]
 MAX_UNPACKED_BYTES: Final = 200_000_000
 """Maximum size of an unpacked file: a million faces take half of it."""
 
-MAX_FACES: Final = 100_000
+MAX_SET_FACES: Final = 100_000
 """Maximum number of detected or of true faces in a file."""
 
 MAX_FACES_PER_IMAGE: Final = 2_000
@@ -293,8 +293,8 @@ def check_limits(ground_truth: LabelledSet, detections: FaceRows | None = None) 
         else np.bincount(detections.image_indices, None, n)
     )
     for counts, kind in ((detected_counts, "detected"), (true_counts, "true")):
-        if counts.sum() > MAX_FACES:
-            raise ValueError(f"more than {MAX_FACES:,} {kind} faces")
+        if counts.sum() > MAX_SET_FACES:
+            raise ValueError(f"more than {MAX_SET_FACES:,} {kind} faces")
         if counts.max(initial=0) > MAX_FACES_PER_IMAGE:
             raise ValueError(
                 f"more than {MAX_FACES_PER_IMAGE:,} {kind} faces in one image"

@@ -79,7 +79,7 @@ def test_labels_cannot_refer_to_files_outside_the_zip(tmp_path: Path) -> None:
 
 
 def test_too_many_faces_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labelled_set, "MAX_FACES", 2)
+    monkeypatch.setattr(labelled_set, "MAX_SET_FACES", 2)
     text = make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)] * 3})
     with pytest.raises(ValueError, match="more than 2 faces; split the data set"):
         import_dataset(make_zip({"x.json": text, "a.jpg": make_jpeg()}))

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from maskdet.classifier import OUTPUT_NAME
 from maskdet.evaluation.training_runs import EVALUATION_SETS
 from maskdet.metrics.classification import Predictions
 from maskdet.metrics.intervals import Estimate
 from maskdet.metrics.summary import summarize_classification
-from maskdet.own_models import VERIFIER_OUTPUT
+from maskdet.own_models import CLASSIFIER_OUTPUT, VERIFIER_OUTPUT
 from maskdet.training.classifier.batches import CLASS_FRACTIONS
 from maskdet.training.classifier.crops import MIN_TRAIN_PX, MIN_VALIDATION_PX
 from maskdet.training.classifier.recipes import RECIPES, ClassifierRecipe, Stage
@@ -130,7 +129,7 @@ def format_classifier_card(
         parameters=model_export.n_parameters,
         size_px=recipe.size_px,
         context=recipe.context,
-        output=VERIFIER_OUTPUT if recipe.verifies else OUTPUT_NAME,
+        output=VERIFIER_OUTPUT if recipe.verifies else CLASSIFIER_OUTPUT,
         columns=len(CLASSES) + recipe.verifies,
         file=_format_file(model_export),
         made=date.today().isoformat(),

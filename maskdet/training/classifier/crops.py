@@ -344,7 +344,7 @@ def draw_synthetic_crops(
         image = packed_crops.images[order[index]]
         face = _detect_centre_face(detector, image)
         rng = np.random.default_rng([seed, index])
-        return None if face is None else _draw_on_crop(image, *face, rng)
+        return None if face is None else draw_on_face(image, *face, rng)
 
     results = map_parallel(draw, range(len(order)), progress)
     drawn = list(itertools.islice(filter(None, results), count))
@@ -393,12 +393,23 @@ def _detect_centre_face(
     return faces.boxes[best], landmarks[best]
 
 
-def _draw_on_crop(
+def draw_on_face(
     image: Image,
     box: NDArray[np.float32],
     landmarks: NDArray[np.float32],
     rng: np.random.Generator,
-) -> _DrawnCrop:
+) -> tuple[Image, Label, str]:
+    """Draw a random mask or hard negative on a face without a mask.
+
+    Args:
+        image: `(h, w, 3)` uint8, BGR; not changed.
+        box: `(4,)` box of the face.
+        landmarks: `(5, 2)` landmarks of the face.
+        rng: random numbers; the frequencies are in `DRAWN_MASKS` and `HARD_NEGATIVES`.
+
+    Returns:
+        The new image, the label of the face, and the name of what was drawn.
+    """
     fractions = [fraction for _, fraction in DRAWN_MASKS.values()] + list(
         HARD_NEGATIVES.values()
     )

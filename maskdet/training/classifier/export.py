@@ -23,17 +23,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from maskdet.classifier import OUTPUT_NAME, MaskClassifier, split_face_probability
-from maskdet.evaluation.training_runs import (
-    CARD_NAME,
-    FACTS_NAME,
-    LOG_NAME,
-    PREDICTIONS_NAME,
-)
+from maskdet.classifier import MaskClassifier, split_face_probability
+from maskdet.evaluation.training_runs import CARD_NAME, LOG_NAME, PREDICTIONS_NAME
 from maskdet.extras import require_libraries
 from maskdet.metrics.calibration import fit_temperature
 from maskdet.metrics.classification import Predictions, save_class_predictions
-from maskdet.own_models import VERIFIER_OUTPUT
+from maskdet.own_models import CLASSIFIER_OUTPUT, FACTS_NAME, VERIFIER_OUTPUT
 from maskdet.training.checkpoint import load_weights
 from maskdet.training.classifier.batches import to_network_input
 from maskdet.training.classifier.card import format_classifier_card
@@ -156,7 +151,7 @@ def convert_classifier(
     archive.track(model)
     shape = (None, *model.input_shape[1:])
     has_no_face = model.output_shape[-1] > len(CLASSES)
-    name = VERIFIER_OUTPUT if has_no_face else OUTPUT_NAME
+    name = VERIFIER_OUTPUT if has_no_face else CLASSIFIER_OUTPUT
     archive.add_endpoint(
         "classify",
         lambda image: {name: model(image, training=False)},
@@ -511,7 +506,7 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     graph = onnx_model.graph
     keras_name = graph.output[0].name
     has_no_face = model.output_shape[-1] > len(CLASSES)
-    output_name = VERIFIER_OUTPUT if has_no_face else OUTPUT_NAME
+    output_name = VERIFIER_OUTPUT if has_no_face else CLASSIFIER_OUTPUT
     for node in graph.node:
         for names in (node.input, node.output):
             names[:] = [output_name if name == keras_name else name for name in names]

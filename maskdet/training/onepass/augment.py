@@ -27,12 +27,10 @@ from maskdet.boxes import (
     sizes_px,
 )
 from maskdet.detectors import LandmarkDetector
-from maskdet.synthetic import Mask, render_mask, render_occluder
 from maskdet.training.classifier.augment import blur_randomly
 from maskdet.training.classifier.crops import (
-    DRAWN_MASKS,
-    HARD_NEGATIVES,
     ProgressWrapper,
+    draw_on_face,
 )
 from maskdet.training.onepass.data import NO_LABEL, TrainingImage
 from maskdet.training.workers import map_parallel
@@ -559,7 +557,7 @@ def _draw_on_faces(
     teacher_probs = training_image.teacher_probs.copy()
     selected = [face for face in faces if rng.random() < _DRAWN_FRACTION] or [faces[0]]
     for row, landmarks in selected:
-        image, label = _draw_on_face(image, training_image.boxes[row], landmarks, rng)
+        image, label, _ = draw_on_face(image, training_image.boxes[row], landmarks, rng)
         labels[row] = label
         teacher_probs[row] = np.nan  # the teacher did not classify the new face
     return dataclasses.replace(
@@ -569,21 +567,3 @@ def _draw_on_faces(
         teacher_probs=teacher_probs,
         source="drawn",
     )
-
-
-def _draw_on_face(
-    image: Image,
-    box: NDArray[np.float32],
-    landmarks: NDArray[np.float32],
-    rng: np.random.Generator,
-) -> tuple[Image, Label]:
-    fractions = [fraction for _, fraction in DRAWN_MASKS.values()] + list(
-        HARD_NEGATIVES.values()
-    )
-    choice = int(rng.choice(len(fractions), p=np.array(fractions) / sum(fractions)))
-    if choice < len(DRAWN_MASKS):
-        position, (label, _) = list(DRAWN_MASKS.items())[choice]
-        mask = Mask.random(rng, position)
-        return render_mask(image, landmarks, mask, box=box, rng=rng), label
-    occluder = list(HARD_NEGATIVES)[choice - len(DRAWN_MASKS)]
-    return render_occluder(image, landmarks, occluder, box=box, rng=rng), Label.NO_MASK

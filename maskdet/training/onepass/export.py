@@ -29,14 +29,10 @@ from maskdet.analyzers.onepass import (
     SingleStage,
     SingleStageNetwork,
 )
-from maskdet.evaluation.training_runs import (
-    CARD_NAME,
-    FACTS_NAME,
-    LOG_NAME,
-    ONEPASS_RUNS_NAME,
-)
+from maskdet.evaluation.training_runs import CARD_NAME, LOG_NAME, ONEPASS_RUNS_NAME
 from maskdet.metrics.calibration import fit_temperature
 from maskdet.metrics.detection import match_detections_in_image
+from maskdet.own_models import FACTS_NAME
 from maskdet.settings import Settings
 from maskdet.training.checkpoint import load_average, load_weights
 from maskdet.training.classifier.export import (

@@ -12,13 +12,14 @@ import streamlit as st
 
 from maskdet import charts
 from maskdet.analyzers.pipelines import ANALYZERS, AUTO, resolve_analyzer
+from maskdet.charts.tuning import VegaSpec
 from maskdet.evaluation import comparison
 from maskdet.evaluation.comparison import AnalyzerMetrics, read_comparison
 from maskdet.metrics.intervals import Estimate
 from maskdet.style import Style, uncapitalize
 from maskdet.types import CLASSES
 from maskdet.web import session
-from maskdet.web.models.charts import VegaSpec, to_chart_spec
+from maskdet.web.models.charts import to_chart_spec
 from maskdet.web.models.tables import Column, Heading
 from maskdet.web.widgets import escape_markdown
 

@@ -10,6 +10,7 @@ import altair as alt
 import streamlit as st
 
 from maskdet import charts
+from maskdet.charts.tuning import VegaSpec
 from maskdet.metrics.classification import Predictions
 from maskdet.style import Style
 from maskdet.web.models.tables import (
@@ -18,9 +19,6 @@ from maskdet.web.models.tables import (
     RunCatalog,
     list_run_estimates,
 )
-
-VegaSpec: TypeAlias = dict[str, Any]
-"""A Vega-Lite chart with its data."""
 
 CostFact: TypeAlias = Literal["bytes", "one_face_ms"]
 

@@ -202,7 +202,7 @@ def test_another_dataset_clears_the_cached_detections(
 def test_a_dataset_with_too_many_faces_gives_one_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(predictions, "MAX_FACES", 1)
+    monkeypatch.setattr(predictions, "MAX_SET_FACES", 1)
     app = upload(open_tune_page(), "set.zip", make_zip(make_mask_images(2)))
     (line,) = (error.value for error in app.main.error)
     assert line.replace("\\", "") == "set: more than 1 true faces."
