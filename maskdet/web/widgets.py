@@ -85,13 +85,15 @@ STATS_CSS = """<style>
   letter-spacing: .04em; text-transform: uppercase; opacity: .8;}
 .maskdet-live dl {display: grid; gap: .5rem; margin: 0; padding: 0;
   grid-template-columns: repeat(2, 1fr);}
-.maskdet-live dl.three {grid-template-columns: repeat(3, 1fr);}
+.maskdet-live dl.three {grid-template-columns: repeat(3, 1fr); gap: .35rem;}
 .maskdet-live dl div {display: flex; flex-direction: column-reverse;
   justify-content: flex-end; padding: .45rem .6rem; border-radius: .5rem;
   background: color-mix(in srgb, currentColor 7%, transparent);}
 .maskdet-live dl div.label {border-left: 6px; border-radius: .25rem .5rem .5rem .25rem;}
 .maskdet-live dt {font-size: .8rem; font-weight: 400; margin: 0; opacity: .85;}
 .maskdet-live dd {margin: 0; font-size: 1.45rem; font-weight: 600; line-height: 1.2;}
+.maskdet-live dl.three div {padding: .45rem .4rem;}
+.maskdet-live dl.three dd {font-size: 1.15rem; white-space: nowrap;}
 .maskdet-live dd.note {order: -1; font-size: .75rem; font-weight: 400; opacity: .85;}
 .maskdet-live small {font-size: .75rem; font-weight: 400; opacity: .85;}
 .maskdet-live p {display: flex; justify-content: space-between; gap: .5rem;
