@@ -238,7 +238,9 @@ class PerformanceChange:
     def messages(self) -> tuple[str, ...]:
         """Return the gains and losses, one sentence each."""
         if self == PerformanceChange(0, 0, 0, 0):
-            return ("Compared with the current settings, the class does not change.",)
+            return (
+                "The results for this class are the same as with the current settings.",
+            )
         return (
             f"Compared with the current settings: {self.gained} true positives gained, "
             f"{self.lost} lost.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 
 import pandas as pd
@@ -463,34 +464,21 @@ def _format_settings(proposal: Proposal) -> str:
 
 def _render_proposal_table(proposal: Proposal) -> None:
     style = session.get_preferences().style
-    performances = {
-        "Current": proposal.performance_before,
-        "Suggested": proposal.performance_after,
+    performances = (proposal.performance_before, proposal.performance_after)
+    values: dict[str, Callable[[ClassPerformance], str]] = {
+        "Recall": lambda item: _format_rate_interval(item.recall),
+        "Precision": lambda item: _format_rate_interval(item.precision),
+        "Missed": lambda item: f"{item.false_negatives:,}",
+        "False positives": lambda item: f"{item.false_positives:,}",
+        "False positives per image": _format_fp_per_image,
+        style.title(Label.UNKNOWN): lambda item: _format_rate_interval(
+            item.unsure_rate
+        ),
     }
-    table = {
-        "": list(performances),
-        "Recall": [
-            _format_rate_interval(performance.recall)
-            for performance in performances.values()
-        ],
-        "Precision": [
-            _format_rate_interval(performance.precision)
-            for performance in performances.values()
-        ],
-        "Missed": [
-            performance.false_negatives for performance in performances.values()
-        ],
-        "False positives": [
-            performance.false_positives for performance in performances.values()
-        ],
-        "False positives per image": [
-            _format_fp_per_image(performance) for performance in performances.values()
-        ],
-        style.title(Label.UNKNOWN): [
-            _format_rate_interval(performance.unsure_rate)
-            for performance in performances.values()
-        ],
-    }
+    # A row for each metric, so that all of them are visible in a narrow column.
+    columns = ([form(item) for form in values.values()] for item in performances)
+    table = dict(zip(("Current", "Suggested"), columns, strict=True))
+    table = {"Metric": list(values), **table}
     st.dataframe(
         pd.DataFrame(table), hide_index=True, alt="Current and suggested settings"
     )

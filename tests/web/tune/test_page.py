@@ -134,6 +134,12 @@ def test_a_goal_gives_a_suggestion_that_a_button_applies() -> None:
     app.main.button(key="tune.propose").click()
     shown = page_texts(run_app(app))
     assert "Goal: recall of “No mask” at least 95 %" in shown.replace("\\", "")
+    (table,) = (
+        frame.value for frame in app.main.dataframe if "Suggested" in frame.value
+    )
+    assert list(table.columns) == ["Metric", "Current", "Suggested"]
+    assert table["Metric"][0] == "Recall"
+    assert "(" in table["Suggested"][0], "with its interval"
     assert "measured on the other half" in shown
     before = app.main.slider(key="tune.min_confidence").value
     app.main.button(key="tune.set").click()
