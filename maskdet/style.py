@@ -50,17 +50,13 @@ _LINE_STYLES: Final[dict[Label, LineStyle]] = {
 _MAX_NAME_LENGTH: Final = 24
 """Longer class names do not fit beside a face."""
 
-_TRANSLITERATIONS: Final = str.maketrans(
-    {"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE"}
-    | {"œ": "oe", "Œ": "OE", "đ": "d", "Đ": "D", "\u2019": "'"}
-)
-"""Latin letters that Unicode does not decompose into a letter and an accent."""
-
 _PUNCTUATION: Final = ".,:;!?'()/+%-"
 """Allowed punctuation: no characters with a meaning in HTML or Markdown."""
 
-_DRAWABLE_PATTERN: Final = re.compile(f"[A-Za-z0-9 {re.escape(_PUNCTUATION)}]+")
-"""Characters in OpenCV's fonts, which draw captions."""
+_DRAWABLE_PATTERN: Final = re.compile(
+    "[ -~\u00a0-\u017e\u0386-\u03ce\u0400-\u045f\u0490\u0491\u1ea0-\u1ef9\u2019]*"
+)
+"""Latin, Greek and Cyrillic letters of the font that draws captions."""
 
 _JOINERS: Final = "\u200c\u200d"
 """Invisible characters that some scripts and emoji need."""
@@ -97,7 +93,7 @@ class Style:
         scale: factor on the automatic size of text and lines; 0.5 to 3.
         class_names: custom class names by key (`mask`, `no_mask`, `incorrect`,
             `unknown`): all different, up to 24 letters of any script, digits and some
-            punctuation. Images can only show Latin letters without accents; other
+            punctuation. Images can only show Latin, Greek and Cyrillic letters; other
             names are replaced by the defaults there, see `to_drawable`. Files always
             use the keys.
         class_colours: custom colours by the same keys, as "#rrggbb".
@@ -145,11 +141,12 @@ class Style:
     def to_drawable(self) -> Style:
         """Return the style without the names that cannot be drawn into images.
 
-        OpenCV's fonts only have Latin letters, and so may the fonts on the machine
-        that renders a chart as PNG. Those classes get their default names.
+        Those are names with other than Latin, Greek and Cyrillic letters, which the
+        font of captions does not have, nor may the machine that renders a chart as PNG.
+        These classes get their default names.
         """
         names = {
-            key: name for key, name in self.class_names.items() if _is_drawable(name)
+            key: name for key, name in self.class_names.items() if is_drawable(name)
         }
         return dataclasses.replace(self, class_names=names)
 
@@ -162,7 +159,9 @@ class Style:
             for label in Label
             if drawn.title(label) != self.title(label)
         )
-        return names and f"images can only show Latin letters; they show {names}"
+        return names and (
+            f"images can only show Latin, Greek and Cyrillic letters; they show {names}"
+        )
 
     def colour_bgr(self, label: Label) -> BGR:
         """Return the colour of a class: the custom one, else that of the palette."""
@@ -227,12 +226,11 @@ def _check_class_names(value: object) -> dict[str, str]:
                 f"class_names: {key} must not be {given!r}, which has another meaning "
                 "in tables and charts; choose another name"
             )
-        names[key] = name
+        # One character for a letter and its accent, as fonts have it.
+        names[key] = unicodedata.normalize("NFC", name)
     _check_unique_names(names, "")
-    plain_names = {
-        key: strip_accents(name) for key, name in names.items() if _is_drawable(name)
-    }
-    _check_unique_names(plain_names, " in images")
+    drawn = {key: name for key, name in names.items() if is_drawable(name)}
+    _check_unique_names(drawn, " in images")
     return names
 
 
@@ -264,14 +262,9 @@ def _is_readable(name: str) -> bool:
     )
 
 
-def _is_drawable(name: str) -> bool:
-    return bool(_DRAWABLE_PATTERN.fullmatch(strip_accents(name)))
-
-
-def strip_accents(text: str) -> str:
-    """Return text without accents, as it is drawn into images."""
-    decomposed = unicodedata.normalize("NFKD", text.translate(_TRANSLITERATIONS))
-    return "".join(char for char in decomposed if not unicodedata.combining(char))
+def is_drawable(text: str) -> bool:
+    """Return whether the font of captions has all characters of a text."""
+    return bool(_DRAWABLE_PATTERN.fullmatch(unicodedata.normalize("NFC", text)))
 
 
 def _check_class_colours(value: object) -> dict[str, str]:
@@ -343,8 +336,12 @@ def format_face_caption(
         words = [f"{title}, seen {unseen_s:.1f} s ago"]
     elif style.percentages:
         words = [f"{unseen_s:.1f} s ago"]
-    id_words = [f"#{track_id}"] if style.ids and track_id != UNTRACKED else []
-    return " ".join(id_words + words)
+    return " ".join(filter(None, [format_track_id(track_id, style), *words]))
+
+
+def format_track_id(track_id: int, style: Style = DEFAULT_STYLE) -> str:
+    """Return a track ID such as "#3"; empty without one, or if the style hides it."""
+    return f"#{track_id}" if style.ids and track_id != UNTRACKED else ""
 
 
 def _format_confidence(

@@ -20,7 +20,7 @@ from maskdet.style import (
     format_face_caption,
     format_pair_caption,
     format_percent,
-    strip_accents,
+    is_drawable,
     text_colour_bgr,
     to_display_percent,
     uncapitalize,
@@ -266,7 +266,8 @@ def test_custom_names_and_colours_replace_the_defaults_of_their_class() -> None:
         ({"mask": "..."}, "mask must be 1 to 24 letters of any script"),
         ({"masked": "Mask"}, "'masked' is not a class; classes are mask, no_mask"),
         ({"mask": "no MASK"}, "'no MASK' is the name of two classes"),
-        ({"mask": "Porté", "unknown": "porte"}, "is the name of two classes"),
+        ({"mask": "Porté", "unknown": "porté"}, "is the name of two classes"),
+        ({"mask": "Porte\u0301", "unknown": "Porté"}, "is the name of two classes"),
         ({"unknown": "Mask"}, "'Mask' is the name of two classes"),
     ],
 )
@@ -299,7 +300,7 @@ def test_images_use_default_names_if_letters_cannot_be_drawn() -> None:
     assert drawn == Style(class_names={"mask": "Porté"}, scale=2.0)
     assert drawn.substitution_note == Style().substitution_note == ""
     assert style.substitution_note.endswith(
-        "Latin letters; they show “No mask” for “口罩”"
+        "Cyrillic letters; they show “No mask” for “口罩”"
     )
 
 
@@ -337,8 +338,21 @@ def test_a_file_without_a_style_is_rejected(text: str, line: str) -> None:
         Style.from_json(text)
 
 
-def test_accents_are_drawn_as_plain_letters() -> None:
-    assert strip_accents("Masque porté, Straße, Łódź") == "Masque porte, Strasse, Lodz"
+@pytest.mark.parametrize(
+    ("name", "drawable"),
+    [
+        ("Masque porté, Straße, Łódź", True),
+        ("Porte\u0301", True),
+        ("Без маски", True),
+        ("Χωρίς μάσκα", True),
+        ("Không đeo khẩu trang", True),
+        ("マスクなし", False),
+        ("😷", False),
+        ("a\nb", False),
+    ],
+)
+def test_latin_greek_and_cyrillic_names_can_be_drawn(name: str, drawable: bool) -> None:
+    assert is_drawable(name) is drawable
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.drawing.text import draw_text
 from maskdet.style import BGR, DEFAULT_STYLE, Style
 from maskdet.types import UNTRACKED, Image, Label, PersonPair, Scene
 
@@ -22,7 +23,6 @@ _DARK_COLOUR: Final[BGR] = (60, 60, 60)
 _FAINT_COLOUR: Final[BGR] = (150, 150, 150)
 _WARNING_COLOUR: Final[BGR] = (0, 0, 200)
 
-_FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 _MIN_DEPTH_M: Final = 4.0
 _DEPTH_STEP_M: Final = 2.0
 _BEHIND_CAMERA_M: Final = 0.6
@@ -201,10 +201,8 @@ def _draw_text(
     canvas: Image, text: str, position: tuple[float, float], colour: BGR
 ) -> None:
     """Draw text with a light edge, readable on lines and markers."""
-    scale = max(0.4, min(canvas.shape[:2]) / 1100)
-    origin = (round(position[0]), round(position[1]))
-    cv2.putText(canvas, text, origin, _FONT, scale, _BACKGROUND_COLOUR, 4, cv2.LINE_AA)
-    cv2.putText(canvas, text, origin, _FONT, scale, colour, 1, cv2.LINE_AA)
+    cap_px = round(max(8, min(canvas.shape[:2]) / 50))
+    draw_text(canvas, text, position, cap_px, colour, edge_colour=_BACKGROUND_COLOUR)
 
 
 def _draw_grid(canvas: Image, projection: _Projection) -> None:

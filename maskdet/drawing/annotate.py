@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes, box_areas, clip_boxes, intersection_areas, sizes_px
 from maskdet.drawing.anonymize import anonymize_scene
 from maskdet.drawing.label_layout import Caption, place_captions
+from maskdet.drawing.text import blend, measure_text, render_text
 from maskdet.media import decode_image
 from maskdet.style import (
     BGR,
@@ -28,8 +29,8 @@ from maskdet.style import (
     Style,
     format_face_caption,
     format_pair_caption,
+    format_track_id,
     line_style,
-    strip_accents,
     text_colour_bgr,
 )
 from maskdet.types import Image, Label, PersonPair, Scene
@@ -48,26 +49,20 @@ _FACE_WIDTHS_PER_LINE: Final = 16
 _CORNER_ARM_RATIO: Final = 0.28
 """Length of a corner's two arms, as a fraction of the side."""
 
-_FONT: Final = cv2.FONT_HERSHEY_DUPLEX
+_PADDING_RATIO: Final = 0.5
+"""Padding of captions, in heights of a capital letter."""
 
-_FONT_CAP_PX: Final = 22
-"""Height of a capital letter at scale 1, measured with `cv2.getTextSize`."""
+_CORNER_RATIO: Final = 0.25
+"""Radius of a plate's corners, in heights of the plate."""
 
-_TEXT_OVERSAMPLING: Final = 4
-"""Letters are drawn larger by this factor and averaged down: Hershey fonts are thin and
-uneven when drawn at 10 px directly."""
-
-_STROKE_RATIO: Final = 0.14
-
-_PADDING_RATIO: Final = 0.45
-"""Stroke width and padding of captions, in heights of a capital letter."""
+_PREFIX_RATIO: Final = 0.8
+"""Size of the track ID before a caption, in sizes of the caption."""
 
 _TEXT_HEIGHT_RATIOS: Final = (0.020, 0.014, 0.010)
 
 _MIN_TEXT_PX: Final = (12, 10, 8)
 """Height of capitals in large, medium and small captions, as a fraction of the image's
-longer side, and its minimum in pixels; below 8 px Hershey letters run together (by
-eye)."""
+longer side, and its minimum in pixels; below 8 px letters run together (by eye)."""
 
 _MAX_CAPTION_FACE_WIDTHS: Final = 1.3
 """Captions wider than this, in face widths, use the small size."""
@@ -259,25 +254,23 @@ def build_captions(
     for row, (label, likeliest, confidence) in enumerate(
         zip(scene.labels, scene.likeliest, scene.confidences, strict=True)
     ):
+        unseen_s = float(np.asarray(scene.unseen_s)[row]) if is_unseen[row] else 0.0
         full, short = (
             format_face_caption(
                 label,
                 float(confidence),
                 caption_style,
                 likeliest=likeliest,
-                track_id=int(np.asarray(scene.track_ids)[row]),
-                unseen_s=float(np.asarray(scene.unseen_s)[row])
-                if is_unseen[row]
-                else 0.0,
+                unseen_s=unseen_s,
             )
             for caption_style in (
                 style,
                 unsure_style if label is Label.UNKNOWN else short_style,
             )
         )
+        track_id = format_track_id(int(np.asarray(scene.track_ids)[row]), style)
         face_px = float(outline_boxes[row, 2] - outline_boxes[row, 0])
-        ascii_texts = strip_accents(full), strip_accents(short)
-        options.append(_list_options(*ascii_texts, sizes_px, face_px))
+        options.append(_list_options(full, short, track_id, sizes_px, face_px))
     return options
 
 
@@ -297,20 +290,20 @@ def draw_caption(
 ) -> None:
     """Draw a caption on its plate; `box` has the size of the plate."""
     x1, y1, x2, y2 = box
-    canvas[y1:y2, x1:x2] = _render_plate(caption.text, caption.text_px, colour)
+    blend(canvas[y1:y2, x1:x2], *_render_plate(caption, colour))
 
 
 def _list_options(
-    full: str, short: str, sizes_px: tuple[int, int, int], face_px: float
+    full: str, short: str, prefix: str, sizes_px: tuple[int, int, int], face_px: float
 ) -> list[Caption]:
     large, medium, small = sizes_px
     text_options = dict.fromkeys(
         [(full, large), (full, medium), (full, small), (short, small)]
     )
     candidates = [
-        Caption(*option, compute_plate_wh(*option))
-        for option in text_options
-        if option[0]
+        Caption(text, text_px, compute_plate_wh(text, text_px, prefix), prefix)
+        for text, text_px in text_options
+        if text or prefix
     ]
     return [
         candidate
@@ -321,46 +314,53 @@ def _list_options(
 
 
 @lru_cache(maxsize=2048)
-def compute_plate_wh(text: str, text_px: int) -> tuple[int, int]:
+def compute_plate_wh(text: str, text_px: int, prefix: str = "") -> tuple[int, int]:
     """Return the width and height of a caption's plate, in pixels."""
-    (width, _), _ = cv2.getTextSize(text, _FONT, *_compute_font_scale(text_px))
+    runs = _list_runs(text, text_px, prefix)
+    width_px = sum(measure_text(*run) for run in runs)
     margins_px = 2 * _PADDING_RATIO * text_px
-    return round(width / _TEXT_OVERSAMPLING + margins_px), round(text_px + margins_px)
+    return math.ceil(width_px + margins_px), math.ceil(text_px + margins_px)
 
 
-def _compute_font_scale(text_px: int) -> tuple[float, int]:
-    """Return the font scale and stroke width of the oversampled letters."""
-    cap_px = text_px * _TEXT_OVERSAMPLING
-    return cap_px / _FONT_CAP_PX, max(1, round(cap_px * _STROKE_RATIO))
+def _list_runs(text: str, text_px: int, prefix: str) -> list[tuple[str, float]]:
+    """Return the parts of a caption with the height of their capital letters."""
+    if not prefix:
+        return [(text, text_px)]
+    if not text:
+        return [(prefix, text_px)]
+    return [(f"{prefix} ", _PREFIX_RATIO * text_px), (text, text_px)]
 
 
 # The cache is small: long-lived arrays between video frames fragment the memory.
 @lru_cache(maxsize=64)
-def _render_plate(text: str, text_px: int, colour: BGR) -> Image:
-    """Return a caption on its plate; cached because captions repeat between frames."""
-    ink = _render_letters(text, text_px)[..., None]
-    background = np.array(colour, np.float32)
-    blended = background + ink * (
-        np.array(text_colour_bgr(colour), np.float32) - background
-    )
-    plate: Image = np.rint(blended).astype(np.uint8)
-    plate.flags.writeable = False  # the array is cached
-    return plate
+def _render_plate(
+    caption: Caption, colour: BGR
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return a caption on its plate, and the `(h, w, 1)` opacity of the plate.
+
+    Cached because captions repeat between frames.
+    """
+    width, height = caption.size_wh
+    runs = _list_runs(caption.text, caption.text_px, caption.prefix)
+    origin = _PADDING_RATIO * caption.text_px, (height + caption.text_px) / 2
+    plate = np.full((height, width, 3), colour, np.float32)
+    ink = np.array(text_colour_bgr(colour), np.float32)
+    blend(plate, ink, render_text(runs, origin, caption.size_wh)[..., None])
+    return plate, _render_rounded_box(caption.size_wh)[..., None]
 
 
-def _render_letters(text: str, text_px: int) -> NDArray[np.float32]:
-    """Return the text opacity, 0 to 1, of each pixel of a caption's plate."""
-    width, height = compute_plate_wh(text, text_px)
-    scale, stroke_px = _compute_font_scale(text_px)
-    plate = np.zeros(
-        (height * _TEXT_OVERSAMPLING, width * _TEXT_OVERSAMPLING), np.uint8
+def _render_rounded_box(size_wh: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the `(h, w)` opacity of a box with round corners."""
+    width, height = size_wh
+    radius = _CORNER_RATIO * height
+    # Distance of each pixel's centre from the centre of its corner's circle.
+    across, down = (
+        np.maximum(np.abs(np.arange(n) + 0.5 - n / 2) - (n / 2 - radius), 0)
+        for n in (width, height)
     )
-    left = round(_PADDING_RATIO * text_px * _TEXT_OVERSAMPLING)
-    base = (plate.shape[0] + text_px * _TEXT_OVERSAMPLING) // 2
-    cv2.putText(plate, text, (left, base), _FONT, scale, 255, stroke_px, cv2.LINE_AA)
-    averaged = cv2.resize(plate, (width, height), interpolation=cv2.INTER_AREA)
-    ink: NDArray[np.float32] = np.divide(averaged, 255, dtype=np.float32)
-    return ink
+    distance = np.hypot(across[None, :], down[:, None])
+    opacity: NDArray[np.float32] = np.clip(radius + 0.5 - distance, 0, 1)
+    return opacity.astype(np.float32)
 
 
 def draw_pair_lines(
@@ -384,24 +384,25 @@ def draw_pair_lines(
         if ends is None:
             continue
         dash_style, colour = _get_pair_style(pair, style)
-        line_px = max(2, round(usual_px * (0.75 if pair.in_contact else 0.5)))
+        line_px = max(2, round(usual_px * (0.5 if pair.in_contact else 0.35)))
         dark_px = line_px + 2 * max(1, line_px // 2)
         dashes = list(_compute_dashes(*ends, line_px, dash_style))
         for width_px, line_colour in ((dark_px, BLACK), (line_px, colour)):
             cv2.polylines(canvas, dashes, False, line_colour, width_px, cv2.LINE_AA)
 
 
-def place_distance_labels(
+def place_distance_label(
     pairs: Sequence[PersonPair],
     outline_boxes: Boxes,
     plates: Sequence[tuple[int, int, int, int]],
     style: Style,
     image_wh: tuple[int, int],
-) -> list[tuple[Caption, tuple[int, int, int, int], BGR]]:
-    """Return caption, position and colour of the distance at each line.
+) -> tuple[Caption, tuple[int, int, int, int], BGR] | None:
+    """Return caption, position and colour of the worst pair's distance.
 
-    The position is the first one on the line that does not cover a face or a plate,
-    else the one that covers least.
+    The position is the first one on its line that does not cover a face or a plate,
+    else the one that covers least. Other lines have no number: in a group they would
+    cover faces.
 
     Args:
         pairs: the pairs, by rows of `outline_boxes`.
@@ -410,39 +411,36 @@ def place_distance_labels(
         style: colours and sizes.
         image_wh: width and height of the image.
     """
-    _, medium_px, small = compute_text_sizes_px(style, image_wh)
-    occupied = [*plates]
-    labels = []
-    for pair in _select_drawn_pairs(pairs, len(outline_boxes)):
-        text, text_px = (
-            format_pair_caption(pair),
-            medium_px if pair.in_contact else small,
-        )
-        caption = Caption(text, text_px, compute_plate_wh(text, text_px))
-        candidates = _list_label_boxes(
-            outline_boxes[pair.first], outline_boxes[pair.second], caption, image_wh
-        )
-        if not len(candidates):
-            continue
-        occupied_boxes = np.concatenate(
-            [outline_boxes, np.array(occupied, np.float32).reshape(-1, 4)]
-        )
-        overlaps = intersection_areas(
-            candidates.astype(np.float32), occupied_boxes
-        ).sum(axis=1)
-        x1, y1, x2, y2 = candidates[int(overlaps.argmin())].tolist()
-        box = (x1, y1, x2, y2)
-        occupied.append(box)
-        labels.append((caption, box, _get_pair_style(pair, style)[1]))
-    return labels
+    drawn_pairs = _select_drawn_pairs(pairs, len(outline_boxes))
+    if not drawn_pairs:
+        return None
+    worst = drawn_pairs[0]
+    text, text_px = (
+        format_pair_caption(worst),
+        compute_text_sizes_px(style, image_wh)[1],
+    )
+    caption = Caption(text, text_px, compute_plate_wh(text, text_px))
+    candidates = _list_label_boxes(
+        outline_boxes[worst.first], outline_boxes[worst.second], caption, image_wh
+    )
+    if not len(candidates):
+        return None
+    occupied = np.array(plates, np.float32).reshape(-1, 4)
+    overlaps = intersection_areas(
+        candidates.astype(np.float32), np.concatenate([outline_boxes, occupied])
+    ).sum(axis=1)
+    x1, y1, x2, y2 = candidates[int(overlaps.argmin())].tolist()
+    return caption, (x1, y1, x2, y2), _get_pair_style(worst, style)[1]
 
 
 def _select_drawn_pairs(pairs: Sequence[PersonPair], n: int) -> list[PersonPair]:
-    """Return the pairs to draw, pairs in contact first, then by distance."""
+    """Return the pairs to draw, the worst first, then by distance."""
     selected = [
         pair for pair in pairs if pair.in_contact or n <= _MAX_PEOPLE_FOR_ALL_PAIRS
     ]
-    return sorted(selected, key=lambda pair: not pair.in_contact)[:_MAX_LINES]
+    return sorted(
+        selected, key=lambda pair: (not pair.exceeds_limit, not pair.in_contact)
+    )[:_MAX_LINES]
 
 
 def _get_pair_style(pair: PersonPair, style: Style) -> tuple[LineStyle, BGR]:
@@ -584,8 +582,9 @@ def draw(
             colours[placed_caption.face],
         )
     plates = [placed_caption.box for placed_caption in placed_captions]
-    for caption, box, colour in place_distance_labels(
+    distance_label = place_distance_label(
         shown.pairs, outline_boxes, plates, style, size_wh
-    ):
-        draw_caption(canvas, caption, box, colour)
+    )
+    if distance_label is not None:
+        draw_caption(canvas, *distance_label)
     return canvas

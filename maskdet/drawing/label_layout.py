@@ -26,14 +26,16 @@ class Caption:
     """One possible caption of a face.
 
     Attributes:
-        text: the text, ASCII.
+        text: the text.
         text_px: height of its capital letters, in pixels.
         size_wh: width and height of its plate, in pixels.
+        prefix: smaller text before it, such as a track ID.
     """
 
     text: str
     text_px: int
     size_wh: tuple[int, int]
+    prefix: str = ""
 
 
 @dataclass(frozen=True)

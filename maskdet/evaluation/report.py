@@ -23,6 +23,7 @@ from maskdet.boxes import sizes_px
 from maskdet.classifier import crop_face
 from maskdet.datasets import Example
 from maskdet.datasets.files import read_text
+from maskdet.drawing.text import draw_text, measure_text
 from maskdet.evaluation import LARGE_PX, FacePredictions
 from maskdet.evaluation.matching import read_example
 from maskdet.extras import require_libraries
@@ -30,7 +31,7 @@ from maskdet.media import read_image
 from maskdet.metrics.classification import Json, Predictions
 from maskdet.metrics.slices import evaluate_slices
 from maskdet.metrics.summary import summarize_classification
-from maskdet.style import DEFAULT_STYLE, Style, format_percent, strip_accents
+from maskdet.style import DEFAULT_STYLE, Style, format_percent, is_drawable
 from maskdet.types import CLASSES, Image, Label
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def save_chart(
     return [svg, png]
 
 
-_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.38
+_CAP_PX = 9
+"""Height of capital letters in the captions of a grid, in pixels."""
 
 
 def image_grid(
@@ -128,8 +130,8 @@ def image_grid(
 
     Args:
         images: of any size, BGR; not changed. Each keeps its shape.
-        captions: one per image, of one or more lines; long lines are cut, accents are
-            removed, and other non-Latin letters become "?".
+        captions: one per image, of one or more lines; long lines are cut, and letters
+            other than Latin, Greek and Cyrillic become "?".
         columns: images in a row.
         cell_px: side of the square that an image is fitted into.
 
@@ -174,14 +176,8 @@ def _draw_cell(cell: Image, image: Image, lines: Sequence[str]) -> None:
     x, y = (side_px - width) // 2, (side_px - height) // 2
     cell[y : y + height, x : x + width] = image
     for index, line in enumerate(lines, start=1):
-        # OpenCV draws into a copy if the array is not contiguous, as in a view.
-        strip = np.full((_LINE_PX, side_px, 3), _BACKGROUND, np.uint8)
-        origin, text = (0, _LINE_PX - 4), _truncate_caption(line, side_px)
-        cv2.putText(
-            strip, text, origin, _FONT, _FONT_SCALE, _TEXT_COLOUR, 1, cv2.LINE_AA
-        )
-        bottom = side_px + index * _LINE_PX
-        cell[bottom - _LINE_PX : bottom] = strip
+        text, baseline = _truncate_caption(line, side_px), side_px + index * _LINE_PX
+        draw_text(cell, text, (0, baseline - 4), _CAP_PX, _TEXT_COLOUR)
 
 
 def samples_grid(
@@ -238,9 +234,9 @@ def _fit_image(image: Image, cell_px: int) -> Image:
 
 
 def _truncate_caption(caption: str, width_px: int) -> str:
-    """Return as much of a caption as fits, in letters of the OpenCV font."""
-    text = strip_accents(caption).encode("ascii", "replace").decode("ascii")
-    while text and cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0] > width_px:
+    """Return as much of a caption as fits, in letters that can be drawn."""
+    text = "".join(char if is_drawable(char) else "?" for char in caption)
+    while text and measure_text(text, _CAP_PX) > width_px:
         text = text[:-1]
     return text
 

@@ -68,6 +68,7 @@ _SCORES = """
 _LIBRARIES = """
 Built on [Streamlit](https://streamlit.io) (Apache-2.0),
 [streamlit-webrtc](https://github.com/whitphx/streamlit-webrtc) (MIT),
+[Source Sans](https://github.com/adobe-fonts/source-sans) (SIL Open Font License),
 [OpenCV](https://opencv.org) (Apache-2.0; its Haar cascades: Intel licence),
 [LiteRT](https://ai.google.dev/edge/litert), [TensorFlow](https://www.tensorflow.org)
 and [Keras](https://keras.io) (Apache-2.0),

@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 
 from maskdet.drawing import draw, pixelate_image
+from maskdet.drawing.text import draw_text, measure_text
 from maskdet.media import rotate_image
+from maskdet.style import WHITE
 from maskdet.types import Image
 from maskdet.web.live.state import LiveSession, LiveState
 from maskdet.web.live.webrtc_patches import count_dropped_frames
@@ -106,14 +108,11 @@ def _draw_error_banner(image: Image, n_failed: int) -> Image:
     """Return the image with a banner at the top: the analysis failed."""
     height, width = image.shape[:2]
     text = f"Not analyzed: error ({n_failed} so far)"
-    font, bar_px = cv2.FONT_HERSHEY_SIMPLEX, max(12, min(height, width) // 12)
-    (unit_px, _), _ = cv2.getTextSize(text, font, 1.0, 1)
-    scale = min(bar_px / 40, 0.94 * width / unit_px)
+    bar_px = max(12, min(height, width) // 12)
+    widths_per_cap = measure_text(text, 100) / 100
+    cap_px = min(0.4 * bar_px, 0.94 * width / widths_per_cap)
     result = image.copy()
     result[:bar_px] = (40, 20, 110)
-    origin = (int(0.03 * width), int(bar_px / 2 + 11 * scale))
-    line_px = max(1, round(2 * scale))
-    cv2.putText(
-        result, text, origin, font, scale, (255, 255, 255), line_px, cv2.LINE_AA
-    )
+    origin = (0.03 * width, (bar_px + cap_px) / 2)
+    draw_text(result, text, origin, cap_px, WHITE)
     return result
