@@ -11,6 +11,7 @@ from maskdet.web.live import page as live_page
 from maskdet.web.live import webrtc_patches
 from maskdet.web.server import navigation, streamlit_patches, uploads
 from maskdet.web.sidebar import render_sidebar
+from maskdet.web.theme import render_theme
 
 # Without a handler at the root, errors of streamlit-webrtc are not printed anywhere.
 logging.basicConfig(level=logging.WARNING)
@@ -22,7 +23,7 @@ webrtc_patches.use_one_lock_per_session()
 webrtc_patches.start_garbage_collector(session.evict_idle_analyzers)
 
 # An emoji is part of the page; a Material icon would be fetched from a Google server.
-st.set_page_config(page_title="maskdet", page_icon="😷", layout="wide")
+st.set_page_config(page_icon="😷", layout="wide")
 page = st.navigation(
     [
         st.Page("pages/live.py", title="Live", icon=":material/videocam:"),
@@ -34,6 +35,8 @@ page = st.navigation(
         st.Page("pages/about.py", title="About", icon=":material/info:"),
     ]
 )
+st.set_page_config(page_title=f"{page.title} - maskdet")
+render_theme()
 session.begin_run()
 if page.title != "Live":
     live_page.release_viewer_slot()

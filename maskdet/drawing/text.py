@@ -92,7 +92,7 @@ def render_text(
         position = x, origin[1]
         pen.text(position, text, 255, font, anchor="ls", stroke_width=stroke_px)
         x += font.getlength(text)
-    opacity: NDArray[np.float32] = np.divide(plate, 255, dtype=np.float32)
+    opacity: NDArray[np.float32] = np.divide(np.asarray(plate), 255, dtype=np.float32)
     return opacity
 
 

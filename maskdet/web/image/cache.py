@@ -42,7 +42,7 @@ CROP_PX: Final = 112
 # Small images are enlarged for the page to make captions readable. Large images are
 # scaled down to be redrawn quickly and to fit the screen.
 _MIN_PREVIEW_SIDE_PX: Final = 640
-_MAX_PREVIEW_WH: Final = (1280, 800)
+_MAX_PREVIEW_WH: Final = (1920, 1440)
 
 
 @dataclass(frozen=True, eq=False)

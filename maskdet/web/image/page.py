@@ -17,9 +17,8 @@ from maskdet.web.image.cache import (
     MAX_IMAGES,
     ImageCache,
     SourceImage,
-    render_original_preview,
-    render_result_preview,
 )
+from maskdet.web.image.overlay import render_overlay
 from maskdet.web.image.results import ImageResult
 from maskdet.web.preferences import Preferences
 from maskdet.web.server.uploads import MAX_IMAGE_MB, reject_large_files
@@ -29,11 +28,7 @@ from maskdet.web.widgets import (
     Sample,
     image_totals_html,
     render_downloads,
-    scene_cards_html,
 )
-
-# Cards that are shown by default; a toggle shows all.
-_MAX_INITIAL_CARDS = 24
 
 
 def render_image_page() -> None:
@@ -44,10 +39,12 @@ def render_image_page() -> None:
     cache: ImageCache = st.session_state.setdefault(
         session.IMAGE_CACHE_KEY, ImageCache()
     )
-    sources = _select_images(cache)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        origin = _select_origin()
+        tiles = _toggle_tiles()
+    sources = _select_images(cache, origin)
     if not sources:
         return
-    tiles = _toggle_tiles()
     image_results = _analyze_images(cache, sources, preferences, tiles=tiles)
     _render_read_errors([result for result in image_results if result.analyzed.error])
     readable = [result for result in image_results if not result.analyzed.error]
@@ -58,12 +55,11 @@ def render_image_page() -> None:
     selected = _select_result(readable)
     _render_image(selected, preferences, tiles=tiles)
     _render_image_downloads(selected, image_results, preferences)
-    _render_faces(selected, preferences)
 
 
-def _select_images(cache: ImageCache) -> list[SourceImage]:
-    """Return the images to analyze; a sample if no file was uploaded."""
-    origin = st.segmented_control(
+def _select_origin() -> str:
+    """Render the choice of where images come from; return its value."""
+    return st.segmented_control(
         "Source of the images",
         ("Files", "Camera", "Samples"),
         default="Files",
@@ -72,6 +68,10 @@ def _select_images(cache: ImageCache) -> list[SourceImage]:
         key="image.origin",
         persist_state="session",
     )
+
+
+def _select_images(cache: ImageCache, origin: str) -> list[SourceImage]:
+    """Return the images to analyze; a sample if no file was uploaded."""
     if origin == "Samples":
         by_title = {sample.title: sample for sample in IMAGE_SAMPLES}
         title = st.pills(
@@ -86,10 +86,6 @@ def _select_images(cache: ImageCache) -> list[SourceImage]:
     else:
         files = _upload_images()
         if not files:
-            st.info(
-                "Sample image (masks are drawn). Drop your own images above.",
-                icon=":material/image:",
-            )
             return [_load_sample(cache, IMAGE_SAMPLES[0])]
     return [
         cache.add_file(file.name, file.getvalue(), file_id=file.file_id)
@@ -98,24 +94,21 @@ def _select_images(cache: ImageCache) -> list[SourceImage]:
 
 
 def _load_sample(cache: ImageCache, sample: Sample) -> SourceImage:
-    st.caption(f"Image: {sample.credit}.")
+    st.caption(f"Sample image: {sample.credit}.")
     path = sample.path
     return cache.add_file(path.name, path.read_bytes(), file_id=str(path))
 
 
 def _upload_images() -> list[UploadedFile]:
     files = st.file_uploader(
-        f"Drop up to {MAX_IMAGES} images here",
+        f"Drop up to {MAX_IMAGES} images here; they are never saved",
         # No `type`: the browser would filter by file name; the content decides.
         accept_multiple_files=True,
         max_upload_size=MAX_IMAGE_MB,
         key="image.files",
-        help="Images are analyzed in memory, never written to disk, and deleted soon "
-        "after you close this page.",
-    )
-    st.caption(
-        f"{IMAGE_FORMATS}; up to {MAX_IMAGE_MB} MB and {MAX_PIXELS / 1e6:g} megapixels "
-        f"each (JPEG: {MAX_JPEG_PIXELS / 1e6:g}). Never saved."
+        help=f"{IMAGE_FORMATS}; up to {MAX_IMAGE_MB} MB and {MAX_PIXELS / 1e6:g} "
+        f"megapixels each (JPEG: {MAX_JPEG_PIXELS / 1e6:g}). Images are analyzed in "
+        "memory, never written to disk, and deleted soon after you close this page.",
     )
     files = reject_large_files(files, MAX_IMAGE_MB)
     if len(files) > MAX_IMAGES:
@@ -198,17 +191,10 @@ def _select_result(readable: Sequence[ImageResult]) -> ImageResult:
 def _render_image(
     result: ImageResult, preferences: Preferences, *, tiles: bool
 ) -> None:
-    """Render the original image beside the annotated image."""
-    scene, analyzed = result.scene, result.analyzed
-    original_column, result_column = st.columns(2)
-    settings, style = result.settings, preferences.style
-    original = render_original_preview(analyzed, settings, style)
-    original_column.image(original, "Original", alt="The original image")
-    annotated = render_result_preview(analyzed, settings, style)
-    summary = results.summarize_scene(scene, style)
-    result_column.image(annotated, f"Result: {summary}", alt=f"The result: {summary}")
-    if not len(scene):
-        tips = results.suggest_changes(analyzed, settings, tiles=tiles)
+    """Render the image with its faces, or tips if none was found."""
+    render_overlay(result, preferences.style)
+    if not len(result.scene):
+        tips = results.suggest_changes(result.analyzed, result.settings, tiles=tiles)
         lines = "\n".join(f"- {tip}" for tip in tips)
         st.warning(f"**No face found.** What you can try:\n{lines}")
 
@@ -237,29 +223,3 @@ def _render_image_downloads(
             ("Download all (ZIP)", archive, "maskdet-results.zip", "application/zip")
         )
     render_downloads(files)
-
-
-def _render_faces(result: ImageResult, preferences: Preferences) -> None:
-    """Render the table of faces, and a card with three probabilities per face."""
-    scene = result.scene
-    if not len(scene):
-        return
-    st.subheader("Faces")
-    percent = partial(st.column_config.NumberColumn, format="%.0f %%", width="small")
-    st.dataframe(
-        results.face_table(scene, preferences.style),
-        hide_index=True,
-        column_config={
-            "Face": st.column_config.NumberColumn(width=50),
-            "Confidence": percent(help="Classifier confidence in the likeliest label."),
-            "Detection score": percent(help="Confidence of the face detector."),
-            "Size (px)": st.column_config.TextColumn(width="small"),
-        },
-        alt="Table of the faces: number, label, confidence, detection score, size",
-    )
-    crops = result.crops(preferences.style)
-    if len(crops) > _MAX_INITIAL_CARDS and not st.toggle(
-        f"Show all {len(crops)} faces"
-    ):
-        crops = crops[:_MAX_INITIAL_CARDS]
-    st.html(scene_cards_html(scene, crops, preferences.style))

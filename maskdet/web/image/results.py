@@ -17,7 +17,7 @@ from maskdet import results_io
 from maskdet.analyzers.tiles import Tiling
 from maskdet.boxes import sizes_px
 from maskdet.settings import Settings
-from maskdet.style import DEFAULT_STYLE, Style, format_percent, to_display_percent
+from maskdet.style import DEFAULT_STYLE, Style, format_percent
 from maskdet.types import CLASSES, Label, Scene
 from maskdet.web.image.cache import (
     AnalyzedImage,
@@ -114,25 +114,6 @@ def summarize_scene(scene: Scene, style: Style = DEFAULT_STYLE) -> str:
     if not parts:
         return "no face found"
     return f"{format_count(len(scene), 'face')}: {', '.join(parts)}"
-
-
-def face_table(
-    scene: Scene, style: Style = DEFAULT_STYLE
-) -> dict[str, list[int] | list[float] | list[str]]:
-    """Return the columns of the table of faces; scores are in percent."""
-    boxes = scene.faces.boxes
-    sides = np.rint(boxes[:, 2:] - boxes[:, :2]).astype(int)
-    return {
-        "Face": list(range(1, len(scene) + 1)),
-        "Label": [style.title(label) for label in scene.labels],
-        "Confidence": [
-            to_display_percent(float(confidence)) for confidence in scene.confidences
-        ],
-        "Detection score": [
-            to_display_percent(float(score)) for score in scene.faces.scores
-        ],
-        "Size (px)": [f"{width} x {height}" for width, height in sides],
-    }
 
 
 def image_table(

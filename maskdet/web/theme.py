@@ -1,0 +1,27 @@
+"""Look of all pages beyond what `.streamlit/config.toml` can set: logo and CSS."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import streamlit as st
+
+_CSS = """<style>
+/* Streamlit leaves 96 px free above each page. */
+[data-testid=stMainBlockContainer] {padding-top: 3.25rem; padding-bottom: 3rem;}
+@media (max-width: 1100px) {
+  [data-testid=stMainBlockContainer] {padding-left: 1.5rem; padding-right: 1.5rem;}}
+</style>"""
+
+# White on the accent of the dark theme has a contrast of only 2.3:1.
+_DARK_CSS = """<style>
+[data-testid=stBaseButton-primary], [data-testid=stBaseButton-primary] * {
+  color: #10141e !important;}
+</style>"""
+
+
+def render_theme() -> None:
+    """Render logo and CSS; call it once in each run, before the page."""
+    logo = files("maskdet.web") / "logo.svg"
+    st.logo(str(logo), size="large")
+    st.html(_CSS + (_DARK_CSS if st.context.theme.type == "dark" else ""))
