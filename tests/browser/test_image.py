@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskdet.style import colour_bgr
+from maskdet.style import Style, colour_bgr
 from maskdet.types import Image, Label
 from tests.browser.dashboard import (
     Dashboard,
@@ -74,11 +71,14 @@ class ImagePage:
 
     def upload(self, *paths: Path) -> None:
         files = [str(path) for path in paths]
-        named = self.page.get_by_test_id("stFileChipName").first
-        upload_files(self.page, self.page.locator(UPLOADER), files, named)
+        thumbnails = self.page.locator(".gallery .open")
+        n_before = thumbnails.count()
+        added = thumbnails.nth(n_before + len(files) - 1)
+        upload_files(self.page, self.page.locator(UPLOADER), files, added)
 
-    def see(self, text: str) -> None:
-        self.page.get_by_text(text, exact=True).wait_for()
+    def see(self, summary: str) -> None:
+        """Wait until the shown image has these faces, as in "1 face: 1 Mask"."""
+        self.page.get_by_alt_text(f"Faces of the image: {summary}").wait_for()
         self.settle()
 
     def settle(self) -> None:
@@ -87,24 +87,10 @@ class ImagePage:
             '[data-testid="stApp"][data-test-script-state="notRunning"]'
         ).wait_for()
 
-    def result(self) -> Image:
-        """Return the image with the caption "Result", BGR."""
-        files: list[bytes] = []
-
-        def fetched() -> bool:
-            shown = self.page.get_by_alt_text("The result").first
-            address = self._whole(shown.get_attribute("src"))
-            # A newer image may replace it before it is fetched.
-            with contextlib.suppress(urllib.error.HTTPError):
-                files.append(urllib.request.urlopen(address).read())
-            return bool(files)
-
-        wait_until(fetched, "the result")
-        content = np.frombuffer(files[0], np.uint8)
-        return cv2.imdecode(content, cv2.IMREAD_COLOR)
-
-    def _whole(self, address: str) -> str:
-        return address if "://" in address else self.url + address.lstrip("/")
+    def outline_colours(self) -> list[str]:
+        """Return the colours of the outlines as CSS values."""
+        outlines = self.page.locator(".overlay .face rect:nth-child(2)")
+        return [str(outline.get_attribute("stroke")) for outline in outlines.all()]
 
     def press(self, slider: str, key: str) -> None:
         self.page.get_by_role("slider", name=slider).press(key)
@@ -156,13 +142,12 @@ def replaced(page: Any, text: str, url: str) -> bool:
 
 def test_upload_slide_and_download(image_page, files, tmp_path) -> None:
     image_page.upload(files["bare.png"])
-    image_page.see("Result: 1 face: 1 No mask")
-    assert outlined(image_page.result(), Label.NO_MASK)
+    image_page.see("1 face: 1 No mask")
+    assert image_page.outline_colours() == [Style().colour_css(Label.NO_MASK)]
 
     image_page.press("Minimum confidence", "End")
-    image_page.see("Result: 1 face: 1 Unsure")
-    wait_until(lambda: outlined(image_page.result(), Label.UNKNOWN), "the grey outline")
-    assert not outlined(image_page.result(), Label.NO_MASK)
+    image_page.see("1 face: 1 Unsure")
+    assert image_page.outline_colours() == [Style().colour_css(Label.UNKNOWN)]
 
     path = image_page.download("Annotated image (PNG)", tmp_path)
     assert path.name == "bare-annotated.png"
@@ -187,7 +172,7 @@ def test_upload_slide_and_download(image_page, files, tmp_path) -> None:
 
 def test_an_early_page_change_keeps_the_settings(image_page, files) -> None:
     image_page.upload(files["bare.png"])
-    image_page.see("Result: 1 face: 1 No mask")
+    image_page.see("1 face: 1 No mask")
     shown = {
         name: image_page.page.get_by_role("slider", name=name).get_attribute(
             "aria-valuetext"
@@ -221,6 +206,105 @@ def test_several_images_one_of_them_broken(image_page, files, tmp_path) -> None:
     assert [record["error"] is None for record in records] == [True, True, True, False]
 
 
+def open_sample(image_page: ImagePage) -> Any:
+    """Return the list of faces of the sample image with four faces."""
+    rows = image_page.page.locator(".overlay tbody tr")
+    rows.nth(1).wait_for()
+    image_page.settle()
+    return rows
+
+
+def test_boxes_and_list_are_linked(image_page) -> None:
+    rows = open_sample(image_page)
+    faces = image_page.page.locator(".overlay .face")
+    n_faces = rows.count()
+    assert faces.count() == n_faces
+
+    rows.nth(1).click()
+    assert rows.nth(1).get_attribute("aria-selected") == "true"
+    assert image_page.page.locator(".overlay .face.on").count() == 1
+    assert rows.nth(1).locator(".meter").count() == 4, "three classes, one confidence"
+    rows.nth(1).press("ArrowUp")
+    assert rows.nth(0).get_attribute("aria-selected") == "true"
+    rows.nth(0).press("Escape")
+    assert image_page.page.locator('.overlay tr[aria-selected="true"]').count() == 0
+
+    # The face that is drawn last lies on top, so that a click cannot hit another.
+    faces.nth(n_faces - 1).locator("rect").nth(1).click()
+    selected = image_page.page.locator('.overlay tr[aria-selected="true"]')
+    assert selected.count() == 1
+    tip = image_page.page.locator(".overlay .tip")
+    tip.wait_for()
+    assert tip.locator(".meter").count() == 3
+
+
+def test_a_class_and_all_boxes_can_be_hidden(image_page) -> None:
+    rows = open_sample(image_page)
+    faces = image_page.page.locator(".overlay .face")
+    n_faces = rows.count()
+    chip = image_page.page.locator(".overlay .chip:not([disabled])").first
+    n_hidden = int(chip.locator("b").inner_text())
+    assert n_hidden > 0
+    chip.press("Enter")
+    assert chip.get_attribute("aria-pressed") == "false"
+    assert faces.count() == n_faces - n_hidden
+    assert (
+        rows.locator("visible=true").count() == n_faces - n_hidden
+        or n_hidden == n_faces
+    )
+    chip.press("Enter")
+    assert faces.count() == n_faces
+    image_page.page.get_by_role("button", name="Boxes", exact=True).click()
+    assert faces.count() == 0
+
+
+def test_the_wheel_zooms_and_a_drag_moves(image_page) -> None:
+    open_sample(image_page)
+    stage, view = (
+        image_page.page.locator(f".overlay .{name}") for name in ("stage", "view")
+    )
+    stage.scroll_into_view_if_needed()
+    box = stage.bounding_box()
+    x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 4
+
+    def transform() -> str:
+        return str(view.evaluate("view => view.style.transform"))
+
+    assert transform().endswith("scale(1)")
+    image_page.page.mouse.move(x, y)
+    image_page.page.mouse.wheel(0, -400)
+    wait_until(lambda: not transform().endswith("scale(1)"), "the zoom")
+    zoomed = transform()
+    image_page.page.mouse.down()
+    image_page.page.mouse.move(x - 40, y - 30, steps=4)
+    image_page.page.mouse.up()
+    assert transform() != zoomed
+    assert transform().split("scale")[1] == zoomed.split("scale")[1]
+    stage.press("0")
+    assert transform().endswith("scale(1)")
+
+
+def test_images_stay_on_other_pages_and_can_be_removed(image_page, files) -> None:
+    image_page.upload(*files.values())
+    thumbnails = image_page.page.locator(".gallery .open")
+    assert thumbnails.count() == 4
+    open_page_from_sidebar(image_page.page, "About")
+    open_page_from_sidebar(image_page.page, "Image")
+    thumbnails.nth(3).wait_for()
+
+    thumbnails.nth(0).press("ArrowRight")
+    image_page.see("1 face: 1 Mask")
+    image_page.page.get_by_role("button", name="No face 1", exact=True).click()
+    assert thumbnails.locator("visible=true").count() == 1
+    image_page.page.get_by_role("button", name="All 4", exact=True).click()
+    image_page.page.get_by_role("button", name="Remove broken.jpg").click()
+    image_page.page.get_by_role("button", name="All 3", exact=True).wait_for()
+    image_page.settle()
+    assert image_page.page.get_by_text("the image is damaged").count() == 0
+    image_page.page.get_by_role("button", name="Remove all", exact=True).click()
+    image_page.page.get_by_text("Sample image").wait_for()
+
+
 def test_the_browser_accepts_any_file_name(image_page, tmp_path) -> None:
     """Regression test: "image/jpeg files are not allowed"."""
     content = cv2.imencode(".jpg", portrait(masked=True))[1].tobytes()
@@ -241,7 +325,7 @@ def test_the_browser_accepts_any_file_name(image_page, tmp_path) -> None:
 
 def test_an_image_without_a_face_gets_tips(image_page, files) -> None:
     image_page.upload(files["empty.png"])
-    image_page.see("Result: no face found")
+    image_page.see("no face found")
     assert "640 x 480 pixels" in image_page.page.get_by_role("alert").inner_text()
 
 

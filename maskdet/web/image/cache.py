@@ -43,6 +43,7 @@ CROP_PX: Final = 112
 # scaled down to be redrawn quickly and to fit the screen.
 _MIN_PREVIEW_SIDE_PX: Final = 640
 _MAX_PREVIEW_WH: Final = (1920, 1440)
+_THUMBNAIL_WH: Final = (280, 210)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +69,7 @@ class AnalyzedImage:
         width: in pixels; 0 if it could not be read.
         height: in pixels; 0 if it could not be read.
         preview: the image as JPEG, in the size of the page.
+        thumbnail: the same, in the size of a list of images.
         crops: one JPEG per row of `raw_scene`: the input of the classifier.
         raw_scene: every face that passes `base_settings`, in pixels of the original.
         base_settings: the settings of `raw_scene`; stricter ones need no inference.
@@ -77,6 +79,7 @@ class AnalyzedImage:
     width: int = 0
     height: int = 0
     preview: bytes = b""
+    thumbnail: bytes = b""
     crops: tuple[bytes, ...] = ()
     raw_scene: Scene = dataclasses.field(default_factory=Scene.empty)
     base_settings: Settings = PERMISSIVE_IMAGE_SETTINGS
@@ -174,6 +177,7 @@ def analyze_upload(
         width=image.width,
         height=image.height,
         preview=encode_jpeg(_resize_for_page(image.pixels)),
+        thumbnail=encode_jpeg(_scale_down(image.pixels, _THUMBNAIL_WH)),
         crops=tuple(encode_jpeg(crop) for crop in crops),
         raw_scene=raw_scene,
         base_settings=base_settings,
@@ -196,6 +200,16 @@ def render_original_preview(
         return analyzed.preview
     image, scene = _scale_to_preview(analyzed, settings)
     return encode_jpeg(anonymize_scene(image, scene))
+
+
+def render_thumbnail(analyzed: AnalyzedImage, *, blur: bool) -> bytes:
+    """Return the thumbnail as JPEG, with all faces blurred if wanted."""
+    if not blur:
+        return analyzed.thumbnail
+    image, scene = _decode_jpeg(analyzed.thumbnail), analyzed.raw_scene
+    height, width = image.shape[:2]
+    scale = width / analyzed.width, height / analyzed.height
+    return encode_jpeg(anonymize_scene(image, scene.scale(*scale)))
 
 
 def blur_crop(crop: bytes) -> bytes:
@@ -231,13 +245,25 @@ def _decode_jpeg(jpeg: bytes) -> Image:
 
 def _resize_for_page(image: Image) -> Image:
     height, width = image.shape[:2]
-    max_scale = min(_MAX_PREVIEW_WH[0] / width, _MAX_PREVIEW_WH[1] / height)
-    scale = min(max_scale, max(1, _MIN_PREVIEW_SIDE_PX / max(width, height)))
+    scale = _MIN_PREVIEW_SIDE_PX / max(height, width)
+    if scale <= 1:
+        return _scale_down(image, _MAX_PREVIEW_WH)
+    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
+    result: Image = np.asarray(
+        cv2.resize(image, size_wh, interpolation=cv2.INTER_CUBIC), np.uint8
+    )
+    return result
+
+
+def _scale_down(image: Image, max_wh: tuple[int, int]) -> Image:
+    height, width = image.shape[:2]
+    scale = min(1, max_wh[0] / width, max_wh[1] / height)
     if scale == 1:
         return image
     size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    result: Image = np.asarray(cv2.resize(image, size_wh, interpolation=method))
+    result: Image = np.asarray(
+        cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8
+    )
     return result
 
 

@@ -52,10 +52,10 @@ class Overlay {
   update(data) {
     if (data.image !== this.data?.image) {
       this.image.src = data.image;
-      this.image.alt = data.alt;
       this.selected = this.hovered = -1;
       this.home();
     }
+    this.image.alt = data.alt;
     if (data.boxes !== this.data?.boxes) this.showsBoxes = data.boxes;
     this.data = data;
     if (this.selected >= data.faces.length) this.selected = -1;

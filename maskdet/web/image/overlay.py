@@ -30,7 +30,7 @@ from maskdet.web.image.results import ImageResult, summarize_scene
 
 def render_overlay(result: ImageResult, style: Style) -> None:
     """Render the image with its faces; the size follows the width of the page."""
-    _get_component()(data=build_overlay(result, style), key="image.overlay")
+    load_component("overlay")(data=build_overlay(result, style), key="image.overlay")
 
 
 def build_overlay(result: ImageResult, style: Style) -> dict[str, Any]:
@@ -47,12 +47,13 @@ def build_overlay(result: ImageResult, style: Style) -> dict[str, Any]:
         "width": analyzed.width,
         "height": analyzed.height,
         "boxes": style.boxes,
-        "classes": [_build_class(label, style) for label in Label],
+        "classes": [describe_class(label, style) for label in Label],
         "faces": _build_faces(result, style),
     }
 
 
-def _build_class(label: Label, style: Style) -> Mapping[str, str]:
+def describe_class(label: Label, style: Style) -> Mapping[str, str]:
+    """Return name, colours and line style of a class for the browser."""
     blue, green, red = text_colour_bgr(style.colour_bgr(label))
     return {
         "key": label.key,
@@ -115,10 +116,11 @@ def to_media_url(jpeg: bytes) -> str:
 
 # One component for all visitors: it holds only the code that browsers run.
 @st.cache_resource(show_spinner=False)
-def _get_component() -> Any:
+def load_component(name: str) -> Any:
+    """Return the browser component whose HTML, CSS and JavaScript have this name."""
     folder = files("maskdet.web.image")
     html, css, js = (
-        (folder / f"overlay.{suffix}").read_text("utf-8")
+        (folder / f"{name}.{suffix}").read_text("utf-8")
         for suffix in ("html", "css", "js")
     )
-    return st.components.v2.component("maskdet_image", html=html, css=css, js=js)
+    return st.components.v2.component(f"maskdet_{name}", html=html, css=css, js=js)

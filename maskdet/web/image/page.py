@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -20,8 +21,9 @@ from maskdet.web.image.cache import (
 )
 from maskdet.web.image.overlay import render_overlay
 from maskdet.web.image.results import ImageResult
+from maskdet.web.image.thumbnails import render_thumbnails
 from maskdet.web.preferences import Preferences
-from maskdet.web.server.uploads import MAX_IMAGE_MB, reject_large_files
+from maskdet.web.server.uploads import MAX_IMAGE_MB, split_by_size
 from maskdet.web.widgets import (
     IMAGE_SAMPLES,
     Download,
@@ -29,6 +31,12 @@ from maskdet.web.widgets import (
     image_totals_html,
     render_downloads,
 )
+
+_UPLOADS_KEY: Final = "image.uploads"
+_SELECTED_KEY: Final = "image.selected"
+_NOTES_KEY: Final = "image.notes"
+_ROUND_KEY: Final = "image.round"
+"""Number of times that files were taken; each time the widgets begin empty again."""
 
 
 def render_image_page() -> None:
@@ -46,13 +54,14 @@ def render_image_page() -> None:
     if not sources:
         return
     image_results = _analyze_images(cache, sources, preferences, tiles=tiles)
+    selected = image_results[0]
+    if origin != "Samples" and _get_uploads():
+        if len(image_results) > 1:
+            _render_overview(image_results, preferences)
+        selected = _select_result(image_results, preferences)
     _render_read_errors([result for result in image_results if result.analyzed.error])
-    readable = [result for result in image_results if not result.analyzed.error]
-    if not readable:
+    if selected.analyzed.error:
         return
-    if len(image_results) > 1:
-        _render_overview(readable, preferences)
-    selected = _select_result(readable)
     _render_image(selected, preferences, tiles=tiles)
     _render_image_downloads(selected, image_results, preferences)
 
@@ -79,17 +88,17 @@ def _select_images(cache: ImageCache, origin: str) -> list[SourceImage]:
         )
         return [_load_sample(cache, by_title[title])]
     if origin == "Camera":
-        photo = st.camera_input(
-            "Take a photo", resolution="720p", width=560, key="image.photo"
-        )
-        files = reject_large_files([photo] if photo else [], MAX_IMAGE_MB)
+        _take_photo()
     else:
-        files = _upload_images()
-        if not files:
-            return [_load_sample(cache, IMAGE_SAMPLES[0])]
+        _upload_images()
+    for note in st.session_state.get(_NOTES_KEY, ()):
+        st.error(note, icon=":material/block:")
+    uploads = _get_uploads()
+    if not uploads and origin == "Files":
+        return [_load_sample(cache, IMAGE_SAMPLES[0])]
     return [
         cache.add_file(file.name, file.getvalue(), file_id=file.file_id)
-        for file in files
+        for file in uploads
     ]
 
 
@@ -99,25 +108,58 @@ def _load_sample(cache: ImageCache, sample: Sample) -> SourceImage:
     return cache.add_file(path.name, path.read_bytes(), file_id=str(path))
 
 
-def _upload_images() -> list[UploadedFile]:
-    files = st.file_uploader(
+def _get_uploads() -> list[UploadedFile]:
+    """Return the images of this visitor, which stay when they open another page."""
+    uploads: list[UploadedFile] = st.session_state.setdefault(_UPLOADS_KEY, [])
+    return uploads
+
+
+def _upload_images() -> None:
+    key = f"image.files.{st.session_state.setdefault(_ROUND_KEY, 0)}"
+    st.file_uploader(
         f"Drop up to {MAX_IMAGES} images here; they are never saved",
         # No `type`: the browser would filter by file name; the content decides.
         accept_multiple_files=True,
         max_upload_size=MAX_IMAGE_MB,
-        key="image.files",
+        key=key,
         help=f"{IMAGE_FORMATS}; up to {MAX_IMAGE_MB} MB and {MAX_PIXELS / 1e6:g} "
         f"megapixels each (JPEG: {MAX_JPEG_PIXELS / 1e6:g}). Images are analyzed in "
         "memory, never written to disk, and deleted soon after you close this page.",
+        on_change=_keep_uploads,
+        args=(key,),
     )
-    files = reject_large_files(files, MAX_IMAGE_MB)
-    if len(files) > MAX_IMAGES:
-        st.warning(
-            f"{len(files)} files are too many: only the first {MAX_IMAGES} are "
-            "analyzed. Remove some to analyze the others.",
-            icon=":material/warning:",
+
+
+def _take_photo() -> None:
+    key = f"image.photo.{st.session_state.setdefault(_ROUND_KEY, 0)}"
+    st.camera_input(
+        "Take a photo",
+        resolution="720p",
+        width=560,
+        key=key,
+        on_change=_keep_uploads,
+        args=(key,),
+    )
+
+
+def _keep_uploads(key: str) -> None:
+    """Move the files of a widget to those of the visitor, so that it is empty again."""
+    value: list[UploadedFile] | UploadedFile | None = st.session_state[key]
+    files = value if isinstance(value, list) else [value] if value else []
+    uploads = _get_uploads()
+    accepted, notes = split_by_size(files, MAX_IMAGE_MB)
+    n_free = MAX_IMAGES - len(uploads)
+    if len(accepted) > n_free:
+        notes.append(
+            f"{len(uploads) + len(accepted)} images are too many: the last "
+            f"{len(accepted) - n_free} were left out, as {MAX_IMAGES} are kept at "
+            "once. Remove some to add others."
         )
-    return files[:MAX_IMAGES]
+    if accepted[:n_free]:
+        st.session_state[_SELECTED_KEY] = len(uploads)
+    st.session_state[_UPLOADS_KEY] = [*uploads, *accepted[:n_free]]
+    st.session_state[_NOTES_KEY] = notes
+    st.session_state[_ROUND_KEY] += 1
 
 
 def _toggle_tiles() -> bool:
@@ -162,30 +204,44 @@ def _analyze_images(
 
 
 def _render_read_errors(unreadable: Sequence[ImageResult]) -> None:
-    for result in unreadable:
-        name = results.to_code_markdown(result.source.name)
-        st.error(f"{name}: {result.analyzed.error}.", icon=":material/broken_image:")
+    """Render one line for each image that could not be read."""
+    lines = [
+        f"{results.to_code_markdown(result.source.name)}: {result.analyzed.error}."
+        for result in unreadable
+    ]
+    if lines:
+        st.error("\n\n".join(lines), icon=":material/broken_image:")
 
 
-def _render_overview(readable: Sequence[ImageResult], preferences: Preferences) -> None:
-    """Render the totals over all images, and a table of the images."""
-    image_totals = results.compute_totals(readable)
+def _render_overview(
+    image_results: Sequence[ImageResult], preferences: Preferences
+) -> None:
+    """Render the totals over all images."""
+    image_totals = results.compute_totals(image_results)
     st.html(image_totals_html(image_totals, preferences.style))
-    with st.expander("Results per image", icon=":material/table_rows:"):
-        st.dataframe(results.image_table(readable, preferences.style), hide_index=True)
 
 
-def _select_result(readable: Sequence[ImageResult]) -> ImageResult:
-    """Return the image to show; with several images the visitor selects one."""
-    if len(readable) == 1:
-        return readable[0]
-    names = [results.shorten_name(result.source.name) for result in readable]
-    number = st.selectbox(
-        "Image",
-        range(len(readable)),
-        format_func=lambda number: f"{number + 1} of {len(names)}: {names[number]}",
+def _select_result(
+    image_results: Sequence[ImageResult], preferences: Preferences
+) -> ImageResult:
+    """Render the thumbnails; return the image that the visitor selected."""
+    selected = min(int(st.session_state.get(_SELECTED_KEY, 0)), len(image_results) - 1)
+    render_thumbnails(
+        image_results,
+        selected,
+        preferences.style,
+        on_open=lambda index: st.session_state.update({_SELECTED_KEY: index}),
+        on_remove=_remove_upload,
+        on_clear=lambda: st.session_state.update({_UPLOADS_KEY: [], _NOTES_KEY: []}),
     )
-    return readable[number]
+    return image_results[selected]
+
+
+def _remove_upload(index: int) -> None:
+    uploads, selected = _get_uploads(), st.session_state.get(_SELECTED_KEY, 0)
+    st.session_state[_NOTES_KEY] = []
+    st.session_state[_UPLOADS_KEY] = uploads[:index] + uploads[index + 1 :]
+    st.session_state[_SELECTED_KEY] = max(0, selected - (index < selected))
 
 
 def _render_image(

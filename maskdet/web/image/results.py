@@ -116,22 +116,6 @@ def summarize_scene(scene: Scene, style: Style = DEFAULT_STYLE) -> str:
     return f"{format_count(len(scene), 'face')}: {', '.join(parts)}"
 
 
-def image_table(
-    results: Sequence[ImageResult], style: Style = DEFAULT_STYLE
-) -> dict[str, list[int] | list[str]]:
-    """Return the columns of the table of readable images."""
-    readable = [result for result in results if not result.analyzed.error]
-    labels = [Counter(result.scene.labels) for result in readable]
-    columns: dict[str, list[int] | list[str]] = {
-        "Image": [shorten_name(result.source.name) for result in readable],
-        "Faces": [count.total() for count in labels],
-    }
-    columns.update(
-        {style.title(label): [count[label] for count in labels] for label in Label}
-    )
-    return columns
-
-
 def suggest_changes(
     analyzed: AnalyzedImage, settings: Settings, *, tiles: bool = False
 ) -> list[str]:

@@ -215,24 +215,35 @@ def reject_large_files(
 ) -> list[UploadedFile]:
     """Return the files within a size limit; show an error for each of the others.
 
-    The limit of a widget is enforced in the browser only.
-
     Args:
         files: the return value of a widget.
         max_mb: size limit of a file in MB.
     """
+    accepted, messages = split_by_size(files, max_mb)
+    for message in messages:
+        st.error(message, icon=":material/block:")
+    return accepted
+
+
+def split_by_size(
+    files: Iterable[UploadedFile], max_mb: int
+) -> tuple[list[UploadedFile], list[str]]:
+    """Return the files within a size limit, and a message for each of the others.
+
+    The limit of a widget is enforced in the browser only.
+    """
     accepted: list[UploadedFile] = []
+    messages = []
     for file in files:
         if file.size <= max_mb * _BYTES_PER_MB:
             accepted.append(file)
             continue
         name = escape_markdown(file.name[-_NAME_LENGTH:])
-        st.error(
+        messages.append(
             f"{name} was rejected: it has {file.size / _BYTES_PER_MB:,.1f} MB, the "
-            f"limit is {max_mb} MB. Remove it from the list.",
-            icon=":material/block:",
+            f"limit is {max_mb} MB. Remove it from the list."
         )
-    return accepted
+    return accepted, messages
 
 
 def _iter_widget_files() -> Iterator[UploadedFile]:

@@ -8,6 +8,7 @@ import struct
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,13 +69,25 @@ def move(app: AppTest, label: str, value: float) -> AppTest:
     return run(app)
 
 
-def table(app: AppTest, column: str) -> list[object]:
-    return list(app.main.dataframe[-1].value[column])
+def component(app: AppTest, name: str) -> dict[str, Any]:
+    """Return the data of a browser component; none if it is not on the page."""
+    for element in app.main.get("bidi_component"):
+        if element.proto.component_name.endswith(name):
+            data: dict[str, Any] = json.loads(element.proto.json)
+            return data
+    return {}
 
 
-def captions(app: AppTest) -> list[str]:
-    """Return the captions of the images."""
-    return [caption for image in app.main.get("image") for caption in image.captions]
+def labels(app: AppTest) -> list[str]:
+    return [face["title"] for face in component(app, "overlay")["faces"]]
+
+
+def summary(app: AppTest) -> str:
+    return str(component(app, "overlay").get("alt", ""))
+
+
+def shown_names(app: AppTest) -> list[str]:
+    return [item["name"] for item in component(app, "thumbnails").get("items", ())]
 
 
 def texts(parts: Sequence[object]) -> str:
@@ -84,23 +97,24 @@ def texts(parts: Sequence[object]) -> str:
 def test_the_first_visit_shows_a_sample_with_its_result(analyzer) -> None:
     app = opened()
     assert app.title[0].value == "Image"
-    assert captions(app) == ["Original", "Result: 1 face: 1 Mask"]
-    assert table(app, "Label") == ["Mask"]
-    assert "Sample image" in texts(app.info)
+    assert summary(app) == "Faces of the image: 1 face: 1 Mask"
+    assert labels(app) == ["Mask"]
+    assert "Sample image" in texts(app.caption)
+    assert component(app, "thumbnails") == {}
     assert analyzer.detector.calls == 1
 
 
 def test_a_moved_slider_changes_labels_without_inference(analyzer) -> None:
     app = upload(opened(), ("a.png", encode_png(make_ramp_image())))
     seen = analyzer.detector.calls
-    assert table(app, "Label") == ["Mask"]
+    assert labels(app) == ["Mask"]
     move(app, "Minimum confidence", 0.8)
-    assert table(app, "Label") == ["Unsure"]
-    assert captions(app)[1] == "Result: 1 face: 1 Unsure"
+    assert labels(app) == ["Unsure"]
+    assert summary(app) == "Faces of the image: 1 face: 1 Unsure"
     move(app, "Face detection threshold", 0.3)
-    assert table(app, "Label") == ["Unsure", "Unsure"]
+    assert labels(app) == ["Unsure", "Unsure"]
     move(app, "Minimum confidence", 0.5)
-    assert table(app, "Label") == ["Mask", "Mask"]
+    assert labels(app) == ["Mask", "Mask"]
     assert analyzer.detector.calls == seen
 
 
@@ -142,7 +156,7 @@ def test_tiles_find_faces_that_the_whole_image_misses(monkeypatch) -> None:
     assert "No face found" in texts(app.warning)
     app.main.toggle(key="image.tiles").set_value(True)
     run(app)
-    assert table(app, "Label") == ["Mask", "Mask"]
+    assert labels(app) == ["Mask", "Mask"]
     run(app.switch_page("pages/about.py"))
     run(app.switch_page("pages/image.py"))
     assert app.main.toggle(key="image.tiles").value is True
@@ -156,8 +170,11 @@ def test_a_broken_file_is_reported_beside_the_result_of_a_good_one() -> None:
     assert len(app.error) == 1
     assert "`<b>'x'</b>.jpg`: " in app.error[0].value
     assert "damaged" in app.error[0].value
-    assert table(app, "Label") == ["Mask"]
-    assert captions(app) == ["Original", "Result: 1 face: 1 Mask"]
+    assert shown_names(app)[1] == "good.png"
+    assert component(app, "thumbnails")["items"][0]["kinds"] == ["error"]
+    assert component(app, "overlay") == {}, "the broken file is selected"
+    app.session_state["image.selected"] = 1
+    assert labels(run(app)) == ["Mask"]
 
 
 def test_broken_files_alone_are_reported_in_one_line_each() -> None:
@@ -170,7 +187,7 @@ def test_broken_files_alone_are_reported_in_one_line_each() -> None:
         ("c", heic),
         ("d.png", wide),
     )
-    assert [part.value for part in app.error] == [
+    assert app.error[0].value.split("\n\n") == [
         "`a.png`: the file is empty.",
         "`b.gif`: this is an animation; use one frame of it, or analyze it as a video.",
         "`c`: this is a HEIC photo; save it as JPEG or PNG (accepted are "
@@ -178,7 +195,7 @@ def test_broken_files_alone_are_reported_in_one_line_each() -> None:
         "`d.png`: the image has 1 x 40000000 pixels; a side may have at most 65500: "
         "crop it.",
     ]
-    assert captions(app) == []
+    assert component(app, "overlay") == {}
 
 
 def test_images_of_any_name_and_depth_are_analyzed(download_data) -> None:
@@ -193,7 +210,8 @@ def test_images_of_any_name_and_depth_are_analyzed(download_data) -> None:
     ]
     app = upload(opened(), *files)
     assert len(app.error) == 0
-    assert list(app.main.dataframe[0].value["Faces"]) == [1] * len(files)
+    items = component(app, "thumbnails")["items"]
+    assert [item["kinds"] for item in items] == [["mask"]] * len(files)
     previews = [
         kept.preview for kept in app.session_state[IMAGE_CACHE]._images.values()
     ]
@@ -267,11 +285,16 @@ def test_several_images_get_totals_and_a_selection(download_data) -> None:
     files = [(f"{n}.png", encode_png(make_ramp_image(200 + n, 100))) for n in range(3)]
     app = upload(opened(), *files)
     assert "<dd>3</dd>" in texts(app.main.get("html"))
-    assert list(app.main.dataframe[0].value["Image"]) == ["0.png", "1.png", "2.png"]
+    assert shown_names(app) == ["0.png", "1.png", "2.png"]
+    assert [choice["title"] for choice in component(app, "thumbnails")["filters"]] == [
+        "All",
+        "Mask",
+    ]
     with zipfile.ZipFile(io.BytesIO(download_data["Download all (ZIP)"]())) as archive:
         assert len(archive.namelist()) == 5
-    app.main.selectbox[0].set_value(2)
+    app.session_state["image.selected"] = 2
     run(app)
+    assert component(app, "thumbnails")["selected"] == 2
     assert json.loads(download_data["JSON"])["images"][0]["path"] == "2.png"
 
 
@@ -279,26 +302,41 @@ def test_too_many_files_are_reported() -> None:
     blank = encode_png(np.zeros((8, 8, 3), np.uint8))
     files = [(f"{n}.png", blank) for n in range(cache.MAX_IMAGES + 2)]
     app = upload(opened(), *files)
-    assert "32 files are too many" in texts(app.warning)
+    assert "32 images are too many: the last 2 were left out" in texts(app.error)
+    assert len(shown_names(app)) == cache.MAX_IMAGES
+    app = upload(app, ("more.png", blank))
+    assert "31 images are too many: the last 1 were left out" in texts(app.error)
+
+
+def test_uploads_stay_when_another_page_or_source_is_opened() -> None:
+    app = upload(opened(), ("a.png", encode_png(make_ramp_image())))
+    app = upload(app, ("b.png", encode_png(make_ramp_image(90, 80))))
+    assert shown_names(app) == ["a.png", "b.png"]
+    assert component(app, "thumbnails")["selected"] == 1, "the newest is shown"
+    run(app.switch_page("pages/about.py"))
+    run(app.switch_page("pages/image.py"))
+    assert shown_names(app) == ["a.png", "b.png"]
+    app.main.button_group(key="image.origin").set_value("Samples")
+    assert shown_names(run(app)) == []
+    app.main.button_group(key="image.origin").set_value("Files")
+    assert shown_names(run(app)) == ["a.png", "b.png"]
 
 
 def test_an_image_without_a_face_gets_tips() -> None:
     app = move(opened(), "Face detection threshold", 0.95)
     assert "No face found" in texts(app.warning)
     assert "the threshold is 0.95" in texts(app.warning)
-    assert captions(app)[1] == "Result: no face found"
+    assert summary(app) == "Faces of the image: no face found"
 
 
-def test_a_crowd_shows_its_first_faces_until_all_are_requested(monkeypatch) -> None:
-    boxes = [[x, y, x + 15, y + 15] for x in range(0, 180, 20) for y in (0, 30, 60)]
-    crowd = TwoStage(FakeDetector(boxes, [0.9] * len(boxes)), FakeClassifier())
-    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: crowd)
-    app = opened()
-    assert texts(app.main.get("html")).count("<figure>") == 24
-    everyone = next(one for one in app.main.toggle if one.label.startswith("Show all"))
-    everyone.set_value(True)
-    run(app)
-    assert texts(app.main.get("html")).count("<figure>") == len(boxes)
+def test_the_overlay_has_boxes_in_pixels_of_the_original(monkeypatch) -> None:
+    app = upload(opened(), ("a.png", encode_png(make_ramp_image(2500, 1200))))
+    overlay = component(app, "overlay")
+    assert (overlay["width"], overlay["height"]) == (2500, 1200)
+    (face,) = overlay["faces"]
+    assert face["box"] == BOXES[0]
+    assert [prob[1] for prob in face["probs"]] == ["70 %", "20 %", "10 %"]
+    assert face["size"] == "50 x 60 pixels"
 
 
 def test_samples_and_camera_can_be_chosen() -> None:
@@ -306,16 +344,17 @@ def test_samples_and_camera_can_be_chosen() -> None:
     where = app.main.button_group(key="image.origin")
     where.set_value("Samples")
     run(app)
-    assert len(captions(app)) == 2
+    assert summary(app)
     assert "NASA, Eileen Collins, public domain" in texts(app.main.caption)
     app.main.button_group(key="image.origin").set_value("Camera")
     run(app)
-    assert captions(app) == []
+    assert component(app, "overlay") == {}
     app.main.get("camera_input")[0].set_value(
         ("photo.jpg", encode_jpeg(make_ramp_image()), "image/jpeg")
     )
     run(app)
-    assert captions(app) == ["Original", "Result: 1 face: 1 Mask"]
+    assert summary(app) == "Faces of the image: 1 face: 1 Mask"
+    assert shown_names(app) == ["photo.jpg"]
 
 
 def test_settings_survive_a_visit_to_another_page() -> None:
@@ -326,7 +365,7 @@ def test_settings_survive_a_visit_to_another_page() -> None:
     run(app.switch_page("pages/about.py"))
     run(app.switch_page("pages/image.py"))
     assert app.main.button_group(key="image.origin").value == "Samples"
-    assert set(table(app, "Label")) == {"Unsure"}
+    assert set(labels(app)) == {"Unsure"}
 
 
 def test_nothing_is_written_to_disk(tmp_path, monkeypatch) -> None:

@@ -45,18 +45,9 @@ def test_totals_count_faces_by_label_and_images_without_a_face() -> None:
     assert results.compute_totals([]).mask_rate_text == "-"
 
 
-def test_the_summary_and_the_tables() -> None:
+def test_the_summary_counts_faces_by_label() -> None:
     shown = make_result(Settings(min_score=0.3, min_confidence=0.5))
     assert results.summarize_scene(shown.scene) == "2 faces: 2 Mask"
-    table = results.face_table(shown.scene)
-    assert table["Face"] == [1, 2]
-    assert table["Label"] == ["Mask", "Mask"]
-    assert table["Confidence"] == pytest.approx([55, 55])
-    assert table["Detection score"] == pytest.approx([90, 40])
-    assert table["Size (px)"] == ["50 x 60", "40 x 50"]
-    everything = results.image_table([shown, make_broken_result()])
-    assert everything["Image"] == ["a.png"]
-    assert everything["Faces"] == everything["Mask"] == [2]
     assert (
         results.summarize_scene(make_result(Settings(min_score=1)).scene)
         == "no face found"
