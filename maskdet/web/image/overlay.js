@@ -191,7 +191,7 @@ class Overlay {
     group.append(ring(0, '#000', { 'stroke-width': line + 2 * unit, 'stroke-opacity': 0.55 }));
     const dash = DASHES[kind.line]?.split(' ').map((n) => n * unit).join(' ');
     group.append(ring(0, kind.colour, { 'stroke-width': line, ...(dash && { 'stroke-dasharray': dash }) }));
-    if (kind.line === 'double') group.append(ring(2 * line, kind.colour, { 'stroke-width': line / 2 }));
+    if (kind.line === 'double') group.append(ring(2 * line, kind.colour, { 'stroke-width': line / 2, 'pointer-events': 'none' }));
     const full = `${i + 1} ${face.caption}`;
     const fits = width / unit > this.measure(full);
     this.plate(group, active || fits ? full : String(i + 1), face, kind, unit);
