@@ -7,12 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskdet.media.image_formats import (
-    IMAGE_SUFFIXES,
-    READABLE_FORMATS,
-    SIGNATURE_BYTES,
-    UNREADABLE_FORMATS,
-)
+from maskdet.media.image_formats import SIGNATURE_BYTES, looks_like_image
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,7 @@ def _iter_files(
 
 def _may_be_image(path: Path) -> bool:
     """Return whether a file is an image by its suffix or its content."""
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if looks_like_image(path.name, b""):
         return True
     if not os.path.isfile(path):
         return False
@@ -93,5 +88,4 @@ def _may_be_image(path: Path) -> bool:
     except OSError:
         # Not known; reading it gives the reason.
         return True
-    signatures = (*READABLE_FORMATS.values(), *UNREADABLE_FORMATS.values())
-    return any(signature.match(head) for signature in signatures)
+    return looks_like_image(path.name, head)

@@ -73,6 +73,19 @@ class ImageReadError(ValueError):
     """
 
 
+def looks_like_image(name: str, head: bytes) -> bool:
+    """Return whether a file is an image by its suffix or its content.
+
+    Args:
+        name: its name.
+        head: its first `SIGNATURE_BYTES` bytes, or fewer.
+    """
+    if name.lower().endswith(IMAGE_SUFFIXES):
+        return True
+    signatures = (*READABLE_FORMATS.values(), *UNREADABLE_FORMATS.values())
+    return any(signature.match(head) for signature in signatures)
+
+
 def identify_format(data: bytes) -> str:
     """Return the format of the content of a file, by its name in Pillow.
 

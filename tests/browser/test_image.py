@@ -199,7 +199,7 @@ def test_several_images_one_of_them_broken(image_page, files, tmp_path) -> None:
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         marked = cv2.imdecode(
-            np.frombuffer(archive.read("02-masked-annotated.png"), np.uint8), 1
+            np.frombuffer(archive.read("002-masked-annotated.png"), np.uint8), 1
         )
         records = json.loads(archive.read("results.json"))["images"]
     assert outlined(marked, Label.MASK)

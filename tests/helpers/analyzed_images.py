@@ -65,7 +65,7 @@ def make_broken_result(name: str = "b.jpg") -> ImageResult:
     image_source = ImageCache().add_file(name, b"no image", file_id=name)
     return ImageResult(
         image_source,
-        analyze_upload(image_source.content, make_two_stage(), Settings()),
+        analyze_upload(image_source.read(), make_two_stage(), Settings()),
         Settings(),
     )
 

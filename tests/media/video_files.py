@@ -26,6 +26,7 @@ def write_video(
     audio_start_s: float = 0.0,
     audio_length_s: float = 0.0,
     rate: int = 10,
+    gop_size: int = 0,
     options: dict[str, str] | None = None,
     creation_time: str = "",
 ) -> Path:
@@ -33,7 +34,8 @@ def write_video(
 
     `audio_codec`, the name of an encoder, adds a tone of the same length, or of
     `audio_length_s`. `creation_time` goes to the header. The frame times are `times_ms`
-    at a `rate` of 10, and given by the rate otherwise.
+    at a `rate` of 10, and given by the rate otherwise. Every `gop_size` frames one
+    needs no other; 0 leaves that to the encoder.
     """
     width, height = size_wh
     with av.open(str(path), "w", options=options or {}) as container:
@@ -41,6 +43,8 @@ def write_video(
             container.metadata["creation_time"] = creation_time
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height = width, height
+        if gop_size:
+            stream.codec_context.gop_size = gop_size
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         tick_s = Fraction(1, 1000 if rate == 10 else rate)
         stream.codec_context.time_base = tick_s

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import cv2
@@ -13,6 +15,7 @@ import numpy as np
 
 from maskdet.analyzers.pipelines import Analyzer, analyze_decoded
 from maskdet.classifier import crop_face
+from maskdet.datasets.archives import DatasetError
 from maskdet.drawing import anonymize_scene, draw, pixelate_image
 from maskdet.media import (
     ImageReadError,
@@ -24,11 +27,15 @@ from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.types import Image, Scene, select_rows
 
-MAX_IMAGES: Final = 30
-"""Maximum number of images at once, which limits the memory of a visitor."""
+MAX_IMAGES: Final = 500
+"""Maximum number of images at once."""
 
-IMAGE_CACHE_SIZE: Final = 50
-"""Number of analyzed images that a session keeps (least recently used are evicted)."""
+IMAGE_CACHE_SIZE: Final = 600
+"""Number of analyzed images that a session keeps (least recently used are evicted): all
+at once and some samples. Without their pixels they take little memory."""
+
+_PREVIEW_CACHE_SIZE: Final = 8
+"""Number of previews that a session keeps; others are decoded again."""
 
 PERMISSIVE_IMAGE_SETTINGS: Final = Settings(
     min_score=0.1, min_confidence=0, min_face_px=4, nms_iou=1
@@ -52,12 +59,12 @@ class SourceImage:
 
     Attributes:
         name: its file name; untrusted, so only shown as plain text.
-        content: the bytes of the file.
-        digest: the SHA-256 of `content`, in hexadecimal.
+        read: returns the bytes of the file, which may still be packed in a zip.
+        digest: identifies the content.
     """
 
     name: str
-    content: bytes
+    read: Callable[[], bytes]
     digest: str
 
 
@@ -68,8 +75,7 @@ class AnalyzedImage:
     Attributes:
         width: in pixels; 0 if it could not be read.
         height: in pixels; 0 if it could not be read.
-        preview: the image as JPEG, in the size of the page.
-        thumbnail: the same, in the size of a list of images.
+        thumbnail: the image as JPEG, in the size of a list of images.
         crops: one JPEG per row of `raw_scene`: the input of the classifier.
         raw_scene: every face that passes `base_settings`, in pixels of the original.
         base_settings: the settings of `raw_scene`; stricter ones need no inference.
@@ -78,12 +84,18 @@ class AnalyzedImage:
 
     width: int = 0
     height: int = 0
-    preview: bytes = b""
     thumbnail: bytes = b""
     crops: tuple[bytes, ...] = ()
     raw_scene: Scene = dataclasses.field(default_factory=Scene.empty)
     base_settings: Settings = PERMISSIVE_IMAGE_SETTINGS
     error: str = ""
+
+    @cached_property
+    def blurred_thumbnail(self) -> bytes:
+        """The thumbnail with every face blurred, whatever the settings."""
+        image = _decode_jpeg(self.thumbnail)
+        scene = _scale_scene(self, self.base_settings, image)
+        return encode_jpeg(anonymize_scene(image, scene))
 
     def select_rows(self, settings: Settings) -> list[int]:
         """Return the rows of `raw_scene` that `settings` accept, best first."""
@@ -109,6 +121,7 @@ class ImageCache:
         self._capacity = capacity
         self._images: OrderedDict[tuple[str, str], AnalyzedImage] = OrderedDict()
         self._digests: OrderedDict[str, str] = OrderedDict()
+        self._previews: OrderedDict[str, bytes] = OrderedDict()
 
     def __len__(self) -> int:
         """Return the number of cached images."""
@@ -120,7 +133,7 @@ class ImageCache:
             self._digests[file_id] = hashlib.sha256(content).hexdigest()
         self._digests.move_to_end(file_id)
         _evict_oldest(self._digests, self._capacity)
-        return SourceImage(name, content, self._digests[file_id])
+        return SourceImage(name, lambda: content, self._digests[file_id])
 
     def has_analysis(
         self, source: SourceImage, analyzer_name: str, settings: Settings
@@ -147,10 +160,29 @@ class ImageCache:
         """
         key = (source.digest, analyzer_name)
         if not self.has_analysis(source, analyzer_name, settings):
-            self._images[key] = analyze_upload(source.content, analyzer, settings)
+            self._images[key] = _analyze_source(source, analyzer, settings)
         self._images.move_to_end(key)
         _evict_oldest(self._images, self._capacity)
         return self._images[key]
+
+    def get_preview(self, source: SourceImage) -> bytes:
+        """Return a readable image as JPEG, in the size of the page."""
+        if source.digest not in self._previews:
+            pixels = decode_image(source.read()).pixels
+            self._previews[source.digest] = encode_jpeg(_resize_for_page(pixels))
+        self._previews.move_to_end(source.digest)
+        _evict_oldest(self._previews, _PREVIEW_CACHE_SIZE)
+        return self._previews[source.digest]
+
+
+def _analyze_source(
+    source: SourceImage, analyzer: Analyzer, settings: Settings
+) -> AnalyzedImage:
+    try:
+        content = source.read()
+    except DatasetError as error:  # from a zip
+        return AnalyzedImage(error=str(error))
+    return analyze_upload(content, analyzer, settings)
 
 
 def analyze_upload(
@@ -176,7 +208,6 @@ def analyze_upload(
     return AnalyzedImage(
         width=image.width,
         height=image.height,
-        preview=encode_jpeg(_resize_for_page(image.pixels)),
         thumbnail=encode_jpeg(_scale_down(image.pixels, _THUMBNAIL_WH)),
         crops=tuple(encode_jpeg(crop) for crop in crops),
         raw_scene=raw_scene,
@@ -185,31 +216,21 @@ def analyze_upload(
 
 
 def render_result_preview(
-    analyzed: AnalyzedImage, settings: Settings, style: Style
+    preview: bytes, analyzed: AnalyzedImage, settings: Settings, style: Style
 ) -> bytes:
     """Return the preview with the accepted faces drawn on it, as JPEG."""
-    image, scene = _scale_to_preview(analyzed, settings)
-    return encode_jpeg(draw(image, scene, style))
+    image = _decode_jpeg(preview)
+    return encode_jpeg(draw(image, _scale_scene(analyzed, settings, image), style))
 
 
 def render_original_preview(
-    analyzed: AnalyzedImage, settings: Settings, style: Style
+    preview: bytes, analyzed: AnalyzedImage, settings: Settings, style: Style
 ) -> bytes:
     """Return the preview without overlay as JPEG, blurred if `style.blur` is on."""
     if not style.blur:
-        return analyzed.preview
-    image, scene = _scale_to_preview(analyzed, settings)
-    return encode_jpeg(anonymize_scene(image, scene))
-
-
-def render_thumbnail(analyzed: AnalyzedImage, *, blur: bool) -> bytes:
-    """Return the thumbnail as JPEG, with all faces blurred if wanted."""
-    if not blur:
-        return analyzed.thumbnail
-    image, scene = _decode_jpeg(analyzed.thumbnail), analyzed.raw_scene
-    height, width = image.shape[:2]
-    scale = width / analyzed.width, height / analyzed.height
-    return encode_jpeg(anonymize_scene(image, scene.scale(*scale)))
+        return preview
+    image = _decode_jpeg(preview)
+    return encode_jpeg(anonymize_scene(image, _scale_scene(analyzed, settings, image)))
 
 
 def blur_crop(crop: bytes) -> bytes:
@@ -224,17 +245,14 @@ def render_result_png(
 
     A very large JPEG is reduced to half its width and height.
     """
-    return encode_png(draw(source.content, analyzed.raw_scene.filter(settings), style))
+    return encode_png(draw(source.read(), analyzed.raw_scene.filter(settings), style))
 
 
-def _scale_to_preview(
-    analyzed: AnalyzedImage, settings: Settings
-) -> tuple[Image, Scene]:
-    """Return the preview, and the accepted faces in its pixels."""
-    image = _decode_jpeg(analyzed.preview)
-    scene = analyzed.raw_scene.filter(settings)
+def _scale_scene(analyzed: AnalyzedImage, settings: Settings, image: Image) -> Scene:
+    """Return the accepted faces in the pixels of a smaller copy of the image."""
     height, width = image.shape[:2]
-    return image, scene.scale(width / analyzed.width, height / analyzed.height)
+    scene = analyzed.raw_scene.filter(settings)
+    return scene.scale(width / analyzed.width, height / analyzed.height)
 
 
 def _decode_jpeg(jpeg: bytes) -> Image:
@@ -268,7 +286,9 @@ def _scale_down(image: Image, max_wh: tuple[int, int]) -> Image:
 
 
 def _evict_oldest(
-    cache: OrderedDict[str, str] | OrderedDict[tuple[str, str], AnalyzedImage],
+    cache: OrderedDict[str, str]
+    | OrderedDict[str, bytes]
+    | OrderedDict[tuple[str, str], AnalyzedImage],
     capacity: int,
 ) -> None:
     while len(cache) > capacity:

@@ -28,19 +28,21 @@ from maskdet.web.image.cache import render_original_preview
 from maskdet.web.image.results import ImageResult, summarize_scene
 
 
-def render_overlay(result: ImageResult, style: Style) -> None:
+def render_overlay(result: ImageResult, preview: bytes, style: Style) -> None:
     """Render the image with its faces; the size follows the width of the page."""
-    load_component("overlay")(data=build_overlay(result, style), key="image.overlay")
+    load_component("overlay")(
+        data=build_overlay(result, preview, style), key="image.overlay"
+    )
 
 
-def build_overlay(result: ImageResult, style: Style) -> dict[str, Any]:
+def build_overlay(result: ImageResult, preview: bytes, style: Style) -> dict[str, Any]:
     """Return what the browser draws: the image, the classes and the faces.
 
     Boxes are in pixels of the original, whose size is `width` and `height`; all texts
     are plain. With `style.blur`, the image and the crops are anonymized.
     """
     analyzed = result.analyzed
-    preview = render_original_preview(analyzed, result.settings, style)
+    preview = render_original_preview(preview, analyzed, result.settings, style)
     return {
         "image": to_media_url(preview),
         "alt": f"Faces of the image: {summarize_scene(result.scene, style)}",

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
 
 import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.analyzers.pipelines import resolve_analyzer
 from maskdet.analyzers.tiles import TiledAnalyzer, Tiling
 from maskdet.media import IMAGE_FORMATS, MAX_JPEG_PIXELS, MAX_PIXELS
 from maskdet.web import session
-from maskdet.web.image import results
+from maskdet.web.image import results, uploads
 from maskdet.web.image.cache import (
     MAX_IMAGES,
     ImageCache,
@@ -23,7 +21,7 @@ from maskdet.web.image.overlay import render_overlay
 from maskdet.web.image.results import ImageResult
 from maskdet.web.image.thumbnails import render_thumbnails
 from maskdet.web.preferences import Preferences
-from maskdet.web.server.uploads import MAX_IMAGE_MB, split_by_size
+from maskdet.web.server.uploads import MAX_IMAGE_MB
 from maskdet.web.widgets import (
     IMAGE_SAMPLES,
     Download,
@@ -31,12 +29,6 @@ from maskdet.web.widgets import (
     image_totals_html,
     render_downloads,
 )
-
-_UPLOADS_KEY: Final = "image.uploads"
-_SELECTED_KEY: Final = "image.selected"
-_NOTES_KEY: Final = "image.notes"
-_ROUND_KEY: Final = "image.round"
-"""Number of times that files were taken; each time the widgets begin empty again."""
 
 
 def render_image_page() -> None:
@@ -55,14 +47,16 @@ def render_image_page() -> None:
         return
     image_results = _analyze_images(cache, sources, preferences, tiles=tiles)
     selected = image_results[0]
-    if origin != "Samples" and _get_uploads():
+    if origin != "Samples" and uploads.get_uploads():
         if len(image_results) > 1:
             _render_overview(image_results, preferences)
         selected = _select_result(image_results, preferences)
     _render_read_errors([result for result in image_results if result.analyzed.error])
     if selected.analyzed.error:
         return
-    _render_image(selected, preferences, tiles=tiles)
+    _render_image(
+        selected, cache.get_preview(selected.source), preferences, tiles=tiles
+    )
     _render_image_downloads(selected, image_results, preferences)
 
 
@@ -88,18 +82,15 @@ def _select_images(cache: ImageCache, origin: str) -> list[SourceImage]:
         )
         return [_load_sample(cache, by_title[title])]
     if origin == "Camera":
-        _take_photo()
+        _take_photo(cache)
     else:
-        _upload_images()
-    for note in st.session_state.get(_NOTES_KEY, ()):
+        _upload_images(cache)
+    for note in uploads.get_upload_notes():
         st.error(note, icon=":material/block:")
-    uploads = _get_uploads()
-    if not uploads and origin == "Files":
+    kept = uploads.get_uploads()
+    if not kept and origin == "Files":
         return [_load_sample(cache, IMAGE_SAMPLES[0])]
-    return [
-        cache.add_file(file.name, file.getvalue(), file_id=file.file_id)
-        for file in uploads
-    ]
+    return [upload.source for upload in kept]
 
 
 def _load_sample(cache: ImageCache, sample: Sample) -> SourceImage:
@@ -108,58 +99,32 @@ def _load_sample(cache: ImageCache, sample: Sample) -> SourceImage:
     return cache.add_file(path.name, path.read_bytes(), file_id=str(path))
 
 
-def _get_uploads() -> list[UploadedFile]:
-    """Return the images of this visitor, which stay when they open another page."""
-    uploads: list[UploadedFile] = st.session_state.setdefault(_UPLOADS_KEY, [])
-    return uploads
-
-
-def _upload_images() -> None:
-    key = f"image.files.{st.session_state.setdefault(_ROUND_KEY, 0)}"
+def _upload_images(cache: ImageCache) -> None:
+    key = uploads.get_widget_key("files")
     st.file_uploader(
-        f"Drop up to {MAX_IMAGES} images here; they are never saved",
+        f"Drop images here, or a zip of up to {MAX_IMAGES}; they are never saved",
         # No `type`: the browser would filter by file name; the content decides.
         accept_multiple_files=True,
-        max_upload_size=MAX_IMAGE_MB,
+        max_upload_size=uploads.MAX_ZIP_MB,
         key=key,
         help=f"{IMAGE_FORMATS}; up to {MAX_IMAGE_MB} MB and {MAX_PIXELS / 1e6:g} "
         f"megapixels each (JPEG: {MAX_JPEG_PIXELS / 1e6:g}). Images are analyzed in "
         "memory, never written to disk, and deleted soon after you close this page.",
-        on_change=_keep_uploads,
-        args=(key,),
+        on_change=uploads.keep_uploads,
+        args=(key, cache),
     )
 
 
-def _take_photo() -> None:
-    key = f"image.photo.{st.session_state.setdefault(_ROUND_KEY, 0)}"
+def _take_photo(cache: ImageCache) -> None:
+    key = uploads.get_widget_key("photo")
     st.camera_input(
         "Take a photo",
         resolution="720p",
         width=560,
         key=key,
-        on_change=_keep_uploads,
-        args=(key,),
+        on_change=uploads.keep_uploads,
+        args=(key, cache),
     )
-
-
-def _keep_uploads(key: str) -> None:
-    """Move the files of a widget to those of the visitor, so that it is empty again."""
-    value: list[UploadedFile] | UploadedFile | None = st.session_state[key]
-    files = value if isinstance(value, list) else [value] if value else []
-    uploads = _get_uploads()
-    accepted, notes = split_by_size(files, MAX_IMAGE_MB)
-    n_free = MAX_IMAGES - len(uploads)
-    if len(accepted) > n_free:
-        notes.append(
-            f"{len(uploads) + len(accepted)} images are too many: the last "
-            f"{len(accepted) - n_free} were left out, as {MAX_IMAGES} are kept at "
-            "once. Remove some to add others."
-        )
-    if accepted[:n_free]:
-        st.session_state[_SELECTED_KEY] = len(uploads)
-    st.session_state[_UPLOADS_KEY] = [*uploads, *accepted[:n_free]]
-    st.session_state[_NOTES_KEY] = notes
-    st.session_state[_ROUND_KEY] += 1
 
 
 def _toggle_tiles() -> bool:
@@ -225,30 +190,23 @@ def _select_result(
     image_results: Sequence[ImageResult], preferences: Preferences
 ) -> ImageResult:
     """Render the thumbnails; return the image that the visitor selected."""
-    selected = min(int(st.session_state.get(_SELECTED_KEY, 0)), len(image_results) - 1)
+    selected = uploads.get_selected_index(len(image_results))
     render_thumbnails(
         image_results,
         selected,
         preferences.style,
-        on_open=lambda index: st.session_state.update({_SELECTED_KEY: index}),
-        on_remove=_remove_upload,
-        on_clear=lambda: st.session_state.update({_UPLOADS_KEY: [], _NOTES_KEY: []}),
+        on_open=uploads.select_upload,
+        on_remove=uploads.remove_upload,
+        on_clear=uploads.clear_uploads,
     )
     return image_results[selected]
 
 
-def _remove_upload(index: int) -> None:
-    uploads, selected = _get_uploads(), st.session_state.get(_SELECTED_KEY, 0)
-    st.session_state[_NOTES_KEY] = []
-    st.session_state[_UPLOADS_KEY] = uploads[:index] + uploads[index + 1 :]
-    st.session_state[_SELECTED_KEY] = max(0, selected - (index < selected))
-
-
 def _render_image(
-    result: ImageResult, preferences: Preferences, *, tiles: bool
+    result: ImageResult, preview: bytes, preferences: Preferences, *, tiles: bool
 ) -> None:
     """Render the image with its faces, or tips if none was found."""
-    render_overlay(result, preferences.style)
+    render_overlay(result, preview, preferences.style)
     if not len(result.scene):
         tips = results.suggest_changes(result.analyzed, result.settings, tiles=tiles)
         lines = "\n".join(f"- {tip}" for tip in tips)

@@ -9,6 +9,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
 
 import numpy as np
@@ -48,7 +49,7 @@ class ImageResult:
     analyzed: AnalyzedImage
     settings: Settings
 
-    @property
+    @cached_property
     def scene(self) -> Scene:
         """The faces that the settings accept, in pixels of the original."""
         return self.analyzed.raw_scene.filter(self.settings)
@@ -231,7 +232,7 @@ def build_results_zip(results: Sequence[ImageResult], style: Style) -> bytes:
         for number, result in enumerate(results, start=1):
             if not result.analyzed.error:
                 # The number distinguishes files of the same name.
-                name = f"{number:02d}-{to_file_stem(result.source.name)}-annotated.png"
+                name = f"{number:03d}-{to_file_stem(result.source.name)}-annotated.png"
                 content = annotated_png(result, style)
                 files.writestr(name, content, compress_type=zipfile.ZIP_STORED)
     return archive.getvalue()

@@ -10,7 +10,6 @@ import streamlit as st
 
 from maskdet.style import Style
 from maskdet.types import Label
-from maskdet.web.image.cache import render_thumbnail
 from maskdet.web.image.overlay import describe_class, load_component, to_media_url
 from maskdet.web.image.results import ImageResult, shorten_name, summarize_scene
 
@@ -87,7 +86,11 @@ def _build_item(result: ImageResult, style: Style) -> dict[str, Any]:
     return {
         "name": name,
         "label": f"{name}: {summarize_scene(result.scene, style)}",
-        "image": to_media_url(render_thumbnail(result.analyzed, blur=style.blur)),
+        "image": to_media_url(
+            result.analyzed.blurred_thumbnail
+            if style.blur
+            else result.analyzed.thumbnail
+        ),
         "counts": [
             {**describe_class(label, style), "n": counts[label]} for label in labels
         ],

@@ -396,7 +396,9 @@ def _analyze_snapshot(preferences: Preferences) -> None:
         st.error(escape_markdown(f"{analyzed.error}."), icon=":material/error:")
         return
     result, style = ImageResult(source, analyzed, settings), preferences.style
-    st.image(render_result_preview(analyzed, settings, style))
+    st.image(
+        render_result_preview(cache.get_preview(source), analyzed, settings, style)
+    )
     crops = result.crops(style)
     if crops:
         st.html(scene_cards_html(result.scene, crops, style))

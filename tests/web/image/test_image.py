@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maskdet.analyzers.pipelines import TwoStage
-from maskdet.media import encode_jpeg, encode_png
+from maskdet.media import encode_jpeg
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.web.image import cache, results
@@ -134,20 +134,41 @@ def test_a_broken_file_is_reported_and_not_retried() -> None:
     ],
 )
 def test_the_preview_fits_the_page(width, height, shown_wh) -> None:
-    analyzed = cache.analyze_upload(
-        encode_png(make_grey_image(width, height)),
+    image_cache = ImageCache()
+    image_source = make_source(image_cache, make_grey_image(width, height))
+    preview = image_cache.get_preview(image_source)
+    assert decode_image(preview).shape[1::-1] == shown_wh
+    analyzed = image_cache.get_or_analyze(
+        image_source,
         TwoStage(FakeDetector(), FakeClassifier()),
-        Settings(),
+        analyzer_name=NAME,
+        settings=Settings(),
     )
-    assert decode_image(analyzed.preview).shape[1::-1] == shown_wh
     assert (analyzed.width, analyzed.height) == (width, height)
+    thumbnail = decode_image(analyzed.thumbnail)
+    assert thumbnail.shape[1] <= 280
+    assert thumbnail.shape[0] <= 210
+
+
+def test_only_some_previews_are_kept_and_others_decoded_again() -> None:
+    image_cache = ImageCache()
+    sources = [
+        make_source(image_cache, make_grey_image(20 + n, 20), name=f"{n}.png")
+        for n in range(12)
+    ]
+    first = image_cache.get_preview(sources[0])
+    for image_source in sources:
+        image_cache.get_preview(image_source)
+    assert len(image_cache._previews) < len(sources)
+    assert image_cache.get_preview(sources[0]) == first
 
 
 def test_boxes_are_drawn_at_the_right_place_of_preview_and_png() -> None:
     shown = make_result()
-    preview = decode_image(shown.analyzed.preview)
+    jpeg = ImageCache().get_preview(shown.source)
+    preview = decode_image(jpeg)
     drawn = decode_image(
-        cache.render_result_preview(shown.analyzed, Settings(), Style())
+        cache.render_result_preview(jpeg, shown.analyzed, Settings(), Style())
     )
     changed = pixel_changes(preview, drawn)
     scale = 640 / 200
@@ -176,13 +197,21 @@ def test_crops_belong_to_the_faces_that_are_shown() -> None:
 def test_blur_also_hides_faces_in_the_original() -> None:
     shown = make_result()
     style, settings = Style(blur=True), Settings()
-    given = cache.render_original_preview(shown.analyzed, settings, Style())
-    assert given == shown.analyzed.preview
+    preview, analyzed = ImageCache().get_preview(shown.source), shown.analyzed
+    given = cache.render_original_preview(preview, analyzed, settings, Style())
+    assert given == preview
     clear = decode_image(given)
     original = decode_image(
-        cache.render_original_preview(shown.analyzed, settings, style)
+        cache.render_original_preview(preview, analyzed, settings, style)
     )
-    drawn = decode_image(cache.render_result_preview(shown.analyzed, settings, style))
+    drawn = decode_image(
+        cache.render_result_preview(preview, analyzed, settings, style)
+    )
+    thumbnails = (
+        decode_image(analyzed.thumbnail),
+        decode_image(analyzed.blurred_thumbnail),
+    )
+    assert pixel_changes(*thumbnails)[10:70, 10:60].mean() > 6
     # The preview is scaled by 3.2; the most confident face is at 10 to 60, 10 to 70.
     for image in (original, drawn):
         assert pixel_changes(clear, image)[60:200, 60:170].mean() > 6

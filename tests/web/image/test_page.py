@@ -20,7 +20,7 @@ from maskdet.analyzers.pipelines import ANALYZERS, DEFAULT_ANALYZER, TwoStage
 from maskdet.analyzers.tiles import Tiling
 from maskdet.media import IMAGE_FORMATS, encode_jpeg, encode_png
 from maskdet.web import session
-from maskdet.web.image import cache
+from maskdet.web.image import uploads
 from tests.helpers.analyzed_images import BOXES, SCORES, make_ramp_image
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
 from tests.helpers.waiting import WAIT_S
@@ -212,11 +212,11 @@ def test_images_of_any_name_and_depth_are_analyzed(download_data) -> None:
     assert len(app.error) == 0
     items = component(app, "thumbnails")["items"]
     assert [item["kinds"] for item in items] == [["mask"]] * len(files)
-    previews = [
-        kept.preview for kept in app.session_state[IMAGE_CACHE]._images.values()
+    thumbnails = [
+        kept.thumbnail for kept in app.session_state[IMAGE_CACHE]._images.values()
     ]
-    for preview in previews[-len(files) :]:
-        assert 100 < np.asarray(Pillow.open(io.BytesIO(preview))).mean() < 160
+    for thumbnail in thumbnails[-len(files) :]:
+        assert 100 < np.asarray(Pillow.open(io.BytesIO(thumbnail))).mean() < 160
 
 
 def test_boxes_of_a_very_large_photo_are_in_original_pixels(download_data) -> None:
@@ -276,7 +276,7 @@ def test_a_rotated_photo_is_shown_and_analyzed_upright(
     record = json.loads(download_data["JSON"])["images"][0]
     assert (record["width"], record["height"]) == (240, 120)
     image_cache = app.session_state[IMAGE_CACHE]
-    shown = Pillow.open(io.BytesIO(list(image_cache._images.values())[-1].preview))
+    shown = Pillow.open(io.BytesIO(list(image_cache._previews.values())[-1]))
     small = np.asarray(shown.resize((240, 120)), np.int16)
     assert np.abs(small - np.asarray(upright, np.int16)).mean() < 12
 
@@ -298,14 +298,41 @@ def test_several_images_get_totals_and_a_selection(download_data) -> None:
     assert json.loads(download_data["JSON"])["images"][0]["path"] == "2.png"
 
 
-def test_too_many_files_are_reported() -> None:
+def test_too_many_files_are_reported(monkeypatch) -> None:
+    monkeypatch.setattr(uploads, "MAX_IMAGES", 3)
     blank = encode_png(np.zeros((8, 8, 3), np.uint8))
-    files = [(f"{n}.png", blank) for n in range(cache.MAX_IMAGES + 2)]
+    files = [(f"{n}.png", blank) for n in range(5)]
     app = upload(opened(), *files)
-    assert "32 images are too many: the last 2 were left out" in texts(app.error)
-    assert len(shown_names(app)) == cache.MAX_IMAGES
+    assert "5 images are too many: the last 2 were left out" in texts(app.error)
+    assert len(shown_names(app)) == 3
     app = upload(app, ("more.png", blank))
-    assert "31 images are too many: the last 1 were left out" in texts(app.error)
+    assert "4 images are too many: the last 1 were left out" in texts(app.error)
+
+
+def test_the_images_of_a_zip_are_read_one_by_one(download_data) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as packed:
+        for n in range(40):
+            packed.writestr(f"day/{n:02d}.png", encode_png(make_ramp_image(100 + n)))
+        packed.writestr("day/damaged.jpg", b"\xff\xd8\xff none")
+        packed.writestr("notes.txt", "not an image")
+        packed.writestr("../escape.png", encode_png(make_ramp_image()))
+    app = upload(opened(), ("week.zip", archive.getvalue()))
+    assert len(shown_names(app)) == 41
+    assert shown_names(app)[0] == "day/00.png"
+    lines = texts(app.error)
+    assert "the path leads out of the zip" in lines
+    assert "1 file without an image" in lines
+    assert "`day/damaged.jpg`: " in lines
+    with zipfile.ZipFile(io.BytesIO(download_data["Download all (ZIP)"]())) as done:
+        assert len(done.namelist()) == 42
+
+
+def test_a_zip_that_cannot_be_read_gets_one_line() -> None:
+    app = upload(opened(), ("a.zip", b"PK\x03\x04 but no more"))
+    (line,) = [error.value for error in app.error]
+    assert line.startswith("a\\.zip: the zip is damaged or incomplete")
+    assert "Sample image" in texts(app.caption)
 
 
 def test_uploads_stay_when_another_page_or_source_is_opened() -> None:

@@ -127,12 +127,12 @@ def test_the_zip_has_every_annotated_image_and_the_results() -> None:
         assert files.namelist() == [
             "results.json",
             "results.csv",
-            "01-a-annotated.png",
-            "02-a-annotated.png",
-            "03-b-annotated.png",
+            "001-a-annotated.png",
+            "002-a-annotated.png",
+            "003-b-annotated.png",
         ]
         assert len(json.loads(files.read("results.json"))["images"]) == 4
-        png = decode_image(files.read("01-a-annotated.png"))
+        png = decode_image(files.read("001-a-annotated.png"))
     assert png.shape == (100, 200, 3)
 
 
