@@ -11,10 +11,18 @@ from functools import partial
 from html import escape
 from typing import Any, Final
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 
+from maskdet.charts.spec import (
+    UNIT_SCALE,
+    VegaSpec,
+    encode_colour,
+    label_colours,
+    layer_charts,
+    nominal_field,
+    quantitative_field,
+)
 from maskdet.events.database import HOUR_MS, EventFilter, StoreError
 from maskdet.events.event import (
     EVENT_KINDS,
@@ -115,46 +123,48 @@ def event_totals_html(result: EventQueryResult, style: Style) -> str:
     return metrics_html(metrics)
 
 
-def hourly_label_chart(result: EventQueryResult, style: Style) -> dict[str, Any]:
+def hourly_label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
     """Return a Vega-Lite chart of the fraction of people by label and hour."""
-    bars = (
-        alt.Chart(alt.InlineData(values=_build_bars(result.hourly_label_counts, style)))
-        .mark_bar(stroke="white", strokeOpacity=0.25, strokeWidth=0.5)
-        .encode(
-            x=alt.X(
-                "start:T", title=None, axis=alt.Axis(grid=False, labelOverlap=True)
+    bars = {
+        "data": {"name": "bars"},
+        "mark": {
+            "type": "bar",
+            "stroke": "white",
+            "strokeOpacity": 0.25,
+            "strokeWidth": 0.5,
+        },
+        "encoding": {
+            "x": {
+                "field": "start",
+                "type": "temporal",
+                "title": None,
+                "axis": {"grid": False, "labelOverlap": True},
+            },
+            "x2": {"field": "end"},
+            "y": quantitative_field(
+                "low",
+                "Fraction of people",
+                axis={"format": "%", "values": [0, 0.25, 0.5, 0.75, 1]},
+                scale=UNIT_SCALE,
             ),
-            x2="end:T",
-            y=alt.Y(
-                "low:Q",
-                title="Fraction of people",
-                axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
-                scale=alt.Scale(domain=[0, 1]),
-            ),
-            y2="high:Q",
-            color=_encode_label_colour(style),
-            tooltip=[
-                alt.Tooltip("start:T", title="Hour", format="%Y-%m-%d %H:%M"),
-                alt.Tooltip("label:N", title="Label"),
-                alt.Tooltip("fraction:Q", title="Fraction", format=".0%"),
-                alt.Tooltip("people:Q", title="People"),
-                alt.Tooltip("total:Q", title="Of"),
+            "y2": {"field": "high"},
+            "color": encode_colour("label", label_colours(style)),
+            "tooltip": [
+                {
+                    "field": "start",
+                    "type": "temporal",
+                    "title": "Hour",
+                    "format": "%Y-%m-%d %H:%M",
+                },
+                nominal_field("label", "Label"),
+                quantitative_field("fraction", "Fraction", format=".0%"),
+                quantitative_field("people", "People"),
+                quantitative_field("total", "Of"),
             ],
-        )
-    )
-    spec: dict[str, Any] = bars.to_dict()
-    spec["height"] = 300
-    spec["config"] = {"legend": {"orient": "bottom", "columns": 3}}
-    return spec
-
-
-def _encode_label_colour(style: Style) -> alt.Color:
-    """Return the colour encoding of bars by label."""
-    scale = alt.Scale(
-        domain=[style.title(label) for label in CLASSES],
-        range=[style.colour_css(label) for label in CLASSES],
-    )
-    return alt.Color("label:N", title=None, scale=scale)
+        },
+    }
+    rows = _build_bars(result.hourly_label_counts, style)
+    return layer_charts([bars], {"bars": rows}, height=300)
 
 
 def _build_bars(

@@ -16,14 +16,18 @@ import numpy as np
 import streamlit as st
 
 from maskdet.boxes import sizes_px
-from maskdet.charts.theme import GREY
-from maskdet.charts.tuning import CLICK_SELECTION
+from maskdet.charts.spec import CLICK_SELECTION, GREY
 from maskdet.classifier import crop_face
 from maskdet.datasets.archives import DatasetError
 from maskdet.drawing import pixelate_image
 from maskdet.media import ImageReadError, encode_jpeg
 from maskdet.metrics.calibration import apply_temperature
 from maskdet.style import Style, format_percent
+from maskdet.tuning.charts import (
+    actual_titles,
+    predicted_titles,
+    tuning_confusion_chart,
+)
 from maskdet.tuning.decision_changes import (
     DecisionChange,
     NearMiss,
@@ -43,11 +47,6 @@ from maskdet.types import CLASSES, Label
 from maskdet.web import session
 from maskdet.web.image.cache import CROP_PX
 from maskdet.web.image.results import shorten_name
-from maskdet.web.tune.charts import (
-    actual_titles,
-    predicted_titles,
-    tuning_confusion_chart,
-)
 from maskdet.web.tune.tune_state import TuneState, TuningSet
 
 # Greys derive from the text colour, so that cards suit the light and dark theme.
@@ -276,7 +275,7 @@ def render_confusion(state: TuneState, tuning_set: TuningSet, style: Style) -> N
         "**Click a cell** to see its faces."
     )
     st.vega_lite_chart(
-        tuning_confusion_chart(outcome, state.cell, style),
+        tuning_confusion_chart(outcome, style, state.cell),
         key="tune.matrix",
         on_select=lambda: _on_matrix_click(state),
         selection_mode=CLICK_SELECTION,

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from maskdet.charts.tuning import CLICK_SELECTION
+from maskdet.charts.spec import CLICK_SELECTION
 from maskdet.metrics.intervals import Estimate
 from maskdet.style import Style, line_style
-from maskdet.tuning import curves
+from maskdet.tuning import charts, curves
 from maskdet.tuning.abstention import AbstentionBand, evaluate_band
+from maskdet.tuning.charts import SCORE_TITLES, score_histogram_chart
 from maskdet.tuning.class_metrics import (
     ClassMetrics,
     compute_class_metrics,
@@ -30,8 +31,6 @@ from maskdet.tuning.operating_point import MISSED, UNSURE, EvaluationResult, Fac
 from maskdet.tuning.predictions import MIN_STORED_SCORE
 from maskdet.types import CLASSES, Label
 from maskdet.web import session
-from maskdet.web.tune import charts
-from maskdet.web.tune.charts import SCORE_TITLES, score_histogram_chart
 from maskdet.web.tune.data import find_comparable_sets
 from maskdet.web.tune.gallery import FaceCard, face_cards_html
 from maskdet.web.tune.tune_state import (
@@ -70,7 +69,7 @@ def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None
     st.markdown("**Precision and recall**")
     st.caption("Dots: the current settings.")
     st.vega_lite_chart(
-        charts.tuning_precision_recall_chart(list(pr_curves.values()), style),
+        charts.tuning_curves_chart(list(pr_curves.values()), "precision_recall", style),
         alt="Precision against recall, for faces and each class",
     )
     roc_curves = {
@@ -82,13 +81,15 @@ def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None
         "Closer to the upper left corner is better."
     )
     st.vega_lite_chart(
-        charts.tuning_roc_chart([roc_curves[label] for label in CLASSES], style),
+        charts.tuning_curves_chart(
+            [roc_curves[label] for label in CLASSES], "roc", style
+        ),
         alt="ROC of each class",
     )
     st.markdown("**Recall against false positives**")
     st.caption("Face recall against the number of false positives per image (FROC).")
     st.vega_lite_chart(
-        charts.false_positive_chart(roc_curves[None], style),
+        charts.tuning_curves_chart([roc_curves[None]], "froc", style),
         alt="Face recall against false positives per image",
     )
     _render_areas(pr_curves, roc_curves, style)
@@ -215,7 +216,7 @@ def render_calibration(state: TuneState, tuning_set: TuningSet, style: Style) ->
     )
     st.vega_lite_chart(
         charts.calibration_comparison_chart(calibration_fit),
-        alt="Accuracy against confidence",
+        alt="Observed against predicted probability",
     )
     if calibration_fit.is_degenerate:
         st.caption("No temperature can be fitted: there are too few errors.")

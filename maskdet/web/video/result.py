@@ -23,7 +23,12 @@ from maskdet.style import (
     to_display_percent,
 )
 from maskdet.types import Contact, Label
-from maskdet.video import Person, VideoReport, reports_to_json
+from maskdet.video import (
+    Person,
+    VideoReport,
+    reports_to_json,
+    timeline_bin_to_dict,
+)
 from maskdet.web.image import results
 from maskdet.web.video import distance, events
 from maskdet.web.video.job import VideoAnalysisJob, format_video_time
@@ -165,18 +170,21 @@ def _render_player(job: VideoAnalysisJob, report: VideoReport) -> None:
 
 def _render_charts(job: VideoAnalysisJob, report: VideoReport, at_s: float) -> None:
     style = job.options.preferences.style
-    charts: dict[str, Any] = {
-        "people": people_chart(report.timeline, marked_s=at_s, style=style),
-        "mask_rate": mask_rate_chart(report.timeline, marked_s=at_s, style=style),
+    bins = list(map(timeline_bin_to_dict, report.timeline))
+    charts = {
+        "people": people_chart(bins, marked_s=at_s, style=style),
+        "mask_rate": mask_rate_chart(bins, marked_s=at_s, style=style),
     }
     if any(timeline_bin.n_contacts for timeline_bin in report.timeline):
-        charts["contacts"] = contacts_chart(report.timeline, marked_s=at_s, style=style)
+        charts["contacts"] = contacts_chart(bins, marked_s=at_s, style=style)
     for name, chart in charts.items():
         # A second click on the same place would not send an event, so each slider
         # move creates a new chart.
         key = f"video.{name}.{job.number}.{count_slider_moves(job)}"
         on_click = partial(_seek_clicked_moment, key, job, report)
-        st.altair_chart(chart, key=key, on_select=on_click, width="stretch")
+        st.vega_lite_chart(
+            chart, key=key, on_select=on_click, selection_mode=TIME_SELECTION
+        )
 
 
 def _seek_clicked_moment(key: str, job: VideoAnalysisJob, report: VideoReport) -> None:
