@@ -1,7 +1,8 @@
-"""HTML from Jinja2 templates, in which every value is escaped."""
+"""HTML from Jinja2 templates, in which every value is escaped, and data URLs."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,11 @@ def render_html_file(name: str, **values: object) -> Markup:
         **values: its variables.
     """
     return _to_markup(_load_environment().get_template(name), values)
+
+
+def encode_data_url(content: bytes, media_type: str = "image/jpeg") -> str:
+    """Return content as an address for the `src` of an image."""
+    return f"data:{media_type};base64,{b64encode(content).decode()}"
 
 
 def _to_markup(template: Template, values: dict[str, object]) -> Markup:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from maskdet.charts.spec import (
     nominal_field,
     quantitative_field,
 )
+from maskdet.html_templates import encode_data_url
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import Image, Label
 
@@ -283,4 +283,4 @@ def _image_data_url(image: Image) -> str:
     size_wh = max(1, round(width * scale)), max(1, round(height * scale))
     small = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA))
     jpeg = cv2.imencode(".jpg", small)[1].tobytes()
-    return f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
+    return encode_data_url(jpeg)

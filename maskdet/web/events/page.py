@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
-from html import escape
 from typing import Any, Final
 
 import pandas as pd
@@ -36,13 +35,17 @@ from maskdet.style import (
     DEFAULT_STYLE,
     Style,
     format_percent,
-    line_style,
     to_display_percent,
 )
 from maskdet.types import CLASSES, UNTRACKED, Label
 from maskdet.web import session
 from maskdet.web.events import alerts, service
-from maskdet.web.widgets import escape_markdown, metric_html, metrics_html
+from maskdet.web.widgets import (
+    MetricTile,
+    escape_markdown,
+    label_tile,
+    metrics_html,
+)
 from maskdet.wording import format_count, pluralize
 
 PERIODS: Final[Mapping[str, tuple[str, float | None]]] = {
@@ -106,21 +109,20 @@ def query_events(
 
 def event_totals_html(result: EventQueryResult, style: Style) -> str:
     """Return the totals as HTML tiles."""
-    metrics = [metric_html("People", result.n_people)]
-    for label in CLASSES:
-        edge = f"{line_style(label)} {style.colour_css(label)}"
-        name = escape(style.title(label))
-        metrics.append(metric_html(name, result.label_counts[label], edge=edge))
-    n_labelled = sum(result.label_counts.values())
+    counts = result.label_counts
+    n_labelled = sum(counts.values())
     mask_rate_text = (
-        escape(format_percent(result.label_counts[Label.MASK] / n_labelled))
-        if n_labelled
-        else "&ndash;"
+        format_percent(counts[Label.MASK] / n_labelled) if n_labelled else "\N{EN DASH}"
     )
-    metrics.append(metric_html("Mask rate (unsure excluded)", mask_rate_text))
-    metrics.append(metric_html("Too close", result.kind_counts["close"]))
-    metrics.append(metric_html("Alerts", result.kind_counts["alert"]))
-    return metrics_html(metrics)
+    return metrics_html(
+        [
+            MetricTile("People", result.n_people),
+            *(label_tile(label, counts[label], style) for label in CLASSES),
+            MetricTile("Mask rate (unsure excluded)", mask_rate_text),
+            MetricTile("Too close", result.kind_counts["close"]),
+            MetricTile("Alerts", result.kind_counts["alert"]),
+        ]
+    )
 
 
 def hourly_label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
