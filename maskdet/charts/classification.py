@@ -89,12 +89,11 @@ def confusion_heatmap(
     predicted: Sequence[str],
     *,
     selected: tuple[int, int] | None = None,
+    clickable: bool = False,
     title: VegaSpec | None = None,
     height: int = CHART_HEIGHT_PX,
 ) -> VegaSpec:
     """Return a confusion matrix, coloured by the fraction of the row.
-
-    A click selects a cell: the selection `CLICK_SELECTION` has its `row` and `column`.
 
     Args:
         counts: a row for each actual class and a column for each prediction. If there
@@ -103,11 +102,13 @@ def confusion_heatmap(
         actual: titles of the rows.
         predicted: titles of the columns.
         selected: row and column of the cell that is outlined.
+        clickable: whether a click selects a cell: the selection `CLICK_SELECTION` then
+            has its `row` and `column`.
         title: see `chart_title`.
         height: in pixels.
     """
     cells = _confusion_cells(counts, actual, predicted, selected)
-    layers = _confusion_layers(_confusion_axes(actual, predicted))
+    layers = _confusion_layers(_confusion_axes(actual, predicted), clickable=clickable)
     datasets = {"cells": cells}
     return layer_charts(layers, datasets, title=title, height=height, grid=False)
 
@@ -168,23 +169,21 @@ def _cell_colours(kind: str, rate: float) -> ChartRow:
     return {"fill": fill, "colour": "white" if rate > 0.5 else "black"}
 
 
-def _confusion_layers(base: VegaSpec) -> list[VegaSpec]:
+def _confusion_layers(base: VegaSpec, *, clickable: bool) -> list[VegaSpec]:
     tooltips = [
         nominal_field("actual", "Actual"),
         nominal_field("predicted", "Predicted"),
         quantitative_field("count", "Faces", format=","),
         percent_field("rate", "Fraction of row"),
     ]
-    selection = {"type": "point", "fields": ["row", "column"]}
+    selection = {"type": "point", "fields": ["row", "column"], "toggle": False}
+    click = {"name": CLICK_SELECTION, "select": {**selection, "clear": False}}
+    # The text passes clicks on to the cells.
+    cursor = {"cursor": "pointer"} if clickable else {}
     cells = {
         "data": {"name": "cells"},
-        "params": [
-            {
-                "name": CLICK_SELECTION,
-                "select": {**selection, "toggle": False, "clear": False},
-            }
-        ],
-        "mark": {"type": "rect", "cursor": "pointer", "cornerRadius": 3, "inner": 2},
+        "params": [click] * clickable,
+        "mark": {"type": "rect", "cornerRadius": 3, "inner": 2, **cursor},
         "encoding": {
             **base,
             "fill": nominal_field("fill", scale=None),
@@ -196,27 +195,23 @@ def _confusion_layers(base: VegaSpec) -> list[VegaSpec]:
             "tooltip": tooltips,
         },
     }
-    return [
-        cells,
-        _cell_text(base, "count", ",", 17, -8),
-        _cell_text(base, "rate", PERCENT_FORMAT, 11, 10),
+    texts = [
+        {
+            "data": {"name": "cells"},
+            "mark": {"type": "text", "fontSize": size, "dy": dy, "tooltip": None}
+            | {"aria": False, **cursor},
+            "encoding": {
+                **base,
+                "text": quantitative_field(field, format=number_format),
+                "color": nominal_field("colour", scale=None),
+            },
+        }
+        for field, number_format, size, dy in (
+            ("count", ",", 17, -8),
+            ("rate", PERCENT_FORMAT, 11, 10),
+        )
     ]
-
-
-def _cell_text(
-    base: VegaSpec, field: str, number_format: str, size: int, dy: int
-) -> VegaSpec:
-    """Return the text in the cells, which passes clicks on to the cells."""
-    return {
-        "data": {"name": "cells"},
-        "mark": {"type": "text", "fontSize": size, "dy": dy, "tooltip": None}
-        | {"aria": False, "cursor": "pointer"},
-        "encoding": {
-            **base,
-            "text": quantitative_field(field, format=number_format),
-            "color": nominal_field("colour", scale=None),
-        },
-    }
+    return [cells, *texts]
 
 
 def reliability_chart(

@@ -28,7 +28,7 @@ THRESHOLD_COLOUR: Final = "#7d74d6"
 CLICK_SELECTION: Final = "click"
 """Name of the selection of a click, in every chart that can be clicked."""
 
-CHART_HEIGHT_PX: Final = 320
+CHART_HEIGHT_PX: Final = 360
 
 _FILE_WIDTH_PX: Final = 360
 """Width in files; a page stretches a chart to the width of its column."""

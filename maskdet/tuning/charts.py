@@ -95,7 +95,8 @@ def tuning_confusion_chart(
         actual_titles(style),
         predicted_titles(style),
         selected=selected_cell,
-        height=250,
+        clickable=True,
+        height=300,
     )
 
 
