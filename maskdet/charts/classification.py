@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
-from maskdet.charts.curves import DIAGONAL_MARK
 from maskdet.charts.spec import (
     CHART_HEIGHT_PX,
     CLICK_SELECTION,
+    DIAGONAL_MARK,
     PERCENT_FORMAT,
     THRESHOLD_COLOUR,
     UNIT_SCALE,
@@ -183,7 +183,7 @@ def _confusion_layers(base: VegaSpec, *, clickable: bool) -> list[VegaSpec]:
     cells = {
         "data": {"name": "cells"},
         "params": [click] * clickable,
-        "mark": {"type": "rect", "cornerRadius": 3, "inner": 2, **cursor},
+        "mark": {"type": "rect", "cornerRadius": 3, **cursor},
         "encoding": {
             **base,
             "fill": nominal_field("fill", scale=None),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.charts.spec import (
+    DIAGONAL_MARK,
     GREY,
     PERCENT_FORMAT,
     UNIT_SCALE,
@@ -72,13 +73,6 @@ _TASK_TITLES: Final[Mapping[CurveSelection, str]] = {
 }
 
 _SOLID: Final = (1, 0)
-
-DIAGONAL_MARK: Final = {
-    "type": "line",
-    "color": GREY,
-    "strokeDash": [3, 3],
-    "strokeWidth": 1,
-}
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,6 +52,14 @@ PERCENT_FORMAT: Final = ".1%"
 UNIT_SCALE: Final = {"domain": [0, 1]}
 """A scale for rates."""
 
+DIAGONAL_MARK: Final = {
+    "type": "line",
+    "color": GREY,
+    "strokeDash": [3, 3],
+    "strokeWidth": 1,
+}
+"""The line of a guess in a ROC, and of a calibrated model in a reliability chart."""
+
 # A legend beside the chart is too wide for a phone.
 _CONFIG: Final = {"legend": {"orient": "bottom", "columns": 3, "title": None}}
 

@@ -81,6 +81,7 @@ def test_every_chart_has_tooltips_a_title_and_a_count(predictions_by_run):
         assert "n = " in subtitle or "runs" in subtitle or "epochs" in subtitle, name
         assert any("tooltip" in encoding for _, encoding, _ in layers(chart)), name
         json.dumps(chart, allow_nan=False)
+        assert chart["title"]["text"] in render_svg(chart), name
 
 
 def test_several_runs_in_one_chart_keep_their_colours(predictions_by_run):
