@@ -12,20 +12,13 @@ from maskdet.charts.classification import (
     reliability_chart,
     slices_chart,
 )
-from maskdet.charts.curves import (
-    MAX_CURVE_POINTS,
-    precision_recall_chart,
-    roc_chart,
-    simplify_line,
-)
-from maskdet.charts.spec import VegaSpec, assign_run_colours, render_png, render_svg
+from maskdet.charts.curves import precision_recall_chart, roc_chart
+from maskdet.charts.spec import VegaSpec, render_png, render_svg
 from maskdet.charts.training import QUANTITIES, is_logged, learning_curves
 
 __all__ = [
-    "MAX_CURVE_POINTS",
     "QUANTITIES",
     "VegaSpec",
-    "assign_run_colours",
     "confusion_matrix_chart",
     "cost_chart",
     "is_logged",
@@ -35,6 +28,5 @@ __all__ = [
     "render_png",
     "render_svg",
     "roc_chart",
-    "simplify_line",
     "slices_chart",
 ]

@@ -16,6 +16,7 @@ from maskdet.charts.spec import (
     VegaSpec,
     assign_run_colours,
     chart_title,
+    click_selection,
     encode_colour,
     encode_run_colour,
     format_face_count,
@@ -63,23 +64,16 @@ _SHAPES: Final = (
 
 
 def confusion_matrix_chart(
-    labels_or_predictions: Predictions | ClassificationResult,
-    *,
-    style: Style = DEFAULT_STYLE,
+    predictions: Predictions, *, style: Style = DEFAULT_STYLE
 ) -> VegaSpec:
     """Return the confusion matrix of the classes."""
-    labels = (
-        labels_or_predictions.classification
-        if isinstance(labels_or_predictions, Predictions)
-        else labels_or_predictions
-    )
+    confusion = predictions.classification.class_confusion
     titles = [style.title(label) for label in CLASSES]
-    count = format_face_count([labels.class_confusion.n])
     return confusion_heatmap(
-        labels.class_confusion.counts[:, : len(CLASSES)].tolist(),
+        confusion.counts[:, : len(CLASSES)].tolist(),
         titles,
         titles,
-        title=chart_title("Confusion matrix", count),
+        title=chart_title("Confusion matrix", format_face_count([confusion.n])),
     )
 
 
@@ -176,8 +170,7 @@ def _confusion_layers(base: VegaSpec, *, clickable: bool) -> list[VegaSpec]:
         quantitative_field("count", "Faces", format=","),
         percent_field("rate", "Fraction of row"),
     ]
-    selection = {"type": "point", "fields": ["row", "column"], "toggle": False}
-    click = {"name": CLICK_SELECTION, "select": {**selection, "clear": False}}
+    click = click_selection(CLICK_SELECTION, ["row", "column"], clear=False)
     # The text passes clicks on to the cells.
     cursor = {"cursor": "pointer"} if clickable else {}
     cells = {

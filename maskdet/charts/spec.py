@@ -132,6 +132,12 @@ def percent_field(field: str, title: str) -> VegaSpec:
     return quantitative_field(field, title, format=PERCENT_FORMAT)
 
 
+def click_selection(name: str, fields: Sequence[str], **more: Any) -> VegaSpec:
+    """Return the selection of a clicked row by some of its fields."""
+    select = {"type": "point", "fields": list(fields), "toggle": False, **more}
+    return {"name": name, "select": select}
+
+
 def assign_run_colours(names: Iterable[str]) -> dict[str, str]:
     """Return a colour, `#rrggbb`, for each run, determined by the order."""
     return {

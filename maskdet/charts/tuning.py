@@ -14,6 +14,7 @@ from maskdet.charts.spec import (
     THRESHOLD_COLOUR,
     ChartRow,
     VegaSpec,
+    click_selection,
     encode_colour,
     label_colours,
     layer_charts,
@@ -50,9 +51,7 @@ def threshold_histogram(
     *,
     below: Sequence[str] = (NO_FACE_TITLE,),
     x_title: str,
-    y_title: str = "Faces",
     style: Style = DEFAULT_STYLE,
-    colours: Mapping[str, str] | None = None,
 ) -> VegaSpec:
     """Return a histogram of a score by actual class, with lines at the thresholds.
 
@@ -67,13 +66,11 @@ def threshold_histogram(
         lines: the thresholds.
         below: titles of the parts that are drawn below zero.
         x_title: title of the score in the tooltip.
-        y_title: title of the y axis.
         style: names and colours of the classes.
-        colours: colours of further titles.
     """
     bars, bins = _stack_bars(edges, parts, set(below))
-    x, y = _score_axis(edges), _count_axis(bars, y_title)
-    class_colours = {**label_colours(style), NO_FACE_TITLE: GREY, **(colours or {})}
+    x, y = _score_axis(edges), _count_axis(bars)
+    class_colours = {**label_colours(style), NO_FACE_TITLE: GREY}
     colour = encode_colour("actual", {title: class_colours[title] for title in parts})
     threshold_lines = {
         "data": {"name": "lines"},
@@ -104,10 +101,10 @@ def _score_axis(edges: Sequence[float]) -> VegaSpec:
     )
 
 
-def _count_axis(bars: Sequence[Mapping[str, Any]], title: str) -> VegaSpec:
+def _count_axis(bars: Sequence[Mapping[str, Any]]) -> VegaSpec:
     return quantitative_field(
         "y",
-        title,
+        "Faces",
         scale={"type": "sqrt", "domain": _y_domain(bars), "nice": False},
         axis={"labelExpr": "format(abs(datum.value), ',')", "tickCount": 6},
     )
@@ -146,16 +143,9 @@ def _click_targets(
     return {
         "data": {"name": "bins"},
         "params": [
-            {
-                "name": CLICK_SELECTION,
-                "select": {
-                    "type": "point",
-                    "on": _CLICK_OR_DRAG,
-                    "fields": ["threshold"],
-                    "toggle": False,
-                    "clear": False,
-                },
-            }
+            click_selection(
+                CLICK_SELECTION, ["threshold"], on=_CLICK_OR_DRAG, clear=False
+            )
         ],
         "mark": {"type": "rect", "cursor": "ew-resize", "opacity": 0},
         "encoding": {

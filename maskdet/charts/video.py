@@ -15,6 +15,7 @@ from maskdet.charts.spec import (
     ChartRow,
     VegaSpec,
     chart_title,
+    click_selection,
     encode_colour,
     label_colours,
     layer_charts,
@@ -235,10 +236,9 @@ def _bin_row(time_bin: TimelineRow, top: float) -> ChartRow:
 
 def _click_layer(bins: Sequence[TimelineRow], style: Style) -> VegaSpec:
     """Return an invisible layer with tooltips and clicks over each full time bin."""
-    select = {"type": "point", "fields": ["start"], "toggle": False}
     return {
         "data": {"name": "bins"},
-        "params": [{"name": TIME_SELECTION, "select": select}],
+        "params": [click_selection(TIME_SELECTION, ["start"])],
         "mark": {"type": "rect", "opacity": 0, "cursor": "pointer"},
         "encoding": {
             "x": _time_axis(bins),
