@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         MissingExtraError: Streamlit is not installed.
     """
     require_libraries(
-        "maskdet app", "streamlit", "streamlit_webrtc", "altair", "sqlalchemy"
+        "maskdet app", "streamlit", "streamlit_webrtc", "sqlalchemy", "vl_convert"
     )
     from maskdet.web.server.launch import launch_dashboard
 

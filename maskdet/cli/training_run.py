@@ -63,7 +63,7 @@ def check_training_libraries() -> None:
     """
     other = os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
     backend = "keras" if other else "tensorflow"
-    require_libraries("maskdet train", backend, "altair", "vl_convert")
+    require_libraries("maskdet train", backend, "vl_convert")
 
 
 def check_training_paths(args: argparse.Namespace, out: Path) -> None:

@@ -10,7 +10,7 @@ from maskdet.video.analysis import (
     VideoProgress,
     run_video_analysis,
 )
-from maskdet.video.report import VideoReport, reports_to_json
+from maskdet.video.report import VideoReport, reports_to_json, timeline_bin_to_dict
 from maskdet.video.rows import (
     VIDEO_COLUMNS,
     EventCsvFile,
@@ -38,4 +38,5 @@ __all__ = [
     "read_scene_at",
     "reports_to_json",
     "run_video_analysis",
+    "timeline_bin_to_dict",
 ]

@@ -175,7 +175,9 @@ class VideoReport:
             "mask_rate": _round(self.mask_rate),
             "people": [_person_to_dict(person) for person in self.people],
             "contacts": [_contact_to_dict(contact) for contact in self.contacts],
-            "timeline": [_bin_to_dict(timeline_bin) for timeline_bin in self.timeline],
+            "timeline": [
+                timeline_bin_to_dict(timeline_bin) for timeline_bin in self.timeline
+            ],
             "evicted": _evicted_to_dict(self.evicted_people, self.evicted_contacts),
             "started_at": (
                 None if self.started_at is None else _format_utc(self.started_at)
@@ -233,7 +235,8 @@ def _evicted_to_dict(
     }
 
 
-def _bin_to_dict(timeline_bin: TimelineBin) -> dict[str, Any]:
+def timeline_bin_to_dict(timeline_bin: TimelineBin) -> dict[str, Any]:
+    """Return a time bin as in the JSON of a report."""
     return {
         "start_s": _round(timeline_bin.start_s),
         "length_s": _round(timeline_bin.length_s),
