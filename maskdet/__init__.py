@@ -40,8 +40,10 @@ from maskdet.media import (
     read_image,
     write_image,
 )
+from maskdet.people import Person
 from maskdet.settings import Settings
 from maskdet.streaming import Stream
+from maskdet.timeline import TimelineBin
 from maskdet.types import (
     CLASSES,
     UNTRACKED,
@@ -53,7 +55,7 @@ from maskdet.types import (
     PersonPair,
     Scene,
 )
-from maskdet.video import Person, TimelineBin, VideoReport
+from maskdet.video import VideoReport
 
 __all__ = [
     "ANALYZERS",

@@ -5,7 +5,7 @@ Only `maskdet.events.database`, `.store` and `.writer` import SQLAlchemy.
 
 from __future__ import annotations
 
-from maskdet.events.detection import EventDetector
+from maskdet.events.detection import EventDetector, SceneObserver, observe_safely
 from maskdet.events.event import (
     EVENT_COLUMNS,
     EVENT_KINDS,
@@ -19,6 +19,8 @@ __all__ = [
     "EVENT_KINDS",
     "Event",
     "EventDetector",
+    "SceneObserver",
     "StreamInfo",
     "describe_event",
+    "observe_safely",
 ]

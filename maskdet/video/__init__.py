@@ -5,7 +5,6 @@ from __future__ import annotations
 from maskdet.video.analysis import (
     MAX_EVENTS,
     OutputError,
-    SceneObserver,
     VideoOutputs,
     VideoProgress,
     run_video_analysis,
@@ -17,9 +16,8 @@ from maskdet.video.rows import (
     EventCsvWriter,
     VideoCsvFile,
     VideoCsvWriter,
-    read_scene_at,
 )
-from maskdet.video.summary import Person, TimelineBin
+from maskdet.video.scene_store import SceneStore
 
 __all__ = [
     "MAX_EVENTS",
@@ -27,15 +25,12 @@ __all__ = [
     "EventCsvFile",
     "EventCsvWriter",
     "OutputError",
-    "Person",
-    "SceneObserver",
-    "TimelineBin",
+    "SceneStore",
     "VideoCsvFile",
     "VideoCsvWriter",
     "VideoOutputs",
     "VideoProgress",
     "VideoReport",
-    "read_scene_at",
     "reports_to_json",
     "run_video_analysis",
 ]

@@ -14,8 +14,8 @@ from maskdet.charts.video import (
     people_chart,
 )
 from maskdet.style import Style
+from maskdet.timeline import TimelineBin
 from maskdet.types import Label
-from maskdet.video import TimelineBin
 
 NO_PEOPLE = dict.fromkeys(Label, 0.0)
 BINS = (

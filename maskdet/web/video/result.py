@@ -15,6 +15,7 @@ from maskdet.charts.video import (
     mask_rate_chart,
     people_chart,
 )
+from maskdet.people import Person
 from maskdet.style import (
     DEFAULT_STYLE,
     Style,
@@ -23,7 +24,7 @@ from maskdet.style import (
     to_display_percent,
 )
 from maskdet.types import Contact, Label
-from maskdet.video import Person, VideoReport, reports_to_json
+from maskdet.video import VideoReport, reports_to_json
 from maskdet.web.image import results
 from maskdet.web.video import distance, events
 from maskdet.web.video.job import VideoAnalysisJob, format_video_time

@@ -111,7 +111,7 @@ def test_the_snapshot_has_pairs_positions_and_contacts() -> None:
 def test_the_monitor_records_people_who_enter_and_leave() -> None:
     sink = Sink()
     monitor = AlertMonitor(AlertConfig(), sink)
-    run, analyzer = run_of(monitor=monitor.monitor_stream(StreamInfo.now("Door", 0.0)))
+    run, analyzer = run_of(observer=monitor.monitor_stream(StreamInfo.now("Door", 0.0)))
     play(run, analyzer, Settings(distance="pinhole", contact_duration_s=1))
     kinds = [event.kind for event in sink.events]
     assert sorted(kinds) == ["classified", "classified", "close", "entered", "entered"]
@@ -124,7 +124,7 @@ def test_the_monitor_records_people_who_enter_and_leave() -> None:
 def test_a_frame_after_the_end_creates_no_events() -> None:
     sink = Sink()
     run, analyzer = run_of(
-        monitor=AlertMonitor(AlertConfig(), sink).monitor_stream(
+        observer=AlertMonitor(AlertConfig(), sink).monitor_stream(
             StreamInfo.now("", 0.0)
         )
     )
@@ -136,15 +136,15 @@ def test_a_frame_after_the_end_creates_no_events() -> None:
 def test_the_monitor_can_only_be_replaced_before_the_first_frame() -> None:
     first, second, third = Sink(), Sink(), Sink()
     run, analyzer = run_of(
-        monitor=AlertMonitor(AlertConfig(), first).monitor_stream(
+        observer=AlertMonitor(AlertConfig(), first).monitor_stream(
             StreamInfo.now("", 0.0)
         )
     )
-    run.set_monitor(
+    run.set_observer(
         AlertMonitor(AlertConfig(), second).monitor_stream(StreamInfo.now("", 0.0))
     )
     play(run, analyzer, Settings())
-    run.set_monitor(
+    run.set_observer(
         AlertMonitor(AlertConfig(), third).monitor_stream(StreamInfo.now("", 0.0))
     )
     play(run, analyzer, Settings(), (3, 4))
