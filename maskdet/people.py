@@ -19,6 +19,7 @@ without end: of people and pairs beyond a limit only sums are kept.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -101,6 +102,7 @@ class PersonState:
     label: Label = Label.UNKNOWN
     label_confidence: float = 0.0
     previous_label: Label | None = None
+    _clock_s: float = 0.0  # detected with the current likeliest class
     _runs: list[tuple[float, float]] = field(default_factory=list)
 
     def get_label(self, min_confidence: float) -> Label:
@@ -112,27 +114,26 @@ class PersonState:
 
         Only time in which the person was detected counts. It is 0 for `UNKNOWN`.
         """
-        return next(
-            (stable_s for lowest, stable_s in self._runs if lowest >= min_confidence),
-            0.0,
-        )
+        number = bisect_left(self._runs, (min_confidence, -math.inf))
+        if number == len(self._runs):
+            return 0.0
+        return self._clock_s - self._runs[number][1]
 
     def _detect(
         self, likeliest: Label, confidence: float, now_s: float, elapsed_s: float
     ) -> None:
-        """Add a detection; `elapsed_s` is the time since the last one that counts.
-
-        The label of a higher threshold can only be younger. So `_runs` has one entry
-        (threshold, duration) for each threshold from which on the duration is shorter:
-        the lowest confidences since then, in rising order.
-        """
-        runs, self._runs = self._runs if likeliest is self.likeliest else [], []
-        for lowest, stable_s in runs:
-            self._runs.append((min(lowest, confidence), stable_s + elapsed_s))
-            if lowest >= confidence:
-                break
+        """Add a detection; `elapsed_s` is the time since the last one that counts."""
+        if likeliest is self.likeliest:
+            self._clock_s += elapsed_s
         else:
-            self._runs.append((confidence, 0.0))
+            self._clock_s = 0.0
+            self._runs.clear()
+        # The confidence has been at least `run[0]` since `run[1]`. With rising
+        # confidence the time is later, so one list answers for every threshold.
+        since_s = self._clock_s
+        while self._runs and self._runs[-1][0] >= confidence:
+            since_s = self._runs.pop()[1]
+        self._runs.append((confidence, since_s))
         self.likeliest, self.confidence = likeliest, confidence
         self.is_detected, self.last_detected_s = True, now_s
 
@@ -491,35 +492,39 @@ class PersonLog:
     ) -> None:
         """Add the pairs in contact; `people` and `labels` are those of the rows."""
         self.contact_pairs, self.new_contact_pairs = [], []
+        is_unmasked = [label in (Label.NO_MASK, Label.INCORRECT) for label in labels]
         for pair in scene.pairs:
             first, second = people[pair.first], people[pair.second]
             if not pair.in_contact or first is None or second is None:
                 continue
-            self.contact_pairs.append((first, second, pair))
-            ids = first.track_id, second.track_id
-            totals = self._add_contact_totals((min(ids), max(ids)), pair, scene.time_s)
-            is_unmasked = any(
-                labels[row] in (Label.NO_MASK, Label.INCORRECT)
-                for row in (pair.first, pair.second)
+            contact_pair = first, second, pair
+            self.contact_pairs.append(contact_pair)
+            totals = self._add_contact_totals(contact_pair, scene.time_s)
+            pending.contacts.append(
+                (totals, is_unmasked[pair.first] or is_unmasked[pair.second])
             )
-            pending.contacts.append((totals, is_unmasked))
             is_continued = (
                 self._last_scene_s - totals.last_over_limit_s <= _CONTACT_GAP_S
             )
             if pair.exceeds_limit and not is_continued:
-                self.new_contact_pairs.append((first, second, pair))
+                self.new_contact_pairs.append(contact_pair)
             if pair.exceeds_limit or is_continued:
                 totals.last_over_limit_s = scene.time_s
 
     def _add_contact_totals(
-        self, ids: tuple[int, int], pair: PersonPair, now_s: float
+        self, contact_pair: ContactPair, now_s: float
     ) -> _ContactTotals:
-        totals = self._contact_totals.get(ids)
+        first, second = contact_pair[0].track_id, contact_pair[1].track_id
+        pair = contact_pair[2]
+        key = (first, second) if first < second else (second, first)
+        totals = self._contact_totals.get(key)
         if totals is None:
-            totals = self._contact_totals[ids] = _ContactTotals(now_s, now_s, pair.unit)
+            totals = self._contact_totals[key] = _ContactTotals(now_s, now_s, pair.unit)
         totals.last_s = now_s
-        totals.longest_s = max(totals.longest_s, pair.contact_s)
-        totals.min_distance = min(totals.min_distance, pair.distance)
+        if pair.contact_s > totals.longest_s:
+            totals.longest_s = pair.contact_s
+        if pair.distance < totals.min_distance:
+            totals.min_distance = pair.distance
         totals.exceeds_limit |= pair.exceeds_limit
         return totals
 

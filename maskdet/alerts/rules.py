@@ -181,10 +181,13 @@ class _RuleState:
         """Return an alert for each long enough contact with an unmasked person."""
         alerts: list[Event] = []
         ids_in_contact: set[int] = set()
+        unmasked_ids = {
+            person.track_id for person in people.present if _is_unmasked(rule, person)
+        }
         for first, second, pair in people.contact_pairs:
-            ids_in_contact |= {first.track_id, second.track_id}
+            ids_in_contact.update((first.track_id, second.track_id))
             unmasked = [
-                person for person in (first, second) if _is_unmasked(rule, person)
+                person for person in (first, second) if person.track_id in unmasked_ids
             ]
             if pair.contact_s < rule.for_s or not unmasked:
                 continue
