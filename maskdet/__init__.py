@@ -40,10 +40,9 @@ from maskdet.media import (
     read_image,
     write_image,
 )
-from maskdet.people import Person
+from maskdet.people import Person, TimelineBin
 from maskdet.settings import Settings
 from maskdet.streaming import Stream
-from maskdet.timeline import TimelineBin
 from maskdet.types import (
     CLASSES,
     UNTRACKED,

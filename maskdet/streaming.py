@@ -103,11 +103,7 @@ class Stream:
         tracks = self._tracker.update(
             detections.faces, self._time_s, image, min_score=settings.min_score
         )
-        self._smoother.forget(tracks.removed_ids)
-        self._smoother.method = settings.smoothing
-        self._smoother.window_s = settings.smoothing_window_s
-        self._smoother.memory_s = settings.memory_s
-        self._smoother.class_weights = settings.class_weights
+        self._prepare_smoother(tracks, settings)
         faces, probs = (
             detections.faces[tracks.is_visible],
             detections.probs[tracks.is_visible],
@@ -159,6 +155,14 @@ class Stream:
         )
         self.people.add(scene, image)
         return scene
+
+    def _prepare_smoother(self, tracks: Tracks, settings: Settings) -> None:
+        """Forget removed tracks, and apply the settings of this frame."""
+        self._smoother.forget(tracks.removed_ids)
+        self._smoother.method = settings.smoothing
+        self._smoother.window_s = settings.smoothing_window_s
+        self._smoother.memory_s = settings.memory_s
+        self._smoother.class_weights = settings.class_weights
 
 
 @lru_cache(maxsize=16)

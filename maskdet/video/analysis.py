@@ -35,11 +35,10 @@ from maskdet.media import (
     open_video,
     redact_url,
 )
-from maskdet.people import PersonLog
+from maskdet.people import PersonLog, Timeline
 from maskdet.settings import Settings
 from maskdet.streaming import Stream
 from maskdet.style import DEFAULT_STYLE, Style
-from maskdet.timeline import Timeline
 from maskdet.types import Image, Scene
 from maskdet.video.report import VideoReport
 from maskdet.video.rows import VideoCsvWriter

@@ -45,9 +45,8 @@ from typing import Any, Final
 
 from maskdet.events import Event
 from maskdet.media import VideoInfo
-from maskdet.people import EvictedContacts, EvictedPeople, Person
+from maskdet.people import EvictedContacts, EvictedPeople, Person, TimelineBin
 from maskdet.results_io import to_utf8
-from maskdet.timeline import TimelineBin
 from maskdet.types import CLASSES, Contact, Label
 
 REPORT_JSON_VERSION: Final = 3

@@ -13,8 +13,8 @@ from maskdet.charts.video import (
     mask_rate_chart,
     people_chart,
 )
+from maskdet.people import TimelineBin
 from maskdet.style import Style
-from maskdet.timeline import TimelineBin
 from maskdet.types import Label
 
 NO_PEOPLE = dict.fromkeys(Label, 0.0)

@@ -29,10 +29,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"litert", "media", "model_zoo", "style", "synthetic"}),
     frozenset({"own_models"}),
     frozenset(
-        {
-            *("classifier", "datasets", "detectors", "drawing", "metrics"),
-            *("results_io", "timeline"),
-        }
+        {"classifier", "datasets", "detectors", "drawing", "metrics", "results_io"}
     ),
     frozenset({"distance", "people", "smoothing", "tracking"}),
     frozenset({"auto_label", "charts"}),

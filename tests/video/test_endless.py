@@ -8,12 +8,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from maskdet import people as people_module
 from maskdet.cli.video import summarize_video
 from maskdet.people import EvictedContacts, EvictedPeople, PersonLog
+from maskdet.people import log as people_module
 from maskdet.types import Label
 from maskdet.video import VideoReport, reports_to_json
-from tests.test_people import show
+from tests.people.test_log import show
 from tests.video.scenes import make_people_pair, make_people_scene
 
 MASK, NO_MASK = Label.MASK, Label.NO_MASK

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from maskdet.media import VideoInfo
-from maskdet.people import PersonLog
-from maskdet.timeline import Timeline
+from maskdet.people import PersonLog, Timeline
 from maskdet.types import Label
 from maskdet.video import (
     VIDEO_COLUMNS,

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from maskdet import people as people_module
 from maskdet.media import read_image
 from maskdet.people import PersonLog
+from maskdet.people import log as people_module
 from maskdet.types import UNTRACKED, Image, Label, PersonPair, Scene
 from tests.video.scenes import make_people_pair, make_people_scene
 

@@ -1,4 +1,4 @@
-"""The people of a stream: who is there, for how long, with which class, who was close.
+"""`PersonLog`: who is in a stream, for how long, with which class, and close to whom.
 
 Every `Stream` has one `PersonLog` and updates it with each scene. Events, alert rules,
 the counts of the Live page and the report of a video all read it, so that none of them
@@ -29,7 +29,7 @@ import numpy as np
 
 from maskdet.boxes import clip_boxes
 from maskdet.media import encode_jpeg
-from maskdet.timeline import Timeline
+from maskdet.people.timeline import Timeline
 from maskdet.types import CLASSES, UNTRACKED, Contact, Image, Label, PersonPair, Scene
 
 EXPIRE_AFTER_S: Final = 65.0
@@ -128,8 +128,8 @@ class PersonState:
         else:
             self._clock_s = 0.0
             self._runs.clear()
-        # The confidence has been at least `run[0]` since `run[1]`. With rising
-        # confidence the time is later, so one list answers for every threshold.
+        # Each run is a confidence and the time since which it has not been lower. Both
+        # rise along the list, so it has the duration for any threshold.
         since_s = self._clock_s
         while self._runs and self._runs[-1][0] >= confidence:
             since_s = self._runs.pop()[1]

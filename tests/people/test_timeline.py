@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maskdet.timeline import Timeline
+from maskdet.people import Timeline
 from maskdet.types import UNTRACKED, Label
 from tests.video.scenes import make_people_pair, make_people_scene
 
