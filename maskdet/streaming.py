@@ -120,7 +120,7 @@ class Stream:
         track_ids = np.concatenate([ids, tracks.coasting_ids])
         size_wh = image.shape[1], image.shape[0]
         probs = np.concatenate([visible_labels.probs, coasting_labels.probs])
-        pairs = self._contacts.update(
+        pairs, positions = self._contacts.update(
             all_faces.boxes,
             track_ids,
             self._time_s,
@@ -150,7 +150,7 @@ class Stream:
                 ]
             ),
             removed_ids=tracks.removed_ids,
-            positions=self._contacts.positions,
+            positions=positions,
             contacts=self.people.contacts,
         )
         self.people.add(scene, image)

@@ -77,12 +77,6 @@ class ContactTracker:
         self._time_s = -math.inf
         self._last_positions = _NO_POSITIONS
         self._open_contacts: dict[IdPair, _OpenContact] = {}
-        self._positions = _NO_POSITIONS.positions[:, :2]
-
-    @property
-    def positions(self) -> NDArray[np.float64]:
-        """Return the smoothed `(n, 2)` x and z of the last update's rows."""
-        return self._positions
 
     def update(
         self,
@@ -91,8 +85,8 @@ class ContactTracker:
         time_s: float,
         size_wh: tuple[int, int],
         settings: Settings,
-    ) -> tuple[PersonPair, ...]:
-        """Return the pairs up to twice the contact distance apart, closest first.
+    ) -> tuple[tuple[PersonPair, ...], NDArray[np.float64]]:
+        """Measure the distances in the next frame.
 
         Args:
             boxes: `(n, 4)` heads in pixels.
@@ -101,28 +95,32 @@ class ContactTracker:
             size_wh: width and height of the frame in pixels.
             settings: `distance`, the limits and the fields of the method; may change.
 
+        Returns:
+            The pairs up to twice the contact distance apart, closest first, and the
+            smoothed `(n, 2)` x and z of each row; none of both if `distance` is off.
+
         Raises:
             ValueError: `ground_points` is impossible.
         """
         previous_s, self._time_s = self._time_s, time_s
         if settings.distance == "off":
             self._reset(None, None)
-            return ()
+            return (), np.zeros((0, 2))
         camera_geometry = self._update_geometry(settings, size_wh)
         track_ids = [int(track_id) for track_id in ids]
         positions = self._smooth_positions(
             camera_geometry.to_world(boxes), track_ids, settings.memory_s
         )
-        self._positions = positions[:, [0, 2]]
         distance_matrix = compute_pairwise_distances(positions)
         limit = settings.contact_distance_m * camera_geometry.units_per_m
         self._update_contacts(distance_matrix, track_ids, previous_s, limit)
-        return self._select_pairs(
+        pairs = self._select_pairs(
             distance_matrix,
             track_ids,
             (limit, camera_geometry.unit),
             settings.contact_duration_s,
         )
+        return pairs, positions[:, [0, 2]]
 
     def _update_geometry(
         self, settings: Settings, size_wh: tuple[int, int]
@@ -141,7 +139,6 @@ class ContactTracker:
         self._geometry, self._geometry_key = camera_geometry, key
         self._open_contacts.clear()
         self._last_positions = _NO_POSITIONS
-        self._positions = _NO_POSITIONS.positions[:, :2]
 
     def _smooth_positions(
         self, positions: Points3D, track_ids: list[int], memory_s: float

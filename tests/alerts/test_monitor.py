@@ -27,8 +27,8 @@ NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 RULE = AlertRule("no_mask", for_s=1.0)
 
 
-class RecordingSink:
-    """A sink that keeps the events."""
+class FakeWriter:
+    """A writer that keeps the events."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -60,14 +60,14 @@ def test_nothing_is_recorded_or_sent_by_default() -> None:
 
 
 def test_events_and_alerts_are_recorded_in_order() -> None:
-    sink = RecordingSink()
-    observed = observe(AlertMonitor(AlertConfig((RULE,)), sink))
+    writer = FakeWriter()
+    observed = observe(AlertMonitor(AlertConfig((RULE,)), writer))
     play(observed, 3)
     observed.end()
     observed.end()
-    kinds = [event.kind for event in sink.events]
+    kinds = [event.kind for event in writer.events]
     assert kinds == ["entered", "classified", "alert", "left"]
-    assert {event.session for event in sink.events} == {"run"}
+    assert {event.session for event in writer.events} == {"run"}
 
 
 def test_an_old_alert_is_not_shown() -> None:
@@ -83,17 +83,17 @@ def test_an_old_alert_is_not_shown() -> None:
 
 
 def test_the_configuration_can_change_during_a_stream() -> None:
-    monitor, sink = AlertMonitor(), RecordingSink()
+    monitor, writer = AlertMonitor(), FakeWriter()
     observed = observe(monitor)
     play(observed, 3)
-    monitor.configure(AlertConfig((RULE,)), sink)
+    monitor.configure(AlertConfig((RULE,)), writer)
     play(observed, 6, from_s=3)
-    assert [event.kind for event in sink.events] == ["alert"]
+    assert [event.kind for event in writer.events] == ["alert"]
     assert len(monitor.inbox.pop_all()) == 1
     assert monitor.inbox.pop_all() == (), "taken once"
     monitor.configure(AlertConfig(), None)
     observed.update(make_tracked_scene(7.0, [(2, NO_MASK, 0.95)]))
-    assert len(sink.events) == 1
+    assert len(writer.events) == 1
 
 
 def test_an_alert_reaches_the_webhook_and_a_changed_secret_counts() -> None:
@@ -161,8 +161,8 @@ def test_a_whole_stream_raises_its_events_in_order() -> None:
     boxes, probs = [[20.0, 20.0, 60.0, 64.0]], (0.02, 0.96, 0.02)
     analyzer = TwoStage(FakeDetector(boxes, [0.95]), FakeClassifier(probs))
     stream, empty = Stream(analyzer), TwoStage(FakeDetector(), FakeClassifier())
-    sink = RecordingSink()
-    stream_monitor = AlertMonitor(AlertConfig((RULE,)), sink).monitor_stream(
+    writer = FakeWriter()
+    stream_monitor = AlertMonitor(AlertConfig((RULE,)), writer).monitor_stream(
         StreamInfo("Door", NOON)
     )
     for number in range(120):
@@ -170,8 +170,8 @@ def test_a_whole_stream_raises_its_events_in_order() -> None:
             stream._analyzer = empty
         stream.step(make_grey_image(160, 120), number / 10)
         stream_monitor.observe(stream.people)
-    kinds = [event.kind for event in sink.events]
+    kinds = [event.kind for event in writer.events]
     assert kinds == ["entered", "classified", "alert", "left"]
-    assert len({event.person for event in sink.events}) == 1
-    assert [event.label for event in sink.events[1:]] == [NO_MASK] * 3
-    assert sink.events[3].for_s == pytest.approx(3.9, abs=0.5)
+    assert len({event.person for event in writer.events}) == 1
+    assert [event.label for event in writer.events[1:]] == [NO_MASK] * 3
+    assert writer.events[3].for_s == pytest.approx(3.9, abs=0.5)

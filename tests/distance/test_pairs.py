@@ -39,7 +39,7 @@ def play(
         rows = script(time_s)
         ids = np.array([track_id for track_id, _ in rows], np.int64)
         results.append(
-            contact_tracker.update(make_boxes(rows), ids, time_s, WH, settings)
+            contact_tracker.update(make_boxes(rows), ids, time_s, WH, settings)[0]
         )
     return results
 
@@ -144,9 +144,10 @@ def test_noisy_boxes_give_smooth_distances() -> None:
         boxes[:, [1, 3]] += rng.normal(0, 0.3, (2, 2))
         ids = np.array([1, 2])
         smooth.append(
-            contact_tracker.update(boxes, ids, time_s, WH, LIMITS)[0].distance
+            contact_tracker.update(boxes, ids, time_s, WH, LIMITS)[0][0].distance
         )
-        raw.append(ContactTracker().update(boxes, ids, time_s, WH, LIMITS)[0].distance)
+        (pair,), _ = ContactTracker().update(boxes, ids, time_s, WH, LIMITS)
+        raw.append(pair.distance)
     assert np.std(smooth[30:]) < 0.4 * np.std(raw[30:])
     assert np.mean(smooth[30:]) == pytest.approx(1.5, rel=0.03)
 
@@ -175,13 +176,12 @@ def test_rows_may_change_order() -> None:
 
 
 def test_positions_are_those_of_the_rows() -> None:
-    contact_tracker = ContactTracker()
-    play(
-        lambda _: [(1, -1.0), (UNTRACKED, 2.0)],
-        [0.0, 0.1],
-        contact_tracker=contact_tracker,
-    )
-    assert contact_tracker.positions == pytest.approx(
+    contact_tracker, boxes = ContactTracker(), make_boxes([(1, -1.0), (2, 2.0)])
+    for time_s in (0.0, 0.1):
+        _, positions = contact_tracker.update(
+            boxes, np.array([1, UNTRACKED]), time_s, WH, LIMITS
+        )
+    assert positions == pytest.approx(
         np.array([[-1.0, AWAY_M], [2.0, AWAY_M]]), rel=0.02
     )
 
