@@ -24,9 +24,6 @@ _CROWD_GAP_S: Final = 0.5
 """A crowd may be too small for so long without ending, in seconds: one face with a low
 confidence must not end it."""
 
-MakeAlert: TypeAlias = Callable[..., Event]
-"""Makes an alert of the current scene from the fields that differ."""
-
 _RANGES: Final = (
     ("for_s", 0.0, 3600.0),
     ("min_confidence", 0.0, 1.0),
@@ -131,6 +128,10 @@ class AlertDetector:
         )
 
 
+_MakeAlert: TypeAlias = Callable[..., Event]
+"""Makes an alert of the current scene from the fields that differ."""
+
+
 class _RuleState:
     """State of one rule, whose values may change: its past alerts."""
 
@@ -141,7 +142,7 @@ class _RuleState:
         self._crowd_last_seen_s = -math.inf
 
     def update(
-        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: MakeAlert
+        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: _MakeAlert
     ) -> list[Event]:
         """Return the alerts of `rule`; `make_alert` adds their common fields."""
         make_alert = partial(make_alert, rule=rule.kind)
@@ -157,7 +158,7 @@ class _RuleState:
         return alerts
 
     def _check_labels(
-        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: MakeAlert
+        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: _MakeAlert
     ) -> list[Event]:
         """Return an alert for each person who had the label of the rule long enough."""
         alert_label = Label.NO_MASK if rule.kind == "no_mask" else Label.INCORRECT
@@ -176,7 +177,7 @@ class _RuleState:
         return alerts
 
     def _check_contacts(
-        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: MakeAlert
+        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: _MakeAlert
     ) -> list[Event]:
         """Return an alert for each long enough contact with an unmasked person."""
         alerts: list[Event] = []
@@ -215,7 +216,7 @@ class _RuleState:
         return alerts
 
     def _check_crowd(
-        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: MakeAlert
+        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: _MakeAlert
     ) -> list[Event]:
         """Return an alert if too many people are unmasked for long enough."""
         unmasked = [
@@ -263,7 +264,7 @@ def _is_unmasked(rule: AlertRule, person: PersonState) -> bool:
 
 
 def _make_person_alert(
-    make_alert: MakeAlert, rule: AlertRule, person: PersonState
+    make_alert: _MakeAlert, rule: AlertRule, person: PersonState
 ) -> Event:
     return make_alert(
         person=person.track_id,

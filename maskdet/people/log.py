@@ -12,8 +12,8 @@ keeps people of its own:
     people.list_people(), people.list_contacts()
 
 A person is a `PersonState` while in the stream, and a `Person` in the list of all
-people. Memory is bounded, so that a camera can run
-without end: of people and pairs beyond a limit only sums are kept.
+people. Memory is bounded, so that a camera can run without end: of people and pairs
+beyond a limit only sums are kept.
 """
 
 from __future__ import annotations
