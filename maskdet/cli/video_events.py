@@ -21,7 +21,13 @@ from maskdet.alerts.mqtt import Broker
 from maskdet.alerts.rules import RULE_KINDS, AlertRule
 from maskdet.cli.console import STDOUT, check_output_path, print_line, print_warning
 from maskdet.cli.options import parse_time
-from maskdet.events import Event, StreamInfo, describe_event
+from maskdet.events import (
+    Event,
+    EventCsvFile,
+    EventCsvWriter,
+    StreamInfo,
+    describe_event,
+)
 from maskdet.events.config import (
     EVENTS_URL_VARIABLE,
     MAX_RETENTION_DAYS,
@@ -36,7 +42,6 @@ from maskdet.media import LatestFrameSource, VideoSource, redact_url
 from maskdet.people import PersonLog
 from maskdet.settings import Settings
 from maskdet.style import DEFAULT_STYLE, Style
-from maskdet.video import EventCsvFile, EventCsvWriter
 from maskdet.wording import format_count
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ from maskdet.events.event import (
     EVENT_COLUMNS,
     EVENT_KINDS,
     Event,
+    EventCsvFile,
+    EventCsvWriter,
     StreamInfo,
     describe_event,
 )
@@ -18,6 +20,8 @@ __all__ = [
     "EVENT_COLUMNS",
     "EVENT_KINDS",
     "Event",
+    "EventCsvFile",
+    "EventCsvWriter",
     "EventDetector",
     "SceneObserver",
     "StreamInfo",

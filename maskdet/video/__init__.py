@@ -12,8 +12,6 @@ from maskdet.video.analysis import (
 from maskdet.video.report import VideoReport, reports_to_json
 from maskdet.video.rows import (
     VIDEO_COLUMNS,
-    EventCsvFile,
-    EventCsvWriter,
     VideoCsvFile,
     VideoCsvWriter,
 )
@@ -22,8 +20,6 @@ from maskdet.video.scene_store import SceneStore
 __all__ = [
     "MAX_EVENTS",
     "VIDEO_COLUMNS",
-    "EventCsvFile",
-    "EventCsvWriter",
     "OutputError",
     "SceneStore",
     "VideoCsvFile",

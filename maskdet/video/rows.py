@@ -1,4 +1,4 @@
-"""The CSV formats of videos: one row per person and frame, and one row per event.
+"""The CSV format of videos: one row per person and frame.
 
 Version 2 of the columns; times in seconds, distances in `unit`:
 
@@ -26,14 +26,13 @@ at all has only that row, without a time.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 import numpy as np
 
-from maskdet.atomic_file import AtomicFile
-from maskdet.events import EVENT_COLUMNS, Event
+from maskdet.atomic_file import AtomicFile, TextWriter
 from maskdet.results_io import escape_formula
 from maskdet.types import CLASSES, PersonPair, Scene
 
@@ -51,7 +50,7 @@ VIDEO_COLUMNS: Final = (
 class VideoCsvWriter:
     """Writes the people of each frame to a text stream."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextWriter) -> None:
         """Write the header."""
         self._writer = csv.writer(stream, lineterminator="\n")
         self._writer.writerow(VIDEO_COLUMNS)
@@ -100,24 +99,6 @@ class VideoCsvWriter:
         )
 
 
-class EventCsvWriter:
-    """Writes events to a text stream, with the columns of the Events page's export."""
-
-    def __init__(self, stream: TextIO) -> None:
-        """Write the header."""
-        self._writer = csv.writer(stream, lineterminator="\n")
-        self._writer.writerow(EVENT_COLUMNS)
-
-    def add(self, events: Iterable[Event]) -> None:
-        """Write events."""
-        for event in events:
-            values = event.to_record().values()
-            self._writer.writerow(
-                escape_formula(value) if isinstance(value, str) else value
-                for value in values
-            )
-
-
 class VideoCsvFile(AtomicFile, VideoCsvWriter):
     """A `VideoCsvWriter` to a file that appears only once it is complete."""
 
@@ -128,47 +109,7 @@ class VideoCsvFile(AtomicFile, VideoCsvWriter):
             OSError: the file cannot be created.
         """
         AtomicFile.__init__(self, target, "rows")
-        VideoCsvWriter.__init__(self, self.stream)
-
-    def add(self, video_name: str, scene: Scene) -> None:
-        """Write the people of one frame; see `VideoCsvWriter.add`.
-
-        Raises:
-            OSError: the file cannot be written, for example on a full disk.
-        """
-        with self.report_target_errors():
-            VideoCsvWriter.add(self, video_name, scene)
-
-    def add_error(self, video_name: str, time_s: float | None, error: str) -> None:
-        """Write the row of an error; see `VideoCsvWriter.add_error`.
-
-        Raises:
-            OSError: the file cannot be written, for example on a full disk.
-        """
-        with self.report_target_errors():
-            VideoCsvWriter.add_error(self, video_name, time_s, error)
-
-
-class EventCsvFile(AtomicFile, EventCsvWriter):
-    """An `EventCsvWriter` to a file that appears only once it is complete."""
-
-    def __init__(self, target: str | Path) -> None:
-        """Create the file and write the header.
-
-        Raises:
-            OSError: the file cannot be created.
-        """
-        AtomicFile.__init__(self, target, "events")
-        EventCsvWriter.__init__(self, self.stream)
-
-    def add(self, events: Iterable[Event]) -> None:
-        """Write events.
-
-        Raises:
-            OSError: the file cannot be written, for example on a full disk.
-        """
-        with self.report_target_errors():
-            EventCsvWriter.add(self, events)
+        VideoCsvWriter.__init__(self, self)
 
 
 def _pad_row(values: Sequence[object], error: str = "") -> list[object]:

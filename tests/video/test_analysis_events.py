@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from maskdet.events import EVENT_COLUMNS, Event, StreamInfo
+from maskdet.events import EVENT_COLUMNS, Event, EventCsvWriter, StreamInfo
 from maskdet.media import VideoInfo
 from maskdet.settings import Settings
 from maskdet.types import UNTRACKED, Label
 from maskdet.video import (
-    EventCsvWriter,
     VideoOutputs,
     analysis,
     report,
