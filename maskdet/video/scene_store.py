@@ -31,7 +31,7 @@ _PAIR: Final = np.dtype(
         ("first", "<i4"),
         ("second", "<i4"),
         ("distance", "<f8"),
-        ("unit", "<U5"),
+        ("unit", "S5"),
         ("in_contact", "?"),
         ("contact_s", "<f8"),
         ("exceeds_limit", "?"),
@@ -105,6 +105,9 @@ class SceneStore:
             min_confidence=min_confidence,
             unseen_s=people["unseen_s"],
             n_effective_views=people["n_effective_views"],
-            pairs=tuple(PersonPair(*row) for row in pairs.tolist()),
+            pairs=tuple(
+                PersonPair(first, second, distance, unit.decode(), *contact)
+                for first, second, distance, unit, *contact in pairs.tolist()
+            ),
             positions=people["positions"] if has_positions else np.zeros((0, 2)),
         )
