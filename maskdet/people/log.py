@@ -263,6 +263,7 @@ class PersonLog:
         new_contact_pairs: those of them whose contact has just exceeded the limit.
         left: the people who left with it, or all of them after `end`.
         label_counts: number of people so far, by the last label other than `UNKNOWN`.
+        evicted_contacts: sums over the pairs that are no longer listed.
     """
 
     def __init__(
@@ -299,7 +300,7 @@ class PersonLog:
         self._contact_totals: dict[tuple[int, int], _ContactTotals] = {}
         self._evicted_counts: Counter[Label] = Counter()
         self._evicted_label_s = dict.fromkeys(Label, 0.0)
-        self._evicted_contacts = EvictedContacts()
+        self.evicted_contacts = EvictedContacts()
         self._n_crops = 0
         self._pending: _PendingScene | None = None
         self._last_scene_s = -math.inf
@@ -406,11 +407,6 @@ class PersonLog:
         return EvictedPeople(
             self._evicted_counts.total(), label_counts, dict(self._evicted_label_s)
         )
-
-    @property
-    def evicted_contacts(self) -> EvictedContacts:
-        """Sums over the evicted pairs so far."""
-        return self._evicted_contacts
 
     def list_people(self) -> tuple[Person, ...]:
         """Return the people, in order of their first detection.
@@ -583,8 +579,8 @@ class PersonLog:
             return is_recent, totals.exceeds_limit, totals.unmasked_s, totals.total_s
 
         for pair in sorted(self._contact_totals, key=priority)[:n_over]:
-            totals, evicted = self._contact_totals.pop(pair), self._evicted_contacts
-            self._evicted_contacts = EvictedContacts(
+            totals, evicted = self._contact_totals.pop(pair), self.evicted_contacts
+            self.evicted_contacts = EvictedContacts(
                 evicted.n_contacts + 1,
                 evicted.n_over_limit + totals.exceeds_limit,
                 evicted.total_s + totals.total_s,
