@@ -21,7 +21,13 @@ from maskdet.alerts.mqtt import Broker
 from maskdet.alerts.rules import RULE_KINDS, AlertRule
 from maskdet.cli.console import STDOUT, check_output_path, print_line, print_warning
 from maskdet.cli.options import parse_time
-from maskdet.events import Event, StreamInfo, describe_event
+from maskdet.events import (
+    Event,
+    EventCsvFile,
+    EventCsvWriter,
+    StreamInfo,
+    describe_event,
+)
 from maskdet.events.config import (
     EVENTS_URL_VARIABLE,
     MAX_RETENTION_DAYS,
@@ -33,10 +39,9 @@ from maskdet.events.config import (
 from maskdet.events.event import MAX_CAMERA_NAME_LENGTH, clean_camera_name
 from maskdet.extras import require_libraries
 from maskdet.media import LatestFrameSource, VideoSource, redact_url
+from maskdet.people import PersonLog
 from maskdet.settings import Settings
 from maskdet.style import DEFAULT_STYLE, Style
-from maskdet.types import Scene
-from maskdet.video import EventCsvFile, EventCsvWriter
 from maskdet.wording import format_count
 
 if TYPE_CHECKING:
@@ -517,7 +522,7 @@ class EventOutput:
 
 
 class VideoObserver:
-    """Processes the scenes of one video and publishes its events.
+    """The observer of one video, which publishes its events.
 
     Attributes:
         stream_info: name and start of the video.
@@ -534,15 +539,9 @@ class VideoObserver:
             is_live,
         )
 
-    def on_scene(self, scene: Scene) -> Sequence[Event]:
-        """Process the next scene and return its events."""
-        return self._publish(self._stream_monitor.on_scene(scene))
-
-    def end(self) -> Sequence[Event]:
-        """Publish and return a `left` event for each person: the video ended."""
-        return self._publish(self._stream_monitor.end())
-
-    def _publish(self, events: Sequence[Event]) -> Sequence[Event]:
+    def observe(self, people: PersonLog) -> Sequence[Event]:
+        """Publish and return the events of the last scene, or of the end."""
+        events = self._stream_monitor.observe(people)
         self._event_output.publish(events, self._format_event_time)
         return events
 

@@ -45,15 +45,9 @@ from typing import Any, Final
 
 from maskdet.events import Event
 from maskdet.media import VideoInfo
+from maskdet.people import EvictedContacts, EvictedPeople, Person, TimelineBin
 from maskdet.results_io import to_utf8
 from maskdet.types import CLASSES, Contact, Label
-from maskdet.video.summary import (
-    LABELS,
-    EvictedContacts,
-    EvictedPeople,
-    Person,
-    TimelineBin,
-)
 
 REPORT_JSON_VERSION: Final = 3
 """Incremented when a field is changed or removed, not when one is added."""
@@ -114,7 +108,7 @@ class VideoReport:
         return {
             label: self.evicted_people.label_s[label]
             + sum(person.label_s[label] for person in self.people)
-            for label in LABELS
+            for label in Label
         }
 
     @property
@@ -227,7 +221,7 @@ def _evicted_to_dict(
 ) -> dict[str, Any]:
     return {
         "n_people": people.n_people,
-        "label_counts": {label.key: people.label_counts[label] for label in LABELS},
+        "label_counts": {label.key: people.label_counts[label] for label in Label},
         "n_contacts": contacts.n_contacts,
         "n_over_limit": contacts.n_over_limit,
         "total_s": _round(contacts.total_s),
@@ -256,7 +250,7 @@ def _event_to_dict(event: Event, time_s: float) -> dict[str, Any]:
 
 
 def _values_by_key(values: dict[Label, float]) -> dict[str, float | None]:
-    return {label.key: _round(values[label]) for label in LABELS}
+    return {label.key: _round(values[label]) for label in Label}
 
 
 def _format_utc(moment: datetime) -> str:

@@ -13,9 +13,10 @@ from maskdet.charts.video import (
     mask_rate_chart,
     people_chart,
 )
+from maskdet.people import TimelineBin
 from maskdet.style import Style
 from maskdet.types import Label
-from maskdet.video import TimelineBin, timeline_bin_to_dict
+from maskdet.video import timeline_bin_to_dict
 
 NO_PEOPLE = dict.fromkeys(Label, 0.0)
 BINS = [

@@ -21,13 +21,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS: tuple[frozenset[str], ...] = (
     frozenset(
         {
-            "atomic_file",
-            "boxes",
-            "extras",
-            "html_templates",
-            "resources",
-            "settings",
-            "wording",
+            *("atomic_file", "boxes", "extras", "html_templates", "log_filter"),
+            *("resources", "settings", "wording"),
         },
     ),
     frozenset({"types"}),
@@ -36,7 +31,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset(
         {"classifier", "datasets", "detectors", "drawing", "metrics", "results_io"}
     ),
-    frozenset({"distance", "smoothing", "tracking"}),
+    frozenset({"distance", "people", "smoothing", "tracking"}),
     frozenset({"auto_label", "charts"}),
     frozenset({"analyzers"}),
     frozenset({"events", "streaming"}),

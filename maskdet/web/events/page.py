@@ -27,6 +27,7 @@ from maskdet.events.event import (
     EVENT_KINDS,
     MAX_CAMERA_NAME_LENGTH,
     Event,
+    EventCsvWriter,
     clean_camera_name,
     describe_event,
 )
@@ -460,7 +461,7 @@ def _render_delete_button(store: EventStore, n_all: int) -> None:
 def _build_csv(store: EventStore, event_filter: EventFilter) -> io.StringIO:
     """Return the CSV file of the matching events."""
     file = io.StringIO()
-    store.write_csv(event_filter, file)
+    EventCsvWriter(file).add(store.iterate(event_filter))
     return file
 
 

@@ -14,6 +14,7 @@ from maskdet.charts.video import (
     people_chart,
 )
 from maskdet.html_templates import encode_data_url
+from maskdet.people import Person
 from maskdet.style import (
     DEFAULT_STYLE,
     Style,
@@ -21,12 +22,7 @@ from maskdet.style import (
     to_display_percent,
 )
 from maskdet.types import Contact, Label
-from maskdet.video import (
-    Person,
-    VideoReport,
-    reports_to_json,
-    timeline_bin_to_dict,
-)
+from maskdet.video import VideoReport, reports_to_json, timeline_bin_to_dict
 from maskdet.web.image import results
 from maskdet.web.video import distance, events
 from maskdet.web.video.job import VideoAnalysisJob, format_video_time
