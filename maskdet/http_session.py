@@ -28,7 +28,7 @@ def open_http_session() -> Session:
     context = ssl.create_default_context()
     adapter = HTTPAdapter()
     adapter.init_poolmanager(1, 1, ssl_context=context)
-    adapter.proxy_manager_for = functools.partial(
+    adapter.proxy_manager_for = functools.partial(  # type: ignore[method-assign]
         adapter.proxy_manager_for, ssl_context=context
     )
     session.mount("https://", adapter)

@@ -18,6 +18,7 @@ import platformdirs
 from maskdet.atomic_file import AtomicFile
 from maskdet.http_session import describe_http_error, open_http_session
 from maskdet.resources import resource_path
+from maskdet.validation import parse_json_object
 
 MANIFEST_NAME: Final = "manifest.json"
 
@@ -150,15 +151,13 @@ def pin_checksum(path: Path, name: str, sha256: str, n_bytes: int) -> None:
 def _read_rows(path: Path) -> list[dict[str, Any]]:
     """Return the unchecked rows of a manifest."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json_object(path.read_bytes(), f"{path}: is")
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path}: the list of model files is missing; reinstall maskdet, or "
             "restore the file in a checkout"
         ) from None
-    except (ValueError, RecursionError):
-        raise ValueError(f"{path}: is not valid JSON") from None
-    if not isinstance(content, dict) or content.get("version") != _MANIFEST_VERSION:
+    if content.get("version") != _MANIFEST_VERSION:
         raise ValueError(
             f"{path}: is not a model manifest of version {_MANIFEST_VERSION}"
         )
@@ -230,13 +229,16 @@ def download(
             n_bytes=n_bytes,
             progress=progress,
         )
-    except (ConnectionError, RequestException) as error:
-        is_ours = isinstance(error, ConnectionError)
-        reason = str(error) if is_ours else describe_http_error(error)
-        raise ConnectionError(
-            f"could not download {target.name} from {url} ({reason}); "
-            f"check the network, or copy the file to {target.parent}"
-        ) from None
+    except RequestException as error:
+        reason = describe_http_error(error)
+    except ConnectionError as error:
+        reason = str(error)
+    else:
+        return
+    raise ConnectionError(
+        f"could not download {target.name} from {url} ({reason}); "
+        f"check the network, or copy the file to {target.parent}"
+    )
 
 
 def _iter_content(url: str) -> Iterator[bytes]:

@@ -113,7 +113,7 @@ class Webhook:
         from requests import RequestException, Timeout
 
         try:
-            # The connection is closed without reading the answer, whatever its size.
+            # The connection is closed without reading the response, however long.
             with (
                 open_http_session() as session,
                 session.post(
