@@ -133,6 +133,8 @@ def _format_error(kind: Any, error: Mapping[str, Any]) -> str:
     if error["type"] == "unexpected_keyword_argument":
         names = ", ".join(field.name for field in dataclasses.fields(kind))
         return f"unknown setting {name!r}; accepted are {names}"
+    if error["type"] == "missing":
+        return f"{'.'.join([*path, str(name)])} is missing"
     words = _describe_type(_get_part_type(kind, name))
     return f"{'.'.join([*path, str(name)])} must be {words}, not {error['input']!r}"
 
