@@ -73,6 +73,22 @@ def _list_rules(kind: type) -> list[tuple[str, Any, object, tuple[Any, ...], Any
     return rules
 
 
+def parse_whole_number(
+    text: str, low: int, high: int | None = None, *, name: str = ""
+) -> int:
+    """Parse a whole number from an option or an environment variable.
+
+    Raises:
+        ValueError: it is not a whole number in this range; the message begins with
+            `name`.
+    """
+    is_number = text.isascii() and text.isdecimal() and len(text) < 20
+    if not is_number or not low <= int(text) <= (sys.maxsize if high is None else high):
+        words = f"a whole number{_describe_range(low, high)}"
+        raise ValueError(f"{name} must be {words}, not {text[:40]!r}".lstrip())
+    return int(text)
+
+
 def parse_json_object(text: str | bytes, subject: str) -> dict[str, Any]:
     """Parse a JSON object.
 
@@ -157,9 +173,13 @@ def _describe_type(declared: object, *, is_plural: bool = False) -> str:
         return f"a list of {_describe_type(get_args(base)[0], is_plural=True)}"
     noun = _NOUNS.get(base, "JSON object")
     words = f"{noun}s" if is_plural else f"a {noun}"
-    if interval.le is not None:
-        return f"{words} from {interval.ge:g} to {interval.le:g}"
-    return words if interval.ge is None else f"{words} of at least {interval.ge:g}"
+    return words + _describe_range(interval.ge, interval.le)
+
+
+def _describe_range(low: object, high: object) -> str:
+    if high is not None:
+        return f" from {low} to {high}"
+    return "" if low is None else f" of at least {low}"
 
 
 def _split_annotated(declared: object) -> tuple[Any, Interval]:

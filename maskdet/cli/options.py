@@ -29,6 +29,7 @@ from maskdet.model_zoo import MODEL_DIR_VARIABLE
 from maskdet.settings import DISTANCE_METHODS, SMOOTHING_METHODS, Settings
 from maskdet.smoothing import TRACKING_PRESETS, TrackingPreset
 from maskdet.style import DEFAULT_STYLE, Style
+from maskdet.validation import parse_whole_number
 
 IMAGE_OPTIONS = {
     "min_score": "detection threshold: drop faces with a lower score, 0 to 1",
@@ -262,6 +263,18 @@ def add_rotate_option(parser: argparse.ArgumentParser, what: str) -> None:
 def apply_tiling(analyzer: Analyzer, tiling: Tiling | None) -> Analyzer:
     """Return the analyzer, with tiling if `tiling` is given."""
     return analyzer if tiling is None else TiledAnalyzer(analyzer, tiling)
+
+
+def make_number_parser(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Return a parser of whole numbers, for the `type` of an argument."""
+
+    def parse(text: str) -> int:
+        try:
+            return parse_whole_number(text, low, high)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
 
 
 def _parse_tiling(text: str) -> Tiling:
