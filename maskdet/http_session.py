@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import ssl
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +16,9 @@ def open_http_session() -> Session:
     also those of a company. It sends no password that the caller did not pass: hosts
     come from visitors and from redirects, so `.netrc` is not read.
     """
-    # Imported here to save 40 ms of `import maskdet`.
+    # Imported here to save 50 ms of `import maskdet`.
+    import ssl
+
     from requests import Session
     from requests.adapters import HTTPAdapter
 
