@@ -74,8 +74,8 @@ class Preferences:
         Raises:
             ValueError: not a JSON object, an unknown field, or an invalid value.
         """
-        values = parse_json_object(text, "this file is")
-        if values and set(upgrade_settings(values)) <= _get_field_names(Settings()):
+        values = upgrade_settings(parse_json_object(text, "this file is"))
+        if values and set(values) <= _get_field_names(Settings()):
             values = {"settings": values}
         if isinstance(values.get("settings"), dict):
             values["settings"] = upgrade_settings(values["settings"])

@@ -230,5 +230,7 @@ def test_files_and_links_of_version_0_1_are_read() -> None:
     assert Settings.from_json(json.dumps(OLD)) == TODAY
     assert Preferences.from_json(json.dumps(OLD)).settings == TODAY
     assert Preferences.from_json(json.dumps({"settings": OLD})).settings == TODAY
+    saved = {"settings": {}, "second_look": False}
+    assert Preferences.from_json(json.dumps(saved)) == Preferences(refine=False)
     link = {name: json.dumps(value).strip('"') for name, value in OLD.items()}
     assert Preferences.from_query(link).settings == TODAY
