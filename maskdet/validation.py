@@ -7,11 +7,13 @@ import functools
 import json
 import sys
 from collections.abc import Mapping
+from types import NoneType, UnionType
 from typing import (
     Annotated,
     Any,
     Literal,
     TypeVar,
+    Union,
     cast,
     get_args,
     get_origin,
@@ -169,8 +171,12 @@ def _describe_type(declared: object, *, is_plural: bool = False) -> str:
         return f"one of {', '.join(get_args(base))}"
     if base is bool:
         return "true or false"
+    if get_origin(base) in (Union, UnionType):
+        return " or ".join(map(_describe_type, get_args(base)))
     if get_origin(base) in (list, tuple):
         return f"a list of {_describe_type(get_args(base)[0], is_plural=True)}"
+    if base is NoneType:
+        return "null"
     noun = _NOUNS.get(base, "JSON object")
     words = f"{noun}s" if is_plural else f"a {noun}"
     return words + _describe_range(interval.ge, interval.le)

@@ -35,6 +35,7 @@ class Whole:
     part: Part = field(default_factory=Part)
     names: tuple[str, ...] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
+    limit: int | None = None
 
 
 CASES = [
@@ -82,6 +83,7 @@ def test_nested_values_are_parsed_and_missing_ones_get_defaults() -> None:
     [
         ({}, "name is missing"),
         ({"name": 3}, "name must be a text, not 3"),
+        ({"name": "a", "limit": "3"}, "limit must be a whole number or null, not '3'"),
         ({"name": "a", "part": 3}, "part must be a JSON object, not 3"),
         ({"name": "a", "names": "b"}, "names must be a list of texts, not 'b'"),
         ({"name": "a", "names": ["b", 1]}, "names.1 must be a text, not 1"),
