@@ -11,6 +11,7 @@ from annotated_types import Interval
 
 from maskdet.events.detection import LabelHistory, LabelState, list_track_ids
 from maskdet.events.event import Event, StreamInfo
+from maskdet.settings import Fraction
 from maskdet.types import UNTRACKED, Label, Scene
 from maskdet.validation import check_fields
 
@@ -44,7 +45,7 @@ class AlertRule:
 
     kind: str
     for_s: Annotated[float, Interval(ge=0, le=3600)] = 3.0
-    min_confidence: Annotated[float, Interval(ge=0, le=1)] = 0.8
+    min_confidence: Fraction = 0.8
     cooldown_s: Annotated[float, Interval(ge=0, le=86_400)] = 300.0
     more_than: Annotated[int, Interval(ge=0, le=1000)] = 3
 

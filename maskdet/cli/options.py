@@ -282,12 +282,7 @@ def make_number_parser(low: int, high: int | None = None) -> Callable[[str], int
 
 
 def _parse_tiling(text: str) -> Tiling:
-    try:
-        return Tiling(int(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be an integer of at least {MIN_TILE_PX} (pixels), not {text!r}"
-        ) from None
+    return Tiling(make_number_parser(MIN_TILE_PX)(text))
 
 
 def parse_analyzer_options(
