@@ -142,6 +142,8 @@ def _format_error(kind: Any, error: Mapping[str, Any]) -> str:
     """Return an error of pydantic as one line."""
     if error["type"] == "value_error":  # from a `__post_init__`
         return str(error["ctx"]["error"])
+    if not error["loc"]:  # of the whole text, for example half of a surrogate pair
+        return str(error["msg"])
     *parents, name = error["loc"]
     path: list[str] = []
     for parent in parents:

@@ -100,6 +100,11 @@ def test_a_message_names_the_value_of_a_file(values, line) -> None:
     assert str(raised.value) == line
 
 
+def test_text_that_is_not_unicode_is_rejected_in_one_line() -> None:
+    with pytest.raises(ValueError, match=r"^Invalid JSON: [^\n]*$"):
+        parse_fields(Whole, {"name": "\ud800"})
+
+
 @pytest.mark.parametrize(
     "text", ["", "0", "-1", "6", "1.5", "1e3", "²", "٣", "9" * 5000]
 )
