@@ -6,11 +6,15 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
+
+from annotated_types import Interval
 
 from maskdet.events.event import Event, StreamInfo
 from maskdet.people import PersonLog, PersonState
+from maskdet.settings import Fraction
 from maskdet.types import UNTRACKED, Label
+from maskdet.validation import check_fields
 
 RULE_KINDS: Final[Mapping[str, str]] = {
     "no_mask": "No mask",
@@ -23,13 +27,6 @@ RULE_KINDS: Final[Mapping[str, str]] = {
 _CROWD_GAP_S: Final = 0.5
 """A crowd may be too small for so long without ending, in seconds: one face with a low
 confidence must not end it."""
-
-_RANGES: Final = (
-    ("for_s", 0.0, 3600.0),
-    ("min_confidence", 0.0, 1.0),
-    ("cooldown_s", 0.0, 86_400.0),
-    ("more_than", 0, 1000),
-)
 
 
 @dataclass(frozen=True)
@@ -48,20 +45,17 @@ class AlertRule:
     """
 
     kind: str
-    for_s: float = 3.0
-    min_confidence: float = 0.8
-    cooldown_s: float = 300.0
-    more_than: int = 3
+    for_s: Annotated[float, Interval(ge=0, le=3600)] = 3.0
+    min_confidence: Fraction = 0.8
+    cooldown_s: Annotated[float, Interval(ge=0, le=86_400)] = 300.0
+    more_than: Annotated[int, Interval(ge=0, le=1000)] = 3
 
     def __post_init__(self) -> None:
         """Reject unknown kinds and values out of range."""
         if self.kind not in RULE_KINDS:
             kinds = ", ".join(RULE_KINDS)
             raise ValueError(f"kind must be one of {kinds}, not {self.kind!r}")
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if not math.isfinite(value) or not low <= value <= high:
-                raise ValueError(f"{name} must be from {low} to {high}, not {value}")
+        check_fields(self)
 
 
 class AlertDetector:

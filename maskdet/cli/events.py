@@ -20,7 +20,12 @@ from maskdet.cli.console import (
     pad_text,
     print_line,
 )
-from maskdet.cli.options import add_style_option, parse_style, parse_time
+from maskdet.cli.options import (
+    add_style_option,
+    make_number_parser,
+    parse_style,
+    parse_time,
+)
 from maskdet.events.config import EVENTS_URL_VARIABLE, read_events_url, to_store_url
 from maskdet.events.event import (
     EVENT_KINDS,
@@ -180,7 +185,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--limit",
-        type=_parse_limit,
+        type=make_number_parser(1),
         default=_DEFAULT_LIMIT,
         metavar="N",
         help=f"list N events (default: {_DEFAULT_LIMIT})",
@@ -386,9 +391,3 @@ def _parse_time_argument(text: str, *, whole_day: bool) -> datetime:
         return parse_time(text, whole_day=whole_day)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _parse_limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"must be a positive integer, not {text!r}")
-    return int(text)

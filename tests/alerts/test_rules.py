@@ -254,12 +254,12 @@ def test_a_changed_rule_keeps_the_state_of_the_others() -> None:
     ("values", "line"),
     [
         ({"kind": "party"}, "kind must be one of no_mask, incorrect, close, crowd"),
-        ({"kind": "no_mask", "for_s": -1.0}, "for_s must be from 0.0 to 3600.0"),
+        ({"kind": "no_mask", "for_s": -1.0}, "for_s must be a number from 0 to 3600"),
         (
             {"kind": "no_mask", "min_confidence": float("nan")},
             "min_confidence must be",
         ),
-        ({"kind": "crowd", "more_than": -1}, "more_than must be from 0 to 1000"),
+        ({"kind": "crowd", "more_than": -1}, "more_than must be a whole number from 0"),
     ],
 )
 def test_invalid_rules_are_rejected_with_the_field(values, line) -> None:

@@ -21,10 +21,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS: tuple[frozenset[str], ...] = (
     frozenset(
         {
-            *("atomic_file", "boxes", "extras", "html_templates", "log_filter"),
-            *("resources", "settings", "wording"),
+            *("atomic_file", "boxes", "extras", "html_templates", "http_session"),
+            *("log_filter", "resources", "validation", "wording"),
         },
     ),
+    frozenset({"settings"}),
     frozenset({"types"}),
     frozenset({"litert", "media", "model_zoo", "style", "synthetic"}),
     frozenset({"own_models"}),
@@ -102,8 +103,8 @@ def test_heavy_libraries_are_imported_only_in_their_folders(path: Path) -> None:
 # Optional libraries, and libraries that are slow to load.
 LAZY_LIBRARIES = (
     "ai_edge_litert av defusedxml jinja2 joblib keras lz4 matplotlib mtcnn onnx "
-    "onnxruntime paho pandas PIL psycopg sklearn sqlalchemy streamlit streamlit_webrtc "
-    "tensorflow tqdm vl_convert yaml"
+    "onnxruntime paho pandas PIL psycopg pydantic requests scipy sklearn sqlalchemy "
+    "streamlit streamlit_webrtc tensorflow tqdm vl_convert yaml"
 )
 
 
