@@ -40,6 +40,7 @@ from maskdet.media import (
     read_image,
     write_image,
 )
+from maskdet.people import Person, TimelineBin
 from maskdet.settings import Settings
 from maskdet.streaming import Stream
 from maskdet.types import (
@@ -53,7 +54,7 @@ from maskdet.types import (
     PersonPair,
     Scene,
 )
-from maskdet.video import Person, TimelineBin, VideoReport
+from maskdet.video import VideoReport
 
 __all__ = [
     "ANALYZERS",

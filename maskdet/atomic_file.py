@@ -6,7 +6,14 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self, TextIO
+from typing import Protocol, Self, TextIO
+
+
+class TextWriter(Protocol):
+    """Protocol of a text stream."""
+
+    def write(self, text: str, /) -> object:
+        """Write text."""
 
 
 class AtomicFile:
@@ -55,6 +62,15 @@ class AtomicFile:
         finally:
             if self._part_path is not None:
                 self._part_path.unlink(missing_ok=True)
+
+    def write(self, text: str) -> None:
+        """Write text, as to `stream`, but with the target in errors.
+
+        Raises:
+            OSError: the file cannot be written, for example on a full disk.
+        """
+        with self.report_target_errors():
+            self.stream.write(text)
 
     def commit(self) -> None:
         """Close the file and move it to its target.

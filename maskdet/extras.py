@@ -34,7 +34,6 @@ LIBRARIES: Final[Mapping[str, Library]] = {
     "sqlalchemy": Library("SQLAlchemy", "events"),
     "paho.mqtt.client": Library("paho-mqtt", "mqtt"),
     "psycopg": Library("psycopg", "postgresql"),
-    "altair": Library("Altair", "report"),
     "vl_convert": Library("vl-convert", "report"),
 }
 """Optional libraries by import name."""

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import os
 import re
 import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
-from urllib.parse import urlsplit
+from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
 
 import platformdirs
 
 from maskdet.atomic_file import AtomicFile
+from maskdet.http_session import describe_http_error, open_http_session
 from maskdet.resources import resource_path
+from maskdet.validation import parse_json_object
 
 MANIFEST_NAME: Final = "manifest.json"
 
@@ -48,12 +47,7 @@ _CHUNK_BYTES = 1 << 16
 
 _TIMEOUT_S = 30.0
 
-_NETWORK_ERRORS = (
-    urllib.error.URLError,
-    http.client.HTTPException,
-    TimeoutError,
-    ConnectionError,
-)
+_MAX_REDIRECTS = 10
 
 MODEL_DIR_VARIABLE = "MASKDET_MODEL_DIR"
 """Environment variable with a folder of model files that are not bundled: those of
@@ -157,15 +151,13 @@ def pin_checksum(path: Path, name: str, sha256: str, n_bytes: int) -> None:
 def _read_rows(path: Path) -> list[dict[str, Any]]:
     """Return the unchecked rows of a manifest."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json_object(path.read_bytes(), f"{path}: is")
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path}: the list of model files is missing; reinstall maskdet, or "
             "restore the file in a checkout"
         ) from None
-    except (ValueError, RecursionError):
-        raise ValueError(f"{path}: is not valid JSON") from None
-    if not isinstance(content, dict) or content.get("version") != _MANIFEST_VERSION:
+    if content.get("version") != _MANIFEST_VERSION:
         raise ValueError(
             f"{path}: is not a model manifest of version {_MANIFEST_VERSION}"
         )
@@ -227,28 +219,62 @@ def download(
         ConnectionError: the URL could not be read.
         RuntimeError: size or checksum differs.
     """
+    from requests import RequestException
+
     try:
-        with _open_url(url) as source:
-            write_verified(
-                source, target, sha256=sha256, n_bytes=n_bytes, progress=progress
-            )
-    except _NETWORK_ERRORS as error:
-        reason = getattr(error, "reason", None) or error
-        raise ConnectionError(
-            f"could not download {target.name} from {url} ({reason}); "
-            f"check the network, or copy the file to {target.parent}"
-        ) from None
+        write_verified(
+            _iter_content(url),
+            target,
+            sha256=sha256,
+            n_bytes=n_bytes,
+            progress=progress,
+        )
+    except RequestException as error:
+        reason = describe_http_error(error)
+    except ConnectionError as error:
+        reason = str(error)
+    else:
+        return
+    raise ConnectionError(
+        f"could not download {target.name} from {url} ({reason}); "
+        f"check the network, or copy the file to {target.parent}"
+    )
+
+
+def _iter_content(url: str) -> Iterator[bytes]:
+    """Yield the content of a URL; every redirect must lead to HTTPS."""
+    # A publisher's file must arrive as it is, not compressed.
+    headers = {"Accept-Encoding": "identity"}
+    with open_http_session() as session:
+        for _ in range(_MAX_REDIRECTS + 1):
+            if urlsplit(url).scheme != "https":
+                raise ConnectionError(f"{url} is not an HTTPS URL")
+            with session.get(
+                url,
+                headers=headers,
+                timeout=_TIMEOUT_S,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                if not response.is_redirect:
+                    if not response.ok:
+                        reason = f"{response.status_code} {response.reason}"
+                        raise ConnectionError(f"status {reason}")
+                    yield from response.iter_content(_CHUNK_BYTES)
+                    return
+                url = urljoin(url, response.headers["Location"])
+    raise ConnectionError(f"more than {_MAX_REDIRECTS} redirects")
 
 
 def write_verified(
-    source: IO[bytes],
+    chunks: Iterable[bytes],
     target: Path,
     *,
     sha256: str,
     n_bytes: int,
     progress: DownloadProgress | None = None,
 ) -> None:
-    """Write an open stream to `target`, with the same checks as `download`.
+    """Write chunks of bytes to `target`, with the same checks as `download`.
 
     Raises:
         RuntimeError: size or checksum differs.
@@ -260,12 +286,14 @@ def write_verified(
         digest = hashlib.sha256()
         received = 0
         with os.fdopen(handle, "wb") as file:
-            while received <= n_bytes and (chunk := source.read(_CHUNK_BYTES)):
+            for chunk in chunks:
                 received += len(chunk)
                 digest.update(chunk)
                 file.write(chunk)
                 if progress is not None:
                     progress(received, n_bytes)
+                if received > n_bytes:
+                    break
         if received > n_bytes or digest.hexdigest() != sha256:
             size = "more than" if received > n_bytes else f"{received} of"
             raise RuntimeError(
@@ -276,34 +304,6 @@ def write_verified(
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-class _HttpsOnlyRedirectHandler(urllib.request.HTTPRedirectHandler):
-    """Refuse redirects from HTTPS to another scheme."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        _require_https(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _require_https(url: str) -> None:
-    if urlsplit(url).scheme != "https":
-        raise urllib.error.URLError(f"{url} is not an HTTPS URL")
-
-
-def _open_url(url: str) -> IO[bytes]:
-    _require_https(url)
-    opener = urllib.request.build_opener(_HttpsOnlyRedirectHandler())
-    source: IO[bytes] = opener.open(url, timeout=_TIMEOUT_S)
-    return source
 
 
 MODEL_FILES: dict[str, ModelFile] = read_manifest()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
+
+from annotated_types import Interval
+
+from maskdet.validation import check_fields, parse_fields, parse_json_object
 
 SmoothingMethod: TypeAlias = Literal["log_pool", "latest", "mean", "window", "ema"]
 """How several observations of a person are combined; see `maskdet.smoothing`."""
@@ -15,6 +18,9 @@ SmoothingMethod: TypeAlias = Literal["log_pool", "latest", "mean", "window", "em
 DistanceMethod: TypeAlias = Literal["off", "relative", "pinhole", "ground_plane"]
 """How distances are measured: not at all, by face heights, by the camera's field of
 view, or by four points on the ground; see `maskdet.distance`."""
+
+Fraction: TypeAlias = Annotated[float, Interval(ge=0, le=1)]
+"""A number from 0 to 1."""
 
 SMOOTHING_METHODS: tuple[SmoothingMethod, ...] = get_args(SmoothingMethod)
 DISTANCE_METHODS: tuple[DistanceMethod, ...] = get_args(DistanceMethod)
@@ -43,20 +49,6 @@ OLD_VALUES: dict[str, dict[object, str]] = {
 }
 """Field values in files and links of version 0.1, by current field name."""
 
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("min_score", 0, 1),
-    ("min_confidence", 0, 1),
-    ("min_face_px", 1, 2000),
-    ("nms_iou", 0, 1),
-    ("memory_s", 0.1, 60),
-    ("smoothing_window_s", 0.1, 60),
-    ("contact_distance_m", 0.3, 20),
-    ("contact_duration_s", 0, 3600),
-    ("field_of_view_deg", 10, 170),
-    ("ground_width_m", 0.1, 1000),
-    ("ground_depth_m", 0.1, 1000),
-)
-
 
 def upgrade_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """Rename the fields and values of settings from earlier versions.
@@ -70,26 +62,6 @@ def upgrade_settings(values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, str):
             renamed[name] = words.get(value, value)
     return renamed
-
-
-def parse_json_object(text: str | bytes, subject: str) -> dict[str, Any]:
-    """Parse a JSON object.
-
-    Args:
-        text: JSON.
-        subject: start of the error messages, for example `settings are`.
-
-    Raises:
-        ValueError: it is not valid JSON, or not an object.
-    """
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError(f"{subject} not valid JSON") from None
-    if not isinstance(values, dict):
-        noun, _ = subject.rsplit(" ", 1)
-        raise ValueError(f"{noun} must be a JSON object, not {type(values).__name__}")
-    return values
 
 
 @dataclass(frozen=True)
@@ -132,45 +104,33 @@ class Settings:
         ValueError: a value is out of range; the message names field and value.
     """
 
-    min_score: float = 0.5
-    min_confidence: float = 0.6
-    min_face_px: float = 12.0
-    nms_iou: float = 0.4
-    memory_s: float = 3.0
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    min_score: Fraction = 0.5
+    min_confidence: Fraction = 0.6
+    min_face_px: Annotated[float, Interval(ge=1, le=2000)] = 12.0
+    nms_iou: Fraction = 0.4
+    memory_s: Annotated[float, Interval(ge=0.1, le=60)] = 3.0
     smoothing: SmoothingMethod = "log_pool"
-    smoothing_window_s: float = 2.0
-    class_weights: tuple[float, ...] = (1.0, 1.0, 1.0)
+    smoothing_window_s: Annotated[float, Interval(ge=0.1, le=60)] = 2.0
+    class_weights: tuple[Fraction, ...] = (1.0, 1.0, 1.0)
     distance: DistanceMethod = "off"
-    contact_distance_m: float = 1.8
-    contact_duration_s: float = 3.0
-    field_of_view_deg: float = 65.0
-    ground_points: tuple[float, ...] = ()
-    ground_width_m: float = 3.0
-    ground_depth_m: float = 3.0
+    contact_distance_m: Annotated[float, Interval(ge=0.3, le=20)] = 1.8
+    contact_duration_s: Annotated[float, Interval(ge=0, le=3600)] = 3.0
+    field_of_view_deg: Annotated[float, Interval(ge=10, le=170)] = 65.0
+    ground_points: tuple[Annotated[float, Interval(ge=-2, le=3)], ...] = ()
+    ground_width_m: Annotated[float, Interval(ge=0.1, le=1000)] = 3.0
+    ground_depth_m: Annotated[float, Interval(ge=0.1, le=1000)] = 3.0
 
     def __post_init__(self) -> None:
         """Check every value."""
-        for name, allowed in (
-            ("smoothing", SMOOTHING_METHODS),
-            ("distance", DISTANCE_METHODS),
-        ):
-            if getattr(self, name) not in allowed:
-                words, given = ", ".join(allowed), getattr(self, name)
-                raise ValueError(f"{name} must be one of {words}, not {given!r}")
+        check_fields(self)
         object.__setattr__(
             self, "ground_points", _check_ground_points(self.ground_points)
         )
         object.__setattr__(
             self, "class_weights", _check_class_weights(self.class_weights)
         )
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not math.isfinite(value) or not low <= value <= high:
-                raise ValueError(
-                    f"{name} must be a number from {low:g} to {high:g}, not {value!r}"
-                )
-            object.__setattr__(self, name, float(value))
 
     def to_json(self) -> str:
         """Return the settings as a JSON object with one key per field."""
@@ -183,14 +143,8 @@ class Settings:
         Raises:
             ValueError: not a JSON object, an unknown field, or a bad value.
         """
-        values = upgrade_settings(parse_json_object(text, "settings are"))
-        field_names = [field.name for field in dataclasses.fields(cls)]
-        unknown = sorted(set(values) - set(field_names))
-        if unknown:
-            raise ValueError(
-                f"unknown setting {unknown[0]!r}; known are {', '.join(field_names)}"
-            )
-        return cls(**values)
+        values = parse_json_object(text, "settings are")
+        return parse_fields(cls, upgrade_settings(values))
 
     @classmethod
     def permissive(cls) -> Settings:
@@ -208,31 +162,33 @@ class Settings:
 
 
 def _check_class_weights(value: object) -> tuple[float, ...]:
-    """Check the class weights and return a tuple; JSON and links give a list."""
-    numbers = tuple(value) if isinstance(value, tuple | list) else ()
-    are_valid = [
-        isinstance(number, int | float)
-        and not isinstance(number, bool)
-        and 0 <= number <= 1
-        for number in numbers
-    ]
-    if len(are_valid) != 3 or not all(are_valid) or not any(numbers):
+    """Check the class weights and return a tuple."""
+    numbers = _parse_numbers(value, 0, 1)
+    if len(numbers) != 3 or not any(numbers):
         raise ValueError(
             "class_weights must be three numbers from 0 to 1 (mask, no mask, "
             f"incorrect), at least one above 0, not {value!r}"
         )
-    return tuple(float(number) for number in numbers)
+    return numbers
 
 
 def _check_ground_points(value: object) -> tuple[float, ...]:
-    """Check the ground points and return a tuple; JSON and links give a list."""
-    numbers = tuple(value) if isinstance(value, tuple | list) else None
-    if numbers is None or len(numbers) not in (0, 8):
-        raise ValueError(f"ground_points must be eight numbers or none, not {value!r}")
-    for number in numbers:
-        is_number = isinstance(number, int | float) and not isinstance(number, bool)
-        if not is_number or not math.isfinite(number) or not -2 <= number <= 3:
-            raise ValueError(
-                f"ground_points must hold numbers from -2 to 3, not {number!r}"
-            )
-    return tuple(float(number) for number in numbers)
+    """Check the ground points and return a tuple."""
+    numbers = _parse_numbers(value, -2, 3)
+    if len(numbers) != 8 and value not in ((), []):
+        raise ValueError(
+            f"ground_points must be eight numbers from -2 to 3 or none, not {value!r}"
+        )
+    return numbers
+
+
+def _parse_numbers(value: object, low: float, high: float) -> tuple[float, ...]:
+    """Return the numbers of a tuple or list; none if one of them is out of range."""
+    numbers = tuple(value) if isinstance(value, tuple | list) else ()
+    are_valid = [
+        isinstance(number, int | float)
+        and not isinstance(number, bool)
+        and low <= number <= high
+        for number in numbers
+    ]
+    return tuple(map(float, numbers)) if all(are_valid) else ()

@@ -466,11 +466,8 @@ class LabelSmoother:
                 weight 0 adds nothing; if its track has no other observation, its
                 probabilities are returned unchanged.
             time_s: time of the frame; not earlier than the last one.
-
-        Raises:
-            ValueError: time decreased or is not a number.
         """
-        self._advance_time(time_s)
+        self._time_s = time_s
         frame_probs = np.asarray(probs, np.float64).reshape(len(ids), len(CLASSES))
         class_weighted = np.asarray(weights, np.float64) * (
             frame_probs @ self.class_weights
@@ -492,11 +489,8 @@ class LabelSmoother:
         Args:
             ids: track IDs; unknown ones get uniform probabilities.
             time_s: current time; not earlier than the last one.
-
-        Raises:
-            ValueError: time decreased or is not a number.
         """
-        self._advance_time(time_s)
+        self._time_s = time_s
         unknown_row = (np.full(len(CLASSES), _UNIFORM_PROB), 0.0, self.memory_s)
         return _stack_rows(
             [self._predict_row(int(track_id)) or unknown_row for track_id in ids]
@@ -506,13 +500,6 @@ class LabelSmoother:
         """Delete tracks; unknown IDs are ignored."""
         for track_id in ids:
             self._people.pop(int(track_id), None)
-
-    def _advance_time(self, time_s: float) -> None:
-        if not time_s >= self._time_s:
-            raise ValueError(
-                f"time must not decrease: {time_s} s after {self._time_s} s"
-            )
-        self._time_s = time_s
 
     def _add_observation(self, track_id: int, probs: ProbRow, weight: float) -> None:
         """Add an observation with a weight above 0."""

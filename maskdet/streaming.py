@@ -1,4 +1,9 @@
-"""Analyze a stream frame by frame: detection, tracking, smoothing and distances."""
+"""Analyze a stream frame by frame: detection, tracking, smoothing and distances.
+
+`Stream.step` returns the `Scene` of a frame with all its results, and is the only place
+that checks that time does not go back. What is known about the people since the start
+of the stream is in its `PersonLog`.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +13,21 @@ from functools import lru_cache
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskdet.analyzers.pipelines import Analyzer
 from maskdet.distance import ContactTracker
+from maskdet.people import PersonLog
 from maskdet.settings import Settings
 from maskdet.smoothing import LabelSmoother, compute_observation_weights
 from maskdet.tracking import Tracker, Tracks
-from maskdet.types import Faces, Image, Label, Scene, check_image
+from maskdet.types import Faces, Image, Scene, check_image
 
 
 class Stream:
     """The analysis of one camera or video: tracks, classes and distances.
+
+    Attributes:
+        people: the people since the start of the stream; empty without tracking.
 
     Examples:
         >>> stream = maskdet.Stream(maskdet.load_analyzer("onepass-fast"))
@@ -35,6 +43,7 @@ class Stream:
         settings: Settings | None = None,
         *,
         track: bool = True,
+        people: PersonLog | None = None,
     ) -> None:
         """Start a stream.
 
@@ -42,9 +51,11 @@ class Stream:
             analyzer: detects and classifies the faces of each frame.
             settings: default settings of `step`; by default `Settings()`.
             track: whether people are tracked; if not, each frame is analyzed alone.
+            people: log of the people; by default `PersonLog()`.
         """
+        self.people = PersonLog() if people is None else people
         self._settings = Settings() if settings is None else settings
-        self._proximity = ContactTracker()
+        self._contacts = ContactTracker()
         self._analyzer = analyzer
         self._track = track
         self._tracker = Tracker(self._settings.memory_s)
@@ -92,11 +103,7 @@ class Stream:
         tracks = self._tracker.update(
             detections.faces, self._time_s, image, min_score=settings.min_score
         )
-        self._smoother.forget(tracks.removed_ids)
-        self._smoother.method = settings.smoothing
-        self._smoother.window_s = settings.smoothing_window_s
-        self._smoother.memory_s = settings.memory_s
-        self._smoother.class_weights = settings.class_weights
+        self._prepare_smoother(tracks, settings)
         faces, probs = (
             detections.faces[tracks.is_visible],
             detections.probs[tracks.is_visible],
@@ -113,15 +120,15 @@ class Stream:
         track_ids = np.concatenate([ids, tracks.coasting_ids])
         size_wh = image.shape[1], image.shape[0]
         probs = np.concatenate([visible_labels.probs, coasting_labels.probs])
-        pairs = self._proximity.update(
+        pairs, positions = self._contacts.update(
             all_faces.boxes,
             track_ids,
             self._time_s,
             size_wh,
             settings,
-            unmasked=_is_unmasked(probs, settings.min_confidence),
         )
-        return Scene(
+        self.people.advance(self._time_s)
+        scene = Scene(
             faces=all_faces,
             probs=probs,
             track_ids=track_ids,
@@ -143,20 +150,19 @@ class Stream:
                 ]
             ),
             removed_ids=tracks.removed_ids,
-            positions=self._proximity.positions,
-            contacts=self._proximity.contacts,
+            positions=positions,
+            contacts=self.people.contacts,
         )
+        self.people.add(scene, image)
+        return scene
 
-
-def _is_unmasked(
-    probs: NDArray[np.float32], min_confidence: float
-) -> NDArray[np.bool_]:
-    """Return `(n,)` whether the class is `NO_MASK` or `INCORRECT`."""
-    is_confident = probs.max(axis=1, initial=0) >= min_confidence
-    result: NDArray[np.bool_] = is_confident & (
-        probs[:, Label.MASK] < probs.max(1, initial=0)
-    )
-    return result
+    def _prepare_smoother(self, tracks: Tracks, settings: Settings) -> None:
+        """Forget removed tracks, and apply the settings of this frame."""
+        self._smoother.forget(tracks.removed_ids)
+        self._smoother.method = settings.smoothing
+        self._smoother.window_s = settings.smoothing_window_s
+        self._smoother.memory_s = settings.memory_s
+        self._smoother.class_weights = settings.class_weights
 
 
 @lru_cache(maxsize=16)

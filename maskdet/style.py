@@ -7,10 +7,12 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, get_args
 
-from maskdet.settings import parse_json_object
+from annotated_types import Interval
+
 from maskdet.types import UNTRACKED, Label, PersonPair
+from maskdet.validation import check_fields, parse_fields, parse_json_object
 
 Palette: TypeAlias = Literal["classic", "colour-blind"]
 PALETTES: Final[tuple[Palette, ...]] = get_args(Palette)
@@ -102,33 +104,21 @@ class Style:
         ValueError: a value is not allowed; the message names field and value.
     """
 
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
     palette: Palette = "classic"
     boxes: bool = True
     labels: bool = True
     percentages: bool = True
     ids: bool = True
     blur: bool = False
-    scale: float = 1.0
+    scale: Annotated[float, Interval(ge=0.5, le=3)] = 1.0
     class_names: Mapping[str, str] = field(default_factory=dict, hash=False)
     class_colours: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Check every value."""
-        if self.palette not in PALETTES:
-            raise ValueError(
-                f"palette must be one of {', '.join(PALETTES)}, not {self.palette!r}"
-            )
-        for name in ("boxes", "labels", "percentages", "ids", "blur"):
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                raise ValueError(f"{name} must be true or false, not {value!r}")
-        is_number = isinstance(self.scale, int | float) and not isinstance(
-            self.scale, bool
-        )
-        if not is_number or not 0.5 <= self.scale <= 3:
-            raise ValueError(
-                f"scale must be a number from 0.5 to 3, not {self.scale!r}"
-            )
+        check_fields(self)
         object.__setattr__(self, "class_names", _check_class_names(self.class_names))
         object.__setattr__(
             self, "class_colours", _check_class_colours(self.class_colours)
@@ -185,15 +175,7 @@ class Style:
         Raises:
             ValueError: not a JSON object, an unknown field, or a bad value.
         """
-        values = parse_json_object(text, "style is")
-        field_names = [style_field.name for style_field in dataclasses.fields(cls)]
-        unknown = sorted(set(values) - set(field_names))
-        if unknown:
-            raise ValueError(
-                f"unknown style field {unknown[0]!r}; known are "
-                f"{', '.join(field_names)}"
-            )
-        return cls(**values)
+        return parse_fields(cls, parse_json_object(text, "style is"))
 
 
 def _check_class_keys(name: str, value: object) -> dict[str, Any]:

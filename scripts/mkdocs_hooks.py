@@ -1,6 +1,7 @@
 """MkDocs hooks.
 
-- Generate `command-line.md` from the argument parsers, so that it is always up to date.
+- Generate `command-line.md` from the argument parsers, and `settings.schema.json` from
+  the settings, so that both are always up to date.
 - Fail the build if a page loads a script, a style sheet, a font or an image from
   another server: the site must work offline.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import html
+import json
 import os
 import re
 import sys
@@ -18,7 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from maskdet import cli
+from pydantic import TypeAdapter
+
+from maskdet import Settings, cli
+from maskdet.web.preferences import Preferences
 
 # The tests import this file without MkDocs.
 if TYPE_CHECKING:
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
 
 COMMAND_LINE_PAGE = "command-line.md"
+SETTINGS_SCHEMA_FILE = "settings.schema.json"
 
 _INTRODUCTION = """\
 # Command line
@@ -65,12 +71,14 @@ _LOADED_URL_PATTERNS = (
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated page."""
+    """Add the generated files."""
     from mkdocs.structure.files import File
 
-    files.append(
-        File.generated(config, COMMAND_LINE_PAGE, content=build_command_line_page())
-    )
+    for name, content in (
+        (COMMAND_LINE_PAGE, build_command_line_page()),
+        (SETTINGS_SCHEMA_FILE, build_settings_schema()),
+    ):
+        files.append(File.generated(config, name, content=content))
     return files
 
 
@@ -103,6 +111,20 @@ def find_external_urls(text: str) -> list[str]:
         for address in pattern.findall(text)
         if re.match(r"(?:https?:)?//", address)
     ]
+
+
+def build_settings_schema() -> str:
+    """Return the JSON schema of a settings file, whole or only with thresholds."""
+    schema = TypeAdapter(Preferences | Settings).json_schema()
+    for definition in schema["$defs"].values():
+        summary, _, rest = definition["description"].partition("\n\n")
+        definition["description"] = summary
+        attributes = rest.partition("Attributes:\n")[2].partition("\n\n")[0]
+        # Each is indented by 4 spaces, and its further lines by more.
+        for attribute in re.split(r"\n    (?=\w)", "\n" + attributes)[1:]:
+            name, _, text = attribute.partition(": ")
+            definition["properties"][name]["description"] = " ".join(text.split())
+    return json.dumps(schema, indent=2) + "\n"
 
 
 def build_command_line_page() -> str:

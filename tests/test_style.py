@@ -330,7 +330,7 @@ def test_class_names_may_be_swapped() -> None:
     [
         ("{", "style is not valid JSON"),
         ("[]", "style must be a JSON object, not list"),
-        ('{"color": 1}', "unknown style field 'color'; known are palette"),
+        ('{"color": 1}', "unknown setting 'color'; accepted are palette"),
     ],
 )
 def test_a_file_without_a_style_is_rejected(text: str, line: str) -> None:

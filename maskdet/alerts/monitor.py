@@ -2,7 +2,8 @@
 
     monitor = AlertMonitor(AlertConfig(rules=(AlertRule("no_mask"),)))
     stream_monitor = monitor.monitor_stream(StreamInfo.now("Door"))
-    stream_monitor.on_scene(stream.step(image, time_s))
+    stream.step(image, time_s)
+    observe_safely(stream_monitor, stream.people)
 
 `AlertInbox` keeps new alerts for a page, and `make_beep_wav` makes the alert sound.
 """
@@ -10,7 +11,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import math
 import struct
 import threading
@@ -19,7 +19,7 @@ import wave
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from maskdet.alerts.delivery import (
     DeliveryQueue,
@@ -32,9 +32,10 @@ from maskdet.alerts.rules import AlertDetector, AlertRule
 from maskdet.alerts.webhook import Webhook
 from maskdet.events.detection import EventDetector
 from maskdet.events.event import Event, StreamInfo
-from maskdet.types import Scene
+from maskdet.people import PersonLog
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:  # it needs SQLAlchemy
+    from maskdet.events.writer import EventWriter
 
 _SAMPLE_RATE_HZ: Final = 16_000
 _TONES_HZ: Final = (880.0, 660.0)
@@ -114,13 +115,6 @@ def _tone_envelope(time_s: float) -> float:
     return min(1.0, time_s / _FADE_S, (_TONE_S - time_s) / _FADE_S)
 
 
-class EventSink(Protocol):
-    """Protocol of a sink that takes events without blocking, as `EventWriter` does."""
-
-    def put(self, events: Iterable[Event]) -> None:
-        """Add events."""
-
-
 @dataclass(frozen=True)
 class AlertConfig:
     """Alert rules and receivers of a monitor.
@@ -144,7 +138,7 @@ class AlertMonitor:
     def __init__(
         self,
         config: AlertConfig | None = None,
-        sink: EventSink | None = None,
+        writer: EventWriter | None = None,
         *,
         retry_policy: RetryPolicy | None = None,
     ) -> None:
@@ -152,7 +146,7 @@ class AlertMonitor:
 
         Args:
             config: rules and receivers.
-            sink: where events are recorded; None to record none.
+            writer: records the events; None to record none.
             retry_policy: number and pauses of delivery retries.
 
         Raises:
@@ -162,9 +156,9 @@ class AlertMonitor:
         self._lock = threading.Lock()
         self._retry_policy = retry_policy
         self._config = AlertConfig()
-        self._sink: EventSink | None = None
+        self._writer: EventWriter | None = None
         self._delivery_queues: dict[str, DeliveryQueue] = {}
-        self.configure(config or AlertConfig(), sink)
+        self.configure(config or AlertConfig(), writer)
 
     @property
     def config(self) -> AlertConfig:
@@ -173,12 +167,12 @@ class AlertMonitor:
             return self._config
 
     @property
-    def sink(self) -> EventSink | None:
-        """Current sink of events."""
+    def writer(self) -> EventWriter | None:
+        """The current writer of events."""
         with self._lock:
-            return self._sink
+            return self._writer
 
-    def configure(self, config: AlertConfig, sink: EventSink | None) -> None:
+    def configure(self, config: AlertConfig, writer: EventWriter | None) -> None:
         """Change the configuration, from the next scene on.
 
         Raises:
@@ -198,7 +192,7 @@ class AlertMonitor:
                 MqttPublisher(config.mqtt_url) if config.mqtt_url else None
             )
         with self._lock:
-            self._config, self._sink = config, sink
+            self._config, self._writer = config, writer
             for name, send in new_senders.items():
                 old_queue = self._delivery_queues.pop(name, None)
                 if old_queue is not None:
@@ -209,7 +203,7 @@ class AlertMonitor:
                     )
 
     def monitor_stream(self, stream_info: StreamInfo) -> StreamMonitor:
-        """Return a monitor for the scenes of one run of a stream."""
+        """Return the observer of one run of a stream."""
         return StreamMonitor(self, stream_info)
 
     def send_test(self, alert: Event) -> None:
@@ -231,70 +225,39 @@ class AlertMonitor:
     def publish(self, events: tuple[Event, ...], alerts: tuple[Event, ...]) -> None:
         """Record events and alerts, and queue the alerts; does not block."""
         with self._lock:
-            sink, delivery_queues = self._sink, tuple(self._delivery_queues.values())
-        if sink is not None and (events or alerts):
-            sink.put((*events, *alerts))
+            writer, queues = self._writer, tuple(self._delivery_queues.values())
+        if writer is not None and (events or alerts):
+            writer.put((*events, *alerts))
         if alerts:
             self.inbox.put(alerts)
-            for delivery_queue in delivery_queues:
+            for delivery_queue in queues:
                 delivery_queue.put(alerts)
 
 
 class StreamMonitor:
-    """Processes the scenes of one run of a stream; its errors never stop the stream."""
+    """Records the events of one run of a stream, raises alerts and delivers them.
+
+    It is a `maskdet.events.SceneObserver`; it does not block.
+
+    Attributes:
+        stream_info: name and start of the stream.
+    """
 
     def __init__(self, monitor: AlertMonitor, stream_info: StreamInfo) -> None:
         """Start at the beginning of a stream; see `AlertMonitor.monitor_stream`."""
         self.stream_info = stream_info
         self._monitor = monitor
-        self._lock = threading.Lock()
         self._event_detector = EventDetector(stream_info)
         self._alert_detector = AlertDetector(stream_info)
         self._rules: tuple[AlertRule, ...] = ()
-        self._n_failed = 0
 
-    def on_scene(self, scene: Scene) -> tuple[Event, ...]:
-        """Process the next scene in a frame callback; never raises or blocks.
-
-        Args:
-            scene: next scene, with track IDs.
-
-        Returns:
-            Events, then alerts; all of them are already recorded and queued.
-        """
-        try:
-            with self._lock:
-                return self._process_scene(scene)
-        except Exception:
-            self._log_failure()
-            return ()
-
-    def end(self) -> tuple[Event, ...]:
-        """Record and return a `left` event for each person, because the stream ended.
-
-        May be called twice.
-        """
-        try:
-            with self._lock:
-                events = self._event_detector.end()
-                self._monitor.publish(events, ())
-                return events
-        except Exception:
-            self._log_failure()
-            return ()
-
-    def _process_scene(self, scene: Scene) -> tuple[Event, ...]:
+    def observe(self, people: PersonLog) -> tuple[Event, ...]:
+        """Return events, then alerts; all of them are already recorded and queued."""
         rules = self._monitor.config.rules
         if rules != self._rules:
             self._alert_detector.set_rules(rules)
             self._rules = rules
-        events = self._event_detector.update(scene)
-        alerts = self._alert_detector.update(scene)
+        events = self._event_detector.observe(people)
+        alerts = self._alert_detector.observe(people)
         self._monitor.publish(events, alerts)
         return (*events, *alerts)
-
-    def _log_failure(self) -> None:
-        """Log failures 1, 10, 100 and so on: a stream can fail 30 times a second."""
-        self._n_failed += 1
-        if self._n_failed == 10 ** (len(str(self._n_failed)) - 1):
-            logger.exception("events of a scene were lost (%d so far)", self._n_failed)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import partial
+from typing import Annotated, Final, TypeAlias
 
-from maskdet.events.detection import LabelHistory, LabelState, list_track_ids
+from annotated_types import Interval
+
 from maskdet.events.event import Event, StreamInfo
-from maskdet.types import UNTRACKED, Label, Scene
+from maskdet.people import PersonLog, PersonState
+from maskdet.settings import Fraction
+from maskdet.types import UNTRACKED, Label
+from maskdet.validation import check_fields
 
 RULE_KINDS: Final[Mapping[str, str]] = {
     "no_mask": "No mask",
@@ -22,13 +27,6 @@ RULE_KINDS: Final[Mapping[str, str]] = {
 _CROWD_GAP_S: Final = 0.5
 """A crowd may be too small for so long without ending, in seconds: one face with a low
 confidence must not end it."""
-
-_RANGES: Final = (
-    ("for_s", 0.0, 3600.0),
-    ("min_confidence", 0.0, 1.0),
-    ("cooldown_s", 0.0, 86_400.0),
-    ("more_than", 0, 1000),
-)
 
 
 @dataclass(frozen=True)
@@ -47,27 +45,27 @@ class AlertRule:
     """
 
     kind: str
-    for_s: float = 3.0
-    min_confidence: float = 0.8
-    cooldown_s: float = 300.0
-    more_than: int = 3
+    for_s: Annotated[float, Interval(ge=0, le=3600)] = 3.0
+    min_confidence: Fraction = 0.8
+    cooldown_s: Annotated[float, Interval(ge=0, le=86_400)] = 300.0
+    more_than: Annotated[int, Interval(ge=0, le=1000)] = 3
 
     def __post_init__(self) -> None:
         """Reject unknown kinds and values out of range."""
         if self.kind not in RULE_KINDS:
             kinds = ", ".join(RULE_KINDS)
             raise ValueError(f"kind must be one of {kinds}, not {self.kind!r}")
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if not math.isfinite(value) or not low <= value <= high:
-                raise ValueError(f"{name} must be from {low} to {high}, not {value}")
+        check_fields(self)
 
 
 class AlertDetector:
-    """Applies alert rules to one stream.
+    """Applies alert rules to one stream; a `maskdet.events.SceneObserver`.
 
     A person raises the next alert of a rule only after the state has ended, has begun
     again, and the cool-down is over.
+
+    Attributes:
+        stream_info: name and start of the stream.
     """
 
     def __init__(
@@ -79,7 +77,7 @@ class AlertDetector:
             stream_info: name and start of the stream.
             rules: alert rules; see `set_rules`.
         """
-        self._stream_info = stream_info
+        self.stream_info = stream_info
         self._rule_states: dict[AlertRule, _RuleState] = {}
         self.set_rules(rules)
 
@@ -105,140 +103,136 @@ class AlertDetector:
                 unchanged[rule] = changed.pop(rule.kind, _RuleState())
         self._rule_states = {rule: unchanged[rule] for rule in new_rules}
 
-    def update(self, scene: Scene) -> tuple[Event, ...]:
-        """Return the alerts of the next scene as events.
-
-        Args:
-            scene: next scene, with track IDs; untracked rows raise no alerts.
-        """
-        template = Event(
+    def observe(self, people: PersonLog) -> tuple[Event, ...]:
+        """Return the alerts of the last scene as events; none at the end."""
+        if people.scene is None:
+            return ()
+        now_s = people.scene.time_s
+        make_alert = partial(
+            Event,
             "alert",
-            self._stream_info.to_utc(scene.time_s),
-            self._stream_info.camera,
-            self._stream_info.session,
+            self.stream_info.to_utc(now_s),
+            self.stream_info.camera,
+            self.stream_info.session,
         )
         return tuple(
             alert
             for rule, state in self._rule_states.items()
-            for alert in state.update(rule, scene, template)
+            for alert in state.update(rule, people, now_s, make_alert)
         )
 
 
+_MakeAlert: TypeAlias = Callable[..., Event]
+"""Makes an alert of the current scene from the fields that differ."""
+
+
 class _RuleState:
-    """State of one rule, whose values may change: label history and past alerts."""
+    """State of one rule, whose values may change: its past alerts."""
 
     def __init__(self) -> None:
-        self._label_history = LabelHistory()
         self._last_alert_s: dict[int, float] = {}
         self._rearmed_ids: set[int] = set()
         self._crowd_since_s: float | None = None
         self._crowd_last_seen_s = -math.inf
 
-    def update(self, rule: AlertRule, scene: Scene, template: Event) -> list[Event]:
-        """Return the alerts of `rule`; `template` has their common fields."""
-        label_states = self._label_history.update(scene, rule.min_confidence)
-        template = replace(template, rule=rule.kind)
+    def update(
+        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: _MakeAlert
+    ) -> list[Event]:
+        """Return the alerts of `rule`; `make_alert` adds their common fields."""
+        make_alert = partial(make_alert, rule=rule.kind)
         if rule.kind == "crowd":
-            alerts = self._check_crowd(rule, scene, label_states, template)
+            alerts = self._check_crowd(rule, people, now_s, make_alert)
         elif rule.kind == "close":
-            alerts = self._check_contacts(rule, scene, label_states, template)
+            alerts = self._check_contacts(rule, people, now_s, make_alert)
         else:
-            alerts = self._check_labels(rule, scene, label_states, template)
-        removed_ids = (
-            *scene.removed_ids,
-            *self._label_history.find_expired(scene.time_s),
-        )
-        for person in self._label_history.forget(removed_ids):
-            self._last_alert_s.pop(person, None)
-            self._rearmed_ids.discard(person)
+            alerts = self._check_labels(rule, people, now_s, make_alert)
+        for person in people.left:
+            self._last_alert_s.pop(person.track_id, None)
+            self._rearmed_ids.discard(person.track_id)
         return alerts
 
     def _check_labels(
-        self,
-        rule: AlertRule,
-        scene: Scene,
-        label_states: dict[int, LabelState],
-        template: Event,
+        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: _MakeAlert
     ) -> list[Event]:
         """Return an alert for each person who had the label of the rule long enough."""
         alert_label = Label.NO_MASK if rule.kind == "no_mask" else Label.INCORRECT
         alerts: list[Event] = []
-        for person, label_state in label_states.items():
-            if label_state.label is Label.UNKNOWN or label_state.stable_s < rule.for_s:
+        for person in people.present:
+            label = person.get_label(rule.min_confidence)
+            if (
+                label is Label.UNKNOWN
+                or person.get_stable_s(rule.min_confidence) < rule.for_s
+            ):
                 continue
-            if label_state.label is not alert_label:
-                self._rearmed_ids.add(person)
-            elif self._should_alert(rule, person, scene.time_s):
-                alerts.append(_make_person_alert(template, person, label_state))
+            if label is not alert_label:
+                self._rearmed_ids.add(person.track_id)
+            elif self._should_alert(rule, person.track_id, now_s):
+                alerts.append(_make_person_alert(make_alert, rule, person))
         return alerts
 
     def _check_contacts(
-        self,
-        rule: AlertRule,
-        scene: Scene,
-        label_states: dict[int, LabelState],
-        template: Event,
+        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: _MakeAlert
     ) -> list[Event]:
         """Return an alert for each long enough contact with an unmasked person."""
-        ids, alerts, people_in_contact = list_track_ids(scene), [], set()
-        for person_pair in scene.pairs:
-            pair = [ids[person_pair.first], ids[person_pair.second]]
-            if not person_pair.in_contact or UNTRACKED in pair:
-                continue
-            people_in_contact.update(pair)
+        alerts: list[Event] = []
+        ids_in_contact: set[int] = set()
+        unmasked_ids = {
+            person.track_id for person in people.present if _is_unmasked(rule, person)
+        }
+        for first, second, pair in people.contact_pairs:
+            ids_in_contact.update((first.track_id, second.track_id))
             unmasked = [
-                person for person in pair if _is_unmasked(rule, label_states[person])
+                person for person in (first, second) if person.track_id in unmasked_ids
             ]
-            if person_pair.contact_s < rule.for_s or not unmasked:
+            if pair.contact_s < rule.for_s or not unmasked:
                 continue
             # Call it for both people (no short circuit): a pair raises one alert.
             if any(
-                [self._should_alert(rule, person, scene.time_s) for person in unmasked]
+                [
+                    self._should_alert(rule, person.track_id, now_s)
+                    for person in unmasked
+                ]
             ):
                 person = unmasked[0]
-                other = pair[1] if person == pair[0] else pair[0]
+                other = second if person is first else first
+                alert = _make_person_alert(make_alert, rule, person)
                 alerts.append(
                     replace(
-                        _make_person_alert(template, person, label_states[person]),
-                        other=other,
-                        distance=person_pair.distance,
-                        unit=person_pair.unit,
-                        for_s=person_pair.contact_s,
+                        alert,
+                        other=other.track_id,
+                        distance=pair.distance,
+                        unit=pair.unit,
+                        for_s=pair.contact_s,
                     )
                 )
-        self._rearmed_ids |= label_states.keys() - people_in_contact
+        present_ids = {person.track_id for person in people.present}
+        self._rearmed_ids |= present_ids - ids_in_contact
         return alerts
 
     def _check_crowd(
-        self,
-        rule: AlertRule,
-        scene: Scene,
-        label_states: dict[int, LabelState],
-        template: Event,
+        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: _MakeAlert
     ) -> list[Event]:
         """Return an alert if too many people are unmasked for long enough."""
         unmasked = [
-            label_state
-            for label_state in label_states.values()
-            if label_state.label is Label.NO_MASK
+            person
+            for person in people.present
+            if person.get_label(rule.min_confidence) is Label.NO_MASK
         ]
         if len(unmasked) <= rule.more_than:
-            if scene.time_s - self._crowd_last_seen_s > _CROWD_GAP_S:
+            if now_s - self._crowd_last_seen_s > _CROWD_GAP_S:
                 self._crowd_since_s = None
                 self._rearmed_ids.add(UNTRACKED)
             return []
         if self._crowd_since_s is None:
-            self._crowd_since_s = scene.time_s
-        self._crowd_last_seen_s = scene.time_s
-        for_s = scene.time_s - self._crowd_since_s
-        if for_s < rule.for_s or not self._should_alert(rule, UNTRACKED, scene.time_s):
+            self._crowd_since_s = now_s
+        self._crowd_last_seen_s = now_s
+        for_s = now_s - self._crowd_since_s
+        if for_s < rule.for_s or not self._should_alert(rule, UNTRACKED, now_s):
             return []
-        min_confidence = min(label_state.confidence for label_state in unmasked)
         return [
-            replace(
-                template,
+            make_alert(
                 label=Label.NO_MASK,
-                confidence=min_confidence,
+                confidence=min(person.confidence for person in unmasked),
                 for_s=for_s,
                 count=len(unmasked),
             )
@@ -256,15 +250,19 @@ class _RuleState:
         return True
 
 
-def _is_unmasked(rule: AlertRule, label_state: LabelState) -> bool:
-    return label_state.label is Label.NO_MASK and label_state.stable_s >= rule.for_s
+def _is_unmasked(rule: AlertRule, person: PersonState) -> bool:
+    return (
+        person.get_label(rule.min_confidence) is Label.NO_MASK
+        and person.get_stable_s(rule.min_confidence) >= rule.for_s
+    )
 
 
-def _make_person_alert(template: Event, person: int, label_state: LabelState) -> Event:
-    return replace(
-        template,
-        person=person,
-        label=label_state.label,
-        confidence=label_state.confidence,
-        for_s=label_state.stable_s,
+def _make_person_alert(
+    make_alert: _MakeAlert, rule: AlertRule, person: PersonState
+) -> Event:
+    return make_alert(
+        person=person.track_id,
+        label=person.get_label(rule.min_confidence),
+        confidence=person.confidence,
+        for_s=person.get_stable_s(rule.min_confidence),
     )

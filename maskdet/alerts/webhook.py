@@ -6,14 +6,13 @@ import hashlib
 import hmac
 import http.client
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from maskdet.alerts.delivery import DeliveryError
 from maskdet.events.event import Event
+from maskdet.http_session import describe_http_error, open_http_session
 
 TIME_HEADER: Final = "X-Maskdet-Timestamp"
 """Header with the time of sending: whole seconds since 1970 in UTC."""
@@ -87,8 +86,6 @@ class Webhook:
         self._secret = secret
         self._timeout_s = timeout_s
         self._clock = clock
-        # The proxies of the environment are used; `__call__` follows redirects.
-        self._opener = urllib.request.build_opener(_NoRedirects)
 
     def __call__(self, alert: Event) -> None:
         """Send one alert.
@@ -113,26 +110,33 @@ class Webhook:
 
     def _post(self, url: str, body: bytes) -> str:
         """Send the body; return the URL of a redirect, or an empty string."""
-        request = urllib.request.Request(url, body, self._headers(body), method="POST")
+        from requests import RequestException, Timeout
+
         try:
-            with self._opener.open(request, timeout=self._timeout_s):
-                return ""
-        except urllib.error.HTTPError as error:
-            with error:
-                location = error.headers.get("Location", "")
-                retry_after = error.headers.get("Retry-After", "")
-            if error.code in {307, 308} and location:
-                return urljoin(url, location)
-            raise _make_rejection_error(error.code, retry_after) from None
-        except TimeoutError:
+            # The connection is closed without reading the response, however long.
+            with (
+                open_http_session() as session,
+                session.post(
+                    url,
+                    body,
+                    headers=self._headers(body),
+                    timeout=self._timeout_s,
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
+                code, headers = response.status_code, response.headers
+        except Timeout:
             raise DeliveryError("the webhook did not respond in time") from None
-        except urllib.error.URLError as error:
+        except RequestException as error:
             raise DeliveryError(
-                f"cannot reach the webhook: {_describe_url_error(error)}"
+                f"cannot reach the webhook: {describe_http_error(error)}"
             ) from None
-        except (OSError, http.client.HTTPException) as error:
-            message = f"the webhook closed the connection: {type(error).__name__}"
-            raise DeliveryError(message) from None
+        if 200 <= code < 300:
+            return ""
+        if code in {307, 308} and headers.get("Location"):
+            return urljoin(url, headers["Location"])
+        raise _make_rejection_error(code, headers.get("Retry-After", ""))
 
     def _headers(self, body: bytes) -> dict[str, str]:
         timestamp = str(int(self._clock()))
@@ -144,13 +148,6 @@ class Webhook:
         if self._secret:
             headers[SIGNATURE_HEADER] = compute_signature(self._secret, timestamp, body)
         return headers
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Disables redirects: urllib would follow some of them to any host, as a GET."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
 
 
 def _url_origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
@@ -167,12 +164,3 @@ def _make_rejection_error(code: int, retry_after: str) -> DeliveryError:
     return DeliveryError(
         message, retryable=code in _RETRYABLE_STATUS_CODES, retry_after_s=wait_s
     )
-
-
-def _describe_url_error(error: urllib.error.URLError) -> str:
-    reason = error.reason
-    if isinstance(reason, TimeoutError):
-        return "no response in time"
-    if isinstance(reason, OSError):
-        return reason.strerror or type(reason).__name__
-    return str(reason)

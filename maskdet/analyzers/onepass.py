@@ -14,15 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
+from annotated_types import Interval
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, clip_boxes, iou_matrix, nms, sizes_px
 from maskdet.classifier import Classifier, Verifier
-from maskdet.settings import Settings
+from maskdet.settings import Fraction, Settings
 from maskdet.types import (
     BLUR_MIN_SCORE,
     CLASSES,
@@ -33,6 +34,7 @@ from maskdet.types import (
     rejected_boxes,
     select_rows,
 )
+from maskdet.validation import check_fields
 
 STRIDES_PX = (8, 16, 32)
 """Stride of each feature map, in pixels of the network's input."""
@@ -266,20 +268,12 @@ class Resize:
         ValueError: a value is too small.
     """
 
-    long_side_px: int = 640
-    max_upscale: float = 2.0
+    long_side_px: Annotated[int, Interval(ge=MAX_STRIDE_PX)] = 640
+    max_upscale: Annotated[float, Interval(ge=1)] = 2.0
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.long_side_px < MAX_STRIDE_PX:
-            raise ValueError(
-                f"long_side_px must be at least {MAX_STRIDE_PX}, not "
-                f"{self.long_side_px!r}"
-            )
-        if not (math.isfinite(self.max_upscale) and self.max_upscale >= 1):
-            raise ValueError(
-                f"max_upscale must be at least 1, not {self.max_upscale!r}"
-            )
+        check_fields(self)
 
     def apply(self, image: Image) -> Image:
         """Return the resized image; the input is not changed."""
@@ -321,19 +315,16 @@ class Refiner:
 
     classifier: Classifier
     min_px: float = 48.0
-    weight: float = 0.5
-    skip_above: float = 1.0
+    weight: Fraction = 0.5
+    skip_above: Fraction = 1.0
     max_faces: int | None = None
-    min_score: float = 0.0
-    verify_below: float = 0.0
+    min_score: Fraction = 0.0
+    verify_below: Fraction = 0.0
     verify_power: float = 0.5
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in ("weight", "skip_above", "min_score", "verify_below"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, not {value!r}")
+        check_fields(self)
 
     def refine(
         self, image: Image, faces: Faces, probs: Probs, min_score: float

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Interval
 from numpy.typing import NDArray
 
 from maskdet.analyzers.onepass import Resize
@@ -14,6 +16,7 @@ from maskdet.analyzers.pipelines import Analyzer, get_pipeline
 from maskdet.boxes import Boxes, iou_matrix, nms, sizes_px
 from maskdet.settings import Settings
 from maskdet.types import BLUR_MIN_SCORE, Faces, Image, Scene, check_image
+from maskdet.validation import check_fields
 
 MIN_TILE_PX = 64
 """Smaller tiles would be too many, and too small for a face with its surroundings."""
@@ -52,17 +55,12 @@ class Tiling:
         ValueError: a value is out of range.
     """
 
-    side_px: int = 640
-    overlap: float = 0.25
+    side_px: Annotated[int, Interval(ge=MIN_TILE_PX)] = 640
+    overlap: Annotated[float, Interval(ge=0, le=0.75)] = 0.25
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.side_px < MIN_TILE_PX:
-            raise ValueError(
-                f"side_px must be at least {MIN_TILE_PX}, not {self.side_px!r}"
-            )
-        if not 0 <= self.overlap <= 0.75:
-            raise ValueError(f"overlap must be from 0 to 0.75, not {self.overlap!r}")
+        check_fields(self)
 
     def split(self, width: int, height: int) -> list[Tile]:
         """Return tiles of equal size that cover the image, row by row."""

@@ -1,7 +1,7 @@
-"""Charts of training runs and their predictions, for pages and report files.
+"""Charts as Vega-Lite specifications, for pages and report files.
 
-Each chart has tooltips and the number of faces in its subtitle, and can compare several
-runs. Background and fonts are left to the page or report.
+Each chart has tooltips, and can be rendered as SVG and PNG. Background and fonts are
+left to the page.
 """
 
 from __future__ import annotations
@@ -9,25 +9,24 @@ from __future__ import annotations
 from maskdet.charts.classification import (
     confusion_matrix_chart,
     cost_chart,
-    precision_recall_chart,
     reliability_chart,
-    roc_chart,
     slices_chart,
 )
-from maskdet.charts.theme import MAX_CURVE_POINTS, assign_run_colours, simplify_line
+from maskdet.charts.curves import precision_recall_chart, roc_chart
+from maskdet.charts.spec import VegaSpec, render_png, render_svg
 from maskdet.charts.training import QUANTITIES, is_logged, learning_curves
 
 __all__ = [
-    "MAX_CURVE_POINTS",
     "QUANTITIES",
-    "assign_run_colours",
+    "VegaSpec",
     "confusion_matrix_chart",
     "cost_chart",
     "is_logged",
     "learning_curves",
     "precision_recall_chart",
     "reliability_chart",
+    "render_png",
+    "render_svg",
     "roc_chart",
-    "simplify_line",
     "slices_chart",
 ]

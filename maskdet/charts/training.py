@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final, Literal, TypeAlias
 
-import altair as alt
-
-from maskdet.charts.theme import (
+from maskdet.charts.spec import (
     GREY,
     ChartRow,
+    VegaSpec,
     chart_title,
     encode_run_colour,
-    inline_data,
     layer_charts,
+    nominal_field,
+    quantitative_field,
 )
 
 LoggedQuantity: TypeAlias = Literal["accuracy", "loss", "faces", "mean"]
@@ -37,7 +37,7 @@ TrainingLog: TypeAlias = Sequence[Mapping[str, float]]
 
 def learning_curves(
     logs: Mapping[str, TrainingLog], *, quantity: LoggedQuantity = "accuracy"
-) -> alt.LayerChart:
+) -> VegaSpec:
     """Return a quantity by epoch, on training (dashed) and validation data.
 
     A thin line marks the start of each further training stage.
@@ -46,50 +46,53 @@ def learning_curves(
         logs: log by name of the run; epochs are numbered through all stages.
         quantity: the column to draw.
     """
-    rows = [row for run, log in logs.items() for row in _log_rows(run, log, quantity)]
-    starts = [{"epoch": x} for log in logs.values() for x in _stage_starts(log)]
-    axis = alt.Axis() if quantity == "loss" else alt.Axis(format="%")
+    title = QUANTITIES[quantity]
+    is_loss = quantity == "loss"
+    epoch = quantitative_field("epoch", "Epoch", axis={"tickMinStep": 1, "format": "d"})
     common = {
-        "x": alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d")),
-        "y": alt.Y(
-            "value:Q",
-            title=QUANTITIES[quantity],
-            scale=alt.Scale(zero=False),
-            axis=axis,
+        "x": epoch,
+        "y": quantitative_field(
+            "value",
+            title,
+            scale={"zero": False},
+            axis={} if is_loss else {"format": "%"},
         ),
         "color": encode_run_colour(logs),
-        "detail": ["set:N"],
+        "detail": {"field": "set", "type": "nominal"},
     }
-    base = alt.Chart(inline_data(rows))
-    return layer_charts(
-        chart_title(
-            f"Learning: {_lower_first(QUANTITIES[quantity])}", _format_epochs(logs)
-        ),
-        alt.Chart(inline_data(starts))
-        .mark_rule(color=GREY, strokeDash=[2, 2])
-        .encode(x="epoch:Q"),
-        base.mark_line(strokeWidth=2).encode(**common, strokeDash=_split_dash()),
-        base.mark_point(size=40, filled=True, opacity=0.8).encode(
-            **common, tooltip=_log_tooltips(quantity, several=len(logs) > 1)
-        ),
-    )
-
-
-def _split_dash() -> alt.StrokeDash:
-    """Return dashed lines for training, solid lines for validation."""
-    scale = alt.Scale(domain=list(_SPLIT_TITLES.values()), range=[[4, 3], [1, 0]])
-    return alt.StrokeDash("set:N", title=None, scale=scale)
-
-
-def _log_tooltips(quantity: LoggedQuantity, *, several: bool) -> list[alt.Tooltip]:
-    form = ".4f" if quantity == "loss" else ".2%"
-    return [
-        *[alt.Tooltip("run:N", title="Run")] * several,
-        alt.Tooltip("set:N", title="On"),
-        alt.Tooltip("epoch:Q", title="Epoch"),
-        alt.Tooltip("value:Q", title=QUANTITIES[quantity], format=form),
-        alt.Tooltip("rate:Q", title="Learning rate", format=".2g"),
+    tooltips = [
+        *[nominal_field("run", "Run")] * (len(logs) > 1),
+        nominal_field("set", "On"),
+        quantitative_field("epoch", "Epoch"),
+        quantitative_field("value", title, format=".4f" if is_loss else ".2%"),
+        quantitative_field("rate", "Learning rate", format=".2g"),
     ]
+    dashes = {"domain": list(_SPLIT_TITLES.values()), "range": [[4, 3], [1, 0]]}
+    layers: list[VegaSpec] = [
+        {
+            "data": {"name": "stages"},
+            "mark": {"type": "rule", "color": GREY, "strokeDash": [2, 2]},
+            "encoding": {"x": epoch},
+        },
+        {
+            "data": {"name": "epochs"},
+            "mark": {"type": "line", "strokeWidth": 2},
+            "encoding": {**common, "strokeDash": nominal_field("set", scale=dashes)},
+        },
+        {
+            "data": {"name": "epochs"},
+            "mark": {"type": "point", "size": 40, "filled": True, "opacity": 0.8},
+            "encoding": {**common, "tooltip": tooltips},
+        },
+    ]
+    datasets: dict[str, list[ChartRow]] = {
+        "stages": [{"epoch": x} for log in logs.values() for x in _stage_starts(log)],
+        "epochs": [
+            row for run, log in logs.items() for row in _log_rows(run, log, quantity)
+        ],
+    }
+    heading = chart_title(f"Learning: {_lower_first(title)}", _format_epochs(logs))
+    return layer_charts(layers, datasets, title=heading)
 
 
 def _log_rows(run: str, log: TrainingLog, quantity: LoggedQuantity) -> list[ChartRow]:

@@ -26,6 +26,7 @@ from maskdet.cli.console import (
 from maskdet.cli.options import (
     add_models_option,
     add_settings_options,
+    make_number_parser,
     parse_analyzer_options,
 )
 from maskdet.detectors import load_detector
@@ -78,7 +79,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--rounds",
-        type=_parse_count,
+        type=make_number_parser(1),
         default=50,
         help="frames per pipeline (default: 50)",
     )
@@ -224,9 +225,3 @@ def _to_json(
         "ratio_to": first,
         "times": rows,
     }
-
-
-def _parse_count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a positive integer, not {text!r}")
-    return int(text)

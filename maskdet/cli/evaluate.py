@@ -296,7 +296,7 @@ def run(args: argparse.Namespace) -> int:
     if args.report is not None and args.report.exists() and not args.report.is_dir():
         raise ValueError(f"--report {args.report}: is a file, not a folder")
     if args.report is not None:
-        require_libraries("maskdet evaluate --report", "altair", "vl_convert")
+        require_libraries("maskdet evaluate --report", "vl_convert")
     evaluate = _evaluate_scenes if args.kind == "scenes" else _evaluate_faces
     evaluation = evaluate(args, options)
     if args.json != STDOUT:

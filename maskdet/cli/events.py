@@ -13,7 +13,6 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from maskdet.atomic_file import AtomicFile
 from maskdet.cli.console import (
     STDOUT,
     check_output_path,
@@ -21,9 +20,21 @@ from maskdet.cli.console import (
     pad_text,
     print_line,
 )
-from maskdet.cli.options import add_style_option, parse_style, parse_time
+from maskdet.cli.options import (
+    add_style_option,
+    make_number_parser,
+    parse_style,
+    parse_time,
+)
 from maskdet.events.config import EVENTS_URL_VARIABLE, read_events_url, to_store_url
-from maskdet.events.event import EVENT_KINDS, Event, clean_camera_name, describe_event
+from maskdet.events.event import (
+    EVENT_KINDS,
+    Event,
+    EventCsvFile,
+    EventCsvWriter,
+    clean_camera_name,
+    describe_event,
+)
 from maskdet.extras import require_libraries
 from maskdet.style import DEFAULT_STYLE, Style, format_percent, uncapitalize
 from maskdet.types import CLASSES, Label
@@ -174,7 +185,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--limit",
-        type=_parse_limit,
+        type=make_number_parser(1),
         default=_DEFAULT_LIMIT,
         metavar="N",
         help=f"list N events (default: {_DEFAULT_LIMIT})",
@@ -320,10 +331,10 @@ def _print_events(store: EventStore, args: argparse.Namespace, style: Style) -> 
 
 def _write_csv(store: EventStore, event_filter: EventFilter, target: str) -> None:
     if target == STDOUT:
-        store.write_csv(event_filter, sys.stdout)
+        EventCsvWriter(sys.stdout).add(store.iterate(event_filter))
         return
-    with AtomicFile(target, "events") as file:
-        n_events = store.write_csv(event_filter, file.stream)
+    with EventCsvFile(target) as file:
+        n_events = file.add(store.iterate(event_filter))
         file.commit()
     print_line(f"wrote {target}: {format_count(n_events, 'event')}", to_stderr=True)
 
@@ -380,9 +391,3 @@ def _parse_time_argument(text: str, *, whole_day: bool) -> datetime:
         return parse_time(text, whole_day=whole_day)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _parse_limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"must be a positive integer, not {text!r}")
-    return int(text)

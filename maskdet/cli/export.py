@@ -183,7 +183,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Export the run; see `maskdet.training.classifier.export`."""
-    require_libraries("maskdet export", "tensorflow", "altair", "vl_convert")
+    require_libraries("maskdet export", "tensorflow", "vl_convert")
     if args.onnx:
         require_libraries("maskdet export --onnx", "onnx", "tf2onnx")
     check_pin_option(args)

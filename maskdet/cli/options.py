@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,9 +25,15 @@ from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.cli.console import print_line
 from maskdet.media import ROTATIONS
 from maskdet.model_zoo import MODEL_DIR_VARIABLE
-from maskdet.settings import DISTANCE_METHODS, SMOOTHING_METHODS, Settings
+from maskdet.settings import (
+    DISTANCE_METHODS,
+    SMOOTHING_METHODS,
+    Settings,
+    upgrade_settings,
+)
 from maskdet.smoothing import TRACKING_PRESETS, TrackingPreset
 from maskdet.style import DEFAULT_STYLE, Style
+from maskdet.validation import parse_fields, parse_json_object, parse_whole_number
 
 IMAGE_OPTIONS = {
     "min_score": "detection threshold: drop faces with a lower score, 0 to 1",
@@ -264,13 +269,20 @@ def apply_tiling(analyzer: Analyzer, tiling: Tiling | None) -> Analyzer:
     return analyzer if tiling is None else TiledAnalyzer(analyzer, tiling)
 
 
+def make_number_parser(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Return a parser of whole numbers, for the `type` of an argument."""
+
+    def parse(text: str) -> int:
+        try:
+            return parse_whole_number(text, low, high)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
 def _parse_tiling(text: str) -> Tiling:
-    try:
-        return Tiling(int(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be an integer of at least {MIN_TILE_PX} (pixels), not {text!r}"
-        ) from None
+    return Tiling(make_number_parser(MIN_TILE_PX)(text))
 
 
 def parse_analyzer_options(
@@ -351,21 +363,13 @@ def _apply_preset(options: AnalyzerOptions, preset: TrackingPreset) -> AnalyzerO
 
 def _parse_settings_file(content: bytes) -> AnalyzerOptions:
     """Parse plain settings, or a settings file of the dashboard."""
-    try:
-        values = json.loads(content)
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict) or not isinstance(values.get("settings"), dict):
-        return AnalyzerOptions(settings=Settings.from_json(content))
-    refine = values.get("refine", True)
-    if not isinstance(refine, bool):
-        raise ValueError(f"refine must be true or false, not {refine!r}")
-    return AnalyzerOptions(
-        str(values.get("analyzer", DEFAULT_ANALYZER)),
-        str(values.get("classifier", DEFAULT_CLASSIFIER)),
-        Settings.from_json(json.dumps(values["settings"])),
-        refine,
-        Style.from_json(json.dumps(values.get("style", {}))),
+    values = upgrade_settings(parse_json_object(content, "settings are"))
+    if not isinstance(values.get("settings"), dict):
+        return AnalyzerOptions(settings=parse_fields(Settings, values))
+    values["settings"] = upgrade_settings(values["settings"])
+    names = ("analyzer", "classifier", "settings", "refine", "style")
+    return parse_fields(
+        AnalyzerOptions, {name: values[name] for name in names if name in values}
     )
 
 
@@ -387,13 +391,9 @@ def parse_style(args: argparse.Namespace, base: Style = DEFAULT_STYLE) -> Style:
 
 def _parse_style_file(content: bytes) -> Style:
     """Parse a plain style, or that of a settings file of the dashboard."""
-    try:
-        values = json.loads(content)
-    except (ValueError, RecursionError):
-        values = None
-    if isinstance(values, dict) and isinstance(values.get("style"), dict):
-        content = json.dumps(values["style"]).encode()
-    return Style.from_json(content)
+    values = parse_json_object(content, "style is")
+    style = values.get("style")
+    return parse_fields(Style, style if isinstance(style, dict) else values)
 
 
 def _now() -> datetime:

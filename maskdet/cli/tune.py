@@ -32,6 +32,7 @@ from maskdet.cli.options import (
 from maskdet.datasets.class_names import ClassNames, format_classes_hint
 from maskdet.datasets.issues import truncate_name
 from maskdet.datasets.reading import ClassesError
+from maskdet.extras import require_libraries
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import Estimate
 from maskdet.settings import Settings
@@ -338,6 +339,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(
             "only one of --json, --report and --settings-out can write to stdout"
         )
+    if args.report is not None:
+        require_libraries("maskdet tune --report", "vl_convert")
     goal = None if args.goal is None else _parse_goal(args.goal, args.label)
     _tune(args, source, goal, data_only=STDOUT in output_paths.values())
     return 0

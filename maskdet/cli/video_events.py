@@ -20,8 +20,14 @@ from maskdet.alerts.monitor import AlertConfig, AlertMonitor, StreamMonitor
 from maskdet.alerts.mqtt import Broker
 from maskdet.alerts.rules import RULE_KINDS, AlertRule
 from maskdet.cli.console import STDOUT, check_output_path, print_line, print_warning
-from maskdet.cli.options import parse_time
-from maskdet.events import Event, StreamInfo, describe_event
+from maskdet.cli.options import make_number_parser, parse_time
+from maskdet.events import (
+    Event,
+    EventCsvFile,
+    EventCsvWriter,
+    StreamInfo,
+    describe_event,
+)
 from maskdet.events.config import (
     EVENTS_URL_VARIABLE,
     MAX_RETENTION_DAYS,
@@ -33,10 +39,9 @@ from maskdet.events.config import (
 from maskdet.events.event import MAX_CAMERA_NAME_LENGTH, clean_camera_name
 from maskdet.extras import require_libraries
 from maskdet.media import LatestFrameSource, VideoSource, redact_url
+from maskdet.people import PersonLog
 from maskdet.settings import Settings
 from maskdet.style import DEFAULT_STYLE, Style
-from maskdet.types import Scene
-from maskdet.video import EventCsvFile, EventCsvWriter
 from maskdet.wording import format_count
 
 if TYPE_CHECKING:
@@ -105,7 +110,7 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
     )
     events.add_argument(
         "--keep-days",
-        type=_parse_retention_days,
+        type=make_number_parser(1, MAX_RETENTION_DAYS),
         metavar="N",
         help="delete events older than N days from the database (default: "
         f"{RETENTION_DAYS_VARIABLE}, else {read_retention_days({})})",
@@ -311,14 +316,6 @@ def _add_password(url: str, password: str) -> str:
     return urlunsplit(parts._replace(netloc=new_netloc))
 
 
-def _parse_retention_days(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_RETENTION_DAYS):
-        raise argparse.ArgumentTypeError(
-            f"must be an integer from 1 to {MAX_RETENTION_DAYS} (days), not {text!r}"
-        )
-    return int(text)
-
-
 def _parse_start_time(text: str) -> datetime:
     try:
         start_time = parse_time(text)
@@ -517,7 +514,7 @@ class EventOutput:
 
 
 class VideoObserver:
-    """Processes the scenes of one video and publishes its events.
+    """The observer of one video, which publishes its events.
 
     Attributes:
         stream_info: name and start of the video.
@@ -534,15 +531,9 @@ class VideoObserver:
             is_live,
         )
 
-    def on_scene(self, scene: Scene) -> Sequence[Event]:
-        """Process the next scene and return its events."""
-        return self._publish(self._stream_monitor.on_scene(scene))
-
-    def end(self) -> Sequence[Event]:
-        """Publish and return a `left` event for each person: the video ended."""
-        return self._publish(self._stream_monitor.end())
-
-    def _publish(self, events: Sequence[Event]) -> Sequence[Event]:
+    def observe(self, people: PersonLog) -> Sequence[Event]:
+        """Publish and return the events of the last scene, or of the end."""
+        events = self._stream_monitor.observe(people)
         self._event_output.publish(events, self._format_event_time)
         return events
 

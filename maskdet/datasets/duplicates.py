@@ -95,33 +95,6 @@ def find_near_duplicates(
     return np.concatenate(pairs)
 
 
-def connected_components(n: int, pairs: Iterable[Sequence[int]]) -> NDArray[np.int64]:
-    """Return for each of `n` items the first item of its connected component.
-
-    Union-find with path halving: R. E. Tarjan and J. van Leeuwen, "Worst-case Analysis
-    of Set Union Algorithms", Journal of the ACM 31 (1984).
-
-    Args:
-        n: number of items.
-        pairs: `(i, j)` that are connected.
-
-    Returns:
-        `(n,)` indices; equal for all items of a component.
-    """
-    parents = list(range(n))
-
-    def root(i: int) -> int:
-        while parents[i] != i:
-            parents[i] = parents[parents[i]]
-            i = parents[i]
-        return i
-
-    for i, j in pairs:
-        first, second = sorted((root(i), root(j)))
-        parents[second] = first
-    return np.array([root(i) for i in range(n)], dtype=np.int64)
-
-
 def group_duplicates(
     examples: Sequence[Example], hashes: Mapping[Path, int]
 ) -> list[Example]:
@@ -134,18 +107,24 @@ def group_duplicates(
         examples: images; an empty `group` means no known group.
         hashes: the difference hash of each image.
     """
+    # Slow to load, and only needed to prepare training data.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     values = np.array([hashes[item.path] for item in examples], dtype=np.uint64)
-    pairs = [tuple(pair) for pair in find_near_duplicates(values).tolist()]
+    pairs = find_near_duplicates(values).tolist()
     members_by_group: dict[str, list[int]] = {}
     for i, example in enumerate(examples):
         if example.group:
             members_by_group.setdefault(example.group, []).append(i)
     for members in members_by_group.values():
         pairs += pairwise(members)
-    roots = connected_components(len(examples), pairs)
-    names = np.full(len(examples), np.iinfo(np.uint64).max, np.uint64)
-    np.minimum.at(names, roots, values)
+    edges = np.array(pairs, np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(edges.shape[1]), edges), (len(values), len(values)))
+    n_components, components = connected_components(graph, directed=False)
+    names = np.full(n_components, np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(names, components, values)
     return [
-        dataclasses.replace(item, group=f"{int(names[root]):016x}")
-        for item, root in zip(examples, roots, strict=True)
+        dataclasses.replace(item, group=f"{int(names[component]):016x}")
+        for item, component in zip(examples, components, strict=True)
     ]

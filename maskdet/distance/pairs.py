@@ -1,11 +1,10 @@
-"""Pairs and contacts in a stream: distances between people, and how long they last."""
+"""Pairs of people in a stream: how far apart they are, and for how long close."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +18,10 @@ from maskdet.distance.geometry import (
     make_geometry_key,
 )
 from maskdet.settings import Settings
-from maskdet.types import UNTRACKED, Contact, Label, PersonPair, Scene
+from maskdet.types import UNTRACKED, Label, PersonPair, Scene
 
 IdPair = tuple[int, int]
 """Two track IDs, the smaller one first."""
-
-_Key = TypeVar("_Key")
-
-_MAX_LOGGED: Final = 10_000
-"""Maximum number of pairs and of people in the log, which bounds the memory of a
-permanent stream; those with the oldest contact are removed first."""
 
 HYSTERESIS: Final = 1.15
 """A contact ends at the contact distance times this, to avoid flicker at the limit."""
@@ -43,115 +36,12 @@ SMOOTHING_S: Final = 0.4
 """Time constant of position smoothing, in seconds. Boxes vary by a few percent, which
 is decimetres in depth, and people walk about a metre per second."""
 
-_REFRESH_S = 1.0
-"""Maximum age of the list of contacts, in seconds."""
-
-_FEW_CONTACTS = 200
-"""With fewer contacts, a new one is listed immediately."""
-
 _UNMASKED_WEIGHTS: Final = {
     Label.NO_MASK: 1.0,
     Label.INCORRECT: 0.5,
     Label.MASK: 0.0,
     Label.UNKNOWN: 0.0,
 }
-
-
-@dataclass(slots=True)
-class _ContactSum:
-    """The accumulated contact of one pair; fields as in `maskdet.types.Contact`."""
-
-    start_s: float
-    unit: str
-    total_s: float = 0.0
-    longest_s: float = 0.0
-    unmasked_s: float = 0.0
-    min_distance: float = math.inf
-    exceeds_limit: bool = False
-
-
-class ContactLog:
-    """Accumulates the contact time of pairs and people."""
-
-    def __init__(self) -> None:
-        """Start without contacts."""
-        self._pairs: dict[IdPair, _ContactSum] = {}
-        self._people: dict[int, tuple[float, float]] = {}
-
-    def add(
-        self,
-        pair: IdPair,
-        from_s: float,
-        to_s: float,
-        *,
-        since_s: float,
-        distance: float = math.inf,
-        unit: str = "m",
-        unmasked: bool = False,
-        limit_s: float = math.inf,
-    ) -> None:
-        """Add the time between two frames in which a pair is in contact.
-
-        The time of a person in contact with several others at once counts once.
-
-        Args:
-            pair: their track IDs.
-            from_s: time of the last frame in contact.
-            to_s: current time.
-            since_s: start of this contact.
-            distance: current distance, in `unit`.
-            unit: `m` or `heads`.
-            unmasked: whether at least one of them has the class no mask or incorrect.
-            limit_s: a longer contact exceeds the limit.
-        """
-        # Reinserted at the end, so that the dictionary is ordered by last contact.
-        contact_sum = self._pairs.pop(pair, None) or _ContactSum(since_s, unit)
-        self._pairs[pair] = contact_sum
-        contact_sum.total_s += to_s - from_s
-        contact_sum.longest_s = max(contact_sum.longest_s, to_s - since_s)
-        contact_sum.unmasked_s += (to_s - from_s) if unmasked else 0.0
-        contact_sum.min_distance = min(contact_sum.min_distance, distance)
-        contact_sum.exceeds_limit |= to_s - since_s >= limit_s
-        for person in pair:
-            person_total_s, until_s = self._people.pop(person, (0.0, from_s))
-            new_s = max(0.0, to_s - max(from_s, until_s))
-            self._people[person] = (person_total_s + new_s, to_s)
-        if max(len(self._pairs), len(self._people)) > _MAX_LOGGED:
-            _drop_oldest(self._pairs)
-            _drop_oldest(self._people)
-
-    def __len__(self) -> int:
-        """Return the number of pairs."""
-        return len(self._pairs)
-
-    @property
-    def contacts(self) -> tuple[Contact, ...]:
-        """Return every pair that was in contact, longest total first."""
-        rows = [
-            Contact(
-                *pair,
-                start_s=contact_sum.start_s,
-                total_s=contact_sum.total_s,
-                longest_s=contact_sum.longest_s,
-                unmasked_s=contact_sum.unmasked_s,
-                min_distance=contact_sum.min_distance,
-                unit=contact_sum.unit,
-                exceeds_limit=contact_sum.exceeds_limit,
-            )
-            for pair, contact_sum in self._pairs.items()
-        ]
-        return tuple(sorted(rows, key=lambda contact: -contact.total_s))
-
-    @property
-    def contact_s(self) -> Mapping[int, float]:
-        """Return the total contact time of each person, by track ID."""
-        return {person: seconds for person, (seconds, _) in self._people.items()}
-
-
-def _drop_oldest(entries: dict[_Key, Any]) -> None:
-    """Remove the entries with the oldest contact until the limit is met."""
-    while len(entries) > _MAX_LOGGED:
-        del entries[next(iter(entries))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +65,10 @@ class _OpenContact:
 
 
 class ContactTracker:
-    """Tracks the contacts of one camera or video; call `update` with each frame."""
+    """Tracks the current contacts of a camera or video; call `update` with each frame.
+
+    `maskdet.people.PersonLog` adds up the contacts.
+    """
 
     def __init__(self) -> None:
         """Start without people."""
@@ -184,31 +77,6 @@ class ContactTracker:
         self._time_s = -math.inf
         self._last_positions = _NO_POSITIONS
         self._open_contacts: dict[IdPair, _OpenContact] = {}
-        self._log = ContactLog()
-        self._contacts: tuple[Contact, ...] = ()
-        self._contacts_s = -math.inf
-        self._positions = _NO_POSITIONS.positions[:, :2]
-
-    @property
-    def positions(self) -> NDArray[np.float64]:
-        """Return the smoothed `(n, 2)` x and z of the last update's rows."""
-        return self._positions
-
-    @property
-    def contacts(self) -> tuple[Contact, ...]:
-        """Return the contacts so far, longest first; updated once a second.
-
-        Sorting thousands of pairs in every frame would be too slow.
-        """
-        due = self._time_s - self._contacts_s >= _REFRESH_S
-        if due or (len(self._contacts) < len(self._log) < _FEW_CONTACTS):
-            self._contacts, self._contacts_s = self._log.contacts, self._time_s
-        return self._contacts
-
-    @property
-    def contact_s(self) -> Mapping[int, float]:
-        """Return the total contact time of each person in seconds, by track ID."""
-        return self._log.contact_s
 
     def update(
         self,
@@ -217,9 +85,8 @@ class ContactTracker:
         time_s: float,
         size_wh: tuple[int, int],
         settings: Settings,
-        unmasked: NDArray[np.bool_] | None = None,
-    ) -> tuple[PersonPair, ...]:
-        """Return the pairs up to twice the contact distance apart, closest first.
+    ) -> tuple[tuple[PersonPair, ...], NDArray[np.float64]]:
+        """Measure the distances in the next frame.
 
         Args:
             boxes: `(n, 4)` heads in pixels.
@@ -227,42 +94,33 @@ class ContactTracker:
             time_s: time of the frame; not earlier than the last one.
             size_wh: width and height of the frame in pixels.
             settings: `distance`, the limits and the fields of the method; may change.
-            unmasked: `(n,)` whether the class is no mask or incorrect; by default all
-                are False.
+
+        Returns:
+            The pairs up to twice the contact distance apart, closest first, and the
+            smoothed `(n, 2)` x and z of each row; none of both if `distance` is off.
 
         Raises:
-            ValueError: time decreased, or `ground_points` is impossible.
+            ValueError: `ground_points` is impossible.
         """
-        if not time_s >= self._time_s:
-            raise ValueError(
-                f"time must not decrease: {time_s} s after {self._time_s} s"
-            )
         previous_s, self._time_s = self._time_s, time_s
         if settings.distance == "off":
             self._reset(None, None)
-            return ()
+            return (), np.zeros((0, 2))
         camera_geometry = self._update_geometry(settings, size_wh)
         track_ids = [int(track_id) for track_id in ids]
         positions = self._smooth_positions(
             camera_geometry.to_world(boxes), track_ids, settings.memory_s
         )
-        self._positions = positions[:, [0, 2]]
         distance_matrix = compute_pairwise_distances(positions)
         limit = settings.contact_distance_m * camera_geometry.units_per_m
-        is_unmasked = np.zeros(len(track_ids), bool) if unmasked is None else unmasked
-        self._update_contacts(
-            distance_matrix,
-            track_ids,
-            previous_s,
-            (limit, settings.contact_duration_s),
-            is_unmasked,
-        )
-        return self._select_pairs(
+        self._update_contacts(distance_matrix, track_ids, previous_s, limit)
+        pairs = self._select_pairs(
             distance_matrix,
             track_ids,
             (limit, camera_geometry.unit),
             settings.contact_duration_s,
         )
+        return pairs, positions[:, [0, 2]]
 
     def _update_geometry(
         self, settings: Settings, size_wh: tuple[int, int]
@@ -281,7 +139,6 @@ class ContactTracker:
         self._geometry, self._geometry_key = camera_geometry, key
         self._open_contacts.clear()
         self._last_positions = _NO_POSITIONS
-        self._positions = _NO_POSITIONS.positions[:, :2]
 
     def _smooth_positions(
         self, positions: Points3D, track_ids: list[int], memory_s: float
@@ -321,21 +178,17 @@ class ContactTracker:
         distance_matrix: NDArray[np.float64],
         track_ids: list[int],
         previous_s: float,
-        limits: tuple[float, float],
-        unmasked: NDArray[np.bool_],
+        limit: float,
     ) -> None:
-        """Start, continue and end contacts, and log their time.
+        """Start, continue and end contacts.
 
         Args:
             distance_matrix: `(n, n)` distances.
             track_ids: track ID of each row.
             previous_s: time of the previous frame.
-            limits: contact distance, in the unit of `distance_matrix`, and duration in
-                seconds.
-            unmasked: `(n,)`, as in `update`.
+            limit: contact distance, in the unit of `distance_matrix`.
         """
-        (limit, limit_s), now_s, rows = limits, self._time_s, distance_matrix.tolist()
-        unit = "m" if self._geometry is None else self._geometry.unit
+        now_s, rows = self._time_s, distance_matrix.tolist()
         row_by_id = {
             track_id: row
             for row, track_id in enumerate(track_ids)
@@ -352,16 +205,6 @@ class ContactTracker:
             elif not is_bridged or rows[first][second] > HYSTERESIS * limit:
                 del self._open_contacts[pair]
             else:
-                self._log.add(
-                    pair,
-                    contact.last_seen_s,
-                    now_s,
-                    since_s=contact.start_s,
-                    distance=rows[first][second],
-                    unit=unit,
-                    unmasked=bool(unmasked[first] or unmasked[second]),
-                    limit_s=limit_s,
-                )
                 contact.last_seen_s = now_s
         for row, other in np.argwhere(np.triu(distance_matrix < limit, 1)).tolist():
             pair = _sort_ids(track_ids[row], track_ids[other])

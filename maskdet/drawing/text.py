@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
-from PIL import ImageDraw, ImageFont
 
 from maskdet.style import BGR
 from maskdet.types import Image
+
+if TYPE_CHECKING:
+    from PIL import ImageFont
 
 _CAP_RATIO = 0.66
 """Height of a capital letter of this font, in font sizes (its OS/2 table)."""
@@ -84,6 +86,9 @@ def render_text(
         size_wh: width and height of the result, in pixels.
         stroke_px: width of an outline by which the letters are thickened.
     """
+    from PIL import Image as PillowImage
+    from PIL import ImageDraw
+
     plate = PillowImage.new("L", size_wh)
     pen = ImageDraw.Draw(plate)
     x = origin[0]
@@ -113,6 +118,8 @@ def blend(
 
 @lru_cache(maxsize=64)
 def _load_font(cap_px: float) -> ImageFont.FreeTypeFont:
+    from PIL import ImageFont
+
     # The basic layout needs no library besides Pillow and is the same on each system.
     path = files("font_source_sans_pro") / "files" / "SourceSansPro-Semibold.ttf"
     size_px = max(1.0, cap_px / _CAP_RATIO)  # FreeType refuses smaller ones

@@ -7,11 +7,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from annotated_types import Interval
 
 from maskdet.metrics.intervals import Estimate
 from maskdet.resources import resource_path
 from maskdet.types import CLASSES
+from maskdet.validation import parse_fields, parse_json_object
 
 COMPARISON_FILE: Final = resource_path("models/analyzers.json")
 """The packaged comparison, which the dashboard shows."""
@@ -23,7 +26,6 @@ RATE_NAMES: Final = ("recall", "precision", "three_states")
 """Names of the rates at the thresholds; see `AnalyzerMetrics`. They are stored keys."""
 
 _COMPARISON_VERSION: Final = 1
-_INTERVAL_KEYS: Final = ("value", "low", "high")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class AnalyzerMetrics:
     ap: Mapping[str, Estimate]
     ap_large: Mapping[str, Estimate]
     rates: Mapping[str, Estimate]
-    median_ms: float
+    median_ms: Annotated[float, Interval(ge=0)]
 
     def to_json(self) -> dict[str, object]:
         """Return all metrics with their intervals."""
@@ -81,11 +83,8 @@ def read_comparison(path: str | Path) -> tuple[AnalyzerMetrics, ...]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        raise ValueError(f"{path}: is not valid JSON") from None
-    if not isinstance(content, dict) or content.get("version") != _COMPARISON_VERSION:
+    content = parse_json_object(path.read_bytes(), f"{path}: is")
+    if content.get("version") != _COMPARISON_VERSION:
         raise ValueError(f"{path}: not a comparison of version {_COMPARISON_VERSION}")
     rows = content.get("rows")
     if not isinstance(rows, list) or not rows:
@@ -94,42 +93,32 @@ def read_comparison(path: str | Path) -> tuple[AnalyzerMetrics, ...]:
     for number, row in enumerate(rows, 1):
         try:
             results.append(_parse_metrics(row))
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError):
             raise ValueError(f"{path}: row {number} is incomplete or broken") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: row {number}: {error}") from None
     return tuple(results)
 
 
-def _parse_metrics(row: Any) -> AnalyzerMetrics:
-    """Parse a row; raise `KeyError`, `TypeError` or `ValueError` if it is invalid."""
-    return AnalyzerMetrics(
-        analyzer=_get_text(row, "analyzer"),
-        set_name=_get_text(row, "set"),
-        n_images=int(_get_number(row, "images")),
-        ap={name: _parse_interval(row["ap"], name) for name in AP_NAMES},
-        ap_large={name: _parse_interval(row["ap_large"], name) for name in AP_NAMES},
-        rates={name: _parse_interval(row, name) for name in RATE_NAMES},
-        median_ms=_get_number(row, "median_ms"),
-    )
+def _parse_metrics(row: Mapping[str, Any]) -> AnalyzerMetrics:
+    values = {
+        "analyzer": row["analyzer"],
+        "set_name": row["set"],
+        "n_images": row["images"],
+        "ap": _parse_estimates(row["ap"], AP_NAMES),
+        "ap_large": _parse_estimates(row["ap_large"], AP_NAMES),
+        "rates": _parse_estimates(row, RATE_NAMES),
+        "median_ms": row["median_ms"],
+    }
+    return parse_fields(AnalyzerMetrics, values)
 
 
-def _parse_interval(table: Any, name: str) -> Estimate:
-    value, low, high = (
-        math.nan if table[name][end] is None else _get_number(table[name], end)
-        for end in _INTERVAL_KEYS
-    )
-    return Estimate(value, low, high, int(_get_number(table[name], "n")))
-
-
-def _get_text(table: Any, name: str) -> str:
-    value = table[name]
-    if not isinstance(value, str):
-        raise ValueError(name)
-    return value
-
-
-def _get_number(table: Any, name: str) -> float:
-    value = table[name]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value):
-        raise ValueError(name)
-    return float(value)
+def _parse_estimates(table: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the stored estimates, with NaN where `Estimate.to_json` writes null."""
+    return {
+        name: {
+            key: math.nan if number is None else number
+            for key, number in table[name].items()
+        }
+        for name in names
+    }

@@ -13,13 +13,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
 
+from maskdet import charts
 from maskdet.auto_label import REASON_UNREADABLE, AutoLabel
 from maskdet.boxes import sizes_px
+from maskdet.charts import VegaSpec
+from maskdet.charts.training import TrainingLog
 from maskdet.classifier import crop_face
 from maskdet.datasets import Example
 from maskdet.datasets.files import read_text
@@ -34,14 +36,6 @@ from maskdet.metrics.summary import summarize_classification
 from maskdet.style import DEFAULT_STYLE, Style, format_percent, is_drawable
 from maskdet.types import CLASSES, Image, Label
 
-if TYPE_CHECKING:
-    import altair as alt
-
-    from maskdet.charts.training import TrainingLog
-
-_SCALE = 2.0
-"""Scale of the PNG, sharp on screens and in print."""
-
 CELL_PX = 128
 """Side of the square that each image is fitted into."""
 
@@ -55,9 +49,6 @@ _TEXT_COLOUR = (30, 30, 30)
 
 MAX_MISTAKES = 36
 """Default limit of mistakes in a grid."""
-
-CHART_LIBRARIES: Final = ("altair", "vl_convert")
-"""Libraries that are needed to save charts."""
 
 REPORT_NAME = "report.json"
 
@@ -87,11 +78,11 @@ _KEEP_WORDS = {"yes": True, "y": True, "1": True, "no": False, "n": False, "0": 
 
 
 def save_chart(
-    chart: alt.LayerChart,
+    chart: VegaSpec,
     folder: Path,
     name: str,
     *,
-    png_chart: alt.LayerChart | None = None,
+    png_chart: VegaSpec | None = None,
 ) -> list[Path]:
     """Write a chart as `NAME.svg` and `NAME.png`, on white, and return the two files.
 
@@ -105,13 +96,9 @@ def save_chart(
     Raises:
         MissingExtraError: the library that renders charts is not installed.
     """
-    require_libraries("a report with charts", "vl_convert")
-    import vl_convert
-
     svg, png = folder / f"{name}.svg", folder / f"{name}.png"
-    svg.write_text(vl_convert.vegalite_to_svg(chart.to_dict()), encoding="utf-8")
-    content = (png_chart or chart).to_dict()
-    png.write_bytes(vl_convert.vegalite_to_png(content, scale=_SCALE))
+    svg.write_text(charts.render_svg(chart), encoding="utf-8")
+    png.write_bytes(charts.render_png(png_chart or chart))
     return [svg, png]
 
 
@@ -355,7 +342,7 @@ def write_report(
         OSError: the folder cannot be written.
         MissingExtraError: a library that renders the charts is not installed.
     """
-    require_libraries("a report with charts", *CHART_LIBRARIES)
+    require_libraries("a report with charts", "vl_convert")
     folder.mkdir(parents=True, exist_ok=True)
     content: Json = {
         "version": 2,
@@ -392,9 +379,7 @@ def write_curves(folder: Path, log: TrainingLog, title: str = "") -> list[Path]:
         OSError: the folder cannot be written.
         MissingExtraError: a library that renders the charts is not installed.
     """
-    require_libraries("learning curves", *CHART_LIBRARIES)
-    from maskdet import charts
-
+    require_libraries("learning curves", "vl_convert")
     logs = {title or "training": log}
     written = []
     for quantity in charts.QUANTITIES:
@@ -411,10 +396,8 @@ def _replace_nan(row: Mapping[str, float]) -> Json:
 
 def _build_charts(
     predictions: Mapping[str, Predictions], style: Style
-) -> dict[str, alt.LayerChart]:
+) -> dict[str, VegaSpec]:
     """Return the charts by file name."""
-    from maskdet import charts
-
     charts_by_name = {}
     for name, item in predictions.items():
         if not len(item):

@@ -5,11 +5,13 @@ Only `maskdet.events.database`, `.store` and `.writer` import SQLAlchemy.
 
 from __future__ import annotations
 
-from maskdet.events.detection import EventDetector
+from maskdet.events.detection import EventDetector, SceneObserver, observe_safely
 from maskdet.events.event import (
     EVENT_COLUMNS,
     EVENT_KINDS,
     Event,
+    EventCsvFile,
+    EventCsvWriter,
     StreamInfo,
     describe_event,
 )
@@ -18,7 +20,11 @@ __all__ = [
     "EVENT_COLUMNS",
     "EVENT_KINDS",
     "Event",
+    "EventCsvFile",
+    "EventCsvWriter",
     "EventDetector",
+    "SceneObserver",
     "StreamInfo",
     "describe_event",
+    "observe_safely",
 ]

@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 import platformdirs
 
+from maskdet.validation import parse_whole_number
+
 EVENTS_URL_VARIABLE: Final = "MASKDET_EVENTS_URL"
 """Variable with an SQLAlchemy URL such as `postgresql://user:password@host/name`, or
 `off`."""
@@ -43,17 +45,7 @@ def read_retention_days(environment: Mapping[str, str] = os.environ) -> int:
     text = environment.get(RETENTION_DAYS_VARIABLE, "").strip() or str(
         DEFAULT_RETENTION_DAYS
     )
-    if (
-        not text.isascii()
-        or not text.isdigit()
-        or not 1 <= int(text) <= MAX_RETENTION_DAYS
-    ):
-        raise ValueError(
-            f"{RETENTION_DAYS_VARIABLE} must be a whole number from 1 to "
-            f"{MAX_RETENTION_DAYS}, "
-            f"not {text!r}"
-        )
-    return int(text)
+    return parse_whole_number(text, 1, MAX_RETENTION_DAYS, name=RETENTION_DAYS_VARIABLE)
 
 
 def default_events_file() -> Path:

@@ -1,14 +1,18 @@
-"""`Event`, an event of a tracked person, and `StreamInfo`, what its stream is."""
+"""`Event`, an event of a tracked person, its CSV, and `StreamInfo`, its stream."""
 
 from __future__ import annotations
 
+import csv
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
+from maskdet.atomic_file import AtomicFile, TextWriter
+from maskdet.results_io import escape_formula
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import UNTRACKED, Label
 
@@ -119,6 +123,40 @@ class Event:
 
 EVENT_COLUMNS: Final = tuple(Event("entered", datetime.now(UTC), "", "").to_record())
 """Keys of `Event.to_record` in order: the columns of a CSV file."""
+
+
+class EventCsvWriter:
+    """Writes events as CSV to a text stream."""
+
+    def __init__(self, stream: TextWriter) -> None:
+        """Write the header."""
+        self._writer = csv.writer(stream, lineterminator="\n")
+        self._writer.writerow(EVENT_COLUMNS)
+
+    def add(self, events: Iterable[Event]) -> int:
+        """Write events, and return their number."""
+        n_events = 0
+        for event in events:
+            values = event.to_record().values()
+            self._writer.writerow(
+                escape_formula(value) if isinstance(value, str) else value
+                for value in values
+            )
+            n_events += 1
+        return n_events
+
+
+class EventCsvFile(AtomicFile, EventCsvWriter):
+    """An `EventCsvWriter` to a file that appears only once it is complete."""
+
+    def __init__(self, target: str | Path) -> None:
+        """Create the file and write the header.
+
+        Raises:
+            OSError: the file cannot be created.
+        """
+        AtomicFile.__init__(self, target, "events")
+        EventCsvWriter.__init__(self, self)
 
 
 def parse_label(key: str | None) -> Label:

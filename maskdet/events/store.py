@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import sqlalchemy as sa
 
 from maskdet.events import database
 from maskdet.events.database import EventFilter, StoreError
-from maskdet.events.event import EVENT_COLUMNS, Event, parse_label
-from maskdet.results_io import escape_formula
+from maskdet.events.event import Event, parse_label
 from maskdet.types import UNTRACKED, Label
 
 _CSV_ROWS = 1000  # rows in memory at a time during an export
-
-
-class TextWriter(Protocol):
-    """Protocol of a text stream."""
-
-    def write(self, text: str, /) -> object:
-        """Write text."""
 
 
 class EventStore:
@@ -164,22 +155,10 @@ class EventStore:
         """Return the names of all cameras, in alphabetical order."""
         return [row.camera for row in self._fetch_rows(database.select_cameras())]
 
-    def write_csv(self, event_filter: EventFilter, file: TextWriter) -> int:
-        """Write events as CSV, oldest first, and return their number.
-
-        Rows are streamed, 1,000 at a time.
-        """
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(EVENT_COLUMNS)
-        n_rows = 0
+    def iterate(self, event_filter: EventFilter) -> Iterator[Event]:
+        """Yield events, oldest first, without holding all of them in memory."""
         for row in self._stream_rows(database.select_oldest_events(event_filter)):
-            values = _event_from_row(row).to_record().values()
-            writer.writerow(
-                escape_formula(value) if isinstance(value, str) else value
-                for value in values
-            )
-            n_rows += 1
-        return n_rows
+            yield _event_from_row(row)
 
     def delete(self, before: datetime | None = None) -> int:
         """Delete events before a time, or all, and return their number."""

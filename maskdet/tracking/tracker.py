@@ -82,6 +82,9 @@ class Tracker:
             memory_s: see the attribute.
             config: motion model and matching thresholds.
         """
+        # Loading SciPy takes as long as ten frames: now, not during the first one.
+        import scipy.optimize  # noqa: F401
+
         self.memory_s = memory_s
         self._config = TrackerConfig() if config is None else config
         self._shots = ShotMemory(self._config)

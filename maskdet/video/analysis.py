@@ -7,20 +7,25 @@ the CSV, collects the events, and returns a `VideoReport`.
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from maskdet.analyzers.pipelines import Analyzer, get_pipeline
 from maskdet.drawing import draw
-from maskdet.events import Event, EventDetector, StreamInfo
+from maskdet.events import (
+    Event,
+    EventDetector,
+    SceneObserver,
+    StreamInfo,
+    observe_safely,
+)
 from maskdet.media import (
     AUDIO_LOST,
     AudioTrack,
@@ -30,15 +35,14 @@ from maskdet.media import (
     open_video,
     redact_url,
 )
+from maskdet.people import PersonLog, Timeline
 from maskdet.settings import Settings
 from maskdet.streaming import Stream
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import Image, Scene
 from maskdet.video.report import VideoReport
 from maskdet.video.rows import VideoCsvWriter
-from maskdet.video.summary import ContactAggregator, PersonAggregator, Timeline
-
-logger = logging.getLogger(__name__)
+from maskdet.video.scene_store import SceneStore
 
 MAX_EVENTS: Final = 10_000
 """A report keeps only the newest events, because a camera can run for months."""
@@ -48,90 +52,6 @@ OutputKind: TypeAlias = Literal["video", "csv"]
 _PREVIEW_INTERVAL_S: Final = 0.5
 
 _PROGRESS_INTERVAL_S: Final = 0.1
-
-_MAX_FRAME_DURATION_S: Final = 1.0
-"""At most so much of a longer pause between two frames is counted."""
-
-
-class SceneObserver(Protocol):
-    """Receives every scene of a video, such as `alerts.monitor.StreamMonitor`."""
-
-    @property
-    def stream_info(self) -> StreamInfo:
-        """The name of the video in events, and its start time."""
-        ...
-
-    def on_scene(self, scene: Scene) -> Sequence[Event]:
-        """Process the next scene; return its events."""
-        ...
-
-    def end(self) -> Sequence[Event]:
-        """Return the events at the end of the video; can be called twice."""
-        ...
-
-
-class EventObserver:
-    """An observer that detects events without storing or sending them."""
-
-    def __init__(self, stream_info: StreamInfo) -> None:
-        """Start at the beginning of a video."""
-        self.stream_info = stream_info
-        self._event_detector = EventDetector(stream_info)
-
-    def on_scene(self, scene: Scene) -> Sequence[Event]:
-        """Process the next scene; return its events."""
-        return self._event_detector.update(scene)
-
-    def end(self) -> Sequence[Event]:
-        """Return the events at the end of the video."""
-        return self._event_detector.end()
-
-
-class EventCollector:
-    """Passes scenes to an observer and keeps its events; errors of it are only logged.
-
-    Attributes:
-        stream_info: the name of the video in events, and its start time.
-        n_events: the total number of events.
-    """
-
-    def __init__(self, observer: SceneObserver, max_events: int = MAX_EVENTS) -> None:
-        """Start without events.
-
-        Args:
-            observer: receives every scene.
-            max_events: how many events are kept, the newest.
-        """
-        self.stream_info = observer.stream_info
-        self.n_events = 0
-        self._observer = observer
-        self._events: deque[Event] = deque(maxlen=max_events)
-        self._n_failed = 0
-
-    @property
-    def events(self) -> tuple[Event, ...]:
-        """The newest `max_events` events so far, in the order of their time."""
-        return tuple(sorted(self._events, key=lambda event: event.at))
-
-    def add(self, scene: Scene) -> None:
-        """Pass the next scene to the observer."""
-        self._collect(lambda: self._observer.on_scene(scene))
-
-    def end(self) -> None:
-        """End the stream of scenes; can be called twice."""
-        self._collect(self._observer.end)
-
-    def _collect(self, observe: Callable[[], Sequence[Event]]) -> None:
-        try:
-            events = observe()
-        except Exception:
-            # Log failures 1, 10, 100 ...: an observer can fail with every frame.
-            self._n_failed += 1
-            if self._n_failed == 10 ** (len(str(self._n_failed)) - 1):
-                logger.exception("events were lost (%d scenes so far)", self._n_failed)
-            return
-        self.n_events += len(events)
-        self._events.extend(events)
 
 
 class OutputError(OSError):
@@ -207,6 +127,7 @@ class VideoOutputs:
         style: how the annotated video is drawn.
         out: path of the annotated video, or None.
         csv_writer: receives the people of every frame, or None.
+        scene_store: receives the scene of every frame, or None.
         every: only every n-th frame is analyzed and written.
         keep_crops: whether to keep the best face crop of each person; ignored if
             `style` blurs faces.
@@ -218,6 +139,7 @@ class VideoOutputs:
     style: Style = DEFAULT_STYLE
     out: Path | None = None
     csv_writer: VideoCsvWriter | None = None
+    scene_store: SceneStore | None = None
     every: int = 1
     keep_crops: bool = False
     keep_partial: bool = False
@@ -264,8 +186,7 @@ def run_video_analysis(
         name = name or redact_url(str(source))
         source = open_video(str(source), every=outputs.every)
     with closing(source):
-        analysis = _VideoAnalysis(name, source, Stream(analyzer, settings), outputs)
-        analysis.pipeline = get_pipeline(analyzer)
+        analysis = _VideoAnalysis(name, source, analyzer, settings, outputs)
         with closing(analysis):
             return _process_video(
                 analysis, is_cancelled or _never_cancelled, on_progress
@@ -303,25 +224,32 @@ class _VideoAnalysis:
     Attributes:
         end_s: time of the first frame that was not analyzed; 0 if there is none.
         reached_end: whether all frames were analyzed.
-        pipeline: the detector and the classifier, in one line.
     """
 
     def __init__(
-        self, name: str, source: VideoSource, stream: Stream, outputs: VideoOutputs
+        self,
+        name: str,
+        source: VideoSource,
+        analyzer: Analyzer,
+        settings: Settings,
+        outputs: VideoOutputs,
     ) -> None:
         self._name, self._source, self._outputs = name, source, outputs
-        self._stream = stream
-        self._timeline, self._contacts = Timeline(), ContactAggregator()
+        self._timeline = Timeline()
         # If faces are blurred in the video, there must be no crops of them either.
         crops = outputs.keep_crops and not outputs.style.blur
-        self._people = PersonAggregator(keep_crops=crops)
-        observer = outputs.observer or EventObserver(_build_stream_info(name, source))
-        self._events = EventCollector(observer)
-        self._pending: tuple[Scene, Image] | None = None
+        self._people = PersonLog(keep_crops=crops, timeline=self._timeline)
+        self._stream = Stream(analyzer, settings, people=self._people)
+        self._pipeline = get_pipeline(analyzer)
+        info = _build_stream_info(name, source)
+        self._observer: SceneObserver = outputs.observer or EventDetector(info)
+        self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._n_events = 0
+        self._last_frame: tuple[Scene, Image] | None = None
         self._annotated_frame: Image | None = None
-        self._n_frames, self._last_s = 0, 0.0
+        self._n_frames = 0
         self._error = ""
-        self.end_s, self.reached_end, self.pipeline = 0.0, False, ""
+        self.end_s, self.reached_end = 0.0, False
         self._out: Path | None = None
         self._note = ""
         self._start_s = self._last_preview_s = monotonic()
@@ -342,11 +270,12 @@ class _VideoAnalysis:
     def process_frame(self, image: Image, time_s: float) -> None:
         """Analyze one frame, and write it to all outputs."""
         scene = self._stream.step(image, time_s)
-        self._events.add(scene)
-        self._count_pending(time_s)
-        self._pending = scene, image
-        self._n_frames, self._last_s = self._n_frames + 1, time_s
+        self._observe()
+        self._last_frame = scene, image
+        self._n_frames += 1
         self._annotated_frame = None
+        if self._outputs.scene_store is not None:
+            self._outputs.scene_store.add(scene)
         if self._outputs.csv_writer is not None:
             with wrap_output_errors("csv"):
                 self._outputs.csv_writer.add(self._name, scene)
@@ -381,35 +310,40 @@ class _VideoAnalysis:
                 )
 
     def build_report(self) -> VideoReport:
-        """Close all open tracks and return the report."""
+        """Let everybody leave and return the report."""
         end_s = self.end_s or self._source.end_s
-        self._count_pending(end_s)
-        self._events.end()
+        self._people.end(end_s)
+        self._observe()
         return VideoReport(
             source=self._name,
             info=self._source.info,
             n_frames=self._n_frames,
             analyzed_s=end_s if self._n_frames else 0.0,
             timeline=self._timeline.get_bins(),
-            people=self._people.get_people(),
-            contacts=self._contacts.get_contacts(),
-            evicted_people=self._people.evicted,
-            evicted_contacts=self._contacts.evicted,
+            people=self._people.list_people(),
+            contacts=self._people.list_contacts(),
+            evicted_people=self._people.evicted_people,
+            evicted_contacts=self._people.evicted_contacts,
             out=self._out,
             is_complete=self._is_complete,
             error=self._error,
             note=self._note,
-            started_at=self._events.stream_info.start_utc,
-            events=self._events.events,
-            n_events=self._events.n_events,
-            pipeline=self.pipeline,
+            started_at=self._observer.stream_info.start_utc,
+            events=tuple(sorted(self._events, key=lambda event: event.at)),
+            n_events=self._n_events,
+            pipeline=self._pipeline,
         )
 
     def close(self) -> None:
-        """Discard an unfinished output video and close all open tracks."""
-        self._events.end()
+        """Discard an unfinished output video, and let everybody leave."""
+        self._people.end()
+        self._observe()
         if self._writer is not None:
             self._writer.cancel()
+
+    @property
+    def _last_s(self) -> float:
+        return 0.0 if self._last_frame is None else self._last_frame[0].time_s
 
     @property
     def _is_complete(self) -> bool:
@@ -417,29 +351,23 @@ class _VideoAnalysis:
 
     def _annotate_frame(self) -> Image:
         """Return the annotated last frame; it is drawn only once."""
-        if self._annotated_frame is None and self._pending is not None:
-            scene, image = self._pending
+        if self._annotated_frame is None and self._last_frame is not None:
+            scene, image = self._last_frame
             self._annotated_frame = draw(image, scene, self._outputs.style)
         if self._annotated_frame is None:
             raise RuntimeError("there is no frame yet")
         return self._annotated_frame
 
-    def _count_pending(self, time_s: float) -> None:
-        """Count the last frame, now that its duration is known."""
-        if self._pending is None:
-            return
-        scene, image = self._pending
-        duration_s = min(_MAX_FRAME_DURATION_S, time_s - scene.time_s)
-        self._timeline.add(scene, duration_s)
-        self._contacts.add(scene, duration_s)
-        self._people.add(scene, image, duration_s)
-        self._pending = None
+    def _observe(self) -> None:
+        """Collect the events of the last scene, or of the end."""
+        events = observe_safely(self._observer, self._people)
+        self._n_events += len(events)
+        self._events.extend(events)
 
     def _compute_progress(
         self, elapsed_s: float, preview: Image | None
     ) -> VideoProgress:
-        time_s = 0.0 if self._pending is None else self._pending[0].time_s
-        duration_s = self._source.info.duration_s
+        time_s, duration_s = self._last_s, self._source.info.duration_s
         fraction_done = min(1.0, time_s / duration_s) if duration_s > 0 else 0.0
         remaining_s = (
             elapsed_s * (1 - fraction_done) / fraction_done

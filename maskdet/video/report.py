@@ -45,15 +45,9 @@ from typing import Any, Final
 
 from maskdet.events import Event
 from maskdet.media import VideoInfo
+from maskdet.people import EvictedContacts, EvictedPeople, Person, TimelineBin
 from maskdet.results_io import to_utf8
 from maskdet.types import CLASSES, Contact, Label
-from maskdet.video.summary import (
-    LABELS,
-    EvictedContacts,
-    EvictedPeople,
-    Person,
-    TimelineBin,
-)
 
 REPORT_JSON_VERSION: Final = 3
 """Incremented when a field is changed or removed, not when one is added."""
@@ -114,7 +108,7 @@ class VideoReport:
         return {
             label: self.evicted_people.label_s[label]
             + sum(person.label_s[label] for person in self.people)
-            for label in LABELS
+            for label in Label
         }
 
     @property
@@ -175,7 +169,9 @@ class VideoReport:
             "mask_rate": _round(self.mask_rate),
             "people": [_person_to_dict(person) for person in self.people],
             "contacts": [_contact_to_dict(contact) for contact in self.contacts],
-            "timeline": [_bin_to_dict(timeline_bin) for timeline_bin in self.timeline],
+            "timeline": [
+                timeline_bin_to_dict(timeline_bin) for timeline_bin in self.timeline
+            ],
             "evicted": _evicted_to_dict(self.evicted_people, self.evicted_contacts),
             "started_at": (
                 None if self.started_at is None else _format_utc(self.started_at)
@@ -225,7 +221,7 @@ def _evicted_to_dict(
 ) -> dict[str, Any]:
     return {
         "n_people": people.n_people,
-        "label_counts": {label.key: people.label_counts[label] for label in LABELS},
+        "label_counts": {label.key: people.label_counts[label] for label in Label},
         "n_contacts": contacts.n_contacts,
         "n_over_limit": contacts.n_over_limit,
         "total_s": _round(contacts.total_s),
@@ -233,7 +229,8 @@ def _evicted_to_dict(
     }
 
 
-def _bin_to_dict(timeline_bin: TimelineBin) -> dict[str, Any]:
+def timeline_bin_to_dict(timeline_bin: TimelineBin) -> dict[str, Any]:
+    """Return a time bin as in the JSON of a report."""
     return {
         "start_s": _round(timeline_bin.start_s),
         "length_s": _round(timeline_bin.length_s),
@@ -253,7 +250,7 @@ def _event_to_dict(event: Event, time_s: float) -> dict[str, Any]:
 
 
 def _values_by_key(values: dict[Label, float]) -> dict[str, float | None]:
-    return {label.key: _round(values[label]) for label in LABELS}
+    return {label.key: _round(values[label]) for label in Label}
 
 
 def _format_utc(moment: datetime) -> str:

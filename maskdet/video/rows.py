@@ -1,4 +1,4 @@
-"""The CSV formats of videos: one row per person and frame, and one row per event.
+"""The CSV format of videos: one row per person and frame.
 
 Version 2 of the columns; times in seconds, distances in `unit`:
 
@@ -20,24 +20,21 @@ Version 2 of the columns; times in seconds, distances in `unit`:
 
 A frame without people has one row with only its video and time. A video that breaks off
 has one more row, with the time of its last frame and the error; one that cannot be read
-at all has only that row, without a time. `read_scene_at` reads one frame back.
+at all has only that row, without a time.
 """
 
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Final, TextIO
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from maskdet.atomic_file import AtomicFile
-from maskdet.events import EVENT_COLUMNS, Event
+from maskdet.atomic_file import AtomicFile, TextWriter
 from maskdet.results_io import escape_formula
-from maskdet.types import CLASSES, UNTRACKED, Faces, PersonPair, Scene
+from maskdet.types import CLASSES, PersonPair, Scene
 
 VIDEO_CSV_VERSION: Final = 2
 """Incremented when a column is changed or removed, not when one is added."""
@@ -49,17 +46,11 @@ VIDEO_COLUMNS: Final = (
     *("contact_level", "x", "z", "error"),
 )
 
-_HALF_MILLISECOND_S: Final = 0.0005
-
-_MAX_LINE_BYTES: Final = 4096
-
-_CsvRow = dict[str, str]
-
 
 class VideoCsvWriter:
     """Writes the people of each frame to a text stream."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextWriter) -> None:
         """Write the header."""
         self._writer = csv.writer(stream, lineterminator="\n")
         self._writer.writerow(VIDEO_COLUMNS)
@@ -108,24 +99,6 @@ class VideoCsvWriter:
         )
 
 
-class EventCsvWriter:
-    """Writes events to a text stream, with the columns of the Events page's export."""
-
-    def __init__(self, stream: TextIO) -> None:
-        """Write the header."""
-        self._writer = csv.writer(stream, lineterminator="\n")
-        self._writer.writerow(EVENT_COLUMNS)
-
-    def add(self, events: Iterable[Event]) -> None:
-        """Write events."""
-        for event in events:
-            values = event.to_record().values()
-            self._writer.writerow(
-                escape_formula(value) if isinstance(value, str) else value
-                for value in values
-            )
-
-
 class VideoCsvFile(AtomicFile, VideoCsvWriter):
     """A `VideoCsvWriter` to a file that appears only once it is complete."""
 
@@ -136,47 +109,7 @@ class VideoCsvFile(AtomicFile, VideoCsvWriter):
             OSError: the file cannot be created.
         """
         AtomicFile.__init__(self, target, "rows")
-        VideoCsvWriter.__init__(self, self.stream)
-
-    def add(self, video_name: str, scene: Scene) -> None:
-        """Write the people of one frame; see `VideoCsvWriter.add`.
-
-        Raises:
-            OSError: the file cannot be written, for example on a full disk.
-        """
-        with self.report_target_errors():
-            VideoCsvWriter.add(self, video_name, scene)
-
-    def add_error(self, video_name: str, time_s: float | None, error: str) -> None:
-        """Write the row of an error; see `VideoCsvWriter.add_error`.
-
-        Raises:
-            OSError: the file cannot be written, for example on a full disk.
-        """
-        with self.report_target_errors():
-            VideoCsvWriter.add_error(self, video_name, time_s, error)
-
-
-class EventCsvFile(AtomicFile, EventCsvWriter):
-    """An `EventCsvWriter` to a file that appears only once it is complete."""
-
-    def __init__(self, target: str | Path) -> None:
-        """Create the file and write the header.
-
-        Raises:
-            OSError: the file cannot be created.
-        """
-        AtomicFile.__init__(self, target, "events")
-        EventCsvWriter.__init__(self, self.stream)
-
-    def add(self, events: Iterable[Event]) -> None:
-        """Write events.
-
-        Raises:
-            OSError: the file cannot be written, for example on a full disk.
-        """
-        with self.report_target_errors():
-            EventCsvWriter.add(self, events)
+        VideoCsvWriter.__init__(self, self)
 
 
 def _pad_row(values: Sequence[object], error: str = "") -> list[object]:
@@ -204,100 +137,3 @@ def _format_nearest(scene: Scene, row: int) -> list[object]:
 
 def _get_contact_level(pair: PersonPair) -> int:
     return (1 + pair.exceeds_limit) if pair.in_contact else 0
-
-
-def read_scene_at(csv_path: Path, time_s: float, min_confidence: float) -> Scene | None:
-    """Return the scene of the frame that is shown at a time; None before the first.
-
-    The rows are sorted by time, so the frame is found by binary search.
-
-    Args:
-        csv_path: the `VideoCsvFile` of one video.
-        time_s: in seconds from the first frame.
-        min_confidence: the confidence threshold of the analysis.
-
-    Returns:
-        The scene; its pairs are only each person's nearest one, without durations.
-    """
-    with csv_path.open("rb") as file:
-        file.readline()
-        first = file.tell()
-        stop = _find_first_line(file, first, time_s + _HALF_MILLISECOND_S)
-        if stop == first:
-            return None
-        shown_s = _read_time_before(file, first, stop)
-        begin = _find_first_line(file, first, shown_s - _HALF_MILLISECOND_S)
-        file.seek(begin)
-        text = file.read(stop - begin).decode("utf-8")
-    csv_rows = list(csv.DictReader(io.StringIO(text), VIDEO_COLUMNS))
-    return _build_scene(
-        [row for row in csv_rows if row["person"]], shown_s, min_confidence
-    )
-
-
-def _find_first_line(file: BinaryIO, low: int, bound_s: float) -> int:
-    """Return the offset of the first line with a time above `bound_s`, or the end."""
-    high = file.seek(0, 2)
-    while low < high:
-        middle = (low + high) // 2
-        file.seek(middle - 1)
-        file.readline()  # move to the start of a line; at `low`, of that line
-        begin, line = file.tell(), file.readline()
-        if begin >= high or _parse_time(line) > bound_s:
-            high = middle
-        else:
-            low = begin + len(line)
-    return low
-
-
-def _read_time_before(file: BinaryIO, first: int, stop: int) -> float:
-    """Return the time of the line that ends at `stop`."""
-    begin = max(first, stop - _MAX_LINE_BYTES)
-    file.seek(begin)
-    return _parse_time(file.read(stop - begin).rstrip(b"\n").rpartition(b"\n")[2])
-
-
-def _parse_time(line: bytes) -> float:
-    return float(next(csv.reader([line.decode("utf-8")]))[1])
-
-
-def _build_scene(
-    rows: Sequence[_CsvRow], shown_s: float, min_confidence: float
-) -> Scene:
-    def parse_columns(*names: str) -> NDArray[np.float32]:
-        values = [[float(row[name]) for name in names] for row in rows]
-        return np.array(values, np.float32).reshape(len(rows), len(names))
-
-    probs = parse_columns(*(label.key for label in CLASSES))
-    ids = [int(row["person"]) for row in rows]
-    has_positions = bool(rows) and all(row["x"] for row in rows)
-    ground_positions = parse_columns("x", "z") if has_positions else np.zeros((0, 2))
-    return Scene(
-        Faces(parse_columns("x1", "y1", "x2", "y2"), parse_columns("score")[:, 0]),
-        probs,
-        track_ids=np.array(ids, np.int64),
-        time_s=shown_s,
-        min_confidence=min_confidence,
-        unseen_s=parse_columns("unseen_s")[:, 0],
-        n_effective_views=parse_columns("n_effective_views")[:, 0],
-        pairs=_build_pairs(rows, ids),
-        positions=ground_positions.astype(np.float64),
-    )
-
-
-def _build_pairs(rows: Sequence[_CsvRow], ids: Sequence[int]) -> tuple[PersonPair, ...]:
-    """Return the pairs of each person and the nearest one, sorted by distance."""
-    pairs: dict[tuple[int, int], PersonPair] = {}
-    for row, csv_row in enumerate(rows):
-        nearest_id = int(csv_row["nearest_id"] or UNTRACKED)
-        if nearest_id == UNTRACKED or nearest_id not in ids:
-            continue
-        first, second = sorted((row, ids.index(nearest_id)))
-        contact_level = int(csv_row["contact_level"])
-        pairs[first, second] = PersonPair(
-            *(first, second, float(csv_row["distance"]), csv_row["unit"]),
-            in_contact=contact_level > 0,
-            contact_s=0.0,
-            exceeds_limit=contact_level > 1,
-        )
-    return tuple(sorted(pairs.values(), key=lambda pair: pair.distance))

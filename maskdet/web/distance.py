@@ -7,7 +7,6 @@ updates them, and the next run fills the widgets from them.
 from __future__ import annotations
 
 import dataclasses
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +25,7 @@ from maskdet.distance import (
 )
 from maskdet.distance.geometry import FACE_HEIGHT_ERROR
 from maskdet.drawing import blur_faces
+from maskdet.html_templates import encode_data_url
 from maskdet.media import encode_jpeg
 from maskdet.settings import DISTANCE_METHODS, Settings
 from maskdet.style import Style, format_face_caption, format_pair_caption
@@ -293,7 +293,7 @@ def to_data_url(still: StillImage, style: Style) -> str:
         size_wh = max(1, round(scale * width)), max(1, round(scale * height))
         small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
         image = np.asarray(small, np.uint8)
-    return f"data:image/jpeg;base64,{b64encode(encode_jpeg(image)).decode()}"
+    return encode_data_url(encode_jpeg(image))
 
 
 def render_birds_eye(

@@ -6,24 +6,17 @@ import dataclasses
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Annotated, ClassVar
 from urllib.parse import urlencode
+
+from annotated_types import Interval
 
 from maskdet.analyzers.pipelines import ANALYZERS, AUTO
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.media import validate_rotation
-from maskdet.settings import Settings, parse_json_object, upgrade_settings
+from maskdet.settings import Settings, upgrade_settings
 from maskdet.style import Style
-
-CAMERA_LIMITS: dict[str, tuple[int, int]] = {
-    "camera_width": (160, 1920),
-    "camera_height": (120, 1080),
-    "camera_fps": (1, 60),
-}
-"""Smallest and largest requested value, in pixels and frames/s."""
-
-_SettingValue = bool | int | float | str | tuple[float, ...] | Mapping[str, str]
-_Part = TypeVar("_Part", bound="Preferences | Settings | Style")
+from maskdet.validation import check_fields, parse_fields, parse_json_object
 
 
 @dataclass(frozen=True)
@@ -48,26 +41,25 @@ class Preferences:
         ValueError: a value is out of its range; the message names field and value.
     """
 
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
     analyzer: str = AUTO
     settings: Settings = field(default_factory=Settings)
     style: Style = field(default_factory=Style)
     mirror: bool = True
     rotate: int = 0
-    camera_width: int = 640
-    camera_height: int = 480
-    camera_fps: int = 15
+    camera_width: Annotated[int, Interval(ge=160, le=1920)] = 640
+    camera_height: Annotated[int, Interval(ge=120, le=1080)] = 480
+    camera_fps: Annotated[int, Interval(ge=1, le=60)] = 15
     classifier: str = DEFAULT_CLASSIFIER
     refine: bool = True
 
     def __post_init__(self) -> None:
         """Validate the model names and the camera values."""
+        check_fields(self)
         _check_name("analyzer", self.analyzer, (AUTO, *ANALYZERS))
         _check_name("classifier", self.classifier, CLASSIFIERS)
         validate_rotation(self.rotate)
-        for name, (low, high) in CAMERA_LIMITS.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} must be from {low} to {high}, not {value}")
 
     def to_json(self) -> str:
         """Return all fields as JSON; `settings` is the object of `Settings.to_json`."""
@@ -82,10 +74,12 @@ class Preferences:
         Raises:
             ValueError: not a JSON object, an unknown field, or an invalid value.
         """
-        values = parse_json_object(text, "this file is")
-        if values and set(upgrade_settings(values)) <= _get_field_names(Settings()):
+        values = upgrade_settings(parse_json_object(text, "this file is"))
+        if values and set(values) <= _get_field_names(Settings()):
             values = {"settings": values}
-        return _replace_fields(cls(), values)
+        if isinstance(values.get("settings"), dict):
+            values["settings"] = upgrade_settings(values["settings"])
+        return parse_fields(cls, values)
 
     def to_query(self) -> dict[str, str]:
         """Return the non-default choices as flat URL parameters."""
@@ -106,16 +100,16 @@ class Preferences:
         defaults, query = _flatten(cls()), upgrade_settings(query)
         unknown = sorted(set(query) - set(defaults))
         if unknown:
-            raise ValueError(_format_unknown_setting(unknown[0], defaults))
+            raise ValueError(
+                f"unknown setting {unknown[0]!r}; accepted are {', '.join(defaults)}"
+            )
         values = {
-            name: _parse_value(name, text, defaults[name])
-            for name, text in query.items()
+            name: _parse_text(text, defaults[name]) for name, text in query.items()
         }
-        parts: dict[str, object] = {}
         for part in ("settings", "style"):
             names = _get_field_names(getattr(cls(), part))
-            parts[part] = {name: values.pop(name) for name in names & set(values)}
-        return _replace_fields(cls(), {**values, **parts})
+            values[part] = {name: values.pop(name) for name in names & set(values)}
+        return parse_fields(cls, values)
 
     def to_link(self, page_url: str) -> str:
         """Return a link that opens the page at `page_url` with these choices."""
@@ -140,67 +134,19 @@ def _get_field_names(part: Preferences | Settings | Style) -> set[str]:
     return {field.name for field in dataclasses.fields(part)}
 
 
-def _flatten(preferences: Preferences) -> dict[str, _SettingValue]:
+def _flatten(preferences: Preferences) -> dict[str, object]:
     """Return every choice by its field name; the names are unique across parts."""
-    flat: dict[str, _SettingValue] = {}
+    flat: dict[str, object] = {}
     for name, value in dataclasses.asdict(preferences).items():
         flat.update(value if isinstance(value, dict) else {name: value})
     return flat
 
 
-def _format_unknown_setting(name: str, allowed: Mapping[str, object]) -> str:
-    return f"unknown setting {name!r}; accepted are {', '.join(allowed)}"
-
-
-def _parse_value(name: str, text: str, default: _SettingValue) -> _SettingValue:
-    """Parse a URL parameter to a value of the type of `default`."""
+def _parse_text(text: str, default: object) -> object:
+    """Return the value of a URL parameter, a text only if `default` is one."""
     if isinstance(default, str):
         return text
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        value = text
-    return _check_value(name, value, default)
-
-
-def _check_value(name: str, value: object, default: _SettingValue) -> _SettingValue:
-    """Return `value` if it has the type of `default`; an int is valid for a float."""
-    if isinstance(default, bool):
-        fits, kind = isinstance(value, bool), "true or false"
-    elif isinstance(default, int):
-        fits = isinstance(value, int) and not isinstance(value, bool)
-        kind = "a whole number"
-    elif isinstance(default, float):
-        fits = isinstance(value, int | float) and not isinstance(value, bool)
-        kind = "a number"
-    elif isinstance(default, Mapping):
-        fits, kind = isinstance(value, Mapping), "an object"
-    elif isinstance(default, tuple):
-        fits, kind = isinstance(value, list | tuple), "a list of numbers"
-    else:
-        fits, kind = isinstance(value, str), "a text"
-    if not fits:
-        raise ValueError(f"{name} must be {kind}, not {value!r}")
-    return value  # type: ignore[return-value]
-
-
-def _replace_fields(part: _Part, values: Mapping[str, object]) -> _Part:
-    """Return a copy of the dataclass `part` with validated `values`."""
-    checked: dict[str, Any] = {}
-    if isinstance(part, Settings):
-        values = upgrade_settings(values)
-    for name, value in values.items():
-        if name not in _get_field_names(part):
-            raise ValueError(
-                _format_unknown_setting(
-                    name, dict.fromkeys(sorted(_get_field_names(part)))
-                )
-            )
-        default = getattr(part, name)
-        if not isinstance(default, Settings | Style):
-            checked[name] = _check_value(name, value, default)
-        elif isinstance(value, Mapping):
-            checked[name] = _replace_fields(default, value)
-        else:
-            raise ValueError(f"{name} must be a JSON object, not {value!r}")
-    return dataclasses.replace(part, **checked)
+        return text

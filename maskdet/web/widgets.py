@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from html import escape
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import streamlit as st
 
+from maskdet.html_templates import encode_data_url, render_html
 from maskdet.resources import resource_path
 from maskdet.style import Style, format_face_caption, format_percent, line_style
 from maskdet.types import CLASSES, Label, Scene
 from maskdet.web.image.results import ImageTotals
 from maskdet.wording import pluralize
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _LABEL_DESCRIPTIONS = {
     Label.MASK: "A mask covers nose, mouth and chin.",
@@ -26,7 +29,7 @@ _LABEL_DESCRIPTIONS = {
 }
 
 # Greys are derived from the text colour to suit the light and the dark theme.
-_CARDS_CSS = """<style>
+_CARDS_TEMPLATE: Final = """<style>
 .maskdet-cards {display: grid; gap: .75rem;
   grid-template-columns: repeat(auto-fill, minmax(min(16rem, 100%), 1fr));}
 .maskdet-cards figure {display: flex; gap: .75rem; margin: 0; padding: .6rem;
@@ -41,9 +44,23 @@ _CARDS_CSS = """<style>
 .maskdet-cards div {height: 5px; border-radius: 3px; overflow: hidden;
   background: color-mix(in srgb, currentColor 15%, transparent);}
 .maskdet-cards div i {display: block; height: 100%;}
-</style>"""
+</style>
+<section class="maskdet-cards" aria-label="Faces">
+{% for card in cards %}
+<figure><img src="{{ card.crop }}" alt="Face {{ loop.index }}"><figcaption>
+<b><i style="background:{{ card.colour }}"></i>{{ loop.index }} · {{ card.caption }}</b>
+{% if card.ground_truth %}
+<p><span>Ground truth: {{ card.ground_truth }}</span><span>{{ card.outcome }}</span></p>
+{% endif %}
+{% for bar in card.bars %}
+<p><span>{{ bar.title }}</span><span>{{ bar.percent }}</span></p>
+<div><i style="width:{{ bar.width }};background:{{ bar.colour }}"></i></div>
+{% endfor %}
+</figcaption></figure>
+{% endfor %}
+</section>"""
 
-_METRICS_CSS = """<style>
+_METRICS_TEMPLATE: Final = """<style>
 .maskdet-metrics dl {display: grid; gap: .5rem; margin: 0; padding: 0;
   grid-template-columns: repeat(auto-fit, minmax(6.2rem, 1fr));}
 .maskdet-metrics div {display: flex; flex-direction: column-reverse;
@@ -54,16 +71,33 @@ _METRICS_CSS = """<style>
   opacity: .85;}
 .maskdet-metrics dd {margin: 0; font-size: 1.45rem; font-weight: 600;
   line-height: 1.3;}
-</style>"""
+.maskdet-metrics small {font-size: .8rem; font-weight: 400;}
+</style>
+<section class="maskdet-metrics"><dl>
+{% for tile in tiles %}
+<div{% if tile.edge %} style="border-left:6px {{ tile.edge }}"{% endif %}>
+<dt>{{ tile.name }}</dt>
+{%- if tile.note %}<dd>{{ tile.value }} <small>{{ tile.note }}</small></dd>
+{%- else %}<dd>{{ tile.value }}</dd>
+{%- endif %}
+</div>
+{% endfor %}
+</dl></section>"""
 
-_LEGEND_CSS = """<style>
+_LEGEND_TEMPLATE: Final = """<style>
 .maskdet-legend {display: grid; grid-template-columns: 3.5rem max-content 1fr;
   gap: .5rem 1rem; align-items: center;}
 .maskdet-legend i {height: 1.6rem; border-radius: .2rem; border-width: 4px;}
 @media (max-width: 640px) {
   .maskdet-legend {grid-template-columns: 3.5rem 1fr; row-gap: .1rem;}
   .maskdet-legend span {grid-column: 2; margin-bottom: .6rem;}}
-</style>"""
+</style>
+<section class="maskdet-legend">
+{% for colour, line, title, description in rows %}
+<i style="border-color:{{ colour }};border-style:{{ line }}"></i>
+<b>{{ title }}</b><span>{{ description }}</span>
+{% endfor %}
+</section>"""
 
 FileContent = str | bytes | Callable[[], str | bytes]
 """Content of a file; a function is called when the visitor downloads it."""
@@ -112,7 +146,7 @@ def scene_cards_html(
     style: Style,
     *,
     ground_truth: Sequence[Label] = (),
-) -> str:
+) -> Markup:
     """Return one card per face as HTML, without any text from uploaded files.
 
     Args:
@@ -121,119 +155,89 @@ def scene_cards_html(
         style: names and colours of the classes.
         ground_truth: the true label of each face, if it is to be shown.
     """
-    colours = {label: style.colour_css(label) for label in Label}
-    ground_truth_rows = [
-        _ground_truth_html(*pair, style)
-        for pair in zip(scene.labels, ground_truth, strict=False)
-    ]
-    ground_truth_rows += [""] * (len(scene) - len(ground_truth_rows))
+    # Labels and percentages fit on a card.
+    caption_style = replace(style, labels=True, percentages=True)
     columns = scene.labels, scene.likeliest, scene.confidences, scene.probs
-    rows = zip(crops, *columns, ground_truth_rows, strict=False)
     cards = [
-        _card_html(
-            number,
-            crop,
-            heading=escape(
-                format_face_caption(
-                    label, float(confidence), _with_all_text(style), likeliest=likeliest
-                )
+        {
+            "crop": encode_data_url(crop),
+            "caption": format_face_caption(
+                label, float(confidence), caption_style, likeliest=likeliest
             ),
-            colour=colours[label],
-            bars=ground_truth_row
-            + "".join(
-                _prob_bar_html(
-                    escape(style.title(column)), float(prob), colours[column]
-                )
-                for column, prob in zip(CLASSES, probs, strict=True)
-            ),
+            "colour": style.colour_css(label),
+            "bars": prob_bars(probs, style),
+            "ground_truth": style.title(true_label) if true_label is not None else "",
+            "outcome": "correct" if label is true_label else "wrong",
+        }
+        for crop, label, likeliest, confidence, probs, true_label in zip(
+            crops, *columns, chain(ground_truth, repeat(None)), strict=False
         )
-        for number, (
-            crop,
-            label,
-            likeliest,
-            confidence,
-            probs,
-            ground_truth_row,
-        ) in enumerate(rows, start=1)
     ]
-    attributes = 'class="maskdet-cards" aria-label="Faces"'
-    return f"{_CARDS_CSS}<section {attributes}>{''.join(cards)}</section>"
+    return render_html(_CARDS_TEMPLATE, cards=cards)
 
 
-def image_totals_html(image_totals: ImageTotals, style: Style) -> str:
-    """Return the counts over all images as HTML tiles."""
-    faces = sum(image_totals.label_counts.values())
-    metrics = [
-        metric_html(pluralize(image_totals.n_images, "Image"), image_totals.n_images),
-        metric_html(pluralize(faces, "Face"), faces),
+def prob_bars(probs: Iterable[float], style: Style) -> list[dict[str, str]]:
+    """Return a bar for each class: its title, percentage, CSS width and colour."""
+    return [
+        {
+            "title": style.title(label),
+            "percent": format_percent(float(prob)),
+            "width": f"{100 * prob:.0f}%",
+            "colour": style.colour_css(label),
+        }
+        for label, prob in zip(CLASSES, probs, strict=True)
     ]
-    for label in Label:
-        edge = f"{line_style(label)} {style.colour_css(label)}"
-        name = escape(style.title(label))
-        metrics.append(metric_html(name, image_totals.label_counts[label], edge=edge))
-    metrics.append(
-        metric_html("Mask rate (unsure excluded)", image_totals.mask_rate_text)
-    )
-    metrics.append(metric_html("No face found", image_totals.n_without_face))
-    return metrics_html(metrics)
 
 
-def metrics_html(metrics: Sequence[str]) -> str:
-    """Return a responsive row of the tiles that `metric_html` makes."""
-    items = f"<dl>{''.join(metrics)}</dl>"
-    return f'{_METRICS_CSS}<section class="maskdet-metrics">{items}</section>'
+class MetricTile(NamedTuple):
+    """A value with its name.
 
-
-def metric_html(name: str, value: int | str, *, edge: str = "") -> str:
-    """Return a tile with a value and its name, as HTML.
-
-    Args:
-        name: trusted or escaped HTML.
+    Attributes:
+        name: of the value.
         value: the value.
-        edge: CSS line style and colour of its left edge.
+        edge: CSS line style and colour of the left edge.
+        note: shown beside the value in small type.
     """
-    border = f' style="border-left:6px {edge}"' if edge else ""
-    return f"<div{border}><dt>{name}</dt><dd>{value}</dd></div>"
+
+    name: str
+    value: int | str
+    edge: str = ""
+    note: str = ""
 
 
-def legend_html(style: Style) -> str:
+def label_tile(label: Label, value: int | str, style: Style) -> MetricTile:
+    """Return a tile with the name, line style and colour of a label."""
+    edge = f"{line_style(label)} {style.colour_css(label)}"
+    return MetricTile(style.title(label), value, edge)
+
+
+def metrics_html(tiles: Iterable[MetricTile]) -> Markup:
+    """Return a responsive row of tiles as HTML."""
+    return render_html(_METRICS_TEMPLATE, tiles=tiles)
+
+
+def image_totals_html(image_totals: ImageTotals, style: Style) -> Markup:
+    """Return the counts over all images as HTML tiles."""
+    n_images, counts = image_totals.n_images, image_totals.label_counts
+    n_faces = sum(counts.values())
+    return metrics_html(
+        [
+            MetricTile(pluralize(n_images, "Image"), n_images),
+            MetricTile(pluralize(n_faces, "Face"), n_faces),
+            *(label_tile(label, counts[label], style) for label in Label),
+            MetricTile("Mask rate (unsure excluded)", image_totals.mask_rate_text),
+            MetricTile("No face found", image_totals.n_without_face),
+        ]
+    )
+
+
+def legend_html(style: Style) -> Markup:
     """Return the legend of colours and line styles as HTML."""
     rows = [
-        f'<i style="border-color:{style.colour_css(label)};'
-        f'border-style:{line_style(label)}"></i>'
-        f"<b>{escape(style.title(label))}</b><span>{description}</span>"
+        (style.colour_css(label), line_style(label), style.title(label), description)
         for label, description in _LABEL_DESCRIPTIONS.items()
     ]
-    return f'{_LEGEND_CSS}<section class="maskdet-legend">{"".join(rows)}</section>'
-
-
-def _card_html(
-    number: int, crop: bytes, *, heading: str, colour: str, bars: str
-) -> str:
-    source = f"data:image/jpeg;base64,{b64encode(crop).decode()}"
-    return (
-        f'<figure><img src="{source}" alt="Face {number}"><figcaption>'
-        f'<b><i style="background:{colour}"></i>{number} · {heading}</b>{bars}'
-        "</figcaption></figure>"
-    )
-
-
-def _with_all_text(style: Style) -> Style:
-    """Return the style with labels and percentages, which fit on a card."""
-    return replace(style, labels=True, percentages=True)
-
-
-def _ground_truth_html(label: Label, ground_truth: Label, style: Style) -> str:
-    outcome = "correct" if label is ground_truth else "wrong"
-    name = escape(style.title(ground_truth))
-    return f"<p><span>Ground truth: {name}</span><span>{outcome}</span></p>"
-
-
-def _prob_bar_html(name: str, prob: float, colour: str) -> str:
-    return (
-        f"<p><span>{name}</span><span>{escape(format_percent(prob))}</span></p>"
-        f'<div><i style="width:{100 * prob:.0f}%;background:{colour}"></i></div>'
-    )
+    return render_html(_LEGEND_TEMPLATE, rows=rows)
 
 
 def escape_markdown(text: str) -> str:

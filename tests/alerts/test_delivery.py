@@ -117,6 +117,21 @@ def test_an_unresponsive_receiver_times_out() -> None:
     assert "geheim" not in str(raised.value)
 
 
+def test_the_proxy_of_the_environment_is_used_but_no_stored_password(
+    monkeypatch, tmp_path
+) -> None:
+    (tmp_path / "netrc").write_text("default login who password geheim\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with run_web_receiver() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        Webhook("http://alerts.invalid/hook")(ALERT)
+    ((path, headers, _),) = proxy.requests
+    assert path == "http://alerts.invalid/hook"
+    assert not {"Authorization", "Proxy-Authorization", "Cookie"} & set(headers)
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -131,7 +131,7 @@ def test_a_slider_and_the_line_show_the_faces_they_affect(page: Any) -> None:
 
 def test_a_click_on_a_cell_shows_its_faces(page: Any) -> None:
     # The last column of the first row: masked faces that were missed.
-    click_chart(page, charts(page).nth(1), 0.93, 0.35)
+    click_chart(page, charts(page).nth(1), 0.93, 0.1)
     cell = page.get_by_role("combobox", name="Cell")
     cell.wait_for()
     wait_until(lambda: "Mask: missed" in cell.input_value(), "the cell's name")

@@ -15,7 +15,7 @@ def row(name, cost):
 
 def spec(*rows, **options):
     titles = {"kind": "Model", "cost": "One face (ms)", "value": "Accuracy"}
-    return cost_chart(rows, NAMES, **{**titles, **options}).to_dict()
+    return cost_chart(rows, NAMES, **{**titles, **options})
 
 
 def encoding(drawn, layer=1):

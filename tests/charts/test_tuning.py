@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
+from math import nan
 
 import numpy as np
 import pytest
 
+from maskdet.charts.classification import (
+    confusion_heatmap,
+    reliability_curves_chart,
+    slice_rates_chart,
+)
+from maskdet.charts.curves import ChartCurve, threshold_curves_chart
+from maskdet.charts.spec import CLICK_SELECTION
 from maskdet.charts.tuning import (
     BOX_SELECTION,
-    CLICK_SELECTION,
     NO_FACE_TITLE,
-    confusion_heatmap,
     draw_boxes_chart,
     threshold_histogram,
 )
-from maskdet.charts.tuning_curves import (
-    ChartCurve,
-    calibration_chart,
-    slice_rates_chart,
-    threshold_curves_chart,
-)
+from maskdet.metrics.calibration import ReliabilityCurve
 from maskdet.style import Style
 from maskdet.types import Label
 
@@ -105,38 +106,50 @@ def test_only_the_selected_cell_is_outlined():
 
 def test_curves_keep_their_ends_and_the_operating_point():
     x = np.linspace(0, 1, 500)
-    line = ChartCurve("Mask", x, 1 - x**3, 1 - x, (0.5, 0.875))
-    drawn = threshold_curves_chart([line], x_title="x", y_title="y", steps=True)
+    line = ChartCurve("Mask", x, 1 - x**3, 1 - x, (0.5, 0.875), 0.75)
+    drawn = threshold_curves_chart([line], "precision_recall")
     points = drawn["datasets"]["points"]
     assert (points[0]["x"], points[0]["y"]) == (0.0, 1.0)
     assert (points[-1]["x"], points[-1]["y"]) == (1.0, 0.0)
     assert len(points) < 500
-    assert drawn["datasets"]["dots"] == [{"class": "Mask", "x": 0.5, "y": 0.875}]
+    [dot] = drawn["datasets"]["dots"]
+    assert (dot["curve"], dot["x"], dot["y"], dot["area"]) == ("Mask", 0.5, 0.875, 0.75)
 
 
 def test_a_curve_without_an_operating_point_has_no_dot():
-    line = ChartCurve("Mask", *np.array([[0.0, 1.0], [1.0, 0.0], [0.9, 0.1]]), None)
-    drawn = threshold_curves_chart([line], x_title="x", y_title="y", steps=False)
+    line = ChartCurve(
+        "Mask", *np.array([[0.0, 1.0], [1.0, 0.0], [0.9, 0.1]]), None, nan
+    )
+    drawn = threshold_curves_chart([line], "roc")
     assert drawn["datasets"]["dots"] == []
+    assert drawn["datasets"]["points"][0]["area"] is None
 
 
 @pytest.mark.parametrize(("most", "format_"), [(1.0, "%"), (2.5, "~g"), (None, "~g")])
 def test_the_axis_of_false_positives_is_not_in_percent(most, format_):
-    line = ChartCurve("Faces", *np.array([[0.0, 2.0], [0.0, 1.0], [0.9, 0.1]]), None)
-    drawn = threshold_curves_chart(
-        [line], x_title="x", y_title="y", steps=False, x_max=most
-    )
+    line = ChartCurve("Faces", *np.array([[0.0, 2.0], [0.0, 1.0], [0.9, 0.1]]), None, 1)
+    drawn = threshold_curves_chart([line], "froc", x_max=most)
     assert drawn["layer"][0]["encoding"]["x"]["axis"]["format"] == format_
 
 
-def test_slices_and_bins_keep_their_order_and_values():
-    rows = [
-        {"slice": name, "rate": 0.5, "low": 0.4, "high": 0.6, "n": 9} for name in "ba"
-    ]
-    drawn = slice_rates_chart(rows, x_title="Right")
+def test_slices_keep_their_order_and_the_worse_ones_are_marked():
+    rate = {"rate": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+    rows = [{"run": "", "slice": name, **rate, "worse": name == "b"} for name in "ba"]
+    drawn = slice_rates_chart(rows, {"": "#123456"}, x_title="Right")
     assert drawn["layer"][0]["encoding"]["y"]["sort"] == ["b", "a"]
-    bins = [{"run": "b", "score": 0.7, "rate": 0.5, "low": 0.4, "high": 0.6, "n": 9}]
-    assert calibration_chart(bins, ("a", "b"))["datasets"]["bins"] == bins
+    notes = [row["comparison"] for row in drawn["datasets"]["slices"]]
+    assert notes == ["significantly worse", "not worse"]
+
+
+def test_reliability_curves_have_their_values_and_colours():
+    curve = ReliabilityCurve(np.array([0.7]), np.array([5]), np.array([9]))
+    drawn = reliability_curves_chart({"b": curve}, {"b": "#123456"})
+    [row] = drawn["datasets"]["bins"]
+    assert (row["run"], row["score"], row["n"], row["ece"]) == ("b", 0.7, 9, 0.1444)
+    assert row["low"] < row["rate"] < row["high"]
+    assert row["rate"] == pytest.approx(5 / 9, abs=1e-4)
+    scale = drawn["layer"][1]["encoding"]["color"]["scale"]
+    assert scale == {"domain": ["b"], "range": ["#123456"]}
 
 
 def test_the_box_editor_keeps_aspect_ratio_and_pixel_units():
@@ -166,11 +179,12 @@ def test_custom_names_have_their_colours_and_are_not_parsed_as_paths():
     for tip in tips:
         assert tip["field"].isidentifier()
         assert row[tip["field"]] == 2
-    line = ChartCurve("口罩", *np.array([[0.0, 1.0], [1.0, 0.5], [0.9, 0.1]]), None)
-    curves = threshold_curves_chart(
-        [line], x_title="x", y_title="y", steps=True, style=style
+    line = ChartCurve(
+        "口罩", *np.array([[0.0, 1.0], [1.0, 0.5], [0.9, 0.1]]), None, 1, "#123456"
     )
-    assert curves["layer"][0]["encoding"]["color"]["scale"]["range"] == colours[1:]
+    curves = threshold_curves_chart([line], "precision_recall")
+    scale = curves["layer"][0]["encoding"]["color"]["scale"]
+    assert scale == {"domain": ["口罩"], "range": ["#123456"]}
     boxes = draw_boxes_chart(
         np.zeros((9, 9, 3), np.uint8), [(BOX, Label.NO_MASK)], style
     )

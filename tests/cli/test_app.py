@@ -102,8 +102,16 @@ def test_only_known_hosts_are_allowed(options, tmp_path, monkeypatch) -> None:
     ("variable", "value", "line"),
     [
         ("MASKDET_LOCAL_ADMIN", "never", "is 'never'; accepted are on and off"),
-        ("MASKDET_UPLOADS_TOTAL_MB", "1 GB", "is '1 GB'; use a whole number of MB"),
-        ("MASKDET_UPLOADS_PER_VISITOR_MB", "0", "is '0'; use a whole number of MB"),
+        (
+            "MASKDET_UPLOADS_TOTAL_MB",
+            "1 GB",
+            "must be a whole number of at least 1",
+        ),
+        (
+            "MASKDET_UPLOADS_PER_VISITOR_MB",
+            "0",
+            "must be a whole number of at least 1",
+        ),
         ("MASKDET_FRAME_ANCESTORS", "*; x", "has '*;'; accepted are origins such as"),
     ],
 )

@@ -90,4 +90,4 @@ def test_an_invalid_number_of_rounds_is_a_usage_error(rounds, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["benchmark", f"--rounds={rounds}"])
     assert stopped.value.code == 2
-    assert "positive integer" in capsys.readouterr().err
+    assert "whole number of at least 1" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from maskdet.cli.events import format_event_line, summarize_events
 from maskdet.cli.options import parse_time
 from maskdet.events.config import sqlite_url, to_store_url
 from maskdet.events.database import EventFilter
-from maskdet.events.event import EVENT_COLUMNS
+from maskdet.events.event import EVENT_COLUMNS, EventCsvWriter
 from maskdet.events.store import EventStore
 from tests.events.store_contract import DAY_EVENTS
 
@@ -118,7 +118,7 @@ def test_the_summary_respects_the_filters(store, capsys) -> None:
 
 def test_the_csv_equals_that_of_the_page(store, tmp_path, capsys) -> None:
     page = io.StringIO()
-    store.write_csv(EventFilter(cameras=("Door",)), page)
+    EventCsvWriter(page).add(store.iterate(EventFilter(cameras=("Door",))))
     assert main(["events", "--csv", "-", "--camera", "Door"]) == 0
     assert capsys.readouterr().out == page.getvalue()
     target = tmp_path / "out.csv"

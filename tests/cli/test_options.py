@@ -51,6 +51,13 @@ def test_a_settings_file_of_the_dashboard_is_read_completely(tmp_path):
     assert choose("--settings", str(saved)) == wanted
 
 
+def test_a_settings_file_of_version_0_2_is_read_completely(tmp_path):
+    saved = tmp_path / "old.json"
+    saved.write_text('{"settings": {"near_m": 2}, "second_look": false}')
+    wanted = AnalyzerOptions(settings=Settings(contact_distance_m=2), refine=False)
+    assert choose("--settings", str(saved)) == wanted
+
+
 def test_options_win_over_the_file(tmp_path):
     saved = tmp_path / "mine.json"
     saved.write_text('{"classifier": "tutorial", "settings": {"min_score": 0.7}}')
@@ -90,6 +97,9 @@ def test_plain_settings_keep_the_default_models(tmp_path):
         ("{", "not valid JSON"),
         ('{"min_scor": 1}', "unknown setting 'min_scor'"),
         ('{"settings": {}, "refine": 1}', "refine must be true or false"),
+        ('{"settings": {}, "analyzer": 1}', "analyzer must be a text, not 1"),
+        ('{"settings": {}, "style": 3}', "style must be a JSON object, not 3"),
+        ('{"settings": {"min_score": 3}}', "min_score must be a number from 0 to 1"),
     ],
 )
 def test_an_invalid_settings_file_is_named(content, line, tmp_path):

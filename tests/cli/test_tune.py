@@ -154,7 +154,7 @@ def test_a_report_is_written(stored, tmp_path):
     assert run(stored, "--goal", "equal", "--report", out) == 0
     page = out.read_text("utf-8")
     assert "as many false negatives as false positives of “No mask”" in page
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 5
 
 
 def test_scores_are_stored_without_names(scenes, tmp_path, capsys, analyzers):

@@ -150,7 +150,7 @@ def test_every_must_be_a_number(tmp_path, capsys, every) -> None:
     with pytest.raises(SystemExit) as caught:
         run("a.mp4", f"--every={every}")
     assert caught.value.code == 2
-    assert "positive integer" in capsys.readouterr().err
+    assert "whole number of at least 1" in capsys.readouterr().err
 
 
 def test_the_fast_analyzer_is_the_default(tmp_path, loaded_names, monkeypatch) -> None:

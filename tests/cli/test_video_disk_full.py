@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
 from maskdet.analyzers.pipelines import TwoStage
+from maskdet.atomic_file import AtomicFile
 from maskdet.cli import main, video
 from maskdet.media import VideoWriter, find_videos, open_video_file
 from maskdet.settings import Settings
@@ -51,17 +53,30 @@ def warning_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("maskdet: ")]
 
 
-def fill_up(monkeypatch, of: type, method: str, after: int) -> None:
-    """Let a method fail after so many calls, as on a full disk."""
-    original, calls = getattr(of, method), []
+class FullDisk:
+    """A stream that fails after so many writes."""
 
-    def call(self, *words, **how):
-        calls.append(1)
-        if len(calls) > after:
+    def __init__(self, stream: TextIO, after: int) -> None:
+        self.close = stream.close
+        self._write, self._n_left = stream.write, after
+
+    def write(self, text: str) -> None:
+        self._n_left -= 1
+        if self._n_left < 0:
             raise OSError(28, "No space left on device")
-        return original(self, *words, **how)
+        self._write(text)
 
-    monkeypatch.setattr(of, method, call)
+
+def fill_up(monkeypatch, name: str, after: int) -> None:
+    """Let the disk be full after so many lines of the file `name`."""
+    original = AtomicFile.__init__
+
+    def start(self, target, kind="whole") -> None:
+        original(self, target, kind)
+        if Path(target).name == name:
+            self.stream = FullDisk(self.stream, after)
+
+    monkeypatch.setattr(AtomicFile, "__init__", start)
 
 
 def reports(path: Path) -> list[dict]:
@@ -71,7 +86,7 @@ def reports(path: Path) -> list[dict]:
 def test_a_full_disk_keeps_the_results_and_ends_the_batch(
     folder, tmp_path, capsys, monkeypatch
 ) -> None:
-    fill_up(monkeypatch, VideoCsvWriter, "add", after=4)
+    fill_up(monkeypatch, "o.csv", after=1 + 4)
     rows, summary, events = (tmp_path / one for one in ("o.csv", "o.json", "e.csv"))
     out = tmp_path / "out"
     more = ("--json", summary, "--events", events, "--out", out)
@@ -153,7 +168,7 @@ def test_a_closed_output_pipe_ends_the_command_quietly(
 
 
 def test_the_output_error_has_the_report_and_the_output(tmp_path, monkeypatch) -> None:
-    fill_up(monkeypatch, VideoCsvWriter, "add", after=2)
+    fill_up(monkeypatch, "o.csv", after=1 + 2)
     path = write_video(tmp_path / "a.mp4")
     with VideoCsvFile(tmp_path / "o.csv") as rows, pytest.raises(OutputError) as caught:
         run_video_analysis(path, fake(), Settings(), VideoOutputs(csv_writer=rows))

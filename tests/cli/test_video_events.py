@@ -19,6 +19,7 @@ from maskdet.events.store import EventStore
 from maskdet.types import Label
 from maskdet.video import analysis
 from tests.alerts.receivers import run_mqtt_broker, run_web_receiver
+from tests.cli.test_video_disk_full import fill_up
 from tests.cli.video_events import (
     error_lines,
     fake_unmasked_person,
@@ -241,10 +242,7 @@ def test_a_camera_records_while_it_runs_and_ctrl_c_ends_it_cleanly(
 def test_a_write_error_of_events_ends_the_video_with_one_line(
     tmp_path, capsys, monkeypatch
 ) -> None:
-    def full(rows, events):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(video_events.EventCsvWriter, "add", full)
+    fill_up(monkeypatch, "e.csv", after=1)
     folder = tmp_path / "videos"
     folder.mkdir()
     for name in ("a.mp4", "b.mp4"):

@@ -27,11 +27,11 @@ def unmasked_person(monkeypatch, tmp_path):
         ((*ALERT_OPTIONS, "--mqtt", "http://u:pw@a"), "invalid MQTT URL"),
         (
             (*ALERT_OPTIONS, "--alert-for", -1),
-            "for_s must be from 0.0 to 3600.0, not -1",
+            "for_s must be a number from 0 to 3600, not -1",
         ),
         (
             (*ALERT_OPTIONS, "--alert-min-confidence", "nan"),
-            "min_confidence must be from",
+            "min_confidence must be a number from 0 to 1",
         ),
         (("--alert", "close"), "needs distances"),
         ((*ALERT_OPTIONS, "--webhook-secret", "x"), "--webhook-secret needs --webhook"),

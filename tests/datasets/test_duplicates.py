@@ -11,7 +11,6 @@ import pytest
 from maskdet.datasets.duplicates import (
     NEAR_DUPLICATE_BITS,
     Hashes,
-    connected_components,
     difference_hash,
     find_near_duplicates,
     group_duplicates,
@@ -83,16 +82,18 @@ def test_pairs_across_blocks_are_found():
     assert find_near_duplicates(hashes(0b0111, 0), 3).tolist() == [[0, 1]]
 
 
-def test_connected_pairs_are_one_group():
-    assert connected_components(6, [(4, 5), (1, 2), (2, 4)]).tolist() == [
-        0,
-        1,
-        1,
-        3,
-        1,
-        1,
-    ]
-    assert connected_components(0, []).tolist() == []
+def test_a_chain_of_near_duplicates_is_one_group():
+    looks = {Path("a"): 0, Path("b"): 0x3F, Path("c"): 0x3F << 8, Path("link"): 0x7}
+
+    def list_groups(*names: str) -> list[str]:
+        return [
+            one.group for one in group_duplicates([*map(make_example, names)], looks)
+        ]
+
+    assert len(set(list_groups("a", "b", "c"))) == 3
+    a, b, c, link = list_groups("a", "b", "c", "link")
+    assert a == link == b != c
+    assert list_groups() == []
 
 
 def test_existing_groups_are_merged_with_near_duplicates():

@@ -39,7 +39,7 @@ def test_distances_between_standard_people_are_within_tolerance(
     for step in range(50):
         boxes = render_boxes(camera, people)
         boxes += rng.normal(0, 1, boxes.shape)
-        pairs = proximity.update(boxes, ids, step / 25, camera.size_wh, settings)
+        pairs, _ = proximity.update(boxes, ids, step / 25, camera.size_wh, settings)
     true_distances = compute_pairwise_distances(people.head_centres)
     assert len(pairs) == 6
     for pair in pairs:

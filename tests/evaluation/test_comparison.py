@@ -62,15 +62,16 @@ def changed(**values):
     [
         ("{", "not valid JSON"),
         ("[" * 100_000, "not valid JSON"),
-        ("[]", "not a comparison of version 1"),
+        ("[]", r"analyzers\.json: must be a JSON object, not list"),
         ('{"version": 2, "rows": []}', "not a comparison of version 1"),
         ('{"version": 1, "rows": []}', "no rows"),
         ('{"version": 1, "rows": [3]}', "row 1 is incomplete or broken"),
-        (changed(analyzer=3), "row 2 is incomplete or broken"),
+        (changed(analyzer=3), "row 2: analyzer must be a text, not 3"),
         (changed(ap={}), "row 2 is incomplete or broken"),
-        (changed(median_ms="fast"), "row 2 is incomplete or broken"),
-        (changed(images=True), "row 2 is incomplete or broken"),
-        (changed(median_ms=math.nan), "row 2 is incomplete or broken"),
+        (changed(precision={"value": 1}), "row 2: low is missing"),
+        (changed(median_ms="fast"), "row 2: median_ms must be a number of at least 0"),
+        (changed(images=True), "row 2: n_images must be a whole number, not True"),
+        (changed(median_ms=math.nan), "row 2: median_ms must be a number"),
     ],
 )
 def test_a_broken_file_is_reported_in_one_line(path, text, complaint):

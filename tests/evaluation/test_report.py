@@ -189,7 +189,7 @@ def test_charts_have_custom_names_if_a_png_can_show_them(tmp_path, monkeypatch):
     charts_of, pngs = evaluation_report.save_chart, []
 
     def save(chart, folder, name, *, png_chart=None):
-        pngs.append(json.dumps((png_chart or chart).to_dict(), ensure_ascii=False))
+        pngs.append(json.dumps(png_chart or chart, ensure_ascii=False))
         return charts_of(chart, folder, name, png_chart=png_chart)
 
     monkeypatch.setattr(evaluation_report, "save_chart", save)

@@ -1,4 +1,4 @@
-"""Factories of scenes with tracked people."""
+"""Factories of scenes with tracked people, and a stream of them with an observer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from maskdet.events import Event, SceneObserver
+from maskdet.people import PersonLog
 from maskdet.types import CLASSES, Faces, Label, PersonPair, Scene
 
 
@@ -46,3 +48,21 @@ def make_pair(
 ) -> PersonPair:
     """Return the pair of the first two people of a scene."""
     return PersonPair(0, 1, distance, "m", in_contact, for_s, exceeds_limit)
+
+
+class ObservedStream:
+    """Passes scenes to an observer, as the loops of videos and cameras do."""
+
+    def __init__(self, observer: SceneObserver, people: PersonLog | None = None):
+        self.observer = observer
+        self.people = people or PersonLog()
+
+    def update(self, scene: Scene) -> Sequence[Event]:
+        """Return the events of the next scene."""
+        self.people.update(scene)
+        return self.observer.observe(self.people)
+
+    def end(self) -> Sequence[Event]:
+        """Return the events at the end."""
+        self.people.end()
+        return self.observer.observe(self.people)

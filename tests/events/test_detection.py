@@ -7,16 +7,26 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from maskdet.events import Event, EventDetector, StreamInfo, describe_event
+from maskdet.events import (
+    Event,
+    EventDetector,
+    StreamInfo,
+    describe_event,
+    observe_safely,
+)
+from maskdet.people import PersonLog
 from maskdet.types import UNTRACKED, Faces, Label, Scene
-from tests.events.scenes import make_pair, make_tracked_scene
+from tests.events.scenes import ObservedStream, make_pair, make_tracked_scene
 
 MASK, NO_MASK, UNKNOWN = Label.MASK, Label.NO_MASK, Label.UNKNOWN
 START = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def make_detector(hold_s: float = 1.0) -> EventDetector:
-    return EventDetector(StreamInfo("Door", START, "run"), min_label_duration_s=hold_s)
+def make_detector(hold_s: float = 1.0) -> ObservedStream:
+    return ObservedStream(
+        EventDetector(StreamInfo("Door", START, "run")),
+        PersonLog(min_label_duration_s=hold_s),
+    )
 
 
 def kinds_and_people(events: tuple[Event, ...]) -> list[tuple[str, int]]:
@@ -28,7 +38,7 @@ def second(event: Event) -> float:
 
 
 def play(
-    detector: EventDetector, fps: float, until_s: float, label_at, from_s: float = 0.0
+    detector: ObservedStream, fps: float, until_s: float, label_at, from_s: float = 0.0
 ) -> list[Event]:
     """Show person 7 with a label that depends on the time, and return all events."""
     all_events: list[Event] = []
@@ -181,13 +191,21 @@ def test_an_absent_person_expires_without_the_tracker() -> None:
     assert kinds_and_people(detector.update(make_tracked_scene(70.0))) == [("left", 1)]
 
 
+def test_a_person_whom_the_tracker_removes_after_a_long_gap_leaves_once() -> None:
+    detector = make_detector()
+    detector.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
+    late = detector.update(make_tracked_scene(70.0, removed_ids=(1,)))
+    assert kinds_and_people(late) == [("left", 1)]
+    assert detector.end() == ()
+
+
 def test_an_unknown_person_does_not_leave() -> None:
     assert make_detector().update(make_tracked_scene(0.0, removed_ids=(5, 6))) == ()
 
 
 def test_times_are_wall_clock_times_in_utc() -> None:
     local = datetime(2025, 3, 1, 14, 0, tzinfo=timezone(timedelta(hours=2)))
-    event = EventDetector(StreamInfo("Door", local)).update(
+    event = ObservedStream(EventDetector(StreamInfo("Door", local))).update(
         make_tracked_scene(2.5, [(1, MASK, 0.9)])
     )[0]
     assert event.at == START + timedelta(seconds=2.5)
@@ -244,3 +262,20 @@ def test_an_unknown_kind_is_refused() -> None:
 )
 def test_each_kind_of_event_has_a_description(event, description) -> None:
     assert describe_event(event) == description
+
+
+def test_errors_1_10_100_of_each_observer_are_logged(caplog) -> None:
+    class Broken:
+        stream_info = StreamInfo.now("Door")
+
+        def observe(self, people):
+            raise OSError("no more")
+
+    first, second = Broken(), Broken()
+    for _ in range(30):
+        assert observe_safely(first, PersonLog()) == ()
+    observe_safely(second, PersonLog())
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == [
+        f"events of a scene were lost ({number} so far)" for number in (1, 10, 1)
+    ]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import http.server
-import io
 import ssl
 import subprocess
 import threading
@@ -35,6 +34,11 @@ def server(tmp_path_factory):
                 target = "http://localhost/file" if weaker else "/file"
                 self.send_response(302)
                 self.send_header("Location", target)
+                self.end_headers()
+                return
+            if self.path == "/circle":
+                self.send_response(302)
+                self.send_header("Location", "/circle")
                 self.end_headers()
                 return
             if self.path == "/missing":
@@ -92,7 +96,11 @@ def test_a_download_is_complete_and_reports_progress(address, tmp_path, path):
 
 @pytest.mark.parametrize(
     ("path", "reason"),
-    [("/missing", "Not Found"), ("/weaker", "not an HTTPS URL")],
+    [
+        ("/missing", "status 404 Not Found"),
+        ("/weaker", "not an HTTPS URL"),
+        ("/circle", "more than 10 redirects"),
+    ],
 )
 def test_a_failed_download_gives_one_line(address, tmp_path, path, reason):
     with pytest.raises(ConnectionError, match=reason) as caught:
@@ -110,6 +118,11 @@ def test_an_interrupted_download_keeps_the_old_file(address, tmp_path):
         )
     assert target.read_bytes() == b"old"
     assert list_names(tmp_path) == ["file"]
+
+
+def test_an_unreachable_publisher_gives_one_line(tmp_path):
+    with pytest.raises(ConnectionError, match=r"file from \S+ \(Connection refused\);"):
+        download_content("https://127.0.0.1:1/file", tmp_path / "file")
 
 
 def test_an_untrusted_certificate_is_rejected(server, tmp_path, monkeypatch):
@@ -138,20 +151,25 @@ def test_only_https_is_accepted(url, tmp_path):
 def test_a_file_with_another_checksum_is_discarded(content, message, tmp_path):
     with pytest.raises(RuntimeError, match=message):
         write_verified(
-            io.BytesIO(content), tmp_path / "x", sha256=CHECKSUM, n_bytes=len(CONTENT)
+            [content[:1000], content[1000:]],
+            tmp_path / "x",
+            sha256=CHECKSUM,
+            n_bytes=len(CONTENT),
         )
     assert list_names(tmp_path) == []
 
 
 def test_an_endless_stream_is_aborted(tmp_path):
-    class EndlessStream(io.RawIOBase):
-        n_bytes_read = 0
+    n_chunks = 0
 
-        def read(self, size=-1):
-            self.n_bytes_read += size
-            return bytes(size)
+    def make_chunks():
+        nonlocal n_chunks
+        while True:
+            n_chunks += 1
+            yield bytes(1000)
 
-    source = EndlessStream()
     with pytest.raises(RuntimeError, match="more than 1000000 bytes"):
-        write_verified(source, tmp_path / "x", sha256=CHECKSUM, n_bytes=1_000_000)
-    assert source.n_bytes_read < 1_200_000
+        write_verified(
+            make_chunks(), tmp_path / "x", sha256=CHECKSUM, n_bytes=1_000_000
+        )
+    assert n_chunks == 1001

@@ -85,7 +85,7 @@ def test_the_wheel_contains_the_bundled_files(wheel) -> None:
     }
     names = zipfile.ZipFile(wheel).namelist()
     assert {name for name in names if "/_data/" in name} == expected
-    assert "maskdet/py.typed" in names
+    assert {"maskdet/py.typed", "maskdet/tuning/report.html.jinja"} <= set(names)
     assert all(name.startswith(("maskdet/", "maskdet-")) for name in names)
     external = {row.file_name for row in read_manifest().values() if not row.is_bundled}
     assert external.isdisjoint(Path(name).name for name in names)

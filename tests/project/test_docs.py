@@ -18,11 +18,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 import maskdet
 from maskdet import cli
 from maskdet.alerts.webhook import compute_signature
 from maskdet.events import Event
+from maskdet.settings import Settings
+from maskdet.web.preferences import Preferences
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -33,6 +36,7 @@ PAGES = [
 ]
 PRESENT = [path for path in PAGES if path.name != "CHANGELOG.md"]
 GENERATED = DOCS / "command-line.md"
+SCHEMA = DOCS / "settings.schema.json"
 
 FENCE = re.compile(r"^( *)```.*?^\1```", re.M | re.S)
 CODE = re.compile(r"`[^`\n]+`")
@@ -155,7 +159,8 @@ def test_every_internal_link_resolves(path: Path) -> None:
             continue
         address, _, anchor = link.partition("#")
         target = path if not address else (path.parent / address).resolve()
-        assert target == GENERATED or target.exists(), f"{link}: no such file"
+        is_generated = target in (GENERATED, SCHEMA)
+        assert is_generated or target.exists(), f"{link}: no such file"
         if anchor:
             assert anchor in anchors(target), f"{link}: no such heading"
 
@@ -170,8 +175,8 @@ def test_every_path_in_the_docs_of_the_code_exists(name: str) -> None:
     for span in CODE.findall(FENCE.sub("", text_of(ROOT / name))):
         path = span.strip("`")
         if PATH.fullmatch(path) and "NAME" not in path:
-            # The page of the command line is generated.
-            assert (ROOT / path).exists() or ROOT / path == GENERATED, path
+            is_generated = ROOT / path in (GENERATED, SCHEMA)
+            assert is_generated or (ROOT / path).exists(), path
 
 
 def test_every_file_and_folder_of_the_package_has_its_row() -> None:
@@ -261,6 +266,27 @@ def test_the_generated_page_has_every_command_and_option() -> None:
     assert "`--min-score F`" in page
     assert "%(" not in page
     assert "==SUPPRESS==" not in page
+
+
+def test_the_schema_accepts_what_is_a_settings_file() -> None:
+    schema = json.loads(hooks().build_settings_schema())
+    validator = Draft202012Validator(schema)
+    for definition in schema["$defs"].values():
+        for name, declared in definition["properties"].items():
+            assert "description" in declared, name
+    for text in (Preferences().to_json(), Settings().to_json(), "{}"):
+        assert validator.is_valid(json.loads(text))
+    for text in (
+        '{"min_score": 2}',
+        '{"min_scor": 0.5}',
+        '{"smoothing": "sum"}',
+        '{"settings": {"class_weights": [1, 1, 2]}}',
+        '{"style": {"blur": 1}}',
+        '{"camera_fps": 0}',
+    ):
+        assert not validator.is_valid(json.loads(text)), text
+        with pytest.raises(ValueError, match=r"must be|unknown setting"):
+            Preferences.from_json(text)
 
 
 @pytest.mark.parametrize(

@@ -238,16 +238,6 @@ def test_no_faces_give_empty_labels() -> None:
         assert labels.n_effective_views.shape == labels.ages_s.shape == (0,)
 
 
-@pytest.mark.parametrize("time_s", [0.5, math.nan])
-def test_decreasing_time_is_rejected(time_s) -> None:
-    smoother = LabelSmoother()
-    update_smoother(smoother, MASK, 1.0)
-    with pytest.raises(ValueError, match="time must not decrease"):
-        update_smoother(smoother, MASK, time_s)
-    with pytest.raises(ValueError, match="time must not decrease"):
-        smoother.predict_unseen([7], time_s)
-
-
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

@@ -70,7 +70,7 @@ def test_an_error_of_a_worker_is_raised(workers: int) -> None:
 def test_an_invalid_number_of_workers_is_rejected(count, capsys) -> None:
     with pytest.raises(SystemExit):
         main(["train", "onepass", "--data", "town.json", f"--workers={count}"])
-    assert "must be an integer from 0 to 256" in capsys.readouterr().err
+    assert "must be a whole number from 0 to 256" in capsys.readouterr().err
 
 
 def test_processes_and_threads_make_the_same_batches() -> None:

@@ -11,25 +11,20 @@ import pytest
 
 from maskdet.metrics.intervals import Estimate
 from maskdet.settings import Settings
-from maskdet.style import DEFAULT_STYLE, Style
+from maskdet.style import Style
 from maskdet.tuning.class_metrics import compute_class_metrics
 from maskdet.tuning.comparison import compare_results
-from maskdet.tuning.curves import TuningCurve, compute_histogram
 from maskdet.tuning.goal_search import propose_settings
 from maskdet.tuning.goals import Goal
 from maskdet.tuning.html_report import (
-    CurvePanel,
-    default_panels,
     format_estimate,
-    render_curves_svg,
-    render_histogram_svg,
     render_html_report,
 )
 from maskdet.tuning.operating_point import Evaluator
 from maskdet.types import Label
 from tests.tuning.goals_fakes import make_crowded_set, make_goal_predictions
 
-VOID = {"meta", "circle", "polyline", "path"}
+VOID = {"meta"}
 
 
 class Reader(HTMLParser):
@@ -78,13 +73,14 @@ def test_the_page_has_all_metrics_and_is_self_contained(evaluator):
     )
     reader = read(page)
     assert not {"script", "link", "img", "iframe"} & set(reader.tags)
-    assert "://" not in page
-    assert "url(" not in page
+    # The name of a namespace is not a link, and `url(#clip)` is in the page.
+    assert "://" not in page.replace("http://www.w3.org/", "")
+    assert "url(" not in page.replace("url(#clip", "")
     assert "@import" not in page
     assert "default-src 'none'" in page
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
-    assert reader.tags.count("svg") == 4
+    assert reader.tags.count("svg") == 5
     for row in compute_class_metrics(result):
         assert f"{row.f1.value:.3f}" in reader.text
     for line in (*proposal.messages, "McNemar", "fake on made-up"):
@@ -128,10 +124,8 @@ def test_the_report_uses_custom_class_names_and_colours(evaluator):
     assert "recall of “Bare” at least 70 %" in text
     for label in Label:
         assert not re.search(rf"\b{label.title}\b", text), label
-    assert "--no_mask: #0072b2 }" in page
-    default_page = render_html_report(evaluator(Settings()))
-    assert "#0072b2" not in default_page
-    assert ":root:root" not in default_page
+    assert "#0072b2" in page
+    assert "#0072b2" not in render_html_report(evaluator(Settings()))
 
 
 @pytest.mark.parametrize("n", [0, 3])
@@ -139,40 +133,6 @@ def test_a_set_without_faces_has_a_report(n):
     page = render_html_report(Evaluator(make_goal_predictions([], n))(Settings()))
     assert f"{n} images, 0 true faces" in read(page).text
     assert "nan" not in page.replace("finance", "")
-
-
-def test_curve_points_are_at_their_values():
-    xs, ys = np.array([0.0, 0.5, 1.0]), np.array([1.0, 0.5, 0.0])
-    curve = TuningCurve(
-        Label.NO_MASK, xs, ys, xs[::-1], Estimate(0.5, 0.4, 0.6, 9), (0.5, 1.0)
-    )
-    svg = render_curves_svg(CurvePanel("t", "", "x", "y", (curve,)))
-    points = re.search(r'points="([^"]+)"', svg)
-    assert points is not None
-    (x0, y0), (x1, y1), (x2, y2) = (
-        map(float, point.split(",")) for point in points.group(1).split()
-    )
-    assert x0 < x1 < x2
-    assert y0 < y1 < y2, "y grows downwards"
-    assert x1 == pytest.approx((x0 + x2) / 2, abs=0.11)
-    assert f'cx="{x1}" cy="{y0}"' in svg
-
-
-def test_a_curve_with_many_points_is_simplified(evaluator):
-    xs = np.linspace(0, 1, 20_000)
-    curve = TuningCurve(None, xs, xs, xs, Estimate(0.5, 0.4, 0.6, 9), (np.nan, np.nan))
-    svg = render_curves_svg(CurvePanel("t", "", "x", "y", (curve,)))
-    assert len(svg) < 12_000
-    assert "<circle" not in svg
-    assert len(default_panels(evaluator(Settings()))) == 3
-
-
-def test_histogram_bars_count_every_face(evaluator):
-    histogram = compute_histogram(evaluator(Settings()), "score")
-    svg = render_histogram_svg(histogram, "t", "x", DEFAULT_STYLE)
-    assert svg.count("<rect") == np.count_nonzero(histogram.counts)
-    bar_counts = [int(n) for n in re.findall(r"<title>(\d+) ", svg)]
-    assert sum(bar_counts) == histogram.counts.sum()
 
 
 def test_estimates_are_formatted_with_their_interval():

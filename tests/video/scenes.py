@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from maskdet.people import PersonLog
 from maskdet.settings import Settings
 from maskdet.types import Faces, Image, Label, PersonPair, Scene
 
@@ -54,8 +55,12 @@ class ScriptedStream:
 
     script = staticmethod(lambda time_s: make_people_scene(time_s))
 
-    def __init__(self, analyzer: object, settings: Settings) -> None:
-        pass
+    def __init__(
+        self, analyzer: object, settings: Settings, *, people: PersonLog
+    ) -> None:
+        self.people = people
 
     def step(self, image: Image, time_s: float) -> Scene:
-        return self.script(time_s)
+        scene = self.script(time_s)
+        self.people.update(scene, image)
+        return scene

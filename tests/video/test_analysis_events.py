@@ -11,19 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from maskdet.events import EVENT_COLUMNS, Event, StreamInfo
+from maskdet.events import EVENT_COLUMNS, Event, EventCsvWriter, StreamInfo
 from maskdet.media import VideoInfo
 from maskdet.settings import Settings
 from maskdet.types import UNTRACKED, Label
 from maskdet.video import (
-    EventCsvWriter,
     VideoOutputs,
     analysis,
     report,
     reports_to_json,
     run_video_analysis,
 )
-from maskdet.video.analysis import EventCollector, EventObserver
 from tests.media.video_files import N_FRAMES, write_video
 from tests.video.scenes import ScriptedStream, make_people_scene
 
@@ -41,18 +39,17 @@ class RecordingObserver:
         self.n_ended = 0
         self._fails = fails
 
-    def on_scene(self, scene):
-        self.seen.append((scene.time_s, scene.removed_ids))
+    def observe(self, people):
+        if people.scene is None:
+            self.n_ended += 1
+        else:
+            self.seen.append((people.scene.time_s, people.scene.removed_ids))
         if self._fails:
             raise RuntimeError("the observer fails")
-        at = self.stream_info.to_utc(scene.time_s)
+        if people.scene is None:
+            return []
+        at = self.stream_info.to_utc(people.scene.time_s)
         return [Event("entered", at, "Door", "run", len(self.seen))]
-
-    def end(self):
-        self.n_ended += 1
-        if self._fails:
-            raise RuntimeError("the observer fails")
-        return []
 
 
 @pytest.fixture
@@ -122,7 +119,9 @@ def test_a_failing_observer_does_not_stop_the_analysis(story, tmp_path, caplog) 
     assert (result.events, result.n_events) == ((), 0)
     assert len(observer.seen) == N_FRAMES
     lost = [
-        record for record in caplog.records if "events were lost" in record.getMessage()
+        record
+        for record in caplog.records
+        if "events of a scene were lost" in record.getMessage()
     ]
     assert len(lost) == 2, "the first and the tenth"
 
@@ -140,26 +139,39 @@ def test_a_failing_analysis_ends_the_observer(story, tmp_path, monkeypatch) -> N
     assert (len(observer.seen), observer.n_ended) == (5, 1)
 
 
-def test_only_the_newest_events_are_kept() -> None:
-    collector = EventCollector(RecordingObserver(), max_events=3)
-    for number in range(50):
-        collector.add(make_people_scene(number / 10))
-    assert [event.person for event in collector.events] == [48, 49, 50]
-    assert collector.n_events == 50
+def test_only_the_newest_events_are_kept(story, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(analysis, "MAX_EVENTS", 3)
+    outputs = VideoOutputs(observer=RecordingObserver())
+    result = run(write_video(tmp_path / "a.mp4"), outputs)
+    assert [event.person for event in result.events] == [
+        N_FRAMES - 2,
+        N_FRAMES - 1,
+        N_FRAMES,
+    ]
+    assert result.n_events == N_FRAMES
 
 
-def test_events_are_sorted_by_time() -> None:
+def test_events_are_sorted_by_time(story, tmp_path, monkeypatch) -> None:
     """The time of `left` is that of the last detection, before other events."""
-    collector = EventCollector(EventObserver(StreamInfo("Door", NOON)))
-    for number in range(10):
-        collector.add(
-            make_people_scene(number / 10, [(1, MASK)] if number < 5 else [(2, MASK)])
-        )
-    collector.add(
-        replace(make_people_scene(1.0, [(2, MASK), (3, MASK)]), removed_ids=(1,))
-    )
-    kinds = [(event.kind, event.person) for event in collector.events]
-    assert kinds == [("entered", 1), ("left", 1), ("entered", 2), ("entered", 3)]
+
+    def script(time_s: float):
+        if time_s < 0.45:
+            return make_people_scene(time_s, [(1, MASK)])
+        if time_s < 0.85:
+            return make_people_scene(time_s, [(2, MASK)])
+        scene = make_people_scene(time_s, [(2, MASK), (3, MASK)])
+        return replace(scene, removed_ids=(1,))
+
+    monkeypatch.setattr(ScriptedStream, "script", staticmethod(script))
+    result = run(write_video(tmp_path / "a.mp4"))
+    assert [(event.kind, event.person) for event in result.events] == [
+        ("entered", 1),
+        ("left", 1),
+        ("entered", 2),
+        ("entered", 3),
+        ("left", 2),
+        ("left", 3),
+    ]
 
 
 def test_the_json_has_the_events() -> None:

@@ -9,25 +9,22 @@ import numpy as np
 import pytest
 
 from maskdet.cli.video import summarize_video
+from maskdet.people import EvictedContacts, EvictedPeople, PersonLog
+from maskdet.people import log as people_module
 from maskdet.types import Label
-from maskdet.video import VideoReport, reports_to_json, summary
-from maskdet.video.summary import (
-    ContactAggregator,
-    EvictedContacts,
-    EvictedPeople,
-    PersonAggregator,
-)
+from maskdet.video import VideoReport, reports_to_json
+from tests.people.test_log import show
 from tests.video.scenes import make_people_pair, make_people_scene
 
 MASK, NO_MASK = Label.MASK, Label.NO_MASK
 
 
 def test_of_thirty_thousand_people_ten_thousand_are_kept() -> None:
-    people = PersonAggregator()
+    people = PersonLog()
     for number in range(30_000):
         label = MASK if number % 3 else NO_MASK
-        people.add(make_people_scene(float(number), [(number, label)]), None, 0.5)
-    kept, evicted = people.get_people(), people.evicted
+        show(people, make_people_scene(float(number), [(number, label)]), 0.5)
+    kept, evicted = people.list_people(), people.evicted_people
     assert [person.track_id for person in kept] == list(range(20_000, 30_000))
     assert evicted.n_people == 20_000
     assert (evicted.label_counts[NO_MASK], evicted.label_counts[MASK]) == (
@@ -38,11 +35,11 @@ def test_of_thirty_thousand_people_ten_thousand_are_kept() -> None:
 
 
 def test_memory_does_not_grow_with_the_number_of_people() -> None:
-    people = PersonAggregator(max_people=1000)
+    people = PersonLog(max_people=1000)
     half_way = 0
     tracemalloc.start()
     for number in range(3000):
-        people.add(make_people_scene(float(number), [(number, MASK)]), None, 0.5)
+        show(people, make_people_scene(float(number), [(number, MASK)]), 0.5)
         if number == 1500:
             half_way = tracemalloc.get_traced_memory()[0]
     growth = tracemalloc.get_traced_memory()[0] / half_way
@@ -51,57 +48,63 @@ def test_memory_does_not_grow_with_the_number_of_people() -> None:
 
 
 def test_people_who_are_still_present_are_not_evicted() -> None:
-    people = PersonAggregator(max_people=10)
+    people = PersonLog(max_people=10)
     for number in range(1, 200):
-        people.add(
-            make_people_scene(float(number), [(0, MASK), (number, NO_MASK)]), None, 1.0
+        show(
+            people,
+            make_people_scene(float(number), [(0, MASK), (number, NO_MASK)]),
+            1.0,
         )
-    kept = people.get_people()
+    kept = people.list_people()
     assert [person.track_id for person in kept] == [0, *range(191, 200)]
     assert kept[0].seen_s == pytest.approx(199)
-    assert people.evicted.label_counts[NO_MASK] == 190
+    assert people.evicted_people.label_counts[NO_MASK] == 190
 
 
 def test_crops_of_evicted_people_make_room_for_others(monkeypatch) -> None:
-    monkeypatch.setattr(summary, "_MAX_CROPS", 3)
-    people = PersonAggregator(keep_crops=True, max_people=3)
+    monkeypatch.setattr(people_module, "_MAX_CROPS", 3)
+    people = PersonLog(keep_crops=True, max_people=3)
     image = np.zeros((60, 80, 3), np.uint8)
     for step in range(40):
-        people.add(make_people_scene(float(step), [(step // 2, MASK)]), image, 1.0)
-    assert [bool(person.crop) for person in people.get_people()] == [True] * 3
+        show(people, make_people_scene(float(step), [(step // 2, MASK)]), 1.0, image)
+    assert [bool(person.crop) for person in people.list_people()] == [True] * 3
 
 
 def test_the_most_important_pairs_are_kept() -> None:
-    contacts = ContactAggregator(max_contacts=10)
+    contacts = PersonLog(max_contacts=10)
     for number in range(1000):
         label = NO_MASK if number == 3 else MASK
         labels = [(2 * number, label), (2 * number + 1, MASK)]
         pairs = [make_people_pair(0, 1, 0.7, exceeds_limit=number in (5, 6))]
         # A minute later the pair is no longer in contact.
-        contacts.add(make_people_scene(100.0 * number, labels, person_pairs=pairs), 2.0)
-    kept = contacts.get_contacts()
+        show(
+            contacts, make_people_scene(100.0 * number, labels, person_pairs=pairs), 0.5
+        )
+    kept = contacts.list_contacts()
     assert len(kept) == 10
     assert kept[0].first_id == 6, "without a mask"
     assert {contact.first_id for contact in kept if contact.exceeds_limit} == {10, 12}
-    assert contacts.evicted == EvictedContacts(990, 0, 1980.0, 0.0)
+    assert contacts.evicted_contacts == EvictedContacts(990, 0, 495.0, 0.0)
 
 
 def test_pairs_in_contact_are_not_evicted() -> None:
-    contacts = ContactAggregator(max_contacts=3)
+    contacts = PersonLog(max_contacts=3)
     for step in range(50):
         labels = [(0, MASK), (1, MASK), (100 + step, MASK)]
         pairs = [make_people_pair(0, 1, 0.7), make_people_pair(1, 2, 1.0)]
-        contacts.add(make_people_scene(100.0 * step, labels, person_pairs=pairs), 0.25)
+        show(
+            contacts, make_people_scene(100.0 * step, labels, person_pairs=pairs), 0.25
+        )
     kept = {
         (contact.first_id, contact.second_id): contact.total_s
-        for contact in contacts.get_contacts()
+        for contact in contacts.list_contacts()
     }
     assert kept[0, 1] == pytest.approx(12.5)
-    assert contacts.evicted.n_contacts == 51 - 3
+    assert contacts.evicted_contacts.n_contacts == 51 - 3
 
 
 def make_report() -> VideoReport:
-    people, contacts = PersonAggregator(max_people=2), ContactAggregator(max_contacts=1)
+    people = PersonLog(max_people=2, max_contacts=1)
     for number in range(8):
         label = NO_MASK if number == 1 else MASK
         labels = [(2 * number, label), (2 * number + 1, MASK)]
@@ -110,15 +113,14 @@ def make_report() -> VideoReport:
             labels,
             person_pairs=[make_people_pair(0, 1, 0.7, exceeds_limit=True)],
         )
-        people.add(scene, None, 1.0)
-        contacts.add(scene, 1.0)
+        show(people, scene, 1.0)
     return VideoReport(
         "door",
         analyzed_s=701.0,
-        people=people.get_people(),
-        contacts=contacts.get_contacts(),
-        evicted_people=people.evicted,
-        evicted_contacts=contacts.evicted,
+        people=people.list_people(),
+        contacts=people.list_contacts(),
+        evicted_people=people.evicted_people,
+        evicted_contacts=people.evicted_contacts,
     )
 
 
@@ -150,7 +152,7 @@ def test_the_summary_counts_people_who_are_not_listed() -> None:
 
 
 def test_few_people_are_not_evicted() -> None:
-    people = PersonAggregator()
-    people.add(make_people_scene(0.0, [(1, MASK)]), None, 1.0)
-    people.get_people()
-    assert people.evicted == EvictedPeople()
+    people = PersonLog()
+    show(people, make_people_scene(0.0, [(1, MASK)]), 1.0)
+    people.list_people()
+    assert people.evicted_people == EvictedPeople()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from maskdet.media import VideoInfo
+from maskdet.people import PersonLog, Timeline
 from maskdet.types import Label
 from maskdet.video import (
     VIDEO_COLUMNS,
@@ -21,7 +22,6 @@ from maskdet.video import (
     reports_to_json,
     rows,
 )
-from maskdet.video.summary import ContactAggregator, PersonAggregator, Timeline
 from tests.video.scenes import make_people_pair, make_people_scene
 
 MASK, NO_MASK = Label.MASK, Label.NO_MASK
@@ -82,22 +82,22 @@ def test_a_csv_file_appears_only_once_it_is_complete(tmp_path: Path) -> None:
 
 
 def make_report() -> VideoReport:
-    timeline, people, contacts = Timeline(), PersonAggregator(), ContactAggregator()
+    timeline = Timeline()
+    people = PersonLog(timeline=timeline)
     for time_s, label in ((0.0, MASK), (1.0, MASK), (2.0, NO_MASK)):
         scene = make_people_scene(
             time_s, [(1, label), (2, MASK)], person_pairs=[make_people_pair(0, 1, 0.7)]
         )
-        timeline.add(scene, 1.0)
-        people.add(scene, None, 1.0)
-        contacts.add(scene, 1.0)
+        people.update(scene)
+    people.end(3.0)
     return VideoReport(
         "a.mp4",
         VideoInfo(64, 48, 3.0, Fraction(30000, 1001)),
         90,
         3.0,
         timeline.get_bins(),
-        people.get_people(),
-        contacts.get_contacts(),
+        people.list_people(),
+        people.list_contacts(),
         is_complete=True,
     )
 

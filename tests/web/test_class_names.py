@@ -69,7 +69,7 @@ def tune(monkeypatch: pytest.MonkeyPatch) -> AppTest:
 
 def test_the_first_screen_of_tune_uses_custom_names(tune: AppTest) -> None:
     text = shown(tune)
-    for words in ("labelled “Hm”", "“St. Mary&#x27;s” recall", " 口罩, ", " Sloppy"):
+    for words in ("labelled “Hm”", "“St. Mary&#39;s” recall", " 口罩, ", " Sloppy"):
         assert words in text
     bars, cells = chart_datasets(tune, 0)["bars"], chart_datasets(tune, 1)["cells"]
     assert {row["actual"] for row in bars} >= set(CLASSES.values())
@@ -100,7 +100,7 @@ def test_faces_and_cells_use_custom_names(tune: AppTest) -> None:
     text = shown(run_app(tune))
     assert "口罩: predicted “Hm”" in text
     assert "<b>Hm <small>· actual: 口罩</small></b>" in text
-    assert "St. Mary&#x27;s" in text
+    assert "St. Mary&#39;s" in text
     select_segment(tune, "gallery", "Last change")
     assert "was “Hm”, now" in shown(move_slider(tune, "min_confidence", 0.0))
 

@@ -104,18 +104,18 @@ def test_a_settings_file_can_be_loaded() -> None:
         ("[1]", "this file must be a JSON object, not list"),
         (
             '{"colour": 1}',
-            "unknown setting 'colour'; accepted are analyzer, camera_fps",
+            "unknown setting 'colour'; accepted are analyzer, settings, style",
         ),
         ('{"analyzer": "magic"}', "analyzer must be one of .*, not 'magic'"),
         ('{"analyzer": 7}', "analyzer must be a text, not 7"),
         ('{"style": 3}', "style must be a JSON object, not 3"),
         ('{"style": {"labels": 1}}', "labels must be true or false, not 1"),
         ('{"style": {"palette": "pink"}}', "palette must be one of .*, not 'pink'"),
-        ('{"settings": {"min_score": true}}', "min_score must be a number, not True"),
+        ('{"settings": {"min_score": true}}', "min_score must be a number from 0 to 1"),
         ('{"settings": {"min_score": NaN}}', "min_score must be a number from 0 to 1"),
         ('{"settings": {"min_size": 1}}', "unknown setting 'min_size'"),
-        ('{"camera_fps": 0}', "camera_fps must be from 1 to 60, not 0"),
-        ('{"camera_width": 99999}', "camera_width must be from 160 to 1920"),
+        ('{"camera_fps": 0}', "camera_fps must be a whole number from 1 to 60"),
+        ('{"camera_width": 99999}', "camera_width must be a whole number from 160"),
     ],
 )
 def test_an_invalid_file_is_rejected_in_one_line(text: str, line: str) -> None:
@@ -128,22 +128,25 @@ def test_an_invalid_file_is_rejected_in_one_line(text: str, line: str) -> None:
     ("query", "line"),
     [
         ({"utm_source": "x"}, "unknown setting 'utm_source'; accepted are analyzer"),
-        ({"min_score": "much"}, "min_score must be a number, not 'much'"),
+        ({"min_score": "much"}, "^min_score must be a number from 0 to 1, not 'much'"),
         ({"min_score": "2"}, "min_score must be a number from 0 to 1, not 2"),
         ({"mirror": "yes"}, "mirror must be true or false, not 'yes'"),
         ({"rotate": "45"}, "rotate must be one of 0, 90, 180, 270 degrees, not 45"),
         ({"refine": "1"}, "refine must be true or false, not 1"),
         ({"analyzer": "magic"}, "analyzer must be one of auto, .*, not 'magic'"),
-        ({"camera_fps": "7.5"}, "camera_fps must be a whole number, not 7.5"),
+        ({"camera_fps": "7.5"}, "camera_fps must be a whole number from 1 to 60, not"),
         ({"classifier": "magic"}, "classifier must be one of maskdet.*, not 'magic'"),
         ({"classifier": "a.tflite"}, "classifier must be one of .*, not 'a.tflite'"),
-        ({"ground_points": "0.5"}, "ground_points must be a list of numbers, not 0.5"),
-        ({"ground_points": "[1, 2]"}, "ground_points must be eight numbers or none"),
+        ({"ground_points": "0.5"}, "ground_points must be a list of numbers from -2"),
+        ({"ground_points": "[1, 2]"}, "ground_points must be eight numbers from -2"),
         ({"blur": "1"}, "blur must be true or false, not 1"),
         ({"palette": ""}, "palette must be one of .*, not ''"),
-        ({"class_weights": "1"}, "class_weights must be a list of numbers, not 1"),
+        ({"class_weights": "1"}, "class_weights must be a list of numbers from 0 to 1"),
+        ({"class_weights": "[1, 1, true]"}, "class_weights.2 must be a number from 0"),
+        ({"ground_points": '["x"]'}, "^ground_points.0 must be a number from -2 to 3"),
+        ({"class_names": '{"mask": 3}'}, "^class_names.mask must be a text, not 3"),
         ({"class_weights": "[1, 1]"}, "class_weights must be three numbers from 0 to"),
-        ({"class_names": "Mask"}, "class_names must be an object, not 'Mask'"),
+        ({"class_names": "Mask"}, "class_names must be a JSON object, not 'Mask'"),
         ({"class_names": '{"mask": "<b>"}'}, "class_names: mask must be 1 to 24"),
         ({"class_colours": '{"mask": "red"}'}, "class_colours: mask must be a colour"),
         ({"camera_fps": "[" * 9999}, "camera_fps must be a whole number"),
@@ -227,5 +230,7 @@ def test_files_and_links_of_version_0_1_are_read() -> None:
     assert Settings.from_json(json.dumps(OLD)) == TODAY
     assert Preferences.from_json(json.dumps(OLD)).settings == TODAY
     assert Preferences.from_json(json.dumps({"settings": OLD})).settings == TODAY
+    saved = {"settings": {}, "second_look": False}
+    assert Preferences.from_json(json.dumps(saved)) == Preferences(refine=False)
     link = {name: json.dumps(value).strip('"') for name, value in OLD.items()}
     assert Preferences.from_query(link).settings == TODAY

@@ -37,7 +37,7 @@ def test_default_limits_depend_on_the_largest_file() -> None:
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "1e3", "x", "²", "1 GB"])
 def test_a_limit_must_be_a_whole_number(text, monkeypatch, caplog) -> None:
-    line = rf"{TOTAL_LIMIT_VARIABLE} is '.*'; use a whole number of MB above 0"
+    line = rf"{TOTAL_LIMIT_VARIABLE} must be a whole number of at least 1, not '.*'"
     with pytest.raises(ValueError, match=line):
         UploadLimits.from_environment({TOTAL_LIMIT_VARIABLE: text}, 400)
     monkeypatch.setenv(TOTAL_LIMIT_VARIABLE, text)

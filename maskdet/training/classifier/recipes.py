@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from maskdet.classifier import DEFAULT_CONTEXT
+from maskdet.validation import parse_fields
 
 MAX_INPUT_PX = 1024
 """Largest input side: all crops of a training are in memory."""
@@ -222,15 +223,12 @@ class ClassifierRecipe:
             field.name: _STORED_KEYS.get(field.name, field.name)
             for field in dataclasses.fields(cls)
         }
+        knobs = {
+            name: values[key] for name, key in stored_keys.items() if key in values
+        }
         try:
-            knobs = {
-                name: values[key] for name, key in stored_keys.items() if key in values
-            }
-            knobs["stages"] = tuple(Stage(**stage) for stage in knobs["stages"])
-            if knobs.get("split_fractions") is not None:
-                knobs["split_fractions"] = tuple(knobs["split_fractions"])
-            return cls(**knobs)
-        except (KeyError, TypeError) as error:
+            return parse_fields(cls, knobs)
+        except ValueError as error:
             raise ValueError(f"not a recipe of this version: {error}") from None
 
 

@@ -8,18 +8,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
-from html import escape
 from typing import Any, Final
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 
+from maskdet.charts.spec import (
+    UNIT_SCALE,
+    VegaSpec,
+    encode_colour,
+    label_colours,
+    layer_charts,
+    nominal_field,
+    quantitative_field,
+)
 from maskdet.events.database import HOUR_MS, EventFilter, StoreError
 from maskdet.events.event import (
     EVENT_KINDS,
     MAX_CAMERA_NAME_LENGTH,
     Event,
+    EventCsvWriter,
     clean_camera_name,
     describe_event,
 )
@@ -28,13 +36,17 @@ from maskdet.style import (
     DEFAULT_STYLE,
     Style,
     format_percent,
-    line_style,
     to_display_percent,
 )
 from maskdet.types import CLASSES, UNTRACKED, Label
 from maskdet.web import session
 from maskdet.web.events import alerts, service
-from maskdet.web.widgets import escape_markdown, metric_html, metrics_html
+from maskdet.web.widgets import (
+    MetricTile,
+    escape_markdown,
+    label_tile,
+    metrics_html,
+)
 from maskdet.wording import format_count, pluralize
 
 PERIODS: Final[Mapping[str, tuple[str, float | None]]] = {
@@ -98,63 +110,64 @@ def query_events(
 
 def event_totals_html(result: EventQueryResult, style: Style) -> str:
     """Return the totals as HTML tiles."""
-    metrics = [metric_html("People", result.n_people)]
-    for label in CLASSES:
-        edge = f"{line_style(label)} {style.colour_css(label)}"
-        name = escape(style.title(label))
-        metrics.append(metric_html(name, result.label_counts[label], edge=edge))
-    n_labelled = sum(result.label_counts.values())
+    counts = result.label_counts
+    n_labelled = sum(counts.values())
     mask_rate_text = (
-        escape(format_percent(result.label_counts[Label.MASK] / n_labelled))
-        if n_labelled
-        else "&ndash;"
+        format_percent(counts[Label.MASK] / n_labelled) if n_labelled else "\N{EN DASH}"
     )
-    metrics.append(metric_html("Mask rate (unsure excluded)", mask_rate_text))
-    metrics.append(metric_html("Too close", result.kind_counts["close"]))
-    metrics.append(metric_html("Alerts", result.kind_counts["alert"]))
-    return metrics_html(metrics)
+    return metrics_html(
+        [
+            MetricTile("People", result.n_people),
+            *(label_tile(label, counts[label], style) for label in CLASSES),
+            MetricTile("Mask rate (unsure excluded)", mask_rate_text),
+            MetricTile("Too close", result.kind_counts["close"]),
+            MetricTile("Alerts", result.kind_counts["alert"]),
+        ]
+    )
 
 
-def hourly_label_chart(result: EventQueryResult, style: Style) -> dict[str, Any]:
+def hourly_label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
     """Return a Vega-Lite chart of the fraction of people by label and hour."""
-    bars = (
-        alt.Chart(alt.InlineData(values=_build_bars(result.hourly_label_counts, style)))
-        .mark_bar(stroke="white", strokeOpacity=0.25, strokeWidth=0.5)
-        .encode(
-            x=alt.X(
-                "start:T", title=None, axis=alt.Axis(grid=False, labelOverlap=True)
+    bars = {
+        "data": {"name": "bars"},
+        "mark": {
+            "type": "bar",
+            "stroke": "white",
+            "strokeOpacity": 0.25,
+            "strokeWidth": 0.5,
+        },
+        "encoding": {
+            "x": {
+                "field": "start",
+                "type": "temporal",
+                "title": None,
+                "axis": {"grid": False, "labelOverlap": True},
+            },
+            "x2": {"field": "end"},
+            "y": quantitative_field(
+                "low",
+                "Fraction of people",
+                axis={"format": "%", "values": [0, 0.25, 0.5, 0.75, 1]},
+                scale=UNIT_SCALE,
             ),
-            x2="end:T",
-            y=alt.Y(
-                "low:Q",
-                title="Fraction of people",
-                axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
-                scale=alt.Scale(domain=[0, 1]),
-            ),
-            y2="high:Q",
-            color=_encode_label_colour(style),
-            tooltip=[
-                alt.Tooltip("start:T", title="Hour", format="%Y-%m-%d %H:%M"),
-                alt.Tooltip("label:N", title="Label"),
-                alt.Tooltip("fraction:Q", title="Fraction", format=".0%"),
-                alt.Tooltip("people:Q", title="People"),
-                alt.Tooltip("total:Q", title="Of"),
+            "y2": {"field": "high"},
+            "color": encode_colour("label", label_colours(style)),
+            "tooltip": [
+                {
+                    "field": "start",
+                    "type": "temporal",
+                    "title": "Hour",
+                    "format": "%Y-%m-%d %H:%M",
+                },
+                nominal_field("label", "Label"),
+                quantitative_field("fraction", "Fraction", format=".0%"),
+                quantitative_field("people", "People"),
+                quantitative_field("total", "Of"),
             ],
-        )
-    )
-    spec: dict[str, Any] = bars.to_dict()
-    spec["height"] = 300
-    spec["config"] = {"legend": {"orient": "bottom", "columns": 3}}
-    return spec
-
-
-def _encode_label_colour(style: Style) -> alt.Color:
-    """Return the colour encoding of bars by label."""
-    scale = alt.Scale(
-        domain=[style.title(label) for label in CLASSES],
-        range=[style.colour_css(label) for label in CLASSES],
-    )
-    return alt.Color("label:N", title=None, scale=scale)
+        },
+    }
+    rows = _build_bars(result.hourly_label_counts, style)
+    return layer_charts([bars], {"bars": rows}, height=300)
 
 
 def _build_bars(
@@ -448,7 +461,7 @@ def _render_delete_button(store: EventStore, n_all: int) -> None:
 def _build_csv(store: EventStore, event_filter: EventFilter) -> io.StringIO:
     """Return the CSV file of the matching events."""
     file = io.StringIO()
-    store.write_csv(event_filter, file)
+    EventCsvWriter(file).add(store.iterate(event_filter))
     return file
 
 

@@ -1,8 +1,8 @@
 """Events and alerts of a visitor: preferences, monitor, database and admin rights.
 
-The Live page calls `create_stream_monitor` in the script before the stream starts,
-`StreamMonitor.on_scene` in the frame callback, and `StreamMonitor.end` after the stream
-has ended. `alerts.render_new_alerts` shows new alerts.
+The Live page calls `create_stream_monitor` in the script before the stream starts, and
+`StreamMonitor.observe` in the frame callback and after the stream has ended.
+`alerts.render_new_alerts` shows new alerts.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def get_alert_monitor() -> AlertMonitor:
 def create_stream_monitor(clock_s: float, camera: str = "") -> StreamMonitor:
     """Return a monitor for the scenes of a stream that starts now.
 
-    Call it in the script; its `on_scene` may be called in a frame callback.
+    Call it in the script; its `observe` may be called in a frame callback.
 
     Args:
         clock_s: current time of the clock of `Scene.time_s`, in seconds.

@@ -13,6 +13,7 @@ import numpy as np
 
 from maskdet.drawing import draw, pixelate_image
 from maskdet.drawing.text import draw_text, measure_text
+from maskdet.log_filter import RepeatedFailureFilter
 from maskdet.media import rotate_image
 from maskdet.style import WHITE
 from maskdet.types import Image
@@ -20,6 +21,7 @@ from maskdet.web.live.state import LiveSession, LiveState
 from maskdet.web.live.webrtc_patches import count_dropped_frames
 
 logger = logging.getLogger(__name__)
+logger.addFilter(RepeatedFailureFilter())
 
 FrameCallback = Callable[[list[av.VideoFrame]], Awaitable[list[av.VideoFrame]]]
 
@@ -41,7 +43,8 @@ def make_callback(state: LiveState, live_session: LiveSession) -> FrameCallback:
         try:
             return [_annotate_frame(frame, n_arrived, state, live_session)]
         except Exception as error:
-            _log_failure(state.record_failure(n_arrived, error), error)
+            state.record_failure(n_arrived, error)
+            _log_failure(live_session, error)
             # Drawing the error failed too: return the unmarked frame, or a black one
             # if faces must be blurred.
             return [_make_black_frame(frame) if state.preferences.style.blur else frame]
@@ -63,7 +66,7 @@ def _annotate_frame(
         annotated = _to_frame(frame, draw(image, snapshot.scene, preferences.style))
     except Exception as error:
         n_failed = state.record_failure(n_arrived, error)
-        _log_failure(n_failed, error)
+        _log_failure(live_session, error)
         # The positions of the faces are not known, so pixelate the whole frame.
         background = pixelate_image(image) if preferences.style.blur else image
         return _to_frame(frame, _draw_error_banner(background, n_failed))
@@ -98,10 +101,8 @@ def _make_black_frame(frame: av.VideoFrame) -> av.VideoFrame:
     return _to_frame(frame, np.zeros((frame.height, frame.width, 3), np.uint8))
 
 
-def _log_failure(n_failed: int, error: Exception) -> None:
-    """Log failures 1, 10, 100 …, as a stream can fail 30 times a second."""
-    if n_failed == 10 ** (len(str(n_failed)) - 1):
-        logger.error("live frame failed (%d since Start)", n_failed, exc_info=error)
+def _log_failure(live_session: LiveSession, error: Exception) -> None:
+    logger.error("live frame failed", exc_info=error, extra={"source": live_session})
 
 
 def _draw_error_banner(image: Image, n_failed: int) -> Image:

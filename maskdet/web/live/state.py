@@ -1,7 +1,7 @@
 """State of the live video, which the page and the video thread exchange.
 
-`LiveSession` is one run of the camera from Start to Stop, `PeopleCounter` counts its
-tracked people, and `LiveState` holds preferences, statistics and the last frame.
+`LiveSession` is one run of the camera from Start to Stop, and `LiveState` holds
+preferences, statistics and the last frame.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from types import MappingProxyType
 import numpy as np
 import streamlit as st
 
-from maskdet.alerts.monitor import StreamMonitor
 from maskdet.analyzers.pipelines import Analyzer
+from maskdet.events import SceneObserver, observe_safely
+from maskdet.people import PersonLog
 from maskdet.settings import Settings
 from maskdet.streaming import Stream
 from maskdet.types import UNTRACKED, Image, Label, Scene
@@ -50,37 +51,23 @@ class PeopleCount:
     turned_away: int = 0
 
 
-class PeopleCounter:
-    """Counts the tracked people of a stream by label, now and in total."""
+def count_people(people: PersonLog) -> PeopleCount:
+    """Count the tracked people of a stream by label, now and in total.
 
-    def __init__(self) -> None:
-        """Start with empty counts."""
-        self._labels: dict[int, Label] = {}
-        # Removed tracks are only counted, so that memory stays constant.
-        self._removed_counts: Counter[Label] = Counter()
-
-    def update(self, scene: Scene) -> PeopleCount:
-        """Add the next scene; return the counts.
-
-        Faces without a track ID do not count yet, as they may be false positives.
-
-        Args:
-            scene: the next scene, with track IDs.
-        """
-        ids, unseen_s = np.asarray(scene.track_ids), np.asarray(scene.unseen_s)
-        current: Counter[Label] = Counter()
-        for track_id, label in zip(ids.tolist(), scene.labels, strict=True):
-            if track_id == UNTRACKED:
-                continue
-            current[label] += 1
-            previous = self._labels.get(track_id, Label.UNKNOWN)
-            self._labels[track_id] = previous if label is Label.UNKNOWN else label
-        for track_id in scene.removed_ids:
-            if track_id in self._labels:
-                self._removed_counts[self._labels.pop(track_id)] += 1
-        total = self._removed_counts + Counter(self._labels.values())
-        turned_away = int(((ids != UNTRACKED) & (unseen_s > 0)).sum())
-        return PeopleCount(_freeze_counts(current), _freeze_counts(total), turned_away)
+    Faces without a track ID do not count yet, as they may be false positives.
+    """
+    if people.scene is None:
+        return PeopleCount(total=_freeze_counts(people.label_counts))
+    labels, ids = people.scene.labels, np.asarray(people.scene.track_ids).tolist()
+    current = Counter(
+        label
+        for label, track_id in zip(labels, ids, strict=True)
+        if track_id != UNTRACKED
+    )
+    turned_away = sum(not person.is_detected for person in people.present)
+    return PeopleCount(
+        _freeze_counts(current), _freeze_counts(people.label_counts), turned_away
+    )
 
 
 def _freeze_counts(counts: Counter[Label]) -> Mapping[Label, int]:
@@ -112,29 +99,27 @@ class LiveSnapshot:
 class LiveSession:
     """One run of a camera: analyzes each frame and returns a snapshot."""
 
-    def __init__(self, stream: Stream, monitor: StreamMonitor | None = None) -> None:
+    def __init__(self, stream: Stream, observer: SceneObserver | None = None) -> None:
         """Start before the first frame.
 
         Args:
             stream: analyzes the frames.
-            monitor: receives every scene.
+            observer: receives every scene, for events and alerts.
         """
         self._stream = stream
-        self._monitor = monitor
-        self._people_counter = PeopleCounter()
+        self._observer = observer
         self._distance_guard = DistanceGuard()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # held for a whole frame
         self._started = self._ended = False
 
-    def set_monitor(self, monitor: StreamMonitor | None) -> None:
-        """Replace the monitor, unless the run has started.
+    def set_observer(self, observer: SceneObserver | None) -> None:
+        """Replace the observer, unless the run has started.
 
         The page is often opened long before Start, and the name of the camera may
         change in between.
         """
-        with self._lock:
-            if not self._started:
-                self._monitor = monitor
+        if not self._started:
+            self._observer = observer
 
     def step(self, image: Image, time_s: float, settings: Settings) -> LiveSnapshot:
         """Analyze the next frame; see `Stream.step`.
@@ -144,20 +129,22 @@ class LiveSession:
         """
         size_wh = image.shape[1], image.shape[0]
         settings = self._distance_guard.effective_settings(settings, size_wh)
-        scene = self._stream.step(image, time_s, settings)
         with self._lock:
             self._started = True
+            scene = self._stream.step(image, time_s, settings)
+            people = count_people(self._stream.people)
             # The last frame may arrive after the end; it must not create events.
-            if self._monitor is not None and not self._ended:
-                self._monitor.on_scene(scene)
-        return LiveSnapshot(image, scene, self._people_counter.update(scene), settings)
+            if self._observer is not None and not self._ended:
+                observe_safely(self._observer, self._stream.people)
+        return LiveSnapshot(image, scene, people, settings)
 
     def end(self) -> None:
-        """End the run; may be called twice."""
+        """End the run after the current frame; may be called twice."""
         with self._lock:
             self._ended = True
-            if self._monitor is not None:
-                self._monitor.end()
+            self._stream.people.end()
+            if self._observer is not None:
+                observe_safely(self._observer, self._stream.people)
 
 
 @dataclass(frozen=True)
@@ -244,22 +231,22 @@ class LiveState:
         self,
         analyzer_name: str,
         analyzer: Analyzer,
-        monitor: StreamMonitor | None = None,
+        observer: SceneObserver | None = None,
     ) -> LiveSession:
         """Return the active run, or a new one if the analyzer has changed.
 
         Args:
             analyzer_name: the name of `analyzer` in `ANALYZERS`.
             analyzer: analyzer of a new run.
-            monitor: receives the scenes, unless the run has started.
+            observer: receives the scenes, unless the run has started.
         """
         with self._lock:
             active = self._active
             if active is not None and active[0] == analyzer_name:
-                active[1].set_monitor(monitor)
+                active[1].set_observer(observer)
                 return active[1]
             new_session = LiveSession(
-                Stream(analyzer, self._preferences.settings), monitor
+                Stream(analyzer, self._preferences.settings), observer
             )
             self._active = (analyzer_name, new_session)
             self._reset()

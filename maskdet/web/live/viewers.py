@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from maskdet.validation import parse_whole_number
+
 MAX_VIEWERS_VARIABLE: Final = "MASKDET_MAX_VIEWERS"
 """Environment variable with the maximum number of concurrent live viewers."""
 
@@ -31,12 +33,7 @@ def get_max_viewers(
     text = environment.get(MAX_VIEWERS_VARIABLE, "").strip()
     if not text:
         return min(_MAX_DEFAULT_VIEWERS, 2 * (n_cores or os.cpu_count() or 1))
-    if not (text.isascii() and text.isdecimal() and len(text) < 6 and int(text) > 0):
-        raise ValueError(
-            f"{MAX_VIEWERS_VARIABLE} is {text[:40]!r}; it must be a whole number from "
-            "1 to 99999"
-        )
-    return int(text)
+    return parse_whole_number(text, 1, 99_999, name=MAX_VIEWERS_VARIABLE)
 
 
 class ViewerSlots:

@@ -12,14 +12,13 @@ import streamlit as st
 
 from maskdet import charts
 from maskdet.analyzers.pipelines import ANALYZERS, AUTO, resolve_analyzer
-from maskdet.charts.tuning import VegaSpec
+from maskdet.charts import VegaSpec
 from maskdet.evaluation import comparison
 from maskdet.evaluation.comparison import AnalyzerMetrics, read_comparison
 from maskdet.metrics.intervals import Estimate
 from maskdet.style import Style, uncapitalize
 from maskdet.types import CLASSES
 from maskdet.web import session
-from maskdet.web.models.charts import to_chart_spec
 from maskdet.web.models.tables import Column, Heading
 from maskdet.web.widgets import escape_markdown
 
@@ -240,15 +239,15 @@ def _build_analyzer_chart(
                 "n": estimate.n,
             }
         )
-    altair_chart = charts.cost_chart(
+    return charts.cost_chart(
         rows,
         _results.analyzer_names,
         kind="Analyzer",
         cost=TIME_HEADING,
         value=title,
+        title=set_name,
         as_percent=view == "default_thresholds",
     )
-    return to_chart_spec(altair_chart, title=set_name)
 
 
 def analyzer_choices() -> tuple[str, ...]:

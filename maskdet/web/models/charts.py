@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-import altair as alt
 import streamlit as st
 
 from maskdet import charts
-from maskdet.charts.tuning import VegaSpec
+from maskdet.charts import VegaSpec
 from maskdet.metrics.classification import Predictions
 from maskdet.style import Style
 from maskdet.web.models.tables import (
@@ -36,8 +35,6 @@ _COST_UNITS: Final[Mapping[CostFact, float]] = {"bytes": 1e6, "one_face_ms": 1.0
 
 COMPARED_SETS: Final = ("kaggle-val/true", "ilc-val/true")
 """The datasets of the charts of accuracy against cost."""
-
-_HEIGHT: Final = 380
 
 _LEARNING_CURVES: Final[tuple[tuple[str, str, Literal["loss", "accuracy"]], ...]] = (
     (
@@ -79,14 +76,14 @@ def cost_comparison_chart(
 def _build_cost_comparison(
     stamp: FileStamp, set_name: str, cost: CostFact, _catalog: RunCatalog
 ) -> VegaSpec:
-    chart = charts.cost_chart(
+    return charts.cost_chart(
         _cost_comparison_rows(_catalog, set_name, cost),
         _catalog.runs,
         kind="Model",
         cost=_COST_AXIS_TITLES[cost],
         value="Accuracy",
+        title=SET_TITLES[set_name],
     )
-    return to_chart_spec(chart, title=SET_TITLES[set_name])
 
 
 def _cost_comparison_rows(
@@ -146,7 +143,7 @@ def _build_run_charts(
             CaptionedChart(
                 name,
                 caption,
-                to_chart_spec(charts.learning_curves(logs, quantity=quantity)),
+                charts.learning_curves(logs, quantity=quantity),
             )
             for name, caption, quantity in _LEARNING_CURVES
         ]
@@ -171,26 +168,24 @@ def _prediction_charts(
             "ROC",
             "Recall against false-positive rate: closer to the upper left corner is "
             "better.",
-            to_chart_spec(charts.roc_chart(predictions, task=task, style=style)),
+            charts.roc_chart(predictions, task=task, style=style),
         ),
         CaptionedChart(
             "Precision and recall",
             "Closer to the upper right corner is better.",
-            to_chart_spec(
-                charts.precision_recall_chart(predictions, task=task, style=style)
-            ),
+            charts.precision_recall_chart(predictions, task=task, style=style),
         ),
         CaptionedChart(
             "Reliability",
             "On the dashed line a confidence of 80 % is correct 8 times in 10. Below "
             "it the model is overconfident.",
-            to_chart_spec(charts.reliability_chart(predictions)),
+            charts.reliability_chart(predictions),
         ),
         CaptionedChart(
             "Slices",
             "Accuracy by subset with 95 % intervals. Triangle: significantly worse "
             "than the rest.",
-            to_chart_spec(charts.slices_chart(predictions), height=None),
+            charts.slices_chart(predictions),
         ),
     ]
 
@@ -200,27 +195,4 @@ def _captioned_confusion_matrix(
 ) -> CaptionedChart:
     caption = f"Rows: actual class. Columns: predictions of {run_name}."
     chart = charts.confusion_matrix_chart(predictions, style=style)
-    return CaptionedChart("Confusion matrix", caption, to_chart_spec(chart))
-
-
-def to_chart_spec(
-    chart: alt.LayerChart | alt.FacetChart,
-    *,
-    title: str = "",
-    height: int | None = _HEIGHT,
-) -> VegaSpec:
-    """Return the Vega-Lite specification of a chart, sized for the page.
-
-    Args:
-        chart: the chart.
-        title: replaces the title of the chart, if given.
-        height: in pixels; None keeps the height of the chart.
-    """
-    spec: VegaSpec = chart.to_dict()
-    if title:
-        spec["title"] = title
-    if height is not None:
-        spec["height"] = height
-    # The page sets size and fonts. A legend beside the chart is too wide for a phone.
-    spec["config"] = {"legend": {"orient": "bottom", "columns": 3}}
-    return spec
+    return CaptionedChart("Confusion matrix", caption, chart)

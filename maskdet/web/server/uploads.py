@@ -22,6 +22,7 @@ from streamlit.runtime.uploaded_file_manager import (
     UploadedFileRec,
 )
 
+from maskdet.validation import parse_whole_number
 from maskdet.web.widgets import escape_markdown
 
 VISITOR_LIMIT_VARIABLE: Final = "MASKDET_UPLOADS_PER_VISITOR_MB"
@@ -86,9 +87,7 @@ def _read_megabytes(
     text = environment.get(variable, "").strip()
     if not text:
         return default_mb
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise ValueError(f"{variable} is {text!r}; use a whole number of MB above 0")
-    return int(text)
+    return parse_whole_number(text, 1, name=variable)
 
 
 def get_upload_limits() -> UploadLimits:

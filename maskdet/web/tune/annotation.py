@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from base64 import b64encode
 from functools import partial
 
 import numpy as np
@@ -12,6 +11,7 @@ import streamlit as st
 from maskdet.analyzers.pipelines import resolve_analyzer
 from maskdet.charts.tuning import BOX_SELECTION, draw_boxes_chart
 from maskdet.classifier import crop_face
+from maskdet.html_templates import encode_data_url
 from maskdet.media import encode_jpeg
 from maskdet.style import format_percent
 from maskdet.tuning.annotation import Draft, create_draft
@@ -181,9 +181,8 @@ def _confirm_all(state: TuneState) -> None:
 def _crop_to_label_html(draft: Draft, image_index: int, face_index: int) -> str:
     box = np.array(draft.images[image_index].faces[face_index].box, np.float32)
     jpeg = encode_jpeg(crop_face(draft.load_image(image_index), box, CROP_PX))
-    source = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
     return (
-        f'<img src="{source}" alt="A face to label" style="width:100%;'
+        f'<img src="{encode_data_url(jpeg)}" alt="A face to label" style="width:100%;'
         'max-width:130px;border-radius:.4rem;display:block;margin:auto">'
     )
 

@@ -6,24 +6,27 @@ and its predicted and actual class.
 
 from __future__ import annotations
 
-import dataclasses
-import html
-from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import streamlit as st
 
 from maskdet.boxes import sizes_px
-from maskdet.charts.theme import GREY
-from maskdet.charts.tuning import CLICK_SELECTION
+from maskdet.charts.spec import CLICK_SELECTION, GREY
 from maskdet.classifier import crop_face
 from maskdet.datasets.archives import DatasetError
 from maskdet.drawing import pixelate_image
+from maskdet.html_templates import encode_data_url, render_html
 from maskdet.media import ImageReadError, encode_jpeg
 from maskdet.metrics.calibration import apply_temperature
-from maskdet.style import Style, format_percent
+from maskdet.style import Style
+from maskdet.tuning.charts import (
+    actual_titles,
+    predicted_titles,
+    tuning_confusion_chart,
+)
 from maskdet.tuning.decision_changes import (
     DecisionChange,
     NearMiss,
@@ -39,19 +42,18 @@ from maskdet.tuning.operating_point import (
     FaceRef,
 )
 from maskdet.tuning.predictions import Float32Array
-from maskdet.types import CLASSES, Label
+from maskdet.types import Label
 from maskdet.web import session
 from maskdet.web.image.cache import CROP_PX
 from maskdet.web.image.results import shorten_name
-from maskdet.web.tune.charts import (
-    actual_titles,
-    predicted_titles,
-    tuning_confusion_chart,
-)
 from maskdet.web.tune.tune_state import TuneState, TuningSet
+from maskdet.web.widgets import prob_bars
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 # Greys derive from the text colour, so that cards suit the light and dark theme.
-_CARDS_CSS = """<style>
+_CARDS_TEMPLATE: Final = """<style>
 .maskdet-faces {display: grid; gap: .6rem;
   grid-template-columns: repeat(auto-fill, minmax(min(15.5rem, 100%), 1fr));}
 .maskdet-faces figure {display: flex; gap: .65rem; margin: 0; padding: .55rem;
@@ -70,7 +72,26 @@ _CARDS_CSS = """<style>
   background: color-mix(in srgb, currentColor 15%, transparent);}
 .maskdet-faces .bar i {display: block; height: 100%;}
 .maskdet-faces .note {opacity: .85; white-space: normal;}
-</style>"""
+</style>
+<section class="maskdet-faces" aria-label="Faces">
+{% for face in faces %}
+<figure><div class="images">
+{% if face.crop %}<img src="{{ face.crop }}" alt="The face">{% endif %}
+<img src="{{ face.location }}" alt="Position in the image">
+</div><figcaption>
+<b>{{ face.prediction }} <small>· actual: {{ face.actual }}</small></b>
+{% if face.note %}<p><span class="note">{{ face.note }}</span></p>{% endif %}
+{% for bar in face.bars %}
+<p><span>{{ bar.title }}</span><span>{{ bar.percent }}</span></p>
+<div class="bar"><i style="width:{{ bar.width }};background:{{ bar.colour }}"></i></div>
+{% endfor %}
+{% if face.score %}
+<p><span>Detection score</span><span>{{ face.score }}</span></p>
+{% endif %}
+<p><span>Image {{ face.name }}</span><span>{{ face.size_px }} px</span></p>
+</figcaption></figure>
+{% endfor %}
+</section>"""
 
 _CARDS_STEP = 12
 """Cards shown at first, and added by each click on "Show more"."""
@@ -105,52 +126,37 @@ def face_cards_html(
     style: Style,
     *,
     blur: bool = False,
-) -> str:
-    """Return the cards as HTML; names of images and classes are escaped."""
-    style = dataclasses.replace(style, blur=blur)
-    parts = "".join(_card_html(tuning_set, outcome, card, style) for card in cards)
-    section = f'<section class="maskdet-faces" aria-label="Faces">{parts}</section>'
-    return f"{_CARDS_CSS}{section}"
+) -> Markup:
+    """Return the cards as HTML."""
+    faces = [
+        {
+            "note": card.note,
+            "crop": _crop_url(tuning_set, card.face, blur=blur),
+            "location": _location_url(outcome, card.face, style),
+            **_describe_face(outcome, card.face, style),
+        }
+        for card in cards
+    ]
+    return render_html(_CARDS_TEMPLATE, faces=faces)
 
 
-def _card_html(
-    tuning_set: TuningSet, outcome: EvaluationResult, card: FaceCard, style: Style
-) -> str:
-    scored, face_ref = outcome.predictions, card.face
-    rows_html = [f"<b>{_format_heading(outcome, face_ref, style)}</b>"]
-    if card.note:
-        rows_html.append(f'<p><span class="note">{html.escape(card.note)}</span></p>')
-    if face_ref.detection_row >= 0:
-        probs = _face_probs(outcome, face_ref.detection_row)
-        rows_html += [
-            _bar_html(
-                html.escape(style.title(label)), float(prob), style.colour_css(label)
-            )
-            for label, prob in zip(CLASSES, probs, strict=True)
-        ]
-        score = float(scored.scores[face_ref.detection_row])
-        rows_html.append(_row_html("Detection score", f"{score:.2f}"))
-    name = html.escape(shorten_name(scored.ground_truth.names[face_ref.image_index]))
-    rows_html.append(
-        _row_html(f"Image {name}", f"{_face_size_px(outcome, face_ref):.0f} px")
-    )
-    crop_html = _crop_html(tuning_set, face_ref, blur=style.blur)
-    images_html = crop_html + _location_html(outcome, face_ref, style)
-    return (
-        f'<figure><div class="images">{images_html}</div>'
-        f"<figcaption>{''.join(rows_html)}</figcaption></figure>"
-    )
-
-
-def _format_heading(outcome: EvaluationResult, face: FaceRef, style: Style) -> str:
+def _describe_face(
+    outcome: EvaluationResult, face: FaceRef, style: Style
+) -> dict[str, object]:
+    """Return the texts and bars of a card."""
+    scored, row = outcome.predictions, face.detection_row
     actual = "No face"
     if face.ground_truth_row >= 0:
-        label = Label(
-            int(outcome.predictions.ground_truth.labels[face.ground_truth_row])
-        )
+        label = Label(int(scored.ground_truth.labels[face.ground_truth_row]))
         actual = "A face" if label is Label.UNKNOWN else style.title(label)
-    texts = html.escape(format_prediction(outcome, face, style)), html.escape(actual)
-    return "{} <small>· actual: {}</small>".format(*texts)
+    return {
+        "prediction": format_prediction(outcome, face, style),
+        "actual": actual,
+        "bars": prob_bars(_face_probs(outcome, row), style) if row >= 0 else (),
+        "score": f"{scored.scores[row]:.2f}" if row >= 0 else "",
+        "name": shorten_name(scored.ground_truth.names[face.image_index]),
+        "size_px": f"{_face_size_px(outcome, face):.0f}",
+    }
 
 
 def _face_probs(outcome: EvaluationResult, row: int) -> Float32Array:
@@ -183,8 +189,8 @@ def _face_size_px(outcome: EvaluationResult, face: FaceRef) -> float:
     return float(sizes_px(_face_box(outcome, face)[None])[0])
 
 
-def _crop_html(tuning_set: TuningSet, face: FaceRef, *, blur: bool) -> str:
-    """Return the crop of a face as HTML, pixelated if asked for; "" without images."""
+def _crop_url(tuning_set: TuningSet, face: FaceRef, *, blur: bool) -> str:
+    """Return the crop of a face, pixelated if asked for; "" without images."""
     images = tuning_set.images
     if images is None:
         return ""
@@ -198,43 +204,39 @@ def _crop_html(tuning_set: TuningSet, face: FaceRef, *, blur: bool) -> str:
         faces = scored.faces if face.detection_row >= 0 else scored.ground_truth.faces
         row = face.detection_row if face.detection_row >= 0 else face.ground_truth_row
         crop = crop_face(image, faces.boxes[row], CROP_PX)
-        jpeg = encode_jpeg(pixelate_image(crop) if blur else crop)
-        source = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
-        return f'<img src="{source}" alt="The face">'
+        return encode_data_url(encode_jpeg(pixelate_image(crop) if blur else crop))
 
     return tuning_set.get_cached(("crop", face, blur), encode_crop)
 
 
-def _location_html(outcome: EvaluationResult, face: FaceRef, style: Style) -> str:
+def _location_url(outcome: EvaluationResult, face: FaceRef, style: Style) -> str:
     """Return a drawing of the position of the face in its image.
 
-    It is an `img`, as Streamlit removes inline SVG from HTML.
+    It is an address, as Streamlit removes inline SVG from HTML.
     """
     scored = outcome.predictions
     ground_truth = scored.ground_truth
     width, height = (int(side) for side in ground_truth.sizes_wh[face.image_index])
-    rows = np.flatnonzero(ground_truth.faces.image_indices == face.image_index)
-    colour = style.colour_css(_predicted_label(outcome, face))
-    other_faces_svg = "".join(
-        _rect_svg(
-            ground_truth.faces.boxes[row], f'stroke="{GREY}" stroke-opacity=".55"'
-        )
-        for row in rows
+    in_image = ground_truth.faces.image_indices == face.image_index
+    rects = [
+        (ground_truth.faces.boxes[row], 'stroke-opacity=".55"')
+        for row in np.flatnonzero(in_image)
         if row != face.ground_truth_row
-    )
-    face_svg = ""
+    ]
     if face.ground_truth_row >= 0:
-        dashed = f'stroke="{GREY}" stroke-dasharray="4 3" stroke-width="2"'
-        face_svg += _rect_svg(ground_truth.faces.boxes[face.ground_truth_row], dashed)
+        dashed = 'stroke-dasharray="4 3" stroke-width="2"'
+        rects.append((ground_truth.faces.boxes[face.ground_truth_row], dashed))
     if face.detection_row >= 0:
+        colour = style.colour_css(_predicted_label(outcome, face))
         solid = f'stroke="{colour}" stroke-width="2.5"'
-        face_svg += _rect_svg(scored.faces.boxes[face.detection_row], solid)
+        rects.append((scored.faces.boxes[face.detection_row], solid))
+    shapes = "".join(_rect_svg(box, attributes) for box, attributes in rects)
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}">{other_faces_svg}{face_svg}</svg>'
+        f'width="{width}" height="{height}">'
+        f'<g fill="none" stroke="{GREY}">{shapes}</g></svg>'
     )
-    source = f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
-    return f'<img src="{source}" alt="Position in the image">'
+    return encode_data_url(svg.encode(), "image/svg+xml")
 
 
 def _predicted_label(outcome: EvaluationResult, face: FaceRef) -> Label:
@@ -248,21 +250,9 @@ def _rect_svg(box: np.ndarray, attributes: str) -> str:
     x1, y1, x2, y2 = (float(coordinate) for coordinate in box)
     return (
         f'<rect x="{x1:.1f}" y="{y1:.1f}" width="{max(0.0, x2 - x1):.1f}" '
-        f'height="{max(0.0, y2 - y1):.1f}" fill="none" '
+        f'height="{max(0.0, y2 - y1):.1f}" '
         f'vector-effect="non-scaling-stroke" {attributes}/>'
     )
-
-
-def _bar_html(name: str, prob: float, colour: str) -> str:
-    return (
-        f"{_row_html(name, html.escape(format_percent(prob)))}"
-        f'<div class="bar"><i style="width:{100 * prob:.0f}%;'
-        f'background:{colour}"></i></div>'
-    )
-
-
-def _row_html(name: str, value: str) -> str:
-    return f"<p><span>{name}</span><span>{value}</span></p>"
 
 
 _LAST, _NEAREST, _CELL = "Last change", "Borderline", "Selected cell"
@@ -276,7 +266,7 @@ def render_confusion(state: TuneState, tuning_set: TuningSet, style: Style) -> N
         "**Click a cell** to see its faces."
     )
     st.vega_lite_chart(
-        tuning_confusion_chart(outcome, state.cell, style),
+        tuning_confusion_chart(outcome, style, state.cell),
         key="tune.matrix",
         on_select=lambda: _on_matrix_click(state),
         selection_mode=CLICK_SELECTION,

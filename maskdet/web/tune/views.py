@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from html import escape
 from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from maskdet.charts.tuning import CLICK_SELECTION
+from maskdet.charts.spec import CLICK_SELECTION
 from maskdet.metrics.intervals import Estimate
 from maskdet.style import Style, line_style
-from maskdet.tuning import curves
+from maskdet.tuning import charts, curves
 from maskdet.tuning.abstention import AbstentionBand, evaluate_band
+from maskdet.tuning.charts import SCORE_TITLES, score_histogram_chart
 from maskdet.tuning.class_metrics import (
     ClassMetrics,
     compute_class_metrics,
@@ -30,8 +30,6 @@ from maskdet.tuning.operating_point import MISSED, UNSURE, EvaluationResult, Fac
 from maskdet.tuning.predictions import MIN_STORED_SCORE
 from maskdet.types import CLASSES, Label
 from maskdet.web import session
-from maskdet.web.tune import charts
-from maskdet.web.tune.charts import SCORE_TITLES, score_histogram_chart
 from maskdet.web.tune.data import find_comparable_sets
 from maskdet.web.tune.gallery import FaceCard, face_cards_html
 from maskdet.web.tune.tune_state import (
@@ -40,7 +38,7 @@ from maskdet.web.tune.tune_state import (
     TuningSet,
     clamp_settings,
 )
-from maskdet.web.widgets import escape_markdown, metric_html, metrics_html
+from maskdet.web.widgets import MetricTile, escape_markdown, metrics_html
 from maskdet.wording import format_count
 
 CurveKind: TypeAlias = Literal["precision_recall", "roc"]
@@ -70,7 +68,7 @@ def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None
     st.markdown("**Precision and recall**")
     st.caption("Dots: the current settings.")
     st.vega_lite_chart(
-        charts.tuning_precision_recall_chart(list(pr_curves.values()), style),
+        charts.tuning_curves_chart(list(pr_curves.values()), "precision_recall", style),
         alt="Precision against recall, for faces and each class",
     )
     roc_curves = {
@@ -82,13 +80,15 @@ def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None
         "Closer to the upper left corner is better."
     )
     st.vega_lite_chart(
-        charts.tuning_roc_chart([roc_curves[label] for label in CLASSES], style),
+        charts.tuning_curves_chart(
+            [roc_curves[label] for label in CLASSES], "roc", style
+        ),
         alt="ROC of each class",
     )
     st.markdown("**Recall against false positives**")
     st.caption("Face recall against the number of false positives per image (FROC).")
     st.vega_lite_chart(
-        charts.false_positive_chart(roc_curves[None], style),
+        charts.tuning_curves_chart([roc_curves[None]], "froc", style),
         alt="Face recall against false positives per image",
     )
     _render_areas(pr_curves, roc_curves, style)
@@ -215,7 +215,7 @@ def render_calibration(state: TuneState, tuning_set: TuningSet, style: Style) ->
     )
     st.vega_lite_chart(
         charts.calibration_comparison_chart(calibration_fit),
-        alt="Accuracy against confidence",
+        alt="Observed against predicted probability",
     )
     if calibration_fit.is_degenerate:
         st.caption("No temperature can be fitted: there are too few errors.")
@@ -272,11 +272,11 @@ def _abstention_html(band_result: AbstentionBand, no_mask: str) -> str:
         f"Abstention rate ({n_faces})": band_result.abstention_rate,
         "Error rate (decided faces)": band_result.error_rate,
         "Error rate (no abstention)": band_result.error_rate_without_band,
-        f"Missed “{escape(no_mask)}” rate": band_result.missed_no_mask_rate,
-        f"False “{escape(no_mask)}” rate": band_result.false_no_mask_rate,
+        f"Missed “{no_mask}” rate": band_result.missed_no_mask_rate,
+        f"False “{no_mask}” rate": band_result.false_no_mask_rate,
     }
     return metrics_html(
-        [metric_html(text, _format_short(estimate)) for text, estimate in rates.items()]
+        MetricTile(text, _format_short(estimate)) for text, estimate in rates.items()
     )
 
 
@@ -364,14 +364,13 @@ def _kpi_tiles_html(state: TuneState, tuning_set: TuningSet, style: Style) -> st
     no_mask_edge = f"{line_style(Label.NO_MASK)} {style.colour_css(Label.NO_MASK)}"
     edges = dict.fromkeys(_no_mask_kpi_names(style), no_mask_edge)
     return metrics_html(
-        [
-            metric_html(
-                escape(name),
-                _format_kpi(value, previous.get(name)),
-                edge=edges.get(name, ""),
-            )
-            for name, value in current.items()
-        ]
+        MetricTile(
+            name,
+            _format_kpi(value),
+            edges.get(name, ""),
+            _format_kpi_change(value, previous.get(name)),
+        )
+        for name, value in current.items()
     )
 
 
@@ -408,20 +407,24 @@ def _percent_value(estimate: Estimate) -> tuple[float, str]:
     return (100 * estimate.value if estimate.n else math.nan), " %"
 
 
-def _format_kpi(current: tuple[float, str], previous: tuple[float, str] | None) -> str:
-    """Return a figure as HTML, with its difference to the previous value."""
+def _format_kpi(current: tuple[float, str]) -> str:
     value, unit = current
-    if math.isnan(value):
-        return "\N{EN DASH}"
-    digits = 1 if unit else 2
-    text = f"{value:.{digits}f}{unit}"
-    if previous is None or math.isnan(previous[0]):
-        return text
-    change = round(value - previous[0], digits)
-    change_text = f"{change:+.{digits}f}" if change else "±0"
-    return (
-        f'{text} <small style="font-size:.8rem;font-weight:400">{change_text}</small>'
-    )
+    return _DASH if math.isnan(value) else f"{value:.{_kpi_digits(unit)}f}{unit}"
+
+
+def _format_kpi_change(
+    current: tuple[float, str], previous: tuple[float, str] | None
+) -> str:
+    """Return the difference to the previous value; empty if a value is missing."""
+    if previous is None or math.isnan(current[0]) or math.isnan(previous[0]):
+        return ""
+    digits = _kpi_digits(current[1])
+    change = round(current[0] - previous[0], digits)
+    return f"{change:+.{digits}f}" if change else "±0"
+
+
+def _kpi_digits(unit: str) -> int:
+    return 1 if unit else 2
 
 
 _PINNED, _PREVIOUS, _LIVE = (
@@ -455,10 +458,10 @@ def render_settings_comparison(
     st.html(
         metrics_html(
             [
-                metric_html("only A correct", len(comparison.only_a)),
-                metric_html("only B correct", len(comparison.only_b)),
-                metric_html("both correct", comparison.both),
-                metric_html("neither correct", comparison.neither),
+                MetricTile("only A correct", len(comparison.only_a)),
+                MetricTile("only B correct", len(comparison.only_b)),
+                MetricTile("both correct", comparison.both),
+                MetricTile("neither correct", comparison.neither),
             ]
         )
     )

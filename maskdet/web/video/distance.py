@@ -10,7 +10,7 @@ import streamlit as st
 
 from maskdet.media import read_image
 from maskdet.settings import Settings
-from maskdet.video import VideoReport, read_scene_at
+from maskdet.video import VideoReport
 from maskdet.web import distance, session
 from maskdet.web.distance import (
     distance_error,
@@ -70,9 +70,9 @@ def render_moment_distances(
     """Render the bird's-eye view of a moment, if distances were measured."""
     preferences, info = job.options.preferences, report.info
     settings, style = preferences.settings, preferences.style
-    if settings.distance == "off" or info is None:
+    if settings.distance == "off" or info is None or job.scenes is None:
         return
-    scene = read_scene_at(job.rows_path, at_s, settings.min_confidence)
+    scene = job.scenes.find(at_s)
     if scene is None:
         return
     size_wh = (info.width, info.height)

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import streamlit as st
 
-from maskdet.events import EVENT_KINDS, Event, describe_event
+from maskdet.events import EVENT_KINDS, Event, EventCsvWriter, describe_event
 from maskdet.events.event import MAX_CAMERA_NAME_LENGTH, clean_camera_name
 from maskdet.style import DEFAULT_STYLE, Style, to_display_percent
 from maskdet.types import UNTRACKED
-from maskdet.video import EventCsvWriter, VideoReport
+from maskdet.video import VideoReport
 from maskdet.web.events import service
 from maskdet.web.video import moment
 from maskdet.web.video.job import VideoAnalysisJob, format_video_time

@@ -26,6 +26,7 @@ from maskdet.analyzers.pipelines import Analyzer
 from maskdet.media import VideoLimits, VideoReader, encode_jpeg, open_video_file
 from maskdet.types import Image
 from maskdet.video import (
+    SceneStore,
     VideoCsvFile,
     VideoOutputs,
     VideoProgress,
@@ -213,6 +214,7 @@ class VideoAnalysisJob:
         state: `waiting` for a slot, `working`, `done`, `failed`, or `closed`.
         progress: progress of the analysis.
         report: the result; `None` until `done`.
+        scenes: the scenes of the video; `None` until `done`.
         problem: one line on why it `failed`, else empty.
     """
 
@@ -242,6 +244,7 @@ class VideoAnalysisJob:
         self.state: VideoJobState = "waiting"
         self.progress = VideoJobProgress()
         self.report: VideoReport | None = None
+        self.scenes: SceneStore | None = None
         self.problem = ""
         self._load, self._is_present = load_for, is_present
         self._closed, self._stopped = threading.Event(), threading.Event()
@@ -302,7 +305,7 @@ class VideoAnalysisJob:
             self.options = options or self.options
             self.number = next(_job_numbers)
             self.state, self.progress = "waiting", VideoJobProgress()
-            self.report, self.problem = None, ""
+            self.report, self.scenes, self.problem = None, None, ""
             self._stopped.clear()
             self._thread = threading.Thread(
                 target=self._run, name=f"video {self.number}", daemon=True
@@ -414,6 +417,7 @@ class VideoAnalysisJob:
                 rotate=self.options.rotate,
             ) as self._reader,
             VideoCsvFile(self.rows_path) as rows,
+            SceneStore(folder / "scenes") as scene_store,
         ):
             # Check it first: otherwise the error would come after half an hour.
             info = self._reader.info
@@ -426,6 +430,7 @@ class VideoAnalysisJob:
                 style=preferences.style,
                 out=folder / "annotated.mp4",
                 csv_writer=rows,
+                scene_store=scene_store,
                 every=self.options.every,
                 keep_crops=self.options.keep_crops,
                 keep_partial=True,
@@ -442,6 +447,7 @@ class VideoAnalysisJob:
             if not report.n_frames:
                 raise ValueError("the analysis was stopped before the first frame")
             rows.commit()
+        self.scenes = scene_store
         return report
 
     def _update_progress(self, video_progress: VideoProgress) -> None:

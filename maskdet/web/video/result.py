@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from functools import partial
-from html import escape
 from typing import Any, Final
 
 import streamlit as st
@@ -15,15 +13,16 @@ from maskdet.charts.video import (
     mask_rate_chart,
     people_chart,
 )
+from maskdet.html_templates import encode_data_url
+from maskdet.people import Person
 from maskdet.style import (
     DEFAULT_STYLE,
     Style,
     format_percent,
-    line_style,
     to_display_percent,
 )
 from maskdet.types import Contact, Label
-from maskdet.video import Person, VideoReport, reports_to_json
+from maskdet.video import VideoReport, reports_to_json, timeline_bin_to_dict
 from maskdet.web.image import results
 from maskdet.web.video import distance, events
 from maskdet.web.video.job import VideoAnalysisJob, format_video_time
@@ -39,8 +38,9 @@ from maskdet.web.video.moment import (
 from maskdet.web.video.upload import discard_video, render_storage_note
 from maskdet.web.widgets import (
     Download,
+    MetricTile,
     escape_markdown,
-    metric_html,
+    label_tile,
     metrics_html,
     render_downloads,
 )
@@ -114,23 +114,15 @@ def _render_heading(job: VideoAnalysisJob, report: VideoReport) -> None:
 
 def _build_metrics(
     report: VideoReport, style: Style, *, has_distances: bool
-) -> list[str]:
-    counts = report.label_counts
-    mask_rate = report.mask_rate
-    metrics = [metric_html("People", report.n_people)]
-    metrics += [
-        metric_html(
-            escape(style.title(label)),
-            counts[label],
-            edge=f"{line_style(label)} {style.colour_css(label)}",
-        )
-        for label in Label
+) -> list[MetricTile]:
+    counts, mask_rate = report.label_counts, report.mask_rate
+    mask_rate_text = "-" if mask_rate is None else format_percent(mask_rate)
+    return [
+        MetricTile("People", report.n_people),
+        *(label_tile(label, counts[label], style) for label in Label),
+        MetricTile("Time masked", mask_rate_text),
+        *[MetricTile("Pairs over the limit", report.n_over_limit)] * has_distances,
     ]
-    mask_rate_text = "-" if mask_rate is None else escape(format_percent(mask_rate))
-    metrics.append(metric_html("Time masked", mask_rate_text))
-    if has_distances:
-        metrics.append(metric_html("Pairs over the limit", report.n_over_limit))
-    return metrics
 
 
 @st.fragment
@@ -165,18 +157,21 @@ def _render_player(job: VideoAnalysisJob, report: VideoReport) -> None:
 
 def _render_charts(job: VideoAnalysisJob, report: VideoReport, at_s: float) -> None:
     style = job.options.preferences.style
-    charts: dict[str, Any] = {
-        "people": people_chart(report.timeline, marked_s=at_s, style=style),
-        "mask_rate": mask_rate_chart(report.timeline, marked_s=at_s, style=style),
+    bins = list(map(timeline_bin_to_dict, report.timeline))
+    charts = {
+        "people": people_chart(bins, marked_s=at_s, style=style),
+        "mask_rate": mask_rate_chart(bins, marked_s=at_s, style=style),
     }
     if any(timeline_bin.n_contacts for timeline_bin in report.timeline):
-        charts["contacts"] = contacts_chart(report.timeline, marked_s=at_s, style=style)
+        charts["contacts"] = contacts_chart(bins, marked_s=at_s, style=style)
     for name, chart in charts.items():
         # A second click on the same place would not send an event, so each slider
         # move creates a new chart.
         key = f"video.{name}.{job.number}.{count_slider_moves(job)}"
         on_click = partial(_seek_clicked_moment, key, job, report)
-        st.altair_chart(chart, key=key, on_select=on_click, width="stretch")
+        st.vega_lite_chart(
+            chart, key=key, on_select=on_click, selection_mode=TIME_SELECTION
+        )
 
 
 def _seek_clicked_moment(key: str, job: VideoAnalysisJob, report: VideoReport) -> None:
@@ -218,7 +213,9 @@ def people_table(
     """Return the columns of the table of people."""
     columns: dict[str, list[Any]] = {"Person": [person.track_id for person in people]}
     if crops:
-        columns["Thumbnail"] = [_to_data_url(person.crop) for person in people]
+        columns["Thumbnail"] = [
+            encode_data_url(person.crop) if person.crop else None for person in people
+        ]
     columns |= {
         "Label": [style.title(person.label) for person in people],
         "Confidence": [
@@ -232,10 +229,6 @@ def people_table(
         "Seen for (s)": [round(person.seen_s, 1) for person in people],
     }
     return columns
-
-
-def _to_data_url(jpeg: bytes) -> str | None:
-    return f"data:image/jpeg;base64,{b64encode(jpeg).decode()}" if jpeg else None
 
 
 def _render_contacts(report: VideoReport, *, has_distances: bool) -> None:

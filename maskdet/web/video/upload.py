@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -15,6 +14,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.analyzers.pipelines import Analyzer, resolve_analyzer
+from maskdet.html_templates import encode_data_url
 from maskdet.media import ROTATIONS
 from maskdet.web import session
 from maskdet.web.image import results
@@ -253,7 +253,7 @@ def _render_progress(job: VideoAnalysisJob) -> None:
     if progress.preview:
         # Inline the frame: Streamlit keeps every image of `st.image` until the next
         # rerun of the whole page.
-        source = f"data:image/jpeg;base64,{b64encode(progress.preview).decode()}"
+        source = encode_data_url(progress.preview)
         image_html = f'<img src="{source}" alt="Current frame of the analysis">'
         st.html(f'{_PREVIEW_CSS}<div class="maskdet-video">{image_html}</div>')
 

@@ -76,7 +76,7 @@ def test_tiles_show_counts_and_the_mask_rate() -> None:
         "Alerts": 5,
     }.items():
         assert f"<dt>{name}</dt><dd>{value}</dd>" in tiles
-    assert "<dd>&ndash;</dd>" in event_totals_html(result(), Style())
+    assert "<dd>\N{EN DASH}</dd>" in event_totals_html(result(), Style())
 
 
 def test_the_table_uses_the_time_zone_of_the_visitor() -> None:

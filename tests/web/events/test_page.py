@@ -17,7 +17,7 @@ from maskdet.events.database import EventFilter
 from maskdet.events.store import EventStore
 from maskdet.types import Label
 from tests.alerts.receivers import run_web_receiver
-from tests.events.scenes import make_tracked_scene
+from tests.events.scenes import ObservedStream, make_tracked_scene
 from tests.helpers.app import run_app
 from tests.helpers.events_page import (
     enter_text,
@@ -56,7 +56,7 @@ def test_nothing_is_stored_by_default(file) -> None:
     assert str(file) in caption
     assert "after **30 days**" in caption
     assert not file.parent.exists()
-    assert app.session_state["maskdet.monitor"].sink is None
+    assert app.session_state["maskdet.monitor"].writer is None
 
 
 def test_the_switch_records_the_events_of_a_stream(file) -> None:
@@ -65,19 +65,21 @@ def test_the_switch_records_the_events_of_a_stream(file) -> None:
     from maskdet.events import StreamInfo
 
     monitor = app.session_state["maskdet.monitor"]
-    stream_monitor = monitor.monitor_stream(StreamInfo.now(events_state(app).camera))
+    observed = ObservedStream(
+        monitor.monitor_stream(StreamInfo.now(events_state(app).camera))
+    )
     for number in range(20):
-        stream_monitor.on_scene(make_tracked_scene(number / 10, [(4, NO_MASK, 0.95)]))
-    stream_monitor.end()
-    assert monitor.sink.flush(WAIT_S)
+        observed.update(make_tracked_scene(number / 10, [(4, NO_MASK, 0.95)]))
+    observed.end()
+    assert monitor.writer.flush(WAIT_S)
     run_app(app)
     assert event_rows(app)[-1] == "Person 4 entered"
     assert "Person 4: No mask" in event_rows(app)
     stored = EventStore(sqlite_url(file)).read(EventFilter())
     assert {event.camera for event in stored} == {"Front door"}
     set_toggle(app, "events.record", False)
-    stream_monitor.on_scene(make_tracked_scene(3.0, [(5, MASK, 0.95)]))
-    assert monitor.sink is None
+    observed.update(make_tracked_scene(3.0, [(5, MASK, 0.95)]))
+    assert monitor.writer is None
 
 
 def test_events_of_the_last_day_are_shown(store) -> None:

@@ -21,7 +21,7 @@ BESIDE = (110.0, 60.0, 170.0, 130.0)
 ROUND_THE_OTHER_WAY = (0.65, 0.55, 0.35, 0.55, 0.1, 0.95, 0.9, 0.95)
 
 
-class Sink:
+class FakeWriter:
     def __init__(self) -> None:
         self.events = []
 
@@ -109,42 +109,42 @@ def test_the_snapshot_has_pairs_positions_and_contacts() -> None:
 
 
 def test_the_monitor_records_people_who_enter_and_leave() -> None:
-    sink = Sink()
-    monitor = AlertMonitor(AlertConfig(), sink)
-    run, analyzer = run_of(monitor=monitor.monitor_stream(StreamInfo.now("Door", 0.0)))
+    writer = FakeWriter()
+    monitor = AlertMonitor(AlertConfig(), writer)
+    run, analyzer = run_of(observer=monitor.monitor_stream(StreamInfo.now("Door", 0.0)))
     play(run, analyzer, Settings(distance="pinhole", contact_duration_s=1))
-    kinds = [event.kind for event in sink.events]
+    kinds = [event.kind for event in writer.events]
     assert sorted(kinds) == ["classified", "classified", "close", "entered", "entered"]
     run.end()
     run.end()
-    assert [event.kind for event in sink.events[5:]] == ["left", "left"]
-    assert {event.camera for event in sink.events} == {"Door"}
+    assert [event.kind for event in writer.events[5:]] == ["left", "left"]
+    assert {event.camera for event in writer.events} == {"Door"}
 
 
 def test_a_frame_after_the_end_creates_no_events() -> None:
-    sink = Sink()
+    writer = FakeWriter()
     run, analyzer = run_of(
-        monitor=AlertMonitor(AlertConfig(), sink).monitor_stream(
+        observer=AlertMonitor(AlertConfig(), writer).monitor_stream(
             StreamInfo.now("", 0.0)
         )
     )
     run.end()
     play(run, analyzer, Settings())
-    assert sink.events == []
+    assert writer.events == []
 
 
 def test_the_monitor_can_only_be_replaced_before_the_first_frame() -> None:
-    first, second, third = Sink(), Sink(), Sink()
+    first, second, third = FakeWriter(), FakeWriter(), FakeWriter()
     run, analyzer = run_of(
-        monitor=AlertMonitor(AlertConfig(), first).monitor_stream(
+        observer=AlertMonitor(AlertConfig(), first).monitor_stream(
             StreamInfo.now("", 0.0)
         )
     )
-    run.set_monitor(
+    run.set_observer(
         AlertMonitor(AlertConfig(), second).monitor_stream(StreamInfo.now("", 0.0))
     )
     play(run, analyzer, Settings())
-    run.set_monitor(
+    run.set_observer(
         AlertMonitor(AlertConfig(), third).monitor_stream(StreamInfo.now("", 0.0))
     )
     play(run, analyzer, Settings(), (3, 4))

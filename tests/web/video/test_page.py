@@ -12,7 +12,6 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from maskdet.analyzers.pipelines import TwoStage
-from maskdet.video import read_scene_at
 from maskdet.web import session
 from maskdet.web.video import job as video_job
 from maskdet.web.video import upload as video_upload
@@ -139,7 +138,7 @@ def test_distances_add_a_top_view_of_each_moment(
     assert "Highest-risk contact" in html
     assert "Pairs over the limit" in html
     assert "not measured" not in texts(app.caption)
-    moment = read_scene_at(job(app).rows_path, 1.0, 0.6)
+    moment = job(app).scenes.find(1.0)
     assert moment is not None
     assert moment.positions.shape == (1, 2)
     assert moment.positions[0, 1] > 0.2

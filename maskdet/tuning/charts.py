@@ -1,27 +1,26 @@
-"""Charts of the Tune page, built from evaluation results."""
+"""Charts of a labelled set at an operating point, for pages and reports."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from maskdet.charts.tuning import (
-    NO_FACE_TITLE,
-    VegaSpec,
+from maskdet.charts.classification import (
     confusion_heatmap,
-    threshold_histogram,
+    interval_fields,
+    reliability_curves_chart,
+    slice_rates_chart,
 )
-from maskdet.charts.tuning_curves import (
+from maskdet.charts.curves import (
     FACES_TITLE,
     ChartCurve,
-    calibration_chart,
-    slice_rates_chart,
+    ThresholdCurveKind,
     threshold_curves_chart,
 )
-from maskdet.metrics.calibration import ReliabilityCurve
-from maskdet.metrics.intervals import Estimate, proportion
+from maskdet.charts.spec import GREY, THRESHOLD_COLOUR, VegaSpec, label_dash
+from maskdet.charts.tuning import NO_FACE_TITLE, threshold_histogram
 from maskdet.style import Style
 from maskdet.tuning import curves
 from maskdet.tuning.calibration import CalibrationFit
@@ -86,7 +85,9 @@ def no_mask_histogram_chart(
 
 
 def tuning_confusion_chart(
-    outcome: EvaluationResult, selected_cell: tuple[int, int] | None, style: Style
+    outcome: EvaluationResult,
+    style: Style,
+    selected_cell: tuple[int, int] | None = None,
 ) -> VegaSpec:
     """Return the confusion matrix, with missed faces and false positives."""
     return confusion_heatmap(
@@ -94,41 +95,19 @@ def tuning_confusion_chart(
         actual_titles(style),
         predicted_titles(style),
         selected=selected_cell,
+        clickable=True,
+        height=300,
     )
 
 
-def tuning_precision_recall_chart(
-    curve_list: list[TuningCurve], style: Style
+def tuning_curves_chart(
+    curve_list: Sequence[TuningCurve], kind: ThresholdCurveKind, style: Style
 ) -> VegaSpec:
-    """Return precision against recall."""
+    """Return curves over all thresholds, with a dot at the current settings."""
     return threshold_curves_chart(
-        [_to_chart_line(curve, style) for curve in curve_list],
-        x_title="Recall",
-        y_title="Precision",
-        steps=True,
-        style=style,
-    )
-
-
-def tuning_roc_chart(curve_list: list[TuningCurve], style: Style) -> VegaSpec:
-    """Return recall against the false-positive rate among the detected faces."""
-    return threshold_curves_chart(
-        [_to_chart_line(curve, style) for curve in curve_list],
-        x_title="False-positive rate",
-        y_title="Recall",
-        steps=False,
-        style=style,
-    )
-
-
-def false_positive_chart(curve: TuningCurve, style: Style) -> VegaSpec:
-    """Return face recall against false positives per image."""
-    return threshold_curves_chart(
-        [_to_chart_line(curve, style)],
-        x_title="False positives per image",
-        y_title="Face recall",
-        steps=False,
-        x_max=_fp_axis_end(curve),
+        [_to_chart_curve(curve, style) for curve in curve_list],
+        kind,
+        x_max=_fp_axis_end(curve_list[0]) if kind == "froc" else 1.0,
     )
 
 
@@ -143,56 +122,38 @@ def _fp_axis_end(curve: TuningCurve) -> float | None:
     return end if end != 1.0 else 1.01
 
 
-def _to_chart_line(curve: TuningCurve, style: Style) -> ChartCurve:
-    title = FACES_TITLE if curve.label is None else style.title(curve.label)
-    has_point = not any(math.isnan(coordinate) for coordinate in curve.point)
-    return ChartCurve(
-        title, curve.x, curve.y, curve.thresholds, curve.point if has_point else None
-    )
+def _to_chart_curve(curve: TuningCurve, style: Style) -> ChartCurve:
+    point = None if any(map(math.isnan, curve.point)) else curve.point
+    area = curve.area.value
+    numbers = curve.x, curve.y, curve.thresholds, point, area
+    if curve.label is None:
+        return ChartCurve(FACES_TITLE, *numbers)
+    colour, dash = style.colour_css(curve.label), label_dash(curve.label)
+    return ChartCurve(style.title(curve.label), *numbers, colour=colour, dash=dash)
 
 
 def calibration_comparison_chart(fitted: CalibrationFit) -> VegaSpec:
     """Return reliability curves before and after calibration."""
     curves_by_name = {"Uncalibrated": fitted.before, "Calibrated": fitted.after}
-    rows = [
-        row
-        for name, curve in curves_by_name.items()
-        for row in _reliability_rows(name, curve)
-    ]
-    return calibration_chart(rows, tuple(curves_by_name))
-
-
-def _reliability_rows(
-    name: str, curve: ReliabilityCurve
-) -> list[dict[str, float | int | str]]:
-    rows: list[dict[str, float | int | str]] = []
-    for score, n_correct, n in zip(
-        curve.scores, curve.positives, curve.counts, strict=True
-    ):
-        estimate = proportion(int(n_correct), int(n))
-        rows.append(
-            {"run": name, "score": round(float(score), 4), **_interval_fields(estimate)}
-        )
-    return rows
+    colours = dict(zip(curves_by_name, (GREY, THRESHOLD_COLOUR), strict=True))
+    return reliability_curves_chart(curves_by_name, colours)
 
 
 def slice_accuracy_chart(slice_rows: tuple[SliceMetrics, ...]) -> VegaSpec:
     """Return the rate of correct faces by subset, with intervals."""
     rows = [
         {
+            "run": "",
             "slice": f"{slice_row.name}: {slice_row.part}",
-            **_interval_fields(slice_row.correct_rate),
+            **interval_fields(slice_row.correct_rate),
+            "worse": slice_row.worse,
         }
         for slice_row in slice_rows
         if slice_row.correct_rate.n
     ]
-    return slice_rates_chart(rows, x_title="Detected and classified correctly")
-
-
-def _interval_fields(estimate: Estimate) -> dict[str, float | int]:
-    return {
-        "rate": round(estimate.value, 4),
-        "low": round(estimate.low, 4),
-        "high": round(estimate.high, 4),
-        "n": estimate.n,
-    }
+    return slice_rates_chart(
+        rows,
+        {"": THRESHOLD_COLOUR},
+        x_title="Detected and classified correctly",
+        from_zero=True,
+    )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from maskdet.people import Timeline
 from maskdet.types import UNTRACKED, Label
-from maskdet.video.summary import LABELS, Timeline
 from tests.video.scenes import make_people_pair, make_people_scene
 
-MASK, NO_MASK, INCORRECT, UNKNOWN = LABELS
+MASK, NO_MASK, INCORRECT, UNKNOWN = Label
 
 
 def test_people_are_weighted_by_time_not_by_frame() -> None:
@@ -78,4 +78,4 @@ def test_bins_without_a_frame_are_left_out() -> None:
     timeline.add(make_people_scene(7.5), 1.0)
     assert [time_bin.start_s for time_bin in timeline.get_bins()] == [0.0, 7.0]
     assert Timeline().get_bins() == ()
-    assert Label.UNKNOWN in LABELS
+    assert Label.UNKNOWN in Label

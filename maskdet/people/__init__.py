@@ -1,0 +1,24 @@
+"""The people of a stream since its start: `PersonLog`, and `Timeline` over time."""
+
+from __future__ import annotations
+
+from maskdet.people.log import (
+    ContactPair,
+    EvictedContacts,
+    EvictedPeople,
+    Person,
+    PersonLog,
+    PersonState,
+)
+from maskdet.people.timeline import Timeline, TimelineBin
+
+__all__ = [
+    "ContactPair",
+    "EvictedContacts",
+    "EvictedPeople",
+    "Person",
+    "PersonLog",
+    "PersonState",
+    "Timeline",
+    "TimelineBin",
+]

@@ -1,0 +1,58 @@
+"""The charts of a labelled set: their numbers are those of the result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from maskdet.metrics.intervals import Estimate
+from maskdet.settings import Settings
+from maskdet.style import Style
+from maskdet.tuning.charts import (
+    score_histogram_chart,
+    tuning_confusion_chart,
+    tuning_curves_chart,
+)
+from maskdet.tuning.curves import TuningCurve, compute_histogram
+from maskdet.tuning.operating_point import Evaluator
+from maskdet.types import Label
+from tests.tuning.goals_fakes import make_crowded_set
+
+
+@pytest.fixture(scope="module")
+def result():
+    return Evaluator(make_crowded_set(40))(Settings())
+
+
+def make_curve(label, x, point=(np.nan, np.nan)):
+    area = Estimate(0.5, 0.4, 0.6, 9)
+    return TuningCurve(label, x, np.linspace(0, 1, len(x)), x[::-1], area, point)
+
+
+def test_histogram_bars_count_every_face(result):
+    histogram = compute_histogram(result, "score")
+    bars = score_histogram_chart(result, "score", Style())["datasets"]["bars"]
+    assert len(bars) == np.count_nonzero(histogram.counts)
+    assert sum(bar["count"] for bar in bars) == histogram.counts.sum()
+
+
+def test_cells_have_the_counts_of_the_result(result):
+    cells = tuning_confusion_chart(result, Style())["datasets"]["cells"]
+    for cell in cells:
+        assert cell["count"] == result.confusion[cell["row"], cell["column"]]
+    assert sum(cell["count"] for cell in cells) == result.confusion.sum()
+
+
+def test_a_curve_with_many_points_is_simplified():
+    curve = make_curve(Label.NO_MASK, np.linspace(0, 1, 20_000), (0.5, 1.0))
+    drawn = tuning_curves_chart([curve], "roc", Style())["datasets"]
+    assert len(drawn["points"]) == 2
+    [dot] = drawn["dots"]
+    assert (dot["curve"], dot["x"], dot["y"]) == ("No mask", 0.5, 1.0)
+
+
+def test_the_axis_of_false_positives_ends_at_the_point_or_the_curve():
+    for point_x, x_max in ((0.1, 2.0), (2.0, 6.0), (9.0, 10.0), (np.nan, 2.0)):
+        curve = make_curve(None, np.linspace(0, 10, 50), (point_x, 0.5))
+        drawn = tuning_curves_chart([curve], "froc", Style())
+        assert drawn["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, x_max]
