@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzers.onepass import Resize, SingleStage, SingleStageNetwork
+from maskdet.analyzers.onepass import SingleStage, SingleStageNetwork
 from maskdet.boxes import Boxes
 from maskdet.classifier import crop_face
 from maskdet.datasets import SPLITS, Example, split_by_group
@@ -48,12 +48,9 @@ from maskdet.training.classifier.crops import (
     save_packed_crops,
 )
 from maskdet.training.classifier.recipes import ClassifierRecipe
-from maskdet.training.onepass.data import NegativeImages, TrainingImage
+from maskdet.training.onepass.data import SCALINGS, NegativeImages, TrainingImage
 from maskdet.training.workers import map_parallel
 from maskdet.types import CLASSES, Image
-
-_SCALINGS: Final = (Resize(640, 2.0), Resize(320, 1.0))
-"""Input sizes of the network: as for `onepass` and for `onepass-fast`."""
 
 _MIN_SCORE: Final = 0.08
 """Lower scores are below any useful detection threshold."""
@@ -102,7 +99,7 @@ class FalsePositiveMiner:
         """
         onepass_network = SingleStageNetwork(network)
         self._analyzers = [
-            SingleStage(onepass_network, scaling) for scaling in _SCALINGS
+            SingleStage(onepass_network, scaling) for scaling in SCALINGS.values()
         ]
 
     def detect_boxes(self, image: Image) -> Boxes:

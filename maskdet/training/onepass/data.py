@@ -63,8 +63,14 @@ _HELD_OUT_EVERY: Final = 4
 _MIN_SAMPLING_WEIGHT: Final = 0.03
 """Added to the squared score, so that images without false positives are sampled."""
 
-_WEIGHTED_SCALINGS: Final = ((Resize(640, 2.0), 1.0), (Resize(320, 1.0), 0.7))
-"""Input sizes of the network, and their weights in the fusion."""
+SCALINGS: Final[Mapping[int, Resize]] = {
+    640: Resize(640, 2.0),
+    320: Resize(320, 1.0),
+}
+"""Input scaling of the analyzers `onepass` and `onepass-fast`, by longer side."""
+
+_FUSION_WEIGHTS: Final[Mapping[int, float]] = {640: 1.0, 320: 0.7}
+"""Weights of the detections in the fusion, by longer side as in `SCALINGS`."""
 
 _MIN_UNLABELLED_SCORE: Final = 0.4
 """On the audited validation scenes, 50 to 90 % of the unlabelled detections above this
@@ -476,8 +482,8 @@ class DetectionTeacher:
         """
         network = SingleStageNetwork(path)
         self._weighted_analyzers = [
-            (SingleStage(network, scaling), weight)
-            for scaling, weight in _WEIGHTED_SCALINGS
+            (SingleStage(network, scaling), _FUSION_WEIGHTS[side])
+            for side, scaling in SCALINGS.items()
         ]
 
     def detect(self, image: Image) -> Faces:
