@@ -196,7 +196,7 @@ def run(args: argparse.Namespace) -> int:
         export_classifier,
         write_classifier_export,
     )
-    from maskdet.training.run_log import read_recipe
+    from maskdet.training.classifier.recipes import read_recipe
 
     name = args.name or read_recipe(args.run)[0].name
     exported = export_classifier(args.run, name)

@@ -73,6 +73,11 @@ class WeightAverage:
     weights: WeightArrays
     decay: float
 
+    @classmethod
+    def of_model(cls, model: keras.Model, decay: float) -> WeightAverage:
+        """Start with the weights of a network."""
+        return cls([array.copy() for array in model.get_weights()], decay)
+
     def update(self, weights: WeightArrays, step: int) -> None:
         """Move towards `weights`; faster in the first steps, to drop the start."""
         decay = min(self.decay, (1 + step) / (10 + step))
@@ -101,14 +106,18 @@ class TrainingState:
 
 
 def save_state(
-    path: Path, model: keras.Model, average: WeightAverage | None, state: TrainingState
+    path: Path,
+    model: keras.Model,
+    average: WeightAverage | None,
+    optimizer: keras.Optimizer,
+    state: TrainingState,
 ) -> None:
     """Write weights, averaged weights, optimizer and progress atomically."""
     arrays = {name: np.array(getattr(state, name)) for name in _STATE_FIELDS}
     for name, values in (
         ("model", model.get_weights()),
         ("average", average.weights if average else []),
-        ("optimizer", _get_optimizer_values(model.optimizer)),
+        ("optimizer", _get_optimizer_values(optimizer)),
     ):
         arrays |= {f"{name}_{index}": value for index, value in enumerate(values)}
     save_arrays(path, arrays)
@@ -130,30 +139,31 @@ def read_state(path: Path) -> TrainingState:
 
 
 def load_state(
-    path: Path, model: keras.Model, average: WeightAverage | None, *, optimizer: bool
+    path: Path,
+    model: keras.Model,
+    average: WeightAverage | None,
+    optimizer: keras.Optimizer | None,
 ) -> None:
-    """Load the state that `save_state` wrote into `model` and `average`.
+    """Load the state that `save_state` wrote.
 
     Args:
         path: the file.
-        model: the compiled network.
+        model: receives the weights.
         average: receives the averaged weights.
-        optimizer: whether to restore the optimizer too; a new stage has a new one.
+        optimizer: receives the state of the optimizer; None for a new stage.
 
     Raises:
         ValueError: the file is damaged, or of another network or optimizer.
     """
     with open_arrays(path) as stored:
-        model.optimizer.build(model.trainable_variables)
         try:
             model.set_weights(_read_numbered_arrays(stored, "model"))
             if average is not None:
                 average.weights = _read_numbered_arrays(stored, "average")
-            if optimizer:
+            if optimizer is not None:
+                optimizer.build(model.trainable_variables)
                 values = _read_numbered_arrays(stored, "optimizer")
-                for variable, value in zip(
-                    model.optimizer.variables, values, strict=True
-                ):
+                for variable, value in zip(optimizer.variables, values, strict=True):
                     variable.assign(value)
         except ValueError:
             raise ValueError(
@@ -182,20 +192,18 @@ def save_best(path: Path, model: keras.Model, average: WeightAverage | None) -> 
     Raises:
         OSError: the file cannot be written; an existing file is kept.
     """
-    own_weights = swap_in_average(model, average)
     # Keras infers the format from the suffix.
     part_file = path.with_name(f".part-{path.name}")
     try:
-        _reserve_disk_space(part_file, model)
-        model.save_weights(part_file)
+        with use_average(model, average):
+            _reserve_disk_space(part_file, model)
+            model.save_weights(part_file)
         part_file.replace(path)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else _first_line(error)
         raise OSError(error.errno, reason, str(path)) from None
     finally:
         part_file.unlink(missing_ok=True)
-        if own_weights is not None:
-            model.set_weights(own_weights)
 
 
 def _reserve_disk_space(path: Path, model: keras.Model) -> None:
@@ -230,15 +238,18 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].rstrip(".")
 
 
-def swap_in_average(
-    model: keras.Model, average: WeightAverage | None
-) -> WeightArrays | None:
-    """Load the averaged weights and return the model's own; None without an average."""
+@contextmanager
+def use_average(model: keras.Model, average: WeightAverage | None) -> Iterator[None]:
+    """Give the model the averaged weights, if any, until the end of the block."""
     if average is None:
-        return None
+        yield
+        return
     own_weights: WeightArrays = model.get_weights()
     model.set_weights(average.weights)
-    return own_weights
+    try:
+        yield
+    finally:
+        model.set_weights(own_weights)
 
 
 def _get_optimizer_values(optimizer: keras.Optimizer) -> WeightArrays:

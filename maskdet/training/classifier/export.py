@@ -33,7 +33,7 @@ from maskdet.training.classifier.data import (
 )
 from maskdet.training.classifier.fit import predict_probabilities
 from maskdet.training.classifier.network import build_classifier
-from maskdet.training.classifier.recipes import ClassifierRecipe
+from maskdet.training.classifier.recipes import ClassifierRecipe, read_recipe
 from maskdet.training.classifier.validation import (
     ClassifierMetrics,
     compute_metrics_by_source,
@@ -50,7 +50,7 @@ from maskdet.training.export import (
     measure_shortest_ms,
     write_run_files,
 )
-from maskdet.training.run_log import BEST_FILE, read_epochs, read_recipe
+from maskdet.training.run_log import BEST_FILE, read_epochs
 from maskdet.types import CLASSES
 
 # Equal rates of some hundred crops may differ by rounding.

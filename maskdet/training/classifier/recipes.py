@@ -11,9 +11,11 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from maskdet.classifier import DEFAULT_CONTEXT
+from maskdet.training.run_log import RECIPE_FILE, read_recipe_json
 
 MAX_INPUT_PX = 1024
 """Largest input side: all crops of a training are in memory."""
@@ -350,3 +352,22 @@ RECIPES: Mapping[str, ClassifierRecipe] = {
     for recipe in (_MASKDET, _TUTORIAL, _CUSTOM_CNN, _FINETUNE, _EARLY_STOP)
 }
 """All recipes by name; our own is the first."""
+
+
+def read_recipe(run_folder: Path) -> tuple[ClassifierRecipe, dict[str, object]]:
+    """Return the recipe of a run and all entries of `recipe.json`.
+
+    Raises:
+        FileNotFoundError: the folder is not a run.
+        ValueError: the run is of another version.
+    """
+    path = run_folder / RECIPE_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: file does not exist; {run_folder} is not a training run"
+        )
+    metadata = read_recipe_json(path)
+    try:
+        return ClassifierRecipe.from_json(metadata), metadata
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
