@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from maskdet.cli import EXIT_INTERRUPTED
 from maskdet.cli.console import print_line, print_warning
+from maskdet.cli.options import parse_integer
 from maskdet.extras import require_libraries
 from maskdet.training.run_log import check_run_folder, read_epochs
 
@@ -36,21 +37,12 @@ def add_workers_option(parser: argparse.ArgumentParser) -> None:
     """Add `--workers`."""
     parser.add_argument(
         "--workers",
-        type=_parse_worker_count,
+        type=partial(parse_integer, minimum=0, maximum=_MAX_WORKERS),
         default=0,
         metavar="N",
         help="processes that augment images, for training on a GPU (default: 0, a "
         "thread of the training process)",
     )
-
-
-def _parse_worker_count(text: str) -> int:
-    count = int(text) if text.isdecimal() else -1
-    if not 0 <= count <= _MAX_WORKERS:
-        raise argparse.ArgumentTypeError(
-            f"must be an integer from 0 to {_MAX_WORKERS}, not {text!r}"
-        )
-    return count
 
 
 def check_training_libraries() -> None:

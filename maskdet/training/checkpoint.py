@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import keras
@@ -22,6 +23,8 @@ from maskdet.atomic_file import AtomicFile
 
 WeightArrays = list[NDArray[np.float32]]
 
+_FINGERPRINT_KEY = "made_of"
+
 _STATE_FIELDS = {
     "epochs_done": int,
     "best": float,
@@ -31,12 +34,23 @@ _STATE_FIELDS = {
 }
 
 
-def save_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+def save_arrays(
+    path: Path,
+    arrays: Mapping[str, NDArray[np.generic]],
+    fingerprint: str | None = None,
+) -> None:
     """Write arrays by name to `path` (.npz).
+
+    Args:
+        path: the file.
+        arrays: the arrays by name.
+        fingerprint: identifies what the arrays were made of, for `read_cached_arrays`.
 
     Raises:
         OSError: the file cannot be written; an existing file is kept.
     """
+    if fingerprint is not None:
+        arrays = {**arrays, _FINGERPRINT_KEY: np.array(fingerprint)}
     with AtomicFile(path) as file, file.report_target_errors():
         np.savez(file.stream.buffer, allow_pickle=False, **arrays)
         file.commit()
@@ -56,6 +70,30 @@ def open_arrays(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
             yield stored
     except (BadZipFile, EOFError, KeyError, zlib.error):
         raise ValueError(f"{path}: file is damaged or of another version") from None
+
+
+def read_cached_arrays(
+    path: Path, fingerprint: str | None = None
+) -> dict[str, NDArray[Any]] | None:
+    """Return the arrays in a file that were made of the same inputs.
+
+    Args:
+        path: a file that `save_arrays` wrote.
+        fingerprint: of the inputs; None for any.
+
+    Returns:
+        The arrays by name; None if there is no file, or it has another fingerprint or
+        is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with open_arrays(path) as stored:
+            if fingerprint not in (None, str(stored[_FINGERPRINT_KEY])):
+                return None
+            return {name: stored[name] for name in stored if name != _FINGERPRINT_KEY}
+    except ValueError:
+        return None  # from a version that did not write files atomically
 
 
 @dataclass

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from maskdet.training.classifier.augment import augment_crop
 from maskdet.training.classifier.crops import NO_FACE, Crops, PackedCrops
 from maskdet.training.workers import TrainingBatch, prefetch
-from maskdet.types import CLASSES, Image, Label
+from maskdet.types import CLASSES, Image, Label, Rng
 
 CLASS_FRACTIONS: Mapping[Label, float] = {
     Label.MASK: 0.42,
@@ -39,8 +39,6 @@ Synthetic `no_mask` crops are the hard negatives."""
 
 NO_FACE_FRACTION = 0.25
 """Fraction of crops without a face, if the network has a `no_face` output."""
-
-Rng = np.random.Generator
 
 
 def compute_crop_probabilities(samples: PackedCrops) -> NDArray[np.float64]:

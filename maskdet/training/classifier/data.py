@@ -42,7 +42,6 @@ from maskdet.training.classifier.crops import (
     cut_crops,
     draw_synthetic_crops,
     pack_crops,
-    read_fingerprint,
     read_packed_crops,
     save_crops,
     save_packed_crops,
@@ -379,7 +378,8 @@ def _load_or_pack_crops(
     ]
     lines = [type(detector).__name__, f"{recipe.drawn} {recipe.seed}", *example_lines]
     fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    if read_fingerprint(path) != fingerprint:
+    packed = read_packed_crops(path, fingerprint)
+    if packed is None:
         packed = pack_crops(train, detector, progress("crops"))
         if recipe.drawn:
             landmark_detector = require_landmark_detector(detector)
@@ -389,7 +389,7 @@ def _load_or_pack_crops(
             )
             packed = packed.concat(drawn)
         save_packed_crops(packed, path, fingerprint)
-    return read_packed_crops(path)
+    return packed
 
 
 def require_landmark_detector(detector: Detector | None) -> LandmarkDetector:

@@ -29,7 +29,7 @@ from maskdet.training.onepass.data import (
     TrainingImage,
 )
 from maskdet.training.workers import TrainingBatch, prefetch
-from maskdet.types import CLASSES, Image, Label
+from maskdet.types import CLASSES, Image, Label, Rng
 
 TARGET_COLUMNS = 10
 """Columns of a target row: x1, y1, x2, y2 in pixels, state, three class
@@ -39,8 +39,6 @@ The state is `FACE`, `IGNORED`, or 0 for padding."""
 
 FACE = 1.0
 IGNORED = -1.0
-
-Rng = np.random.Generator
 
 CLASS_FRACTIONS: Mapping[Label, float] = {
     Label.MASK: 0.38,

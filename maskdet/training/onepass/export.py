@@ -56,8 +56,8 @@ from maskdet.training.onepass.recipe import TIMED_WH
 from maskdet.training.onepass.validation import (
     OnePassDetections,
     OnePassMetrics,
-    compute_onepass_metrics,
     detect_with_keras,
+    evaluate_by_source,
 )
 from maskdet.training.run_log import (
     BEST_FILE,
@@ -135,6 +135,14 @@ def compare_onepass(
         negatives: held-out images without a face.
     """
     network = SingleStageNetwork(path)
+    analyzers = {
+        side: SingleStage(network, scaling) for side, scaling in SCALINGS.items()
+    }
+
+    def detect(image: Image, long_side_px: int) -> OnePassDetections:
+        scene = analyzers[long_side_px].analyze(image, Settings.permissive())
+        return OnePassDetections(scene.faces, scene.probs)
+
     return ConvertedOnePass.of_file(
         path,
         difference=max(
@@ -142,8 +150,8 @@ def compare_onepass(
             for sample in _cut_comparison_images(images)
         ),
         times_ms=tuple(_measure_ms(network, *size) for size in TIMED_WH),
-        metrics=_evaluate_by_source(network, images),
-        false_positive_rates=_measure_false_positive_rates(network, negatives)
+        metrics=evaluate_by_source(images, SCALINGS, detect),
+        false_positive_rates=_measure_false_positive_rates(analyzers, negatives)
         if negatives
         else {},
     )
@@ -178,39 +186,17 @@ def _measure_ms(network: SingleStageNetwork, width: int, height: int) -> float:
 
 
 def _measure_false_positive_rates(
-    network: SingleStageNetwork, negatives: Sequence[TrainingImage]
+    analyzers: Mapping[int, SingleStage], negatives: Sequence[TrainingImage]
 ) -> dict[str, Mapping[str, float]]:
-    rates: dict[str, Mapping[str, float]] = {}
-    for side, scaling in SCALINGS.items():
-        analyzer = SingleStage(network, scaling)
-        scenes = [
-            analyzer.analyze(negative.image, Settings.permissive())
-            for negative in negatives
-        ]
-        scores = highest_scores(scene.faces for scene in scenes)
-        rates[str(side)] = compute_false_positive_rates(scores)
-    return rates
-
-
-def _evaluate_by_source(
-    network: SingleStageNetwork, images: Sequence[TrainingImage]
-) -> dict[str, OnePassMetrics]:
-    results = {}
-    for source in dict.fromkeys(image.source for image in images):
-        source_images = [image for image in images if image.source == source]
-        for side, scaling in SCALINGS.items():
-            analyzer = SingleStage(network, scaling)
-            scenes = [
-                analyzer.analyze(image.image, Settings.permissive())
-                for image in source_images
-            ]
-            detections = [
-                OnePassDetections(scene.faces, scene.probs) for scene in scenes
-            ]
-            results[f"{source} {side}"] = compute_onepass_metrics(
-                source_images, detections
+    return {
+        str(side): compute_false_positive_rates(
+            highest_scores(
+                analyzer.analyze(negative.image, Settings.permissive()).faces
+                for negative in negatives
             )
-    return results
+        )
+        for side, analyzer in analyzers.items()
+    }
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

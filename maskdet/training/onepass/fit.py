@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +35,8 @@ from maskdet.training.onepass.network import (
 from maskdet.training.onepass.recipe import OnePassRecipe
 from maskdet.training.onepass.validation import (
     OnePassMetrics,
+    detect_with_keras,
+    evaluate_by_source,
     evaluate_onepass,
     mine_false_positives,
 )
@@ -199,7 +202,9 @@ def fit_onepass(
         network.recalibrate_batchnorm()
     run_training(network, out, resume=resume, metadata=metadata)
     load_weights(out / BEST_FILE, model)
-    return evaluate_onepass_by_source(model, training_data.validation)
+    return evaluate_by_source(
+        training_data.validation, VALIDATION_PX, partial(detect_with_keras, model)
+    )
 
 
 def check_initial_weights(weights: Path) -> None:
@@ -219,18 +224,6 @@ def _load_initial_weights(model: keras.Model, weights: Path) -> None:
         load_litert_weights(model, weights)
     else:
         load_yunet_weights(model, weights)
-
-
-def evaluate_onepass_by_source(
-    model: keras.Model, images: Sequence[TrainingImage]
-) -> dict[str, OnePassMetrics]:
-    """Return metrics by source and longer side: `kaggle 640`, `kaggle 320`, ..."""
-    results = {}
-    for source in dict.fromkeys(image.source for image in images):
-        source_images = [image for image in images if image.source == source]
-        for side in VALIDATION_PX:
-            results[f"{source} {side}"] = evaluate_onepass(model, source_images, side)
-    return results
 
 
 def compile_learner(model: keras.Model, recipe: OnePassRecipe) -> OnePassLearner:
