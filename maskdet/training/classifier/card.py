@@ -190,7 +190,7 @@ def _ending_sentence(
 ) -> str:
     if len(log) >= recipe.epochs:
         return ""
-    if recipe.patience is not None and epochs_since_lowest_loss(log) >= recipe.patience:
+    if recipe.stops_early(log):
         return (
             "Training ended by early stopping: the validation loss had not decreased "
             f"for {epochs_since_lowest_loss(log)} epochs."

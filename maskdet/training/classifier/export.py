@@ -385,7 +385,7 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     Raises:
         MissingExtraError: the ONNX libraries are not installed.
     """
-    require_libraries("an ONNX file", "onnx", "tf2onnx")
+    require_libraries("an ONNX file", "tf2onnx", "onnx")
     import onnx
 
     model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras requires a call

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from maskdet.classifier import DEFAULT_CONTEXT
-from maskdet.training.run_log import RECIPE_FILE, read_recipe_json
+from maskdet.training.run_log import (
+    RECIPE_FILE,
+    epochs_since_lowest_loss,
+    read_recipe_json,
+)
 
 MAX_INPUT_PX = 1024
 """Largest input side: all crops of a training are in memory."""
@@ -207,6 +211,12 @@ class ClassifierRecipe:
             )
         )
         return dataclasses.replace(self, stages=stages)
+
+    def stops_early(self, log: Sequence[Mapping[str, float]]) -> bool:
+        """Return whether early stopping applies after the epochs of a log."""
+        return (
+            self.patience is not None and epochs_since_lowest_loss(log) >= self.patience
+        )
 
     def to_json(self) -> dict[str, object]:
         """Return all hyperparameters as a JSON-compatible dictionary."""
