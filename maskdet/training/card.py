@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -57,44 +56,16 @@ some wrong labels. The model is not a security or health device.
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class CardTexts:
-    """The parts of a card in which the networks differ, as Markdown.
+def format_card(model_export: ModelExport[Version], **texts: str) -> str:
+    """Return the model card of a run.
 
-    Attributes:
-        title: title of the model.
-        about: description of the model.
-        classes: the classes; ends with `incorrect`, whose definition follows.
-        properties: rows of the first table.
-        commands: the commands that made the file, one per line.
-        training: sentences about the training and its data.
-        logits: the outputs that the temperature divides.
-        evaluation: metrics of the file.
-        versions: table of the versions, and how they were compared.
-        choice: which version was chosen and why.
-        small_faces: the limit of small faces.
-        credits: a section on the origin, or "".
+    Args:
+        model_export: the exported run.
+        **texts: the parts in which the networks differ, as named in the template.
     """
-
-    title: str
-    about: str
-    classes: str
-    properties: str
-    commands: str
-    training: str
-    logits: str
-    evaluation: str
-    versions: str
-    choice: str
-    small_faces: str
-    credits: str = ""
-
-
-def format_card(model_export: ModelExport[Version], texts: CardTexts) -> str:
-    """Return the model card of a run."""
     metadata = model_export.metadata
     return _TEMPLATE.format(
-        **vars(texts),
+        **texts,
         made=date.today().isoformat(),
         seed=metadata.get("seed"),
         temperature=model_export.temperature,

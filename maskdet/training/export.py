@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 import warnings
@@ -23,6 +24,7 @@ import tensorflow as tf
 
 from maskdet.evaluation.training_runs import CARD_NAME, LOG_NAME
 from maskdet.own_models import FACTS_NAME
+from maskdet.types import CLASSES
 
 WeightFormat = Literal["float32", "float16", "int8"]
 
@@ -35,7 +37,7 @@ SMALL_BYTES = 5_000_000
 _MAX_DIFFERENCE = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ConvertedModel:
     """A LiteRT file compared with its Keras network.
 
@@ -44,19 +46,33 @@ class ConvertedModel:
         n_bytes: size of the file.
         sha256: checksum of the file.
         difference: largest difference of an output from Keras.
+        metrics: validation metrics by source.
     """
 
     path: Path
     n_bytes: int
     sha256: str
     difference: float
+    metrics: Mapping[str, Any]
 
     @classmethod
-    def of_file(cls, path: Path, *, difference: float, **results: Any) -> Self:
+    def of_file(cls, path: Path, **results: Any) -> Self:
         """Return the comparison of a file, with its size and checksum."""
         content = path.read_bytes()
         sha256 = hashlib.sha256(content).hexdigest()
-        return cls(path, len(content), sha256, difference, **results)
+        return cls(path=path, n_bytes=len(content), sha256=sha256, **results)
+
+    def collect_times(self) -> dict[str, object]:
+        """Return the measured times for `facts.json`."""
+        raise NotImplementedError
+
+    def to_facts(self, float32: Self) -> dict[str, object]:
+        """Return the entry of the version in `facts.json`."""
+        return {
+            "bytes": self.n_bytes,
+            "difference": self.difference,
+            **self.collect_times(),
+        }
 
     def list_regressions(self, other: Self) -> list[str]:
         """Return the sources on which this file is less accurate than `other`."""
@@ -227,10 +243,30 @@ def collect_facts(
         "bytes": model_export.selected.n_bytes,
         "sha256": model_export.selected.sha256,
         "weights": model_export.weight_format,
+        "labels": [label.key for label in CLASSES],
+        **model_export.selected.collect_times(),
+        "versions": {
+            name: version.to_facts(model_export.versions["float32"])
+            for name, version in model_export.versions.items()
+        },
+        "validation": round_metrics(model_export.selected.metrics),
         **results,
         "recipe": dict(model_export.metadata),
         "temperature": round(model_export.temperature, 4),
         "made": date.today().isoformat(),
+    }
+
+
+def round_metrics(
+    results: Mapping[str, object],
+) -> dict[str, dict[str, float | None]]:
+    """Return metrics by source, with None for NaN, which JSON does not have."""
+    return {
+        source: {
+            name: None if math.isnan(value) else round(value, 4)
+            for name, value in vars(metrics).items()
+        }
+        for source, metrics in results.items()
     }
 
 

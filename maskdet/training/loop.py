@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
 
 import keras
 from tqdm import tqdm
@@ -40,59 +39,28 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedEpoch:
-    """The training steps of one epoch, before its validation.
+class EpochResult:
+    """What a network measured in one epoch.
 
     Attributes:
-        epoch: counted from 0.
-        logs: results of each step.
-        samples_per_s: training samples per second.
-        started_s: time of the monotonic clock at the beginning.
+        row: its columns in the log. `loss` is the training loss; `val_loss`, if the
+            network has a validation loss, is used for early stopping.
+        lines: lines for the console.
+        score: the score by which the best epoch is kept; higher is better.
     """
 
-    epoch: int
-    logs: Sequence[Mapping[str, float]]
-    samples_per_s: float
-    started_s: float
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds since the beginning."""
-        return round(time.monotonic() - self.started_s, 1)
+    row: Mapping[str, float]
+    lines: Sequence[str]
+    score: float
 
 
-class EpochMetrics(Protocol):
-    """Metrics of one epoch."""
-
-    @property
-    def loss(self) -> float:
-        """Mean training loss."""
-        ...
-
-    @property
-    def val_loss(self) -> float | None:
-        """Validation loss, if the network has one."""
-        ...
-
-    def to_row(self) -> dict[str, float]:
-        """Return the row of the log."""
-        ...
-
-    def log(self) -> None:
-        """Report the epoch on the console."""
-        ...
-
-
-Metrics = TypeVar("Metrics", bound=EpochMetrics)
-
-
-class NetworkInTraining(ABC, Generic[Metrics]):
+class NetworkInTraining(ABC):
     """What the loop needs to know of a network.
 
     Attributes:
         recipe: all hyperparameters.
         model: the network.
-        learner: the compiled model, which shares the weights of `model`.
+        learner: the compiled model, with the same weights as `model`.
         average: the averaged weights, if the recipe uses them.
         steps: batches per epoch.
         patience: epochs without a lower validation loss until early stopping.
@@ -115,7 +83,7 @@ class NetworkInTraining(ABC, Generic[Metrics]):
     def start_stage(self, stage: int) -> None:
         """Compile the learner for a stage."""
 
-    def prepare_epoch(self, epoch: int) -> None:
+    def prepare_epoch(self, epoch: int) -> None:  # noqa: B027 - optional
         """Do what an epoch needs before its first step; by default nothing."""
 
     @abstractmethod
@@ -127,16 +95,12 @@ class NetworkInTraining(ABC, Generic[Metrics]):
         """Train with one batch and return the losses."""
 
     @abstractmethod
-    def validate(self, trained: TrainedEpoch) -> Metrics:
-        """Validate `model` and return the metrics of the epoch."""
-
-    @abstractmethod
-    def score(self, metrics: Metrics) -> float:
-        """Return the score by which the best epoch is kept; higher is better."""
+    def validate(self, epoch: int, logs: Sequence[Mapping[str, float]]) -> EpochResult:
+        """Validate `model` after an epoch, counted from 0; `logs` are of its steps."""
 
 
 def run_training(
-    network: NetworkInTraining[Metrics],
+    network: NetworkInTraining,
     out: Path,
     *,
     resume: bool,
@@ -194,7 +158,7 @@ def _begin_run(out: Path, *, resume: bool) -> TrainingState:
 
 
 def _run_epoch(
-    network: NetworkInTraining[Metrics],
+    network: NetworkInTraining,
     out: Path,
     epoch: int,
     previous: TrainingState,
@@ -205,33 +169,44 @@ def _run_epoch(
     ready_s = time.monotonic()
     logs, n_samples = _run_steps(network, epoch)
     samples_per_s = n_samples / (time.monotonic() - ready_s)
-    trained = TrainedEpoch(epoch, logs, samples_per_s, started_s)
     with use_average(network.model, network.average):
-        metrics = network.validate(trained)
-    for loss in (metrics.loss, metrics.val_loss or 0.0):
+        result = network.validate(epoch, logs)
+    took_s = time.monotonic() - started_s
+    row = {
+        "epoch": epoch + 1,
+        "stage": network.stage_index(epoch) + 1,
+        **result.row,
+        "learning_rate": float(network.learner.optimizer.learning_rate),
+        "views_per_s": round(samples_per_s, 1),
+        "took_s": round(took_s, 1),
+    }
+    val_loss = result.row.get("val_loss")
+    for loss in (row["loss"], val_loss or 0.0):
         if not math.isfinite(loss):
             raise RuntimeError(
                 f"epoch {epoch + 1}: the loss is {loss}; train again with a lower "
                 "learning rate. Earlier epochs are kept"
             )
-    score = network.score(metrics)
-    if score > previous.best:
+    if result.score > previous.best:
         save_best(out / BEST_FILE, network.model, network.average)
-    metrics.log()
-    _log_time_left(network.recipe.epochs - epoch - 1, trained.elapsed_s)
-    append_row(out, metrics.to_row())
+    left_s = (network.recipe.epochs - epoch - 1) * took_s
+    left = f"{left_s:.0f} s" if left_s < 90 else f"{left_s / 60:.0f} min"
+    time_line = f"{samples_per_s:.1f} samples per second, {took_s:.0f} s"
+    for line in (*result.lines, f"{time_line}; at most {left} left"):
+        logger.info("epoch %d: %s", epoch + 1, line)
+    append_row(out, row)
     state = dataclasses.replace(
         previous,
         epochs_done=epoch + 1,
         # The score may be NaN; `max` then returns its first value.
-        best=max(previous.best, score),
+        best=max(previous.best, result.score),
         stage=network.stage_index(epoch),
     )
-    if metrics.val_loss is not None:
-        is_lower = metrics.val_loss < previous.lowest_loss
+    if val_loss is not None:
+        is_lower = val_loss < previous.lowest_loss
         state = dataclasses.replace(
             state,
-            lowest_loss=min(metrics.val_loss, previous.lowest_loss),
+            lowest_loss=min(val_loss, previous.lowest_loss),
             waited=0 if is_lower else previous.waited + 1,
         )
     # Save the state last: if the run stops in between, a resumed run repeats the epoch
@@ -242,7 +217,7 @@ def _run_epoch(
 
 
 def _run_steps(
-    network: NetworkInTraining[Metrics], epoch: int
+    network: NetworkInTraining, epoch: int
 ) -> tuple[list[Mapping[str, float]], int]:
     """Return the results of each step, and the number of samples."""
     progress_bar = tqdm(
@@ -263,10 +238,3 @@ def _run_steps(
         shown = f"{logs[-1][network.shown_loss]:.3f}"
         progress_bar.set_postfix({network.shown_loss: shown}, refresh=False)
     return logs, n_samples
-
-
-def _log_time_left(n_epochs: int, epoch_s: float) -> None:
-    left_s = n_epochs * epoch_s
-    if n_epochs:
-        duration = f"{left_s:.0f} s" if left_s < 90 else f"{left_s / 60:.0f} min"
-        logger.info("at most %s left", duration)

@@ -11,7 +11,6 @@ from maskdet.metrics.intervals import Estimate
 from maskdet.metrics.summary import summarize_classification
 from maskdet.own_models import CLASSIFIER_OUTPUT, VERIFIER_OUTPUT
 from maskdet.training.card import (
-    CardTexts,
     backends_sentence,
     format_card,
     format_class_counts,
@@ -92,7 +91,8 @@ def format_classifier_card(
     recipe, metadata = model_export.recipe, model_export.metadata
     training = _training_sentences(recipe, metadata, model_export.log)
     data = _data_sentences(recipe, metadata, model_export)
-    texts = CardTexts(
+    return format_card(
+        model_export,
         title=recipe.title,
         about=recipe.about + (f" Source: {recipe.source}." if recipe.source else ""),
         classes="Classifies one face as `mask`, `no_mask` or `incorrect`",
@@ -109,6 +109,7 @@ def format_classifier_card(
         commands=f"{metadata.get('command', '')}\n{command}",
         training=f"{join_sentences(training)}\n\n{join_sentences(data)}",
         logits="logits",
+        credits="",
         evaluation=_EVALUATION.format(
             predictions=_predictions_table(predictions),
             min_px=MIN_VALIDATION_PX,
@@ -122,7 +123,6 @@ def format_classifier_card(
         small_faces=f"Faces smaller than {MIN_VALIDATION_PX} px are often too small to "
         "classify.",
     )
-    return format_card(model_export, texts)
 
 
 def _format_file(model_export: ClassifierExport) -> str:

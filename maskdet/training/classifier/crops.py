@@ -86,26 +86,35 @@ _DrawnCrop: TypeAlias = tuple[Image, Label, str]
 
 
 @dataclass(frozen=True, eq=False)
-class PackedCrops:
-    """Square face crops in one array.
+class Crops:
+    """Labelled square face crops.
 
     Attributes:
         images: `(n, side, side, 3)` uint8 BGR.
         labels: `(n,)` int64, columns as in `CLASSES`, or `NO_FACE`.
         sources: `(n,)` names of the collections.
-        whole: `(n,)` whether the crop is from an image of one face, not from a scene.
-        drawn: `(n,)` whether the crop is synthetic; never in validation.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     sources: NDArray[np.str_]
-    whole: NDArray[np.bool_]
-    drawn: NDArray[np.bool_]
 
     def __len__(self) -> int:
         """Return the number of crops."""
         return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedCrops(Crops):
+    """Wide crops with their origin.
+
+    Attributes:
+        whole: `(n,)` whether the crop is from an image of one face, not from a scene.
+        drawn: `(n,)` whether the crop is synthetic; never in validation.
+    """
+
+    whole: NDArray[np.bool_]
+    drawn: NDArray[np.bool_]
 
     def concat(self, other: PackedCrops) -> PackedCrops:
         """Return these crops and those of `other`, in this order."""
@@ -216,25 +225,6 @@ def read_packed_crops(path: Path, fingerprint: str) -> PackedCrops | None:
     """Return the crops in `path` if the fingerprint matches, else None."""
     arrays = read_cached_arrays(path, fingerprint)
     return None if arrays is None else PackedCrops(**arrays)
-
-
-@dataclass(frozen=True, eq=False)
-class Crops:
-    """Labelled square face crops.
-
-    Attributes:
-        images: `(n, side, side, 3)` uint8 BGR.
-        labels: `(n,)` int64, columns as in `CLASSES`, or `NO_FACE`.
-        sources: `(n,)` names of the collections.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    sources: NDArray[np.str_]
-
-    def __len__(self) -> int:
-        """Return the number of crops."""
-        return len(self.labels)
 
 
 def cut_crops(

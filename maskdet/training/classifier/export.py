@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -48,6 +48,7 @@ from maskdet.training.export import (
     convert_versions,
     fold_temperature,
     measure_shortest_ms,
+    round_metrics,
     write_run_files,
 )
 from maskdet.training.run_log import BEST_FILE, read_epochs
@@ -64,7 +65,7 @@ MAX_BYTES = 10_000_000
 _N_TIMED_CALLS = 100
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ConvertedClassifier(ConvertedModel):
     """A LiteRT file compared with its Keras network on real crops.
 
@@ -72,13 +73,23 @@ class ConvertedClassifier(ConvertedModel):
         n_changed: number of crops whose predicted class differs from Keras.
         one_face_ms: minimum time for one face.
         four_faces_ms: minimum time for four faces in one call.
-        metrics: validation metrics by source.
     """
 
     n_changed: int
     one_face_ms: float
     four_faces_ms: float
-    metrics: dict[str, ClassifierMetrics]
+    metrics: Mapping[str, ClassifierMetrics]
+
+    def collect_times(self) -> dict[str, object]:
+        """Return the times for `facts.json`."""
+        return {
+            "one_face_ms": round(self.one_face_ms, 3),
+            "four_faces_ms": round(self.four_faces_ms, 3),
+        }
+
+    def to_facts(self, float32: ConvertedClassifier) -> dict[str, object]:
+        """Return the entry of the version in `facts.json`."""
+        return {**super().to_facts(float32), "changed": self.n_changed}
 
     def is_worse_than(self, other: ConvertedClassifier) -> bool:
         """Return whether the file is less accurate, beyond the tolerance.
@@ -328,7 +339,7 @@ def write_classifier_export(
 
 def collect_classifier_facts(model_export: ClassifierExport) -> dict[str, object]:
     """Return the contents of `facts.json`; see `TrainingRun.facts`."""
-    selected, recipe = model_export.selected, model_export.recipe
+    recipe = model_export.recipe
     return collect_facts(
         model_export,
         title=recipe.title,
@@ -340,21 +351,7 @@ def collect_classifier_facts(model_export: ClassifierExport) -> dict[str, object
             "colours": "RGB",
             "range": [0, 255],
         },
-        labels=[label.key for label in CLASSES],
-        one_face_ms=round(selected.one_face_ms, 3),
-        four_faces_ms=round(selected.four_faces_ms, 3),
-        versions={
-            name: {
-                "bytes": version.n_bytes,
-                "difference": version.difference,
-                "changed": version.n_changed,
-                "one_face_ms": round(version.one_face_ms, 3),
-                "four_faces_ms": round(version.four_faces_ms, 3),
-            }
-            for name, version in model_export.versions.items()
-        },
-        validation=_round_metrics(selected.metrics),
-        test=_round_metrics(model_export.test_metrics),
+        test=round_metrics(model_export.test_metrics),
     )
 
 
@@ -364,15 +361,6 @@ def _evaluate_test_crops(path: Path, crops_file: Path) -> dict[str, ClassifierMe
     crops: Crops = read_crops(crops_file)
     probs: NDArray[np.float32] = MaskClassifier(path).predict_crops(crops.images)
     return compute_metrics_by_source(crops.sources, crops.labels, probs)
-
-
-def _round_metrics(
-    results: Mapping[str, ClassifierMetrics],
-) -> dict[str, dict[str, float]]:
-    return {
-        source: {name: round(value, 4) for name, value in asdict(result).items()}
-        for source, result in results.items()
-    }
 
 
 def write_onnx(model: keras.Model, path: Path) -> None:

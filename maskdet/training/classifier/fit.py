@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,13 +24,12 @@ from maskdet.training.classifier.network import (
 )
 from maskdet.training.classifier.recipes import ClassifierRecipe, Stage
 from maskdet.training.classifier.validation import (
-    ClassifierMetrics,
     compute_metrics_by_source,
     compute_rejection_rate,
     mean_loss,
     mean_selection_score,
 )
-from maskdet.training.loop import NetworkInTraining, TrainedEpoch, run_training
+from maskdet.training.loop import EpochResult, NetworkInTraining, run_training
 from maskdet.training.run_log import BEST_FILE
 from maskdet.training.workers import TrainingBatch
 
@@ -56,87 +54,13 @@ class TrainingStart:
     metadata: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class ClassifierEpoch:
-    """Metrics of one epoch. The field names are columns of the log.
-
-    Attributes:
-        epoch: counted from 1.
-        stage: counted from 1.
-        loss: mean training loss over the batches.
-        accuracy: accuracy on the augmented training crops.
-        val_loss: the same loss on validation, without label smoothing.
-        val_accuracy: accuracy on the validation crops.
-        learning_rate: after the last step.
-        results: validation metrics by source; the column `merit` has the mean of their
-            `ClassifierMetrics.selection_score`.
-        took_s: seconds, including validation.
-        caught: fraction of false positives that are rejected when 1 % of the faces is
-            lost; None if the network has no `no_face` output.
-    """
-
-    epoch: int
-    stage: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    learning_rate: float
-    results: Mapping[str, ClassifierMetrics]
-    took_s: float
-    caught: float | None = None
-
-    @property
-    def selection_score(self) -> float:
-        """Mean of the scores of the sources; the rejection rate is one more source."""
-        scores = [result.selection_score for result in self.results.values()]
-        return float(
-            np.mean([*scores, *([] if self.caught is None else [self.caught])])
-        )
-
-    def to_row(self) -> dict[str, float]:
-        """Return the row of the log."""
-        values = {**vars(self), "results": mean_selection_score(self.results.values())}
-        row: dict[str, float] = {
-            "merit" if name == "results" else name: value
-            for name, value in values.items()
-            if value is not None
-        }
-        for source, result in self.results.items():
-            row |= {f"{source}_{k}": v for k, v in dataclasses.asdict(result).items()}
-        return row
-
-    def log(self) -> None:
-        """Report the epoch on the console."""
-        if self.caught is not None:
-            logger.info(
-                "epoch %d: %.3f of the false positives rejected",
-                self.epoch,
-                self.caught,
-            )
-        for source, result in self.results.items():
-            logger.info("epoch %d %s: %s", self.epoch, source, result)
-        logger.info(
-            "epoch %d: loss %.4f, accuracy %.4f; validation: loss %.4f, accuracy "
-            "%.4f; %.0f s",
-            self.epoch,
-            self.loss,
-            self.accuracy,
-            self.val_loss,
-            self.val_accuracy,
-            self.took_s,
-        )
-
-
 def fit_classifier(
     training_data: ClassifierData,
     out: Path,
     recipe: ClassifierRecipe,
     start: TrainingStart = TrainingStart(),
 ) -> NDArray[np.float32]:
-    """Train, validate after each epoch and keep the best weights by `recipe.keep`.
-
-    Ctrl-C stops the training early and leaves a usable model.
+    """Train a classifier, see `run_training`, and keep the weights by `recipe.keep`.
 
     Args:
         training_data: training and validation data.
@@ -148,10 +72,7 @@ def fit_classifier(
         `(n, 3)` probabilities of the kept weights on the validation crops.
 
     Raises:
-        FileNotFoundError: there is no run to resume.
-        OSError: `out` cannot be written.
-        RuntimeError: the loss is NaN or infinite.
-        ValueError: the resumed run began with other hyperparameters.
+        FileNotFoundError: as in `run_training`, as the other errors.
     """
     keras.utils.set_random_seed(recipe.seed)
     model = _build_initial_network(training_data, recipe, start)
@@ -161,7 +82,7 @@ def fit_classifier(
     return predict_probabilities(model, training_data.validation.images)
 
 
-class _ClassifierInTraining(NetworkInTraining[ClassifierEpoch]):
+class _ClassifierInTraining(NetworkInTraining):
     """A classifier with its data, for the training loop."""
 
     shown_loss = "loss"
@@ -210,37 +131,42 @@ class _ClassifierInTraining(NetworkInTraining[ClassifierEpoch]):
         )
         return {name: float(logs[name]) for name in ("loss", "accuracy")}
 
-    def validate(self, trained: TrainedEpoch) -> ClassifierEpoch:
+    def validate(self, epoch: int, logs: Sequence[Mapping[str, float]]) -> EpochResult:
         data, validation = self._training_data, self._training_data.validation
         outputs = predict_columns(self.model, validation.images)
         probs, face_probs = split_face_probability(outputs)
-        rejection_rate = None
-        if data.false_positives is not None:
-            false_positive_probs = split_face_probability(
-                predict_columns(self.model, data.false_positives)
-            )[1]
-            rejection_rate = compute_rejection_rate(face_probs, false_positive_probs)
-        return ClassifierEpoch(
-            epoch=trained.epoch + 1,
-            stage=self.stage_index(trained.epoch) + 1,
-            loss=float(np.mean([logs["loss"] for logs in trained.logs])),
-            accuracy=float(np.mean([logs["accuracy"] for logs in trained.logs])),
-            val_loss=mean_loss(validation.labels, probs, data.class_weights),
-            val_accuracy=float((probs.argmax(axis=1) == validation.labels).mean()),
-            learning_rate=float(self.model.optimizer.learning_rate),
-            results=compute_metrics_by_source(
-                validation.sources, validation.labels, probs
-            ),
-            took_s=trained.elapsed_s,
-            caught=rejection_rate,
+        results = compute_metrics_by_source(
+            validation.sources, validation.labels, probs
         )
-
-    def score(self, metrics: ClassifierEpoch) -> float:
-        return {
-            "merit": metrics.selection_score,
-            "loss": -metrics.val_loss,
-            "last": float(metrics.epoch),
-        }[self.recipe.keep]
+        row = {
+            "loss": float(np.mean([step["loss"] for step in logs])),
+            "accuracy": float(np.mean([step["accuracy"] for step in logs])),
+            "val_loss": mean_loss(validation.labels, probs, data.class_weights),
+            "val_accuracy": float((probs.argmax(axis=1) == validation.labels).mean()),
+            "merit": mean_selection_score(results.values()),
+        }
+        scores = [result.selection_score for result in results.values()]
+        lines = [f"{source}: {result}" for source, result in results.items()]
+        if data.false_positives is not None:
+            outputs = predict_columns(self.model, data.false_positives)
+            rate = compute_rejection_rate(
+                face_probs, split_face_probability(outputs)[1]
+            )
+            row["caught"] = rate
+            scores.append(rate)  # counts as one more source
+            lines.append(f"{rate:.3f} of the false positives rejected")
+        for source, result in results.items():
+            row |= {f"{source}_{name}": value for name, value in vars(result).items()}
+        lines.append(
+            f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}; validation: "
+            f"loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.4f}"
+        )
+        score = {
+            "merit": float(np.mean(scores)),
+            "loss": -row["val_loss"],
+            "last": float(epoch),
+        }
+        return EpochResult(row, lines, score[self.recipe.keep])
 
 
 def compile_stage(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from maskdet.analyzers.onepass import OUTPUT_NAMES
 from maskdet.training.card import (
-    CardTexts,
     backends_sentence,
     format_card,
     format_class_counts,
@@ -74,7 +73,8 @@ def format_onepass_card(model_export: OnePassExport, command: str) -> str:
         if isinstance(commands, list)
         else []
     )
-    texts = CardTexts(
+    return format_card(
+        model_export,
         title=model_export.name,
         about=model_export.about,
         classes="Classes: `mask`, `no_mask` and `incorrect`",
@@ -112,7 +112,6 @@ def format_onepass_card(model_export: OnePassExport, command: str) -> str:
         small_faces="Faces smaller than 8 px are not detected; below 20 px the class "
         "is often not visible.",
     )
-    return format_card(model_export, texts)
 
 
 def _start_clause(metadata: Mapping[str, object]) -> str:

@@ -6,7 +6,6 @@ evaluated and timed.
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,7 +65,7 @@ from maskdet.training.run_log import (
     read_epochs,
     read_recipe_json,
 )
-from maskdet.types import CLASSES, Image
+from maskdet.types import Image
 
 _N_TIMED_CALLS = 50
 _MAX_AP_LOSS = 0.003
@@ -79,7 +78,7 @@ _ABOUT = (
 _MAX_SLOWDOWN = 1.1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ConvertedOnePass(ConvertedModel):
     """A LiteRT file compared with its Keras network.
 
@@ -87,7 +86,7 @@ class ConvertedOnePass(ConvertedModel):
 
     Attributes:
         times_ms: minimum time of one call, for each size in `TIMED_WH`.
-        metrics: validation metrics by source and longer side: `kaggle 640`, ...
+        metrics: by source and longer side: `kaggle 640`, ...
         false_positive_rates: fraction of held-out images without a face in which one is
             detected, by threshold, for each long side; empty without such images.
     """
@@ -97,6 +96,21 @@ class ConvertedOnePass(ConvertedModel):
     false_positive_rates: Mapping[str, Mapping[str, float]] = field(
         default_factory=dict
     )
+
+    def collect_times(self) -> dict[str, object]:
+        """Return the times for `facts.json`."""
+        return {
+            "times_ms": {
+                f"{width}x{height}": round(time_ms, 3)
+                for (width, height), time_ms in zip(
+                    TIMED_WH, self.times_ms, strict=True
+                )
+            }
+        }
+
+    def to_facts(self, float32: ConvertedOnePass) -> dict[str, object]:
+        """Return the entry of the version in `facts.json`."""
+        return {**super().to_facts(float32), "loses": self.list_regressions(float32)}
 
     def list_regressions(self, other: ConvertedOnePass) -> list[str]:
         """Return the sources on which this file is less accurate than `other`."""
@@ -344,7 +358,6 @@ def write_onepass_export(
 
 def collect_onepass_facts(model_export: OnePassExport) -> dict[str, object]:
     """Return the contents of `facts.json`."""
-    selected = model_export.selected
     return collect_facts(
         model_export,
         title=model_export.name,
@@ -352,38 +365,9 @@ def collect_onepass_facts(model_export: OnePassExport) -> dict[str, object]:
         file_name=f"{model_export.name}.tflite",
         input={"multiple_px": MAX_STRIDE_PX, "colours": "BGR", "range": [0, 255]},
         outputs=list(OUTPUT_NAMES),
-        labels=[label.key for label in CLASSES],
-        times_ms=_round_times(selected),
-        versions={
-            name: {
-                "bytes": version.n_bytes,
-                "difference": version.difference,
-                "times_ms": _round_times(version),
-                "loses": version.list_regressions(model_export.versions["float32"]),
-            }
-            for name, version in model_export.versions.items()
-        },
-        validation={
-            name: _round_metrics(version) for name, version in selected.metrics.items()
-        },
         false_positives={
             side: dict(version)
-            for side, version in selected.false_positive_rates.items()
+            for side, version in model_export.selected.false_positive_rates.items()
         },
         credits="YuNet (Apache-2.0)",
     )
-
-
-def _round_times(version: ConvertedOnePass) -> dict[str, float]:
-    return {
-        f"{width}x{height}": round(time_ms, 3)
-        for (width, height), time_ms in zip(TIMED_WH, version.times_ms, strict=True)
-    }
-
-
-def _round_metrics(metrics: OnePassMetrics) -> dict[str, float | None]:
-    """Return the metrics, with None for NaN, which JSON does not have."""
-    return {
-        name: None if math.isnan(value) else round(value, 4)
-        for name, value in vars(metrics).items()
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +17,7 @@ import numpy as np
 from maskdet.training.checkpoint import WeightAverage, load_weights, use_average
 from maskdet.training.classifier.network import recalibrate_network_batchnorm
 from maskdet.training.initial_weights import load_litert_weights
-from maskdet.training.loop import NetworkInTraining, TrainedEpoch, run_training
+from maskdet.training.loop import EpochResult, NetworkInTraining, run_training
 from maskdet.training.onepass.batches import OnePassSampler
 from maskdet.training.onepass.data import (
     FALSE_POSITIVE_COST,
@@ -49,79 +49,6 @@ VALIDATION_PX = (640, 320)
 """Longer sides for validation of the kept weights; epochs use only the first."""
 
 _RECALIBRATION_BATCHES = 24
-
-
-@dataclass(frozen=True)
-class OnePassEpoch:
-    """Metrics of one epoch.
-
-    Attributes:
-        epoch: counted from 1.
-        learning_rate: after the last step.
-        views_per_s: training samples per second.
-        took_s: seconds, including validation.
-        losses: mean of each loss, unweighted.
-        validation_metrics: of the averaged weights, on a subset of the validation
-            scenes.
-        false_positive_rates: fraction of images without a face in which one is
-            detected, by threshold.
-    """
-
-    epoch: int
-    learning_rate: float
-    views_per_s: float
-    took_s: float
-    losses: Mapping[str, float]
-    validation_metrics: OnePassMetrics
-    false_positive_rates: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def loss(self) -> float:
-        """Sum of the losses."""
-        return sum(self.losses.values())
-
-    @property
-    def val_loss(self) -> None:
-        """There is no validation loss; average precision is better to select by."""
-        return
-
-    def to_row(self) -> dict[str, float]:
-        """Return the row of the log."""
-        return {
-            "epoch": self.epoch,
-            "stage": 1,
-            "loss": round(self.loss, 5),
-            **{f"loss_{name}": round(value, 5) for name, value in self.losses.items()},
-            **{
-                f"val_{name}": value
-                for name, value in vars(self.validation_metrics).items()
-            },
-            **{
-                f"val_false_positives_{threshold}": value
-                for threshold, value in self.false_positive_rates.items()
-            },
-            "learning_rate": self.learning_rate,
-            "views_per_s": self.views_per_s,
-            "took_s": self.took_s,
-        }
-
-    def log(self) -> None:
-        """Report the epoch on the console."""
-        losses = ", ".join(f"{name} {value:.3f}" for name, value in self.losses.items())
-        logger.info("epoch %d: losses %s", self.epoch, losses)
-        logger.info("epoch %d: validation %s", self.epoch, self.validation_metrics)
-        if self.false_positive_rates:
-            logger.info(
-                "epoch %d: false positives %s",
-                self.epoch,
-                dict(self.false_positive_rates),
-            )
-        logger.info(
-            "epoch %d: %.1f samples per second, %.0f s",
-            self.epoch,
-            self.views_per_s,
-            self.took_s,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,9 +96,7 @@ def fit_onepass(
     resume: bool = False,
     metadata: Mapping[str, object] = MappingProxyType({}),
 ) -> dict[str, OnePassMetrics]:
-    """Train, validate after each epoch and keep the best weights.
-
-    Ctrl-C stops the training early and leaves a usable model.
+    """Train the single-stage network; see `run_training`.
 
     Args:
         training_data: training and validation data.
@@ -188,10 +113,7 @@ def fit_onepass(
         side.
 
     Raises:
-        FileNotFoundError: there is no run to resume.
-        OSError: `out` cannot be written.
-        RuntimeError: the loss is NaN or infinite.
-        ValueError: the resumed run began with other hyperparameters.
+        FileNotFoundError: as in `run_training`, as the other errors.
     """
     keras.utils.set_random_seed(recipe.seed)
     model = build_onepass_network()
@@ -277,7 +199,7 @@ class DiscriminativeAdamW(keras.optimizers.AdamW):  # type: ignore[misc] # Keras
         super().update_step(gradient, variable, learning_rate * factor)
 
 
-class _OnePassInTraining(NetworkInTraining[OnePassEpoch]):
+class _OnePassInTraining(NetworkInTraining):
     """The single-stage network with its data, for the training loop."""
 
     shown_loss = "mask"
@@ -337,23 +259,23 @@ class _OnePassInTraining(NetworkInTraining[OnePassEpoch]):
         )
         return {name: float(logs[name]) for name in LOSS_NAMES}
 
-    def validate(self, trained: TrainedEpoch) -> OnePassEpoch:
+    def validate(self, epoch: int, logs: Sequence[Mapping[str, float]]) -> EpochResult:
+        losses = logs[-1]  # Keras returns running means
         metrics = evaluate_onepass(self.model, self._epoch_validation, VALIDATION_PX[0])
         mined = mine_false_positives(
             self.model, self._epoch_negatives, VALIDATION_PX[0]
         )
-        return OnePassEpoch(
-            epoch=trained.epoch + 1,
-            learning_rate=float(self.learner.optimizer.learning_rate),
-            views_per_s=round(trained.samples_per_s, 1),
-            took_s=trained.elapsed_s,
-            losses=trained.logs[-1],  # Keras returns running means
-            validation_metrics=metrics,
-            false_positive_rates=compute_false_positive_rates(mined.scores),
-        )
-
-    def score(self, metrics: OnePassEpoch) -> float:
-        average_precision = metrics.validation_metrics
-        score = (average_precision.faces + average_precision.mean) / 2
-        false_positive_rate = next(iter(metrics.false_positive_rates.values()), 0.0)
-        return score - FALSE_POSITIVE_COST * false_positive_rate
+        rates = compute_false_positive_rates(mined.scores)
+        row = {
+            "loss": round(sum(losses.values()), 5),
+            **{f"loss_{name}": round(value, 5) for name, value in losses.items()},
+            **{f"val_{name}": value for name, value in vars(metrics).items()},
+            **{f"val_false_positives_{key}": rate for key, rate in rates.items()},
+        }
+        named_losses = [f"{name} {value:.3f}" for name, value in losses.items()]
+        lines = [f"losses {', '.join(named_losses)}", f"validation {metrics}"]
+        if rates:
+            lines.append(f"false positives {rates}")
+        score = (metrics.faces + metrics.mean) / 2
+        score -= FALSE_POSITIVE_COST * next(iter(rates.values()), 0.0)
+        return EpochResult(row, lines, score)

@@ -118,7 +118,16 @@ def make_version(name, accuracies, four_ms):
         source: ClassifierMetrics(10, binary, binary, binary, balanced)
         for source, (binary, balanced) in accuracies.items()
     }
-    return ConvertedClassifier(name, 1, "", 0.0, 0, 1.0, four_ms, results)
+    return ConvertedClassifier(
+        path=name,
+        n_bytes=1,
+        sha256="",
+        difference=0.0,
+        metrics=results,
+        n_changed=0,
+        one_face_ms=1.0,
+        four_faces_ms=four_ms,
+    )
 
 
 @pytest.mark.parametrize(
