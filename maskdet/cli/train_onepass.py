@@ -72,6 +72,19 @@ def add_onepass_parser(
         "images of one face",
         val="those that --data marks as validation",
     )
+    _add_network_options(parser)
+    add_run_options(
+        parser,
+        out="runs/onepass",
+        detector="face detector with landmarks, to draw masks on faces; `none` to draw "
+        "none",
+        learning_rate="highest learning rate of the class branch",
+    )
+    parser.set_defaults(out=Path("runs/onepass"))
+
+
+def _add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that only this network has."""
     add = parser.add_argument
     add(
         "--loose",
@@ -120,14 +133,6 @@ def add_onepass_parser(
         metavar="F",
         help="learning rate of YuNet's layers, as a fraction of --learning-rate",
     )
-    add_run_options(
-        parser,
-        out="runs/onepass",
-        detector="face detector with landmarks, to draw masks on faces; `none` to draw "
-        "none",
-        learning_rate="highest learning rate of the class branch",
-    )
-    parser.set_defaults(out=Path("runs/onepass"))
 
 
 def run_onepass_training(args: argparse.Namespace) -> int:
