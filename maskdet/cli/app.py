@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
-from maskdet.cli.options import add_models_option, parse_integer
+from maskdet.cli.options import add_models_option
 from maskdet.extras import require_libraries
 
 _MAX_PORT = 65_535
@@ -22,7 +21,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--port",
-        type=partial(parse_integer, maximum=_MAX_PORT),
+        type=_parse_port,
         metavar="N",
         help="port to listen on (default: 8501, or the next free one)",
     )
@@ -76,6 +75,14 @@ def run(args: argparse.Namespace) -> int:
         local_admin=args.local_admin,
     )
     return 0
+
+
+def _parse_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_PORT):
+        raise argparse.ArgumentTypeError(
+            f"must be an integer from 1 to {_MAX_PORT}, not {text!r}"
+        )
+    return int(text)
 
 
 def _parse_host_pattern(text: str) -> str:

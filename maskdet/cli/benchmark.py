@@ -27,7 +27,6 @@ from maskdet.cli.options import (
     add_models_option,
     add_settings_options,
     parse_analyzer_options,
-    parse_integer,
 )
 from maskdet.detectors import load_detector
 from maskdet.evaluation.timing import (
@@ -79,7 +78,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--rounds",
-        type=parse_integer,
+        type=_parse_count,
         default=50,
         help="frames per pipeline (default: 50)",
     )
@@ -225,3 +224,9 @@ def _to_json(
         "ratio_to": first,
         "times": rows,
     }
+
+
+def _parse_count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a positive integer, not {text!r}")
+    return int(text)

@@ -21,7 +21,7 @@ from maskdet.cli.console import (
     pad_text,
     print_line,
 )
-from maskdet.cli.options import add_style_option, parse_integer, parse_style, parse_time
+from maskdet.cli.options import add_style_option, parse_style, parse_time
 from maskdet.events.config import EVENTS_URL_VARIABLE, read_events_url, to_store_url
 from maskdet.events.event import EVENT_KINDS, Event, clean_camera_name, describe_event
 from maskdet.extras import require_libraries
@@ -174,7 +174,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--limit",
-        type=parse_integer,
+        type=_parse_limit,
         default=_DEFAULT_LIMIT,
         metavar="N",
         help=f"list N events (default: {_DEFAULT_LIMIT})",
@@ -380,3 +380,9 @@ def _parse_time_argument(text: str, *, whole_day: bool) -> datetime:
         return parse_time(text, whole_day=whole_day)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _parse_limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"must be a positive integer, not {text!r}")
+    return int(text)

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -64,8 +63,6 @@ _OPTION_CHOICES: dict[str, Sequence[str]] = {
     "distance": DISTANCE_METHODS,
 }
 _OPTION_LENGTHS: dict[str, int] = {"class_weights": 3, "ground_points": 8}
-
-_DIGITS: Final = re.compile("[0-9]{1,19}")
 
 _AGO: Final = re.compile(r"(\d{1,6})\s*([hd])")
 
@@ -397,30 +394,6 @@ def _parse_style_file(content: bytes) -> Style:
     if isinstance(values, dict) and isinstance(values.get("style"), dict):
         content = json.dumps(values["style"]).encode()
     return Style.from_json(content)
-
-
-def parse_integer(
-    text: str, *, minimum: int = 1, maximum: int | None = None, unit: str = ""
-) -> int:
-    """Parse a whole number, as the `type` of an argument.
-
-    Args:
-        text: decimal digits.
-        minimum: smallest accepted number; 1 if there is no `maximum`.
-        maximum: largest accepted number; None for no limit.
-        unit: unit for the message, such as `days`.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is not such a number.
-    """
-    limit = sys.maxsize if maximum is None else maximum
-    if _DIGITS.fullmatch(text) and minimum <= int(text) <= limit:
-        return int(text)
-    wanted = "a positive integer"
-    if maximum is not None:
-        wanted = f"an integer from {minimum} to {maximum}"
-    unit = f" ({unit})" if unit else ""
-    raise argparse.ArgumentTypeError(f"must be {wanted}{unit}, not {text!r}")
 
 
 def _now() -> datetime:

@@ -20,7 +20,6 @@ from maskdet.cli.dataset_options import (
     add_held_out_option,
     parse_class_names_option,
 )
-from maskdet.cli.options import parse_integer
 from maskdet.datasets import load_training_data
 from maskdet.extras import require_libraries
 from maskdet.training.run_log import BEST_FILE, check_run_folder, read_epochs
@@ -107,13 +106,22 @@ def add_run_options(
     add("--detector", default="yunet", help=detector)
     add(
         "--workers",
-        type=partial(parse_integer, minimum=0, maximum=_MAX_WORKERS),
+        type=_parse_worker_count,
         default=0,
         metavar="N",
         help="processes that augment images, for training on a GPU (default: 0, a "
         "thread of the training process)",
     )
     add("--resume", action="store_true", help="continue the run in --out")
+
+
+def _parse_worker_count(text: str) -> int:
+    count = int(text) if text.isdecimal() else -1
+    if not 0 <= count <= _MAX_WORKERS:
+        raise argparse.ArgumentTypeError(
+            f"must be an integer from 0 to {_MAX_WORKERS}, not {text!r}"
+        )
+    return count
 
 
 def check_training_libraries() -> None:

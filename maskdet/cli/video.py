@@ -33,7 +33,6 @@ from maskdet.cli.options import (
     add_tracking_options,
     apply_tiling,
     parse_analyzer_options,
-    parse_integer,
 )
 from maskdet.cli.video_events import EventOutput, add_event_options, parse_event_options
 from maskdet.media import (
@@ -266,7 +265,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_output_options(parser)
     parser.add_argument(
         "--every",
-        type=parse_integer,
+        type=_parse_positive_int,
         default=1,
         metavar="N",
         help="analyze and write only every Nth frame (default: every frame)",
@@ -489,3 +488,9 @@ def _open_csv_sink(target: str | None) -> Iterator[VideoCsvWriter | None]:
     else:
         with VideoCsvFile(target) as csv_sink:
             yield csv_sink
+
+
+def _parse_positive_int(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a positive integer, not {text!r}")
+    return int(text)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -21,7 +20,7 @@ from maskdet.alerts.monitor import AlertConfig, AlertMonitor, StreamMonitor
 from maskdet.alerts.mqtt import Broker
 from maskdet.alerts.rules import RULE_KINDS, AlertRule
 from maskdet.cli.console import STDOUT, check_output_path, print_line, print_warning
-from maskdet.cli.options import parse_integer, parse_time
+from maskdet.cli.options import parse_time
 from maskdet.events import Event, StreamInfo, describe_event
 from maskdet.events.config import (
     EVENTS_URL_VARIABLE,
@@ -106,7 +105,7 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
     )
     events.add_argument(
         "--keep-days",
-        type=partial(parse_integer, maximum=MAX_RETENTION_DAYS, unit="days"),
+        type=_parse_retention_days,
         metavar="N",
         help="delete events older than N days from the database (default: "
         f"{RETENTION_DAYS_VARIABLE}, else {read_retention_days({})})",
@@ -310,6 +309,14 @@ def _add_password(url: str, password: str) -> str:
     user, _, host = parts.netloc.rpartition("@")
     new_netloc = f"{user.rstrip(':')}:{quote(password, safe='')}@{host}"
     return urlunsplit(parts._replace(netloc=new_netloc))
+
+
+def _parse_retention_days(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_RETENTION_DAYS):
+        raise argparse.ArgumentTypeError(
+            f"must be an integer from 1 to {MAX_RETENTION_DAYS} (days), not {text!r}"
+        )
+    return int(text)
 
 
 def _parse_start_time(text: str) -> datetime:

@@ -18,7 +18,6 @@ from maskdet.cli.options import (
     add_blur_option,
     add_tracking_options,
     parse_analyzer_options,
-    parse_integer,
 )
 from maskdet.settings import Settings
 from maskdet.smoothing import TRACKING_PRESETS
@@ -262,28 +261,3 @@ def test_names_and_colours_come_from_a_style_or_a_settings_file(tmp_path) -> Non
     bare.write_text('{"class_names": {"mask": "<b>"}}')
     with pytest.raises(ValueError, match=r"style\.json: class_names: mask must be"):
         styled("--style", str(bare))
-
-
-@pytest.mark.parametrize(
-    ("text", "limits", "message"),
-    [
-        ("0", {}, "must be a positive integer, not '0'"),
-        ("1.5", {}, "must be a positive integer, not '1.5'"),
-        ("²", {}, "must be a positive integer, not '²'"),
-        ("9" * 5000, {}, "must be a positive integer, not"),
-        (
-            "-1",
-            {"minimum": 0, "maximum": 9},
-            "must be an integer from 0 to 9, not '-1'",
-        ),
-        ("10", {"maximum": 9, "unit": "days"}, r"from 1 to 9 \(days\), not '10'"),
-    ],
-)
-def test_other_texts_than_whole_numbers_in_range_are_rejected(text, limits, message):
-    with pytest.raises(argparse.ArgumentTypeError, match=message):
-        parse_integer(text, **limits)
-
-
-def test_whole_numbers_in_range_are_parsed():
-    assert parse_integer("007") == 7
-    assert parse_integer("0", minimum=0, maximum=9) == 0
