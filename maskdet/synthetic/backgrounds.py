@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.synthetic.masks import sample_colour
-from maskdet.types import Image
+from maskdet.types import Image, Rng
 
-Rng: TypeAlias = np.random.Generator
 FloatArray: TypeAlias = NDArray[np.float64]
 Colour: TypeAlias = FloatArray | tuple[float, ...]
 

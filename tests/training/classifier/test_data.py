@@ -31,7 +31,6 @@ from maskdet.training.classifier.crops import (
     PackedCrops,
     cut_crops,
     pack_crops,
-    read_fingerprint,
     read_packed_crops,
     save_packed_crops,
 )
@@ -171,15 +170,15 @@ def test_an_unreadable_image_is_skipped_and_logged(tmp_path, caplog):
 def test_packed_crops_survive_a_round_trip(tmp_path):
     stored = make_samples({(Label.MASK, False): 2, (Label.INCORRECT, True): 1})
     save_packed_crops(stored, tmp_path / "crops.npz", "abc")
-    loaded = read_packed_crops(tmp_path / "crops.npz")
+    loaded = read_packed_crops(tmp_path / "crops.npz", "abc")
     for field in dataclasses.fields(PackedCrops):
         np.testing.assert_array_equal(
             getattr(loaded, field.name), getattr(stored, field.name)
         )
-    assert read_fingerprint(tmp_path / "crops.npz") == "abc"
-    assert read_fingerprint(tmp_path / "none.npz") is None
-    with pytest.raises(FileNotFoundError, match="maskdet train"):
-        read_packed_crops(tmp_path / "none.npz")
+    assert read_packed_crops(tmp_path / "crops.npz", "other") is None
+    assert read_packed_crops(tmp_path / "none.npz", "abc") is None
+    (tmp_path / "crops.npz").write_bytes(b"damaged")
+    assert read_packed_crops(tmp_path / "crops.npz", "abc") is None
 
 
 def test_classes_and_origins_are_sampled_in_their_fractions():
