@@ -14,8 +14,8 @@ import numpy as np
 from maskdet.drawing import draw, pixelate_image
 from maskdet.media import rotate_image
 from maskdet.types import Image
+from maskdet.web.live.relay import count_dropped_frames
 from maskdet.web.live.state import LiveSession, LiveState
-from maskdet.web.live.webrtc_patches import count_dropped_frames
 
 logger = logging.getLogger(__name__)
 
