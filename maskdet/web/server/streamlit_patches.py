@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from streamlit import runtime
+from streamlit import config, runtime
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.RootContainer_pb2 import RootContainer
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -71,7 +71,7 @@ _applied: Final[dict[str, tuple[Any, Any]]] = {}
 """Original and replacement of each replaced hook, by its target."""
 
 _reported: Final[set[str]] = set()
-"""What the log has already said."""
+"""Packages and targets that are in the log already."""
 
 _pending_tasks: Final[set[asyncio.Task[None]]] = set()
 """References that keep running tasks from being garbage-collected."""
@@ -151,7 +151,6 @@ _RUNTIME: Final = "streamlit.runtime.runtime:Runtime"
 _ADDRESS_LOSS: Final = "the server asks another machine for its own address"
 _ORIGIN_LOSS: Final = "Streamlit's own check decides which hosts and pages may connect"
 _ERROR_LOSS: Final = "visitors see the details of unexpected errors"
-_CALLBACK_LOSS: Final = "a page stays empty after an error in a callback"
 _STOP_LOSS: Final = "stopping the server during live video logs errors"
 _FILE_MANAGER: Final = (
     "streamlit.runtime.memory_uploaded_file_manager:MemoryUploadedFileManager"
@@ -183,12 +182,9 @@ ERROR_LOG: Final = Hook(
 ERROR_DISPLAY: Final = Hook(
     "streamlit.error_util:show_uncaught_app_exception", _ERROR_LOSS, ("ex",)
 )
-ERROR_HANDLER: Final = Hook(
-    "streamlit.error_util:handle_uncaught_app_exception", _CALLBACK_LOSS, ("ex",)
-)
 CALLBACK: Final = Hook(
     "streamlit.runtime.state.session_state:SessionState._run_callback_and_record_rerun",
-    _CALLBACK_LOSS,
+    "a page stays empty after an error in a callback",
     ("self", "votes", "run"),
 )
 ELEMENT_QUEUE: Final = Hook(
@@ -202,11 +198,6 @@ LIVE_WORKERS: Final = Hook("streamlit_webrtc.webrtc:_live_workers", _STOP_LOSS)
 SERVER_OPTIONS: Final = Hook(
     f"{_STARLETTE}.starlette_server:_get_uvicorn_config_kwargs",
     "no limit of the time to stop the server and of the size of messages",
-    (),
-)
-MESSAGE_SIZE: Final = Hook(
-    "streamlit.runtime.runtime_util:get_max_widget_state_size_bytes",
-    "no limit of the size of messages",
     (),
 )
 SESSION_LOCK: Final = Hook(
@@ -357,8 +348,7 @@ def hide_errors() -> None:
     """
     _replace(ERROR_LOG, log_error)
     _replace(ERROR_DISPLAY, render_error)
-    if ERROR_HANDLER.find() is not None:
-        _wrap(CALLBACK, _wrap_callback_runner)
+    _wrap(CALLBACK, _wrap_callback_runner)
 
 
 def close_streams_on_stop() -> None:
@@ -380,10 +370,11 @@ def limit_server() -> None:
 
     def wrap(original: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
         def get_limited_options() -> dict[str, Any]:
-            limits = {"timeout_graceful_shutdown": _SHUTDOWN_TIMEOUT_S}
-            if found := MESSAGE_SIZE.find():
-                limits["ws_max_size"] = getattr(*found)() + _MESSAGE_MARGIN_BYTES
-            return original() | limits
+            max_mb = config.get_option("server.maxWidgetStateSize")
+            return original() | {
+                "timeout_graceful_shutdown": _SHUTDOWN_TIMEOUT_S,
+                "ws_max_size": max_mb * 10**6 + _MESSAGE_MARGIN_BYTES,
+            }
 
         return get_limited_options
 
@@ -626,10 +617,8 @@ def _wrap_callback_runner(original: Callable[..., None]) -> Callable[..., None]:
             try:
                 run()
             except Exception as error:
-                found = ERROR_HANDLER.find()
-                if found is None:
-                    raise
-                getattr(*found)(error)
+                log_error(error)
+                render_error(error)
 
         original(self, votes, run_safely)
 
