@@ -64,7 +64,7 @@ Chosen on the validation images and on images without faces. Each face takes tim
 in video fewer faces are checked, and no low-score detections, which only continue
 tracks."""
 
-ENTRY_POINT_GROUP: Final = "maskdet.analyzers"
+_ENTRY_POINT_GROUP: Final = "maskdet.analyzers"
 """The entry point group with which a package registers its analyzers."""
 
 
@@ -124,7 +124,7 @@ class _AnalyzerRegistry(MutableMapping[str, str]):
             if self._discovered:
                 return
             self._discovered = True
-            for point in entry_points(group=ENTRY_POINT_GROUP):
+            for point in entry_points(group=_ENTRY_POINT_GROUP):
                 if point.name in self._descriptions or point.name == AUTO:
                     continue
                 package = "another package" if point.dist is None else point.dist.name
@@ -203,7 +203,7 @@ def register_analyzer(
     ANALYZERS.add(name, factory, description or "registered by a program")
 
 
-BUILT_IN_ANALYZERS: Final = ANALYZERS.built_in
+_BUILT_IN_ANALYZERS: Final = ANALYZERS.built_in
 """The analyzers that ship with maskdet."""
 
 DEFAULT_ANALYZER = _ONEPASS if _ONEPASS in ANALYZERS else "mtcnn"
@@ -379,7 +379,7 @@ def list_own_model_problems() -> tuple[str, ...]:
         ValueError: `MASKDET_MODEL_DIR` is set but is not a folder.
     """
     own = read_own_models()
-    reserved_names = {*BUILT_IN_ANALYZERS, *BUILT_IN_CLASSIFIERS, AUTO}
+    reserved_names = {*_BUILT_IN_ANALYZERS, *BUILT_IN_CLASSIFIERS, AUTO}
     clashes = [
         f"{model.path.parent.name}/{model.path.name}: {name} is the name of a model "
         "that ships with maskdet, which is used; rename the file and the folder of "
@@ -400,7 +400,7 @@ def _preset_name(name: str) -> str:
 
 def own_network_name(name: str) -> str | None:
     """Return the user's network that an analyzer runs, or None."""
-    if name in BUILT_IN_ANALYZERS:
+    if name in _BUILT_IN_ANALYZERS:
         return None
     own_networks = get_own_models("network")
     for candidate in (name, name.removesuffix(_FAST_SUFFIX)):

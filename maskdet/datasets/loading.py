@@ -138,7 +138,7 @@ class ClassBalance:
         }
 
 
-def compute_balance(examples: Iterable[Example]) -> tuple[ClassBalance, ...]:
+def _compute_balance(examples: Iterable[Example]) -> tuple[ClassBalance, ...]:
     """Return one row for each split and source, in the order of `SPLITS`."""
     parts: dict[tuple[str, str], list[Example]] = {}
     for example in examples:
@@ -148,7 +148,7 @@ def compute_balance(examples: Iterable[Example]) -> tuple[ClassBalance, ...]:
     )
 
 
-def balance_lines(rows: Sequence[ClassBalance]) -> list[str]:
+def _balance_lines(rows: Sequence[ClassBalance]) -> list[str]:
     """Format the rows as a text table."""
     width = max([len(row.source) for row in rows], default=0) + 2
     titles = "".join(f"{label.key:>10}" for label in CLASSES)
@@ -223,7 +223,7 @@ class DataReport:
     def lines(self) -> list[str]:
         """Return the report as a few lines of text."""
         return [
-            *balance_lines(self.balance),
+            *_balance_lines(self.balance),
             "",
             *(["issues in the labels:"] * bool(self.issues)),
             *(f"  {line}" for line in self.issues),
@@ -317,7 +317,7 @@ def build_report(
         checked_examples.n_repeated,
         _duplicate_stats(checked_examples.examples),
         leakage,
-        compute_balance(kept),
+        _compute_balance(kept),
         (*checked_examples.notes, *notes),
         checked_examples.issues,
     )
@@ -424,7 +424,7 @@ def load_and_check(
         ValueError: the data are broken, or no image is of `source`.
     """
     issues = Issues()
-    examples = read_datasets(paths, val_paths, classes, issues, strict=strict)
+    examples = _read_datasets(paths, val_paths, classes, issues, strict=strict)
     notes = issues.notes()
     if source is not None:
         examples = _select_source(examples, source)
@@ -436,7 +436,7 @@ def load_and_check(
     )
 
 
-def read_datasets(
+def _read_datasets(
     paths: Iterable[str | Path],
     val_paths: Iterable[str | Path] = (),
     classes: ClassNames | None = None,

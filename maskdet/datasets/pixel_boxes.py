@@ -81,7 +81,7 @@ class PixelBoxes:
     kept: NDArray[np.bool_]
 
 
-def read_image_size(files: FileSource, name: str) -> ImageSize | None:
+def _read_image_size(files: FileSource, name: str) -> ImageSize | None:
     """Return the size of an image; for most formats, only the header is read."""
     from PIL import Image as Pillow
 
@@ -124,7 +124,7 @@ def convert_to_pixels(
         issues: collects wrong sizes and boxes that are clipped or outside.
     """
     sizes = [
-        read_image_size(files, row.image) if len(row.boxes) else None for row in rows
+        _read_image_size(files, row.image) if len(row.boxes) else None for row in rows
     ]
     frames = [_detect_frame(row, size) for row, size in zip(rows, sizes, strict=True)]
     known_frames = {"stored", "upright"} & set(frames)

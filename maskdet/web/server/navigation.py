@@ -34,7 +34,7 @@ def ignore_stale_reruns() -> None:
     streamlit_patches.filter_reruns(_is_stale)
 
 
-def is_stale_rerun(request: ClientState, page: str) -> bool:
+def _is_stale_rerun(request: ClientState, page: str) -> bool:
     """Return whether an automatic request would leave the page the visitor chose.
 
     Args:
@@ -54,7 +54,7 @@ def is_stale_rerun(request: ClientState, page: str) -> bool:
 def _is_stale(session: object, request: ClientState) -> bool:
     now_s = time.monotonic()
     page, requested_s = _requested_pages.get(session, ("", now_s))
-    if now_s - requested_s < _STALE_WINDOW_S and is_stale_rerun(request, page):
+    if now_s - requested_s < _STALE_WINDOW_S and _is_stale_rerun(request, page):
         return True
     if not request.fragment_id:
         _requested_pages[session] = request.page_script_hash, now_s
