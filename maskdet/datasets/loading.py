@@ -438,11 +438,11 @@ def load_and_check(
 
 def _read_datasets(
     paths: Iterable[str | Path],
-    val_paths: Iterable[str | Path] = (),
-    classes: ClassNames | None = None,
-    issues: Issues | None = None,
+    val_paths: Iterable[str | Path],
+    classes: ClassNames | None,
+    issues: Issues,
     *,
-    strict: bool = True,
+    strict: bool,
 ) -> list[Example]:
     """Read several data sets; images of `val_paths` get the split `val`.
 
@@ -452,9 +452,7 @@ def _read_datasets(
         FileNotFoundError: a path or an image is missing.
         ValueError: a path is not a data set, or it is broken.
     """
-    read = partial(
-        _read_path, classes=classes, issues=issues or Issues(), strict=strict
-    )
+    read = partial(_read_path, classes=classes, issues=issues, strict=strict)
     train_paths, validation_paths = _unique_paths(paths), _unique_paths(val_paths)
     train_paths += [
         path for path in _sibling_files(train_paths, _TEST) if path not in train_paths

@@ -53,6 +53,7 @@ def unpatched(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(owner, name, original)
     monkeypatch.setattr(streamlit_patches, "_applied", {})
     monkeypatch.setattr(streamlit_patches, "_reported", set())
+    streamlit_patches.report_untested_versions.cache_clear()
 
 
 @pytest.mark.parametrize("package", TESTED_VERSIONS)

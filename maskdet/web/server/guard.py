@@ -25,7 +25,7 @@ _UPLOAD_TIMEOUT_S: Final = 60.0
 
 
 def guard_server() -> None:
-    """Check every request and connection; call it before and while the server runs."""
+    """Let this module check every request and connection of the server."""
     streamlit_patches.guard_requests(handle_request)
     streamlit_patches.check_connections(is_allowed_host, is_allowed_connection)
 

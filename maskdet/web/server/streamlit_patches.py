@@ -71,7 +71,7 @@ _applied: Final[dict[str, tuple[Any, Any]]] = {}
 """Original and replacement of each replaced hook, by its target."""
 
 _reported: Final[set[str]] = set()
-"""Packages and targets that are in the log already."""
+"""Targets that are in the log already."""
 
 _pending_tasks: Final[set[asyncio.Task[None]]] = set()
 """References that keep running tasks from being garbage-collected."""
@@ -266,15 +266,15 @@ STREAMER_KEY: Final = Hook(
 )
 
 
+@functools.cache  # pages run often, and reading the versions takes 1 ms
 def report_untested_versions() -> None:
-    """Log once for each library whose version is not the tested one."""
+    """Log each library whose version is not the tested one."""
     for package, tested in TESTED_VERSIONS.items():
         try:
             installed = version(package)
         except PackageNotFoundError:
             continue
-        if not f"{installed}.".startswith(f"{tested}.") and package not in _reported:
-            _reported.add(package)
+        if not f"{installed}.".startswith(f"{tested}."):
             logger.warning(
                 "%s %s is installed; the dashboard was tested with %s",
                 *(package, installed, tested),
