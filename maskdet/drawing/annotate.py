@@ -97,6 +97,80 @@ _MIN_UNSEEN_S = 0.25
 """A face that is not detected for less time is drawn normally, to avoid flicker."""
 
 
+def draw(
+    image: Image | str | Path | bytes, scene: Scene, style: Style = DEFAULT_STYLE
+) -> Image:
+    """Return a copy of an image with a box and a caption for every face.
+
+    Examples:
+        >>> scene = maskdet.analyze("group.jpg")
+        >>> maskdet.write_image("out.png", maskdet.draw("group.jpg", scene))
+
+    Captions stay inside the image and do not cover other faces; in a crowd they are
+    shortened or omitted, but the line style still shows the class. Coasting tracks get
+    thin corners, and the time since their last detection. Lines between people are
+    dotted, dashed in contact, and solid if the contact exceeds the limit.
+
+    Args:
+        image: path, file content, or `(h, w, 3)` uint8 BGR array; not changed.
+        scene: result of `analyze` or `Stream.step` for it; boxes may extend beyond
+            the image.
+        style: what to draw; by default everything, in the classic colours.
+
+    Returns:
+        `(h, w, 3)` uint8 BGR, a new array. A JPEG file of more than 51 megapixels is
+        drawn at half its width and height.
+
+    Raises:
+        TypeError: `image` has another type.
+        ValueError: the array is empty or of another shape, or the file is not an
+            image.
+        FileNotFoundError: the file does not exist.
+    """
+    decoded = decode_image(image)
+    image, scene = decoded.pixels, decoded.scale_scene(scene)
+    size_wh = image.shape[1], image.shape[0]
+    canvas = anonymize_scene(image, scene) if style.blur else image.copy()
+    is_inside = box_areas(clip_boxes(scene.faces.boxes, *size_wh)) > 0
+    shown = scene if is_inside.all() else scene[is_inside]
+    if not len(shown):
+        return canvas
+    labels, unseen_s = shown.labels, np.asarray(shown.unseen_s)
+    colours = [style.colour_bgr(label) for label in labels]
+    is_unseen = unseen_s >= _MIN_UNSEEN_S
+    line_px = _compute_line_px(shown.faces.boxes, style, size_wh)
+    outline_boxes = _compute_outline_boxes(shown.faces.boxes, line_px, size_wh)
+    _draw_pair_lines(canvas, shown.pairs, outline_boxes, style)
+    if style.boxes:
+        # The face with the best score is drawn last, so that its outline is on top.
+        for row in reversed(range(len(shown))):
+            outline_args = labels[row], colours[row], int(line_px[row])
+            _draw_outline(
+                canvas,
+                outline_boxes[row],
+                *outline_args,
+                corners_only=bool(is_unseen[row]),
+            )
+    placed_captions = place_captions(
+        outline_boxes,
+        _build_captions(shown, is_unseen, outline_boxes, style, size_wh),
+        image_wh=size_wh,
+    )
+    for placed_caption in placed_captions:
+        _draw_caption(
+            canvas,
+            placed_caption.caption,
+            placed_caption.box,
+            colours[placed_caption.face],
+        )
+    plates = [placed_caption.box for placed_caption in placed_captions]
+    for caption, box, colour in _place_distance_labels(
+        shown.pairs, outline_boxes, plates, style, size_wh
+    ):
+        _draw_caption(canvas, caption, box, colour)
+    return canvas
+
+
 class _LinePattern(NamedTuple):
     """How one line of an outline is drawn.
 
@@ -515,77 +589,3 @@ def _list_label_boxes(
     corners = np.clip(middles - size / 2 + _LABEL_SHIFTS * size, 0, image - size)
     low = np.rint(corners.reshape(-1, 2)).astype(np.int64)
     return np.concatenate([low, low + size], axis=1)
-
-
-def draw(
-    image: Image | str | Path | bytes, scene: Scene, style: Style = DEFAULT_STYLE
-) -> Image:
-    """Return a copy of an image with a box and a caption for every face.
-
-    Examples:
-        >>> scene = maskdet.analyze("group.jpg")
-        >>> maskdet.write_image("out.png", maskdet.draw("group.jpg", scene))
-
-    Captions stay inside the image and do not cover other faces; in a crowd they are
-    shortened or omitted, but the line style still shows the class. Coasting tracks get
-    thin corners, and the time since their last detection. Lines between people are
-    dotted, dashed in contact, and solid if the contact exceeds the limit.
-
-    Args:
-        image: path, file content, or `(h, w, 3)` uint8 BGR array; not changed.
-        scene: result of `analyze` or `Stream.step` for it; boxes may extend beyond
-            the image.
-        style: what to draw; by default everything, in the classic colours.
-
-    Returns:
-        `(h, w, 3)` uint8 BGR, a new array. A JPEG file of more than 51 megapixels is
-        drawn at half its width and height.
-
-    Raises:
-        TypeError: `image` has another type.
-        ValueError: the array is empty or of another shape, or the file is not an
-            image.
-        FileNotFoundError: the file does not exist.
-    """
-    decoded = decode_image(image)
-    image, scene = decoded.pixels, decoded.scale_scene(scene)
-    size_wh = image.shape[1], image.shape[0]
-    canvas = anonymize_scene(image, scene) if style.blur else image.copy()
-    is_inside = box_areas(clip_boxes(scene.faces.boxes, *size_wh)) > 0
-    shown = scene if is_inside.all() else scene[is_inside]
-    if not len(shown):
-        return canvas
-    labels, unseen_s = shown.labels, np.asarray(shown.unseen_s)
-    colours = [style.colour_bgr(label) for label in labels]
-    is_unseen = unseen_s >= _MIN_UNSEEN_S
-    line_px = _compute_line_px(shown.faces.boxes, style, size_wh)
-    outline_boxes = _compute_outline_boxes(shown.faces.boxes, line_px, size_wh)
-    _draw_pair_lines(canvas, shown.pairs, outline_boxes, style)
-    if style.boxes:
-        # The face with the best score is drawn last, so that its outline is on top.
-        for row in reversed(range(len(shown))):
-            outline_args = labels[row], colours[row], int(line_px[row])
-            _draw_outline(
-                canvas,
-                outline_boxes[row],
-                *outline_args,
-                corners_only=bool(is_unseen[row]),
-            )
-    placed_captions = place_captions(
-        outline_boxes,
-        _build_captions(shown, is_unseen, outline_boxes, style, size_wh),
-        image_wh=size_wh,
-    )
-    for placed_caption in placed_captions:
-        _draw_caption(
-            canvas,
-            placed_caption.caption,
-            placed_caption.box,
-            colours[placed_caption.face],
-        )
-    plates = [placed_caption.box for placed_caption in placed_captions]
-    for caption, box, colour in _place_distance_labels(
-        shown.pairs, outline_boxes, plates, style, size_wh
-    ):
-        _draw_caption(canvas, caption, box, colour)
-    return canvas
