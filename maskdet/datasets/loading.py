@@ -285,21 +285,21 @@ class DataReport:
         )
 
     def _leakage_lines(self) -> list[str]:
-        leakage_found = self.leakage
+        leakage = self.leakage
         lines = ["leakage between splits: none"]
-        if leakage_found.n_groups:
+        if leakage.n_groups:
             lines = [
                 "leakage between splits: "
-                f"{format_count(leakage_found.n_groups, 'group')}; "
-                f"{format_count(len(leakage_found.dropped), 'image')} removed "
+                f"{format_count(leakage.n_groups, 'group')}; "
+                f"{format_count(len(leakage.dropped), 'image')} removed "
                 "from train",
-                *(f"  {path}" for path in leakage_found.dropped[:_MAX_LISTED]),
-                *_remainder_line(len(leakage_found.dropped)),
+                *(f"  {path}" for path in leakage.dropped[:_MAX_LISTED]),
+                *_remainder_line(len(leakage.dropped)),
             ]
-        if leakage_found.n_val_test_groups:
+        if leakage.n_val_test_groups:
             lines.append(
                 "in val and test: "
-                f"{format_count(leakage_found.n_val_test_groups, 'group')}, not "
+                f"{format_count(leakage.n_val_test_groups, 'group')}, not "
                 "changed"
             )
         return lines
@@ -580,7 +580,7 @@ def _check_sufficient(data: TrainingData) -> TrainingData:
     for label in _REQUIRED_CLASSES:
         if not counts[label]:
             class_list = ", ".join(
-                f"{label_held.key} {n}" for label_held, n in counts.items()
+                f"{other_label.key} {n}" for other_label, n in counts.items()
             )
             raise ValueError(
                 f"no training face of {label.key}; the images have {class_list}"

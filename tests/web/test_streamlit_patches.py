@@ -46,9 +46,9 @@ OF_INSTANCES = {"FILE_STORAGE", "FRAME_EVENT"}
 def unpatched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is replaced or logged yet, whatever ran before in this process."""
     for original, (owner, name) in [
-        (streamlit_patches._applied.get(hook.target, [getattr(*found)])[0], found)
+        (streamlit_patches._applied.get(hook.target, [getattr(*place)])[0], place)
         for key, hook in HOOKS.items()
-        if key not in OF_INSTANCES and (found := hook.find())
+        if key not in OF_INSTANCES and (place := hook.find())
     ]:
         monkeypatch.setattr(owner, name, original)
     monkeypatch.setattr(streamlit_patches, "_applied", {})
@@ -80,18 +80,18 @@ def test_a_hook_fits_unless_its_attribute_is_gone_or_changed(
     name, monkeypatch, caplog
 ) -> None:
     hook = HOOKS[name]
-    found = hook.find()
-    assert found is not None
+    place = hook.find()
+    assert place is not None
     assert caplog.messages == []
     with monkeypatch.context() as patch:
-        patch.delattr(*found)
+        patch.delattr(*place)
         # Every class still has `__init__` and `__call__`, of its own base.
-        problem = "takes other arguments" if hasattr(*found) else "is missing"
+        problem = "takes other arguments" if hasattr(*place) else "is missing"
         assert [hook.find() for _ in range(2)] == [None, None]
         assert caplog.messages == [f"{hook.target} {problem}: {hook.loss}"]
     caplog.clear()
     streamlit_patches._reported.clear()
-    monkeypatch.setattr(*found, lambda one, more, *others: None)
+    monkeypatch.setattr(*place, lambda one, more, *others: None)
     assert (hook.find() is None) is (hook.parameters is not None)
     if hook.parameters is not None:
         assert caplog.messages == [f"{hook.target} takes other arguments: {hook.loss}"]

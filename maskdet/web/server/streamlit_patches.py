@@ -441,10 +441,10 @@ def switch_to_app_entry() -> bool:
     Until `st.navigation` has run once on a server, Streamlit 1.67 treats a folder
     `pages/` as an old-style multipage app, and runs the page of the URL alone.
     """
-    found = PAGES_FOLDER.find()
-    if found is None or not getattr(*found):
+    place = PAGES_FOLDER.find()
+    if place is None or not getattr(*place):
         return False
-    setattr(*found, False)
+    setattr(*place, False)
     return True
 
 
@@ -475,8 +475,8 @@ def set_frame_event(track: object, event: asyncio.Event) -> None:
 
 def get_streamer_key(key: str) -> str:
     """Return the key under which a browser reports the state of a WebRTC streamer."""
-    found = STREAMER_KEY.find()
-    return key if found is None else str(getattr(*found)(key))
+    place = STREAMER_KEY.find()
+    return key if place is None else str(getattr(*place)(key))
 
 
 def get_file_manager() -> MemoryUploadedFileManager | None:
@@ -540,14 +540,14 @@ def is_session_active(session_id: str) -> bool:
 
 def list_config_files() -> list[str]:
     """Return Streamlit's configuration files; later ones override earlier ones."""
-    found = CONFIG_FILES.find()
-    return [] if found is None else [*getattr(*found)("config.toml")]
+    place = CONFIG_FILES.find()
+    return [] if place is None else [*getattr(*place)("config.toml")]
 
 
 def is_manually_set(option: str) -> bool:
     """Return whether an option of Streamlit is not its default."""
-    found = MANUAL_OPTIONS.find()
-    return found is not None and bool(getattr(*found)(option))
+    place = MANUAL_OPTIONS.find()
+    return place is not None and bool(getattr(*place)(option))
 
 
 def get_error_reference(error: BaseException) -> str:
@@ -567,15 +567,15 @@ def log_error(ex: BaseException) -> None:
 
 def render_error(ex: BaseException) -> None:
     """Show an error on the page, in one line without details."""
-    found = ELEMENT_QUEUE.find()
-    if found is None:
+    place = ELEMENT_QUEUE.find()
+    if place is None:
         return
     try:
         from streamlit.proto.Exception_pb2 import Exception as ExceptionProto
 
         # Streamlit's own exception element, so that page tests recognize it.
         element = ExceptionProto(message=format_unexpected_error(ex))
-        getattr(*found)().main_dg._enqueue("exception", element)
+        getattr(*place)().main_dg._enqueue("exception", element)
     except Exception:
         logger.exception("Failure %s could not be shown", get_error_reference(ex))
 
@@ -596,13 +596,13 @@ def _replace(hook: Hook, replacement: Any) -> None:
 
 def _wrap(hook: Hook, make_replacement: Callable[[Any], Any]) -> None:
     """Replace the attribute of a hook by what is made from it, unless it is already."""
-    found = hook.find()
-    if found is None:
+    place = hook.find()
+    if place is None:
         return
-    original = getattr(*found)
+    original = getattr(*place)
     if not hook.is_replaced_by(original):
         _applied[hook.target] = original, make_replacement(original)
-        setattr(*found, _applied[hook.target][1])
+        setattr(*place, _applied[hook.target][1])
 
 
 def _return_no_address() -> None:
@@ -649,5 +649,5 @@ def _list_live_peers() -> list[Any]:
     # Do not import it: it would warn if imported before the server runs.
     if "streamlit_webrtc.webrtc" not in sys.modules:
         return []
-    found = LIVE_WORKERS.find()
-    return [] if found is None else [worker.pc for worker in [*getattr(*found)]]
+    place = LIVE_WORKERS.find()
+    return [] if place is None else [worker.pc for worker in [*getattr(*place)]]
