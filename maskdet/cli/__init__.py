@@ -32,6 +32,8 @@ COMMANDS: dict[str, str] = {
 _SUBCOMMANDS = {"events": ("list", "delete"), "tune": ("settings", "scores")}
 """Commands whose first subcommand may be left out."""
 
+_HELP_OPTIONS = ("-h", "--help")
+
 EXIT_INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, the convention of shells."""
 
@@ -80,11 +82,8 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     if command == "evaluate":  # the kind depends on the data
         arguments = import_module("maskdet.cli.evaluate").insert_kind([*arguments])
     elif command in _SUBCOMMANDS:
-        subcommands = _SUBCOMMANDS[command]
-        index = arguments.index(command) + 1
-        if arguments[index : index + 1] not in [
-            [name] for name in (*subcommands, "-h", "--help")
-        ]:
+        subcommands, index = _SUBCOMMANDS[command], arguments.index(command) + 1
+        if "".join(arguments[index : index + 1]) not in (*subcommands, *_HELP_OPTIONS):
             arguments = [*arguments[:index], subcommands[0], *arguments[index:]]
     return build_parser(command).parse_args(arguments)
 
