@@ -275,6 +275,16 @@ def test_a_toast_reaches_the_visitor(server, monkeypatch) -> None:
     assert messages[0].delta.new_element.toast.body == "too large"
 
 
+def test_without_the_messages_of_a_toast_there_is_one_line(
+    server, monkeypatch, caplog
+) -> None:
+    monkeypatch.setitem(sys.modules, "streamlit.proto.RootContainer_pb2", None)
+    for _ in range(2):
+        streamlit_patches.show_toast("a", "too large")
+    (line,) = warnings_of(caplog)
+    assert "takes other messages" in line
+
+
 class Peer:
     """A live video connection that closes slowly."""
 

@@ -9,15 +9,17 @@ old one, and both runs were aborted. Such requests are ignored here.
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 import streamlit as st
-from streamlit.proto.ClientState_pb2 import ClientState
 
 from maskdet.web import session as web_session
 from maskdet.web.live import page as live_page
 from maskdet.web.server import streamlit_patches
+
+if TYPE_CHECKING:
+    from streamlit.proto.ClientState_pb2 import ClientState
 
 _requested_pages: Final[WeakKeyDictionary[object, tuple[str, float]]] = (
     WeakKeyDictionary()

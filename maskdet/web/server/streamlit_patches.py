@@ -29,8 +29,6 @@ from weakref import WeakValueDictionary
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import config, runtime
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from streamlit.proto.RootContainer_pb2 import RootContainer
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 if TYPE_CHECKING:
@@ -503,10 +501,17 @@ def show_toast(session_id: str, text: str) -> None:
     app_session = runtime.get_instance().get_app_session(session_id)
     if app_session is None:
         return
-    message = ForwardMsg()
-    message.metadata.delta_path[:] = [RootContainer.EVENT, 0]
-    toast = message.delta.new_element.toast
-    toast.body, toast.icon, toast.duration = text, ":material/block:", _TOAST_S
+    try:
+        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+        from streamlit.proto.RootContainer_pb2 import RootContainer
+
+        message = ForwardMsg()
+        message.metadata.delta_path[:] = [RootContainer.EVENT, 0]
+        toast = message.delta.new_element.toast
+        toast.body, toast.icon, toast.duration = text, ":material/block:", _TOAST_S
+    except (ImportError, AttributeError) as error:
+        MESSAGE_QUEUE.report(f"takes other messages ({error})")
+        return
     app_session._enqueue_forward_msg(message)
 
 
