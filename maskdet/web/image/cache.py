@@ -27,10 +27,10 @@ from maskdet.types import Image, Scene, select_rows
 MAX_IMAGES: Final = 30
 """Maximum number of images at once, which limits the memory of a visitor."""
 
-IMAGE_CACHE_SIZE: Final = 50
+_IMAGE_CACHE_SIZE: Final = 50
 """Number of analyzed images that a session keeps (least recently used are evicted)."""
 
-PERMISSIVE_IMAGE_SETTINGS: Final = Settings(
+_PERMISSIVE_IMAGE_SETTINGS: Final = Settings(
     min_score=0.1, min_confidence=0, min_face_px=4, nms_iou=1
 )
 """Every face that passes these is classified and kept, so that any stricter threshold
@@ -79,7 +79,7 @@ class AnalyzedImage:
     preview: bytes = b""
     crops: tuple[bytes, ...] = ()
     raw_scene: Scene = dataclasses.field(default_factory=Scene.empty)
-    base_settings: Settings = PERMISSIVE_IMAGE_SETTINGS
+    base_settings: Settings = _PERMISSIVE_IMAGE_SETTINGS
     error: str = ""
 
     def select_rows(self, settings: Settings) -> list[int]:
@@ -97,7 +97,7 @@ class AnalyzedImage:
 class ImageCache:
     """The analyzed images of one session, in memory only."""
 
-    def __init__(self, capacity: int = IMAGE_CACHE_SIZE) -> None:
+    def __init__(self, capacity: int = _IMAGE_CACHE_SIZE) -> None:
         """Create an empty cache.
 
         Args:
@@ -155,7 +155,7 @@ def analyze_upload(
 ) -> AnalyzedImage:
     """Decode one file and analyze it with permissive settings.
 
-    The thresholds are the lower ones of `PERMISSIVE_IMAGE_SETTINGS` and `settings`. If
+    The thresholds are the lower ones of `_PERMISSIVE_IMAGE_SETTINGS` and `settings`. If
     the file is not a readable image, the result has only an `error`.
     """
     try:
@@ -163,9 +163,9 @@ def analyze_upload(
     except ImageReadError as error:
         return AnalyzedImage(error=str(error))
     base_settings = dataclasses.replace(
-        PERMISSIVE_IMAGE_SETTINGS,
-        min_score=min(PERMISSIVE_IMAGE_SETTINGS.min_score, settings.min_score),
-        min_face_px=min(PERMISSIVE_IMAGE_SETTINGS.min_face_px, settings.min_face_px),
+        _PERMISSIVE_IMAGE_SETTINGS,
+        min_score=min(_PERMISSIVE_IMAGE_SETTINGS.min_score, settings.min_score),
+        min_face_px=min(_PERMISSIVE_IMAGE_SETTINGS.min_face_px, settings.min_face_px),
     )
     raw_scene = analyze_decoded(analyzer, image, base_settings)
     boxes = image.scale_scene(raw_scene).faces.boxes
