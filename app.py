@@ -8,19 +8,18 @@ import streamlit as st
 
 from maskdet.web import session
 from maskdet.web.live import page as live_page
-from maskdet.web.live import webrtc_patches
-from maskdet.web.server import navigation, streamlit_patches, uploads
+from maskdet.web.live.relay import NewestFrameRelay
+from maskdet.web.server import guard, navigation, streamlit_patches, uploads
 from maskdet.web.sidebar import render_sidebar
 from maskdet.web.theme import render_theme
 
 # Without a handler at the root, errors of streamlit-webrtc are not printed anywhere.
 logging.basicConfig(level=logging.WARNING)
-uploads.disable_upload_spooling()
 streamlit_patches.patch_streamlit()
+streamlit_patches.relay_frames_with(NewestFrameRelay)
+guard.guard_server()
 navigation.ignore_stale_reruns()
-webrtc_patches.relay_newest_frames()
-webrtc_patches.use_one_lock_per_session()
-webrtc_patches.start_garbage_collector(session.evict_idle_analyzers)
+session.start_garbage_collector()
 
 # An emoji is part of the page; a Material icon would be fetched from a Google server.
 st.set_page_config(page_icon="😷", layout="wide")

@@ -5,6 +5,7 @@ person keeps the track of the previous frame while their IoU is high enough; the
 are matched at the best total IoU. Unmatched people are false negatives, unmatched
 tracks false positives, and a person with another track than before is an ID switch.
 MOTA is 1 minus the sum of all three divided by the number of people; it can be below 0.
+A person who has a track again after frames without one is a fragmentation.
 
 IDF1 (Ristani et al., ECCV workshops 2016) is computed over the whole video: people and
 tracks are matched one to one, so that they agree in as many frames as possible; it is
@@ -65,6 +66,7 @@ class TrackingScore:
         false_negatives: people without a track (CLEAR MOT).
         false_positives: tracks without a person.
         id_switches: how often the track of a person changed.
+        fragmentations: how often a person lost the track and had one again.
         motp: mean IoU of people and their tracks in [0, 1]; NaN without a match.
         id_true_positives: frames of people with the track that is matched to them over
             the video.
@@ -75,6 +77,7 @@ class TrackingScore:
     false_negatives: int
     false_positives: int
     id_switches: int
+    fragmentations: int
     motp: float
     id_true_positives: int
 
@@ -121,10 +124,11 @@ def evaluate_tracking(
         frames: its frames in order.
         min_iou: smallest IoU of a track and a person that match, in (0, 1].
     """
-    n_ground_truth = n_predicted = n_matched = id_switches = 0
+    n_ground_truth = n_predicted = n_matched = id_switches = fragmentations = 0
     iou_sum = 0.0
     last_track: dict[int, int] = {}
     previous_track: dict[int, int] = {}
+    lost_ids: set[int] = set()
     overlap_counts: Counter[tuple[int, int]] = Counter()
     for frame in frames:
         n_ground_truth += len(frame.person_ids)
@@ -143,6 +147,10 @@ def evaluate_tracking(
             last_track.get(person_id, track) != track
             for person_id, track in previous_track.items()
         )
+        fragmentations += len(lost_ids & previous_track.keys())
+        lost_ids -= previous_track.keys()
+        present_ids = {int(person_id) for person_id in frame.person_ids}
+        lost_ids |= (present_ids & last_track.keys()) - previous_track.keys()
         last_track |= previous_track
         n_matched += len(rows)
         iou_sum += float(ious[rows, pairs[rows]].sum())
@@ -152,6 +160,7 @@ def evaluate_tracking(
         false_negatives=n_ground_truth - n_matched,
         false_positives=n_predicted - n_matched,
         id_switches=id_switches,
+        fragmentations=fragmentations,
         motp=iou_sum / n_matched if n_matched else math.nan,
         id_true_positives=_count_id_true_positives(overlap_counts),
     )
@@ -175,6 +184,7 @@ def combine_tracking_scores(scores: Iterable[TrackingScore]) -> TrackingScore:
         false_negatives=sum(score.false_negatives for score in all_scores),
         false_positives=sum(score.false_positives for score in all_scores),
         id_switches=sum(score.id_switches for score in all_scores),
+        fragmentations=sum(score.fragmentations for score in all_scores),
         motp=iou_sum / n_matched if n_matched else math.nan,
         id_true_positives=sum(score.id_true_positives for score in all_scores),
     )

@@ -25,7 +25,7 @@ LIBRARIES: Final[Mapping[str, Library]] = {
     "streamlit_webrtc": Library("streamlit-webrtc", "app"),
     "tensorflow": Library("TensorFlow", "train"),
     "keras": Library("Keras", "train"),
-    "onnx": Library("onnx", "train"),
+    "onnx": Library("onnx", "mtcnn"),
     "tf2onnx": Library("tf2onnx", "train"),
     "onnxruntime": Library("ONNX Runtime", "onnx"),
     "mtcnn": Library("the package mtcnn", "mtcnn"),

@@ -21,6 +21,9 @@ from maskdet.wording import format_count
 Image = NDArray[np.uint8]
 """`(h, w, 3)` uint8, **BGR**, never modified in place."""
 
+Rng: TypeAlias = np.random.Generator
+"""The source of the random choices of a function."""
+
 UNTRACKED = -1
 """Track ID of a face that is not tracked, for example in a still image."""
 

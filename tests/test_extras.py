@@ -102,6 +102,7 @@ def test_is_installed_handles_errors_of_import_hooks(monkeypatch) -> None:
         ),
         ("detect {image} --analyzer yunet", "onnxruntime", "the detector yunet needs"),
         ("detect {image} --analyzer mtcnn", "mtcnn", "the detector mtcnn needs"),
+        ("detect {image} --analyzer mtcnn", "onnx", "the detector mtcnn needs"),
         (
             "label faces --detector mtcnn --out a",
             "joblib",

@@ -27,7 +27,7 @@ from maskdet.classifier import (
 )
 from maskdet.detectors import DETECTORS, Detector, load_detector
 from maskdet.media import DecodedImage
-from maskdet.model_zoo import MODEL_FILES, model_path
+from maskdet.model_zoo import model_path
 from maskdet.own_models import get_own_models, read_own_models
 from maskdet.settings import Settings
 from maskdet.types import Faces, Image, Scene, check_image, rejected_boxes, select_rows
@@ -41,14 +41,8 @@ _FAST_SUFFIX = "-fast"
 """Each single-stage network has two analyzers: a thorough one, and a fast one with this
 suffix."""
 
-_ONEPASS_DESCRIPTIONS = {
-    _ONEPASS: "our single-stage network on a large image, with optional refinement",
-    _ONEPASS_FAST: "our single-stage network on a small image, for live video",
-}
-
 # `onepass` enlarges images to detect small faces; `onepass-fast` never does.
 _RESIZES = {_ONEPASS: Resize(640, 2.0), _ONEPASS_FAST: Resize(320, 1.0)}
-
 
 _onepass_refiner = partial(Refiner, min_px=12, weight=0.5, verify_power=0.35)
 
@@ -64,7 +58,7 @@ Chosen on the validation images and on images without faces. Each face takes tim
 in video fewer faces are checked, and no low-score detections, which only continue
 tracks."""
 
-ENTRY_POINT_GROUP: Final = "maskdet.analyzers"
+_ENTRY_POINT_GROUP: Final = "maskdet.analyzers"
 """The entry point group with which a package registers its analyzers."""
 
 
@@ -124,7 +118,7 @@ class _AnalyzerRegistry(MutableMapping[str, str]):
             if self._discovered:
                 return
             self._discovered = True
-            for point in entry_points(group=ENTRY_POINT_GROUP):
+            for point in entry_points(group=_ENTRY_POINT_GROUP):
                 if point.name in self._descriptions or point.name == AUTO:
                     continue
                 package = "another package" if point.dist is None else point.dist.name
@@ -154,7 +148,8 @@ def _own_descriptions() -> dict[str, str]:
 
 ANALYZERS: Final = _AnalyzerRegistry(
     {
-        **(_ONEPASS_DESCRIPTIONS if _ONEPASS in MODEL_FILES else {}),
+        _ONEPASS: "our single-stage network on a large image, with optional refinement",
+        _ONEPASS_FAST: "our single-stage network on a small image, for live video",
         "mtcnn": "MTCNN detects, our classifier classifies",
         "haar": "Haar cascades detect, our classifier classifies",
         "haar-live": "one Haar cascade with a fast preset detects, our classifier "
@@ -203,11 +198,8 @@ def register_analyzer(
     ANALYZERS.add(name, factory, description or "registered by a program")
 
 
-BUILT_IN_ANALYZERS: Final = ANALYZERS.built_in
-"""The analyzers that ship with maskdet."""
-
-DEFAULT_ANALYZER = _ONEPASS if _ONEPASS in ANALYZERS else "mtcnn"
-"""The built-in analyzer with the best results on the validation scenes; see README."""
+DEFAULT_ANALYZER = _ONEPASS
+"""The analyzer with the best results on the validation scenes; see docs/accuracy.md."""
 
 
 class Analyzer(Protocol):
@@ -326,7 +318,7 @@ def resolve_analyzer(name: str, *, live: bool) -> str:
     """
     if name != AUTO:
         return name
-    return _ONEPASS_FAST if live and _ONEPASS_FAST in ANALYZERS else DEFAULT_ANALYZER
+    return _ONEPASS_FAST if live else DEFAULT_ANALYZER
 
 
 def has_refinement(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
@@ -379,7 +371,7 @@ def list_own_model_problems() -> tuple[str, ...]:
         ValueError: `MASKDET_MODEL_DIR` is set but is not a folder.
     """
     own = read_own_models()
-    reserved_names = {*BUILT_IN_ANALYZERS, *BUILT_IN_CLASSIFIERS, AUTO}
+    reserved_names = {*ANALYZERS.built_in, *BUILT_IN_CLASSIFIERS, AUTO}
     clashes = [
         f"{model.path.parent.name}/{model.path.name}: {name} is the name of a model "
         "that ships with maskdet, which is used; rename the file and the folder of "
@@ -400,7 +392,7 @@ def _preset_name(name: str) -> str:
 
 def own_network_name(name: str) -> str | None:
     """Return the user's network that an analyzer runs, or None."""
-    if name in BUILT_IN_ANALYZERS:
+    if name in ANALYZERS.built_in:
         return None
     own_networks = get_own_models("network")
     for candidate in (name, name.removesuffix(_FAST_SUFFIX)):

@@ -29,6 +29,11 @@ COMMANDS: dict[str, str] = {
 }
 """Command to its summary. `maskdet.cli.NAME` has `add_parser` and `run`."""
 
+_SUBCOMMANDS = {"events": ("list", "delete"), "tune": ("settings", "scores")}
+"""Commands whose first subcommand may be left out."""
+
+_HELP_OPTIONS = ("-h", "--help")
+
 EXIT_INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, the convention of shells."""
 
@@ -47,11 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     configure_output()
-    command = next((argument for argument in arguments if argument in COMMANDS), "")
     try:
-        if command == "evaluate":
-            arguments = import_module("maskdet.cli.evaluate").insert_kind(arguments)
-        args = build_parser(command).parse_args(arguments)
+        args = parse_arguments(arguments)
         folder = getattr(args, "models", None)
         if folder is not None:
             os.environ[MODEL_DIR_VARIABLE] = str(check_model_folder("--models", folder))
@@ -68,6 +70,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print_warning("stopped")
         return EXIT_INTERRUPTED
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments of one command, whose subcommand may be left out.
+
+    Raises:
+        SystemExit: a usage error, or the end of `--help` and `--version`.
+    """
+    command = next((argument for argument in arguments if argument in COMMANDS), "")
+    if command == "evaluate":  # the kind depends on the data
+        arguments = import_module("maskdet.cli.evaluate").insert_kind([*arguments])
+    elif command in _SUBCOMMANDS:
+        subcommands, index = _SUBCOMMANDS[command], arguments.index(command) + 1
+        if "".join(arguments[index : index + 1]) not in (*subcommands, *_HELP_OPTIONS):
+            arguments = [*arguments[:index], subcommands[0], *arguments[index:]]
+    return build_parser(command).parse_args(arguments)
 
 
 class _HelpFormatter(argparse.HelpFormatter):

@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
 _KIND_WIDTH: Final = max(map(len, EVENT_KINDS.values()))
 
-_DELETE: Final = "delete"
-
 _DEFAULT_LIMIT: Final = 50
 
 
@@ -141,34 +139,47 @@ def _format_hour(
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
+    when = (
+        "WHEN is a date or time such as 2026-11-21 or 2026-11-21T10:30 (local time "
+        "unless it has a time zone), or a duration before now: 36h, 7d."
+    )
     parser = commands.add_parser(
         "events",
-        usage="maskdet events [DATABASE] [OPTIONS]\n"
-        "       maskdet events delete [DATABASE] (--before WHEN | --all) [--yes]",
         help="list, summarize, export and delete recorded events",
-        description="List the newest recorded events, oldest first. WHEN is a date or "
-        "time such as 2026-11-21 or 2026-11-21T10:30 (local time unless it has a time "
-        "zone), or a duration before now: 36h, 7d.",
+        description="List or delete recorded events. `maskdet events` alone is "
+        "`maskdet events list`.",
     )
-    parser.add_argument(
-        "words",
-        nargs="*",
-        metavar="[delete] [DATABASE]",
-        help="an SQLite file or an SQLAlchemy URL (default: the database of the "
-        f"dashboard; put a URL with a password into {EVENTS_URL_VARIABLE}); with "
-        "`delete` before it, events are deleted",
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser(
+        "list",
+        help="list, summarize and export events",
+        description=f"List the newest recorded events, oldest first. {when}",
     )
-    _add_filters(parser)
-    _add_output_options(parser)
-    deleting = parser.add_argument_group("with `delete`")
-    deleting.add_argument(
+    deletion = actions.add_parser(
+        "delete",
+        help="delete events",
+        description=f"Delete recorded events. {when}",
+    )
+    for action in (listing, deletion):
+        action.add_argument(
+            "database",
+            nargs="?",
+            default="",
+            metavar="DATABASE",
+            help="an SQLite file or an SQLAlchemy URL (default: the database of the "
+            f"dashboard; put a URL with a password into {EVENTS_URL_VARIABLE})",
+        )
+    _add_filters(listing)
+    _add_output_options(listing)
+    extent = deletion.add_mutually_exclusive_group(required=True)
+    extent.add_argument(
         "--before",
         type=_parse_start,
         metavar="WHEN",
         help="delete events before this time",
     )
-    deleting.add_argument("--all", action="store_true", help="delete every event")
-    deleting.add_argument(
+    extent.add_argument("--all", action="store_true", help="delete every event")
+    deletion.add_argument(
         "--yes", action="store_true", help="do not ask for confirmation"
     )
 
@@ -236,49 +247,34 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status.
 
     Raises:
-        ValueError: the options contradict each other, or the database is unsuitable.
+        ValueError: an option is invalid, or the database is unsuitable.
         RuntimeError: the database cannot be used (`StoreError`), or there is no
             terminal for the confirmation.
     """
     require_libraries("maskdet events", "sqlalchemy")
-    arguments = list(args.words)
-    is_delete = arguments[:1] == [_DELETE]
-    del arguments[: int(is_delete)]
-    if len(arguments) > 1:
-        raise ValueError("only one database can be given")
-    _check_options(args, is_delete=is_delete)
+    if args.action == "delete":
+        with contextlib.closing(_open_store(args.database)) as store:
+            return _delete_events(store, args) if _check_store(store) else 0
     style = parse_style(args)
     if args.csv is not None:
         check_output_path("--csv", args.csv, [])
-    with contextlib.closing(_open_store(arguments[0] if arguments else "")) as store:
-        if store.is_foreign():
-            raise ValueError(f"{store.location} is not an events database")
-        if not store.exists():
-            print_line(f"no events recorded in {store.location}", to_stderr=True)
-            if args.csv is None:
-                return 0
-        return (
-            _delete_events(store, args)
-            if is_delete
-            else _print_events(store, args, style)
-        )
+    with contextlib.closing(_open_store(args.database)) as store:
+        if not _check_store(store) and args.csv is None:
+            return 0
+        return _print_events(store, args, style)
 
 
-def _check_options(args: argparse.Namespace, *, is_delete: bool) -> None:
-    """Reject contradictory options, above all where events would be deleted."""
-    has_filter = args.since or args.until or args.kind or args.label or args.camera
-    if not is_delete:
-        if args.before or args.all or args.yes:
-            raise ValueError("--before, --all and --yes are only for `events delete`")
-        return
-    if has_filter or args.csv is not None or args.summary:
-        raise ValueError(
-            "`events delete` accepts only --before WHEN or --all, and --yes"
-        )
-    if bool(args.before) == args.all:
-        raise ValueError(
-            "choose the events to delete with either --before WHEN or --all"
-        )
+def _check_store(store: EventStore) -> bool:
+    """Return whether the database exists; say so if it does not.
+
+    Raises:
+        ValueError: it is the database of another program.
+    """
+    if store.is_foreign():
+        raise ValueError(f"{store.location} is not an events database")
+    if not store.exists():
+        print_line(f"no events recorded in {store.location}", to_stderr=True)
+    return store.exists()
 
 
 def _open_store(name: str) -> EventStore:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from maskdet.cli.console import print_line
 from maskdet.cli.train_onepass import ONEPASS_NETWORK
+from maskdet.cli.training_run import format_command
 from maskdet.extras import require_libraries
 from maskdet.model_zoo import MANIFEST_NAME, pin_checksum, read_manifest
-from maskdet.training.run_log import RECIPE_FILE
+from maskdet.training.run_log import RECIPE_FILE, read_recipe_json
 from maskdet.wording import format_count
 
 if TYPE_CHECKING:
     from maskdet.metrics.classification import Predictions
     from maskdet.training.classifier.export import ClassifierExport
-    from maskdet.training.onepass.export import OnePassExport
+    from maskdet.training.export import ModelExport, Version
 
 
 class _ModelFile(Protocol):
@@ -80,10 +79,10 @@ def _manifest_path(args: argparse.Namespace) -> Path:
 def is_onepass_run(run: Path) -> bool:
     """Return whether the recipe of a run is that of the single-stage network."""
     try:
-        recipe = json.loads((run / RECIPE_FILE).read_text(encoding="utf-8"))
+        recipe = read_recipe_json(run / RECIPE_FILE)
     except (OSError, ValueError):
         return False  # the classifier export reports the error
-    return isinstance(recipe, dict) and recipe.get("network") == ONEPASS_NETWORK
+    return recipe.get("network") == ONEPASS_NETWORK
 
 
 def run_onepass(args: argparse.Namespace) -> int:
@@ -93,44 +92,39 @@ def run_onepass(args: argparse.Namespace) -> int:
             "--faces, --scenes, --detector and --onnx are for classifiers; evaluate "
             "with `maskdet evaluate scenes FILE --analyzer onepass`"
         )
-    # Silence the warnings of TensorFlow about missing GPUs.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from maskdet.training.onepass.export import export_onepass, write_onepass_export
 
     exported = export_onepass(
         args.run, args.name or ONEPASS_NETWORK, use_last_epoch=args.last
     )
-    _print_onepass_export(exported)
-    for path in write_onepass_export(exported, args.out, _format_onepass_command(args)):
+    _print_versions(
+        exported,
+        "the smallest fast version without loss",
+        lambda version: " and ".join(f"{ms:.2f}" for ms in version.times_ms) + " ms",
+    )
+    for source, result in exported.selected.metrics.items():
+        print_line(f"validation {source}: {result}")
+    for path in write_onepass_export(exported, args.out, _format_command(args)):
         print_line(f"wrote {path}")
     pin_model(args, exported.name, exported.selected)
     return 0
 
 
-def _print_onepass_export(exported: OnePassExport) -> None:
+def _print_versions(
+    exported: ModelExport[Version], reason: str, describe: Callable[[Version], str]
+) -> None:
+    """Print the versions of an export, and which one is used."""
     print_line(
         f"{exported.n_parameters:,} parameters, temperature {exported.temperature:.3f}"
     )
-    float32 = exported.versions["float32"]
+    regressions = exported.list_regressions()
     for weights, version in exported.versions.items():
-        times = " and ".join(f"{time_ms:.2f}" for time_ms in version.times_ms)
-        worse_on = ", ".join(version.list_regressions(float32)) or "nowhere"
         print_line(
             f"{weights}: {version.n_bytes:,} bytes, maximum difference to Keras "
-            f"{version.difference:.2g}, worse than float32: {worse_on}, {times} ms"
+            f"{version.difference:.2g}, worse than float32: "
+            f"{regressions[weights] or 'nowhere'}, {describe(version)}"
         )
-    print_line(
-        f"{exported.weight_format} is used: the smallest fast version without loss"
-    )
-    for name, result in exported.selected.metrics.items():
-        print_line(f"validation {name}: {result}")
-
-
-def _format_onepass_command(args: argparse.Namespace) -> str:
-    arguments = ["maskdet", "export", str(args.run)]
-    arguments += ["--name", args.name] if args.name else []
-    arguments += ["--last"] if args.last else []
-    return shlex.join([*arguments, "--out", str(args.out)])
+    print_line(f"{exported.weight_format} is used: {reason}")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -185,22 +179,35 @@ def run(args: argparse.Namespace) -> int:
     """Export the run; see `maskdet.training.classifier.export`."""
     require_libraries("maskdet export", "tensorflow", "vl_convert")
     if args.onnx:
-        require_libraries("maskdet export --onnx", "onnx", "tf2onnx")
+        require_libraries("maskdet export --onnx", "tf2onnx", "onnx")
     check_pin_option(args)
+    # Silence the warnings of TensorFlow about missing GPUs.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if is_onepass_run(args.run):
         return run_onepass(args)
     _check_options(args)
-    # Silence the warnings of TensorFlow about missing GPUs.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from maskdet.training.classifier.export import (
         export_classifier,
         write_classifier_export,
     )
-    from maskdet.training.run_log import read_recipe
+    from maskdet.training.classifier.recipes import read_recipe
 
     name = args.name or read_recipe(args.run)[0].name
     exported = export_classifier(args.run, name)
-    _print_export(exported)
+    _print_versions(
+        exported,
+        "the fastest small version with the same accuracy",
+        lambda version: (
+            f"{version.n_changed} changed predictions, 1 face "
+            f"{version.one_face_ms:.2f} ms, 4 faces {version.four_faces_ms:.2f} ms"
+        ),
+    )
+    for title, results in (
+        ("validation", exported.selected.metrics),
+        ("test", exported.test_metrics),
+    ):
+        for source, result in results.items():
+            print_line(f"{title} {source}: {result}")
     if args.onnx:
         _write_onnx(exported)
     predictions = _collect_predictions(args, exported)
@@ -230,31 +237,6 @@ def _check_options(args: argparse.Namespace) -> None:
         )
     if bool(args.scenes) and args.faces is None:
         raise ValueError("--scenes needs --faces: a run stores its predictions on both")
-
-
-def _print_export(exported: ClassifierExport) -> None:
-    print_line(
-        f"{exported.n_parameters:,} parameters, temperature {exported.temperature:.3f}"
-    )
-    float32 = exported.versions["float32"]
-    for precision, version in exported.versions.items():
-        worse_on = ", ".join(version.list_regressions(float32)) or "nowhere"
-        print_line(
-            f"{precision}: {version.n_bytes:,} bytes, maximum difference to Keras "
-            f"{version.difference:.2g}, {version.n_changed} changed predictions, lower "
-            f"accuracy: {worse_on}, 1 face {version.one_face_ms:.2f} ms, 4 faces "
-            f"{version.four_faces_ms:.2f} ms"
-        )
-    print_line(
-        f"{exported.weight_format} is used: the fastest small version with the same "
-        "accuracy"
-    )
-    for title, results in (
-        ("validation", exported.selected.metrics),
-        ("test", exported.test_metrics),
-    ):
-        for source, result in results.items():
-            print_line(f"{title} {source}: {result}")
 
 
 def _write_onnx(exported: ClassifierExport) -> None:
@@ -309,9 +291,12 @@ def _make_progress_bar() -> partial[Any]:
 
 
 def _format_command(args: argparse.Namespace) -> str:
-    arguments = ["maskdet", "export", str(args.run)]
-    arguments += ["--name", args.name] if args.name else []
-    arguments += ["--faces", str(args.faces)] if args.faces else []
-    arguments += ["--scenes", *map(str, args.scenes)] if args.scenes else []
-    arguments += ["--detector", args.detector] if args.detector else []
-    return shlex.join([*arguments, "--out", str(args.out)])
+    options = {
+        "--name": args.name,
+        "--last": args.last,
+        "--faces": args.faces,
+        "--scenes": args.scenes,
+        "--detector": args.detector,
+        "--out": args.out,
+    }
+    return format_command(["export", str(args.run)], options)

@@ -27,7 +27,7 @@ from maskdet.detectors import DETECTORS, load_detector
 from maskdet.media import encode_png
 from maskdet.wording import format_count
 
-REVIEW_LIST_NAME = "review.csv"
+_REVIEW_LIST_NAME = "review.csv"
 """File in a review folder: the images to review, to be filled in with yes or no."""
 
 _DESCRIPTION = f"""Add a box to each image of one face whose class is known, and write
@@ -70,13 +70,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=Path,
         metavar="DIR",
         help="write contact sheets of the images to review, a sample of the others, "
-        f"and {REVIEW_LIST_NAME} there",
+        f"and {_REVIEW_LIST_NAME} there",
     )
     parser.add_argument(
         "--reviewed",
         type=Path,
         metavar="LIST",
-        help=f"{REVIEW_LIST_NAME}, filled in: yes or no in the column keep",
+        help=f"{_REVIEW_LIST_NAME}, filled in: yes or no in the column keep",
     )
     add_classes_option(parser)
     for option, line in (
@@ -205,7 +205,7 @@ def _write_review(
     sample_rows = np.random.default_rng(0).permutation(len(accepted))[:_SAMPLE_SIZE]
     for sheet in render_review_sheets([accepted[row] for row in np.sort(sample_rows)]):
         write_file(folder / "sample.png", encode_png(sheet))
-    write_file(folder / REVIEW_LIST_NAME, format_review_csv(doubtful).encode("utf-8"))
+    write_file(folder / _REVIEW_LIST_NAME, format_review_csv(doubtful).encode("utf-8"))
     print_line(
-        f"wrote contact sheets and {REVIEW_LIST_NAME} to {folder}", to_stderr=True
+        f"wrote contact sheets and {_REVIEW_LIST_NAME} to {folder}", to_stderr=True
     )

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskdet.cli import train_onepass
 from maskdet.cli.console import print_line
-from maskdet.cli.dataset_options import add_classes_option, parse_class_names_option
-from maskdet.cli.train_onepass import add_negatives_options, read_negatives_options
 from maskdet.cli.training_run import (
-    add_workers_option,
+    add_data_options,
+    add_run_options,
     check_training_libraries,
     check_training_paths,
+    collect_data_facts,
     enable_training_log,
     finish_training,
+    format_command,
+    load_data_options,
     load_detector_option,
     make_progress_bar,
     override_recipe,
+    read_negatives_options,
+    write_training_report,
 )
-from maskdet.datasets import load_training_data
 from maskdet.training.classifier.recipes import RECIPES, ClassifierRecipe
-from maskdet.training.run_log import BEST_FILE, epochs_since_lowest_loss, read_epochs
+from maskdet.training.run_log import read_epochs
 
 if TYPE_CHECKING:
     from maskdet.datasets import TrainingData
@@ -55,64 +57,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default="maskdet",
         help="training recipe; see below (default: maskdet)",
     )
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        action="extend",
-        required=True,
-        metavar="PATH",
-        help="a folder for each class, index.csv, COCO, VOC or YOLO; several may be "
-        "given",
+    add_data_options(
+        parser,
+        data="a folder for each class, index.csv, COCO, VOC or YOLO",
+        val="those that --data marks as validation, else a part of it",
     )
-    parser.add_argument(
-        "--val",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="PATH",
-        help="validation images, in the same formats (default: those that --data marks "
-        "as validation, else a part of it)",
-    )
-    parser.add_argument(
-        "--corrections", metavar="FILE", help="list of labels to correct"
-    )
-    add_negatives_options(parser)
-    add_classes_option(parser)
     parser.add_argument("--source", help="only images of this source, such as drawn")
-    _add_recipe_options(parser)
-
-
-def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that override the recipe, and the folder of the run."""
     parser.add_argument(
         "--weights",
         help="initial weights of MobileNetV2: a .weights.h5 file, a .tflite file that "
         "`maskdet export` wrote with float weights, `imagenet` to download them "
         "(default), `none` for random weights",
     )
-    parser.add_argument(
-        "--out", type=Path, help="folder for the run (default: runs/RECIPE)"
-    )
-    parser.add_argument(
-        "--epochs", type=int, help="total number of epochs of all stages"
-    )
-    parser.add_argument("--steps", type=int, help="batches per epoch")
-    parser.add_argument("--batch-size", type=int, help="crops per batch")
-    parser.add_argument(
-        "--learning-rate", type=float, help="learning rate of the last stage"
-    )
     parser.add_argument("--size-px", type=int, help="side of the input, in pixels")
-    parser.add_argument("--drawn", type=int, help="number of synthetic crops to add")
-    parser.add_argument("--seed", type=int, default=1, help="random seed")
-    parser.add_argument(
-        "--detector",
-        default="yunet",
-        help="recipe maskdet: face detector for images of one face, and for the "
+    add_run_options(
+        parser,
+        out="runs/RECIPE",
+        detector="recipe maskdet: face detector for images of one face, and for the "
         "landmarks of synthetic masks; `none` for none",
-    )
-    add_workers_option(parser)
-    parser.add_argument(
-        "--resume", action="store_true", help="continue the run in --out"
+        learning_rate="learning rate of the last stage",
     )
 
 
@@ -130,7 +93,9 @@ def run(args: argparse.Namespace) -> int:
     if not args.resume:
         _check_weights(recipe, weights)
     detector = _load_detector(args, recipe)
-    data = _load_data(args, recipe)
+    data = load_data_options(
+        args, recipe.seed, fractions=recipe.split_fractions, source=args.source
+    )
     from maskdet.training.classifier.data import write_contact_sheets
     from maskdet.training.classifier.fit import TrainingStart, fit_classifier
     from maskdet.training.classifier.validation import (
@@ -151,23 +116,14 @@ def run(args: argparse.Namespace) -> int:
     results = compute_metrics_by_source(held_out.sources, held_out.labels, probs)
     report = ["validation", *format_class_report(held_out.labels, probs)]
     report += [f"{source}: {result}" for source, result in results.items()]
-    for line in report:
-        print_line(line)
-    (out / "report.txt").write_text("\n".join(report) + "\n", encoding="utf-8")
-    sheet_paths = write_contact_sheets(training_data, out)
-    print_line(
-        f"wrote {', '.join(str(path) for path in (out / BEST_FILE, *sheet_paths))}"
+    write_training_report(out, report, write_contact_sheets(training_data, out))
+    return finish_training(
+        out,
+        recipe.name,
+        export=f"{out} --name {recipe.name}",
+        n_planned_epochs=recipe.epochs,
+        has_ended=recipe.stops_early(read_epochs(out)),
     )
-    has_ended = (
-        recipe.patience is not None
-        and epochs_since_lowest_loss(read_epochs(out)) >= recipe.patience
-    )
-    status = finish_training(
-        out, recipe.name, n_planned_epochs=recipe.epochs, has_ended=has_ended
-    )
-    if not status:
-        print_line(f"next: maskdet export {out} --name {recipe.name}")
-    return status
 
 
 def _parse_recipe(args: argparse.Namespace) -> ClassifierRecipe:
@@ -213,23 +169,6 @@ def _load_detector(
     return require_landmark_detector(detector) if recipe.drawn else detector
 
 
-def _load_data(args: argparse.Namespace, recipe: ClassifierRecipe) -> TrainingData:
-    """Read and check the images, and print the report."""
-    data = load_training_data(
-        args.data,
-        args.val,
-        seed=recipe.seed,
-        fractions=recipe.split_fractions,
-        source=args.source,
-        corrections=args.corrections,
-        classes=parse_class_names_option(args),
-        progress=make_progress_bar("checking"),
-    )
-    for line in data.report.lines():
-        print_line(line)
-    return data
-
-
 def _prepare_data(
     args: argparse.Namespace,
     data: TrainingData,
@@ -271,16 +210,13 @@ def _collect_run_facts(
 ) -> dict[str, object]:
     """Return the facts of the run for its model card, besides the recipe."""
     return {
-        "command": command,
-        "data": [_data_set_name(Path(path)) for path in args.data],
-        "val": [_data_set_name(Path(path)) for path in args.val],
+        **collect_data_facts(args, data, command),
         "only_source": args.source,
         "detector": args.detector,
         "crops": training_data.n_crops,
         "class_counts": training_data.class_counts,
         "drawn_crops": training_data.n_drawn,
         "class_weights": training_data.class_weights.tolist(),
-        "data_report": data.report.to_json(),
     }
 
 
@@ -288,34 +224,24 @@ def _format_command(
     args: argparse.Namespace, recipe: ClassifierRecipe, out: Path
 ) -> str:
     """Return the command that reproduces this run."""
-    arguments = ["maskdet", "train", args.network]
-    arguments += ["--recipe", recipe.name, "--data", *args.data]
-    arguments += ["--val", *args.val] if args.val else []
-    for option_name in ("negatives", "held-out-kinds"):
-        values = getattr(args, option_name.replace("-", "_"))
-        arguments += [f"--{option_name}", *values] if values else []
-    for option in (
-        "corrections",
-        "source",
-        "weights",
-        "epochs",
-        "steps",
-        "learning_rate",
-        "size_px",
-        "batch_size",
-        "drawn",
-    ):
-        value = getattr(args, option)
-        if value is not None:
-            arguments += [f"--{option.replace('_', '-')}", str(value)]
-    for class_option in args.classes:
-        arguments += ["--classes", class_option]
-    if recipe.views == "camera":
-        arguments += ["--detector", args.detector]
-    return shlex.join([*arguments, "--seed", str(recipe.seed), "--out", str(out)])
-
-
-def _data_set_name(path: Path) -> str:
-    """Return the name of a data set, such as `faces` or `kaggle-train`."""
-    path = path.resolve()
-    return path.parent.name if path.name == "index.csv" else path.stem
+    options = {
+        "--recipe": recipe.name,
+        "--data": args.data,
+        "--val": args.val,
+        "--negatives": args.negatives,
+        "--held-out-kinds": args.held_out_kinds,
+        "--corrections": args.corrections,
+        "--source": args.source,
+        "--weights": args.weights,
+        "--epochs": args.epochs,
+        "--steps": args.steps,
+        "--learning-rate": args.learning_rate,
+        "--size-px": args.size_px,
+        "--batch-size": args.batch_size,
+        "--drawn": args.drawn,
+        "--classes": ",".join(args.classes) or None,
+        "--detector": args.detector if recipe.views == "camera" else None,
+        "--seed": recipe.seed,
+        "--out": out,
+    }
+    return format_command(["train", "classifier"], options)

@@ -6,31 +6,30 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskdet.cli.console import print_line, print_warning
-from maskdet.cli.dataset_options import (
-    add_classes_option,
-    add_held_out_option,
-    parse_class_names_option,
-)
 from maskdet.cli.training_run import (
-    add_workers_option,
+    add_data_options,
+    add_run_options,
     check_training_paths,
+    collect_data_facts,
     enable_training_log,
     finish_training,
+    format_command,
+    load_data_options,
     load_detector_option,
     make_progress_bar,
     override_recipe,
+    read_negatives_options,
     recipe_option,
+    write_training_report,
 )
-from maskdet.datasets import load_training_data
 from maskdet.evaluation.training_runs import ONEPASS_RUNS_NAME
 from maskdet.own_models import FACTS_NAME
-from maskdet.training.run_log import BEST_FILE, RECIPE_FILE
+from maskdet.training.run_log import RECIPE_FILE, read_recipe_json
 from maskdet.types import CLASSES
 from maskdet.wording import format_count
 
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from maskdet.classifier import Classifier
     from maskdet.datasets import TrainingData
     from maskdet.detectors import LandmarkDetector
-    from maskdet.training.onepass.data import NegativeImages
     from maskdet.training.onepass.fit import OnePassData
     from maskdet.training.onepass.recipe import OnePassRecipe
 
@@ -68,8 +66,42 @@ def add_onepass_parser(
         description="Train one network that detects and classifies faces, on images "
         "with boxes.",
     )
-    _add_data_options(parser)
+    add_data_options(
+        parser,
+        data="images with boxes: COCO, VOC or YOLO. `maskdet label` adds boxes to "
+        "images of one face",
+        val="those that --data marks as validation",
+    )
+    _add_network_options(parser)
+    add_run_options(
+        parser,
+        out="runs/onepass",
+        detector="face detector with landmarks, to draw masks on faces; `none` to draw "
+        "none",
+        learning_rate="highest learning rate of the class branch",
+    )
+    parser.set_defaults(out=Path("runs/onepass"))
+
+
+def _add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that only this network has."""
     add = parser.add_argument
+    add(
+        "--loose",
+        nargs="+",
+        default=[],
+        metavar="SOURCE[=WEIGHT]",
+        help="sources whose boxes are approximate, made by a detector: weight of their "
+        "boxes in the box loss, from 0 to 1 (default: 0)",
+    )
+    add(
+        "--detection-teacher",
+        type=Path,
+        metavar="FILE.tflite",
+        help="exported single-stage network that is run on the training images first: "
+        "its detections without a label are ignored instead of trained as background, "
+        "and faces with a low score are sampled more often",
+    )
     add(
         "--weights",
         metavar="FILE",
@@ -81,18 +113,6 @@ def add_onepass_parser(
         metavar="NAME",
         help="classifier whose probabilities are added as soft targets",
     )
-    add(
-        "--detector",
-        default="yunet",
-        help="face detector with landmarks, to draw masks on faces; `none` to draw "
-        "none",
-    )
-    add("--out", type=Path, default=Path("runs/onepass"), help="folder for the run")
-    add("--epochs", type=int, help="number of epochs")
-    add("--steps", type=int, help="batches per epoch")
-    add("--batch-size", type=int, help="images per batch")
-    add("--learning-rate", type=float, help="highest learning rate of the class branch")
-    add("--drawn", type=int, help="number of images with masks drawn on")
     add(
         "--distractor-fraction",
         type=float,
@@ -113,63 +133,6 @@ def add_onepass_parser(
         metavar="F",
         help="learning rate of YuNet's layers, as a fraction of --learning-rate",
     )
-    add("--seed", type=int, help="random seed")
-    add_workers_option(parser)
-    add("--resume", action="store_true", help="continue the run in --out")
-
-
-def _add_data_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
-        "--data",
-        nargs="+",
-        action="extend",
-        required=True,
-        metavar="PATH",
-        help="images with boxes: COCO, VOC or YOLO; several may be given. `maskdet "
-        "label` adds boxes to images of one face",
-    )
-    add(
-        "--val",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="PATH",
-        help="validation images (default: those that --data marks as validation)",
-    )
-    add("--corrections", metavar="FILE", help="list of labels to correct")
-    add_classes_option(parser)
-    add(
-        "--loose",
-        nargs="+",
-        default=[],
-        metavar="SOURCE[=WEIGHT]",
-        help="sources whose boxes are approximate, made by a detector: weight of their "
-        "boxes in the box loss, from 0 to 1 (default: 0)",
-    )
-    add_negatives_options(parser)
-    add(
-        "--detection-teacher",
-        type=Path,
-        metavar="FILE.tflite",
-        help="exported single-stage network that is run on the training images first: "
-        "its detections without a label are ignored instead of trained as background, "
-        "and faces with a low score are sampled more often",
-    )
-
-
-def add_negatives_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of images without faces, for both networks."""
-    parser.add_argument(
-        "--negatives",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="PATH",
-        help="images without faces: COCO files without boxes, or folders. A quarter of "
-        "them is held out, to measure false positives",
-    )
-    add_held_out_option(parser)
 
 
 def run_onepass_training(args: argparse.Namespace) -> int:
@@ -191,16 +154,7 @@ def run_onepass_training(args: argparse.Namespace) -> int:
         check_initial_weights(Path(args.weights))
     detector = _load_landmark_detector(args, recipe)
     teacher = load_classifier(args.teacher) if args.teacher else None
-    data = load_training_data(
-        args.data,
-        args.val,
-        seed=recipe.seed,
-        corrections=args.corrections,
-        classes=parse_class_names_option(args),
-        progress=make_progress_bar("checking"),
-    )
-    for line in data.report.lines():
-        print_line(line)
+    data = load_data_options(args, recipe.seed)
     _warn_unknown_sources(args.loose, data)
     args.out.mkdir(parents=True, exist_ok=True)
     training_data = _pack_training_data(args, data, recipe, teacher, detector)
@@ -214,14 +168,13 @@ def run_onepass_training(args: argparse.Namespace) -> int:
         metadata=run_facts,
     )
     lines = [f"{name}: {result}" for name, result in results.items()]
-    for line in lines:
-        print_line(line)
-    (args.out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print_line(f"wrote {args.out / BEST_FILE}")
-    status = finish_training(args.out, ONEPASS_NETWORK, n_planned_epochs=recipe.epochs)
-    if not status:
-        print_line(f"next: maskdet export {args.out}")
-    return status
+    write_training_report(args.out, lines)
+    return finish_training(
+        args.out,
+        ONEPASS_NETWORK,
+        export=str(args.out),
+        n_planned_epochs=recipe.epochs,
+    )
 
 
 def _parse_onepass_recipe(args: argparse.Namespace) -> OnePassRecipe:
@@ -339,22 +292,6 @@ def _pack_training_data(
     return OnePassData(packed, held_out, negatives=negatives, workers=args.workers)
 
 
-def read_negatives_options(args: argparse.Namespace) -> NegativeImages | None:
-    """Return the images of `--negatives`, or None."""
-    if not args.negatives:
-        return None
-    from maskdet.training.onepass.data import read_negatives
-
-    negatives = read_negatives(
-        args.negatives, args.held_out_kinds, make_progress_bar("reading negatives")
-    )
-    print_line(
-        f"images without a face: {len(negatives.train)} to train on, "
-        f"{len(negatives.held_out)} held out"
-    )
-    return negatives
-
-
 def _compute_fingerprint(
     args: argparse.Namespace, data: TrainingData, recipe: OnePassRecipe
 ) -> str:
@@ -380,9 +317,7 @@ def _collect_onepass_run_facts(
     """Return the facts of the run for its model card, besides the recipe."""
     run_facts: dict[str, object] = {
         "network": ONEPASS_NETWORK,
-        "command": _format_onepass_command(args, recipe),
-        "data": [Path(path).stem for path in args.data],
-        "val": [Path(path).stem for path in args.val],
+        **collect_data_facts(args, data, _format_onepass_command(args, recipe)),
         "teacher": args.teacher,
         "scenes": len(training_data.packed_images),
         "negative_images": len(training_data.negatives.train),
@@ -393,7 +328,6 @@ def _collect_onepass_run_facts(
             int((training_data.packed_images.labels == label).sum())
             for label in CLASSES
         ],
-        "data_report": data.report.to_json(),
     }
     if not args.resume:
         initial_weights, commands = _trace_initial_weights(args.weights)
@@ -422,32 +356,28 @@ def _read_weights_recipe(weights: Path) -> dict[str, Any] | None:
     recipe = weights.parent / RECIPE_FILE
     if weights.suffix != ".h5" or not recipe.is_file():
         return None
-    recipe_facts: dict[str, Any] = json.loads(recipe.read_text(encoding="utf-8"))
-    return recipe_facts
+    return read_recipe_json(recipe)
 
 
 def _format_onepass_command(args: argparse.Namespace, recipe: OnePassRecipe) -> str:
     """Return the command that reproduces this run."""
-    arguments = ["maskdet", "train", "onepass", "--data", *args.data]
-    arguments += ["--val", *args.val] if args.val else []
-    for option_name in ("loose", "negatives", "held-out-kinds"):
-        words = getattr(args, option_name.replace("-", "_"))
-        arguments += [f"--{option_name}", *words] if words else []
-    for class_option in args.classes:
-        arguments += ["--classes", class_option]
-    for option in (
-        "corrections",
-        "weights",
-        "teacher",
-        "detector",
-        "detection-teacher",
-    ):
-        value = getattr(args, option.replace("-", "_"))
-        arguments += [f"--{option}", str(value)] if value is not None else []
     values = {name: getattr(recipe, name) for name in _RECIPE_OPTIONS}
     values["distracted"] = recipe.views.distracted
     if args.negatives:
         values["negatives"] = recipe.negatives
-    for name, value in values.items():
-        arguments += [recipe_option(name), str(value)]
-    return shlex.join([*arguments, "--out", str(args.out)])
+    options = {
+        "--data": args.data,
+        "--val": args.val,
+        "--loose": args.loose,
+        "--negatives": args.negatives,
+        "--held-out-kinds": args.held_out_kinds,
+        "--classes": ",".join(args.classes) or None,
+        "--corrections": args.corrections,
+        "--weights": args.weights,
+        "--teacher": args.teacher,
+        "--detector": args.detector,
+        "--detection-teacher": args.detection_teacher,
+        **{recipe_option(name): value for name, value in values.items()},
+        "--out": args.out,
+    }
+    return format_command(["train", "onepass"], options)

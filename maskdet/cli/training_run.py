@@ -6,20 +6,29 @@ import argparse
 import dataclasses
 import logging
 import os
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from maskdet.cli import EXIT_INTERRUPTED
 from maskdet.cli.console import print_line, print_warning
+from maskdet.cli.dataset_options import (
+    add_classes_option,
+    add_held_out_option,
+    parse_class_names_option,
+)
 from maskdet.cli.options import make_number_parser
+from maskdet.datasets import load_training_data
 from maskdet.extras import require_libraries
-from maskdet.training.run_log import check_run_folder, read_epochs
+from maskdet.training.run_log import BEST_FILE, check_run_folder, read_epochs
 
 if TYPE_CHECKING:
+    from maskdet.datasets import TrainingData
     from maskdet.detectors import Detector
+    from maskdet.training.onepass.data import NegativeImages
 
 _Recipe = TypeVar("_Recipe")
 
@@ -33,9 +42,70 @@ _OPTION_NAMES = {
 """Field of a recipe to its option, where the names differ."""
 
 
-def add_workers_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--workers`."""
-    parser.add_argument(
+def add_data_options(parser: argparse.ArgumentParser, *, data: str, val: str) -> None:
+    """Add the options of the images to train on.
+
+    Args:
+        parser: parser to extend.
+        data: help of `--data`.
+        val: default of `--val`, for its help.
+    """
+    add = parser.add_argument
+    add(
+        "--data",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="PATH",
+        help=f"{data}; several may be given",
+    )
+    add(
+        "--val",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATH",
+        help=f"validation images, in the same formats (default: {val})",
+    )
+    add("--corrections", metavar="FILE", help="list of labels to correct")
+    add(
+        "--negatives",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATH",
+        help="images without faces: COCO files without boxes, or folders. A quarter of "
+        "them is held out, to measure false positives",
+    )
+    add_held_out_option(parser)
+    add_classes_option(parser)
+
+
+def add_run_options(
+    parser: argparse.ArgumentParser,
+    *,
+    out: str,
+    detector: str,
+    learning_rate: str,
+) -> None:
+    """Add the options that override a recipe, and those of the run.
+
+    Args:
+        parser: parser to extend.
+        out: default of `--out`, for its help.
+        detector: help of `--detector`.
+        learning_rate: help of `--learning-rate`.
+    """
+    add = parser.add_argument
+    add("--out", type=Path, help=f"folder for the run (default: {out})")
+    add("--epochs", type=int, help="total number of epochs")
+    add("--steps", type=int, help="batches per epoch")
+    add("--batch-size", type=int, help="images per batch")
+    add("--learning-rate", type=float, help=learning_rate)
+    add("--drawn", type=int, help="number of images with masks drawn on to add")
+    add("--seed", type=int, help="random seed (default: 1)")
+    add("--detector", default="yunet", help=detector)
+    add(
         "--workers",
         type=make_number_parser(0, _MAX_WORKERS),
         default=0,
@@ -43,6 +113,7 @@ def add_workers_option(parser: argparse.ArgumentParser) -> None:
         help="processes that augment images, for training on a GPU (default: 0, a "
         "thread of the training process)",
     )
+    add("--resume", action="store_true", help="continue the run in --out")
 
 
 def check_training_libraries() -> None:
@@ -114,6 +185,90 @@ def make_progress_bar(title: str) -> partial[Any]:
     return partial(tqdm, desc=title, disable=None, file=sys.stderr)
 
 
+def load_data_options(
+    args: argparse.Namespace,
+    seed: int,
+    *,
+    fractions: tuple[float, float, float] | None = None,
+    source: str | None = None,
+) -> TrainingData:
+    """Read and check the images of `add_data_options`, and print the report.
+
+    Args:
+        args: parsed arguments.
+        seed: determines splits.
+        fractions: of the splits, for data without splits.
+        source: only images of this source.
+    """
+    data = load_training_data(
+        args.data,
+        args.val,
+        seed=seed,
+        fractions=fractions,
+        source=source,
+        corrections=args.corrections,
+        classes=parse_class_names_option(args),
+        progress=make_progress_bar("checking"),
+    )
+    for line in data.report.lines():
+        print_line(line)
+    return data
+
+
+def read_negatives_options(args: argparse.Namespace) -> NegativeImages | None:
+    """Return the images of `--negatives`, or None."""
+    if not args.negatives:
+        return None
+    from maskdet.training.onepass.data import read_negatives
+
+    negatives = read_negatives(
+        args.negatives, args.held_out_kinds, make_progress_bar("reading negatives")
+    )
+    print_line(
+        f"images without a face: {len(negatives.train)} to train on, "
+        f"{len(negatives.held_out)} held out"
+    )
+    return negatives
+
+
+def collect_data_facts(
+    args: argparse.Namespace, data: TrainingData, command: str
+) -> dict[str, object]:
+    """Return the entries of `recipe.json` that both networks have."""
+    return {
+        "command": command,
+        "data": [_data_set_name(Path(path)) for path in args.data],
+        "val": [_data_set_name(Path(path)) for path in args.val],
+        "data_report": data.report.to_json(),
+    }
+
+
+def _data_set_name(path: Path) -> str:
+    """Return the name of a data set, such as `faces` or `kaggle-train`."""
+    path = path.resolve()
+    return path.parent.name if path.name == "index.csv" else path.stem
+
+
+def format_command(words: Sequence[str], options: Mapping[str, object]) -> str:
+    """Return a command that can be run again.
+
+    Args:
+        words: the command and its positional arguments, without `maskdet`.
+        options: values by option; True for a flag, a list for several values. Options
+            with None, False or an empty list are left out.
+    """
+    arguments = ["maskdet", *words]
+    for option, value in options.items():
+        values = value if isinstance(value, list) else [value]
+        # A value of 0 counts.
+        if any(value is not None and value is not False for value in values):
+            arguments += [
+                option,
+                *(str(value) for value in values if value is not True),
+            ]
+    return shlex.join(arguments)
+
+
 def load_detector_option(name: str) -> Detector | None:
     """Return the face detector of `--detector`; None for `none`."""
     if name == "none":
@@ -123,14 +278,36 @@ def load_detector_option(name: str) -> Detector | None:
     return load_detector(name)
 
 
+def write_training_report(
+    out: Path, lines: Sequence[str], paths: Sequence[Path] = ()
+) -> None:
+    """Print the validation results, and write them into the folder of the run.
+
+    Args:
+        out: folder of the run.
+        lines: the results.
+        paths: files that were written besides the weights.
+    """
+    for line in lines:
+        print_line(line)
+    (out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print_line(f"wrote {', '.join(str(path) for path in (out / BEST_FILE, *paths))}")
+
+
 def finish_training(
-    out: Path, title: str, *, n_planned_epochs: int, has_ended: bool = False
+    out: Path,
+    title: str,
+    *,
+    export: str,
+    n_planned_epochs: int,
+    has_ended: bool = False,
 ) -> int:
     """Draw the learning curves, report how the training ended, and return the status.
 
     Args:
         out: folder of the run.
         title: name of the run.
+        export: arguments of `maskdet export` for the run.
         n_planned_epochs: epochs of the recipe.
         has_ended: whether the training ended before the planned epochs.
     """
@@ -141,6 +318,7 @@ def finish_training(
     if curves:
         print_line(f"wrote {', '.join(str(path) for path in curves)}")
     if has_ended or len(log) >= n_planned_epochs:
+        print_line(f"next: maskdet export {export}")
         return 0
     if log:
         print_warning(

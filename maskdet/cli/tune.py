@@ -64,17 +64,20 @@ _CELL_WIDTH = 22
 
 _METRIC_TITLES = ("precision", "recall", "F1", "false positives per image")
 
-_SCORES_COMMAND: Final = "scores"
-"""As the first argument: store predictions instead of tuning."""
-
 _STORED_SUFFIX: Final = ".npz"
 
-_DESCRIPTION = f"""Run the analyzer on a labelled set once, then report precision and
-recall at the thresholds. DATA is a folder, a zip, a COCO, VOC, YOLO or index file, or
-stored predictions ({_STORED_SUFFIX}). With --goal, settings are chosen on one half of
-the images and evaluated on the other. `maskdet tune {_SCORES_COMMAND} DATA... --out
-DIR` stores the predictions instead: numbers only, without images and their names.
-Intervals are 95 %."""
+_DESCRIPTION = """Evaluate and choose thresholds on labelled images. `maskdet tune
+DATA` is `maskdet tune settings DATA`, unless DATA is the name of an action: then use
+the long form or ./DATA."""
+
+_SETTINGS_DESCRIPTION = f"""Run the analyzer on a labelled set once, then report
+precision and recall at the thresholds. DATA is a folder, a zip, a COCO, VOC, YOLO or
+index file, or stored predictions ({_STORED_SUFFIX}). With --goal, settings are chosen
+on one half of the images and evaluated on the other. Intervals are 95 %."""
+
+_SCORES_DESCRIPTION = f"""Run analyzers on labelled sets and store the predictions for
+`maskdet tune` and the dashboard: numbers only, without images and their names. Without
+--analyzer, those of {", ".join(BUNDLED_ANALYZERS)} are stored."""
 
 
 def store_scored_sets(
@@ -251,10 +254,38 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "tune",
         help="report what thresholds cost, and choose them for a goal",
         description=_DESCRIPTION,
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    settings = actions.add_parser(
+        "settings",
+        help="report what thresholds cost, and choose them for a goal",
+        description=_SETTINGS_DESCRIPTION,
         epilog="goals: "
         + "; ".join(f"{name}: {line}" for name, line in GOAL_KINDS.items()),
     )
-    parser.add_argument("data", nargs="+", metavar="DATA")
+    settings.add_argument("source", type=Path, metavar="DATA")
+    _add_evaluation_options(settings)
+    _add_output_options(settings)
+    scores = actions.add_parser(
+        "scores",
+        help="store the predictions of analyzers",
+        description=_SCORES_DESCRIPTION,
+    )
+    scores.add_argument("sources", nargs="+", type=Path, metavar="DATA")
+    scores.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for the predictions; the dashboard reads models/tune",
+    )
+    for action in (settings, scores):
+        add_classes_option(action)
+        add_analyzer_options(action)
+    add_style_option(settings)
+
+
+def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--goal",
         metavar="GOAL",
@@ -281,10 +312,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=0,
         help="random seed of the split into halves (default: 0)",
     )
-    add_classes_option(parser)
-    _add_output_options(parser)
-    add_analyzer_options(parser)
-    add_style_option(parser)
 
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -296,38 +323,20 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         help="write the chosen settings as JSON for --settings and the dashboard; - "
         "for stdout",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help=f"with {_SCORES_COMMAND}: folder for the predictions; the dashboard reads "
-        "models/tune. Without --analyzer, those of "
-        f"{', '.join(BUNDLED_ANALYZERS)} are stored",
-    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Store predictions, or tune on a set."""
-    if args.data[0] == _SCORES_COMMAND:
-        if args.out is None or not args.data[1:]:
-            raise ValueError(
-                f"maskdet tune {_SCORES_COMMAND} needs DATA... and --out DIR"
-            )
-        names = BUNDLED_ANALYZERS if args.analyzer is None else None
-        sources = [Path(path_text) for path_text in args.data[1:]]
+    if args.action == "scores":
         store_scored_sets(
-            sources,
+            args.sources,
             args.out,
             parse_analyzer_options(args),
-            names,
+            BUNDLED_ANALYZERS if args.analyzer is None else None,
             parse_class_names_option(args),
         )
         return 0
-    if len(args.data) > 1:
-        raise ValueError(f"only one DATA can be given, not {len(args.data)}")
-    if args.out is not None:
-        raise ValueError(f"--out is only for `maskdet tune {_SCORES_COMMAND}`")
-    source = Path(args.data[0])
+    source: Path = args.source
     output_paths = {
         "--json": args.json,
         "--report": args.report,

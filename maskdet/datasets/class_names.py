@@ -70,7 +70,7 @@ _NAMES_BY_LABEL: dict[Label, str] = {
 }
 
 
-def normalize_name(name: str) -> str:
+def _normalize_name(name: str) -> str:
     """Return a class name in lower case, without accents and joined by underscores.
 
     Spaces, hyphens and dots become underscores.
@@ -82,7 +82,7 @@ def normalize_name(name: str) -> str:
 
 
 _LABEL_BY_NAME = {
-    normalize_name(word): label
+    _normalize_name(word): label
     for label, ws in _NAMES_BY_LABEL.items()
     for word in ws.split()
 }
@@ -94,7 +94,7 @@ def label_from_name(name: str) -> Label:
     Raises:
         ValueError: the name is unknown.
     """
-    label = _LABEL_BY_NAME.get(normalize_name(name), Label.UNKNOWN)
+    label = _LABEL_BY_NAME.get(_normalize_name(name), Label.UNKNOWN)
     if label == Label.UNKNOWN:
         class_keys = ", ".join(item.key for item in CLASSES)
         raise ValueError(
@@ -123,13 +123,13 @@ class ClassNames:
                     f"{', '.join(CLASS_TARGETS)}"
                 )
         targets = {
-            normalize_name(name): target for name, target in self.targets.items()
+            _normalize_name(name): target for name, target in self.targets.items()
         }
         object.__setattr__(self, "targets", targets)
 
     def target(self, name: str) -> str:
         """Return the target of a name in `CLASS_TARGETS`; empty if it is unknown."""
-        key = normalize_name(name)
+        key = _normalize_name(name)
         if key in self.targets:
             return self.targets[key]
         if key not in _LABEL_BY_NAME:

@@ -29,7 +29,7 @@ from maskdet.datasets.files import (
 from maskdet.datasets.issues import Issues, truncate_name
 from maskdet.types import CLASSES
 
-MASKDET_KEY: Final = "maskdet"
+_MASKDET_KEY: Final = "maskdet"
 """Key of an image row under which maskdet stores source, split and group."""
 
 _FOLDER_FILE_STEM: Final = "_annotations.coco"
@@ -81,7 +81,7 @@ def read_coco(
         images_by_id,
     )
     folder = PurePosixPath(name).parent
-    file_source, file_split = source_and_split(PurePosixPath(files.root, name))
+    file_source, file_split = _source_and_split(PurePosixPath(files.root, name))
     for row in images_by_id.values():
         file_name = row["file_name"]
         image = files.find_image(file_name, _image_folders(folder, file_split))
@@ -89,7 +89,7 @@ def read_coco(
             reason = f"listed in {truncate_name(name)}, but the image does not exist"
             issues.add(file_name, reason, missing=True)
             continue
-        provenance = row.get(MASKDET_KEY)
+        provenance = row.get(_MASKDET_KEY)
         provenance = provenance if isinstance(provenance, dict) else {}
         boxes = faces[row["id"]]
         if not boxes:
@@ -141,7 +141,7 @@ def read_coco_tables(files: DatasetFiles, name: str) -> CocoTables:
     return cast(CocoTables, tuple(tables))
 
 
-def source_and_split(path: PurePosixPath) -> tuple[str, str]:
+def _source_and_split(path: PurePosixPath) -> tuple[str, str]:
     """Return the source and the split from the name of a COCO file."""
     folder = path.parent
     if path.stem == _FOLDER_FILE_STEM:
@@ -289,7 +289,7 @@ def build_coco(
                 "file_name": relative_file_name(scene.path, folder),
                 "width": width,
                 "height": height,
-                MASKDET_KEY: {
+                _MASKDET_KEY: {
                     "source": scene.source,
                     "split": scene.split,
                     "group": scene.group,

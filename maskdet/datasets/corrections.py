@@ -15,7 +15,7 @@ from maskdet.datasets.example import Example
 from maskdet.datasets.files import read_text
 from maskdet.types import Label
 
-CORRECTION_COLUMNS = ("file", "face", "label", "reason")
+_CORRECTION_COLUMNS = ("file", "face", "label", "reason")
 """The columns of a correction file."""
 
 _DROP = "drop"
@@ -67,9 +67,9 @@ def _read_rows(path: Path) -> list[_Correction]:
             continue
         if not titles:
             titles = values
-            if titles != CORRECTION_COLUMNS:
+            if titles != _CORRECTION_COLUMNS:
                 raise ValueError(
-                    f"{location}: expected the columns {', '.join(CORRECTION_COLUMNS)}"
+                    f"{location}: expected the columns {', '.join(_CORRECTION_COLUMNS)}"
                 )
         else:
             corrections.append(_parse_row(values, location))
@@ -77,9 +77,9 @@ def _read_rows(path: Path) -> list[_Correction]:
 
 
 def _parse_row(values: tuple[str, ...], location: str) -> _Correction:
-    if len(values) != len(CORRECTION_COLUMNS) or not all(values):
+    if len(values) != len(_CORRECTION_COLUMNS) or not all(values):
         raise ValueError(
-            f"{location}: expected {', '.join(CORRECTION_COLUMNS)}, all non-empty"
+            f"{location}: expected {', '.join(_CORRECTION_COLUMNS)}, all non-empty"
         )
     file, face, label, _ = values
     if face != _WHOLE_IMAGE and not (face.isascii() and face.isdigit()):

@@ -21,10 +21,10 @@ from maskdet.datasets.archives import DatasetError, FileSource
 from maskdet.datasets.example import split_from_name
 from maskdet.datasets.issues import truncate_name
 
-MAX_TEXT_BYTES: Final = 32_000_000
+_MAX_TEXT_BYTES: Final = 32_000_000
 """Limit of a label file in a zip; 100,000 faces take a third of it."""
 
-MAX_FILE_BYTES: Final = 1_000_000_000
+_MAX_FILE_BYTES: Final = 1_000_000_000
 """Limit of a label file on this machine."""
 
 MAX_ELEMENTS: Final = 1_000_000
@@ -204,7 +204,7 @@ class DatasetFiles:
         Raises:
             DatasetError: it cannot be read or is not text.
         """
-        return decode_text(self.read_bytes(name), name)
+        return _decode_text(self.read_bytes(name), name)
 
     def read_bytes(self, name: str) -> bytes:
         """Return the content of a label file.
@@ -214,7 +214,9 @@ class DatasetFiles:
         """
         on_disk = self.source.local_path(name) is not None
         try:
-            return self.source.read(name, MAX_FILE_BYTES if on_disk else MAX_TEXT_BYTES)
+            return self.source.read(
+                name, _MAX_FILE_BYTES if on_disk else _MAX_TEXT_BYTES
+            )
         except DatasetError as error:
             raise DatasetError(f"{truncate_name(name)}: {error}") from None
 
@@ -282,7 +284,7 @@ class DatasetFiles:
         return matches
 
 
-def decode_text(content: bytes, name: str) -> str:
+def _decode_text(content: bytes, name: str) -> str:
     """Decode the content of a text file: UTF-8, or UTF-16 with a byte order mark.
 
     Args:
@@ -303,7 +305,7 @@ def decode_text(content: bytes, name: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Return the content of a text file on this machine; see `decode_text`.
+    """Return the content of a text file on this machine; see `_decode_text`.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -311,7 +313,7 @@ def read_text(path: Path) -> str:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    return decode_text(path.read_bytes(), str(path))
+    return _decode_text(path.read_bytes(), str(path))
 
 
 def detect_encoding(content: bytes) -> str:

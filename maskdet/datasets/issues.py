@@ -22,7 +22,7 @@ class _Issue:
     names: list[str] = field(default_factory=list)
 
     def format(self) -> str:
-        return f"{summarize_names(self.names, self.noun)}: {self.reason}"
+        return f"{_summarize_names(self.names, self.noun)}: {self.reason}"
 
 
 class Issues:
@@ -97,7 +97,7 @@ class Issues:
         )
 
 
-def summarize_names(names: Sequence[str], noun: str) -> str:
+def _summarize_names(names: Sequence[str], noun: str) -> str:
     """Return the number of names and the first few of them.
 
     Names are untrusted: they are truncated, and unprintable ones are escaped.

@@ -138,7 +138,7 @@ class ClassBalance:
         }
 
 
-def compute_balance(examples: Iterable[Example]) -> tuple[ClassBalance, ...]:
+def _compute_balance(examples: Iterable[Example]) -> tuple[ClassBalance, ...]:
     """Return one row for each split and source, in the order of `SPLITS`."""
     parts: dict[tuple[str, str], list[Example]] = {}
     for example in examples:
@@ -148,7 +148,7 @@ def compute_balance(examples: Iterable[Example]) -> tuple[ClassBalance, ...]:
     )
 
 
-def balance_lines(rows: Sequence[ClassBalance]) -> list[str]:
+def _balance_lines(rows: Sequence[ClassBalance]) -> list[str]:
     """Format the rows as a text table."""
     width = max([len(row.source) for row in rows], default=0) + 2
     titles = "".join(f"{label.key:>10}" for label in CLASSES)
@@ -223,7 +223,7 @@ class DataReport:
     def lines(self) -> list[str]:
         """Return the report as a few lines of text."""
         return [
-            *balance_lines(self.balance),
+            *_balance_lines(self.balance),
             "",
             *(["issues in the labels:"] * bool(self.issues)),
             *(f"  {line}" for line in self.issues),
@@ -285,21 +285,21 @@ class DataReport:
         )
 
     def _leakage_lines(self) -> list[str]:
-        leakage_found = self.leakage
+        leakage = self.leakage
         lines = ["leakage between splits: none"]
-        if leakage_found.n_groups:
+        if leakage.n_groups:
             lines = [
                 "leakage between splits: "
-                f"{format_count(leakage_found.n_groups, 'group')}; "
-                f"{format_count(len(leakage_found.dropped), 'image')} removed "
+                f"{format_count(leakage.n_groups, 'group')}; "
+                f"{format_count(len(leakage.dropped), 'image')} removed "
                 "from train",
-                *(f"  {path}" for path in leakage_found.dropped[:_MAX_LISTED]),
-                *_remainder_line(len(leakage_found.dropped)),
+                *(f"  {path}" for path in leakage.dropped[:_MAX_LISTED]),
+                *_remainder_line(len(leakage.dropped)),
             ]
-        if leakage_found.n_val_test_groups:
+        if leakage.n_val_test_groups:
             lines.append(
                 "in val and test: "
-                f"{format_count(leakage_found.n_val_test_groups, 'group')}, not "
+                f"{format_count(leakage.n_val_test_groups, 'group')}, not "
                 "changed"
             )
         return lines
@@ -317,7 +317,7 @@ def build_report(
         checked_examples.n_repeated,
         _duplicate_stats(checked_examples.examples),
         leakage,
-        compute_balance(kept),
+        _compute_balance(kept),
         (*checked_examples.notes, *notes),
         checked_examples.issues,
     )
@@ -424,7 +424,7 @@ def load_and_check(
         ValueError: the data are broken, or no image is of `source`.
     """
     issues = Issues()
-    examples = read_datasets(paths, val_paths, classes, issues, strict=strict)
+    examples = _read_datasets(paths, val_paths, classes, issues, strict=strict)
     notes = issues.notes()
     if source is not None:
         examples = _select_source(examples, source)
@@ -436,13 +436,13 @@ def load_and_check(
     )
 
 
-def read_datasets(
+def _read_datasets(
     paths: Iterable[str | Path],
-    val_paths: Iterable[str | Path] = (),
-    classes: ClassNames | None = None,
-    issues: Issues | None = None,
+    val_paths: Iterable[str | Path],
+    classes: ClassNames | None,
+    issues: Issues,
     *,
-    strict: bool = True,
+    strict: bool,
 ) -> list[Example]:
     """Read several data sets; images of `val_paths` get the split `val`.
 
@@ -452,9 +452,7 @@ def read_datasets(
         FileNotFoundError: a path or an image is missing.
         ValueError: a path is not a data set, or it is broken.
     """
-    read = partial(
-        _read_path, classes=classes, issues=issues or Issues(), strict=strict
-    )
+    read = partial(_read_path, classes=classes, issues=issues, strict=strict)
     train_paths, validation_paths = _unique_paths(paths), _unique_paths(val_paths)
     train_paths += [
         path for path in _sibling_files(train_paths, _TEST) if path not in train_paths
@@ -582,7 +580,7 @@ def _check_sufficient(data: TrainingData) -> TrainingData:
     for label in _REQUIRED_CLASSES:
         if not counts[label]:
             class_list = ", ".join(
-                f"{label_held.key} {n}" for label_held, n in counts.items()
+                f"{other_label.key} {n}" for other_label, n in counts.items()
             )
             raise ValueError(
                 f"no training face of {label.key}; the images have {class_list}"

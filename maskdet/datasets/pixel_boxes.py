@@ -12,26 +12,19 @@ from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, clip_boxes, sizes_px
 from maskdet.datasets.archives import FileSource
-from maskdet.datasets.files import (
-    Coordinates,
-    ImageAnnotations,
-)
+from maskdet.datasets.files import Coordinates, ImageAnnotations
 from maskdet.datasets.issues import Issues
 from maskdet.media import MAX_BYTES, read_image
+from maskdet.media.images import get_exif_orientation
 
-_ORIENTATION: Final = 0x0112  # Exif 2.32, tag 274
-
-
-_SWAPPED_ORIENTATIONS: Final = range(5, 9)  # these swap width and height
-
+_SWAPPED_ORIENTATIONS: Final = range(5, 9)
+"""EXIF orientations that swap width and height."""
 
 _CLIP_TOLERANCE_PX: Final = 1.0
 """Boxes that exceed the image by up to this are not reported."""
 
-
 _FIT_TOLERANCE_PX: Final = 2.0
 """Tolerance when boxes are used to detect the frame in which they were drawn."""
-
 
 _SIDEWAYS_RATIO: Final = 0.9
 """Ratio of height to width of a box below which the face lies on its side; the medians
@@ -81,7 +74,7 @@ class PixelBoxes:
     kept: NDArray[np.bool_]
 
 
-def read_image_size(files: FileSource, name: str) -> ImageSize | None:
+def _read_image_size(files: FileSource, name: str) -> ImageSize | None:
     """Return the size of an image; for most formats, only the header is read."""
     from PIL import Image as Pillow
 
@@ -89,7 +82,7 @@ def read_image_size(files: FileSource, name: str) -> ImageSize | None:
     try:
         source = path or io.BytesIO(files.read(name, MAX_BYTES))
         with Pillow.open(source, formats=["JPEG", "PNG", "WEBP"]) as image:
-            size = ImageSize(*image.size, image.getexif().get(_ORIENTATION, 1))
+            size = ImageSize(*image.size, get_exif_orientation(image))
     # Damaged headers make decoders raise many kinds of errors.
     except Exception:
         return _decoded_size(files, name)
@@ -124,7 +117,7 @@ def convert_to_pixels(
         issues: collects wrong sizes and boxes that are clipped or outside.
     """
     sizes = [
-        read_image_size(files, row.image) if len(row.boxes) else None for row in rows
+        _read_image_size(files, row.image) if len(row.boxes) else None for row in rows
     ]
     frames = [_detect_frame(row, size) for row, size in zip(rows, sizes, strict=True)]
     known_frames = {"stored", "upright"} & set(frames)

@@ -72,7 +72,7 @@ def read_voc(
         if n > MAX_FACES_PER_IMAGE:
             raise too_many_boxes(name, n)
         try:
-            root = parse_voc(content)
+            root = _parse_voc(content)
         except DatasetError as error:
             issues.add(name, str(error), "XML file")
             continue
@@ -95,7 +95,7 @@ def read_voc(
         )
 
 
-def parse_voc(content: bytes) -> Element:
+def _parse_voc(content: bytes) -> Element:
     """Return the `<annotation>` of a VOC file.
 
     Raises:

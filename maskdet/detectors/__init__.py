@@ -25,7 +25,7 @@ DETECTORS: dict[str, str] = {
 """Detector names and their `module:factory`, which is imported when it is loaded."""
 
 _DETECTOR_LIBRARIES: dict[str, tuple[str, ...]] = {
-    "mtcnn": ("mtcnn", "joblib", "lz4"),
+    "mtcnn": ("mtcnn", "joblib", "lz4", "onnx"),
     "yunet": ("onnxruntime",),
 }
 """Optional libraries that detectors need."""

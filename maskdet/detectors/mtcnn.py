@@ -5,10 +5,6 @@ Convolutional Networks", 2016; weights of the `mtcnn` package. The package runs 
 through Keras, with one TensorFlow call per layer, which is slow to start and slow per
 frame. This module reads the weights without importing the package and converts them
 to ONNX for OpenCV, which gives the same results.
-
-ONNX is a Protocol Buffers format: every field is a key (number and wire type) and a
-value. `OnnxGraph` writes the few messages that a chain of layers needs, which avoids a
-dependency. Field numbers are those of `onnx.proto3`.
 """
 
 from __future__ import annotations
@@ -18,6 +14,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +28,6 @@ OnnxAttribute = int | str | Sequence[int]
 
 _IR_VERSION = 8
 _OPSET = 13
-_ONNX_FLOAT, _ONNX_INT64 = 1, 7
 
 LayerWeights = list[NDArray[np.float32]]
 
@@ -75,10 +71,10 @@ class OnnxGraph:
         Args:
             shape: shape of the input; a string is a variable size.
         """
-        self._source = _encode_value_info(self.input, shape)
-        self._nodes: list[bytes] = []
-        self._weights: list[bytes] = []
-        self._outputs: list[bytes] = []
+        self._source = _make_value_info(self.input, shape)
+        self._nodes: list[Any] = []
+        self._weights: list[Any] = []
+        self._outputs: list[Any] = []
 
     @property
     def input(self) -> str:
@@ -100,91 +96,40 @@ class OnnxGraph:
             *weights: further inputs, which are constant.
             **attributes: attributes of the operator, by their ONNX names.
         """
+        from onnx import helper, numpy_helper
+
         name = f"{op}{len(self._nodes)}"
         inputs = [source]
         for array in weights:
             inputs.append(f"weight{len(self._weights)}")
-            self._weights.append(_encode_tensor(inputs[-1], array))
-        fields = [_encode_field(1, input_name) for input_name in inputs]
-        fields += [_encode_field(2, name), _encode_field(4, op)]
-        fields += [
-            _encode_field(5, _encode_attribute(*item)) for item in attributes.items()
-        ]
-        self._nodes.append(b"".join(fields))
+            self._weights.append(numpy_helper.from_array(array, inputs[-1]))
+        options: dict[str, Any] = dict(attributes)
+        self._nodes.append(helper.make_node(op, inputs, [name], **options))
         return name
 
     def add_output(self, source: str, name: str, shape: Sequence[int | str]) -> None:
         """Make `source` an output of the network, called `name`."""
-        identity = (
-            _encode_field(1, source)
-            + _encode_field(2, name)
-            + _encode_field(4, "Identity")
-        )
-        self._nodes.append(identity)
-        self._outputs.append(_encode_value_info(name, shape))
+        from onnx import helper
+
+        self._nodes.append(helper.make_node("Identity", [source], [name]))
+        self._outputs.append(_make_value_info(name, shape))
 
     def to_bytes(self) -> bytes:
         """Return the network as the content of an `.onnx` file."""
-        graph = b"".join(
-            [
-                *(_encode_field(1, node) for node in self._nodes),
-                _encode_field(2, "graph"),
-                *(_encode_field(5, tensor) for tensor in self._weights),
-                _encode_field(11, self._source),
-                *(_encode_field(12, output) for output in self._outputs),
-            ]
+        from onnx import helper
+
+        graph = helper.make_graph(
+            self._nodes, "graph", [self._source], self._outputs, self._weights
         )
-        opset = _encode_field(1, "") + _encode_field(2, _OPSET)
-        return (
-            _encode_field(1, _IR_VERSION)
-            + _encode_field(7, graph)
-            + _encode_field(8, opset)
-        )
+        opsets = [helper.make_opsetid("", _OPSET)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
+        return bytes(model.SerializeToString())
 
 
-def _encode_varint(value: int) -> bytes:
-    value &= (1 << 64) - 1  # negative numbers are written in two's complement
-    groups = bytearray()
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    groups.append(value)
-    return bytes(groups)
+def _make_value_info(name: str, shape: Sequence[int | str]) -> Any:
+    from onnx import TensorProto, helper
 
-
-def _encode_field(number: int, value: int | str | bytes) -> bytes:
-    if isinstance(value, int):
-        return _encode_varint(number << 3) + _encode_varint(value)
-    content = value.encode() if isinstance(value, str) else value
-    return _encode_varint(number << 3 | 2) + _encode_varint(len(content)) + content
-
-
-def _encode_attribute(name: str, value: OnnxAttribute) -> bytes:
-    if isinstance(value, int):
-        return _encode_field(1, name) + _encode_field(3, value) + _encode_field(20, 2)
-    if isinstance(value, str):
-        return _encode_field(1, name) + _encode_field(4, value) + _encode_field(20, 3)
-    numbers = b"".join(_encode_field(8, number) for number in value)
-    return _encode_field(1, name) + numbers + _encode_field(20, 7)
-
-
-def _encode_tensor(name: str, array: NDArray[np.float32] | NDArray[np.int64]) -> bytes:
-    kind = _ONNX_FLOAT if array.dtype == np.float32 else _ONNX_INT64
-    sizes = b"".join(_encode_field(1, size) for size in array.shape)
-    content = np.ascontiguousarray(array).tobytes()
-    return (
-        sizes
-        + _encode_field(2, kind)
-        + _encode_field(8, name)
-        + _encode_field(9, content)
-    )
-
-
-def _encode_value_info(name: str, shape: Sequence[int | str]) -> bytes:
-    sizes = [_encode_field(1 if isinstance(size, int) else 2, size) for size in shape]
-    dimensions = b"".join(_encode_field(1, size) for size in sizes)
-    tensor_type = _encode_field(1, _ONNX_FLOAT) + _encode_field(2, dimensions)
-    return _encode_field(1, name) + _encode_field(2, _encode_field(1, tensor_type))
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
 class MTCNNStage:

@@ -92,6 +92,81 @@ _MIN_UNSEEN_S = 0.25
 """A face that is not detected for less time is drawn normally, to avoid flicker."""
 
 
+def draw(
+    image: Image | str | Path | bytes, scene: Scene, style: Style = DEFAULT_STYLE
+) -> Image:
+    """Return a copy of an image with a box and a caption for every face.
+
+    Examples:
+        >>> scene = maskdet.analyze("group.jpg")
+        >>> maskdet.write_image("out.png", maskdet.draw("group.jpg", scene))
+
+    Captions stay inside the image and do not cover other faces; in a crowd they are
+    shortened or omitted, but the line style still shows the class. Coasting tracks get
+    thin corners, and the time since their last detection. Lines between people are
+    dotted, dashed in contact, and solid if the contact exceeds the limit.
+
+    Args:
+        image: path, file content, or `(h, w, 3)` uint8 BGR array; not changed.
+        scene: result of `analyze` or `Stream.step` for it; boxes may extend beyond
+            the image.
+        style: what to draw; by default everything, in the classic colours.
+
+    Returns:
+        `(h, w, 3)` uint8 BGR, a new array. A JPEG file of more than 51 megapixels is
+        drawn at half its width and height.
+
+    Raises:
+        TypeError: `image` has another type.
+        ValueError: the array is empty or of another shape, or the file is not an
+            image.
+        FileNotFoundError: the file does not exist.
+    """
+    decoded = decode_image(image)
+    image, scene = decoded.pixels, decoded.scale_scene(scene)
+    size_wh = image.shape[1], image.shape[0]
+    canvas = anonymize_scene(image, scene) if style.blur else image.copy()
+    is_inside = box_areas(clip_boxes(scene.faces.boxes, *size_wh)) > 0
+    shown = scene if is_inside.all() else scene[is_inside]
+    if not len(shown):
+        return canvas
+    labels, unseen_s = shown.labels, np.asarray(shown.unseen_s)
+    colours = [style.colour_bgr(label) for label in labels]
+    is_unseen = unseen_s >= _MIN_UNSEEN_S
+    line_px = _compute_line_px(shown.faces.boxes, style, size_wh)
+    outline_boxes = _compute_outline_boxes(shown.faces.boxes, line_px, size_wh)
+    _draw_pair_lines(canvas, shown.pairs, outline_boxes, style)
+    if style.boxes:
+        # The face with the best score is drawn last, so that its outline is on top.
+        for row in reversed(range(len(shown))):
+            outline_args = labels[row], colours[row], int(line_px[row])
+            _draw_outline(
+                canvas,
+                outline_boxes[row],
+                *outline_args,
+                corners_only=bool(is_unseen[row]),
+            )
+    placed_captions = place_captions(
+        outline_boxes,
+        _build_captions(shown, is_unseen, outline_boxes, style, size_wh),
+        image_wh=size_wh,
+    )
+    for placed_caption in placed_captions:
+        _draw_caption(
+            canvas,
+            placed_caption.caption,
+            placed_caption.box,
+            colours[placed_caption.face],
+        )
+    plates = [placed_caption.box for placed_caption in placed_captions]
+    distance_label = _place_distance_label(
+        shown.pairs, outline_boxes, plates, style, size_wh
+    )
+    if distance_label is not None:
+        _draw_caption(canvas, *distance_label)
+    return canvas
+
+
 class _LinePattern(NamedTuple):
     """How one line of an outline is drawn.
 
@@ -108,17 +183,17 @@ class _LinePattern(NamedTuple):
     arm_px: int = 0
 
 
-def compute_default_line_px(style: Style, image_wh: tuple[int, int]) -> float:
+def _compute_default_line_px(style: Style, image_wh: tuple[int, int]) -> float:
     """Return the line width for an image of this size, in pixels."""
     factor: float = (max(image_wh) / 640) ** _LINE_POWER
     return style.scale * _LINE_PX_AT_640 * factor
 
 
-def compute_line_px(
+def _compute_line_px(
     boxes: Boxes, style: Style, image_wh: tuple[int, int]
 ) -> NDArray[np.int64]:
     """Return the `(n,)` line widths, limited by image size and face size."""
-    by_image = compute_default_line_px(style, image_wh)
+    by_image = _compute_default_line_px(style, image_wh)
     by_face = sizes_px(boxes) / _FACE_WIDTHS_PER_LINE
     lines: NDArray[np.int64] = np.maximum(
         1, np.rint(np.minimum(by_image, by_face))
@@ -126,7 +201,7 @@ def compute_line_px(
     return lines
 
 
-def compute_outline_boxes(
+def _compute_outline_boxes(
     boxes: Boxes, line_px: NDArray[np.int64], image_wh: tuple[int, int]
 ) -> Boxes:
     """Return the `(n, 4)` outer edges of outlines, in whole pixels inside the image."""
@@ -138,7 +213,7 @@ def compute_outline_boxes(
     return clip_boxes(integer_boxes.astype(np.float32), *image_wh)
 
 
-def draw_outline(
+def _draw_outline(
     canvas: Image,
     outline_box: NDArray[np.float32],
     label: Label,
@@ -200,7 +275,7 @@ def _draw_ring(
 
 def _split_side(start: int, stop: int, pattern: _LinePattern) -> list[tuple[int, int]]:
     """Return the segments of a side that are drawn."""
-    dashes = split_into_dashes(start, stop, pattern.line_px, pattern.dash)
+    dashes = _split_into_dashes(start, stop, pattern.line_px, pattern.dash)
     if not pattern.arm_px or 2 * pattern.arm_px >= stop - start:
         return dashes
     arms = [(start, start + pattern.arm_px), (stop - pattern.arm_px, stop)]
@@ -212,7 +287,7 @@ def _split_side(start: int, stop: int, pattern: _LinePattern) -> list[tuple[int,
     ]
 
 
-def split_into_dashes(
+def _split_into_dashes(
     start: int, stop: int, line_px: float, dash: tuple[float, float] | None
 ) -> list[tuple[int, int]]:
     """Split a line into dashes, with a dash at each end so that corners are visible."""
@@ -229,7 +304,7 @@ def split_into_dashes(
     ]
 
 
-def build_captions(
+def _build_captions(
     scene: Scene,
     is_unseen: NDArray[np.bool_],
     outline_boxes: Boxes,
@@ -245,7 +320,7 @@ def build_captions(
         style: which parts to write.
         image_wh: width and height of the image.
     """
-    sizes_px = compute_text_sizes_px(style, image_wh)
+    sizes_px = _compute_text_sizes_px(style, image_wh)
     style = style.to_drawable()
     # The confidence of an `UNKNOWN` face has no meaning without its class name.
     short_style = replace(style, labels=False)
@@ -274,7 +349,7 @@ def build_captions(
     return options
 
 
-def compute_text_sizes_px(
+def _compute_text_sizes_px(
     style: Style, image_wh: tuple[int, int]
 ) -> tuple[int, int, int]:
     """Return the height of capitals in large, medium and small captions."""
@@ -285,7 +360,7 @@ def compute_text_sizes_px(
     return large, medium, small
 
 
-def draw_caption(
+def _draw_caption(
     canvas: Image, caption: Caption, box: tuple[int, int, int, int], colour: BGR
 ) -> None:
     """Draw a caption on its plate; `box` has the size of the plate."""
@@ -363,7 +438,7 @@ def _render_rounded_box(size_wh: tuple[int, int]) -> NDArray[np.float32]:
     return opacity.astype(np.float32)
 
 
-def draw_pair_lines(
+def _draw_pair_lines(
     canvas: Image, pairs: Sequence[PersonPair], outline_boxes: Boxes, style: Style
 ) -> None:
     """Draw a line between the faces of each pair, with dark edges for contrast.
@@ -375,7 +450,7 @@ def draw_pair_lines(
         style: colours and widths.
     """
     size_wh = canvas.shape[1], canvas.shape[0]
-    usual_px = compute_default_line_px(style, size_wh)
+    usual_px = _compute_default_line_px(style, size_wh)
     # Reversed, so that the closest pair is drawn on top.
     for pair in reversed(_select_drawn_pairs(pairs, len(outline_boxes))):
         ends = _clip_line_to_boxes(
@@ -391,7 +466,7 @@ def draw_pair_lines(
             cv2.polylines(canvas, dashes, False, line_colour, width_px, cv2.LINE_AA)
 
 
-def place_distance_label(
+def _place_distance_label(
     pairs: Sequence[PersonPair],
     outline_boxes: Boxes,
     plates: Sequence[tuple[int, int, int, int]],
@@ -417,7 +492,7 @@ def place_distance_label(
     worst = drawn_pairs[0]
     text, text_px = (
         format_pair_caption(worst),
-        compute_text_sizes_px(style, image_wh)[1],
+        _compute_text_sizes_px(style, image_wh)[1],
     )
     caption = Caption(text, text_px, compute_plate_wh(text, text_px))
     candidates = _list_label_boxes(
@@ -489,7 +564,7 @@ def _compute_dashes(
     """Return the `(n, 2, 2)` end points of a line's dashes, in whole pixels."""
     direction = (stop[0] - start[0], stop[1] - start[1])
     length_px = max(1, round(math.hypot(*direction)))
-    dashes = split_into_dashes(0, length_px, line_px, _PAIR_DASHES.get(dash_style))
+    dashes = _split_into_dashes(0, length_px, line_px, _PAIR_DASHES.get(dash_style))
     ends = [
         [_interpolate(start, direction, position / length_px) for position in dash]
         for dash in dashes
@@ -513,78 +588,3 @@ def _list_label_boxes(
     corners = np.clip(middles - size / 2 + _LABEL_SHIFTS * size, 0, image - size)
     low = np.rint(corners.reshape(-1, 2)).astype(np.int64)
     return np.concatenate([low, low + size], axis=1)
-
-
-def draw(
-    image: Image | str | Path | bytes, scene: Scene, style: Style = DEFAULT_STYLE
-) -> Image:
-    """Return a copy of an image with a box and a caption for every face.
-
-    Examples:
-        >>> scene = maskdet.analyze("group.jpg")
-        >>> maskdet.write_image("out.png", maskdet.draw("group.jpg", scene))
-
-    Captions stay inside the image and do not cover other faces; in a crowd they are
-    shortened or omitted, but the line style still shows the class. Coasting tracks get
-    thin corners, and the time since their last detection. Lines between people are
-    dotted, dashed in contact, and solid if the contact exceeds the limit.
-
-    Args:
-        image: path, file content, or `(h, w, 3)` uint8 BGR array; not changed.
-        scene: result of `analyze` or `Stream.step` for it; boxes may extend beyond
-            the image.
-        style: what to draw; by default everything, in the classic colours.
-
-    Returns:
-        `(h, w, 3)` uint8 BGR, a new array. A JPEG file of more than 51 megapixels is
-        drawn at half its width and height.
-
-    Raises:
-        TypeError: `image` has another type.
-        ValueError: the array is empty or of another shape, or the file is not an
-            image.
-        FileNotFoundError: the file does not exist.
-    """
-    decoded = decode_image(image)
-    image, scene = decoded.pixels, decoded.scale_scene(scene)
-    size_wh = image.shape[1], image.shape[0]
-    canvas = anonymize_scene(image, scene) if style.blur else image.copy()
-    is_inside = box_areas(clip_boxes(scene.faces.boxes, *size_wh)) > 0
-    shown = scene if is_inside.all() else scene[is_inside]
-    if not len(shown):
-        return canvas
-    labels, unseen_s = shown.labels, np.asarray(shown.unseen_s)
-    colours = [style.colour_bgr(label) for label in labels]
-    is_unseen = unseen_s >= _MIN_UNSEEN_S
-    line_px = compute_line_px(shown.faces.boxes, style, size_wh)
-    outline_boxes = compute_outline_boxes(shown.faces.boxes, line_px, size_wh)
-    draw_pair_lines(canvas, shown.pairs, outline_boxes, style)
-    if style.boxes:
-        # The face with the best score is drawn last, so that its outline is on top.
-        for row in reversed(range(len(shown))):
-            outline_args = labels[row], colours[row], int(line_px[row])
-            draw_outline(
-                canvas,
-                outline_boxes[row],
-                *outline_args,
-                corners_only=bool(is_unseen[row]),
-            )
-    placed_captions = place_captions(
-        outline_boxes,
-        build_captions(shown, is_unseen, outline_boxes, style, size_wh),
-        image_wh=size_wh,
-    )
-    for placed_caption in placed_captions:
-        draw_caption(
-            canvas,
-            placed_caption.caption,
-            placed_caption.box,
-            colours[placed_caption.face],
-        )
-    plates = [placed_caption.box for placed_caption in placed_captions]
-    distance_label = place_distance_label(
-        shown.pairs, outline_boxes, plates, style, size_wh
-    )
-    if distance_label is not None:
-        draw_caption(canvas, *distance_label)
-    return canvas

@@ -107,7 +107,7 @@ def mux_audio(audio: AudioTrack, video: Path, target: Path, *, kind: str) -> Non
         raise AudioMuxError(AUDIO_LOST)
 
 
-def mux_streams(request: dict[str, Any]) -> None:
+def _mux_streams(request: dict[str, Any]) -> None:
     """Process a request of `mux_audio`."""
     import av
 
@@ -216,18 +216,18 @@ def _packet_time_s(packet: Packet[Any]) -> float:
     return float((packet.dts or 0) * (packet.time_base or 0))
 
 
-def run_audio_mux() -> int:
+def _run_audio_mux() -> int:
     """Process the request on stdin; return the exit status, 1 for unreadable audio."""
     request = json.loads(sys.stdin.readline())
     import av
 
     decoder_process.limit_resources(request["memory_bytes"], int(request["timeout_s"]))
     try:
-        mux_streams(request)
+        _mux_streams(request)
     except (av.error.FFmpegError, OSError, MemoryError, ValueError, IndexError):
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run_audio_mux())
+    sys.exit(_run_audio_mux())

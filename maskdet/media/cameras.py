@@ -32,7 +32,7 @@ from maskdet.types import Image
 
 logger = logging.getLogger(__name__)
 
-URL_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
+_URL_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
 """Supported URL schemes."""
 
 _SECRET_PARAMETER: Final = re.compile(
@@ -46,14 +46,14 @@ _UNLIMITED_S: Final = 2**31 - 1
 _POLL_S: Final = 0.25
 
 
-def validate_url(url: str) -> str:
+def _validate_url(url: str) -> str:
     """Return a URL, if its scheme is supported.
 
     Raises:
-        ValueError: the scheme is not one of `URL_SCHEMES`.
+        ValueError: the scheme is not one of `_URL_SCHEMES`.
     """
-    if urlsplit(url).scheme.lower() not in URL_SCHEMES:
-        raise ValueError(f"an address must begin with {', '.join(URL_SCHEMES)}")
+    if urlsplit(url).scheme.lower() not in _URL_SCHEMES:
+        raise ValueError(f"an address must begin with {', '.join(_URL_SCHEMES)}")
     return url
 
 
@@ -85,7 +85,7 @@ class ReconnectPolicy:
     timeout_s: float = 600.0
 
 
-DEFAULT_RECONNECT_POLICY: Final = ReconnectPolicy()
+_DEFAULT_RECONNECT_POLICY: Final = ReconnectPolicy()
 
 
 class LatestFrameSource:
@@ -103,7 +103,7 @@ class LatestFrameSource:
         open_source: Callable[[], VideoSource],
         *,
         opened_source: VideoSource | None = None,
-        reconnect_policy: ReconnectPolicy = DEFAULT_RECONNECT_POLICY,
+        reconnect_policy: ReconnectPolicy = _DEFAULT_RECONNECT_POLICY,
         on_status: Callable[[str], None] | None = None,
     ) -> None:
         """Open the camera.
@@ -325,7 +325,7 @@ def open_video(
     *,
     every: int = 1,
     rotate: int = 0,
-    reconnect_policy: ReconnectPolicy = DEFAULT_RECONNECT_POLICY,
+    reconnect_policy: ReconnectPolicy = _DEFAULT_RECONNECT_POLICY,
     on_status: Callable[[str], None] | None = None,
 ) -> VideoSource:
     """Open a video file, a local camera, or an RTSP or HTTP URL.
@@ -409,7 +409,7 @@ def _make_url_opener(
         limits, max_duration_s=_UNLIMITED_S, cpu_s=_UNLIMITED_S
     )
     request = build_decode_request(
-        validate_url(url), unlimited, live=True, rotate=rotate
+        _validate_url(url), unlimited, live=True, rotate=rotate
     )
     return lambda: VideoReader({**request, "every": every}, limits.frame_timeout_s)
 

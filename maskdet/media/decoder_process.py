@@ -9,7 +9,7 @@ It reads a request as a line of JSON from stdin, then one byte for each frame th
 parent has taken. When stdin ends, the parent has ended, and so does this process. It
 writes records to stdout:
 
-    I  length  0        then JSON of that length: the header, see `describe_stream`
+    I  length  0        then JSON of that length: the header, see `_describe_stream`
     F  slot    time_s   a frame is in that slot of the shared memory
     E  length  0        then a text of that length: one of `STOP_REASONS`, or
                         `unreachable:` and the name of PyAV's error
@@ -49,13 +49,13 @@ N_SLOTS: Final = 3
 
 STOP_REASONS: Final = ("no video", "only audio", "too large", "too long", "memory")
 
-VIDEO_FORMATS: Final = (
+_VIDEO_FORMATS: Final = (
     "mov,mp4,matroska,webm,avi,mpeg,mpegts,flv,ogg,asf,mxf,ivf,yuv4mpegpipe,gif,"
     "h264,hevc,m4v,mpegvideo,mjpeg"
 )
 """Formats that can be opened; no playlists, which refer to other files."""
 
-NET_PROTOCOLS: Final = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,crypto"
+_NET_PROTOCOLS: Final = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,crypto"
 """Protocols allowed for URLs; no files, so that a playlist cannot read local ones."""
 
 _MAX_BAD_PACKETS: Final = 200
@@ -112,10 +112,10 @@ def open_input(request: dict[str, Any]) -> InputContainer:
     """Open the source: a file, or a URL if `request["live"]`."""
     import av
 
-    options = {"format_whitelist": VIDEO_FORMATS, "protocol_whitelist": "file"}
+    options = {"format_whitelist": _VIDEO_FORMATS, "protocol_whitelist": "file"}
     if request["live"]:
         # Do not read a % in the URL of an image as a counter.
-        options = {"protocol_whitelist": NET_PROTOCOLS, "pattern_type": "none"}
+        options = {"protocol_whitelist": _NET_PROTOCOLS, "pattern_type": "none"}
         if request["source"].lower().startswith("rtsp"):
             # UDP loses parts of frames, but some cameras support nothing else. Audio
             # would add a delay.
@@ -166,7 +166,7 @@ def select_video_stream(
     stream.codec_context.options = {"max_pixels": str(request["max_pixels"])}
     # In a raw stream only a damaged last frame shows that the rest is missing, and
     # threads may return it before they have detected the damage.
-    is_raw = is_raw_stream(container)
+    is_raw = _is_raw_stream(container)
     stream.codec_context.thread_count = 1 if is_raw else min(4, os.cpu_count() or 1)
     # Frame threading adds a delay. A URL with a duration is a video, not a camera.
     has_end = (
@@ -296,19 +296,19 @@ def has_clock_jumps(container: InputContainer) -> bool:
     return bool(container.format.flags & _TS_DISCONT)
 
 
-def is_raw_stream(container: InputContainer) -> bool:
+def _is_raw_stream(container: InputContainer) -> bool:
     """Return whether this format has no timestamps, such as raw H.264."""
     return bool(container.format.flags & _NO_TIMESTAMPS)
 
 
-def get_frame_rate(
+def _get_frame_rate(
     container: InputContainer, stream: VideoStream
 ) -> tuple[Fraction, bool]:
     """Return the frame rate, 0 if not known, and whether it is assumed.
 
     A raw stream has no timestamps, so a rate is assumed if it has none either.
     """
-    if is_raw_stream(container):
+    if _is_raw_stream(container):
         declared = stream.codec_context.framerate or 0
         is_plausible = _RAW_RATE_RANGE_HZ[0] <= declared <= _RAW_RATE_RANGE_HZ[1]
         return Fraction(
@@ -401,7 +401,7 @@ class SharedFrameBuffer:
         if width * frame.height > max_pixels:
             raise StopDecodingError("too large")
         self._size_wh = (width, frame.height)
-        self.quarter_turns, self.is_mirrored = get_orientation(frame)
+        self.quarter_turns, self.is_mirrored = _get_orientation(frame)
         self._extra_quarter_turns = -request["rotate"] // 90
         sideways = (self.quarter_turns + self._extra_quarter_turns) % 2
         height, width = self._size_wh[:: 1 if sideways else -1]
@@ -437,7 +437,7 @@ class SharedFrameBuffer:
         os._exit(0)
 
 
-def get_orientation(frame: VideoFrame) -> tuple[int, bool]:
+def _get_orientation(frame: VideoFrame) -> tuple[int, bool]:
     """Return the orientation of a frame by its display matrix.
 
     Returns:
@@ -457,12 +457,12 @@ def get_orientation(frame: VideoFrame) -> tuple[int, bool]:
     return round(math.atan2(-b, a) / (math.pi / 2)) % 4, is_mirrored
 
 
-def seek_start(
+def _seek_start(
     container: InputContainer, stream: VideoStream, request: dict[str, Any]
 ) -> FrameClock:
     """Seek to `request["from_s"]`, if the video has an index; return the clock."""
-    rate, _ = get_frame_rate(container, stream)
-    is_raw, start_s = is_raw_stream(container), None
+    rate, _ = _get_frame_rate(container, stream)
+    is_raw, start_s = _is_raw_stream(container), None
     if request["from_s"] > 0 and stream.time_base is not None and not is_raw:
         first = stream.start_time or 0
         with contextlib.suppress(OSError):
@@ -479,7 +479,7 @@ def seek_start(
     )
 
 
-def describe_stream(
+def _describe_stream(
     container: InputContainer,
     stream: VideoStream,
     frame_buffer: SharedFrameBuffer,
@@ -489,7 +489,7 @@ def describe_stream(
     duration_s = (container.duration or 0) / 1e6
     if stream.duration is not None and stream.time_base is not None:
         duration_s = float(stream.duration * stream.time_base)
-    rate, is_guess = get_frame_rate(container, stream)
+    rate, is_guess = _get_frame_rate(container, stream)
     return {
         "height": frame_buffer.shape[0],
         "width": frame_buffer.shape[1],
@@ -507,7 +507,7 @@ def describe_stream(
     }
 
 
-def decode_video(
+def _decode_video(
     request: dict[str, Any],
     frame_buffer: SharedFrameBuffer,
     send: Callable[[bytes, int, float, bytes], None],
@@ -515,10 +515,10 @@ def decode_video(
     """Decode the video and send its frames."""
     with open_input(request) as container:
         if request["live"] and is_snapshot(container):
-            poll_snapshots(container, request, frame_buffer, send)
+            _poll_snapshots(container, request, frame_buffer, send)
         stream = select_video_stream(container, request)
         from_s = float(request["from_s"])
-        clock = seek_start(container, stream, request)
+        clock = _seek_start(container, stream, request)
         reader = StreamReader(container, stream, request["max_s"])
         for frame_index, frame in enumerate(reader.iter_frames()):
             time_s = clock.compute_time(frame)
@@ -530,7 +530,7 @@ def decode_video(
                 pixel_aspect = float(stream.codec_context.sample_aspect_ratio or 1)
                 frame_buffer.allocate(frame, pixel_aspect, request)
                 text = json.dumps(
-                    describe_stream(container, stream, frame_buffer, clock)
+                    _describe_stream(container, stream, frame_buffer, clock)
                 ).encode()
                 send(b"I", len(text), 0.0, text)
             if frame_index % request["every"] == 0 and time_s >= from_s:
@@ -541,7 +541,7 @@ def decode_video(
         send(b".", len(text), clock.end_s, text)
 
 
-def poll_snapshots(
+def _poll_snapshots(
     container: InputContainer,
     request: dict[str, Any],
     frame_buffer: SharedFrameBuffer,
@@ -559,7 +559,7 @@ def poll_snapshots(
                 raise StopDecodingError("too large")
             if frame_buffer.shape[0] == 0:
                 frame_buffer.allocate(frame, 1.0, request)
-                header = describe_stream(container, stream, frame_buffer, FrameClock())
+                header = _describe_stream(container, stream, frame_buffer, FrameClock())
                 header |= {"duration_s": 0.0, "frame_rate": [1, 1], "n_frames": 0}
                 text = json.dumps({**header, "is_snapshot": True}).encode()
                 send(b"I", len(text), 0.0, text)
@@ -569,7 +569,7 @@ def poll_snapshots(
         container = open_input(request)
 
 
-def run_decoder() -> None:
+def _run_decoder() -> None:
     """Read the request from stdin and decode the video."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     # Output that libraries print to stdout must not mix with the records.
@@ -592,7 +592,7 @@ def run_decoder() -> None:
     limit_resources(request["memory_bytes"], request["cpu_s"])
     reason = ""
     try:
-        decode_video(request, frame_buffer, send)
+        _decode_video(request, frame_buffer, send)
     except StopDecodingError as stop:
         reason = str(stop)
     except MemoryError:
@@ -606,4 +606,4 @@ def run_decoder() -> None:
 
 
 if __name__ == "__main__":
-    run_decoder()
+    _run_decoder()

@@ -341,7 +341,7 @@ def _decode_jpeg(data: bytes, max_pixels: int, max_jpeg_pixels: int) -> _StoredI
             )
         if width * height > max_pixels:
             image.draft(None, (width // 2, height // 2))
-        orientation = _get_exif_orientation(image)
+        orientation = get_exif_orientation(image)
         return _to_bgr(image), orientation, (width, height)
 
 
@@ -401,7 +401,7 @@ def _decode_other(data: bytes, format_: str, max_pixels: int) -> _StoredImage:
         if format_ != "WEBP":  # Pillow would hold four copies
             # This rotates a TIFF and removes its orientation tag.
             image.load()
-        orientation = _get_exif_orientation(image)
+        orientation = get_exif_orientation(image)
         if not use_opencv:
             pixels = _convert_pillow(image, is_inverted=is_inverted)
     if use_opencv:
@@ -577,7 +577,7 @@ def _to_bgr(image: PillowImage) -> Image:
     return result
 
 
-def _get_exif_orientation(image: PillowImage) -> int:
+def get_exif_orientation(image: PillowImage) -> int:
     """Return the EXIF orientation, 1 to 8; damaged metadata counts as upright."""
     try:
         value = image.getexif().get(_TAG_ORIENTATION, 1)

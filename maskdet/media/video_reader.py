@@ -62,7 +62,7 @@ _VIDEO_MAGICS: Final = (
 )
 _MOTION_JPEG_SUFFIXES: Final = (".mjpeg", ".mjpg")
 
-VIDEO_SUFFIXES: Final = (
+_VIDEO_SUFFIXES: Final = (
     *(".mp4", ".mov", ".webm", ".avi", ".mkv", ".m4v", ".3gp", ".3g2", ".f4v"),
     *(".mpg", ".mpeg", ".vob", ".m2ts", ".mts", ".wmv", ".asf", ".flv", ".ogv"),
     *(".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc"),
@@ -73,7 +73,7 @@ they are damaged. Others are checked by content; `.ts` is also TypeScript."""
 ROTATIONS: Final = (0, 90, 180, 270)
 """Allowed clockwise rotations of frames, in degrees."""
 
-NOT_A_VIDEO: Final = (
+_NOT_A_VIDEO: Final = (
     "this is not a video, or it is damaged; use a complete MP4, MOV, MKV or WebM"
 )
 
@@ -83,7 +83,7 @@ _DURATION_TOLERANCE_RATIO: Final = 0.02
 """The tolerance for the duration in a header is the sum of both terms."""
 
 _ERROR_MESSAGES: Final = {
-    "no video": NOT_A_VIDEO,
+    "no video": _NOT_A_VIDEO,
     "only audio": "this file has no video stream, only audio; use a file with video",
     "damaged": "the rest of the video is damaged and cannot be read",
     "too large": "the video has too many pixels; reduce its resolution",
@@ -100,7 +100,7 @@ _ERROR_MESSAGES: Final = {
 """Messages for the reasons of `DecoderError`."""
 
 
-def is_video(path: Path) -> bool:
+def _is_video(path: Path) -> bool:
     """Return whether the content of a file is a video, whatever its suffix.
 
     Motion JPEG begins like any JPEG image, so it is recognized by its suffix.
@@ -130,7 +130,7 @@ def is_video(path: Path) -> bool:
     return head.startswith(_VIDEO_MAGICS) or _get_ts_packet_size(head) > 0
 
 
-def is_file_complete(path: Path) -> bool | None:
+def _is_file_complete(path: Path) -> bool | None:
     """Return whether a video file extends to the end that its container states.
 
     None if it states none. A fragmented MP4 can lack complete fragments nevertheless.
@@ -413,7 +413,7 @@ class VideoReader:
         self._next_frame = self._read_next()
         header = dict(self._decoder.header)
         if not header:
-            raise VideoReadError(NOT_A_VIDEO)
+            raise VideoReadError(_NOT_A_VIDEO)
         del header["tag"]
         header["frame_rate"] = Fraction(*header["frame_rate"])
         header["taken_at"] = _parse_creation_time(header["taken_at"])
@@ -481,7 +481,7 @@ class VideoReader:
             reason = "silent"
         if self._has_frames and reason in ("no video", "unreachable"):
             reason = "damaged"
-        return _ERROR_MESSAGES.get(reason, NOT_A_VIDEO)
+        return _ERROR_MESSAGES.get(reason, _NOT_A_VIDEO)
 
     def _check_complete(self, end_info: dict[str, Any]) -> None:
         """Check that the end of the file is the end of the video.
@@ -493,7 +493,7 @@ class VideoReader:
             return
         duration_s, missing_s = self.info.duration_s, float(end_info["missing_s"])
         is_complete = (
-            None if self._is_live else is_file_complete(Path(self._request["source"]))
+            None if self._is_live else _is_file_complete(Path(self._request["source"]))
         )
         is_short = (
             missing_s > _DURATION_TOLERANCE_S + _DURATION_TOLERANCE_RATIO * duration_s
@@ -616,9 +616,9 @@ def find_videos(folder: str | Path) -> list[Path]:
 
 
 def _may_be_video(path: Path) -> bool:
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    if path.suffix.lower() in _VIDEO_SUFFIXES:
         return True
     try:
-        return is_video(path)
+        return _is_video(path)
     except OSError:
         return False

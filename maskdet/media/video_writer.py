@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-VIDEO_CONTAINERS: Final = {
+_VIDEO_CONTAINERS: Final = {
     ".mp4": "mp4",
     ".m4v": "mp4",
     ".mov": "mov",
@@ -81,7 +81,7 @@ class VideoWriter:
         """Create the video.
 
         Args:
-            target: the path; its suffix chooses the format, see `VIDEO_CONTAINERS`.
+            target: the path; its suffix chooses the format, see `_VIDEO_CONTAINERS`.
             size_wh: width and height of the frames, in pixels.
             frame_rate: usual frames per second; 0 if not known.
             audio: the audio to add, or None.
@@ -92,7 +92,7 @@ class VideoWriter:
         """
         self.note = ""
         self._target = validate_output_path(target)
-        self._kind = VIDEO_CONTAINERS[self._target.suffix.lower()]
+        self._kind = _VIDEO_CONTAINERS[self._target.suffix.lower()]
         self._size_wh, self._audio = size_wh, audio
         self._last_pts = -1
         self._pending_packet: Packet[VideoStream] | None = None
@@ -260,12 +260,12 @@ def validate_output_path(target: str | Path) -> Path:
     """Return the path of a video to write, if its suffix is supported.
 
     Raises:
-        ValueError: the suffix is not one of `VIDEO_CONTAINERS`.
+        ValueError: the suffix is not one of `_VIDEO_CONTAINERS`.
     """
     path = Path(target)
-    if path.suffix.lower() not in VIDEO_CONTAINERS:
+    if path.suffix.lower() not in _VIDEO_CONTAINERS:
         raise ValueError(
-            f"a video's name must end in {', '.join(VIDEO_CONTAINERS)}, not "
+            f"a video's name must end in {', '.join(_VIDEO_CONTAINERS)}, not "
             f"{path.name!r}"
         )
     return path

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.synthetic.masks import sample_colour
-from maskdet.types import Image
+from maskdet.types import Image, Rng
 
-Rng: TypeAlias = np.random.Generator
 FloatArray: TypeAlias = NDArray[np.float64]
 Colour: TypeAlias = FloatArray | tuple[float, ...]
 
@@ -41,7 +40,7 @@ RoundObjectKind: TypeAlias = Literal["clocks", "plates", "lamps", "balls", "sock
 
 ROUND_OBJECT_KINDS: Final[tuple[RoundObjectKind, ...]] = get_args(RoundObjectKind)
 
-RADIUS_RANGE_PX: Final = (14.0, 90.0)
+_RADIUS_RANGE_PX: Final = (14.0, 90.0)
 
 _DrawFunction: TypeAlias = Callable[[Image, FloatArray, float, Rng], None]
 
@@ -75,13 +74,13 @@ def simulate_camera(image: Image, rng: Rng) -> Image:
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
 
 
-def offset_point(point: FloatArray, dx: float, dy: float) -> FloatArray:
+def _offset_point(point: FloatArray, dx: float, dy: float) -> FloatArray:
     """Return a point moved by some pixels."""
     result: FloatArray = point + np.array([dx, dy])
     return result
 
 
-def draw_ellipse(
+def _draw_ellipse(
     image: Image,
     centre: FloatArray,
     axes: tuple[float, float],
@@ -109,7 +108,7 @@ def draw_ellipse(
     )
 
 
-def draw_line(
+def _draw_line(
     image: Image,
     points: Sequence[FloatArray],
     colour: Colour,
@@ -215,8 +214,8 @@ def _leaves(scale: float, rng: Rng) -> Image:
         half_length = scale * rng.uniform(0.35, 0.7)
         tone = np.clip(green * rng.uniform(0.4, 1.5), 0, 255)
         axes = half_length, half_length * rng.uniform(0.3, 0.6)
-        draw_ellipse(image, centre, axes, tone, angle_deg=angle_deg)
-        draw_line(
+        _draw_ellipse(image, centre, axes, tone, angle_deg=angle_deg)
+        _draw_line(
             image, [centre - tip * half_length, centre + tip * half_length], tone * 0.7
         )
     return image
@@ -226,7 +225,7 @@ def draw_round_objects(kind: RoundObjectKind, rng: Rng) -> Image:
     """Return a background with 1 to 6 round objects of one kind."""
     image = draw_background(rng)
     for _ in range(rng.integers(1, 7)):
-        radius = float(np.exp(rng.uniform(*np.log(RADIUS_RANGE_PX))))
+        radius = float(np.exp(rng.uniform(*np.log(_RADIUS_RANGE_PX))))
         centre = rng.uniform(radius, np.array(SIZE_WH) - radius)
         _ROUND_OBJECT_DRAWERS[kind](image, centre, radius, rng)
     return simulate_camera(image, rng)
@@ -239,7 +238,7 @@ def _draw_shaded_disc(
     for step in np.linspace(0, 1, 12):
         inner_centre = centre - 0.35 * radius * step * np.array([0.7, 0.7])
         tone = np.clip(colour * (1 - depth * (1 - step)), 0, 255)
-        draw_ellipse(image, inner_centre, (radius * (1 - 0.6 * step),) * 2, tone)
+        _draw_ellipse(image, inner_centre, (radius * (1 - 0.6 * step),) * 2, tone)
 
 
 def _draw_clock(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
@@ -248,25 +247,25 @@ def _draw_clock(image: Image, centre: FloatArray, radius: float, rng: Rng) -> No
         np.array(sample_colour(rng)) * 0.4,
     )
     thickness_px = max(1, round(radius / 18))
-    draw_ellipse(image, centre, (radius, radius), ink)
-    draw_ellipse(image, centre, (radius * 0.9, radius * 0.9), face)
+    _draw_ellipse(image, centre, (radius, radius), ink)
+    _draw_ellipse(image, centre, (radius * 0.9, radius * 0.9), face)
     for hour in range(12):
         outward = _direction(hour * 30)
         ends = [
             centre + outward * radius * radius_fraction
             for radius_fraction in (0.72, 0.82)
         ]
-        draw_line(image, ends, ink, thickness=thickness_px)
+        _draw_line(image, ends, ink, thickness=thickness_px)
     for length in (0.45, 0.68):
         tip = centre + _direction(rng.uniform(0, 360)) * radius * length
-        draw_line(image, [centre, tip], ink, thickness=2 * thickness_px)
+        _draw_line(image, [centre, tip], ink, thickness=2 * thickness_px)
 
 
 def _draw_plate(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
     colour = np.array(sample_colour(rng)) * 0.4 + 140
     height_ratio = rng.uniform(0.6, 1)
     for radius_fraction, tone in ((1, 0.9), (0.96, 1), (0.68, 0.86), (0.65, 0.96)):
-        draw_ellipse(
+        _draw_ellipse(
             image,
             centre,
             (radius * radius_fraction, radius * radius_fraction * height_ratio),
@@ -275,14 +274,14 @@ def _draw_plate(image: Image, centre: FloatArray, radius: float, rng: Rng) -> No
     for _ in range(rng.integers(0, 4)):  # leftovers
         spot_centre = centre + rng.uniform(-0.35, 0.35, 2) * radius
         spot_radius = radius * rng.uniform(0.08, 0.25)
-        draw_ellipse(
+        _draw_ellipse(
             image, spot_centre, (spot_radius, spot_radius * 0.8), sample_colour(rng)
         )
 
 
 def _draw_lamp(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
     colour = np.array([190, 230, 250.0])
-    draw_line(image, [centre * np.array([1, 0]), centre], (40, 40, 40), thickness=2)
+    _draw_line(image, [centre * np.array([1, 0]), centre], (40, 40, 40), thickness=2)
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
     distance = np.hypot(x - centre[0], y - centre[1]) / radius
     glow = np.exp(-((distance / rng.uniform(1.2, 2)) ** 2))[..., None] * 0.7
@@ -297,15 +296,15 @@ def _draw_ball(image: Image, centre: FloatArray, radius: float, rng: Rng) -> Non
     dot_radius = radius * rng.uniform(0.08, 0.16)
     dot_dx, dot_dy = rng.uniform(0.25, 0.45) * radius, rng.uniform(-0.35, 0.05) * radius
     for side in (-1, 1):
-        draw_ellipse(
+        _draw_ellipse(
             image,
-            offset_point(centre, side * dot_dx, dot_dy),
+            _offset_point(centre, side * dot_dx, dot_dy),
             (dot_radius, dot_radius),
             ink,
         )
     if rng.random() < 0.5:
-        draw_ellipse(
-            image, offset_point(centre, 0, 0.3 * radius), (dot_radius, dot_radius), ink
+        _draw_ellipse(
+            image, _offset_point(centre, 0, 0.3 * radius), (dot_radius, dot_radius), ink
         )
 
 
@@ -320,16 +319,16 @@ def _draw_socket(image: Image, centre: FloatArray, radius: float, rng: Rng) -> N
         [float(value) for value in tone * 0.95],
         cv2.FILLED,
     )
-    draw_ellipse(image, centre, (radius * 0.75, radius * 0.75), tone * 0.85)
-    draw_ellipse(image, centre, (radius * 0.68, radius * 0.68), tone)
+    _draw_ellipse(image, centre, (radius * 0.75, radius * 0.75), tone * 0.85)
+    _draw_ellipse(image, centre, (radius * 0.68, radius * 0.68), tone)
     hole_radius = radius * 0.1
     hole_height = hole_radius * rng.choice([1.0, 2.2])
     for side in (-1, 1):
-        hole_centre = offset_point(centre, side * 0.3 * radius, -0.1 * radius)
-        draw_ellipse(image, hole_centre, (hole_radius, hole_height), tone * 0.2)
-    draw_ellipse(
+        hole_centre = _offset_point(centre, side * 0.3 * radius, -0.1 * radius)
+        _draw_ellipse(image, hole_centre, (hole_radius, hole_height), tone * 0.2)
+    _draw_ellipse(
         image,
-        offset_point(centre, 0, 0.35 * radius),
+        _offset_point(centre, 0, 0.35 * radius),
         (hole_radius, hole_radius),
         tone * 0.3,
     )
@@ -354,7 +353,7 @@ def draw_cartoon(kind: CartoonKind, rng: Rng) -> Image:
     image = draw_background(rng)
     if kind == "line drawings":
         image[:] = rng.integers(215, 256, 3)
-    radius = float(np.exp(rng.uniform(*np.log(RADIUS_RANGE_PX)))) * 1.4
+    radius = float(np.exp(rng.uniform(*np.log(_RADIUS_RANGE_PX)))) * 1.4
     centre = rng.uniform(1.3 * radius, np.array(SIZE_WH) - 1.3 * radius)
     _CARTOON_DRAWERS[kind](image, centre, radius, rng)
     return simulate_camera(image, rng)
@@ -363,14 +362,14 @@ def draw_cartoon(kind: CartoonKind, rng: Rng) -> Image:
 def _draw_smiley(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
     outline_px = max(1, round(radius / 14))
     yellow = rng.uniform((0, 170, 210), (90, 230, 256))
-    draw_ellipse(image, centre, (radius, radius), _CARTOON_INK)
-    draw_ellipse(image, centre, (radius - outline_px, radius - outline_px), yellow)
+    _draw_ellipse(image, centre, (radius, radius), _CARTOON_INK)
+    _draw_ellipse(image, centre, (radius - outline_px, radius - outline_px), yellow)
     for side in (-1, 1):
         eye = centre + np.array([side * 0.35, -0.25]) * radius
-        draw_ellipse(image, eye, (radius * 0.1, radius * 0.16), _CARTOON_INK)
+        _draw_ellipse(image, eye, (radius * 0.1, radius * 0.16), _CARTOON_INK)
     arc = (20.0, 160.0) if rng.random() < 0.7 else (200.0, 340.0)
     mouth = centre + np.array([0, 0.15 if arc[0] < 90 else 0.65]) * radius
-    draw_ellipse(
+    _draw_ellipse(
         image,
         mouth,
         (radius * 0.55, radius * 0.42),
@@ -386,36 +385,38 @@ def _draw_line_drawing(
     """Draw outline, eyes, brows, nose and mouth with thin lines."""
     pen_px = max(1, round(radius / 30))
     width = radius * rng.uniform(0.7, 0.85)
-    draw_ellipse(image, centre, (width, radius), _CARTOON_INK, thickness=pen_px)
+    _draw_ellipse(image, centre, (width, radius), _CARTOON_INK, thickness=pen_px)
     for side in (-1, 1):
-        eye = offset_point(centre, side * 0.36 * width, -0.15 * radius)
-        draw_ellipse(
+        eye = _offset_point(centre, side * 0.36 * width, -0.15 * radius)
+        _draw_ellipse(
             image, eye, (0.18 * width, 0.08 * radius), _CARTOON_INK, thickness=pen_px
         )
-        draw_ellipse(image, eye, (0.06 * width, 0.06 * radius), _CARTOON_INK)
-        brow = offset_point(eye, 0, -0.1 * radius)
+        _draw_ellipse(image, eye, (0.06 * width, 0.06 * radius), _CARTOON_INK)
+        brow = _offset_point(eye, 0, -0.1 * radius)
         axes = (0.22 * width, 0.1 * radius)
-        draw_ellipse(
+        _draw_ellipse(
             image, brow, axes, _CARTOON_INK, arc=(200, 340), thickness=2 * pen_px
         )
-        ear = offset_point(centre, side * width, 0)
-        draw_ellipse(
+        ear = _offset_point(centre, side * width, 0)
+        _draw_ellipse(
             image, ear, (0.1 * width, 0.18 * radius), _CARTOON_INK, thickness=pen_px
         )
     nose = [(0.0, -0.1), (-0.1, 0.22), (0.06, 0.24)]
-    draw_line(
+    _draw_line(
         image,
         [centre + np.array(offset) * radius for offset in nose],
         _CARTOON_INK,
         thickness=pen_px,
     )
-    mouth = offset_point(centre, 0, rng.uniform(0.4, 0.5) * radius)
+    mouth = _offset_point(centre, 0, rng.uniform(0.4, 0.5) * radius)
     mouth_axes = (0.32 * width, rng.uniform(0.03, 0.14) * radius)
-    draw_ellipse(image, mouth, mouth_axes, _CARTOON_INK, arc=(0, 180), thickness=pen_px)
+    _draw_ellipse(
+        image, mouth, mouth_axes, _CARTOON_INK, arc=(0, 180), thickness=pen_px
+    )
     for start in np.linspace(-0.9, 0.9, 14):  # hair
-        root = offset_point(centre, start * width, -np.sqrt(1 - start**2) * radius)
+        root = _offset_point(centre, start * width, -np.sqrt(1 - start**2) * radius)
         tip = root + rng.uniform((-0.1, -0.25), (0.1, -0.05)) * radius
-        draw_line(image, [root, tip], _CARTOON_INK, thickness=pen_px)
+        _draw_line(image, [root, tip], _CARTOON_INK, thickness=pen_px)
 
 
 def _draw_cartoon_head(
@@ -425,33 +426,37 @@ def _draw_cartoon_head(
     skin = np.array(_CARTOON_SKINS[rng.integers(len(_CARTOON_SKINS))], float)
     hair = np.array(sample_colour(rng)) * 0.5
     width = radius * 0.85
-    draw_ellipse(
-        image, offset_point(centre, 0, -0.2 * radius), (1.08 * width, radius), hair
+    _draw_ellipse(
+        image, _offset_point(centre, 0, -0.2 * radius), (1.08 * width, radius), hair
     )
-    draw_ellipse(image, centre, (width, radius * 0.95), skin)
+    _draw_ellipse(image, centre, (width, radius * 0.95), skin)
     fringe_axes = (width, 0.85 * radius)
-    draw_ellipse(
-        image, offset_point(centre, 0, -0.1 * radius), fringe_axes, hair, arc=(205, 335)
+    _draw_ellipse(
+        image,
+        _offset_point(centre, 0, -0.1 * radius),
+        fringe_axes,
+        hair,
+        arc=(205, 335),
     )
     for side in (-1, 1):
-        eye = offset_point(centre, side * 0.38 * width, -0.05 * radius)
-        draw_ellipse(image, eye, (0.22 * width, 0.2 * radius), _WHITE)
-        draw_ellipse(
+        eye = _offset_point(centre, side * 0.38 * width, -0.05 * radius)
+        _draw_ellipse(image, eye, (0.22 * width, 0.2 * radius), _WHITE)
+        _draw_ellipse(
             image,
-            offset_point(eye, 0.03 * radius, 0),
+            _offset_point(eye, 0.03 * radius, 0),
             (0.1 * width, 0.11 * radius),
             _CARTOON_INK,
         )
     if rng.random() < 1 / 3:
         mask = np.array(sample_colour(rng), float)
-        mask_centre = offset_point(centre, 0, 0.48 * radius)
-        draw_ellipse(image, mask_centre, (0.72 * width, 0.34 * radius), mask)
+        mask_centre = _offset_point(centre, 0, 0.48 * radius)
+        _draw_ellipse(image, mask_centre, (0.72 * width, 0.34 * radius), mask)
         return
-    draw_ellipse(
-        image, offset_point(centre, 0, 0.25 * radius), (0.09 * width,) * 2, skin * 0.8
+    _draw_ellipse(
+        image, _offset_point(centre, 0, 0.25 * radius), (0.09 * width,) * 2, skin * 0.8
     )
-    mouth = offset_point(centre, 0, 0.5 * radius)
-    draw_ellipse(
+    mouth = _offset_point(centre, 0, 0.5 * radius)
+    _draw_ellipse(
         image, mouth, (0.3 * width, 0.16 * radius), (60, 50, 180), arc=(0, 180)
     )
 

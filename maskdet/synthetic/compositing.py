@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from maskdet.synthetic.head import Head, Surface
 from maskdet.types import Image
 
-DETAIL_PX: Final = 96.0
+_DETAIL_PX: Final = 96.0
 """Eye distance in pixels above which the detail does not increase."""
 
 _SKIN: Final = 150.0
@@ -49,7 +49,7 @@ def compute_grid_resolution(
     Small faces are rendered larger and scaled down, so that thin lines stay smooth;
     large ones are rendered smaller and scaled up, to limit the time.
     """
-    zoom = min(2.0, DETAIL_PX / head.eyes_px)
+    zoom = min(2.0, _DETAIL_PX / head.eyes_px)
     rows = max(1, round((window[3] - window[1]) * zoom))
     columns = max(1, round((window[2] - window[0]) * zoom))
     return zoom, (rows, columns)

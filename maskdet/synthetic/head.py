@@ -24,7 +24,7 @@ MEAN_FACE: Final[Points] = np.array(
     ]
 )
 MOUTH_Y: Final = 1.15
-CHIN_Y: Final = 1.85
+_CHIN_Y: Final = 1.85
 EAR_X: Final = 1.1
 EAR_Z: Final = -0.95
 
@@ -69,7 +69,7 @@ class Head:
     rotation: Points
     eyes_px: float
     origin: Points
-    chin_y: float = CHIN_Y
+    chin_y: float = _CHIN_Y
 
     @classmethod
     def fit(
@@ -105,9 +105,9 @@ class Head:
 
     def _with_bottom(self, bottom_px: float) -> Head:
         """Return the head with the height of its chin from the face box."""
-        chin = self.project(np.array([[0.0, CHIN_Y, 0.1]]))[0]
+        chin = self.project(np.array([[0.0, _CHIN_Y, 0.1]]))[0]
         missing = (bottom_px - chin[1]) / (self.eyes_px * max(self.rotation[1, 1], 0.5))
-        chin_y = float(np.clip(CHIN_Y + missing, CHIN_Y - 0.35, CHIN_Y + 0.3))
+        chin_y = float(np.clip(_CHIN_Y + missing, _CHIN_Y - 0.35, _CHIN_Y + 0.3))
         return Head(self.landmarks, self.rotation, self.eyes_px, self.origin, chin_y)
 
     def project(self, points: Points) -> Points:

@@ -20,12 +20,11 @@ from maskdet.synthetic.compositing import (
 )
 from maskdet.synthetic.head import MOUTH_Y, Head
 from maskdet.synthetic.masks import Mask, render_mask, sample_colour
-from maskdet.types import Image
+from maskdet.types import Image, Rng
 
 Lookalike: TypeAlias = Literal["clear shield", "printed lips", "printed face"]
 LOOKALIKES: Final[tuple[Lookalike, ...]] = get_args(Lookalike)
 
-Rng: TypeAlias = np.random.Generator
 
 _HEADBAND_Y: Final = (-0.95, -0.62)
 """Height of the headband of a shield, in eye distances below the eyes."""

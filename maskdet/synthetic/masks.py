@@ -53,7 +53,7 @@ _TOP_Y: Final[dict[MaskPosition, tuple[float, float]]] = {
     "chin": (MOUTH_Y + 0.24, MOUTH_Y + 0.10),
 }
 
-SIDE_ANGLE: Final = 1.13
+_SIDE_ANGLE: Final = 1.13
 """How far around the head a mask reaches, in radians."""
 
 _STRAP_COLOUR: Final = (235, 235, 235)
@@ -127,7 +127,7 @@ def sample_colour(rng: np.random.Generator) -> BGR:
     return blue, green, red
 
 
-def compute_edges_y(
+def _compute_edges_y(
     mask: Mask, across: FloatArray, chin_y: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return the heights of the upper and the lower edge.
@@ -147,7 +147,7 @@ def compute_edges_y(
     return top, bottom
 
 
-def compute_coverage(
+def _compute_coverage(
     mask: Mask, surface: Surface, chin_y: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return the distance of each pixel from the edge of the mask, and its height.
@@ -156,19 +156,19 @@ def compute_coverage(
         `(h, w)` depth in eye distances, negative outside; and `(h, w)` 0 at the
         upper edge to 1 at the lower.
     """
-    across = surface.angle / SIDE_ANGLE
-    top, bottom = compute_edges_y(mask, across, chin_y)
-    sides = (1 - np.abs(across)) * SIDE_ANGLE
+    across = surface.angle / _SIDE_ANGLE
+    top, bottom = _compute_edges_y(mask, across, chin_y)
+    sides = (1 - np.abs(across)) * _SIDE_ANGLE
     depth = np.minimum.reduce([surface.y - top, bottom - surface.y, sides])
     down = np.clip((surface.y - top) / np.maximum(bottom - top, 1e-3), 0, 1)
     return np.minimum(depth, surface.depth), down
 
 
-def render_fabric(
+def _render_fabric(
     mask: Mask, surface: Surface, down: FloatArray, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Return the `(h, w, 3)` colour of the fabric in even light, 0 to 255."""
-    across = surface.angle / SIDE_ANGLE
+    across = surface.angle / _SIDE_ANGLE
     printed = _render_print(mask.pattern, surface)[..., None]
     colour = (
         np.array(mask.colour) * (1 - printed) + np.array(mask.print_colour) * printed
@@ -183,7 +183,7 @@ def render_fabric(
     hem = np.minimum(down, 1 - down) < 0.045
     relief = np.where(hem & (mask.kind != "black"), relief * 0.93, relief)
     if mask.has_valve:
-        from_valve = np.hypot((across - 0.3) * SIDE_ANGLE, surface.y - 1.2)
+        from_valve = np.hypot((across - 0.3) * _SIDE_ANGLE, surface.y - 1.2)
         ring = np.exp(-(((from_valve - 0.17) / 0.03) ** 2))
         relief = relief * np.where(from_valve < 0.17, 0.9, 1) * (1 - 0.3 * ring)
     result: NDArray[np.float64] = colour * relief[..., None]
@@ -314,9 +314,9 @@ def _render_mask_layer(
     """Return the opacity of the mask at each pixel, and its premultiplied colour."""
     zoom, shape = compute_grid_resolution(head, window)
     surface = head.raycast_surface(window, shape)
-    depth, down = compute_coverage(mask, surface, head.chin_y)
+    depth, down = _compute_coverage(mask, surface, head.chin_y)
     cover = np.clip(0.5 + depth * head.eyes_px * zoom, 0, 1)
-    colour = render_fabric(mask, surface, down, rng)
+    colour = _render_fabric(mask, surface, down, rng)
     colour *= (cover * (0.72 + 0.28 * surface.facing))[..., None]
     return resample_to_pixels(cover, window, zoom), resample_to_pixels(
         colour, window, zoom
@@ -327,12 +327,12 @@ def _render_ear_loops(mask: Mask, head: Head, window: PixelWindow) -> FloatArray
     """Return the opacity of the ear loops in the window, 0 to 1."""
     canvas = np.zeros((window[3] - window[1], window[2] - window[0]), np.uint8)
     width_px = 0.032 * head.eyes_px
-    heights = compute_edges_y(mask, np.array([0.97]), head.chin_y)
+    heights = _compute_edges_y(mask, np.array([0.97]), head.chin_y)
     for side in (-1, 1):
         if side * head.rotation[2, 0] < _MIN_VISIBLE_EAR_SINE:
             continue
         for height, ear_y in zip(heights, _EAR_Y, strict=True):
-            corner = head.point_at(side * 0.97 * SIDE_ANGLE, float(height[0]))
+            corner = head.point_at(side * 0.97 * _SIDE_ANGLE, float(height[0]))
             ear = np.array([side * EAR_X, ear_y, EAR_Z])
             curve = head.project(corner + _LOOP_STEPS * (ear - corner)) - window[:2]
             fixed = np.rint(curve * 16).astype(np.int32)

@@ -22,12 +22,11 @@ from maskdet.synthetic.compositing import (
 )
 from maskdet.synthetic.head import MOUTH_Y, Head
 from maskdet.synthetic.masks import BGR, sample_colour
-from maskdet.types import Image
+from maskdet.types import Image, Rng
 
 Occluder: TypeAlias = Literal["hand", "scarf", "beard", "cup", "phone", "headscarf"]
 OCCLUDERS: Final[tuple[Occluder, ...]] = get_args(Occluder)
 
-Rng: TypeAlias = np.random.Generator
 
 _HAIR_COLOURS: Final[tuple[BGR, ...]] = (
     (24, 22, 22),

@@ -23,7 +23,7 @@ from maskdet.types import Image
 GreyImage = NDArray[np.uint8]
 """`(h, w)` uint8, a downscaled grey frame."""
 
-MAX_FLOW_SIDE_PX = 320
+_MAX_FLOW_SIDE_PX = 320
 """Longer side of the downscaled frames: heads of 30 px keep enough points."""
 
 _GRID_SIZE = 6
@@ -67,9 +67,9 @@ class FlowResult:
 
 
 def downscale_to_grey(image: Image) -> GreyImage:
-    """Return a grey copy with a longer side of at most `MAX_FLOW_SIDE_PX`."""
+    """Return a grey copy with a longer side of at most `_MAX_FLOW_SIDE_PX`."""
     height, width = image.shape[:2]
-    factor = MAX_FLOW_SIDE_PX / max(height, width)
+    factor = _MAX_FLOW_SIDE_PX / max(height, width)
     if factor < 1:
         size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))
         small = cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import keras
@@ -22,6 +23,8 @@ from maskdet.atomic_file import AtomicFile
 
 WeightArrays = list[NDArray[np.float32]]
 
+_FINGERPRINT_KEY = "made_of"
+
 _STATE_FIELDS = {
     "epochs_done": int,
     "best": float,
@@ -31,12 +34,23 @@ _STATE_FIELDS = {
 }
 
 
-def save_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+def save_arrays(
+    path: Path,
+    arrays: Mapping[str, NDArray[np.generic]],
+    fingerprint: str | None = None,
+) -> None:
     """Write arrays by name to `path` (.npz).
+
+    Args:
+        path: the file.
+        arrays: the arrays by name.
+        fingerprint: identifies what the arrays were made of, for `read_cached_arrays`.
 
     Raises:
         OSError: the file cannot be written; an existing file is kept.
     """
+    if fingerprint is not None:
+        arrays = {**arrays, _FINGERPRINT_KEY: np.array(fingerprint)}
     with AtomicFile(path) as file, file.report_target_errors():
         np.savez(file.stream.buffer, allow_pickle=False, **arrays)
         file.commit()
@@ -58,6 +72,30 @@ def open_arrays(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
         raise ValueError(f"{path}: file is damaged or of another version") from None
 
 
+def read_cached_arrays(
+    path: Path, fingerprint: str | None = None
+) -> dict[str, NDArray[Any]] | None:
+    """Return the arrays in a file that were made of the same inputs.
+
+    Args:
+        path: a file that `save_arrays` wrote.
+        fingerprint: of the inputs; None for any.
+
+    Returns:
+        The arrays by name; None if there is no file, or it has another fingerprint or
+        is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with open_arrays(path) as stored:
+            if fingerprint not in (None, str(stored[_FINGERPRINT_KEY])):
+                return None
+            return {name: stored[name] for name in stored if name != _FINGERPRINT_KEY}
+    except ValueError:
+        return None  # from a version that did not write files atomically
+
+
 @dataclass
 class WeightAverage:
     """Exponential moving average of a network's weights.
@@ -72,6 +110,11 @@ class WeightAverage:
 
     weights: WeightArrays
     decay: float
+
+    @classmethod
+    def of_model(cls, model: keras.Model, decay: float) -> WeightAverage:
+        """Start with the weights of a network."""
+        return cls([array.copy() for array in model.get_weights()], decay)
 
     def update(self, weights: WeightArrays, step: int) -> None:
         """Move towards `weights`; faster in the first steps, to drop the start."""
@@ -101,14 +144,18 @@ class TrainingState:
 
 
 def save_state(
-    path: Path, model: keras.Model, average: WeightAverage | None, state: TrainingState
+    path: Path,
+    model: keras.Model,
+    average: WeightAverage | None,
+    optimizer: keras.Optimizer,
+    state: TrainingState,
 ) -> None:
     """Write weights, averaged weights, optimizer and progress atomically."""
     arrays = {name: np.array(getattr(state, name)) for name in _STATE_FIELDS}
     for name, values in (
         ("model", model.get_weights()),
         ("average", average.weights if average else []),
-        ("optimizer", _get_optimizer_values(model.optimizer)),
+        ("optimizer", _get_optimizer_values(optimizer)),
     ):
         arrays |= {f"{name}_{index}": value for index, value in enumerate(values)}
     save_arrays(path, arrays)
@@ -130,30 +177,31 @@ def read_state(path: Path) -> TrainingState:
 
 
 def load_state(
-    path: Path, model: keras.Model, average: WeightAverage | None, *, optimizer: bool
+    path: Path,
+    model: keras.Model,
+    average: WeightAverage | None,
+    optimizer: keras.Optimizer | None,
 ) -> None:
-    """Load the state that `save_state` wrote into `model` and `average`.
+    """Load the state that `save_state` wrote.
 
     Args:
         path: the file.
-        model: the compiled network.
+        model: receives the weights.
         average: receives the averaged weights.
-        optimizer: whether to restore the optimizer too; a new stage has a new one.
+        optimizer: receives the state of the optimizer; None for a new stage.
 
     Raises:
         ValueError: the file is damaged, or of another network or optimizer.
     """
     with open_arrays(path) as stored:
-        model.optimizer.build(model.trainable_variables)
         try:
             model.set_weights(_read_numbered_arrays(stored, "model"))
             if average is not None:
                 average.weights = _read_numbered_arrays(stored, "average")
-            if optimizer:
+            if optimizer is not None:
+                optimizer.build(model.trainable_variables)
                 values = _read_numbered_arrays(stored, "optimizer")
-                for variable, value in zip(
-                    model.optimizer.variables, values, strict=True
-                ):
+                for variable, value in zip(optimizer.variables, values, strict=True):
                     variable.assign(value)
         except ValueError:
             raise ValueError(
@@ -182,20 +230,18 @@ def save_best(path: Path, model: keras.Model, average: WeightAverage | None) -> 
     Raises:
         OSError: the file cannot be written; an existing file is kept.
     """
-    own_weights = swap_in_average(model, average)
     # Keras infers the format from the suffix.
     part_file = path.with_name(f".part-{path.name}")
     try:
-        _reserve_disk_space(part_file, model)
-        model.save_weights(part_file)
+        with use_average(model, average):
+            _reserve_disk_space(part_file, model)
+            model.save_weights(part_file)
         part_file.replace(path)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else _first_line(error)
         raise OSError(error.errno, reason, str(path)) from None
     finally:
         part_file.unlink(missing_ok=True)
-        if own_weights is not None:
-            model.set_weights(own_weights)
 
 
 def _reserve_disk_space(path: Path, model: keras.Model) -> None:
@@ -230,15 +276,18 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].rstrip(".")
 
 
-def swap_in_average(
-    model: keras.Model, average: WeightAverage | None
-) -> WeightArrays | None:
-    """Load the averaged weights and return the model's own; None without an average."""
+@contextmanager
+def use_average(model: keras.Model, average: WeightAverage | None) -> Iterator[None]:
+    """Give the model the averaged weights, if any, until the end of the block."""
     if average is None:
-        return None
+        yield
+        return
     own_weights: WeightArrays = model.get_weights()
     model.set_weights(average.weights)
-    return own_weights
+    try:
+        yield
+    finally:
+        model.set_weights(own_weights)
 
 
 def _get_optimizer_values(optimizer: keras.Optimizer) -> WeightArrays:

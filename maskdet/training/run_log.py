@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
-import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from maskdet.atomic_file import AtomicFile
-from maskdet.training.classifier.recipes import ClassifierRecipe
-from maskdet.training.classifier.validation import ClassifierMetrics
-
-logger = logging.getLogger(__name__)
 
 RECIPE_FILE = "recipe.json"
 LOG_CSV = "log.csv"
@@ -56,78 +49,6 @@ class AnyRecipe(Protocol):
     def to_json(self) -> dict[str, object]:
         """Return all hyperparameters as a JSON-compatible dictionary."""
         ...
-
-
-@dataclass(frozen=True)
-class ClassifierEpoch:
-    """Metrics of one epoch. The field names are the columns of the log.
-
-    Attributes:
-        epoch: counted from 1.
-        stage: counted from 1.
-        loss: mean training loss over the batches.
-        accuracy: accuracy on the augmented training crops.
-        val_loss: the same loss on validation, without label smoothing.
-        val_accuracy: accuracy on the validation crops.
-        learning_rate: after the last step.
-        merit: mean of `ClassifierMetrics.selection_score` over the validation sources.
-        took_s: seconds, including validation.
-        caught: fraction of false positives that are rejected when 1 % of the faces is
-            lost; None if the network has no `no_face` output.
-    """
-
-    epoch: int
-    stage: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    learning_rate: float
-    merit: float
-    took_s: float
-    caught: float | None = None
-
-
-def log_classifier_epoch(
-    out: Path,
-    epoch: ClassifierEpoch,
-    results: Mapping[str, ClassifierMetrics],
-    n_epochs_left: int,
-) -> None:
-    """Append a row to both logs and report it on the console.
-
-    Args:
-        out: folder of the run.
-        epoch: metrics of the epoch.
-        results: validation metrics by source.
-        n_epochs_left: maximum number of remaining epochs.
-    """
-    row: dict[str, float] = {
-        name: value
-        for name, value in dataclasses.asdict(epoch).items()
-        if value is not None
-    }
-    if epoch.caught is not None:
-        logger.info(
-            "epoch %d: %.3f of the false positives rejected", epoch.epoch, epoch.caught
-        )
-    for source, result in results.items():
-        row |= {f"{source}_{k}": v for k, v in dataclasses.asdict(result).items()}
-        logger.info("epoch %d %s: %s", epoch.epoch, source, result)
-    logger.info(
-        "epoch %d: loss %.4f, accuracy %.4f; validation: loss %.4f, accuracy %.4f; "
-        "%.0f s%s",
-        epoch.epoch,
-        epoch.loss,
-        epoch.accuracy,
-        epoch.val_loss,
-        epoch.val_accuracy,
-        epoch.took_s,
-        f", at most {_format_duration(n_epochs_left * epoch.took_s)} left"
-        if n_epochs_left
-        else "",
-    )
-    append_row(out, row)
 
 
 def append_row(out: Path, row: Mapping[str, float]) -> None:
@@ -179,10 +100,6 @@ def _write_logs(out: Path, rows: Sequence[Mapping[str, float]]) -> None:
         writer.writeheader()
         writer.writerows(rows)
         file.commit()
-
-
-def _format_duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def check_run_folder(out: Path, *, resume: bool) -> None:
@@ -286,22 +203,3 @@ def read_recipe_json(path: Path) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: file is damaged ({error})") from None
     return {_RENAMED_KEYS.get(key, key): value for key, value in content.items()}
-
-
-def read_recipe(run_folder: Path) -> tuple[ClassifierRecipe, dict[str, object]]:
-    """Return the recipe of a run and all entries of `recipe.json`.
-
-    Raises:
-        FileNotFoundError: the folder is not a run.
-        ValueError: the run is of another version.
-    """
-    path = run_folder / RECIPE_FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: file does not exist; {run_folder} is not a training run"
-        )
-    metadata = read_recipe_json(path)
-    try:
-        return ClassifierRecipe.from_json(metadata), metadata
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None

@@ -9,9 +9,12 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -21,6 +24,19 @@ _WAITING_PER_WORKER = 4
 
 _function: Callable[[Any], Any] | None = None
 """Function that a worker process calls; inherited by fork, so nothing is copied."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingBatch:
+    """Input of one training step.
+
+    Attributes:
+        images: `(n, side, side, 3)` uint8.
+        targets: `(n, ...)` float32; the networks define the columns.
+    """
+
+    images: NDArray[np.uint8]
+    targets: NDArray[np.float32]
 
 
 def map_parallel(

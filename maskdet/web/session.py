@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import gc
+import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
 import streamlit as st
-from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from maskdet.analyzers.pipelines import (
@@ -29,6 +32,12 @@ from maskdet.model_zoo import MODEL_FILES, model_folders, model_path
 from maskdet.settings import Settings
 from maskdet.types import Image, Scene
 from maskdet.web.preferences import Preferences
+from maskdet.web.server import streamlit_patches
+
+logger: Final = logging.getLogger(__name__)
+
+COLLECT_INTERVAL_S: Final = 45.0
+_FREEZE_INTERVAL_S: Final = 600.0
 
 MAX_IDLE_ANALYZERS: Final = 2
 """Number of unused analyzers that stay loaded: one for video, one for images."""
@@ -319,24 +328,49 @@ def load_private_analyzer(name: str, preferences: Preferences) -> Analyzer:
     return load_analyzer(name, preferences.classifier, refine=preferences.refine)
 
 
-def evict_idle_analyzers() -> None:
-    """Remove analyzers of visitors who have left; a thread calls this regularly."""
-    _get_pool().evict_idle()
+@functools.cache
+def start_garbage_collector() -> None:
+    """Remove unused analyzers and collect garbage in a thread, every 45 s.
+
+    With `runner.postScriptGC`, Streamlit collects all garbage after every run, also of
+    a fragment: 85 ms in which no other thread runs, each second for each viewer. It is
+    off in `.streamlit/config.toml`, and this thread replaces it.
+    """
+    threading.Thread(
+        target=_collect_periodically, name="maskdet-garbage", daemon=True
+    ).start()
+
+
+def _collect_periodically() -> None:
+    last_freeze_s = -_FREEZE_INTERVAL_S
+    while True:
+        time.sleep(COLLECT_INTERVAL_S)
+        try:
+            _get_pool().evict_idle()
+        except Exception:  # otherwise the thread would end without a message
+            logger.exception("unused analyzers could not be removed")
+        if time.monotonic() - last_freeze_s >= _FREEZE_INTERVAL_S:
+            collect_and_freeze()
+            last_freeze_s = time.monotonic()
+        else:
+            gc.collect()
+
+
+def collect_and_freeze() -> None:
+    """Collect all garbage, and exclude the remaining objects from later collections.
+
+    Most of them are libraries and models, which stay. Other frozen objects, such as a
+    visitor's session, are checked again by the next call.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def get_session_id() -> str:
     """Return the ID of this session; call it in the script only."""
     context = get_script_run_ctx()
     return "" if context is None else context.session_id
-
-
-def is_session_active(session_id: str) -> bool:
-    """Return whether the browser of a session is connected; safe in any thread.
-
-    The connection ends as soon as the page is reloaded or closed. Streamlit itself
-    keeps the session for two more minutes.
-    """
-    return not runtime.exists() or runtime.get_instance().is_active_session(session_id)
 
 
 def list_unavailable_analyzers() -> dict[str, str]:
@@ -404,7 +438,7 @@ def _get_pool() -> AnalyzerPool:
         with st.spinner("Loading the models …"):
             return load_analyzer(key.name, key.classifier, refine=key.refine)
 
-    return AnalyzerPool(load, is_session_active)
+    return AnalyzerPool(load, streamlit_patches.is_session_active)
 
 
 def _set_current(preferences: Preferences) -> None:

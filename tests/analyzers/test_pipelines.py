@@ -27,7 +27,6 @@ from maskdet.classifier import DEFAULT_CLASSIFIER
 from maskdet.cli import main
 from maskdet.detectors import DETECTORS, load_detector
 from maskdet.media import write_image
-from maskdet.model_zoo import MODEL_FILES
 from maskdet.settings import Settings
 from maskdet.types import Image, Label
 from maskdet.web import session
@@ -130,10 +129,9 @@ def test_an_unknown_classifier_is_rejected_with_the_known_ones() -> None:
 
 
 def test_every_detector_has_an_analyzer() -> None:
-    single_stage = {"aizoo"} | (
-        {"onepass", "onepass-fast"} if "onepass" in MODEL_FILES else set()
-    )
+    single_stage = {"aizoo", "onepass", "onepass-fast"}
     assert set(ANALYZERS) == set(DETECTORS) | single_stage
+    assert DEFAULT_ANALYZER == "onepass"
 
 
 @parametrize_kinds("aizoo")
@@ -216,10 +214,7 @@ def test_a_detector_keeps_its_classifier_without_refinement(
     assert scene.labels == (Label.INCORRECT,)
 
 
-def test_auto_is_fast_for_video_and_thorough_for_images(
-    single_stage, monkeypatch
-) -> None:
-    monkeypatch.setattr("maskdet.analyzers.pipelines.DEFAULT_ANALYZER", "onepass")
+def test_auto_is_fast_for_video_and_thorough_for_images() -> None:
     assert resolve_analyzer(AUTO, live=True) == "onepass-fast"
     assert resolve_analyzer(AUTO, live=False) == "onepass"
     assert (
@@ -227,23 +222,6 @@ def test_auto_is_fast_for_video_and_thorough_for_images(
         == resolve_analyzer("haar", live=False)
         == "haar"
     )
-
-
-def test_auto_falls_back_to_the_default_analyzer(monkeypatch) -> None:
-    monkeypatch.delitem(ANALYZERS, "onepass", raising=False)
-    monkeypatch.delitem(ANALYZERS, "onepass-fast", raising=False)
-    monkeypatch.setattr("maskdet.analyzers.pipelines.DEFAULT_ANALYZER", "mtcnn")
-    assert (
-        resolve_analyzer(AUTO, live=True)
-        == resolve_analyzer(AUTO, live=False)
-        == "mtcnn"
-    )
-
-
-def test_the_default_analyzer_is_onepass_if_it_is_bundled() -> None:
-    expected = "onepass" if "onepass" in MODEL_FILES else "mtcnn"
-    assert expected == DEFAULT_ANALYZER
-    assert expected in ANALYZERS
 
 
 def test_two_analyzers_use_one_model_file() -> None:

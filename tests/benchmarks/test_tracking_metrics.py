@@ -52,6 +52,17 @@ def test_the_id_before_a_gap_is_remembered() -> None:
     assert evaluate_tracking([seen, gone, other]).id_switches == 1
 
 
+def test_a_track_after_a_gap_is_a_fragmentation() -> None:
+    seen, gone = sighting({1: 0}, {7: 0}), sighting({1: 0}, {})
+    absent = sighting({}, {})
+    assert evaluate_tracking([gone, seen, seen, gone]).fragmentations == 0
+    assert evaluate_tracking([seen, gone, gone, seen]).fragmentations == 1
+    assert evaluate_tracking([seen, gone, absent, seen, gone, seen]).fragmentations == 2
+    assert evaluate_tracking([seen, absent, seen]).fragmentations == 0
+    other = sighting({1: 0}, {8: 0})
+    assert evaluate_tracking([seen, other]).fragmentations == 0
+
+
 def test_false_negatives_and_false_positives() -> None:
     video = [sighting({1: 0, 2: 50}, {7: 0, 9: 200})] * 2
     score = evaluate_tracking(video)

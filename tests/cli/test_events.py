@@ -157,15 +157,6 @@ def test_a_tilde_is_expanded(monkeypatch, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("a.db b.db", "only one database can be given"),
-        ("--all", "--before, --all and --yes are only for `events delete`"),
-        ("delete", "choose the events to delete with either --before"),
-        ("delete --all --before 7d", "choose the events to delete"),
-        (
-            "delete --all --camera Door",
-            "accepts only --before WHEN or --all, and --yes",
-        ),
-        ("delete --all --csv -", "accepts only --before WHEN or --all, and --yes"),
         ("--csv nowhere/at/all.csv", "there is no folder nowhere/at"),
         ("postgresql://u:geheim@127.0.0.1:1/n?connect_timeout=1", "cannot be used"),
         ("nonsense://u:geheim@host/n", "are not supported"),
@@ -181,13 +172,50 @@ def test_what_cannot_be_done_is_one_line(store, capsys, words, line) -> None:
     assert len(store.read(ALL)) == len(DAY_EVENTS)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("a.db b.db", "unrecognized arguments: b.db"),
+        ("--all", "unrecognized arguments: --all"),
+        ("delete", "one of the arguments --before --all is required"),
+        ("delete --all --before 7d", "not allowed with argument --all"),
+        ("delete --all --camera Door", "unrecognized arguments: --camera"),
+        ("delete --all --csv -", "unrecognized arguments: --csv"),
+        ("delete --all --summary", "unrecognized arguments: --summary"),
+        ("--yes delete --all", "unrecognized arguments"),
+        ("delet --all", "unrecognized arguments: --all"),
+    ],
+)
+def test_arguments_of_another_subcommand_are_a_usage_error(
+    store, words, message, capsys
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["events", *words.split()])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+    assert len(store.read(ALL)) == len(DAY_EVENTS)
+
+
+def test_a_database_may_be_named_like_a_subcommand(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    EventStore(to_store_url("delete")).add(DAY_EVENTS[:1])
+    for words in ("list delete", "./delete"):
+        assert main(["events", *words.split()]) == 0
+        assert len(lines(capsys)) == 1
+    assert main(["events", "delete", "delete", "--all", "--yes"]) == 0
+    assert lines(capsys) == ["1 event was deleted"]
+
+
 def test_a_foreign_database_is_rejected_and_not_changed(tmp_path, capsys) -> None:
     file = tmp_path / "songs.db"
     with sqlite3.connect(file) as direct:
         direct.execute("CREATE TABLE songs (name TEXT)")
     before = file.read_bytes()
-    for words in ([], ["--csv", "-"], ["--summary"]):
-        assert main(["events", str(file), *words]) == 1
+    for words in ("list", "list --csv -", "list --summary", "delete --all --yes"):
+        action, *more = words.split()
+        assert main(["events", action, str(file), *more]) == 1
         line = f"maskdet: {file} is not an events database\n"
         assert capsys.readouterr() == ("", line)
     assert file.read_bytes() == before

@@ -11,7 +11,16 @@ from maskdet.cli import COMMANDS, detect, main
 ROOT = Path(__file__).resolve().parents[2]
 
 
-HELP = ["", *COMMANDS, "evaluate scenes", "evaluate faces"]
+HELP = [
+    "",
+    *COMMANDS,
+    "evaluate scenes",
+    "evaluate faces",
+    "events list",
+    "events delete",
+    "tune settings",
+    "tune scores",
+]
 
 
 @pytest.mark.parametrize("command", HELP)

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from maskdet.analyzers.pipelines import ANALYZERS, DEFAULT_ANALYZER
-from maskdet.cli import build_parser
+from maskdet.cli import parse_arguments
 from maskdet.cli.options import (
     IMAGE_OPTIONS,
     STREAM_OPTIONS,
@@ -219,13 +219,12 @@ def test_every_analyzing_command_has_the_options_of_its_settings(
     command: str,
 ) -> None:
     head, live = command.split(), command == "video"
-    parser = build_parser(head[0])
     for name in (*IMAGE_OPTIONS, *(STREAM_OPTIONS if live else ())):
         value = ANOTHER[name]
         words = [str(one) for one in (value if isinstance(value, tuple) else (value,))]
         option = f"--{name.replace('_', '-')}"
         given = [*head, *COMMANDS_WITH_SETTINGS[command], option, *words]
-        got = parse_analyzer_options(parser.parse_args(given), live=live).settings
+        got = parse_analyzer_options(parse_arguments(given), live=live).settings
         assert got == dataclasses.replace(Settings(), **{name: value})
 
 

@@ -179,12 +179,40 @@ def test_one_analyzer_is_stored_if_one_is_asked_for(scenes, tmp_path, analyzers)
     assert (tmp_path / "lobby-val.ssd.npz").is_file()
 
 
+def test_a_folder_may_be_named_like_a_subcommand(
+    scenes, tmp_path, monkeypatch, analyzers
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scores").mkdir()
+    for path in (scenes, tmp_path / "images"):
+        path.rename(tmp_path / "scores" / path.name)
+    assert run("scores", "scores", "--out", "out", "--analyzer", "haar") == 0
+    assert (tmp_path / "out" / "scores.haar.npz").is_file()
+    for words in (("settings", "scores"), ("./scores",)):
+        assert run(*words, "--json", "out/set.json") == 0
+        assert json.loads((tmp_path / "out/set.json").read_text())["set"] == "scores"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("crowd.npz", "crowd.npz"), "unrecognized arguments: crowd.npz"),
+        (("crowd.npz", "--out", "x"), "unrecognized arguments: --out x"),
+        (("scores", "--out", "x"), "arguments are required: DATA"),
+        (("scores", "lobby-val.json"), "arguments are required: --out"),
+    ],
+)
+def test_arguments_of_another_subcommand_are_a_usage_error(words, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(*words)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("none.json",), "none.json"),
-        (("crowd.npz", "crowd.npz"), "only one DATA can be given"),
-        (("crowd.npz", "--out", "x"), "--out is only for `maskdet tune scores`"),
         (("crowd.npz", "--analyzer", "haar"), "leave out --analyzer"),
         (
             ("crowd.npz", "--goal", "luck"),
@@ -198,8 +226,6 @@ def test_one_analyzer_is_stored_if_one_is_asked_for(scenes, tmp_path, analyzers)
         (("crowd.npz", "--min-iou", "2"), "min_iou must be"),
         (("broken.npz",), "not a predictions file"),
         (("missing.npz",), "there is no such file"),
-        (("scores", "--out", "x"), "needs DATA... and --out DIR"),
-        (("scores", "lobby-val.json"), "needs DATA... and --out DIR"),
         (
             ("scores", "lobby-val.json", "--out", "broken.npz"),
             "is a file, not a folder",

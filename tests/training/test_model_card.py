@@ -7,11 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from maskdet.training.classifier.card import (
-    _data_sentences,
-    _training_sentences,
-    rare_class_sentence,
-)
+from maskdet.training.card import rare_class_sentence
+from maskdet.training.classifier.card import _data_sentences, _training_sentences
 from maskdet.training.classifier.recipes import RECIPES
 
 METADATA = {

@@ -1,15 +1,21 @@
-"""The analyzer pool: one session per analyzer, reuse and eviction."""
+"""The analyzer pool: one session per analyzer, reuse, eviction, garbage."""
 
 from __future__ import annotations
 
+import gc
 import threading
+import tomllib
+import weakref
 
 import pytest
+from streamlit.config import get_config_options
 
 from maskdet.types import Scene
+from maskdet.web import session
 from maskdet.web.session import AnalyzerKey, AnalyzerPool, PooledAnalyzer
+from tests.helpers.servers import ROOT
 from tests.helpers.streams import NOISE
-from tests.helpers.waiting import WAIT_S
+from tests.helpers.waiting import WAIT_S, wait_until
 
 FAST = AnalyzerKey("onepass-fast", "maskdet", True)
 GOOD = AnalyzerKey("onepass", "maskdet", True)
@@ -128,3 +134,54 @@ def test_an_analyzer_has_one_caller_at_a_time() -> None:
     for caller in callers:
         caller.join(WAIT_S)
     assert n_running == [1] * 8
+
+
+def test_streamlit_does_not_collect_garbage_after_each_run() -> None:
+    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    assert config["runner"]["postScriptGC"] is False
+    assert "runner.postScriptGC" in get_config_options(), "Streamlit has the option"
+
+
+class Ring:
+    """Garbage, once it is not referenced elsewhere."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+def test_frozen_objects_are_collected_by_the_next_call() -> None:
+    ring = Ring()
+    gone = weakref.ref(ring)
+    session.collect_and_freeze()
+    assert gc.get_freeze_count() > 1000
+    del ring
+    gc.collect()
+    assert gone() is not None, "frozen"
+    session.collect_and_freeze()
+    assert gone() is None
+
+
+def test_the_garbage_timer_survives_an_error_of_the_pool(monkeypatch) -> None:
+    monkeypatch.setattr(session, "COLLECT_INTERVAL_S", 0.02)
+    freeze_counts: list[int] = []
+
+    class Pool:
+        def evict_idle(self) -> None:
+            freeze_counts.append(gc.get_freeze_count())
+            if len(freeze_counts) < 3:  # the thread runs until the end of the tests
+                raise OSError("no such luck")
+
+    monkeypatch.setattr(session, "_get_pool", Pool)
+    session.start_garbage_collector.cache_clear()  # the app may have run
+    ring = weakref.ref(Ring())
+    before = n_collectors()
+    session.start_garbage_collector()
+    session.start_garbage_collector()
+    wait_until(lambda: len(freeze_counts) > 3, "the timer")
+    assert ring() is None
+    assert n_collectors() == before + 1, "only one thread after two calls"
+
+
+def n_collectors() -> int:
+    names = [thread.name for thread in threading.enumerate()]
+    return names.count("maskdet-garbage")

@@ -13,6 +13,7 @@ from maskdet.analyzers import pipelines
 from maskdet.analyzers.onepass import Refiner
 from maskdet.analyzers.pipelines import ANALYZERS, AUTO, TwoStage
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.model_zoo import MODEL_FILES
 from maskdet.settings import Settings
 from maskdet.web import session
 from tests.helpers.app import open_page, run_app
@@ -40,7 +41,6 @@ def loaded_models(monkeypatch: pytest.MonkeyPatch) -> Loaded:
 
     for name in (FAST, ACCURATE):
         monkeypatch.setitem(ANALYZERS, name, f"{name} is being tested")
-    monkeypatch.setattr(pipelines, "DEFAULT_ANALYZER", ACCURATE)
     refiners = {ACCURATE: Refiner}
     monkeypatch.setattr(pipelines, "_REFINERS", refiners)
     monkeypatch.setattr(session, "load_analyzer", load)
@@ -96,15 +96,6 @@ def test_auto_is_fast_on_live_and_accurate_on_images(loaded_models):
     assert loaded_models == [(FAST, True), (ACCURATE, True)]
 
 
-def test_auto_is_the_default_analyzer_without_our_models(loaded_models, monkeypatch):
-    for name in (FAST, ACCURATE):
-        monkeypatch.delitem(ANALYZERS, name)
-    monkeypatch.setattr(pipelines, "DEFAULT_ANALYZER", "mtcnn")
-    app = go_to(opened("live"), "image")
-    assert captions(app)[0] == f"Using **mtcnn**: {ANALYZERS['mtcnn']}."
-    assert loaded_models == [("mtcnn", True)]
-
-
 def test_an_analyzer_chosen_by_name_is_used_on_all_pages(loaded_models):
     app = go_to(opened("live", analyzer=ACCURATE), "image")
     assert captions(app)[0] == f"{ACCURATE} is being tested."
@@ -117,8 +108,8 @@ def test_auto_is_not_offered_where_its_file_is_missing(loaded_models, monkeypatc
             raise FileNotFoundError("onepass.tflite is missing; restore it")
         return APP
 
-    ours = replace(pipelines.MODEL_FILES["classifier"], name="onepass")
-    monkeypatch.setitem(pipelines.MODEL_FILES, "onepass", ours)
+    ours = replace(MODEL_FILES["classifier"], name="onepass")
+    monkeypatch.setitem(MODEL_FILES, "onepass", ours)
     monkeypatch.setattr(session, "model_path", path)
     app = opened("live")
     offered = app.sidebar.selectbox(key="choice.analyzer")

@@ -28,12 +28,11 @@ def request(page: str, *widgets: str, fragment: str = "") -> ClientState:
 def reached(monkeypatch: pytest.MonkeyPatch) -> list[ClientState | None]:
     """The requests that are passed on to Streamlit."""
     seen: list[ClientState | None] = []
-    monkeypatch.setattr(
-        navigation,
-        "_original_request_rerun",
-        lambda _, client_state: seen.append(client_state),
-    )
-    monkeypatch.setattr(AppSession, "request_rerun", AppSession.request_rerun)
+
+    def request_rerun(self: object, client_state: ClientState | None) -> None:
+        seen.append(client_state)
+
+    monkeypatch.setattr(AppSession, "request_rerun", request_rerun)
     navigation.ignore_stale_reruns()
     return seen
 

@@ -480,6 +480,33 @@ def test_most_checks_work_without_the_launcher_after_the_first_visit(
     assert read_requests(tmp_path) == ""
 
 
+# As if every private attribute were gone in a later version.
+NO_HOOKS = """
+from maskdet.web.server.streamlit_patches import Hook
+Hook.find = lambda self: self.report("is missing")
+Hook.is_attribute_of = lambda self, instance: bool(self.report("is missing"))
+"""
+
+
+def test_the_server_works_without_any_hook_into_streamlit(tmp_path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(NO_HOOKS)
+    with serve_dashboard(tmp_path, PYTHONPATH=str(tmp_path)) as running:
+        visitor = Visitor(running)
+        visitor.wait_for_page()
+        assert visitor.send("a", 2 * MB) == 204
+        visitor.leave()
+        assert get(running, "/live")[0] == 200
+        # Streamlit's own check of hosts and origins is left.
+        assert status_of(running, origin="http://evil.example") == 403
+        assert status_of(running, host="evil.example") == 403
+        status, _, err = running.stop()
+    assert status == 0, err
+    assert "Traceback" not in err, err
+    lines = [line for line in err.splitlines() if " is missing: " in line]
+    assert len(lines) > 10
+    assert len(lines) == len({*lines})
+
+
 def test_the_server_stops_during_an_upload(tmp_path) -> None:
     with serve_dashboard(tmp_path) as running:
         visitor = Visitor(running)

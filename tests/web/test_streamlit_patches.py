@@ -1,63 +1,231 @@
-"""The patches of Streamlit still apply and work.
-
-Before an upgrade of these libraries, compare the patched code with
-`maskdet/web/server/streamlit_patches.py`, then raise the versions here.
-"""
+"""The hooks into Streamlit fit and work; the dashboard works without them."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 import sys
+import threading
 from importlib.metadata import version
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from streamlit import error_util, net_util
+from aiortc import MediaStreamTrack
+from aiortc.contrib.media import MediaRelay, RelayStreamTrack
+from starlette.formparsers import MultiPartParser
+from streamlit import error_util, net_util, runtime
+from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.runtime import Runtime
 from streamlit.runtime.scriptrunner import RerunException, StopException
-from streamlit.runtime.state.session_state import SessionState
+from streamlit.runtime.state import SafeSessionState, SessionState
 from streamlit.testing.v1 import AppTest
 from streamlit.web.server import server_util
 from streamlit.web.server.starlette import starlette_server, starlette_websocket
-from streamlit.web.server.starlette.starlette_path_security_middleware import (
-    PathSecurityMiddleware,
-)
 
-from maskdet.web.server import guard, streamlit_patches
+from maskdet.web.events import service
+from maskdet.web.live import page as live_page
+from maskdet.web.live.relay import NewestFrameRelay
+from maskdet.web.server import guard, launch, navigation, streamlit_patches, uploads
+from maskdet.web.server.streamlit_patches import TESTED_VERSIONS, Hook
+from tests.helpers.app import APP, run_app
 from tests.helpers.waiting import WAIT_S
 
-STREAMLIT, STREAMLIT_WEBRTC = "1.67", "0.79"
+HOOKS = {
+    name: hook
+    for name, hook in vars(streamlit_patches).items()
+    if isinstance(hook, Hook)
+}
+# Attributes of instances, which their classes do not have.
+OF_INSTANCES = {"FILE_STORAGE", "FRAME_EVENT"}
 
 
-def test_the_installed_versions_were_checked() -> None:
-    assert version("streamlit").startswith(f"{STREAMLIT}.")
-    assert version("streamlit-webrtc").startswith(f"{STREAMLIT_WEBRTC}.")
+@pytest.fixture(autouse=True)
+def unpatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is replaced or logged yet, whatever ran before in this process."""
+    for original, (owner, name) in [
+        (streamlit_patches._applied.get(hook.target, [getattr(*place)])[0], place)
+        for key, hook in HOOKS.items()
+        if key not in OF_INSTANCES and (place := hook.find())
+    ]:
+        monkeypatch.setattr(owner, name, original)
+    monkeypatch.setattr(streamlit_patches, "_applied", {})
+    monkeypatch.setattr(streamlit_patches, "_reported", set())
+    streamlit_patches.report_untested_versions.cache_clear()
 
 
-def parameters(function: object) -> list[str]:
-    assert callable(function)
-    return [*inspect.signature(function).parameters]
+@pytest.mark.parametrize("package", TESTED_VERSIONS)
+def test_the_installed_versions_were_tested(package: str) -> None:
+    assert f"{version(package)}.".startswith(f"{TESTED_VERSIONS[package]}."), (
+        f"{package} has changed: compare maskdet/web/server/streamlit_patches.py with "
+        "its code, then name the new version in TESTED_VERSIONS"
+    )
 
 
-def test_the_patched_functions_are_unchanged() -> None:
-    """Names and arguments of the patched functions."""
+def test_another_version_is_logged_once_and_patched(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(streamlit_patches, "TESTED_VERSIONS", {"streamlit": "1.6"})
+    for _ in range(2):
+        streamlit_patches.patch_streamlit()
+    installed = version("streamlit")
+    assert caplog.messages == [
+        f"streamlit {installed} is installed; the dashboard was tested with 1.6"
+    ]
+    assert net_util.get_external_ip() is None
+
+
+@pytest.mark.parametrize("name", sorted(HOOKS.keys() - OF_INSTANCES))
+def test_a_hook_fits_unless_its_attribute_is_gone_or_changed(
+    name, monkeypatch, caplog
+) -> None:
+    hook = HOOKS[name]
+    place = hook.find()
+    assert place is not None
+    assert caplog.messages == []
+    with monkeypatch.context() as patch:
+        patch.delattr(*place)
+        # Every class still has `__init__` and `__call__`, of its own base.
+        problem = "takes other arguments" if hasattr(*place) else "is missing"
+        assert [hook.find() for _ in range(2)] == [None, None]
+        assert caplog.messages == [f"{hook.target} {problem}: {hook.loss}"]
+    caplog.clear()
+    streamlit_patches._reported.clear()
+    monkeypatch.setattr(*place, lambda one, more, *others: None)
+    assert (hook.find() is None) is (hook.parameters is not None)
+    if hook.parameters is not None:
+        assert caplog.messages == [f"{hook.target} takes other arguments: {hook.loss}"]
+
+
+class Camera(MediaStreamTrack):
+    kind = "video"
+
+    async def recv(self) -> None:
+        raise NotImplementedError
+
+
+class Session:
+    """A fake of Streamlit's session, to which messages are sent."""
+
+    def _enqueue_forward_msg(self, msg: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts of a running server that the hooks reach."""
+    fake = SimpleNamespace(
+        uploaded_file_mgr=MemoryUploadedFileManager("/"),
+        get_app_session=lambda session_id: Session(),
+        get_client=lambda session_id: None,
+        is_active_session=lambda session_id: True,
+    )
+    monkeypatch.setattr(runtime, "exists", lambda: True)
+    monkeypatch.setattr(runtime, "get_instance", lambda: fake)
+    context = SimpleNamespace(session_id="a")
+    monkeypatch.setattr(service, "get_script_run_ctx", lambda: context)
+
+
+async def use_every_hook() -> None:
+    """Do what the dashboard and its server do with the hooks, outside of a page."""
+    streamlit_patches.patch_streamlit()
+    streamlit_patches.limit_server()
+    streamlit_patches.relay_frames_with(NewestFrameRelay)
+    reader = RelayStreamTrack(MediaRelay(), Camera(), buffered=False)
+    streamlit_patches.set_frame_event(reader, asyncio.Event())
+    guard.guard_server()
+    navigation.ignore_stale_reruns()
+    streamlit_patches.switch_to_app_entry()
+    starlette_server._get_uvicorn_config_kwargs()
+    streamlit_patches.render_error(ZeroDivisionError("there is no page"))
+    streamlit_patches.show_toast("a", "rejected")
+    assert streamlit_patches._list_live_peers() == []
+    assert isinstance(live_page.get_frontend_key(), str)
+    assert not service.is_local_admin()
+    assert streamlit_patches.is_session_active("a")
+    assert uploads.IncomingUpload("a").rejection_reason() == ""
+    uploads.delete_abandoned_file("a", "file")
+    assert launch._read_allowed_hosts() == []
+    assert not guard.is_public_server()
+
+
+def gone(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let a hook look for an attribute that is not there; return its line in the log.
+
+    Streamlit itself needs most of them.
+    """
+    hook = dataclasses.replace(HOOKS[name], target=f"{HOOKS[name].target}_gone")
+    monkeypatch.setattr(streamlit_patches, name, hook)
+    return f"{hook.target} is missing: {hook.loss}"
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        entry.getMessage()
+        for entry in caplog.records
+        if entry.name == streamlit_patches.logger.name and entry.levelname == "WARNING"
+    ]
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_without_a_hook_all_others_work_and_the_log_has_one_line(
+    name, server, monkeypatch, caplog
+) -> None:
+    line = gone(name, monkeypatch)
+    for _ in range(2):
+        asyncio.run(use_every_hook())
+    assert warnings_of(caplog) == [line]
+    # Those that belong together are replaced together.
+    n_missing = int(name in REPLACED or name == "EVENT_LOOP")
+    assert len(streamlit_patches._applied) == len(REPLACED) - n_missing
+
+
+REPLACED = {
+    *("EXTERNAL_IP", "INTERNAL_IP", "MIDDLEWARE", "HOST_CHECK", "ORIGIN_CHECK"),
+    *("ERROR_LOG", "ERROR_DISPLAY", "CALLBACK", "STOP", "SERVER_OPTIONS"),
+    *("SESSION_LOCK", "RERUN", "SPOOL_SIZE", "RELAY"),
+}
+
+
+def test_the_dashboard_works_without_any_hook(monkeypatch, caplog) -> None:
+    for name in HOOKS:
+        gone(name, monkeypatch)
+    # streamlit-webrtc needs a session, which AppTest does not have.
+    monkeypatch.setattr(
+        "streamlit_webrtc.component.get_this_session_info", lambda: None
+    )
+    app = run_app(AppTest.from_file(str(APP), default_timeout=WAIT_S))
+    assert app.title[0].value == "Live"
+    assert app.sidebar.slider
+    run_app(app.switch_page("pages/image.py"))
+    assert app.title[0].value == "Image"
+    lines = warnings_of(caplog)
+    assert lines
+    assert len(lines) == len(set(lines))
+    assert streamlit_patches._applied == {}
+
+
+def test_a_request_of_another_version_is_passed_on(monkeypatch, caplog) -> None:
+    seen: list[Any] = []
+
+    def request_rerun(self: object, client_state: object) -> None:
+        seen.append(client_state)
+
+    monkeypatch.setattr(*streamlit_patches.RERUN.find(), request_rerun)
+    navigation.ignore_stale_reruns()
+    requests = [object(), object(), None]
+    for request in requests:
+        AppSession.request_rerun(Session(), request)
+    assert seen == requests
+    assert len(warnings_of(caplog)) == 1
+
+
+def test_the_patched_functions_are_used_as_before() -> None:
     source = inspect.getsource
-    assert parameters(streamlit_patches._original_path_security) == [
-        *("self", "scope", "receive", "send")
-    ]
-    assert parameters(streamlit_patches._original_uvicorn_options) == []
     assert {"ws_max_size", "access_log"} <= {
-        *streamlit_patches._original_uvicorn_options()
+        *starlette_server._get_uvicorn_config_kwargs()
     }
-    assert parameters(streamlit_patches._original_run_callback) == [
-        "self",
-        "votes",
-        "run",
-    ]
-    assert parameters(streamlit_patches._original_stop) == ["self"]
-    assert "must_stop.set()" in source(streamlit_patches._original_stop)
+    assert "must_stop.set()" in source(Runtime.stop)
     assert "is_host_allowed(host)" in source(starlette_websocket)
     endpoint = source(starlette_websocket.create_websocket_handler)
     assert "_is_origin_allowed(origin, host)" in endpoint
@@ -66,11 +234,13 @@ def test_the_patched_functions_are_unchanged() -> None:
     assert "_log_uncaught_app_exception(ex)" in handler
     assert "show_uncaught_app_exception(ex)" in handler
     assert "_get_uvicorn_config_kwargs()" in source(starlette_server.UvicornServer)
-    files = MemoryUploadedFileManager("/")
-    assert files.file_storage == {}
-    from streamlit_webrtc import webrtc
+    assert "self.spool_max_size" in source(MultiPartParser)
+    assert "_new_frame_event.set()" in source(MediaRelay)
+    assert MemoryUploadedFileManager("/").file_storage == {}
+    from streamlit_webrtc import relay, webrtc
 
     assert "_live_workers.add(self)" in source(webrtc.WebRtcWorker)
+    assert "MediaRelay()" in source(relay.get_global_relay)
 
 
 def test_address_lookups_are_disabled() -> None:
@@ -81,17 +251,38 @@ def test_address_lookups_are_disabled() -> None:
     assert not server_util.is_url_from_allowed_origins("http://evil.example")
 
 
-def test_patches_can_be_applied_twice() -> None:
+def test_patches_can_be_applied_twice(server) -> None:
+    originals = {name: getattr(*HOOKS[name].find()) for name in REPLACED}
     for _ in range(2):
-        streamlit_patches.patch_streamlit()
-        streamlit_patches.limit_server()
-    assert PathSecurityMiddleware.__call__ is streamlit_patches._call_guarded
-    assert (
-        streamlit_patches._original_path_security is not streamlit_patches._call_guarded
-    )
+        asyncio.run(use_every_hook())
+    for name, original in originals.items():
+        applied = streamlit_patches._applied[HOOKS[name].target]
+        assert applied == (original, getattr(*HOOKS[name].find()))
+        assert original is not applied[1]
     options = starlette_server._get_uvicorn_config_kwargs()
     assert options["timeout_graceful_shutdown"] == streamlit_patches._SHUTDOWN_TIMEOUT_S
     assert options["ws_max_size"] < 100 * 2**20
+    assert starlette_websocket._is_origin_allowed is guard.is_allowed_connection
+    assert starlette_websocket.is_host_allowed is guard.is_allowed_host
+
+
+def test_a_toast_reaches_the_visitor(server, monkeypatch) -> None:
+    messages: list[Any] = []
+    monkeypatch.setattr(
+        Session, "_enqueue_forward_msg", lambda self, msg: messages.append(msg)
+    )
+    streamlit_patches.show_toast("a", "too large")
+    assert messages[0].delta.new_element.toast.body == "too large"
+
+
+def test_without_the_messages_of_a_toast_there_is_one_line(
+    server, monkeypatch, caplog
+) -> None:
+    monkeypatch.setitem(sys.modules, "streamlit.proto.RootContainer_pb2", None)
+    for _ in range(2):
+        streamlit_patches.show_toast("a", "too large")
+    (line,) = warnings_of(caplog)
+    assert "takes other messages" in line
 
 
 class Peer:
@@ -119,14 +310,14 @@ def test_live_video_is_closed_before_the_server_stops(monkeypatch) -> None:
         done.append("stopped")
         ended.set()
 
-    monkeypatch.setattr(streamlit_patches, "_original_stop", stop)
+    close_and_stop = streamlit_patches._wrap_stop(stop)
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
         runtime = SimpleNamespace(
             _get_async_objs=lambda: SimpleNamespace(eventloop=loop)
         )
-        streamlit_patches._close_and_stop(runtime)
+        close_and_stop(runtime)
         await asyncio.wait_for(ended.wait(), WAIT_S)
 
     asyncio.run(serve())
@@ -220,12 +411,31 @@ def test_control_flow_is_not_an_error(control) -> None:
     assert not issubclass(control, Exception)
 
 
-def test_runtime_and_session_state_are_patched() -> None:
-    streamlit_patches.patch_streamlit()
-    assert Runtime.stop is streamlit_patches._close_and_stop
-    assert (
-        SessionState._run_callback_and_record_rerun
-        is streamlit_patches._run_callback_safely
-    )
-    assert starlette_websocket._is_origin_allowed is guard.is_allowed_connection
-    assert starlette_websocket.is_host_allowed is guard.is_allowed_host
+def test_two_runs_of_a_session_use_one_lock() -> None:
+    streamlit_patches.use_one_lock_per_session()
+    state = SessionState()
+    one, other = (SafeSessionState(state, lambda: None) for _ in range(2))
+    done, errors = threading.Event(), []
+
+    def change() -> None:
+        for number in range(20_000):
+            one[f"key {number % 300}"] = number
+            if number % 300 == 299:
+                for old in range(300):
+                    del one[f"key {old}"]
+        done.set()
+
+    def read() -> None:
+        try:
+            while not done.is_set():
+                assert len(other.filtered_state) <= 300
+        except RuntimeError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for work in (change, read)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert errors == []
+    assert SafeSessionState(SessionState(), lambda: None)._lock is not one._lock

@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from streamlit import runtime
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.testing.v1 import AppTest
@@ -52,7 +53,7 @@ def store(monkeypatch) -> MemoryUploadedFileManager:
     """The files of a server with limits of 8 MB per visitor and 12 MB in total."""
     manager = MemoryUploadedFileManager("/")
     server = SimpleNamespace(uploaded_file_mgr=manager)
-    monkeypatch.setattr(uploads.runtime, "get_instance", lambda: server)
+    monkeypatch.setattr(runtime, "get_instance", lambda: server)
     monkeypatch.setenv(VISITOR_LIMIT_VARIABLE, "8")
     monkeypatch.setenv(TOTAL_LIMIT_VARIABLE, "12")
     uploads._incoming_bytes.clear()
@@ -135,7 +136,7 @@ def test_files_of_a_previous_page_are_freed(monkeypatch) -> None:
     monkeypatch.setattr(
         MemoryUploadedFileManager,
         "remove_file",
-        lambda manager, session, file: freed.append(file),
+        lambda self, session_id, file_id: freed.append(file_id),
     )
     page = AppTest.from_string(PAGE, default_timeout=WAIT_S).run()
     page.file_uploader(key="files").set_value([("a.png", b"1", "image/png")]).run()

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.classifier import DEFAULT_CONTEXT
-from maskdet.types import Image
+from maskdet.types import Image, Rng
 
 PACKED_CONTEXT = 2.2
 """Side of a packed crop in face sides: room for the loosest crop, rotated by 20 deg."""
-
-Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -88,9 +86,9 @@ def _crop_randomly(
     # warpAffine samples single pixels: without this blur, strong downscaling would
     # alias, unlike the area average used at run time.
     if zoom < 0.6:
-        packed = _as_image(cv2.GaussianBlur(packed, (0, 0), 0.35 / zoom))
+        packed = as_image(cv2.GaussianBlur(packed, (0, 0), 0.35 / zoom))
     size = (size_px, size_px)
-    return _as_image(
+    return as_image(
         cv2.warpAffine(packed, matrix, size, borderMode=cv2.BORDER_REPLICATE)
     )
 
@@ -181,16 +179,14 @@ def _degrade_image(image: Image, rng: Rng, config: CropAugmentConfig) -> Image:
     if is_downscaled:
         low, high = np.log(config.downscale_px)
         side = round(math.exp(rng.uniform(low, high)))
-        image = _as_image(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))
+        image = as_image(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))
     if rng.random() < 0.3:
         noise = rng.normal(0, rng.uniform(2, 14), image.shape)
         image = _to_bytes(image + noise)
     if rng.random() < 0.4:
-        quality = int(rng.integers(20, 91))
-        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = _as_image(cv2.imdecode(data, cv2.IMREAD_COLOR))
+        image = compress_randomly(image, rng)
     if is_downscaled:
-        image = _as_image(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
+        image = as_image(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
     return image
 
 
@@ -209,7 +205,7 @@ def blur_randomly(
         length_px: shortest motion, and one more than the longest.
     """
     if rng.random() < 0.5:
-        return _as_image(cv2.GaussianBlur(image, (0, 0), rng.uniform(*sigma_px)))
+        return as_image(cv2.GaussianBlur(image, (0, 0), rng.uniform(*sigma_px)))
     length = int(rng.integers(*length_px))
     line = np.zeros((length, length), np.float32)
     line[length // 2] = 1
@@ -217,7 +213,14 @@ def blur_randomly(
     turn = cv2.getRotationMatrix2D((middle, middle), rng.uniform(0, 180), 1)
     kernel = np.asarray(cv2.warpAffine(line, turn, (length, length)), np.float32)
     kernel /= max(float(kernel.sum()), 1e-6)
-    return _as_image(cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REPLICATE))
+    return as_image(cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REPLICATE))
+
+
+def compress_randomly(image: Image, rng: Rng) -> Image:
+    """Compress an image as JPEG, of a quality from 20 to 90."""
+    quality = int(rng.integers(20, 91))
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return as_image(cv2.imdecode(data, cv2.IMREAD_COLOR))
 
 
 def _to_bytes(values: NDArray[np.floating]) -> Image:
@@ -225,6 +228,6 @@ def _to_bytes(values: NDArray[np.floating]) -> Image:
     return result
 
 
-def _as_image(pixels: object) -> Image:
+def as_image(pixels: object) -> Image:
     """Narrow the type of an OpenCV result; nothing is copied."""
     return np.asarray(pixels, np.uint8)

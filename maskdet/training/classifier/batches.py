@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from maskdet.training.classifier.augment import augment_crop
 from maskdet.training.classifier.crops import NO_FACE, Crops, PackedCrops
-from maskdet.training.workers import prefetch
-from maskdet.types import CLASSES, Image, Label
+from maskdet.training.workers import TrainingBatch, prefetch
+from maskdet.types import CLASSES, Image, Label, Rng
 
 CLASS_FRACTIONS: Mapping[Label, float] = {
     Label.MASK: 0.42,
@@ -39,22 +39,6 @@ Synthetic `no_mask` crops are the hard negatives."""
 
 NO_FACE_FRACTION = 0.25
 """Fraction of crops without a face, if the network has a `no_face` output."""
-
-Rng = np.random.Generator
-
-
-@dataclass(frozen=True, eq=False)
-class ClassifierBatch:
-    """Input of one training step.
-
-    Attributes:
-        images: `(n, size_px, size_px, 3)` uint8 RGB.
-        targets: `(n, 3)` float32 one-hot, columns as in `CLASSES`; `(n, 4)` with
-            `NO_FACE`.
-    """
-
-    images: NDArray[np.uint8]
-    targets: NDArray[np.float32]
 
 
 def compute_crop_probabilities(samples: PackedCrops) -> NDArray[np.float64]:
@@ -121,8 +105,11 @@ class ClassifierSampler:
             self, "_probabilities", compute_crop_probabilities(self.packed_crops)
         )
 
-    def make_batch(self, epoch: int, step: int) -> ClassifierBatch:
-        """Return the augmented crops of one step."""
+    def make_batch(self, epoch: int, step: int) -> TrainingBatch:
+        """Return the augmented crops of one step, RGB, with one-hot targets.
+
+        The columns of the targets are as in `CLASSES`, with a fourth for `NO_FACE`.
+        """
         rng = np.random.default_rng([self.seed, epoch, step])
         rows = rng.choice(
             len(self.packed_crops), self.batch_size, p=self._probabilities
@@ -135,9 +122,9 @@ class ClassifierSampler:
         )
         columns = max(len(CLASSES), int(self.packed_crops.labels.max()) + 1)
         targets = np.eye(columns, dtype=np.float32)[self.packed_crops.labels[rows]]
-        return ClassifierBatch(to_rgb(augmented), targets)
+        return TrainingBatch(to_rgb(augmented), targets)
 
-    def iter_batches(self, epoch: int, steps: int) -> Iterator[ClassifierBatch]:
+    def iter_batches(self, epoch: int, steps: int) -> Iterator[TrainingBatch]:
         """Yield the batches of one epoch."""
         return prefetch(partial(self.make_batch, epoch), steps, self.workers)
 
@@ -145,7 +132,7 @@ class ClassifierSampler:
 class BatchSource(Protocol):
     """Source of training batches: `ClassifierSampler` or `EpochIterator`."""
 
-    def iter_batches(self, epoch: int, steps: int) -> Iterator[ClassifierBatch]:
+    def iter_batches(self, epoch: int, steps: int) -> Iterator[TrainingBatch]:
         """Yield the batches of one epoch, reproducibly."""
         ...
 
@@ -238,16 +225,16 @@ class EpochIterator:
 
     def make_batch(
         self, rows: NDArray[np.int64], epoch: int, step: int
-    ) -> ClassifierBatch:
+    ) -> TrainingBatch:
         """Return the augmented crops `rows` of one step."""
         rng = np.random.default_rng([self.seed, epoch, step])
         augmented = np.stack(
             [self.augmentation(self.crops.images[row], rng) for row in rows]
         )
         targets = np.eye(len(CLASSES), dtype=np.float32)[self.crops.labels[rows]]
-        return ClassifierBatch(to_rgb(augmented), targets)
+        return TrainingBatch(to_rgb(augmented), targets)
 
-    def iter_batches(self, epoch: int, steps: int) -> Iterator[ClassifierBatch]:
+    def iter_batches(self, epoch: int, steps: int) -> Iterator[TrainingBatch]:
         """Yield `steps` batches.
 
         More steps than a pass has begin it again, in the same order.
@@ -255,7 +242,7 @@ class EpochIterator:
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.crops))
         size = self.batch_size
 
-        def batch(step: int) -> ClassifierBatch:
+        def batch(step: int) -> TrainingBatch:
             first = step % self.steps * size
             return self.make_batch(order[first : first + size], epoch, step)
 

@@ -23,10 +23,14 @@ from maskdet.datasets import Example
 from maskdet.detectors import Detector, LandmarkDetector
 from maskdet.media import read_image
 from maskdet.synthetic import Mask, MaskPosition, Occluder, render_mask, render_occluder
-from maskdet.training.checkpoint import open_arrays, save_arrays
+from maskdet.training.checkpoint import (
+    open_arrays,
+    read_cached_arrays,
+    save_arrays,
+)
 from maskdet.training.classifier.augment import PACKED_CONTEXT
 from maskdet.training.workers import map_parallel
-from maskdet.types import CLASSES, Image, Label
+from maskdet.types import CLASSES, Image, Label, Rng
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +45,6 @@ MIN_VALIDATION_PX = 20
 
 # These images show one face; a box with a lower score may be a hand or a poster.
 _MIN_SINGLE_FACE_SCORE = 0.8
-
-_PACKED_FIELDS = ("images", "labels", "sources", "whole", "drawn")
 
 NO_FACE = len(CLASSES)
 """Label of a crop without a face: the column after those of `CLASSES`."""
@@ -84,30 +86,39 @@ _DrawnCrop: TypeAlias = tuple[Image, Label, str]
 
 
 @dataclass(frozen=True, eq=False)
-class PackedCrops:
-    """Square face crops in one array.
+class Crops:
+    """Labelled square face crops.
 
     Attributes:
         images: `(n, side, side, 3)` uint8 BGR.
         labels: `(n,)` int64, columns as in `CLASSES`, or `NO_FACE`.
         sources: `(n,)` names of the collections.
-        whole: `(n,)` whether the crop is from an image of one face, not from a scene.
-        drawn: `(n,)` whether the crop is synthetic; never in validation.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     sources: NDArray[np.str_]
-    whole: NDArray[np.bool_]
-    drawn: NDArray[np.bool_]
 
     def __len__(self) -> int:
         """Return the number of crops."""
         return len(self.labels)
 
+
+@dataclass(frozen=True, eq=False)
+class PackedCrops(Crops):
+    """Wide crops with their origin.
+
+    Attributes:
+        whole: `(n,)` whether the crop is from an image of one face, not from a scene.
+        drawn: `(n,)` whether the crop is synthetic; never in validation.
+    """
+
+    whole: NDArray[np.bool_]
+    drawn: NDArray[np.bool_]
+
     def concat(self, other: PackedCrops) -> PackedCrops:
         """Return these crops and those of `other`, in this order."""
-        pairs = ((getattr(self, name), getattr(other, name)) for name in _PACKED_FIELDS)
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
         return PackedCrops(*(np.concatenate(pair) for pair in pairs))
 
 
@@ -205,53 +216,15 @@ def _detect_single_face(detector: Detector, image: Image) -> Boxes:
     return faces.boxes[:1] if is_single else no_box
 
 
-def save_packed_crops(samples: PackedCrops, path: Path, fingerprint: str = "") -> None:
+def save_packed_crops(samples: PackedCrops, path: Path, fingerprint: str) -> None:
     """Write crops to `path` (.npz); `fingerprint` identifies their inputs."""
-    arrays = {name: getattr(samples, name) for name in _PACKED_FIELDS}
-    save_arrays(path, arrays | {"made_of": np.array(fingerprint)})
+    save_arrays(path, vars(samples), fingerprint)
 
 
-def read_packed_crops(path: Path) -> PackedCrops:
-    """Return the crops that `save_packed_crops` wrote.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: the file is damaged.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no crops; run `maskdet train` first")
-    with open_arrays(path) as stored:
-        return PackedCrops(*(stored[name] for name in _PACKED_FIELDS))
-
-
-def read_fingerprint(path: Path) -> str | None:
-    """Return the fingerprint of the crops in `path`; None without a complete file."""
-    if not path.is_file():
-        return None
-    try:
-        with open_arrays(path) as stored:
-            return str(stored["made_of"])
-    except ValueError:
-        return None  # from a version that did not write files atomically
-
-
-@dataclass(frozen=True, eq=False)
-class Crops:
-    """Labelled square face crops.
-
-    Attributes:
-        images: `(n, side, side, 3)` uint8 BGR.
-        labels: `(n,)` int64, columns as in `CLASSES`, or `NO_FACE`.
-        sources: `(n,)` names of the collections.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    sources: NDArray[np.str_]
-
-    def __len__(self) -> int:
-        """Return the number of crops."""
-        return len(self.labels)
+def read_packed_crops(path: Path, fingerprint: str) -> PackedCrops | None:
+    """Return the crops in `path` if the fingerprint matches, else None."""
+    arrays = read_cached_arrays(path, fingerprint)
+    return None if arrays is None else PackedCrops(**arrays)
 
 
 def cut_crops(
@@ -337,8 +310,8 @@ def draw_synthetic_crops(
         Crops with `drawn` set and the source `drawn-NAME`, where NAME is the rendered
         object; empty without a `no_mask` crop.
     """
-    no_mask_rows = np.flatnonzero(packed_crops.labels == Label.NO_MASK)
-    order = _shuffle_passes(no_mask_rows, count, np.random.default_rng(seed))
+    no_mask_rows = np.flatnonzero(packed_crops.labels == Label.NO_MASK).tolist()
+    order = shuffle_passes(no_mask_rows, count, np.random.default_rng(seed))
 
     def draw(index: int) -> _DrawnCrop | None:
         image = packed_crops.images[order[index]]
@@ -361,15 +334,10 @@ def _pack_drawn(drawn: list[_DrawnCrop], side: tuple[int, ...]) -> PackedCrops:
     )
 
 
-def _shuffle_passes(
-    no_mask_rows: NDArray[np.int64], count: int, rng: np.random.Generator
-) -> list[int]:
-    """Return repeated passes over the faces, each in another order."""
-    passes = -(-count // max(len(no_mask_rows), 1))
-    rows = np.concatenate(
-        [rng.permutation(no_mask_rows) for _ in range(passes)] or [no_mask_rows]
-    )
-    return [int(row) for row in rows]
+def shuffle_passes(rows: Sequence[int], count: int, rng: Rng) -> list[int]:
+    """Return passes over rows, each in another order, with at least `count` entries."""
+    passes = -(-count // max(len(rows), 1))
+    return [int(row) for _ in range(passes) for row in rng.permutation(rows)]
 
 
 def _detect_centre_face(
@@ -397,7 +365,7 @@ def draw_on_face(
     image: Image,
     box: NDArray[np.float32],
     landmarks: NDArray[np.float32],
-    rng: np.random.Generator,
+    rng: Rng,
 ) -> tuple[Image, Label, str]:
     """Draw a random mask or hard negative on a face without a mask.
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzers.onepass import Resize, SingleStage, SingleStageNetwork
+from maskdet.analyzers.onepass import SingleStage, SingleStageNetwork
 from maskdet.boxes import Boxes
 from maskdet.classifier import crop_face
 from maskdet.datasets import SPLITS, Example, split_by_group
@@ -42,18 +42,14 @@ from maskdet.training.classifier.crops import (
     cut_crops,
     draw_synthetic_crops,
     pack_crops,
-    read_fingerprint,
     read_packed_crops,
     save_crops,
     save_packed_crops,
 )
 from maskdet.training.classifier.recipes import ClassifierRecipe
-from maskdet.training.onepass.data import NegativeImages, TrainingImage
+from maskdet.training.onepass.data import SCALINGS, NegativeImages, TrainingImage
 from maskdet.training.workers import map_parallel
 from maskdet.types import CLASSES, Image
-
-_SCALINGS: Final = (Resize(640, 2.0), Resize(320, 1.0))
-"""Input sizes of the network: as for `onepass` and for `onepass-fast`."""
 
 _MIN_SCORE: Final = 0.08
 """Lower scores are below any useful detection threshold."""
@@ -102,7 +98,7 @@ class FalsePositiveMiner:
         """
         onepass_network = SingleStageNetwork(network)
         self._analyzers = [
-            SingleStage(onepass_network, scaling) for scaling in _SCALINGS
+            SingleStage(onepass_network, scaling) for scaling in SCALINGS.values()
         ]
 
     def detect_boxes(self, image: Image) -> Boxes:
@@ -382,7 +378,8 @@ def _load_or_pack_crops(
     ]
     lines = [type(detector).__name__, f"{recipe.drawn} {recipe.seed}", *example_lines]
     fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    if read_fingerprint(path) != fingerprint:
+    packed = read_packed_crops(path, fingerprint)
+    if packed is None:
         packed = pack_crops(train, detector, progress("crops"))
         if recipe.drawn:
             landmark_detector = require_landmark_detector(detector)
@@ -392,7 +389,7 @@ def _load_or_pack_crops(
             )
             packed = packed.concat(drawn)
         save_packed_crops(packed, path, fingerprint)
-    return read_packed_crops(path)
+    return packed
 
 
 def require_landmark_detector(detector: Detector | None) -> LandmarkDetector:

@@ -6,25 +6,18 @@ timed. It can also be written as an ONNX file.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import date
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
-from typing import Literal
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from maskdet.classifier import MaskClassifier, split_face_probability
-from maskdet.evaluation.training_runs import CARD_NAME, LOG_NAME, PREDICTIONS_NAME
+from maskdet.evaluation.training_runs import PREDICTIONS_NAME
 from maskdet.extras import require_libraries
 from maskdet.metrics.calibration import fit_temperature
 from maskdet.metrics.classification import Predictions, save_class_predictions
@@ -40,17 +33,26 @@ from maskdet.training.classifier.data import (
 )
 from maskdet.training.classifier.fit import predict_probabilities
 from maskdet.training.classifier.network import build_classifier
-from maskdet.training.classifier.recipes import ClassifierRecipe
+from maskdet.training.classifier.recipes import ClassifierRecipe, read_recipe
 from maskdet.training.classifier.validation import (
     ClassifierMetrics,
     compute_metrics_by_source,
 )
-from maskdet.training.run_log import BEST_FILE, read_epochs, read_recipe
+from maskdet.training.export import (
+    SMALL_BYTES,
+    ConvertedModel,
+    ModelExport,
+    WeightFormat,
+    collect_facts,
+    convert_to_litert,
+    convert_versions,
+    fold_temperature,
+    measure_shortest_ms,
+    round_metrics,
+    write_run_files,
+)
+from maskdet.training.run_log import BEST_FILE, read_epochs
 from maskdet.types import CLASSES
-
-WeightFormat = Literal["float32", "float16", "int8"]
-
-WEIGHT_FORMATS: tuple[WeightFormat, ...] = ("float32", "float16", "int8")
 
 # Equal rates of some hundred crops may differ by rounding.
 _ROUNDING = 1e-9
@@ -60,36 +62,34 @@ _MAX_BALANCED_LOSS = 0.005
 MAX_BYTES = 10_000_000
 """Larger files are not shipped; only their facts are."""
 
-SMALL_BYTES = 5_000_000
-"""Versions up to this size are preferred, because every clone downloads them."""
-
-# A float32 file sums in another order; a larger difference is a defect.
-_MAX_DIFFERENCE = 1e-3
+_N_TIMED_CALLS = 100
 
 
-@dataclass(frozen=True, eq=False)
-class ConvertedClassifier:
-    """A LiteRT file compared with its Keras network.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ConvertedClassifier(ConvertedModel):
+    """A LiteRT file compared with its Keras network on real crops.
 
     Attributes:
-        path: the file.
-        n_bytes: size of the file.
-        sha256: checksum of the file.
-        difference: largest difference of a probability from Keras, on real crops.
         n_changed: number of crops whose predicted class differs from Keras.
         one_face_ms: minimum time for one face.
         four_faces_ms: minimum time for four faces in one call.
-        metrics: validation metrics by source.
     """
 
-    path: Path
-    n_bytes: int
-    sha256: str
-    difference: float
     n_changed: int
     one_face_ms: float
     four_faces_ms: float
-    metrics: dict[str, ClassifierMetrics]
+    metrics: Mapping[str, ClassifierMetrics]
+
+    def collect_times(self) -> dict[str, object]:
+        """Return the times for `facts.json`."""
+        return {
+            "one_face_ms": round(self.one_face_ms, 3),
+            "four_faces_ms": round(self.four_faces_ms, 3),
+        }
+
+    def to_facts(self, float32: ConvertedClassifier) -> dict[str, object]:
+        """Return the entry of the version in `facts.json`."""
+        return {**super().to_facts(float32), "changed": self.n_changed}
 
     def is_worse_than(self, other: ConvertedClassifier) -> bool:
         """Return whether the file is less accurate, beyond the tolerance.
@@ -139,63 +139,27 @@ def convert_classifier(
 
     Args:
         model: `(n, s, s, 3)` RGB 0..255 -> `(n, 3)`, or `(n, 4)` with `no_face`.
-        weight_format: `float16` halves the size of the weights; the computation is
-            also float16 if the processor supports it. `int8` computes with 8 bits;
-            input and output remain float32.
+        weight_format: as in `convert_to_litert`; with `int8`, input and output remain
+            float32.
         calibration: `(n, s, s, 3)` BGR crops that calibrate `int8`.
 
     Raises:
         ValueError: `int8` without calibration crops.
     """
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    shape = (None, *model.input_shape[1:])
-    has_no_face = model.output_shape[-1] > len(CLASSES)
-    name = VERIFIER_OUTPUT if has_no_face else CLASSIFIER_OUTPUT
-    archive.add_endpoint(
-        "classify",
-        lambda image: {name: model(image, training=False)},
-        input_signature=[keras.InputSpec(dtype="float32", shape=shape, name="image")],
-    )
     if weight_format == "int8" and (calibration is None or not len(calibration)):
         raise ValueError("int8 needs calibration crops")
-
-    def prepare(converter: tf.lite.TFLiteConverter) -> None:
-        if weight_format != "float32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if weight_format == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if weight_format == "int8" and calibration is not None:
-            ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.target_spec.supported_ops = ops
-            converter.representative_dataset = lambda: _iter_calibration_inputs(
-                calibration
-            )
-
-    return export_flatbuffer(archive, "classify", prepare)
+    return convert_to_litert(
+        model,
+        "classify",
+        [_output_name(model)],
+        weight_format,
+        None if calibration is None else lambda: _iter_calibration_inputs(calibration),
+    )
 
 
-def export_flatbuffer(
-    archive: keras.export.ExportArchive,
-    endpoint: str,
-    prepare: Callable[[tf.lite.TFLiteConverter], None],
-) -> bytes:
-    """Convert an endpoint of an archive to a LiteRT file.
-
-    Args:
-        archive: contains the network and the endpoint.
-        endpoint: name of the endpoint.
-        prepare: sets the options of the converter.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            folder, signature_keys=[endpoint]
-        )
-        prepare(converter)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of TensorFlow, about its internals
-            return bytes(converter.convert())
+def _output_name(model: keras.Model) -> str:
+    has_no_face = model.output_shape[-1] > len(CLASSES)
+    return VERIFIER_OUTPUT if has_no_face else CLASSIFIER_OUTPUT
 
 
 def _iter_calibration_inputs(
@@ -218,66 +182,35 @@ def compare_classifier(
     classifier = MaskClassifier(path)
     probs = classifier.predict_crops(crops.images)
     four_crops = np.resize(crops.images, (4, *crops.images.shape[1:]))
-    return ConvertedClassifier(
-        path=path,
-        n_bytes=path.stat().st_size,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+
+    def time_ms(n_faces: int) -> float:
+        return measure_shortest_ms(
+            lambda: classifier.predict_crops(four_crops[:n_faces]), _N_TIMED_CALLS
+        )
+
+    return ConvertedClassifier.of_file(
+        path,
         difference=float(np.abs(probs - keras_probs).max()),
         n_changed=int((probs.argmax(axis=1) != keras_probs.argmax(axis=1)).sum()),
-        one_face_ms=_measure_shortest_ms(classifier, four_crops[:1]),
-        four_faces_ms=_measure_shortest_ms(classifier, four_crops),
+        one_face_ms=time_ms(1),
+        four_faces_ms=time_ms(4),
         metrics=compute_metrics_by_source(crops.sources, crops.labels, probs),
     )
 
 
-def _measure_shortest_ms(
-    classifier: MaskClassifier, images: NDArray[np.uint8]
-) -> float:
-    """Return the minimum time of 100 calls, which other load affects least."""
-    times_ms = []
-    for _ in range(100):
-        started = perf_counter()
-        classifier.predict_crops(images)
-        times_ms.append((perf_counter() - started) * 1e3)
-    return min(times_ms)
-
-
-@dataclass(frozen=True, eq=False)
-class ClassifierExport:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ClassifierExport(ModelExport[ConvertedClassifier]):
     """A converted and evaluated run.
 
     Attributes:
-        name: name of the model.
-        run_folder: folder that the training wrote.
         recipe: recipe of the run.
-        metadata: all entries of `recipe.json`.
-        log: one row per epoch.
         model: the Keras network, including the temperature.
-        n_parameters: number of parameters.
-        temperature: divisor of the logits.
-        versions: converted file by weight format.
-        weight_format: format of the selected version.
-        n_validation: number of validation crops.
         test_metrics: metrics on the test split by source; may be empty.
     """
 
-    name: str
-    run_folder: Path
     recipe: ClassifierRecipe
-    metadata: Mapping[str, object]
-    log: Sequence[Mapping[str, float]]
     model: keras.Model
-    n_parameters: int
-    temperature: float
-    versions: Mapping[str, ConvertedClassifier]
-    weight_format: str
-    n_validation: int
     test_metrics: Mapping[str, ClassifierMetrics]
-
-    @property
-    def selected(self) -> ConvertedClassifier:
-        """The selected version."""
-        return self.versions[self.weight_format]
 
     @property
     def can_ship(self) -> bool:
@@ -327,9 +260,14 @@ def export_classifier(run_folder: Path, name: str) -> ClassifierExport:
     temperature = fit_temperature(
         crops.labels, predict_probabilities(model, crops.images)
     )
-    fold_classifier_temperature(model, temperature)
-    versions = _convert_versions(model, run_folder, crops)
-    _check_conversion(versions["float32"])
+    fold_temperature(model, ["probs"], temperature)
+    calibration = read_crops(run_folder / CALIBRATION_FILE).images
+    keras_probs = predict_probabilities(model, crops.images)
+    versions = convert_versions(
+        run_folder,
+        lambda weight_format: convert_classifier(model, weight_format, calibration),
+        lambda path: compare_classifier(path, crops, keras_probs),
+    )
     weight_format = select_fastest_version(versions)
     return ClassifierExport(
         name=name,
@@ -347,26 +285,6 @@ def export_classifier(run_folder: Path, name: str) -> ClassifierExport:
             versions[weight_format].path, run_folder / TEST_FILE
         ),
     )
-
-
-def _convert_versions(
-    model: keras.Model, run_folder: Path, crops: Crops
-) -> dict[str, ConvertedClassifier]:
-    """Write all versions to `run_folder` and compare each with Keras."""
-    calibration = read_crops(run_folder / CALIBRATION_FILE).images
-    keras_probs = predict_probabilities(model, crops.images)
-    versions: dict[str, ConvertedClassifier] = {}
-    for weight_format in WEIGHT_FORMATS:
-        path = run_folder / f"{weight_format}.tflite"
-        path.write_bytes(convert_classifier(model, weight_format, calibration))
-        versions[weight_format] = compare_classifier(path, crops, keras_probs)
-    return versions
-
-
-def fold_classifier_temperature(model: keras.Model, temperature: float) -> None:
-    """Divide the logits by a temperature, in the weights of the last layer."""
-    last = model.get_layer("probs")
-    last.set_weights([values / temperature for values in last.get_weights()])
 
 
 def select_fastest_version(versions: Mapping[str, ConvertedClassifier]) -> str:
@@ -404,16 +322,13 @@ def write_classifier_export(
         command: the export command, for the card.
     """
     folder = out / "runs" / model_export.name
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(collect_classifier_facts(model_export), indent=2) + "\n"
-    written = [folder / FACTS_NAME, model_export.run_folder / FACTS_NAME]
-    for path in written:
-        path.write_text(text, encoding="utf-8")
-    shutil.copyfile(model_export.run_folder / LOG_NAME, folder / LOG_NAME)
-    save_class_predictions(folder / PREDICTIONS_NAME, predictions)
+    facts = collect_classifier_facts(model_export)
     card = format_classifier_card(model_export, predictions, command)
-    (folder / CARD_NAME).write_text(card, encoding="utf-8")
-    written += [folder / name for name in (LOG_NAME, PREDICTIONS_NAME, CARD_NAME)]
+    written = write_run_files(model_export, folder, facts, card)
+    save_class_predictions(folder / PREDICTIONS_NAME, predictions)
+    run_facts = model_export.run_folder / FACTS_NAME
+    shutil.copyfile(folder / FACTS_NAME, run_facts)
+    written += [folder / PREDICTIONS_NAME, run_facts]
     file = out / model_export.file_name
     if model_export.can_ship:
         file.write_bytes(model_export.selected.path.read_bytes())
@@ -424,48 +339,20 @@ def write_classifier_export(
 
 def collect_classifier_facts(model_export: ClassifierExport) -> dict[str, object]:
     """Return the contents of `facts.json`; see `TrainingRun.facts`."""
-    selected = model_export.selected
-    return {
-        "title": model_export.recipe.title,
-        "about": model_export.recipe.about,
-        "parameters": model_export.n_parameters,
-        "file": model_export.file_name if model_export.can_ship else None,
-        "bytes": selected.n_bytes,
-        "sha256": selected.sha256,
-        "weights": model_export.weight_format,
-        "input": {
-            "size_px": model_export.recipe.size_px,
-            "context": model_export.recipe.context,
+    recipe = model_export.recipe
+    return collect_facts(
+        model_export,
+        title=recipe.title,
+        about=recipe.about,
+        file_name=model_export.file_name if model_export.can_ship else None,
+        input={
+            "size_px": recipe.size_px,
+            "context": recipe.context,
             "colours": "RGB",
             "range": [0, 255],
         },
-        "labels": [label.key for label in CLASSES],
-        "one_face_ms": round(selected.one_face_ms, 3),
-        "four_faces_ms": round(selected.four_faces_ms, 3),
-        "versions": {
-            name: {
-                "bytes": version.n_bytes,
-                "difference": version.difference,
-                "changed": version.n_changed,
-                "one_face_ms": round(version.one_face_ms, 3),
-                "four_faces_ms": round(version.four_faces_ms, 3),
-            }
-            for name, version in model_export.versions.items()
-        },
-        "validation": _round_metrics(selected.metrics),
-        "test": _round_metrics(model_export.test_metrics),
-        "recipe": dict(model_export.metadata),
-        "temperature": round(model_export.temperature, 4),
-        "made": date.today().isoformat(),
-    }
-
-
-def _check_conversion(float32_version: ConvertedClassifier) -> None:
-    if float32_version.difference > _MAX_DIFFERENCE:
-        raise RuntimeError(
-            f"{float32_version.path} differs from Keras by "
-            f"{float32_version.difference:.2g}; at most {_MAX_DIFFERENCE:g} is accepted"
-        )
+        test=round_metrics(model_export.test_metrics),
+    )
 
 
 def _evaluate_test_crops(path: Path, crops_file: Path) -> dict[str, ClassifierMetrics]:
@@ -474,15 +361,6 @@ def _evaluate_test_crops(path: Path, crops_file: Path) -> dict[str, ClassifierMe
     crops: Crops = read_crops(crops_file)
     probs: NDArray[np.float32] = MaskClassifier(path).predict_crops(crops.images)
     return compute_metrics_by_source(crops.sources, crops.labels, probs)
-
-
-def _round_metrics(
-    results: Mapping[str, ClassifierMetrics],
-) -> dict[str, dict[str, float]]:
-    return {
-        source: {name: round(value, 4) for name, value in asdict(result).items()}
-        for source, result in results.items()
-    }
 
 
 def write_onnx(model: keras.Model, path: Path) -> None:
@@ -495,7 +373,7 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     Raises:
         MissingExtraError: the ONNX libraries are not installed.
     """
-    require_libraries("an ONNX file", "onnx", "tf2onnx")
+    require_libraries("an ONNX file", "tf2onnx", "onnx")
     import onnx
 
     model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras requires a call
@@ -505,8 +383,7 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     onnx_model = onnx.load(str(path))
     graph = onnx_model.graph
     keras_name = graph.output[0].name
-    has_no_face = model.output_shape[-1] > len(CLASSES)
-    output_name = VERIFIER_OUTPUT if has_no_face else CLASSIFIER_OUTPUT
+    output_name = _output_name(model)
     for node in graph.node:
         for names in (node.input, node.output):
             names[:] = [output_name if name == keras_name else name for name in names]

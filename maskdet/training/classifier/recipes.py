@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from maskdet.classifier import DEFAULT_CONTEXT
+from maskdet.training.run_log import (
+    RECIPE_FILE,
+    epochs_since_lowest_loss,
+    read_recipe_json,
+)
 from maskdet.validation import parse_fields
 
 MAX_INPUT_PX = 1024
@@ -207,6 +213,12 @@ class ClassifierRecipe:
         )
         return dataclasses.replace(self, stages=stages)
 
+    def stops_early(self, log: Sequence[Mapping[str, float]]) -> bool:
+        """Return whether early stopping applies after the epochs of a log."""
+        return (
+            self.patience is not None and epochs_since_lowest_loss(log) >= self.patience
+        )
+
     def to_json(self) -> dict[str, object]:
         """Return all hyperparameters as a JSON-compatible dictionary."""
         values = dataclasses.asdict(self)
@@ -348,3 +360,22 @@ RECIPES: Mapping[str, ClassifierRecipe] = {
     for recipe in (_MASKDET, _TUTORIAL, _CUSTOM_CNN, _FINETUNE, _EARLY_STOP)
 }
 """All recipes by name; our own is the first."""
+
+
+def read_recipe(run_folder: Path) -> tuple[ClassifierRecipe, dict[str, object]]:
+    """Return the recipe of a run and all entries of `recipe.json`.
+
+    Raises:
+        FileNotFoundError: the folder is not a run.
+        ValueError: the run is of another version.
+    """
+    path = run_folder / RECIPE_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: file does not exist; {run_folder} is not a training run"
+        )
+    metadata = read_recipe_json(path)
+    try:
+        return ClassifierRecipe.from_json(metadata), metadata
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None

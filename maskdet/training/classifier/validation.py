@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,11 +79,6 @@ def compute_metrics_by_source(
         )
         for source in np.unique(sources)
     }
-
-
-def mean_selection_score(results: Iterable[ClassifierMetrics]) -> float:
-    """Return the unweighted mean of the selection scores of all sources."""
-    return float(np.mean([result.selection_score for result in results]))
 
 
 def mean_loss(

@@ -27,16 +27,19 @@ from maskdet.boxes import (
     sizes_px,
 )
 from maskdet.detectors import LandmarkDetector
-from maskdet.training.classifier.augment import blur_randomly
+from maskdet.training.classifier.augment import (
+    as_image,
+    blur_randomly,
+    compress_randomly,
+)
 from maskdet.training.classifier.crops import (
     ProgressWrapper,
     draw_on_face,
+    shuffle_passes,
 )
 from maskdet.training.onepass.data import NO_LABEL, TrainingImage
 from maskdet.training.workers import map_parallel
-from maskdet.types import Image, Label
-
-Rng = np.random.Generator
+from maskdet.types import Image, Label, Rng
 
 AlphaMask: TypeAlias = NDArray[np.uint8]
 """`(s, s)` uint8, 255 inside the object."""
@@ -96,7 +99,7 @@ def augment_photometric(image: Image, rng: Rng) -> Image:
     )
     if rng.random() < 0.08:
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        image = _as_image(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
+        image = as_image(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
     if rng.random() < 0.15:
         image = blur_randomly(image, rng, (0.4, 1.6), (3, 8))
     is_downscaled = rng.random() < 0.2
@@ -104,14 +107,12 @@ def augment_photometric(image: Image, rng: Rng) -> Image:
     if is_downscaled:
         zoom = rng.uniform(0.4, 0.9)
         area = cv2.INTER_AREA
-        image = _as_image(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=area))
+        image = as_image(cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=area))
     if is_night or rng.random() < 0.25:
         image = _add_noise(image, rng.uniform(2, 12), rng)
     if rng.random() < 0.35:
-        quality = int(rng.integers(20, 91))
-        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = _as_image(cv2.imdecode(data, cv2.IMREAD_COLOR))
-    return _as_image(cv2.resize(image, size)) if is_downscaled else image
+        image = compress_randomly(image, rng)
+    return as_image(cv2.resize(image, size)) if is_downscaled else image
 
 
 def _sample_light_table(rng: Rng) -> NDArray[np.float64]:
@@ -139,7 +140,7 @@ def _sample_night_table(image: Image, rng: Rng) -> NDArray[np.float64]:
 
 def _apply_table(image: Image, table: NDArray[np.float64]) -> Image:
     rounded = np.clip(np.rint(table), 0, 255).astype(np.uint8)
-    return _as_image(cv2.LUT(image, rounded[None]))
+    return as_image(cv2.LUT(image, rounded[None]))
 
 
 def _add_noise(image: Image, deviation: float, rng: Rng) -> Image:
@@ -147,12 +148,7 @@ def _add_noise(image: Image, deviation: float, rng: Rng) -> Image:
     cv2.setRNGSeed(int(rng.integers(2**31)))
     noise = np.empty(image.shape, np.int16)
     cv2.randn(noise, np.zeros(1), np.full(1, deviation))
-    return _as_image(cv2.add(image, noise, dtype=cv2.CV_8U))
-
-
-def _as_image(pixels: object) -> Image:
-    """Narrow the type of an OpenCV result; nothing is copied."""
-    return np.asarray(pixels, np.uint8)
+    return as_image(cv2.add(image, noise, dtype=cv2.CV_8U))
 
 
 def paste_distractors(
@@ -499,7 +495,6 @@ def draw_training_images(
         seed: determines all random choices.
         progress: wraps the items, such as `tqdm`.
     """
-    rng = np.random.default_rng(seed)
     candidates = [
         index
         for index, training_image in enumerate(images)
@@ -507,10 +502,7 @@ def draw_training_images(
             _is_drawable_size(training_image) & (training_image.labels == Label.NO_MASK)
         ).any()
     ]
-    passes = -(-count // max(len(candidates), 1))
-    order = [index for _ in range(passes) for index in rng.permutation(candidates)][
-        :count
-    ]
+    order = shuffle_passes(candidates, count, np.random.default_rng(seed))[:count]
 
     def draw(number: int) -> TrainingImage | None:
         training_image = images[order[number]]
@@ -551,7 +543,7 @@ def _find_drawable_faces(
 def _draw_on_faces(
     training_image: TrainingImage,
     faces: Sequence[DrawableFace],
-    rng: np.random.Generator,
+    rng: Rng,
 ) -> TrainingImage:
     image, labels = training_image.image, training_image.labels.copy()
     teacher_probs = training_image.teacher_probs.copy()

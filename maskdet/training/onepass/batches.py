@@ -28,8 +28,8 @@ from maskdet.training.onepass.data import (
     PackedImages,
     TrainingImage,
 )
-from maskdet.training.workers import prefetch
-from maskdet.types import CLASSES, Image, Label
+from maskdet.training.workers import TrainingBatch, prefetch
+from maskdet.types import CLASSES, Image, Label, Rng
 
 TARGET_COLUMNS = 10
 """Columns of a target row: x1, y1, x2, y2 in pixels, state, three class
@@ -39,8 +39,6 @@ The state is `FACE`, `IGNORED`, or 0 for padding."""
 
 FACE = 1.0
 IGNORED = -1.0
-
-Rng = np.random.Generator
 
 CLASS_FRACTIONS: Mapping[Label, float] = {
     Label.MASK: 0.38,
@@ -382,19 +380,6 @@ def _mix_ambiguous_classes(
     return result
 
 
-@dataclass(frozen=True, eq=False)
-class OnePassBatch:
-    """Input of one training step.
-
-    Attributes:
-        images: `(n, side, side, 3)` uint8 BGR.
-        targets: `(n, faces, 10)` float32, see `TARGET_COLUMNS`.
-    """
-
-    images: NDArray[np.uint8]
-    targets: NDArray[np.float32]
-
-
 def compute_face_probabilities(packed_images: PackedImages) -> NDArray[np.float64]:
     """Return the `(m,)` sampling probability of each face.
 
@@ -464,8 +449,8 @@ class OnePassSampler:
             self, "_face_probabilities", compute_face_probabilities(self.packed_images)
         )
 
-    def make_batch(self, epoch: int, step: int) -> OnePassBatch:
-        """Return the samples of one step."""
+    def make_batch(self, epoch: int, step: int) -> TrainingBatch:
+        """Return the samples of one step, BGR; targets as in `TARGET_COLUMNS`."""
         rng = np.random.default_rng([self.seed, epoch, step])
         side = int(rng.choice(list(SAMPLE_SIDES_PX), p=list(SAMPLE_SIDES_PX.values())))
         count = max(1, round(self.batch_size * min(1.0, (320 / side) ** 2)))
@@ -476,11 +461,11 @@ class OnePassSampler:
             self._make_mosaic(iter(faces[n::count]), side, rng) for n in range(count)
         ]
         images = np.stack([sample.image for sample in samples])
-        return OnePassBatch(
+        return TrainingBatch(
             images, stack_targets([sample.targets for sample in samples])
         )
 
-    def iter_batches(self, epoch: int, steps: int) -> Iterator[OnePassBatch]:
+    def iter_batches(self, epoch: int, steps: int) -> Iterator[TrainingBatch]:
         """Yield the batches of one epoch."""
         return prefetch(partial(self.make_batch, epoch), steps, self.workers)
 

@@ -28,7 +28,7 @@ from maskdet.datasets import Example
 from maskdet.datasets.example import empty_boxes
 from maskdet.media import find_images, read_image
 from maskdet.settings import Settings
-from maskdet.training.checkpoint import open_arrays, save_arrays
+from maskdet.training.checkpoint import read_cached_arrays, save_arrays
 from maskdet.training.classifier.crops import ProgressWrapper
 from maskdet.training.workers import map_parallel
 from maskdet.types import CLASSES, Faces, Image
@@ -63,8 +63,14 @@ _HELD_OUT_EVERY: Final = 4
 _MIN_SAMPLING_WEIGHT: Final = 0.03
 """Added to the squared score, so that images without false positives are sampled."""
 
-_WEIGHTED_SCALINGS: Final = ((Resize(640, 2.0), 1.0), (Resize(320, 1.0), 0.7))
-"""Input sizes of the network, and their weights in the fusion."""
+SCALINGS: Final[Mapping[int, Resize]] = {
+    640: Resize(640, 2.0),
+    320: Resize(320, 1.0),
+}
+"""Input scaling of the analyzers `onepass` and `onepass-fast`, by longer side."""
+
+_FUSION_WEIGHTS: Final[Mapping[int, float]] = {640: 1.0, 320: 0.7}
+"""Weights of the detections in the fusion, by longer side as in `SCALINGS`."""
 
 _MIN_UNLABELLED_SCORE: Final = 0.4
 """On the audited validation scenes, 50 to 90 % of the unlabelled detections above this
@@ -229,24 +235,22 @@ def save_packed_images(
 ) -> None:
     """Write scenes to `path` (.npz); `fingerprint` identifies their inputs."""
     arrays = {
-        field.name: getattr(packed_images, field.name) for field in _packed_fields()
+        field.name: getattr(packed_images, field.name)
+        for field in dataclasses.fields(packed_images)
     }
-    save_arrays(path, arrays | {"made_of": np.array(fingerprint)})
+    save_arrays(path, arrays, fingerprint)
 
 
-def read_packed_images(path: Path, fingerprint: str) -> PackedImages | None:
-    """Return the scenes in `path` if the fingerprint matches, else None."""
-    if not path.is_file():
+def read_packed_images(
+    path: Path, fingerprint: str | None = None
+) -> PackedImages | None:
+    """Return the scenes in `path` if the fingerprint matches or is None, else None."""
+    arrays = read_cached_arrays(path, fingerprint)
+    if arrays is None:
         return None
-    try:
-        with open_arrays(path) as stored:
-            return (
-                _load_packed_images(stored)
-                if str(stored["made_of"]) == fingerprint
-                else None
-            )
-    except ValueError:
-        return None  # from a version that did not write files atomically
+    # Older versions did not store scores of a detection teacher.
+    arrays.setdefault("seen", np.ones(len(arrays["labels"]), np.float32))
+    return PackedImages(**arrays)
 
 
 def load_training_images(path: Path) -> list[TrainingImage]:
@@ -255,20 +259,10 @@ def load_training_images(path: Path) -> list[TrainingImage]:
     Raises:
         ValueError: the file is damaged.
     """
-    with open_arrays(path) as stored:
-        packed_images = _load_packed_images(stored)
+    packed_images = read_packed_images(path)
+    if packed_images is None:
+        raise ValueError(f"{path}: file is damaged or of another version")
     return [packed_images.get(index) for index in range(len(packed_images))]
-
-
-def _load_packed_images(stored: np.lib.npyio.NpzFile) -> PackedImages:
-    arrays = {name: stored[name] for name in stored.files if name != "made_of"}
-    # Older versions did not store scores of a detection teacher.
-    arrays.setdefault("seen", np.ones(len(arrays["labels"]), np.float32))
-    return PackedImages(**arrays)
-
-
-def _packed_fields() -> tuple[dataclasses.Field[object], ...]:
-    return dataclasses.fields(PackedImages)
 
 
 class NegativeImage(NamedTuple):
@@ -476,8 +470,8 @@ class DetectionTeacher:
         """
         network = SingleStageNetwork(path)
         self._weighted_analyzers = [
-            (SingleStage(network, scaling), weight)
-            for scaling, weight in _WEIGHTED_SCALINGS
+            (SingleStage(network, scaling), _FUSION_WEIGHTS[side])
+            for side, scaling in SCALINGS.items()
         ]
 
     def detect(self, image: Image) -> Faces:

@@ -6,44 +6,44 @@ evaluated and timed.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
-from time import perf_counter
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from maskdet.analyzers.onepass import (
     MAX_STRIDE_PX,
     OUTPUT_NAMES,
     STRIDES_PX,
     FeatureMap,
-    Resize,
     SingleStage,
     SingleStageNetwork,
 )
-from maskdet.evaluation.training_runs import CARD_NAME, LOG_NAME, ONEPASS_RUNS_NAME
+from maskdet.evaluation.training_runs import LOG_NAME, ONEPASS_RUNS_NAME
 from maskdet.metrics.calibration import fit_temperature
 from maskdet.metrics.detection import match_detections_in_image
-from maskdet.own_models import FACTS_NAME
 from maskdet.settings import Settings
 from maskdet.training.checkpoint import load_average, load_weights
-from maskdet.training.classifier.export import (
-    WEIGHT_FORMATS,
+from maskdet.training.export import (
+    SMALL_BYTES,
+    ConvertedModel,
+    ModelExport,
     WeightFormat,
-    export_flatbuffer,
+    collect_facts,
+    convert_to_litert,
+    convert_versions,
+    fold_temperature,
+    measure_shortest_ms,
+    write_run_files,
 )
 from maskdet.training.onepass.card import format_onepass_card
 from maskdet.training.onepass.data import (
     HELD_OUT_FILE,
     NO_LABEL,
+    SCALINGS,
     VALIDATION_FILE,
     TrainingImage,
     compute_false_positive_rates,
@@ -55,8 +55,8 @@ from maskdet.training.onepass.recipe import TIMED_WH
 from maskdet.training.onepass.validation import (
     OnePassDetections,
     OnePassMetrics,
-    compute_onepass_metrics,
     detect_with_keras,
+    evaluate_by_source,
 )
 from maskdet.training.run_log import (
     BEST_FILE,
@@ -65,54 +65,52 @@ from maskdet.training.run_log import (
     read_epochs,
     read_recipe_json,
 )
-from maskdet.types import CLASSES, Image
-
-SCALINGS: Mapping[int, Resize] = {640: Resize(640, 2.0), 320: Resize(320, 1.0)}
-"""Input scaling of the analyzers `onepass` and `onepass-fast`, by longer side."""
-
+from maskdet.types import Image
 
 _N_TIMED_CALLS = 50
 _MAX_AP_LOSS = 0.003
-
-MAX_BYTES = 5_000_000
-"""Larger files are not shipped, because every clone downloads them."""
 
 _ABOUT = (
     "Detects the faces of an image and classifies their masks in one pass: detection "
     "with the layers of YuNet, classification with our own branch."
 )
 
-# A float32 file sums in another order; a larger difference is a defect.
-_MAX_DIFFERENCE = 1e-3
-
 _MAX_SLOWDOWN = 1.1
 
 
-@dataclass(frozen=True, eq=False)
-class ConvertedOnePass:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ConvertedOnePass(ConvertedModel):
     """A LiteRT file compared with its Keras network.
 
+    The difference of map values above 1 is relative.
+
     Attributes:
-        path: the file.
-        n_bytes: size of the file.
-        sha256: checksum of the file.
-        difference: largest difference of a map value from Keras, relative for values
-            above 1.
         times_ms: minimum time of one call, for each size in `TIMED_WH`.
-        metrics: validation metrics by source and longer side: `kaggle 640`, ...
+        metrics: by source and longer side: `kaggle 640`, ...
         false_positive_rates: fraction of held-out images without a face in which one is
             detected, by threshold, for each long side; empty without such images.
     """
 
-    path: Path
-    n_bytes: int
-    sha256: str
-    difference: float
     times_ms: tuple[float, ...]
     metrics: Mapping[str, OnePassMetrics]
     false_positive_rates: Mapping[str, Mapping[str, float]] = field(
         default_factory=dict
     )
+
+    def collect_times(self) -> dict[str, object]:
+        """Return the times for `facts.json`."""
+        return {
+            "times_ms": {
+                f"{width}x{height}": round(time_ms, 3)
+                for (width, height), time_ms in zip(
+                    TIMED_WH, self.times_ms, strict=True
+                )
+            }
+        }
+
+    def to_facts(self, float32: ConvertedOnePass) -> dict[str, object]:
+        """Return the entry of the version in `facts.json`."""
+        return {**super().to_facts(float32), "loses": self.list_regressions(float32)}
 
     def list_regressions(self, other: ConvertedOnePass) -> list[str]:
         """Return the sources on which this file is less accurate than `other`."""
@@ -131,27 +129,9 @@ def convert_onepass(model: keras.Model, weight_format: WeightFormat) -> bytes:
 
     Args:
         model: result of `build_onepass_network`.
-        weight_format: `float16` halves the size of the weights; `int8` quarters it and
-            uses dynamic-range quantization.
+        weight_format: as in `convert_to_litert`.
     """
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    shape = (None, None, None, 3)
-    archive.add_endpoint(
-        "find",
-        lambda image: dict(
-            zip(OUTPUT_NAMES, model(image, training=False), strict=True)
-        ),
-        input_signature=[keras.InputSpec(dtype="float32", shape=shape, name="image")],
-    )
-
-    def prepare(converter: tf.lite.TFLiteConverter) -> None:
-        if weight_format != "float32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if weight_format == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-
-    return export_flatbuffer(archive, "find", prepare)
+    return convert_to_litert(model, "find", OUTPUT_NAMES, weight_format)
 
 
 def compare_onepass(
@@ -169,17 +149,23 @@ def compare_onepass(
         negatives: held-out images without a face.
     """
     network = SingleStageNetwork(path)
-    return ConvertedOnePass(
-        path=path,
-        n_bytes=path.stat().st_size,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    analyzers = {
+        side: SingleStage(network, scaling) for side, scaling in SCALINGS.items()
+    }
+
+    def detect(image: Image, long_side_px: int) -> OnePassDetections:
+        scene = analyzers[long_side_px].analyze(image, Settings.permissive())
+        return OnePassDetections(scene.faces, scene.probs)
+
+    return ConvertedOnePass.of_file(
+        path,
         difference=max(
             _compute_max_difference(network.forward(sample), model, sample)
             for sample in _cut_comparison_images(images)
         ),
-        times_ms=tuple(_measure_shortest_ms(network, *size) for size in TIMED_WH),
-        metrics=_evaluate_by_source(network, images),
-        false_positive_rates=_measure_false_positive_rates(network, negatives)
+        times_ms=tuple(_measure_ms(network, *size) for size in TIMED_WH),
+        metrics=evaluate_by_source(images, SCALINGS, detect),
+        false_positive_rates=_measure_false_positive_rates(analyzers, negatives)
         if negatives
         else {},
     )
@@ -208,88 +194,37 @@ def _compute_max_difference(
     return largest
 
 
-def _measure_shortest_ms(network: SingleStageNetwork, width: int, height: int) -> float:
-    """Return the minimum time of several calls, which other load affects least."""
+def _measure_ms(network: SingleStageNetwork, width: int, height: int) -> float:
     image = np.full((height, width, 3), 90, np.uint8)
-    times_ms = []
-    for _ in range(_N_TIMED_CALLS):
-        started = perf_counter()
-        network.forward(image)
-        times_ms.append((perf_counter() - started) * 1e3)
-    return min(times_ms)
+    return measure_shortest_ms(lambda: network.forward(image), _N_TIMED_CALLS)
 
 
 def _measure_false_positive_rates(
-    network: SingleStageNetwork, negatives: Sequence[TrainingImage]
+    analyzers: Mapping[int, SingleStage], negatives: Sequence[TrainingImage]
 ) -> dict[str, Mapping[str, float]]:
-    rates: dict[str, Mapping[str, float]] = {}
-    for side, scaling in SCALINGS.items():
-        analyzer = SingleStage(network, scaling)
-        scenes = [
-            analyzer.analyze(negative.image, Settings.permissive())
-            for negative in negatives
-        ]
-        scores = highest_scores(scene.faces for scene in scenes)
-        rates[str(side)] = compute_false_positive_rates(scores)
-    return rates
-
-
-def _evaluate_by_source(
-    network: SingleStageNetwork, images: Sequence[TrainingImage]
-) -> dict[str, OnePassMetrics]:
-    results = {}
-    for source in dict.fromkeys(image.source for image in images):
-        source_images = [image for image in images if image.source == source]
-        for side, scaling in SCALINGS.items():
-            analyzer = SingleStage(network, scaling)
-            scenes = [
-                analyzer.analyze(image.image, Settings.permissive())
-                for image in source_images
-            ]
-            detections = [
-                OnePassDetections(scene.faces, scene.probs) for scene in scenes
-            ]
-            results[f"{source} {side}"] = compute_onepass_metrics(
-                source_images, detections
+    return {
+        str(side): compute_false_positive_rates(
+            highest_scores(
+                analyzer.analyze(negative.image, Settings.permissive()).faces
+                for negative in negatives
             )
-    return results
+        )
+        for side, analyzer in analyzers.items()
+    }
 
 
-@dataclass(frozen=True, eq=False)
-class OnePassExport:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OnePassExport(ModelExport[ConvertedOnePass]):
     """A converted and evaluated run.
 
     Attributes:
-        name: name of the model.
-        run_folder: folder that the training wrote.
-        metadata: all entries of `recipe.json`.
-        log: one row per epoch.
-        n_parameters: number of parameters.
-        temperature: divisor of the mask logits.
-        versions: converted file by weight format.
-        weight_format: format of the selected version.
-        n_validation: number of validation scenes.
         n_negatives: number of held-out images without a face.
         is_last_epoch: whether the weights are those of the last epoch, not those with
             the best validation score.
     """
 
-    name: str
-    run_folder: Path
-    metadata: Mapping[str, object]
-    log: Sequence[Mapping[str, float]]
-    n_parameters: int
-    temperature: float
-    versions: Mapping[str, ConvertedOnePass]
-    weight_format: str
-    n_validation: int
     n_negatives: int = 0
     is_last_epoch: bool = False
-
-    @property
-    def selected(self) -> ConvertedOnePass:
-        """The selected version."""
-        return self.versions[self.weight_format]
 
     @property
     def about(self) -> str:
@@ -329,7 +264,11 @@ def export_onepass(
         load_weights(run_folder / BEST_FILE, model)
     temperature = fit_onepass_temperature(model, images)
     fold_onepass_temperature(model, temperature)
-    versions = _convert_versions(model, run_folder, images, negatives)
+    versions = convert_versions(
+        run_folder,
+        lambda weight_format: convert_onepass(model, weight_format),
+        lambda path: compare_onepass(path, model, images, negatives),
+    )
     return OnePassExport(
         name=name,
         run_folder=run_folder,
@@ -343,22 +282,6 @@ def export_onepass(
         n_negatives=len(negatives),
         is_last_epoch=use_last_epoch,
     )
-
-
-def _convert_versions(
-    model: keras.Model,
-    run_folder: Path,
-    images: Sequence[TrainingImage],
-    negatives: Sequence[TrainingImage],
-) -> dict[str, ConvertedOnePass]:
-    """Write all versions to the run's folder and compare them with Keras."""
-    versions: dict[str, ConvertedOnePass] = {}
-    for weight_format in WEIGHT_FORMATS:
-        path = run_folder / f"{weight_format}.tflite"
-        path.write_bytes(convert_onepass(model, weight_format))
-        versions[weight_format] = compare_onepass(path, model, images, negatives)
-    _check_conversion(versions["float32"])
-    return versions
 
 
 def fit_onepass_temperature(
@@ -381,9 +304,8 @@ def fit_onepass_temperature(
 
 def fold_onepass_temperature(model: keras.Model, temperature: float) -> None:
     """Divide the mask logits by a temperature, in the weights of the last layers."""
-    for stride in STRIDES_PX:
-        last = model.get_layer(f"mask{stride}_logits")
-        last.set_weights([values / temperature for values in last.get_weights()])
+    names = [f"mask{stride}_logits" for stride in STRIDES_PX]
+    fold_temperature(model, names, temperature)
 
 
 def select_smallest_version(versions: Mapping[str, ConvertedOnePass]) -> str:
@@ -400,11 +322,11 @@ def select_smallest_version(versions: Mapping[str, ConvertedOnePass]) -> str:
         name
         for name, version in versions.items()
         if not version.list_regressions(float32_version)
-        and version.n_bytes <= MAX_BYTES
+        and version.n_bytes <= SMALL_BYTES
     ]
     if not candidates:
         raise RuntimeError(
-            f"all versions are too large; at most {MAX_BYTES:,} bytes are accepted"
+            f"all versions are too large; at most {SMALL_BYTES:,} bytes are accepted"
         )
     shortest = min(versions[name].times_ms[0] for name in candidates)
     fast = [
@@ -425,77 +347,27 @@ def write_onepass_export(
         out: folder such as `models/`; receives the file and `runs-onepass/NAME/`.
         command: the export command, for the card.
     """
+    facts = collect_onepass_facts(model_export)
+    card = format_onepass_card(model_export, command)
     folder = out / ONEPASS_RUNS_NAME / model_export.name
-    folder.mkdir(parents=True, exist_ok=True)
+    written = write_run_files(model_export, folder, facts, card)
     file = out / f"{model_export.name}.tflite"
     shutil.copyfile(model_export.selected.path, file)
-    text = (
-        json.dumps(collect_onepass_facts(model_export), indent=2, allow_nan=False)
-        + "\n"
-    )
-    (folder / FACTS_NAME).write_text(text, encoding="utf-8")
-    shutil.copyfile(model_export.run_folder / LOG_NAME, folder / LOG_NAME)
-    card = format_onepass_card(model_export, command)
-    (folder / CARD_NAME).write_text(card, encoding="utf-8")
-    return [file, *(folder / name for name in (FACTS_NAME, LOG_NAME, CARD_NAME))]
+    return [file, *written]
 
 
 def collect_onepass_facts(model_export: OnePassExport) -> dict[str, object]:
     """Return the contents of `facts.json`."""
-    selected = model_export.selected
-    return {
-        "title": model_export.name,
-        "about": model_export.about,
-        "parameters": model_export.n_parameters,
-        "file": f"{model_export.name}.tflite",
-        "bytes": selected.n_bytes,
-        "sha256": selected.sha256,
-        "weights": model_export.weight_format,
-        "input": {"multiple_px": MAX_STRIDE_PX, "colours": "BGR", "range": [0, 255]},
-        "outputs": list(OUTPUT_NAMES),
-        "labels": [label.key for label in CLASSES],
-        "times_ms": _round_times(selected),
-        "versions": {
-            name: {
-                "bytes": version.n_bytes,
-                "difference": version.difference,
-                "times_ms": _round_times(version),
-                "loses": version.list_regressions(model_export.versions["float32"]),
-            }
-            for name, version in model_export.versions.items()
-        },
-        "validation": {
-            name: _round_metrics(version) for name, version in selected.metrics.items()
-        },
-        "false_positives": {
+    return collect_facts(
+        model_export,
+        title=model_export.name,
+        about=model_export.about,
+        file_name=f"{model_export.name}.tflite",
+        input={"multiple_px": MAX_STRIDE_PX, "colours": "BGR", "range": [0, 255]},
+        outputs=list(OUTPUT_NAMES),
+        false_positives={
             side: dict(version)
-            for side, version in selected.false_positive_rates.items()
+            for side, version in model_export.selected.false_positive_rates.items()
         },
-        "recipe": dict(model_export.metadata),
-        "temperature": round(model_export.temperature, 4),
-        "credits": "YuNet (Apache-2.0)",
-        "made": date.today().isoformat(),
-    }
-
-
-def _round_times(version: ConvertedOnePass) -> dict[str, float]:
-    return {
-        f"{width}x{height}": round(time_ms, 3)
-        for (width, height), time_ms in zip(TIMED_WH, version.times_ms, strict=True)
-    }
-
-
-def _round_metrics(metrics: OnePassMetrics) -> dict[str, float | None]:
-    """Return the metrics, with None for NaN, which JSON does not have."""
-    return {
-        name: None if math.isnan(value) else round(value, 4)
-        for name, value in vars(metrics).items()
-    }
-
-
-def _check_conversion(float32_version: ConvertedOnePass) -> None:
-    if float32_version.difference > _MAX_DIFFERENCE:
-        raise RuntimeError(
-            f"{float32_version.path} differs from Keras by "
-            f"{float32_version.difference:.2g}; at most {_MAX_DIFFERENCE:g} is accepted"
-        )
+        credits="YuNet (Apache-2.0)",
+    )

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
-import math
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
-from maskdet.training.checkpoint import (
-    TrainingState,
-    WeightAverage,
-    load_state,
-    load_weights,
-    read_state,
-    save_best,
-    save_state,
-    swap_in_average,
-)
-from maskdet.training.classifier.fit import check_finite
+from maskdet.training.checkpoint import WeightAverage, load_weights, use_average
 from maskdet.training.classifier.network import recalibrate_network_batchnorm
 from maskdet.training.initial_weights import load_litert_weights
+from maskdet.training.loop import EpochResult, NetworkInTraining, run_training
 from maskdet.training.onepass.batches import OnePassSampler
 from maskdet.training.onepass.data import (
     FALSE_POSITIVE_COST,
@@ -47,17 +35,13 @@ from maskdet.training.onepass.network import (
 from maskdet.training.onepass.recipe import OnePassRecipe
 from maskdet.training.onepass.validation import (
     OnePassMetrics,
+    detect_with_keras,
+    evaluate_by_source,
     evaluate_onepass,
     mine_false_positives,
 )
-from maskdet.training.run_log import (
-    BEST_FILE,
-    STATE_FILE,
-    append_row,
-    create_run_folder,
-    drop_epochs_after,
-    write_recipe,
-)
+from maskdet.training.run_log import BEST_FILE
+from maskdet.training.workers import TrainingBatch
 
 logger = logging.getLogger(__name__)
 
@@ -65,78 +49,6 @@ VALIDATION_PX = (640, 320)
 """Longer sides for validation of the kept weights; epochs use only the first."""
 
 _RECALIBRATION_BATCHES = 24
-
-
-@dataclass(frozen=True)
-class OnePassEpoch:
-    """Metrics of one epoch.
-
-    Attributes:
-        epoch: counted from 1.
-        learning_rate: after the last step.
-        views_per_s: training samples per second.
-        took_s: seconds, including validation.
-        losses: mean of each loss, unweighted.
-        validation_metrics: of the averaged weights, on a subset of the validation
-            scenes.
-        false_positive_rates: fraction of images without a face in which one is
-            detected, by threshold.
-    """
-
-    epoch: int
-    learning_rate: float
-    views_per_s: float
-    took_s: float
-    losses: Mapping[str, float]
-    validation_metrics: OnePassMetrics
-    false_positive_rates: Mapping[str, float] = field(default_factory=dict)
-
-    def to_row(self) -> dict[str, float]:
-        """Return the row of the log."""
-        return {
-            "epoch": self.epoch,
-            "stage": 1,
-            "loss": round(sum(self.losses.values()), 5),
-            **{f"loss_{name}": round(value, 5) for name, value in self.losses.items()},
-            **{
-                f"val_{name}": value
-                for name, value in vars(self.validation_metrics).items()
-            },
-            **{
-                f"val_false_positives_{threshold}": value
-                for threshold, value in self.false_positive_rates.items()
-            },
-            "learning_rate": self.learning_rate,
-            "views_per_s": self.views_per_s,
-            "took_s": self.took_s,
-        }
-
-
-def log_onepass_epoch(out: Path, epoch: OnePassEpoch, n_epochs_left: int) -> None:
-    """Append a row to both logs and report it on the console.
-
-    Args:
-        out: folder of the run.
-        epoch: metrics of the epoch.
-        n_epochs_left: number of remaining epochs.
-    """
-    losses = ", ".join(f"{name} {value:.3f}" for name, value in epoch.losses.items())
-    logger.info("epoch %d: losses %s", epoch.epoch, losses)
-    logger.info("epoch %d: validation %s", epoch.epoch, epoch.validation_metrics)
-    if epoch.false_positive_rates:
-        logger.info(
-            "epoch %d: false positives %s",
-            epoch.epoch,
-            dict(epoch.false_positive_rates),
-        )
-    logger.info(
-        "epoch %d: %.1f samples per second, %.0f s; about %.0f min left",
-        epoch.epoch,
-        epoch.views_per_s,
-        epoch.took_s,
-        n_epochs_left * epoch.took_s / 60,
-    )
-    append_row(out, epoch.to_row())
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,9 +96,7 @@ def fit_onepass(
     resume: bool = False,
     metadata: Mapping[str, object] = MappingProxyType({}),
 ) -> dict[str, OnePassMetrics]:
-    """Train, validate after each epoch and keep the best weights.
-
-    Ctrl-C stops the training early and leaves a usable model.
+    """Train the single-stage network; see `run_training`.
 
     Args:
         training_data: training and validation data.
@@ -203,35 +113,20 @@ def fit_onepass(
         side.
 
     Raises:
-        FileNotFoundError: there is no run to resume.
-        OSError: `out` cannot be written.
-        RuntimeError: the loss is NaN or infinite.
-        ValueError: the resumed run began with other hyperparameters.
+        FileNotFoundError: as in `run_training`, as the other errors.
     """
     keras.utils.set_random_seed(recipe.seed)
     model = build_onepass_network()
     if weights is not None and not resume:
         _load_initial_weights(model, Path(weights))
-    learner = compile_learner(model, recipe)
-    weight_average = WeightAverage(
-        [w.copy() for w in model.get_weights()], recipe.average_decay
-    )
-    state = _begin_run(out, resume=resume)
-    if resume:
-        model.optimizer = learner.optimizer
-        load_state(out / STATE_FILE, model, weight_average, optimizer=True)
-    run_metadata = {**metadata, "backends": [keras.config.backend()]}
-    write_recipe(out, recipe, run_metadata, n_done=state.epochs_done)
-    loop = _OnePassTrainingLoop(
-        model, learner, weight_average, training_data, recipe, out
-    )
+    network = _OnePassInTraining(model, training_data, recipe)
     if weights is not None and Path(weights).suffix == ".tflite" and not resume:
-        loop.recalibrate_batchnorm()
-    state = loop.train(state)
-    if state.best == -math.inf:  # no completed epoch, or none with a score
-        save_best(out / BEST_FILE, model, weight_average)
+        network.recalibrate_batchnorm()
+    run_training(network, out, resume=resume, metadata=metadata)
     load_weights(out / BEST_FILE, model)
-    return evaluate_onepass_by_source(model, training_data.validation)
+    return evaluate_by_source(
+        training_data.validation, VALIDATION_PX, partial(detect_with_keras, model)
+    )
 
 
 def check_initial_weights(weights: Path) -> None:
@@ -251,18 +146,6 @@ def _load_initial_weights(model: keras.Model, weights: Path) -> None:
         load_litert_weights(model, weights)
     else:
         load_yunet_weights(model, weights)
-
-
-def evaluate_onepass_by_source(
-    model: keras.Model, images: Sequence[TrainingImage]
-) -> dict[str, OnePassMetrics]:
-    """Return metrics by source and longer side: `kaggle 640`, `kaggle 320`, ..."""
-    results = {}
-    for source in dict.fromkeys(image.source for image in images):
-        source_images = [image for image in images if image.source == source]
-        for side in VALIDATION_PX:
-            results[f"{source} {side}"] = evaluate_onepass(model, source_images, side)
-    return results
 
 
 def compile_learner(model: keras.Model, recipe: OnePassRecipe) -> OnePassLearner:
@@ -316,128 +199,83 @@ class DiscriminativeAdamW(keras.optimizers.AdamW):  # type: ignore[misc] # Keras
         super().update_step(gradient, variable, learning_rate * factor)
 
 
-@dataclass(eq=False)
-class _OnePassTrainingLoop:
-    """State of a running training."""
+class _OnePassInTraining(NetworkInTraining):
+    """The single-stage network with its data, for the training loop."""
 
-    model: keras.Model
-    learner: OnePassLearner
-    weight_average: WeightAverage
-    training_data: OnePassData
-    recipe: OnePassRecipe
-    out: Path
+    shown_loss = "mask"
 
-    def __post_init__(self) -> None:
-        self.sampler = OnePassSampler(
-            self.training_data.packed_images,
-            self.recipe.batch_size,
-            self.recipe.seed,
-            self.recipe.views,
-            self.training_data.negatives.train,
-            self.recipe.negatives,
-            workers=self.training_data.workers,
+    def __init__(
+        self, model: keras.Model, training_data: OnePassData, recipe: OnePassRecipe
+    ) -> None:
+        self.recipe: OnePassRecipe = recipe
+        self.model = model
+        self.average: WeightAverage = WeightAverage.of_model(
+            model, recipe.average_decay
         )
-        self.epoch_validation = self.training_data.select_epoch_validation()
-        self.epoch_negatives = self.training_data.select_epoch_negatives()
+        self.steps = recipe.steps
+        self._negatives = training_data.negatives.train
+        self._sampler = OnePassSampler(
+            training_data.packed_images,
+            recipe.batch_size,
+            recipe.seed,
+            recipe.views,
+            self._negatives,
+            recipe.negatives,
+            workers=training_data.workers,
+        )
+        self._epoch_validation = training_data.select_epoch_validation()
+        self._epoch_negatives = training_data.select_epoch_negatives()
 
     def recalibrate_batchnorm(self) -> None:
         """Set the statistics of folded batch normalisation from training samples."""
-        first = self.sampler.iter_batches(self.recipe.epochs, _RECALIBRATION_BATCHES)
+        first = self._sampler.iter_batches(self.recipe.epochs, _RECALIBRATION_BATCHES)
         recalibrate_network_batchnorm(
             self.model, (batch.images.astype(np.float32) for batch in first)
         )
-        self.weight_average.weights = [
-            array.copy() for array in self.model.get_weights()
-        ]
+        self.average = WeightAverage.of_model(self.model, self.recipe.average_decay)
 
-    def train(self, state: TrainingState) -> TrainingState:
-        """Run the remaining epochs; Ctrl-C stops early."""
-        with contextlib.suppress(KeyboardInterrupt):
-            for epoch in range(state.epochs_done, self.recipe.epochs):
-                state = self.run_epoch(epoch, state)
-        return state
+    def start_stage(self, stage: int) -> None:
+        self.learner = compile_learner(self.model, self.recipe)
 
-    def run_epoch(self, epoch: int, previous: TrainingState) -> TrainingState:
-        """Run one epoch, validate, keep better weights, and write the logs."""
-        started = time.monotonic()
-        if self.sampler.mined is None or epoch % self.recipe.mined_every == 0:
-            self._mine_negatives()
-        mined_s = time.monotonic() - started
-        losses, n_samples = self._train_epoch(epoch)
-        trained_s = time.monotonic() - started - mined_s
-        own_weights = swap_in_average(self.model, self.weight_average)
-        metrics = evaluate_onepass(self.model, self.epoch_validation, VALIDATION_PX[0])
-        false_positives = compute_false_positive_rates(
-            mine_false_positives(
-                self.model, self.epoch_negatives, VALIDATION_PX[0]
-            ).scores
-        )
-        if own_weights is not None:
-            self.model.set_weights(own_weights)
-        record = OnePassEpoch(
-            epoch=epoch + 1,
-            learning_rate=float(self.learner.optimizer.learning_rate),
-            views_per_s=round(n_samples / trained_s, 1),
-            took_s=round(time.monotonic() - started, 1),
-            losses=losses,
-            validation_metrics=metrics,
-            false_positive_rates=false_positives,
-        )
-        score = (metrics.faces + metrics.mean) / 2
-        score -= FALSE_POSITIVE_COST * next(iter(false_positives.values()), 0.0)
-        # The score is NaN without validation faces; `max` then returns its first value.
-        state = dataclasses.replace(
-            previous, epochs_done=epoch + 1, best=max(previous.best, score)
-        )
-        check_finite(record.epoch, *losses.values())
-        if score > previous.best:
-            save_best(self.out / BEST_FILE, self.model, self.weight_average)
-        # Save the state last, as in `classifier.fit`.
-        log_onepass_epoch(self.out, record, self.recipe.epochs - epoch - 1)
-        self.model.optimizer = self.learner.optimizer
-        save_state(self.out / STATE_FILE, self.model, self.weight_average, state)
-        return state
-
-    def _mine_negatives(self) -> None:
+    def prepare_epoch(self, epoch: int) -> None:
         """Mine false positives in all negatives with the averaged weights."""
-        own_weights = swap_in_average(self.model, self.weight_average)
-        mined = mine_false_positives(self.model, self.training_data.negatives.train)
-        if own_weights is not None:
-            self.model.set_weights(own_weights)
+        if self._sampler.mined is not None and epoch % self.recipe.mined_every:
+            return
+        with use_average(self.model, self.average):
+            mined = mine_false_positives(self.model, self._negatives)
         if len(mined.scores):
-            self.sampler = dataclasses.replace(self.sampler, mined=mined)
+            self._sampler = dataclasses.replace(self._sampler, mined=mined)
             logger.info(
                 "false positives in training images without a face: %s",
                 compute_false_positive_rates(mined.scores),
             )
 
-    def _train_epoch(self, epoch: int) -> tuple[dict[str, float], int]:
-        """Return the mean of each loss, and the number of samples."""
-        steps = self.recipe.steps
-        progress_bar = tqdm(
-            self.sampler.iter_batches(epoch, steps),
-            f"epoch {epoch + 1} of {self.recipe.epochs}",
-            total=steps,
-            disable=None,
+    def iter_batches(self, epoch: int) -> Iterator[TrainingBatch]:
+        return self._sampler.iter_batches(epoch, self.steps)
+
+    def train_step(self, batch: TrainingBatch) -> dict[str, float]:
+        logs = self.learner.train_on_batch(
+            batch.images.astype(np.float32), batch.targets, return_dict=True
         )
-        n_samples = 0
-        logs: dict[str, float] = {}
-        self.learner.reset_metrics()
-        for step, batch in enumerate(progress_bar):
-            logs = self.learner.train_on_batch(
-                batch.images.astype(np.float32), batch.targets, return_dict=True
-            )
-            self.weight_average.update(self.model.get_weights(), epoch * steps + step)
-            n_samples += len(batch.images)
-            progress_bar.set_postfix(mask=f"{float(logs['mask']):.3f}", refresh=False)
-        return {name: float(logs[name]) for name in LOSS_NAMES}, n_samples
+        return {name: float(logs[name]) for name in LOSS_NAMES}
 
-
-def _begin_run(out: Path, *, resume: bool) -> TrainingState:
-    """Return the progress of the run; a fresh start deletes an older run."""
-    if resume:
-        state = read_state(out / STATE_FILE)
-        drop_epochs_after(out, state.epochs_done)
-        return state
-    create_run_folder(out)
-    return TrainingState()
+    def validate(self, epoch: int, logs: Sequence[Mapping[str, float]]) -> EpochResult:
+        losses = logs[-1]  # Keras returns running means
+        metrics = evaluate_onepass(self.model, self._epoch_validation, VALIDATION_PX[0])
+        mined = mine_false_positives(
+            self.model, self._epoch_negatives, VALIDATION_PX[0]
+        )
+        rates = compute_false_positive_rates(mined.scores)
+        row = {
+            "loss": round(sum(losses.values()), 5),
+            **{f"loss_{name}": round(value, 5) for name, value in losses.items()},
+            **{f"val_{name}": value for name, value in vars(metrics).items()},
+            **{f"val_false_positives_{key}": rate for key, rate in rates.items()},
+        }
+        named_losses = [f"{name} {value:.3f}" for name, value in losses.items()]
+        lines = [f"losses {', '.join(named_losses)}", f"validation {metrics}"]
+        if rates:
+            lines.append(f"false positives {rates}")
+        score = (metrics.faces + metrics.mean) / 2
+        score -= FALSE_POSITIVE_COST * next(iter(rates.values()), 0.0)
+        return EpochResult(row, lines, score)

@@ -11,12 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
 from maskdet.analyzers.onepass import N_CHANNELS, STRIDES_PX
-from maskdet.boxes import Boxes
 
 _MAX_CELLS_PER_FACE = 10
 _CENTRE_RADIUS = 2.5
@@ -173,39 +170,3 @@ def _select_cheapest(cost: Tensor, ious: Tensor) -> Tensor:
     lowest = -ops.top_k(-cost, _MAX_CELLS_PER_FACE)[0]
     limit = ops.take_along_axis(lowest, count[..., None] - 1, axis=-1)
     return ops.cast(cost <= limit, "float32")
-
-
-def encode_maps(
-    boxes: Boxes, labels: NDArray[np.int64], size_hw: tuple[int, int]
-) -> list[NDArray[np.float32]]:
-    """Return the maps of a perfect network: the inverse of decoding.
-
-    Each face is in the cell that contains its centre, at the stride nearest to a
-    quarter of its size. If two faces are in one cell, the later one is kept.
-
-    Args:
-        boxes: `(n, 4)` in pixels of the input, with their centres inside.
-        labels: `(n,)` columns as in `CLASSES`.
-        size_hw: height and width of the input, multiples of 32.
-
-    Returns:
-        Three maps `(h / s, w / s, 9)`.
-    """
-    maps = []
-    for stride in STRIDES_PX:
-        encoded = np.zeros((size_hw[0] // stride, size_hw[1] // stride, N_CHANNELS))
-        encoded[..., :2] = -20.0
-        maps.append(encoded.astype(np.float32))
-    sides = boxes[:, 2:] - boxes[:, :2]
-    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    ideal_levels = np.log2(np.sqrt(sides.prod(axis=1)) / (4 * STRIDES_PX[0]))
-    levels = np.clip(np.rint(ideal_levels), 0, len(STRIDES_PX) - 1).astype(np.int64)
-    for level, middle, side, label in zip(levels, middles, sides, labels, strict=True):
-        stride = STRIDES_PX[level]
-        column, row = (middle // stride).astype(np.int64)
-        cell = maps[level][row, column]
-        cell[:2] = 20.0
-        cell[2:4] = middle / stride - (column, row)
-        cell[4:6] = np.log(side / stride)
-        cell[6 + int(label)] = 20.0
-    return maps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -89,6 +89,28 @@ def evaluate_onepass(
         image_list,
         [detect_with_keras(model, image.image, long_side_px) for image in image_list],
     )
+
+
+def evaluate_by_source(
+    images: Sequence[TrainingImage],
+    long_sides_px: Iterable[int],
+    detect: Callable[[Image, int], OnePassDetections],
+) -> dict[str, OnePassMetrics]:
+    """Return metrics by source and longer side: `kaggle 640`, `kaggle 320`, ...
+
+    Args:
+        images: the scenes.
+        long_sides_px: longer sides of the input.
+        detect: detects the faces of an image at a longer side.
+    """
+    results = {}
+    for source in dict.fromkeys(image.source for image in images):
+        source_images = [image for image in images if image.source == source]
+        for side in long_sides_px:
+            results[f"{source} {side}"] = compute_onepass_metrics(
+                source_images, [detect(image.image, side) for image in source_images]
+            )
+    return results
 
 
 def detect_with_keras(

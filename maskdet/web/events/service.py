@@ -15,7 +15,6 @@ from typing import Final, cast
 from zoneinfo import ZoneInfo
 
 import streamlit as st
-from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from maskdet.alerts.monitor import AlertConfig, AlertMonitor, StreamMonitor
@@ -24,7 +23,7 @@ from maskdet.events.database import StoreError
 from maskdet.events.event import StreamInfo
 from maskdet.events.store import EventStore
 from maskdet.events.writer import EventWriter
-from maskdet.web.server import access, guard
+from maskdet.web.server import access, guard, streamlit_patches
 
 _PREFERENCES_KEY: Final = "maskdet.events"
 _MONITOR_KEY: Final = "maskdet.monitor"
@@ -158,19 +157,16 @@ def is_local_admin() -> bool:
     It is false for a visitor who has just disconnected.
     """
     context = get_script_run_ctx()
-    if context is None or not runtime.exists():
+    if context is None:
         return False
-    client = runtime.get_instance().get_client(context.session_id)
-    client_context = client.client_context if client is not None else None
+    peer = streamlit_patches.get_peer(context.session_id)
     try:
         allowed = access.is_local_admin_enabled(
             os.environ, public=guard.is_public_server()
         )
     except ValueError:
         return False
-    if client_context is None or not allowed:
-        return False
-    return access.is_local_request(client_context.remote_ip, client_context.headers)
+    return allowed and peer is not None and access.is_local_request(*peer)
 
 
 def get_time_zone() -> tzinfo:

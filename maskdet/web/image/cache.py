@@ -30,14 +30,14 @@ from maskdet.types import Image, Scene, select_rows
 MAX_IMAGES: Final = 500
 """Maximum number of images at once."""
 
-IMAGE_CACHE_SIZE: Final = 600
+_IMAGE_CACHE_SIZE: Final = 600
 """Number of analyzed images that a session keeps (least recently used are evicted): all
 at once and some samples. Without their pixels they take little memory."""
 
 _PREVIEW_CACHE_SIZE: Final = 8
 """Number of previews that a session keeps; others are decoded again."""
 
-PERMISSIVE_IMAGE_SETTINGS: Final = Settings(
+_PERMISSIVE_IMAGE_SETTINGS: Final = Settings(
     min_score=0.1, min_confidence=0, min_face_px=4, nms_iou=1
 )
 """Every face that passes these is classified and kept, so that any stricter threshold
@@ -87,7 +87,7 @@ class AnalyzedImage:
     thumbnail: bytes = b""
     crops: tuple[bytes, ...] = ()
     raw_scene: Scene = dataclasses.field(default_factory=Scene.empty)
-    base_settings: Settings = PERMISSIVE_IMAGE_SETTINGS
+    base_settings: Settings = _PERMISSIVE_IMAGE_SETTINGS
     error: str = ""
 
     @cached_property
@@ -112,7 +112,7 @@ class AnalyzedImage:
 class ImageCache:
     """The analyzed images of one session, in memory only."""
 
-    def __init__(self, capacity: int = IMAGE_CACHE_SIZE) -> None:
+    def __init__(self, capacity: int = _IMAGE_CACHE_SIZE) -> None:
         """Create an empty cache.
 
         Args:
@@ -190,7 +190,7 @@ def analyze_upload(
 ) -> AnalyzedImage:
     """Decode one file and analyze it with permissive settings.
 
-    The thresholds are the lower ones of `PERMISSIVE_IMAGE_SETTINGS` and `settings`. If
+    The thresholds are the lower ones of `_PERMISSIVE_IMAGE_SETTINGS` and `settings`. If
     the file is not a readable image, the result has only an `error`.
     """
     try:
@@ -198,9 +198,9 @@ def analyze_upload(
     except ImageReadError as error:
         return AnalyzedImage(error=str(error))
     base_settings = dataclasses.replace(
-        PERMISSIVE_IMAGE_SETTINGS,
-        min_score=min(PERMISSIVE_IMAGE_SETTINGS.min_score, settings.min_score),
-        min_face_px=min(PERMISSIVE_IMAGE_SETTINGS.min_face_px, settings.min_face_px),
+        _PERMISSIVE_IMAGE_SETTINGS,
+        min_score=min(_PERMISSIVE_IMAGE_SETTINGS.min_score, settings.min_score),
+        min_face_px=min(_PERMISSIVE_IMAGE_SETTINGS.min_face_px, settings.min_face_px),
     )
     raw_scene = analyze_decoded(analyzer, image, base_settings)
     boxes = image.scale_scene(raw_scene).faces.boxes

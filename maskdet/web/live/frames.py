@@ -17,8 +17,8 @@ from maskdet.log_filter import RepeatedFailureFilter
 from maskdet.media import rotate_image
 from maskdet.style import WHITE
 from maskdet.types import Image
+from maskdet.web.live.relay import count_dropped_frames
 from maskdet.web.live.state import LiveSession, LiveState
-from maskdet.web.live.webrtc_patches import count_dropped_frames
 
 logger = logging.getLogger(__name__)
 logger.addFilter(RepeatedFailureFilter())

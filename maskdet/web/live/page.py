@@ -7,10 +7,11 @@ import logging
 from typing import Any, Final
 
 import streamlit as st
-from streamlit_webrtc import WebRtcMode, WebRtcStreamerContext, webrtc_streamer
-from streamlit_webrtc.component import (
+from streamlit_webrtc import (
+    WebRtcMode,
+    WebRtcStreamerContext,
     WebRtcStreamerState,
-    generate_frontend_component_key,
+    webrtc_streamer,
 )
 
 from maskdet.analyzers.pipelines import resolve_analyzer
@@ -32,6 +33,7 @@ from maskdet.web.live.state import LiveSession, LiveState, get_live_state
 from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE as VIEWERS_VARIABLE
 from maskdet.web.live.viewers import ViewerSlots, get_max_viewers
 from maskdet.web.preferences import Preferences
+from maskdet.web.server import streamlit_patches
 from maskdet.web.server.uploads import MAX_IMAGE_MB, reject_large_files
 from maskdet.web.widgets import escape_markdown, scene_cards_html
 
@@ -207,7 +209,7 @@ def _get_last_button() -> str:
 
 @st.cache_resource(show_spinner=False)
 def _get_viewer_slots() -> ViewerSlots:
-    return ViewerSlots(session.is_session_active)
+    return ViewerSlots(streamlit_patches.is_session_active)
 
 
 def _get_viewer_limit() -> int:
@@ -232,7 +234,7 @@ def _try_admit(stream_connection: StreamConnection) -> bool:
 
 def get_frontend_key() -> str:
     """Return the key under which the browser reports the streamer's state."""
-    return generate_frontend_component_key(_STREAMER_KEY)
+    return streamlit_patches.get_streamer_key(_STREAMER_KEY)
 
 
 def get_connection() -> StreamConnection:

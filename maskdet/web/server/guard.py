@@ -14,15 +14,20 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 
-from maskdet.web.server import access, uploads
+from maskdet.web.server import access, streamlit_patches, uploads
 
 FRAME_ANCESTORS_VARIABLE: Final = "MASKDET_FRAME_ANCESTORS"
 """Origins, separated by spaces, whose pages may embed the dashboard in a frame."""
 
-_UPLOAD_PATH: Final = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)")
 _FRAME_ORIGIN: Final = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 _UPLOAD_TIMEOUT_S: Final = 60.0
 """An upload is aborted if no data arrives for this time."""
+
+
+def guard_server() -> None:
+    """Let this module check every request and connection of the server."""
+    streamlit_patches.guard_requests(handle_request)
+    streamlit_patches.check_connections(is_allowed_host, is_allowed_connection)
 
 
 async def handle_request(
@@ -65,8 +70,8 @@ async def _dispatch_request(
         response = PlainTextResponse(_format_unknown_host(headers), status_code=403)
         await response(scope, receive, send)
         return
-    match = _UPLOAD_PATH.search(scope["path"]) if scope["method"] == "PUT" else None
-    if match:
+    match = streamlit_patches.UPLOAD_PATH.search(scope["path"])
+    if match and scope["method"] == "PUT":
         await _receive_file(app, scope, receive, send, *match.groups())
     else:
         await app(scope, receive, send)
@@ -128,7 +133,7 @@ def get_frame_ancestors(environment: Mapping[str, str] = os.environ) -> str:
 def _get_public_origins() -> list[str]:
     """Return the configured origins beside the server's own host."""
     origins = [*config.get_option("server.corsAllowedOrigins")]
-    if config.is_manually_set("browser.serverAddress"):
+    if streamlit_patches.is_manually_set("browser.serverAddress"):
         address = str(config.get_option("browser.serverAddress"))
         host = access.parse_host(address)
         if host is not None and not access.is_loopback(host.name):
@@ -182,13 +187,13 @@ async def _receive_file(
                 raise HTTPException(408, "The upload timed out.") from None
             reason = upload.add(len(message.get("body", b"")))
             if reason:
-                uploads.show_upload_rejection(session_id, reason)
+                streamlit_patches.show_toast(session_id, reason)
                 raise HTTPException(413, reason)
             return message
 
         reason = upload.rejection_reason(int(length) if length.isdecimal() else 0)
         if reason:
-            uploads.show_upload_rejection(session_id, reason)
+            streamlit_patches.show_toast(session_id, reason)
             await PlainTextResponse(reason, 413)(scope, receive, send)
             return
         await app(scope, receive_counted, send)

@@ -8,7 +8,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from streamlit import config
 from streamlit.web import cli
 
 from maskdet.resources import resource_path
@@ -54,6 +53,7 @@ def launch_dashboard(
     _check_environment(os.environ)
     streamlit_patches.patch_streamlit()
     streamlit_patches.limit_server()
+    guard.guard_server()
     args = ["run", str(resource_path("app.py"))]
     if address is None and not _read_server_option("address"):
         address = "localhost"  # by default Streamlit listens on all addresses
@@ -95,7 +95,7 @@ def _read_server_option(name: str) -> object:
     if os.environ.get(variable):
         return os.environ[variable]
     value: object = None
-    for file in config.get_config_files("config.toml"):
+    for file in streamlit_patches.list_config_files():
         try:
             content = tomllib.loads(Path(file).read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -9,18 +9,19 @@ old one, and both runs were aborted. Such requests are ignored here.
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 import streamlit as st
-from streamlit.proto.ClientState_pb2 import ClientState
-from streamlit.runtime.app_session import AppSession
-from streamlit.runtime.pages_manager import PagesManager
 
 from maskdet.web import session as web_session
 from maskdet.web.live import page as live_page
+from maskdet.web.server import streamlit_patches
 
-_requested_pages: Final[WeakKeyDictionary[AppSession, tuple[str, float]]] = (
+if TYPE_CHECKING:
+    from streamlit.proto.ClientState_pb2 import ClientState
+
+_requested_pages: Final[WeakKeyDictionary[object, tuple[str, float]]] = (
     WeakKeyDictionary()
 )
 """The page that each session requested last, and when."""
@@ -29,15 +30,13 @@ _STALE_WINDOW_S: Final = 5.0
 """A later request for another page is not a remainder of it: the browser does show that
 page, for example after a lost connection, so the request is honoured."""
 
-_original_request_rerun: Final = AppSession.request_rerun
-
 
 def ignore_stale_reruns() -> None:
     """Ignore stale automatic reruns; call it before pages are rendered."""
-    AppSession.request_rerun = _request_rerun_unless_stale  # type: ignore[assignment]
+    streamlit_patches.filter_reruns(_is_stale)
 
 
-def is_stale_rerun(request: ClientState, page: str) -> bool:
+def _is_stale_rerun(request: ClientState, page: str) -> bool:
     """Return whether an automatic request would leave the page the visitor chose.
 
     Args:
@@ -54,17 +53,14 @@ def is_stale_rerun(request: ClientState, page: str) -> bool:
     return is_automatic or bool(request.fragment_id)
 
 
-def _request_rerun_unless_stale(
-    session: AppSession, request: ClientState | None
-) -> None:
-    if request is not None:
-        now_s = time.monotonic()
-        page, requested_s = _requested_pages.get(session, ("", now_s))
-        if now_s - requested_s < _STALE_WINDOW_S and is_stale_rerun(request, page):
-            return
-        if not request.fragment_id:
-            _requested_pages[session] = request.page_script_hash, now_s
-    _original_request_rerun(session, request)
+def _is_stale(session: object, request: ClientState) -> bool:
+    now_s = time.monotonic()
+    page, requested_s = _requested_pages.get(session, ("", now_s))
+    if now_s - requested_s < _STALE_WINDOW_S and _is_stale_rerun(request, page):
+        return True
+    if not request.fragment_id:
+        _requested_pages[session] = request.page_script_hash, now_s
+    return False
 
 
 def require_app_entry() -> None:
@@ -74,6 +70,5 @@ def require_app_entry() -> None:
     `pages/` as an old-style multipage app. A visitor who opens the URL of a page
     first, for example from a link, would get it without sidebar and settings.
     """
-    if PagesManager.uses_pages_directory:
-        PagesManager.uses_pages_directory = False
+    if streamlit_patches.switch_to_app_entry():
         st.rerun()

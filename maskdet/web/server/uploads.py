@@ -7,22 +7,15 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Self, cast
+from typing import Final, Self
 
 import streamlit as st
-from starlette.formparsers import MultiPartParser
-from streamlit import config, runtime
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from streamlit.proto.RootContainer_pb2 import RootContainer
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit import config
 from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.runtime.uploaded_file_manager import (
-    UploadedFile,
-    UploadedFileManager,
-    UploadedFileRec,
-)
+from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
 from maskdet.validation import parse_whole_number
+from maskdet.web.server import streamlit_patches
 from maskdet.web.widgets import escape_markdown
 
 VISITOR_LIMIT_VARIABLE: Final = "MASKDET_UPLOADS_PER_VISITOR_MB"
@@ -36,10 +29,8 @@ _EXTRA_MB: Final = 100
 """Default memory of a visitor beyond one file of the largest size."""
 _FILE_OVERHEAD_BYTES: Final = 1024
 """Bytes counted per file in addition to its content, as empty files use memory too."""
-_UNLIMITED_BYTES: Final = 1 << 40
 _CHECK_INTERVAL_BYTES: Final = _BYTES_PER_MB
 """The limits are checked once for so many bytes."""
-_TOAST_S: Final = 20
 _NAME_LENGTH: Final = 60
 _USED_FILES_KEY: Final = "maskdet.uploads"
 
@@ -98,15 +89,6 @@ def get_upload_limits() -> UploadLimits:
     except ValueError as error:
         logger.warning("%s; using the default limits", error)
         return UploadLimits.from_environment({}, file_mb)
-
-
-def disable_upload_spooling() -> None:
-    """Keep uploads in memory only; call it once, before pages are rendered.
-
-    Starlette, which Streamlit uses for uploads, otherwise writes files above 1 MB to
-    an anonymous temporary file.
-    """
-    MultiPartParser.spool_max_size = _UNLIMITED_BYTES
 
 
 class IncomingUpload:
@@ -169,26 +151,11 @@ class IncomingUpload:
         return ""
 
 
-def show_upload_rejection(session_id: str, reason: str) -> None:
-    """Show a toast with the reason of a rejection; on the event loop only.
-
-    The browser itself shows only the HTTP status beside the file.
-    """
-    app_session = runtime.get_instance().get_app_session(session_id)
-    if app_session is None:
-        return
-    message = ForwardMsg()
-    message.metadata.delta_path[:] = [RootContainer.EVENT, 0]
-    toast = message.delta.new_element.toast
-    toast.body, toast.icon, toast.duration = reason, ":material/block:", _TOAST_S
-    app_session._enqueue_forward_msg(message)
-
-
 def delete_abandoned_file(session_id: str, file_id: str) -> None:
     """Free a file whose visitor left during the upload; Streamlit would keep it."""
-    if runtime.get_instance().is_active_session(session_id):
+    manager = streamlit_patches.get_file_manager()
+    if manager is None or streamlit_patches.is_session_active(session_id):
         return
-    manager = _get_file_manager()
     manager.remove_file(session_id, file_id)
     if not manager.file_storage.get(session_id):
         manager.remove_session_files(session_id)
@@ -201,11 +168,12 @@ def delete_unused_files() -> None:
     widget has held yet are kept, as their upload is not complete.
     """
     context = get_script_run_ctx()
-    if context is None:
+    manager = streamlit_patches.get_file_manager()
+    if context is None or manager is None:
         return
     used = {file.file_id for file in _iter_widget_files()}
     for file_id in st.session_state.get(_USED_FILES_KEY, frozenset()) - used:
-        _delete_file(context.uploaded_file_mgr, context.session_id, file_id)
+        manager.remove_file(context.session_id, file_id)
     st.session_state[_USED_FILES_KEY] = frozenset(used)
 
 
@@ -252,19 +220,11 @@ def _iter_widget_files() -> Iterator[UploadedFile]:
                 yield file
 
 
-def _delete_file(manager: UploadedFileManager, session_id: str, file_id: str) -> None:
-    if isinstance(manager, MemoryUploadedFileManager):
-        manager.remove_file(session_id, file_id)
-
-
-def _get_file_manager() -> MemoryUploadedFileManager:
-    return cast(MemoryUploadedFileManager, runtime.get_instance().uploaded_file_mgr)
-
-
 def _count_stored_bytes() -> Counter[str]:
     """Return the size of each session's files in bytes."""
+    manager = streamlit_patches.get_file_manager()
     # Copies, as scripts free files in other threads.
-    sessions = [*_get_file_manager().file_storage.items()]
+    sessions = [] if manager is None else [*manager.file_storage.items()]
     return Counter({name: _sum_bytes([*files.values()]) for name, files in sessions})
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import streamlit as st
-from streamlit import runtime
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.analyzers.pipelines import Analyzer, resolve_analyzer
@@ -19,6 +17,7 @@ from maskdet.media import ROTATIONS
 from maskdet.web import session
 from maskdet.web.image import results
 from maskdet.web.preferences import Preferences, format_rotation
+from maskdet.web.server.streamlit_patches import is_session_active
 from maskdet.web.session import get_tab_id
 from maskdet.web.video import distance
 from maskdet.web.video.job import (
@@ -202,10 +201,7 @@ def _load_video_analyzer(options: VideoOptions) -> Analyzer:
 
 def _make_presence_check() -> Callable[[], bool]:
     """Return a thread-safe check of whether this visitor is still connected."""
-    context = get_script_run_ctx()
-    if context is None or not runtime.exists():
-        return lambda: True
-    return partial(runtime.get_instance().is_active_session, context.session_id)
+    return partial(is_session_active, session.get_session_id())
 
 
 def render_video_progress(job: VideoAnalysisJob) -> None:

@@ -31,7 +31,6 @@ from maskdet.training.classifier.crops import (
     PackedCrops,
     cut_crops,
     pack_crops,
-    read_fingerprint,
     read_packed_crops,
     save_packed_crops,
 )
@@ -40,7 +39,6 @@ from maskdet.training.classifier.validation import (
     compute_metrics_by_source,
     format_class_report,
     mean_loss,
-    mean_selection_score,
 )
 from maskdet.training.run_log import (
     append_row,
@@ -171,15 +169,15 @@ def test_an_unreadable_image_is_skipped_and_logged(tmp_path, caplog):
 def test_packed_crops_survive_a_round_trip(tmp_path):
     stored = make_samples({(Label.MASK, False): 2, (Label.INCORRECT, True): 1})
     save_packed_crops(stored, tmp_path / "crops.npz", "abc")
-    loaded = read_packed_crops(tmp_path / "crops.npz")
+    loaded = read_packed_crops(tmp_path / "crops.npz", "abc")
     for field in dataclasses.fields(PackedCrops):
         np.testing.assert_array_equal(
             getattr(loaded, field.name), getattr(stored, field.name)
         )
-    assert read_fingerprint(tmp_path / "crops.npz") == "abc"
-    assert read_fingerprint(tmp_path / "none.npz") is None
-    with pytest.raises(FileNotFoundError, match="maskdet train"):
-        read_packed_crops(tmp_path / "none.npz")
+    assert read_packed_crops(tmp_path / "crops.npz", "other") is None
+    assert read_packed_crops(tmp_path / "none.npz", "abc") is None
+    (tmp_path / "crops.npz").write_bytes(b"damaged")
+    assert read_packed_crops(tmp_path / "crops.npz", "abc") is None
 
 
 def test_classes_and_origins_are_sampled_in_their_fractions():
@@ -237,9 +235,8 @@ def test_metrics_count_an_incorrect_mask_as_a_mask():
     assert (argmax_no_mask.worn, argmax_no_mask.balanced) == (1, 0)
     parts = compute_metrics_by_source(np.array(list("aaaabbbb")), labels, probs)
     assert [parts["a"].worn, parts["a"].bare, parts["b"].bare] == [0.75, 1.0, 0.5]
-    assert mean_selection_score(parts.values()) == pytest.approx(
-        ((0.75 + 1) / 4 + 0.5 / 2 + (1 + 0.5) / 4 + 0.5 / 2) / 2
-    )
+    scores = [parts[source].selection_score for source in "ab"]
+    assert scores == pytest.approx([(0.75 + 1) / 4 + 0.5 / 2, (1 + 0.5) / 4 + 0.5 / 2])
 
 
 def test_metrics_agree_with_the_evaluation():

@@ -98,13 +98,13 @@ def test_onnx_predicts_as_keras(exported, tmp_path):
 
 def test_the_temperature_is_folded_into_the_logits():
     from maskdet.metrics.calibration import apply_temperature
-    from maskdet.training.classifier.export import fold_classifier_temperature
     from maskdet.training.classifier.fit import predict_probabilities
+    from maskdet.training.export import fold_temperature
 
     model = build_tiny_network(TINY_RECIPE)
     model.get_layer("probs").set_weights([np.eye(3) * 4, np.array([0.1, 0, -0.2])])
     before = predict_probabilities(model, make_crops().images)
-    fold_classifier_temperature(model, 2.5)
+    fold_temperature(model, ["probs"], 2.5)
     after = predict_probabilities(model, make_crops().images)
     np.testing.assert_allclose(after, apply_temperature(before, 2.5), atol=1e-5)
     assert np.abs(after - before).max() > 0.05
@@ -118,7 +118,16 @@ def make_version(name, accuracies, four_ms):
         source: ClassifierMetrics(10, binary, binary, binary, balanced)
         for source, (binary, balanced) in accuracies.items()
     }
-    return ConvertedClassifier(name, 1, "", 0.0, 0, 1.0, four_ms, results)
+    return ConvertedClassifier(
+        path=name,
+        n_bytes=1,
+        sha256="",
+        difference=0.0,
+        metrics=results,
+        n_changed=0,
+        one_face_ms=1.0,
+        four_faces_ms=four_ms,
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,7 +156,8 @@ def test_the_fastest_version_that_is_as_accurate_is_selected(float16, int8, expe
 
 
 def test_a_small_version_is_preferred_to_a_faster_large_one():
-    from maskdet.training.classifier.export import SMALL_BYTES, select_fastest_version
+    from maskdet.training.classifier.export import select_fastest_version
+    from maskdet.training.export import SMALL_BYTES
 
     large = dataclasses.replace(
         make_version("a", FLOAT32_ACCURACY, 1.0), n_bytes=SMALL_BYTES + 1
@@ -268,7 +278,8 @@ def test_scenes_without_faces_and_an_unfinished_run_are_rejected(tmp_path, capsy
 
 
 def test_a_run_resumed_with_another_backend_records_both(tmp_path):
-    from maskdet.training.run_log import read_recipe, write_recipe
+    from maskdet.training.classifier.recipes import read_recipe
+    from maskdet.training.run_log import write_recipe
 
     write_recipe(tmp_path, TINY_RECIPE, {"backends": ["torch"]}, n_done=0)
     for _ in range(2):
@@ -277,7 +288,8 @@ def test_a_run_resumed_with_another_backend_records_both(tmp_path):
 
 
 def test_keys_of_earlier_versions_are_read_under_their_current_names(tmp_path):
-    from maskdet.training.run_log import read_recipe, write_recipe
+    from maskdet.training.classifier.recipes import read_recipe
+    from maskdet.training.run_log import write_recipe
 
     write_recipe(
         tmp_path, TINY_RECIPE, {"finder": "yunet", "negative_pictures": 3}, n_done=0

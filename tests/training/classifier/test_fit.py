@@ -233,7 +233,7 @@ def test_the_learning_rate_follows_its_stage():
 
 def test_training_learns_and_writes_its_logs(tmp_path, tiny):
     from maskdet.training.classifier.fit import TrainingStart, fit_classifier
-    from maskdet.training.run_log import read_recipe
+    from maskdet.training.classifier.recipes import read_recipe
 
     recipe = replace(TINY_RECIPE, keep="merit", average_decay=0.9)
     metadata = {"command": "maskdet train ...", "data": ["eight"], "crops": 8}
@@ -288,16 +288,16 @@ def test_early_stopping_waits_and_keeps_the_best_weights(tmp_path, tiny, monkeyp
 
 
 def stop_in_epoch(monkeypatch, number: int) -> None:
-    from maskdet.training.classifier.fit import _TrainingLoop
+    from maskdet.training import loop
 
-    train = _TrainingLoop._train_epoch
+    train = loop._run_steps
 
-    def stopped(self, epoch):
+    def stopped(network, epoch):
         if epoch == number:
             raise KeyboardInterrupt
-        return train(self, epoch)
+        return train(network, epoch)
 
-    monkeypatch.setattr(_TrainingLoop, "_train_epoch", stopped)
+    monkeypatch.setattr(loop, "_run_steps", stopped)
 
 
 TWO_STAGES = (Stage(2, "adam", 0.05, 0), Stage(2, "rmsprop", 0.01, 0, decay=1e-3))
@@ -506,18 +506,16 @@ def test_a_failed_download_is_reported_in_one_line(tmp_path, capsys, monkeypatch
 def test_a_nan_loss_stops_the_training_and_keeps_earlier_epochs(
     tmp_path, tiny, monkeypatch
 ):
-    from maskdet.training.classifier.fit import (
-        TrainingStart,
-        _TrainingLoop,
-        fit_classifier,
-    )
+    from maskdet.training import loop
+    from maskdet.training.classifier.fit import TrainingStart, fit_classifier
 
-    train = _TrainingLoop._train_epoch
+    train = loop._run_steps
+    diverged = [{"loss": np.nan, "accuracy": 0.5}]
     with monkeypatch.context() as patch:
         patch.setattr(
-            _TrainingLoop,
-            "_train_epoch",
-            lambda run, n: (np.nan, 0.5) if n else train(run, n),
+            loop,
+            "_run_steps",
+            lambda network, n: (diverged, 8) if n else train(network, n),
         )
         with pytest.raises(RuntimeError, match="epoch 2: the loss is nan"):
             fit_classifier(make_training_data(), tmp_path, TINY_RECIPE)
@@ -532,20 +530,21 @@ def test_a_nan_loss_stops_the_training_and_keeps_earlier_epochs(
 def test_a_stop_between_log_and_state_does_not_duplicate_an_epoch(
     tmp_path, tiny, monkeypatch
 ):
-    from maskdet.training.classifier import fit as module
+    from maskdet.training import loop
+    from maskdet.training.classifier.fit import TrainingStart, fit_classifier
 
-    save = module.save_state
+    save = loop.save_state
 
-    def stopped(path, model, average, progress):
+    def stopped(path, model, average, optimizer, progress):
         if progress.epochs_done == 2:
             raise KeyboardInterrupt
-        save(path, model, average, progress)
+        save(path, model, average, optimizer, progress)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "save_state", stopped)
-        module.fit_classifier(make_training_data(), tmp_path, TINY_RECIPE)
-    module.fit_classifier(
-        make_training_data(), tmp_path, TINY_RECIPE, module.TrainingStart(resume=True)
+        patch.setattr(loop, "save_state", stopped)
+        fit_classifier(make_training_data(), tmp_path, TINY_RECIPE)
+    fit_classifier(
+        make_training_data(), tmp_path, TINY_RECIPE, TrainingStart(resume=True)
     )
     assert [row["epoch"] for row in read_rows(tmp_path / "log.csv")] == [1, 2, 3]
 

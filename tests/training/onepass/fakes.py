@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from maskdet.analyzers.onepass import N_CHANNELS, STRIDES_PX
+
 LABELS = np.array([0, 1, 2, 0])
 BOXES = np.array(
     [
@@ -66,3 +68,37 @@ def build_stand_in_network():
         ]
         maps.append(keras.layers.Concatenate()(parts))
     return keras.Model(image, maps)
+
+
+def encode_maps(boxes, labels, size_hw):
+    """Return the maps of a perfect network: the inverse of decoding.
+
+    Each face is in the cell that contains its centre, at the stride nearest to a
+    quarter of its size. If two faces are in one cell, the later one is kept.
+
+    Args:
+        boxes: `(n, 4)` in pixels of the input, with their centres inside.
+        labels: `(n,)` columns as in `CLASSES`.
+        size_hw: height and width of the input, multiples of 32.
+
+    Returns:
+        Three maps `(h / s, w / s, 9)`.
+    """
+    maps = []
+    for stride in STRIDES_PX:
+        encoded = np.zeros((size_hw[0] // stride, size_hw[1] // stride, N_CHANNELS))
+        encoded[..., :2] = -20.0
+        maps.append(encoded.astype(np.float32))
+    sides = boxes[:, 2:] - boxes[:, :2]
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    ideal_levels = np.log2(np.sqrt(sides.prod(axis=1)) / (4 * STRIDES_PX[0]))
+    levels = np.clip(np.rint(ideal_levels), 0, len(STRIDES_PX) - 1).astype(np.int64)
+    for level, middle, side, label in zip(levels, middles, sides, labels, strict=True):
+        stride = STRIDES_PX[level]
+        column, row = (middle // stride).astype(np.int64)
+        cell = maps[level][row, column]
+        cell[:2] = 20.0
+        cell[2:4] = middle / stride - (column, row)
+        cell[4:6] = np.log(side / stride)
+        cell[6 + int(label)] = 20.0
+    return maps

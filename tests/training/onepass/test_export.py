@@ -184,7 +184,14 @@ def make_version(faces, time_ms, n_bytes):
     from maskdet.training.onepass.validation import OnePassMetrics
 
     result = OnePassMetrics(faces, 1.0, 1.0, 1.0, math.nan, 0.8, 1.0)
-    return ConvertedOnePass("x", n_bytes, "", 0.0, (time_ms, 9.0), {"town 640": result})
+    return ConvertedOnePass(
+        path="x",
+        n_bytes=n_bytes,
+        sha256="",
+        difference=0.0,
+        metrics={"town 640": result},
+        times_ms=(time_ms, 9.0),
+    )
 
 
 def test_the_smallest_fast_version_that_is_as_accurate_is_selected():

@@ -8,6 +8,7 @@ import pytest
 from tests.training.onepass.fakes import (
     BOXES,
     LABELS,
+    encode_maps,
     make_blank_maps,
     make_target_rows,
 )
@@ -46,7 +47,6 @@ def test_a_batch_with_few_faces_does_not_have_more_weight():
 
 
 def test_wrong_labels_increase_only_the_class_loss():
-    from maskdet.training.onepass.targets import encode_maps
 
     boxes, labels = BOXES[1:3], LABELS[1:3]
     maps = [feature_map[None] for feature_map in encode_maps(boxes, labels, (256, 256))]

@@ -9,6 +9,7 @@ from maskdet.analyzers.onepass import decode_maps
 from tests.training.onepass.fakes import (
     BOXES,
     LABELS,
+    encode_maps,
     make_blank_maps,
     make_target_rows,
 )
@@ -23,7 +24,6 @@ def assign(maps, targets):
 
 
 def test_decoding_is_the_inverse_of_encoding():
-    from maskdet.training.onepass.targets import encode_maps
 
     boxes, scores, probs = decode_maps(encode_maps(BOXES, LABELS, (256, 256)), 0.5)
     order = np.argsort(boxes[:, 0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maskdet.types import Faces
-from tests.training.onepass.fakes import make_packed_image
+from tests.training.onepass.fakes import encode_maps, make_packed_image
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +85,6 @@ class EncodingNetwork:
         self.boxes, self.labels = np.float32(boxes), np.array(labels)
 
     def predict_on_batch(self, images):
-        from maskdet.training.onepass.targets import encode_maps
 
         self.images = images
         maps = encode_maps(self.boxes, self.labels, images.shape[1:3])

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
-from streamlit import config
+from streamlit import config, runtime
 
 from maskdet.events import Event
 from maskdet.events.config import sqlite_url
@@ -120,8 +120,8 @@ def visitor(monkeypatch):
     )
     context = SimpleNamespace(session_id="a")
     monkeypatch.setattr(service, "get_script_run_ctx", lambda: context)
-    monkeypatch.setattr(service.runtime, "exists", lambda: True)
-    monkeypatch.setattr(service.runtime, "get_instance", lambda: server)
+    monkeypatch.setattr(runtime, "exists", lambda: True)
+    monkeypatch.setattr(runtime, "get_instance", lambda: server)
     monkeypatch.delenv(ADMIN_VARIABLE, raising=False)
     client.server = server
     return client

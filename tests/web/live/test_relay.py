@@ -1,15 +1,10 @@
-"""The patches of Streamlit and streamlit-webrtc work with the installed versions."""
+"""The relay of live video gives the newest frame and counts the dropped ones."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import threading
-import tomllib
-import weakref
+import dataclasses
 from fractions import Fraction
-from importlib.metadata import version
-from pathlib import Path
 from types import SimpleNamespace
 
 import av
@@ -19,20 +14,21 @@ import streamlit_webrtc.eventloop
 import streamlit_webrtc.relay
 from aiortc import MediaStreamTrack
 from aiortc.contrib.media import MediaRelay
-from streamlit.config import get_config_options
-from streamlit.runtime.state import SafeSessionState, SessionState
+from aiortc.mediastreams import MediaStreamError
 from streamlit_webrtc.models import CallbackAttachableProcessor
 from streamlit_webrtc.webrtc import _wrap_with_processor
 
 from maskdet.types import Scene
-from maskdet.web.live import webrtc_patches
 from maskdet.web.live.frames import make_callback
+from maskdet.web.live.relay import (
+    NewestFrameRelay,
+    _NewestFrameTrack,
+    count_dropped_frames,
+)
 from maskdet.web.live.state import LiveState, LiveStats
-from maskdet.web.live.webrtc_patches import count_dropped_frames
 from maskdet.web.preferences import Preferences
-from tests.helpers.waiting import WAIT_S, wait_until
-
-ROOT = Path(__file__).resolve().parents[3]
+from maskdet.web.server import streamlit_patches
+from tests.helpers.waiting import WAIT_S
 
 
 class Source(MediaStreamTrack):
@@ -70,17 +66,8 @@ def library_relay(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         streamlit_webrtc.relay, "MediaRelay", streamlit_webrtc.relay.MediaRelay
     )
-    webrtc_patches.relay_newest_frames()
+    streamlit_patches.relay_frames_with(NewestFrameRelay)
     return relay
-
-
-@pytest.mark.parametrize("package", webrtc_patches.TESTED_VERSIONS)
-def test_the_installed_versions_were_checked(package: str) -> None:
-    assert version(package) == webrtc_patches.TESTED_VERSIONS[package], (
-        f"{package} has changed: read what maskdet/web/live/webrtc_patches.py says of "
-        "it "
-        "against the new version, then name that in WRITTEN_FOR"
-    )
 
 
 def test_a_slow_reader_gets_the_newest_frame(
@@ -139,9 +126,9 @@ def test_audio_is_not_dropped() -> None:
     source.kind = "audio"
 
     async def subscribe() -> MediaStreamTrack:
-        return webrtc_patches.NewestFrameRelay().subscribe(source)
+        return NewestFrameRelay().subscribe(source)
 
-    assert not isinstance(asyncio.run(subscribe()), webrtc_patches._NewestFrameTrack)
+    assert not isinstance(asyncio.run(subscribe()), _NewestFrameTrack)
 
 
 def test_a_frame_without_a_tag_has_no_dropped_frames() -> None:
@@ -150,85 +137,43 @@ def test_a_frame_without_a_tag_has_no_dropped_frames() -> None:
     assert count_dropped_frames(object()) == 0
 
 
-@pytest.fixture
-def shared_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SafeSessionState, "__init__", SafeSessionState.__init__)
-    webrtc_patches.use_one_lock_per_session()
-    webrtc_patches.use_one_lock_per_session()
+def test_a_reader_ends_with_its_source(library_relay) -> None:
+    async def read() -> None:
+        source = Source()
+        reader = library_relay().subscribe(source)
+        await asyncio.wait_for(reader.recv(), WAIT_S)
+        source.recv = end
+        with pytest.raises(MediaStreamError):
+            await read_all(reader)
+        assert reader.readyState == "ended"
+
+    async def read_all(reader: MediaStreamTrack) -> None:
+        while True:
+            await asyncio.wait_for(reader.recv(), WAIT_S)
+
+    async def end() -> None:
+        raise MediaStreamError
+
+    asyncio.run(read())
 
 
-def test_two_runs_of_a_session_use_one_lock(shared_lock) -> None:
-    state = SessionState()
-    one, other = (SafeSessionState(state, lambda: None) for _ in range(2))
-    done, errors = threading.Event(), []
+def test_without_the_event_frames_are_relayed_but_not_counted(
+    library_relay, monkeypatch, caplog
+) -> None:
+    track = "aiortc.contrib.media:RelayStreamTrack._other_event"
+    hook = dataclasses.replace(streamlit_patches.FRAME_EVENT, target=track)
+    monkeypatch.setattr(streamlit_patches, "FRAME_EVENT", hook)
 
-    def change() -> None:
-        for number in range(20_000):
-            one[f"key {number % 300}"] = number
-            if number % 300 == 299:
-                for old in range(300):
-                    del one[f"key {old}"]
-        done.set()
+    async def read() -> None:
+        source = Source()
+        for reader in (library_relay().subscribe(source) for _ in range(2)):
+            for _ in range(3):
+                frame = await asyncio.wait_for(reader.recv(), WAIT_S)
+                assert source.n - frame.pts <= 2
+                assert count_dropped_frames(frame) == 0
+                await asyncio.sleep(0.02)
+            reader.stop()
+        source.stop()
 
-    def read() -> None:
-        try:
-            while not done.is_set():
-                assert len(other.filtered_state) <= 300
-        except RuntimeError as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=work) for work in (change, read)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(WAIT_S)
-    assert errors == []
-    assert SafeSessionState(SessionState(), lambda: None)._lock is not one._lock
-
-
-def test_streamlit_does_not_collect_garbage_after_each_run() -> None:
-    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
-    assert config["runner"]["postScriptGC"] is False
-    assert "runner.postScriptGC" in get_config_options(), "Streamlit has the option"
-
-
-class Ring:
-    """Garbage, once it is not referenced elsewhere."""
-
-    def __init__(self) -> None:
-        self.me = self
-
-
-def test_frozen_objects_are_collected_by_the_next_call() -> None:
-    ring = Ring()
-    gone = weakref.ref(ring)
-    webrtc_patches.collect_and_freeze()
-    assert gc.get_freeze_count() > 1000
-    del ring
-    gc.collect()
-    assert gone() is not None, "frozen"
-    webrtc_patches.collect_and_freeze()
-    assert gone() is None
-
-
-def test_the_garbage_timer_survives_an_error_of_its_callback(monkeypatch) -> None:
-    monkeypatch.setattr(webrtc_patches, "COLLECT_INTERVAL_S", 0.02)
-    freeze_counts: list[int] = []
-
-    def release_unused() -> None:
-        freeze_counts.append(gc.get_freeze_count())
-        if len(freeze_counts) < 3:  # the thread runs until the end of the tests
-            raise OSError("no such luck")
-
-    ring = weakref.ref(Ring())
-    before = n_collectors()  # the app may have run in this process
-    webrtc_patches.start_garbage_collector(release_unused)
-    webrtc_patches.start_garbage_collector(release_unused)
-    wait_until(lambda: len(freeze_counts) > 3, "the timer")
-    assert ring() is None
-    assert n_collectors() == before + 1, "only one thread after two calls"
-
-
-def n_collectors() -> int:
-    names = [thread.name for thread in threading.enumerate()]
-    return names.count("maskdet-garbage")
+    asyncio.run(read())
+    assert caplog.messages == [f"{track} is missing: {hook.loss}"]
