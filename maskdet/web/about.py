@@ -89,14 +89,14 @@ def render_about_page() -> None:
     st.caption(f"Version {__version__}, licence Apache-2.0")
     st.markdown(_CAPABILITIES)
     st.warning(_SECURITY, icon=":material/gpp_maybe:")
-    st.subheader("Your images stay yours")
+    st.header("Your images stay yours")
     st.markdown(_PRIVACY)
-    st.subheader("How to read the results")
+    st.header("How to read the results")
     st.html(legend_html(session.get_preferences().style))
     st.markdown(_SCORES)
-    st.subheader("Models")
+    st.header("Models")
     _render_models()
-    st.subheader("Licences and credits")
+    st.header("Licences and credits")
     _render_licences()
 
 

@@ -344,7 +344,7 @@ def distances_html(snapshot: LiveSnapshot, style: Style) -> str:
     )
     return (
         f'{STATS_CSS}<div class="maskdet-live maskdet-distances">'
-        "<section><h3>Highest-risk contact</h3>"
+        "<section><h2>Highest-risk contact</h2>"
         f"{_format_highest_risk_pair(snapshot.scene, style)}</section>"
         f'<section><dl class="three">{cells}</dl></section>'
         f"{_format_contacts(snapshot, style)}</div>"
@@ -360,7 +360,7 @@ def highest_risk_pair_html(scene: Scene, style: Style) -> str:
     """
     return (
         f'{STATS_CSS}<div class="maskdet-live maskdet-distances">'
-        "<section><h3>Highest-risk contact</h3>"
+        "<section><h2>Highest-risk contact</h2>"
         f"{_format_highest_risk_pair(scene, style)}</section></div>"
     )
 
@@ -405,7 +405,7 @@ def _format_contacts(snapshot: LiveSnapshot, style: Style) -> str:
     )
     n_more = len(snapshot.scene.contacts) - _MAX_CONTACTS
     more_html = f"<small>and {n_more} more pairs</small>" if n_more > 0 else ""
-    return f"<section><h3>Contacts this session</h3>{rows}{more_html}</section>"
+    return f"<section><h2>Contacts this session</h2>{rows}{more_html}</section>"
 
 
 def distance_error(settings: Settings, size_wh: tuple[int, int]) -> str:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 _CSS = """<style>
 /* Streamlit leaves 96 px free above each page. */
 [data-testid=stMainBlockContainer] {padding-top: 3.25rem; padding-bottom: 3rem;}
+[data-testid=stMainBlockContainer] h2 {font-size: 1.5rem;}
+@media (max-width: 1400px) {
+  [data-testid=stMainBlockContainer] {padding-left: 2.5rem; padding-right: 2.5rem;}}
+/* Beside the sidebar there is no room for two columns. */
 @media (max-width: 1100px) {
-  [data-testid=stMainBlockContainer] {padding-left: 1.5rem; padding-right: 1.5rem;}}
+  [data-testid=stMainBlockContainer] {padding-left: 1.5rem; padding-right: 1.5rem;}
+  .st-key-page_columns > * > [data-testid=stHorizontalBlock] {flex-wrap: wrap;}
+  .st-key-page_columns > * > * > [data-testid=stColumn] {min-width: 100%;}}
 </style>"""
 
 # White on the accent of the dark theme has a contrast of only 2.3:1.
@@ -18,6 +26,12 @@ _DARK_CSS = """<style>
 [data-testid=stBaseButton-primary], [data-testid=stBaseButton-primary] * {
   color: #10141e !important;}
 </style>"""
+
+
+def make_page_columns(widths: Sequence[int]) -> list[DeltaGenerator]:
+    """Return the columns of a page, which stack where the window is narrow."""
+    with st.container(key="page_columns"):
+        return st.columns(widths, gap="medium")
 
 
 def render_theme() -> None:

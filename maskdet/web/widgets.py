@@ -113,12 +113,13 @@ _DRAWN_MASK_CREDIT: Final = f"{_PORTRAIT_CREDIT}; mask drawn by software"
 
 # Greys are derived from the text colour to suit the light and the dark theme.
 STATS_CSS = """<style>
+.maskdet-live, .maskdet-live section {min-width: 0;}
 .maskdet-live {display: grid; gap: 1.1rem; font-size: .875rem; line-height: 1.35;
   font-variant-numeric: tabular-nums;}
-.maskdet-live h3 {font-size: .8rem; font-weight: 600; margin: 0 0 .5rem; padding: 0;
+.maskdet-live h2 {font-size: .8rem; font-weight: 600; margin: 0 0 .5rem; padding: 0;
   letter-spacing: .04em; text-transform: uppercase; opacity: .8;}
 .maskdet-live dl {display: grid; gap: .5rem; margin: 0; padding: 0;
-  grid-template-columns: repeat(2, 1fr);}
+  grid-template-columns: repeat(auto-fit, minmax(5.5rem, 1fr));}
 .maskdet-live dl.three {grid-template-columns: repeat(3, 1fr); gap: .35rem;}
 .maskdet-live dl div {display: flex; flex-direction: column-reverse;
   justify-content: flex-end; padding: .45rem .6rem; border-radius: .5rem;

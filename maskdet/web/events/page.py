@@ -241,7 +241,7 @@ def render_events_page() -> None:
 
 def _render_recording_settings(database: service.DatabaseStatus) -> tuple[bool, str]:
     """Render the recording options; return whether to record, and the camera name."""
-    st.subheader("Recording", divider="gray")
+    st.header("Recording", divider="gray")
     if database.is_disabled:
         st.info(
             "Recording is disabled on this server.",
@@ -306,7 +306,7 @@ def _render_writer_status(record: bool) -> None:
 
 def _render_recorded_events(store: EventStore) -> None:
     """Render the event log, or one line on why it cannot be read."""
-    st.subheader("Event log", divider="gray")
+    st.header("Event log", divider="gray")
     deleted: str = st.session_state.pop(_DELETED_KEY, "")
     if deleted:
         st.toast(deleted, icon=":material/delete:")

@@ -21,7 +21,7 @@ def render_distance_section(stream_state: Any) -> None:
     Args:
         stream_state: the return value of `render_stream`.
     """
-    st.subheader("Distance", divider="gray")
+    st.header("Distance", divider="gray")
     mode = distance.render_distance_settings().distance
     if mode == "off":
         return

@@ -35,6 +35,7 @@ from maskdet.web.live.viewers import ViewerSlots, get_max_viewers
 from maskdet.web.preferences import Preferences
 from maskdet.web.server import streamlit_patches
 from maskdet.web.server.uploads import MAX_IMAGE_MB, reject_large_files
+from maskdet.web.theme import make_page_columns
 from maskdet.web.widgets import escape_markdown, scene_cards_html
 
 logger = logging.getLogger(__name__)
@@ -416,7 +417,7 @@ def render_live_page() -> None:
         "image is recorded."
     )
     preferences = session.get_preferences()
-    video_column, stats_column = st.columns([7, 3], gap="medium")
+    video_column, stats_column = make_page_columns([7, 3])
     with video_column:
         stream_state = render_stream(preferences)
         render_connection_help()

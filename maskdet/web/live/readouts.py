@@ -57,7 +57,7 @@ def _people_html(stats: LiveStats, style: Style) -> str:
     )
     n_in_view = f"{sum(people.current.values())}" if is_current else _DASH
     return (
-        f"<section><h3>People in view: {n_in_view}</h3><dl>{cells}</dl>"
+        f"<section><h2>People in view: {n_in_view}</h2><dl>{cells}</dl>"
         f"<small>{_format_total(stats)}</small></section>"
         f"{_mask_rate_html(stats, style)}"
     )
@@ -104,7 +104,7 @@ def _frame_rates_html(stats: LiveStats) -> str:
         else ""
     )
     return (
-        f'<section><h3>Frame rate</h3><dl class="three">{cells}</dl>'
+        f'<section><h2>Frame rate</h2><dl class="three">{cells}</dl>'
         f"<small>{dropped_text}</small></section>"
     )
 
@@ -120,7 +120,7 @@ def _stage_times_html(stats: LiveStats) -> str:
     )
     total_text = f"{_format_ms(total_ms)} per frame" if total_ms else _DASH
     total_html = f"<p><b>Total</b><b>{total_text}</b></p>"
-    return f"<section><h3>Latency</h3>{rows}{total_html}</section>"
+    return f"<section><h2>Latency</h2>{rows}{total_html}</section>"
 
 
 def _bar_html(fraction: float, colour: str = "") -> str:

@@ -287,7 +287,7 @@ def _on_matrix_click(state: TuneState) -> None:
 def _render_gallery(
     state: TuneState, tuning_set: TuningSet, outcome: EvaluationResult, style: Style
 ) -> None:
-    st.subheader("Faces", divider="gray")
+    st.header("Faces", divider="gray")
     # A click on the matrix sets the key too, so there is no `default`.
     st.session_state.setdefault(_GALLERY_KEY, _LAST)
     selection = st.segmented_control(

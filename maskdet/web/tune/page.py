@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from maskdet.web import session
+from maskdet.web.theme import make_page_columns
 from maskdet.web.tune import tune_state
 from maskdet.web.tune.controls import (
     render_apply,
@@ -71,7 +72,7 @@ def _render_tuning(state: TuneState, tuning_set: TuningSet) -> None:
     st.html(_STICKY_CONTROLS_CSS)
     style = session.get_preferences().style
     render_kpis(state, tuning_set, style)
-    controls_column, results_column = st.columns([3, 7], gap="medium")
+    controls_column, results_column = make_page_columns([3, 7])
     with controls_column.container(key="tune_sliders"):
         render_sliders(state)
         render_undo_and_pin(state)

@@ -207,7 +207,7 @@ def render_class_metrics(state: TuneState, tuning_set: TuningSet, style: Style) 
 def render_calibration(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
     """Show the abstention band and the calibration of the confidences."""
     _render_abstention(state, tuning_set, style)
-    st.subheader("Calibration of confidences", divider="gray")
+    st.header("Calibration of confidences", divider="gray")
     calibration_fit = tuning_set.calibration_fit
     st.caption(
         "On the dashed line a confidence of 80 % is correct 8 times in 10. Below it "
@@ -231,7 +231,7 @@ def render_calibration(state: TuneState, tuning_set: TuningSet, style: Style) ->
 
 
 def _render_abstention(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
-    st.subheader("Abstention band", divider="gray")
+    st.header("Abstention band", divider="gray")
     no_mask = style.title(Label.NO_MASK)
     st.caption(
         f"Two thresholds on the probability of “{escape_markdown(no_mask)}”: below the "

@@ -33,7 +33,7 @@ _WRITE_WAIT_S: Final = 0.3
 
 def render_video_events(job: VideoAnalysisJob, report: VideoReport) -> None:
     """Render the events of a video, and their recording if it is switched on."""
-    st.subheader("Timeline")
+    st.header("Timeline")
     if not report.events:
         st.markdown("No events.")
         return

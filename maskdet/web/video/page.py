@@ -36,7 +36,7 @@ def render_video_page() -> None:
 
 def _render_repeat(job: VideoAnalysisJob) -> None:
     """Render the options to analyze the video again."""
-    st.subheader("Re-analyze", divider="gray")
+    st.header("Re-analyze", divider="gray")
     if has_changed_settings(job, session.get_preferences()):
         st.info(
             "Settings have changed since this video was analyzed.",

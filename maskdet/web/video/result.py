@@ -182,7 +182,7 @@ def _seek_clicked_moment(key: str, job: VideoAnalysisJob, report: VideoReport) -
 
 
 def _render_people(report: VideoReport, *, crops: bool, style: Style) -> None:
-    st.subheader("People")
+    st.header("People")
     if not report.people:
         st.info(
             "No people found. Lower **Face detection threshold** or **Minimum face "
@@ -235,7 +235,7 @@ def _render_contacts(report: VideoReport, *, has_distances: bool) -> None:
     if not has_distances:
         st.caption("Distances were not measured. Choose a method below and re-analyze.")
         return
-    st.subheader("Close contacts")
+    st.header("Close contacts")
     if not report.contacts:
         st.markdown("No close contacts.")
         return
