@@ -19,12 +19,9 @@ _CSS = """<style>
   [data-testid=stMainBlockContainer] {padding-left: 1.5rem; padding-right: 1.5rem;}
   .st-key-page_columns > * > [data-testid=stHorizontalBlock] {flex-wrap: wrap;}
   .st-key-page_columns > * > * > [data-testid=stColumn] {min-width: 100%;}}
-</style>"""
-
-# White on the accent of the dark theme has a contrast of only 2.3:1.
-_DARK_CSS = """<style>
+/* White on the accent of the dark theme has a contrast of only 2.3:1. */
 [data-testid=stBaseButton-primary], [data-testid=stBaseButton-primary] * {
-  color: #10141e !important;}
+  color: light-dark(#fff, #10141e) !important;}
 </style>"""
 
 
@@ -38,4 +35,4 @@ def render_theme() -> None:
     """Render logo and CSS; call it once in each run, before the page."""
     logo = files("maskdet.web") / "logo.svg"
     st.logo(str(logo), size="large")
-    st.html(_CSS + (_DARK_CSS if st.context.theme.type == "dark" else ""))
+    st.html(_CSS)
