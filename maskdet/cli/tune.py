@@ -32,6 +32,13 @@ from maskdet.cli.options import (
 from maskdet.datasets.class_names import ClassNames, format_classes_hint
 from maskdet.datasets.issues import truncate_name
 from maskdet.datasets.reading import ClassesError
+from maskdet.evaluation.operating_point import MIN_IOU, EvaluationResult, Evaluator
+from maskdet.evaluation.predictions import (
+    BUNDLED_ANALYZERS,
+    AnalyzerPredictions,
+    encode_bundled_file,
+    read_predictions,
+)
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import Estimate
 from maskdet.settings import Settings
@@ -43,13 +50,6 @@ from maskdet.tuning.labelled_set import (
     ImportedDataset,
     ProgressCallback,
     import_dataset,
-)
-from maskdet.tuning.operating_point import MIN_IOU, EvaluationResult, Evaluator
-from maskdet.tuning.predictions import (
-    BUNDLED_ANALYZERS,
-    AnalyzerPredictions,
-    encode_bundled_file,
-    read_predictions,
 )
 from maskdet.tuning.scoring import predict_dataset
 from maskdet.types import CLASSES, Label

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskdet.metrics.intervals import Estimate
-from maskdet.settings import Settings
-from maskdet.tuning.bootstrap import bootstrap_proportion
-from maskdet.tuning.operating_point import (
+from maskdet.evaluation.operating_point import (
     MIN_IOU,
     NO_FACE,
     BoolArray,
     EvaluationResult,
     Evaluator,
 )
+from maskdet.metrics.intervals import Estimate
+from maskdet.settings import Settings
+from maskdet.tuning.bootstrap import bootstrap_proportion
 from maskdet.types import Label
 
 

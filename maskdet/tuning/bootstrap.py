@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from maskdet.evaluation.predictions import IntArray
 from maskdet.metrics.intervals import (
     RESAMPLES,
     Estimate,
@@ -16,7 +17,6 @@ from maskdet.metrics.intervals import (
     proportion,
 )
 from maskdet.metrics.summary import FaceWeights, Floats, divide_or_nan
-from maskdet.tuning.predictions import IntArray
 
 
 @lru_cache(maxsize=4)

@@ -8,6 +8,8 @@ from typing import Final
 
 import numpy as np
 
+from maskdet.evaluation.operating_point import NO_FACE, EvaluationResult
+from maskdet.evaluation.predictions import Float32Array, IntArray
 from maskdet.metrics.calibration import (
     TEMPERATURE_RANGE,
     ReliabilityCurve,
@@ -20,8 +22,6 @@ from maskdet.metrics.classification import ClassificationResult
 from maskdet.metrics.intervals import Estimate
 from maskdet.metrics.summary import calibration_error
 from maskdet.tuning.bootstrap import bootstrap_weights
-from maskdet.tuning.operating_point import NO_FACE, EvaluationResult
-from maskdet.tuning.predictions import Float32Array, IntArray
 
 _CALIBRATION_SEED: Final = 0
 """Random seed of the split for cross-fitting."""

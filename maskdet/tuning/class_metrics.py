@@ -7,6 +7,14 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from maskdet.boxes import sizes_px
+from maskdet.evaluation.operating_point import (
+    FALSE_POSITIVE,
+    NO_FACE,
+    UNSURE,
+    BoolArray,
+    EvaluationResult,
+)
+from maskdet.evaluation.predictions import FaceRows, Float32Array, IntArray
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import (
     Estimate,
@@ -21,14 +29,6 @@ from maskdet.metrics.slices import (
     tercile_bounds,
 )
 from maskdet.tuning.bootstrap import PerImageCounts, bootstrap_precision_recall
-from maskdet.tuning.operating_point import (
-    FALSE_POSITIVE,
-    NO_FACE,
-    UNSURE,
-    BoolArray,
-    EvaluationResult,
-)
-from maskdet.tuning.predictions import FaceRows, Float32Array, IntArray
 from maskdet.types import CLASSES, Label
 
 

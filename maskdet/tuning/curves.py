@@ -10,6 +10,14 @@ from typing import Final, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.evaluation.operating_point import (
+    ACTUAL_KEYS,
+    MIN_IOU,
+    NO_FACE,
+    EvaluationResult,
+    Evaluator,
+)
+from maskdet.evaluation.predictions import IntArray
 from maskdet.metrics.classification import BinaryTask, threshold_curves
 from maskdet.metrics.detection import (
     DetectionMatches,
@@ -21,14 +29,6 @@ from maskdet.metrics.intervals import Estimate, percentile_estimate
 from maskdet.metrics.summary import FaceWeights, Floats, divide_or_nan, resampled_areas
 from maskdet.settings import Settings
 from maskdet.tuning.bootstrap import bootstrap_weights
-from maskdet.tuning.operating_point import (
-    ACTUAL_KEYS,
-    MIN_IOU,
-    NO_FACE,
-    EvaluationResult,
-    Evaluator,
-)
-from maskdet.tuning.predictions import IntArray
 from maskdet.types import CLASSES, Label
 
 CURVE_RESAMPLES: Final = 300

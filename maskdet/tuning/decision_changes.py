@@ -10,8 +10,7 @@ from typing import Final, Literal, TypeAlias, get_args
 import numpy as np
 
 from maskdet.boxes import sizes_px
-from maskdet.settings import Settings
-from maskdet.tuning.operating_point import (
+from maskdet.evaluation.operating_point import (
     FALSE_POSITIVE,
     IGNORED_MATCH,
     MISSED,
@@ -19,7 +18,8 @@ from maskdet.tuning.operating_point import (
     EvaluationResult,
     FaceRef,
 )
-from maskdet.tuning.predictions import Float32Array, IntArray
+from maskdet.evaluation.predictions import Float32Array, IntArray
+from maskdet.settings import Settings
 from maskdet.types import Label
 
 DecisionChangeKind: TypeAlias = Literal["appeared", "vanished", "label", "match"]

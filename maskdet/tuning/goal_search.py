@@ -13,6 +13,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.evaluation.operating_point import (
+    MIN_IOU,
+    BoolArray,
+    EvaluationResult,
+    Evaluator,
+)
+from maskdet.evaluation.predictions import IntArray, LabelledSet
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import Estimate, percentile_estimate
 from maskdet.metrics.summary import FaceWeights, Floats, divide_or_nan
@@ -30,13 +37,6 @@ from maskdet.tuning.goals import (
     guarantee_gain,
     guarantee_recall,
 )
-from maskdet.tuning.operating_point import (
-    MIN_IOU,
-    BoolArray,
-    EvaluationResult,
-    Evaluator,
-)
-from maskdet.tuning.predictions import IntArray, LabelledSet
 from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count, pluralize
 

@@ -15,6 +15,11 @@ import numpy as np
 
 from maskdet.charts.tuning import NO_FACE_TITLE
 from maskdet.charts.tuning_curves import FACES_TITLE
+from maskdet.evaluation.operating_point import (
+    ACTUAL_KEYS,
+    PREDICTED_KEYS,
+    EvaluationResult,
+)
 from maskdet.metrics.intervals import Estimate
 from maskdet.metrics.summary import Floats
 from maskdet.settings import Settings
@@ -33,7 +38,6 @@ from maskdet.tuning.curves import (
     compute_roc,
 )
 from maskdet.tuning.goal_search import PER_IMAGE_NOTE, Proposal
-from maskdet.tuning.operating_point import ACTUAL_KEYS, PREDICTED_KEYS, EvaluationResult
 from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count
 

@@ -27,13 +27,13 @@ from maskdet.datasets.reading import (
     read_annotations,
 )
 from maskdet.evaluation.matching import measure_crop_quality
-from maskdet.media import MAX_BYTES, read_image
-from maskdet.tuning.predictions import (
+from maskdet.evaluation.predictions import (
     MAX_SET_FACES,
     FaceRows,
     Float32Array,
     LabelledSet,
 )
+from maskdet.media import MAX_BYTES, read_image
 from maskdet.types import CLASSES, Image, Label
 
 ProgressCallback = Callable[[int, int], None]

@@ -26,6 +26,12 @@ from maskdet.boxes import Boxes
 from maskdet.classifier import DEFAULT_CLASSIFIER, classifier_path
 from maskdet.datasets.example import empty_boxes
 from maskdet.evaluation.matching import measure_crop_quality
+from maskdet.evaluation.predictions import (
+    MIN_STORED_SCORE,
+    AnalyzerPredictions,
+    FaceRows,
+    Float32Array,
+)
 from maskdet.media import read_image
 from maskdet.model_zoo import MODEL_FILES, get_model_file, model_path, sha256_of
 from maskdet.settings import Settings
@@ -34,12 +40,6 @@ from maskdet.tuning.labelled_set import (
     ImportedDataset,
     ProgressCallback,
     iterate_with_progress,
-)
-from maskdet.tuning.predictions import (
-    MIN_STORED_SCORE,
-    AnalyzerPredictions,
-    FaceRows,
-    Float32Array,
 )
 from maskdet.types import CLASSES
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from maskdet.evaluation.operating_point import Evaluator
 from maskdet.settings import Settings
 from maskdet.tuning.class_metrics import ClassCounts
 from maskdet.tuning.goal_search import GridSearch, is_recall_reached
 from maskdet.tuning.goals import Goal
-from maskdet.tuning.operating_point import Evaluator
 from maskdet.types import Label
 from tests.tuning.goals_fakes import make_crowded_set, make_goal_predictions
 

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from maskdet.evaluation.operating_point import Evaluator
 from maskdet.metrics.intervals import Estimate
 from maskdet.settings import Settings
 from maskdet.style import DEFAULT_STYLE, Style
@@ -25,7 +26,6 @@ from maskdet.tuning.html_report import (
     render_histogram_svg,
     render_html_report,
 )
-from maskdet.tuning.operating_point import Evaluator
 from maskdet.types import Label
 from tests.tuning.goals_fakes import make_crowded_set, make_goal_predictions
 

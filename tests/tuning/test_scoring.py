@@ -11,6 +11,7 @@ from maskdet.analyzers.pipelines import Analyzer, TwoStage, load_analyzer
 from maskdet.classifier import load_classifier
 from maskdet.datasets.archives import DatasetError, MemoryFiles
 from maskdet.detectors.haar import Haar
+from maskdet.evaluation.predictions import MIN_STORED_SCORE, AnalyzerPredictions
 from maskdet.media import read_image
 from maskdet.model_zoo import model_path
 from maskdet.settings import Settings
@@ -20,7 +21,6 @@ from maskdet.tuning.labelled_set import (
     ImportedDataset,
     import_dataset,
 )
-from maskdet.tuning.predictions import MIN_STORED_SCORE, AnalyzerPredictions
 from maskdet.tuning.scoring import (
     PERMISSIVE_SETTINGS,
     DetectionCache,

@@ -20,6 +20,7 @@ from maskdet.charts.tuning_curves import (
     slice_rates_chart,
     threshold_curves_chart,
 )
+from maskdet.evaluation.operating_point import EvaluationResult
 from maskdet.metrics.calibration import ReliabilityCurve
 from maskdet.metrics.intervals import Estimate, proportion
 from maskdet.style import Style
@@ -27,7 +28,6 @@ from maskdet.tuning import curves
 from maskdet.tuning.calibration import CalibrationFit
 from maskdet.tuning.class_metrics import SliceMetrics
 from maskdet.tuning.curves import HistogramQuantity, TuningCurve
-from maskdet.tuning.operating_point import EvaluationResult
 from maskdet.types import CLASSES, Label
 
 SCORE_TITLES: Mapping[HistogramQuantity, str] = {

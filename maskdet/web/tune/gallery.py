@@ -21,6 +21,15 @@ from maskdet.charts.tuning import CLICK_SELECTION
 from maskdet.classifier import crop_face
 from maskdet.datasets.archives import DatasetError
 from maskdet.drawing import pixelate_image
+from maskdet.evaluation.operating_point import (
+    ACTUAL_KEYS,
+    MISSED,
+    NO_FACE,
+    PREDICTED_KEYS,
+    EvaluationResult,
+    FaceRef,
+)
+from maskdet.evaluation.predictions import Float32Array
 from maskdet.media import ImageReadError, encode_jpeg
 from maskdet.metrics.calibration import apply_temperature
 from maskdet.style import Style, format_percent
@@ -30,15 +39,6 @@ from maskdet.tuning.decision_changes import (
     find_decision_changes,
     find_near_misses,
 )
-from maskdet.tuning.operating_point import (
-    ACTUAL_KEYS,
-    MISSED,
-    NO_FACE,
-    PREDICTED_KEYS,
-    EvaluationResult,
-    FaceRef,
-)
-from maskdet.tuning.predictions import Float32Array
 from maskdet.types import CLASSES, Label
 from maskdet.web import session
 from maskdet.web.image.cache import CROP_PX

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, iou_matrix, sizes_px
-from maskdet.metrics.calibration import apply_temperature
-from maskdet.settings import Settings
-from maskdet.tuning.predictions import (
+from maskdet.evaluation.predictions import (
     AnalyzerPredictions,
     Float32Array,
     IntArray,
     LabelledSet,
 )
+from maskdet.metrics.calibration import apply_temperature
+from maskdet.settings import Settings
 from maskdet.types import CLASSES, Label
 
 BoolArray = NDArray[np.bool_]

@@ -5,10 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from maskdet.metrics.calibration import apply_temperature
-from maskdet.metrics.detection import match_detections_in_image
-from maskdet.settings import Settings
-from maskdet.tuning.operating_point import (
+from maskdet.evaluation.operating_point import (
     ACTUAL_KEYS,
     FALSE_POSITIVE,
     IGNORED_MATCH,
@@ -19,8 +16,11 @@ from maskdet.tuning.operating_point import (
     Evaluator,
     FaceRef,
 )
+from maskdet.metrics.calibration import apply_temperature
+from maskdet.metrics.detection import match_detections_in_image
+from maskdet.settings import Settings
 from maskdet.types import Faces, Label, Scene
-from tests.tuning.counting_fakes import (
+from tests.helpers.counting_fakes import (
     ELSEWHERE,
     A,
     B,
