@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 
 from maskdet.cli.console import display_width, pad_text
-from maskdet.evaluation import LARGE_PX, MIN_IOU, ClassificationReport, DetectionReport
+from maskdet.evaluation import LARGE_PX, ClassificationReport, DetectionReport
 from maskdet.evaluation.comparison import AP_NAMES, RATE_NAMES, AnalyzerMetrics
 from maskdet.metrics.classification import ClassificationResult
 from maskdet.metrics.intervals import Estimate
+from maskdet.metrics.matching import MIN_IOU
 from maskdet.metrics.summary import ClassificationSummary
 from maskdet.settings import Settings
 from maskdet.style import Style

@@ -32,26 +32,27 @@ from maskdet.cli.options import (
 from maskdet.datasets.class_names import ClassNames, format_classes_hint
 from maskdet.datasets.issues import truncate_name
 from maskdet.datasets.reading import ClassesError
-from maskdet.evaluation.operating_point import MIN_IOU, EvaluationResult, Evaluator
+from maskdet.evaluation.labelled_set import (
+    ImportedDataset,
+    ProgressCallback,
+    import_dataset,
+)
+from maskdet.evaluation.operating_point import EvaluationResult, Evaluator
 from maskdet.evaluation.predictions import (
     BUNDLED_ANALYZERS,
     AnalyzerPredictions,
     encode_bundled_file,
     read_predictions,
 )
+from maskdet.evaluation.scoring import predict_dataset
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import Estimate
+from maskdet.metrics.matching import MIN_IOU
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.tuning.class_metrics import ClassPerformance, compute_class_metrics
 from maskdet.tuning.goal_search import Proposal, propose_settings
 from maskdet.tuning.goals import GOAL_KINDS, Goal
-from maskdet.tuning.labelled_set import (
-    ImportedDataset,
-    ProgressCallback,
-    import_dataset,
-)
-from maskdet.tuning.scoring import predict_dataset
 from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count
 

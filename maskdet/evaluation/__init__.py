@@ -13,22 +13,17 @@ run. "Mask against no mask" counts an incorrectly worn mask as a mask; see
 from __future__ import annotations
 
 from maskdet.evaluation.classification import (
+    LARGE_PX,
     ClassificationReport,
+    FacePredictions,
     collect_predictions,
     evaluate_boxes,
     evaluate_faces,
 )
-from maskdet.evaluation.detection import (
-    MIN_CURVE_SCORE,
-    DetectionReport,
-    evaluate_detection,
-)
-from maskdet.evaluation.matching import LARGE_PX, MIN_IOU, FacePredictions
+from maskdet.evaluation.detection import DetectionReport, evaluate_detection
 
 __all__ = [
     "LARGE_PX",
-    "MIN_CURVE_SCORE",
-    "MIN_IOU",
     "ClassificationReport",
     "DetectionReport",
     "FacePredictions",

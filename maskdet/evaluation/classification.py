@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,29 +10,108 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskdet.analyzers.pipelines import Analyzer, TwoStage
 from maskdet.boxes import Boxes, box_areas, sizes_px
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example, read_dataset, select_split
 from maskdet.detectors import Detector
-from maskdet.evaluation.detection import match_predictions
-from maskdet.evaluation.matching import (
-    LARGE_PX,
-    FacePredictions,
-    median_or_zero,
-    read_example,
-)
+from maskdet.evaluation.operating_point import EvaluationResult, Evaluator
+from maskdet.evaluation.predictions import MeasuredBoxes
+from maskdet.evaluation.scoring import predict_examples, read_example
 from maskdet.metrics.classification import ClassificationResult, Json, Predictions
 from maskdet.metrics.summary import ClassificationSummary, summarize_classification
 from maskdet.settings import Settings
-from maskdet.types import Image, Scene
+from maskdet.types import CLASSES, Image, Scene
+
+LARGE_PX = 20.0
+"""Smallest shorter side of a face whose class is evaluated; the annotators of the
+public data sets disagree on smaller ones."""
 
 FACES_TEST = "faces-test"
 """Name of the predictions on images of one face; scenes have their own names."""
 
 ExampleProgress = Callable[[Sequence[Example]], Iterable[Example]]
 """A progress bar: yields the examples that it is given."""
+
+
+@dataclass(frozen=True, eq=False)
+class FacePredictions:
+    """Predictions with the place of each face.
+
+    Attributes:
+        predictions: ground truth and prediction of each face.
+        paths: the image of each face.
+        boxes: `(n, 4)` box of the face in its image, as passed to the classifier.
+    """
+
+    predictions: Predictions
+    paths: tuple[Path, ...]
+    boxes: Boxes
+
+    @classmethod
+    def from_image(
+        cls,
+        example: Example,
+        image: Image,
+        boxes: Boxes,
+        ground_truth: NDArray[np.int64],
+        probs: NDArray[np.float32],
+    ) -> FacePredictions:
+        """Create the predictions of one image; measure size, light and sharpness.
+
+        Light and sharpness are measured on the box, extended to a square, not on the
+        wider crop of the classifier.
+        """
+        faces = MeasuredBoxes.from_image(image, boxes)
+        predictions = Predictions(
+            ground_truth=np.asarray(ground_truth, np.int64),
+            probs=np.asarray(probs, np.float32).reshape(-1, len(CLASSES)),
+            sizes_px=sizes_px(boxes).astype(np.float32),
+            lights=faces.lights,
+            sharpness=faces.sharpness,
+            sources=np.array([example.source] * len(boxes), np.str_),
+        )
+        return cls(predictions, (example.path,) * len(boxes), boxes)
+
+    @classmethod
+    def from_result(
+        cls, result: EvaluationResult, examples: Sequence[Example]
+    ) -> FacePredictions:
+        """Return the shown faces that match a true face of at least `LARGE_PX`.
+
+        Args:
+            result: the shown faces.
+            examples: the images of the set.
+        """
+        faces, ground_truth = result.predictions.faces, result.predictions.ground_truth
+        is_large = sizes_px(ground_truth.faces.boxes) >= LARGE_PX
+        matched = result.matched_ground_truth
+        selected = matched >= 0
+        selected[selected] = is_large[matched[selected]]
+        rows = result.shown_rows[selected]
+        of_images = [examples[index] for index in faces.image_indices[rows]]
+        predictions = Predictions(
+            ground_truth=ground_truth.labels[matched[selected]],
+            probs=result.probs[selected],
+            sizes_px=sizes_px(faces.boxes[rows]).astype(np.float32),
+            lights=faces.lights[rows],
+            sharpness=faces.sharpness[rows],
+            sources=np.array([example.source for example in of_images], np.str_),
+        )
+        paths = tuple(example.path for example in of_images)
+        return cls(predictions, paths, faces.boxes[rows])
+
+    @classmethod
+    def concat(cls, parts: Iterable[FacePredictions]) -> FacePredictions:
+        """Concatenate the predictions of several images; may be none."""
+        items = [_empty_predictions(), *parts]
+        return cls(
+            Predictions.concat(part.predictions for part in items),
+            tuple(path for part in items for path in part.paths),
+            np.concatenate([part.boxes for part in items]),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,10 +258,26 @@ def collect_predictions(
         examples = read_dataset(path)
         box_report = evaluate_boxes(classifier, progress(examples))
         predictions[f"{name}/true"] = box_report.face_predictions.predictions
-        parts = []
-        for example in progress(examples):
-            image = read_example(example)
-            scene = analyzer.analyze(image, settings)
-            parts.append(match_predictions(example, image, scene, min_px=LARGE_PX))
-        predictions[f"{name}/found"] = FacePredictions.concat(parts).predictions
+        scored = predict_examples(analyzer, progress(examples), settings)
+        result = Evaluator(*scored.by_settings)(settings)
+        found = FacePredictions.from_result(result, scored.examples)
+        predictions[f"{name}/found"] = found.predictions
     return predictions
+
+
+def median_or_zero(times_ms: Sequence[float]) -> float:
+    """Return the median time; 0 without times."""
+    return statistics.median(times_ms) if times_ms else 0.0
+
+
+def _empty_predictions() -> FacePredictions:
+    no_values = np.zeros(0, np.float32)
+    predictions = Predictions(
+        np.zeros(0, np.int64),
+        np.zeros((0, len(CLASSES)), np.float32),
+        no_values,
+        no_values,
+        no_values,
+        np.zeros(0, np.str_),
+    )
+    return FacePredictions(predictions, (), np.zeros((0, 4), np.float32))

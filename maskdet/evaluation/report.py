@@ -24,7 +24,7 @@ from maskdet.classifier import crop_face
 from maskdet.datasets import Example
 from maskdet.datasets.files import read_text
 from maskdet.evaluation import LARGE_PX, FacePredictions
-from maskdet.evaluation.matching import read_example
+from maskdet.evaluation.scoring import read_example
 from maskdet.extras import require_libraries
 from maskdet.media import read_image
 from maskdet.metrics.classification import Json, Predictions

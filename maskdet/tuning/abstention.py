@@ -7,14 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskdet.evaluation.operating_point import (
-    MIN_IOU,
-    NO_FACE,
-    BoolArray,
-    EvaluationResult,
-    Evaluator,
-)
+from maskdet.evaluation.operating_point import NO_FACE, EvaluationResult, Evaluator
 from maskdet.metrics.intervals import Estimate
+from maskdet.metrics.matching import MIN_IOU, BoolArray
 from maskdet.settings import Settings
 from maskdet.tuning.bootstrap import bootstrap_proportion
 from maskdet.types import Label

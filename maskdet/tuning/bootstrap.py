@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from maskdet.evaluation.predictions import IntArray
+from maskdet.evaluation.operating_point import PerImageCounts
 from maskdet.metrics.intervals import (
     RESAMPLES,
     Estimate,
@@ -16,6 +16,7 @@ from maskdet.metrics.intervals import (
     percentile_estimate,
     proportion,
 )
+from maskdet.metrics.matching import IntArray
 from maskdet.metrics.summary import FaceWeights, Floats, divide_or_nan
 
 
@@ -39,21 +40,6 @@ def bootstrap_sums(*columns: IntArray) -> Floats:
     table = np.stack(columns, axis=1).astype(np.float32)
     sums: Floats = (bootstrap_weights(len(table)) @ table).T.astype(np.float64)
     return sums
-
-
-@dataclass(frozen=True, eq=False)
-class PerImageCounts:
-    """Counts of one class, or of all faces, in each image.
-
-    Attributes:
-        true_positives: `(p,)` faces of the class that are predicted as the class.
-        predicted: `(p,)` faces predicted as the class.
-        actual: `(p,)` true faces of the class.
-    """
-
-    true_positives: IntArray
-    predicted: IntArray
-    actual: IntArray
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 
 from maskdet.evaluation.operating_point import NO_FACE, EvaluationResult
-from maskdet.evaluation.predictions import Float32Array, IntArray
 from maskdet.metrics.calibration import (
     TEMPERATURE_RANGE,
     ReliabilityCurve,
@@ -20,6 +19,7 @@ from maskdet.metrics.calibration import (
 )
 from maskdet.metrics.classification import ClassificationResult
 from maskdet.metrics.intervals import Estimate
+from maskdet.metrics.matching import Float32Array, IntArray
 from maskdet.metrics.summary import calibration_error
 from maskdet.tuning.bootstrap import bootstrap_weights
 

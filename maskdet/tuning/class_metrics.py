@@ -11,10 +11,9 @@ from maskdet.evaluation.operating_point import (
     FALSE_POSITIVE,
     NO_FACE,
     UNSURE,
-    BoolArray,
     EvaluationResult,
 )
-from maskdet.evaluation.predictions import FaceRows, Float32Array, IntArray
+from maskdet.evaluation.predictions import FaceRows
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import (
     Estimate,
@@ -22,59 +21,15 @@ from maskdet.metrics.intervals import (
     poisson_rate,
     proportion,
 )
+from maskdet.metrics.matching import BoolArray, Float32Array, IntArray
 from maskdet.metrics.slices import (
     MIN_COMPARED_FACES,
     proportion_difference,
     slice_faces,
     tercile_bounds,
 )
-from maskdet.tuning.bootstrap import PerImageCounts, bootstrap_precision_recall
+from maskdet.tuning.bootstrap import bootstrap_precision_recall
 from maskdet.types import CLASSES, Label
-
-
-@dataclass(frozen=True, eq=False)
-class ClassCounts:
-    """Counts of one class in each image.
-
-    Attributes:
-        true_positives: `(p,)` true faces of the class that are predicted as it.
-        false_negatives: `(p,)` true faces of the class that are not.
-        false_positives: `(p,)` faces predicted as the class that are not of it.
-    """
-
-    true_positives: IntArray
-    false_negatives: IntArray
-    false_positives: IntArray
-
-    @classmethod
-    def from_result(cls, result: EvaluationResult, label: Label) -> ClassCounts:
-        """Count the faces of a class in every image."""
-        n, ground_truth = result.n_images, result.predictions.ground_truth
-        is_true_positive, false_positive_rows = (
-            find_true_positives(result, label),
-            find_false_positives(result, label),
-        )
-        is_actual = ground_truth.labels == label
-        return cls(
-            np.bincount(
-                ground_truth.faces.image_indices[is_true_positive], minlength=n
-            ),
-            np.bincount(
-                ground_truth.faces.image_indices[is_actual & ~is_true_positive],
-                minlength=n,
-            ),
-            np.bincount(
-                result.predictions.faces.image_indices[false_positive_rows], minlength=n
-            ),
-        )
-
-    def select_images(self, image_mask: BoolArray) -> ClassCounts:
-        """Return the counts of the selected images."""
-        return ClassCounts(
-            self.true_positives[image_mask],
-            self.false_negatives[image_mask],
-            self.false_positives[image_mask],
-        )
 
 
 def find_true_positives(result: EvaluationResult, label: Label) -> BoolArray:
@@ -135,14 +90,7 @@ class ClassPerformance:
         cls, result: EvaluationResult, label: Label, image_mask: BoolArray
     ) -> ClassPerformance:
         """Compute the metrics on the selected images of a set."""
-        counts = ClassCounts.from_result(result, label).select_images(image_mask)
-        true_positives, false_negatives, false_positives = (
-            counts.true_positives,
-            counts.false_negatives,
-            counts.false_positives,
-        )
-        actual: IntArray = true_positives + false_negatives
-        predicted: IntArray = true_positives + false_positives
+        counts = result.count_per_image(label).select_images(image_mask)
         ground_truth, image_indices = (
             result.predictions.ground_truth,
             result.predictions.faces.image_indices,
@@ -165,16 +113,14 @@ class ClassPerformance:
         )
         return cls(
             label,
-            len(true_positives),
-            int(true_positives.sum()),
-            int(false_negatives.sum()),
-            int(false_positives.sum()),
-            recall=clustered_proportion(true_positives, actual),
-            precision=clustered_proportion(true_positives, predicted),
-            f1=bootstrap_precision_recall(
-                PerImageCounts(true_positives, predicted, actual)
-            )[0].f1,
-            false_positives_per_image=poisson_rate(false_positives.tolist()),
+            len(counts.actual),
+            int(counts.true_positives.sum()),
+            int(counts.false_negatives.sum()),
+            int(counts.false_positives.sum()),
+            recall=clustered_proportion(counts.true_positives, counts.actual),
+            precision=clustered_proportion(counts.true_positives, counts.predicted),
+            f1=bootstrap_precision_recall(counts)[0].f1,
+            false_positives_per_image=poisson_rate(counts.false_positives.tolist()),
             detection_recall=clustered_proportion(n_detected, faces),
             unsure_rate=clustered_proportion(unsure, n_detected),
             non_faces_per_image=poisson_rate(
@@ -298,21 +244,18 @@ class SliceMetrics:
 def compute_class_metrics(result: EvaluationResult) -> tuple[ClassMetrics, ...]:
     """Return the metrics of faces of any class first, then of each class.
 
-    In the row of faces, every shown face counts, also unsure ones. In the row of a
-    class, only faces at or above the confidence threshold count, and a face of another
-    class is a false positive too. Proportions have bootstrap intervals over images.
+    See `EvaluationResult.count_per_image` for what counts. Proportions have bootstrap
+    intervals over images.
     """
     labels = (None, *CLASSES)
-    tallies = [count_per_image(result, label) for label in labels]
+    tallies = [result.count_per_image(label) for label in labels]
     return tuple(
         ClassMetrics(
             label,
             scores.precision,
             scores.recall,
             scores.f1,
-            false_positives_per_image=poisson_rate(
-                (counts.predicted - counts.true_positives).tolist()
-            ),
+            false_positives_per_image=poisson_rate(counts.false_positives.tolist()),
         )
         for label, counts, scores in zip(
             labels, tallies, bootstrap_precision_recall(*tallies), strict=True
@@ -361,32 +304,6 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
                 )
             )
     return tuple(result)
-
-
-def count_per_image(result: EvaluationResult, label: Label | None) -> PerImageCounts:
-    """Count predicted, actual and correct faces of a class in each image.
-
-    None counts faces of any class. Ignored matches are left out.
-    """
-    ground_truth = result.predictions.ground_truth
-    if label is None:
-        predicted, true_positives = result.actual >= 0, result.matched_ground_truth >= 0
-        actual = ground_truth.labels != Label.UNKNOWN
-    else:
-        predicted = (result.actual >= 0) & (result.predicted == label)
-        true_positives = predicted & (result.actual == label)
-        actual = ground_truth.labels == label
-    image_indices = result.predictions.faces.image_indices[result.shown_rows]
-    return PerImageCounts(
-        *(
-            np.bincount(rows, minlength=result.n_images)
-            for rows in (
-                image_indices[true_positives],
-                image_indices[predicted],
-                ground_truth.faces.image_indices[actual],
-            )
-        )
-    )
 
 
 def _slice_features(

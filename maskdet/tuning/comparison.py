@@ -7,13 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskdet.evaluation.operating_point import (
-    FALSE_POSITIVE,
-    BoolArray,
-    EvaluationResult,
-)
-from maskdet.evaluation.predictions import IntArray, LabelledSet
+from maskdet.evaluation.operating_point import FALSE_POSITIVE, EvaluationResult
+from maskdet.evaluation.predictions import LabelledSet
 from maskdet.metrics.intervals import Estimate, percentile_estimate, poisson_rate
+from maskdet.metrics.matching import BoolArray, IntArray
 from maskdet.metrics.summary import divide_or_nan
 from maskdet.tuning.bootstrap import bootstrap_proportion, bootstrap_sums
 from maskdet.types import Label

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from maskdet.evaluation.operating_point import (
     ACTUAL_KEYS,
-    MIN_IOU,
     NO_FACE,
     EvaluationResult,
     Evaluator,
 )
-from maskdet.evaluation.predictions import IntArray
 from maskdet.metrics.classification import BinaryTask, threshold_curves
 from maskdet.metrics.detection import (
     DetectionMatches,
@@ -26,6 +24,7 @@ from maskdet.metrics.detection import (
     precision_recall_curve,
 )
 from maskdet.metrics.intervals import Estimate, percentile_estimate
+from maskdet.metrics.matching import MIN_IOU, IntArray
 from maskdet.metrics.summary import FaceWeights, Floats, divide_or_nan, resampled_areas
 from maskdet.settings import Settings
 from maskdet.tuning.bootstrap import bootstrap_weights

@@ -18,7 +18,7 @@ from maskdet.evaluation.operating_point import (
     EvaluationResult,
     FaceRef,
 )
-from maskdet.evaluation.predictions import Float32Array, IntArray
+from maskdet.metrics.matching import Float32Array, IntArray
 from maskdet.settings import Settings
 from maskdet.types import Label
 

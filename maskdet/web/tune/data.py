@@ -14,9 +14,9 @@ from maskdet.classifier import DEFAULT_CLASSIFIER
 from maskdet.datasets.class_names import CLASS_TARGETS, IGNORE, NO_FACE, ClassNames
 from maskdet.datasets.reading import ClassesError
 from maskdet.evaluation import predictions as stored
+from maskdet.evaluation.labelled_set import import_dataset
 from maskdet.evaluation.operating_point import Evaluator
 from maskdet.evaluation.predictions import LabelledSet, check_limits, decode_predictions
-from maskdet.tuning.labelled_set import import_dataset
 from maskdet.types import CLASSES, Label
 from maskdet.web import session
 from maskdet.web.image.results import shorten_name

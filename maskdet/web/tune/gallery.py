@@ -29,9 +29,9 @@ from maskdet.evaluation.operating_point import (
     EvaluationResult,
     FaceRef,
 )
-from maskdet.evaluation.predictions import Float32Array
 from maskdet.media import ImageReadError, encode_jpeg
 from maskdet.metrics.calibration import apply_temperature
+from maskdet.metrics.matching import Float32Array
 from maskdet.style import Style, format_percent
 from maskdet.tuning.decision_changes import (
     DecisionChange,

@@ -1,4 +1,4 @@
-"""Run an analyzer on every image of a set, without thresholds."""
+"""Run an analyzer on every image of a set, once and without thresholds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
 from typing import Final
 
 import numpy as np
@@ -22,26 +23,26 @@ from maskdet.analyzers.pipelines import (
     network_path,
     own_network_name,
 )
-from maskdet.boxes import Boxes
 from maskdet.classifier import DEFAULT_CLASSIFIER, classifier_path
-from maskdet.datasets.example import empty_boxes
-from maskdet.evaluation.matching import measure_crop_quality
-from maskdet.evaluation.predictions import (
-    MIN_STORED_SCORE,
-    AnalyzerPredictions,
-    FaceRows,
-    Float32Array,
-)
-from maskdet.media import read_image
-from maskdet.model_zoo import MODEL_FILES, get_model_file, model_path, sha256_of
-from maskdet.settings import Settings
-from maskdet.tuning.labelled_set import (
+from maskdet.datasets import Example
+from maskdet.evaluation.labelled_set import (
     CancelCallback,
     ImportedDataset,
     ProgressCallback,
     iterate_with_progress,
 )
-from maskdet.types import CLASSES
+from maskdet.evaluation.predictions import (
+    MIN_STORED_SCORE,
+    AnalyzerPredictions,
+    FaceRows,
+    LabelledSet,
+    MeasuredBoxes,
+)
+from maskdet.media import read_image
+from maskdet.metrics.matching import Float32Array
+from maskdet.model_zoo import MODEL_FILES, get_model_file, model_path, sha256_of
+from maskdet.settings import Settings
+from maskdet.types import CLASSES, Image, Label, Scene
 
 _DETECTOR_PACKAGES = ("opencv-python-headless", "mtcnn")
 
@@ -56,18 +57,20 @@ class CachedDetections:
     """The detections of one image; rows by descending score.
 
     Attributes:
-        boxes: `(n, 4)` in pixels of the image.
+        faces: their boxes in pixels of the image, lights and sharpness.
         scores: `(n,)` detection scores.
         probs: `(n, 3)` columns as in `CLASSES`.
-        lights: `(n,)` see `FaceRows`.
-        sharpness: `(n,)` see `FaceRows`.
     """
 
-    boxes: Boxes
+    faces: MeasuredBoxes
     scores: Float32Array
     probs: Float32Array
-    lights: Float32Array
-    sharpness: Float32Array
+
+    @classmethod
+    def from_scene(cls, image: Image, scene: Scene) -> CachedDetections:
+        """Measure the faces of a scene in its image."""
+        faces = MeasuredBoxes.from_image(image, scene.faces.boxes)
+        return cls(faces, scene.faces.scores, scene.probs)
 
 
 DetectionCache = MutableMapping[tuple[str, str], CachedDetections]
@@ -160,7 +163,87 @@ def predict_dataset(
         range(len(dataset.images)), progress, cancelled
     ):
         all_detections.append(_detect_image(dataset, image_index, analyzer, cache, key))
-    return _join_detections(dataset, name, all_detections)
+    return _join_detections(dataset.ground_truth, name, all_detections)
+
+
+@dataclass(frozen=True, eq=False)
+class ExamplePredictions:
+    """Predictions of an analyzer on examples.
+
+    Attributes:
+        examples: the examples.
+        by_settings: the predictions with each of the settings; images in the order of
+            the examples.
+        times_ms: time of the analysis of each image with the last settings.
+    """
+
+    examples: tuple[Example, ...]
+    by_settings: tuple[AnalyzerPredictions, ...]
+    times_ms: tuple[float, ...]
+
+
+def predict_examples(
+    analyzer: Analyzer, examples: Iterable[Example], *settings: Settings
+) -> ExamplePredictions:
+    """Return the predictions of an analyzer on scenes, as it gives them in use.
+
+    Unlike in `predict_dataset`, a limit on the number of refined faces applies, so each
+    of the settings has predictions of its own.
+
+    Args:
+        analyzer: analyzes each image once with each of the settings.
+        examples: the scenes; faces of unknown class are part of the ground truth.
+        settings: one or more. The last ones are timed: buffers of the size of the image
+            are then allocated.
+
+    Raises:
+        ValueError: an image cannot be read; the message names it.
+    """
+    used, times_ms = [], []
+    sizes_wh: list[tuple[int, int]] = []
+    true_faces: list[MeasuredBoxes] = []
+    detections: list[list[CachedDetections]] = [[] for _ in settings]
+    for example in examples:
+        image = read_example(example)
+        used.append(example)
+        sizes_wh.append((image.shape[1], image.shape[0]))
+        boxes = np.concatenate([example.boxes, example.ignore_boxes])
+        true_faces.append(MeasuredBoxes.from_image(image, boxes))
+        took_ms = 0.0
+        for item_settings, items in zip(settings, detections, strict=True):
+            start_s = perf_counter()
+            scene = analyzer.analyze(image, item_settings)
+            took_ms = (perf_counter() - start_s) * 1e3
+            items.append(CachedDetections.from_scene(image, scene))
+        times_ms.append(took_ms)
+    labels = [
+        np.append(example.label_values, [Label.UNKNOWN] * len(example.ignore_boxes))
+        for example in used
+    ]
+    ground_truth = LabelledSet(
+        "examples",
+        tuple(example.path.name for example in used),
+        np.array(sizes_wh, np.int64),
+        FaceRows.from_images(true_faces),
+        np.concatenate([np.zeros(0, np.int64), *labels]),
+    )
+    return ExamplePredictions(
+        tuple(used),
+        tuple(_join_detections(ground_truth, "analyzer", item) for item in detections),
+        tuple(times_ms),
+    )
+
+
+def read_example(example: Example) -> Image:
+    """Return the image of an example.
+
+    Raises:
+        ValueError: it cannot be read; skipping it would give metrics of another set.
+    """
+    try:
+        return read_image(example.path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{example.path}: {error}") from None
 
 
 def _without_refinement_limit(analyzer: Analyzer) -> Analyzer:
@@ -192,33 +275,19 @@ def _detect_image(
     except ValueError as error:
         raise ValueError(f"{image_name}: {error}") from None
     scene = analyzer.analyze(image, PERMISSIVE_SETTINGS)
-    boxes = scene.faces.boxes
-    detections = CachedDetections(
-        boxes, scene.faces.scores, scene.probs, *measure_crop_quality(image, boxes)
-    )
+    detections = CachedDetections.from_scene(image, scene)
     cache[cache_key] = detections
     return detections
 
 
 def _join_detections(
-    dataset: ImportedDataset, name: str, everything: Sequence[CachedDetections]
+    ground_truth: LabelledSet, name: str, detections: Sequence[CachedDetections]
 ) -> AnalyzerPredictions:
-    counts = [len(detections.scores) for detections in everything]
-    faces = FaceRows(
-        np.repeat(np.arange(len(everything)), counts),
-        np.concatenate(
-            [empty_boxes(), *(detections.boxes for detections in everything)]
-        ),
-        _concat_float32(detections.lights for detections in everything),
-        _concat_float32(detections.sharpness for detections in everything),
-    )
-    scores = _concat_float32(detections.scores for detections in everything)
-    probs = [np.zeros((0, len(CLASSES)), np.float32)]
-    probs += [detections.probs for detections in everything]
+    no_probs = np.zeros((0, len(CLASSES)), np.float32)
     return AnalyzerPredictions(
-        dataset.ground_truth, name, faces, scores, np.concatenate(probs)
+        ground_truth,
+        name,
+        FaceRows.from_images([item.faces for item in detections]),
+        np.concatenate([no_probs[:, 0], *(item.scores for item in detections)]),
+        np.concatenate([no_probs, *(item.probs for item in detections)]),
     )
-
-
-def _concat_float32(parts: Iterable[Float32Array]) -> Float32Array:
-    return np.concatenate([np.zeros(0, np.float32), *parts])

@@ -13,7 +13,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes
 from maskdet.datasets.archives import DatasetError, FileSource
 from maskdet.datasets.class_names import ClassNames
 from maskdet.datasets.files import DatasetAnnotations, DatasetFiles, ImageAnnotations
@@ -26,12 +25,11 @@ from maskdet.datasets.reading import (
     open_dataset,
     read_annotations,
 )
-from maskdet.evaluation.matching import measure_crop_quality
 from maskdet.evaluation.predictions import (
     MAX_SET_FACES,
     FaceRows,
-    Float32Array,
     LabelledSet,
+    MeasuredBoxes,
 )
 from maskdet.media import MAX_BYTES, read_image
 from maskdet.types import CLASSES, Image, Label
@@ -55,10 +53,8 @@ class _CheckedImage:
 
     path: str
     size_wh: tuple[int, int]
-    boxes: Boxes
+    faces: MeasuredBoxes
     labels: NDArray[np.int64]
-    lights: Float32Array
-    sharpness: Float32Array
 
 
 def iterate_with_progress(
@@ -170,33 +166,24 @@ def _check_image(
         label for label in map(labels.__getitem__, kept_words) if label is not None
     ]
     has_label = np.array([labels[word] is not None for word in kept_words], bool)
-    boxes = placed.boxes[has_label]
     if not row.boxes.size and row.class_names and not faces:
         return None  # a whole image of a class that is not a face
     return _CheckedImage(
         row.image,
         (width, height),
-        boxes,
+        MeasuredBoxes.from_image(image, placed.boxes[has_label]),
         np.array(faces, np.int64),
-        *measure_crop_quality(image, boxes),
     )
 
 
 def _join_images(
     checked_images: Sequence[_CheckedImage], name: str, *, boxed: bool
 ) -> LabelledSet:
-    counts = [len(image.boxes) for image in checked_images]
-    faces = FaceRows(
-        np.repeat(np.arange(len(checked_images)), counts),
-        np.concatenate([image.boxes for image in checked_images]),
-        np.concatenate([image.lights for image in checked_images]),
-        np.concatenate([image.sharpness for image in checked_images]),
-    )
     return LabelledSet(
         name,
         tuple(_display_name(image.path) for image in checked_images),
         np.array([image.size_wh for image in checked_images], np.int64),
-        faces,
+        FaceRows.from_images([image.faces for image in checked_images]),
         np.concatenate([image.labels for image in checked_images]),
         boxed,
     )
