@@ -61,8 +61,8 @@ CHART_LIBRARIES: Final = ("altair", "vl_convert")
 REPORT_NAME = "report.json"
 
 _INTERVALS = (
-    "low and high: 95 % interval; bootstrap over faces (Wilson for proportions of 0 "
-    "and 1); slices: Wilson, and Newcombe for differences"
+    "low and high: 95 % interval; Wilson for proportions, Newcombe for their "
+    "differences, bootstrap over faces for others"
 )
 
 

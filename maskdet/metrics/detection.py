@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, sizes_px
+from maskdet.metrics.classification import find_threshold_ends
 from maskdet.metrics.intervals import (
     RESAMPLES,
     Estimate,
@@ -29,9 +30,6 @@ from maskdet.types import Faces
 
 _CHUNK_SIZE = 200_000
 """Values per bootstrap chunk, so that they fit into the processor's cache."""
-
-ImageWeights = NDArray[np.int64] | NDArray[np.float32]
-"""`(b, images)` integer weight of each image, of either type."""
 
 _NO_BOXES: Boxes = np.zeros((0, 4), np.float32)
 
@@ -199,17 +197,10 @@ def _check_ignored(ignored: Sequence[Boxes] | None, n_images: int) -> Sequence[B
     return ignored_boxes
 
 
-def _last_index_per_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    ends: NDArray[np.int64] = np.flatnonzero(
-        np.diff(scores, append=np.float32(-np.inf)) != 0
-    )
-    return ends
-
-
-def _curve_points(
-    matches: DetectionMatches, weights: ImageWeights, ends: NDArray[np.int64]
+def cumulate_counts(
+    matches: DetectionMatches, weights: NDArray[np.float32], ends: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return precision and recall of the detections up to each of `ends`.
+    """Return correct and all detections up to each of `ends`.
 
     Args:
         matches: the matched detections.
@@ -224,10 +215,17 @@ def _curve_points(
         return empty, empty
     used = slice(0, int(ends[-1]) + 1)
     # Counts stay exact in float32, which is twice as fast.
-    weighted = weights.astype(np.float32, copy=False)[:, matches.image_indices[used]]
+    weighted = weights[:, matches.image_indices[used]]
     n_predicted = np.cumsum(weighted, axis=1)[:, ends].astype(np.float64)
     weighted *= matches.correct[used]
-    true_positives = np.cumsum(weighted, axis=1)[:, ends].astype(np.float64)
+    return np.cumsum(weighted, axis=1)[:, ends].astype(np.float64), n_predicted
+
+
+def _curve_points(
+    matches: DetectionMatches, weights: NDArray[np.float32], ends: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return precision and recall, `(b, k)` each; see `cumulate_counts`."""
+    true_positives, n_predicted = cumulate_counts(matches, weights, ends)
     n_ground_truth = (weights @ matches.n_ground_truth).astype(np.float64)[:, None]
     # A resample may contain no image with the highest scores: precision of 0 / 0 is 1.
     precisions = np.divide(
@@ -247,14 +245,14 @@ def _curve_points(
 
 def precision_recall_curve(matches: DetectionMatches) -> PrecisionRecallCurve:
     """Return the precision-recall curve of matched detections."""
-    ends = _last_index_per_score(matches.scores)
-    ones = np.ones((1, len(matches.n_ground_truth)), np.int64)
+    ends = find_threshold_ends(matches.scores)
+    ones = np.ones((1, len(matches.n_ground_truth)), np.float32)
     precisions, recalls = _curve_points(matches, ones, ends)
     return PrecisionRecallCurve(matches.scores[ends], precisions[0], recalls[0])
 
 
 def average_precisions(
-    matches: DetectionMatches, weights: ImageWeights
+    matches: DetectionMatches, weights: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """Return the average precision for several image weights.
 
@@ -265,7 +263,7 @@ def average_precisions(
     Returns:
         `(b,)` in [0, 1]; 0 without detections, NaN without true boxes.
     """
-    ends = _last_index_per_score(matches.scores)
+    ends = find_threshold_ends(matches.scores)
     # Recall rises and precision peaks only at correct detections; skip the others.
     new_true_positives = np.diff(np.cumsum(matches.correct)[ends], prepend=0)
     ends = ends[new_true_positives > 0]
@@ -284,7 +282,7 @@ def average_precisions(
 
 def average_precision(matches: DetectionMatches) -> float:
     """Return the average precision; NaN without true boxes."""
-    ones = np.ones((1, len(matches.n_ground_truth)), np.int64)
+    ones = np.ones((1, len(matches.n_ground_truth)), np.float32)
     return float(average_precisions(matches, ones)[0])
 
 
@@ -304,7 +302,7 @@ def mean_average_precision(
     images = {len(matches.n_ground_truth) for matches in classes}
     if len(images) != 1:
         raise ValueError(f"classes must have the same images, got {sorted(images)}")
-    ones = np.ones((1, images.pop()), np.int64)
+    ones = np.ones((1, images.pop()), np.float32)
     draws = draw_image_weights(ones.shape[1], resamples=resamples, seed=seed)
     weights = np.concatenate([ones, draws])
     class_aps = np.stack([average_precisions(matches, weights) for matches in classes])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -12,12 +13,15 @@ from maskdet.evaluation.operating_point import (
     NO_FACE,
     UNSURE,
     EvaluationResult,
+    PerImageCounts,
 )
 from maskdet.evaluation.predictions import FaceRows
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import (
     Estimate,
+    bootstrap_sums,
     clustered_proportion,
+    percentile_estimate,
     poisson_rate,
     proportion,
 )
@@ -28,7 +32,7 @@ from maskdet.metrics.slices import (
     slice_faces,
     tercile_bounds,
 )
-from maskdet.tuning.bootstrap import bootstrap_precision_recall
+from maskdet.metrics.summary import divide_or_nan
 from maskdet.types import CLASSES, Label
 
 
@@ -48,23 +52,63 @@ def find_false_positives(result: EvaluationResult, label: Label) -> IntArray:
 
 
 @dataclass(frozen=True)
-class ClassPerformance:
-    """Metrics of settings for one class on some images.
+class ClassMetrics:
+    """Precision, recall and F1 of one class, or of faces of any class.
 
     Proportions have Wilson intervals, widened if the faces of an image are correlated;
     F1 is bootstrapped over images; see `metrics.intervals`.
 
     Attributes:
-        label: the class.
+        label: the class, None for faces of any class.
+        precision: fraction of the predicted faces that are correct; n is the number of
+            predicted faces.
+        recall: fraction of the true faces that are predicted as the class; n is the
+            number of true faces.
+        f1: harmonic mean of the two; n as for recall.
+        false_positives_per_image: mean number of false positives in an image; n is the
+            number of images.
+    """
+
+    label: Label | None
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+    false_positives_per_image: Estimate
+
+    @classmethod
+    def from_counts(cls, label: Label | None, counts: PerImageCounts) -> ClassMetrics:
+        """Compute the metrics of some images."""
+        return ClassMetrics(
+            label,
+            clustered_proportion(counts.true_positives, counts.predicted),
+            clustered_proportion(counts.true_positives, counts.actual),
+            _bootstrap_f1(counts),
+            poisson_rate(counts.false_positives.tolist()),
+        )
+
+
+def _bootstrap_f1(counts: PerImageCounts) -> Estimate:
+    columns = counts.true_positives, counts.predicted, counts.actual
+    true_positives, predicted, actual = (int(column.sum()) for column in columns)
+    if not predicted + actual:
+        return Estimate(math.nan, math.nan, math.nan, actual)
+    sums = bootstrap_sums(*columns)
+    resampled = divide_or_nan(2 * sums[0], sums[1] + sums[2])
+    return percentile_estimate(
+        2 * true_positives / (predicted + actual), resampled, actual
+    )
+
+
+@dataclass(frozen=True)
+class ClassPerformance(ClassMetrics):
+    """Metrics of settings for one class on some images.
+
+    Attributes:
         n_images: number of images.
         true_positives: true faces of the class that are predicted as it.
         false_negatives: true faces of the class that are not.
         false_positives: faces predicted as the class that are of another class or not
             a face.
-        recall: fraction of the true faces of the class that are true positives.
-        precision: fraction of the faces predicted as the class that are true positives.
-        f1: harmonic mean of precision and recall.
-        false_positives_per_image: mean number of false positives in an image.
         detection_recall: fraction of all true faces of known class that are shown,
             whatever their predicted class.
         unsure_rate: fraction of these shown faces that are unsure.
@@ -77,10 +121,6 @@ class ClassPerformance:
     true_positives: int
     false_negatives: int
     false_positives: int
-    recall: Estimate
-    precision: Estimate
-    f1: Estimate
-    false_positives_per_image: Estimate
     detection_recall: Estimate
     unsure_rate: Estimate
     non_faces_per_image: Estimate
@@ -112,15 +152,11 @@ class ClassPerformance:
             shown_in[is_face & (result.predicted_columns == UNSURE)]
         )
         return cls(
-            label,
-            len(counts.actual),
-            int(counts.true_positives.sum()),
-            int(counts.false_negatives.sum()),
-            int(counts.false_positives.sum()),
-            recall=clustered_proportion(counts.true_positives, counts.actual),
-            precision=clustered_proportion(counts.true_positives, counts.predicted),
-            f1=bootstrap_precision_recall(counts)[0].f1,
-            false_positives_per_image=poisson_rate(counts.false_positives.tolist()),
+            **{**vars(ClassMetrics.from_counts(label, counts)), "label": label},
+            n_images=len(counts.actual),
+            true_positives=int(counts.true_positives.sum()),
+            false_negatives=int(counts.false_negatives.sum()),
+            false_positives=int(counts.false_positives.sum()),
             detection_recall=clustered_proportion(n_detected, faces),
             unsure_rate=clustered_proportion(unsure, n_detected),
             non_faces_per_image=poisson_rate(
@@ -196,28 +232,6 @@ class PerformanceChange:
 
 
 @dataclass(frozen=True)
-class ClassMetrics:
-    """Precision, recall and F1 of one class, or of faces of any class.
-
-    Attributes:
-        label: the class, None for faces of any class.
-        precision: fraction of the predicted faces that are correct; n is the number of
-            predicted faces.
-        recall: fraction of the true faces that are predicted as the class; n is the
-            number of true faces.
-        f1: harmonic mean of the two; n as for recall.
-        false_positives_per_image: mean number of false positives in an image; n is the
-            number of images.
-    """
-
-    label: Label | None
-    precision: Estimate
-    recall: Estimate
-    f1: Estimate
-    false_positives_per_image: Estimate
-
-
-@dataclass(frozen=True)
 class SliceMetrics:
     """Metrics of one slice of the true faces, compared with the rest.
 
@@ -244,22 +258,11 @@ class SliceMetrics:
 def compute_class_metrics(result: EvaluationResult) -> tuple[ClassMetrics, ...]:
     """Return the metrics of faces of any class first, then of each class.
 
-    See `EvaluationResult.count_per_image` for what counts. Proportions have bootstrap
-    intervals over images.
+    See `EvaluationResult.count_per_image` for what counts.
     """
-    labels = (None, *CLASSES)
-    tallies = [result.count_per_image(label) for label in labels]
     return tuple(
-        ClassMetrics(
-            label,
-            scores.precision,
-            scores.recall,
-            scores.f1,
-            false_positives_per_image=poisson_rate(counts.false_positives.tolist()),
-        )
-        for label, counts, scores in zip(
-            labels, tallies, bootstrap_precision_recall(*tallies), strict=True
-        )
+        ClassMetrics.from_counts(label, result.count_per_image(label))
+        for label in (None, *CLASSES)
     )
 
 

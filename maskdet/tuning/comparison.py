@@ -9,10 +9,15 @@ import numpy as np
 
 from maskdet.evaluation.operating_point import FALSE_POSITIVE, EvaluationResult
 from maskdet.evaluation.predictions import LabelledSet
-from maskdet.metrics.intervals import Estimate, percentile_estimate, poisson_rate
+from maskdet.metrics.intervals import (
+    Estimate,
+    bootstrap_sums,
+    clustered_proportion,
+    percentile_estimate,
+    poisson_rate,
+)
 from maskdet.metrics.matching import BoolArray, IntArray
 from maskdet.metrics.summary import divide_or_nan
-from maskdet.tuning.bootstrap import bootstrap_proportion, bootstrap_sums
 from maskdet.types import Label
 
 
@@ -80,8 +85,8 @@ def compare_results(a: EvaluationResult, b: EvaluationResult) -> Comparison:
         both=int((correct_a & correct_b).sum()),
         neither=int((has_class & ~correct_a & ~correct_b).sum()),
         p_value=mcnemar_p_value(int(only_a.sum()), int(only_b.sum())),
-        correct_rate_a=bootstrap_proportion(counts_a, totals),
-        correct_rate_b=bootstrap_proportion(counts_b, totals),
+        correct_rate_a=clustered_proportion(counts_a, totals),
+        correct_rate_b=clustered_proportion(counts_b, totals),
         difference=_bootstrap_difference(counts_a, counts_b, totals),
         false_positives_per_image_a=_false_positives_per_image(a),
         false_positives_per_image_b=_false_positives_per_image(b),
@@ -99,12 +104,12 @@ def mcnemar_p_value(only_a: int, only_b: int) -> float:
         only_a: number of faces that are correct only in the first.
         only_b: number of faces that are correct only in the second.
     """
-    n, term, total = only_a + only_b, 1, 0
-    for k in range(min(only_a, only_b) + 1):
-        total += term
-        term = term * (n - k) // (k + 1)
-    # Python divides integers of any length; floats overflow near 2**1024.
-    return min(1.0, 2 * total / (1 << n))
+    if not only_a + only_b:
+        return 1.0
+    # SciPy takes long to import; only comparisons need it.
+    from scipy.stats import binomtest
+
+    return float(binomtest(only_a, only_a + only_b).pvalue)
 
 
 def is_same_ground_truth(a: LabelledSet, b: LabelledSet) -> bool:

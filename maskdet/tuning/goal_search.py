@@ -20,11 +20,10 @@ from maskdet.evaluation.operating_point import (
 )
 from maskdet.evaluation.predictions import LabelledSet
 from maskdet.metrics.classification import Json
-from maskdet.metrics.intervals import Estimate, percentile_estimate
+from maskdet.metrics.intervals import Estimate, draw_image_weights, percentile_estimate
 from maskdet.metrics.matching import MIN_IOU, BoolArray, IntArray
 from maskdet.metrics.summary import FaceWeights, Floats, divide_or_nan
 from maskdet.settings import Settings
-from maskdet.tuning.bootstrap import bootstrap_weights
 from maskdet.tuning.class_metrics import (
     ClassPerformance,
     PerformanceChange,
@@ -474,7 +473,7 @@ def _estimate_gain(
         result: Floats = compute_goal_losses(goal, *sums) / unit
         return result
 
-    weights = bootstrap_weights(n)
+    weights = draw_image_weights(n)
     unweighted = np.ones((1, n), np.float32)
     value = compute_loss(before, unweighted) - compute_loss(after, unweighted)
     resampled = compute_loss(before, weights) - compute_loss(after, weights)
