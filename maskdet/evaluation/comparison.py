@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from maskdet.metrics.intervals import Estimate
+from maskdet.metrics.intervals import Estimate, estimates_to_json
 from maskdet.resources import resource_path
 from maskdet.types import CLASSES
 
@@ -56,11 +56,9 @@ class AnalyzerMetrics:
             "analyzer": self.analyzer,
             "set": self.set_name,
             "images": self.n_images,
-            "ap": {name: interval.to_json() for name, interval in self.ap.items()},
-            "ap_large": {
-                name: interval.to_json() for name, interval in self.ap_large.items()
-            },
-            **{name: interval.to_json() for name, interval in self.rates.items()},
+            "ap": estimates_to_json(self.ap),
+            "ap_large": estimates_to_json(self.ap_large),
+            **estimates_to_json(self.rates),
             "median_ms": round(self.median_ms, 2),
         }
 

@@ -34,7 +34,7 @@ from maskdet.evaluation.operating_point import EvaluationResult, Evaluator
 from maskdet.evaluation.scoring import PERMISSIVE_SETTINGS, predict_examples
 from maskdet.metrics.classification import ClassificationResult, Json
 from maskdet.metrics.detection import DetectionMatches, mean_average_precision
-from maskdet.metrics.intervals import Estimate, clustered_proportion
+from maskdet.metrics.intervals import Estimate, clustered_proportion, estimates_to_json
 from maskdet.metrics.matching import MIN_IOU, BoolArray, BoxRows, Float32Array
 from maskdet.metrics.summary import ClassificationSummary, summarize_classification
 from maskdet.settings import Settings
@@ -185,10 +185,10 @@ class DetectionReport:
         return {
             "images": self.images,
             "pipeline": self.pipeline,
-            "ap": _estimates_to_json(self.ap),
-            "ap_large": _estimates_to_json(self.ap_large),
-            "ap_every_class": _estimates_to_json(self.ap_every_class),
-            "ap_every_class_large": _estimates_to_json(self.ap_every_class_large),
+            "ap": estimates_to_json(self.ap),
+            "ap_large": estimates_to_json(self.ap_large),
+            "ap_every_class": estimates_to_json(self.ap_every_class),
+            "ap_every_class_large": estimates_to_json(self.ap_every_class_large),
             "large_px": LARGE_PX,
             "recall": self.recall.to_json(),
             "precision": self.precision.to_json(),
@@ -242,7 +242,3 @@ def evaluate_detection(
 def _average_precisions(result: EvaluationResult, min_px: float) -> dict[str, Estimate]:
     faces_ap = face_average_precision(result, min_px)
     return {"faces": faces_ap, **class_average_precisions(result, min_px)}
-
-
-def _estimates_to_json(estimates: dict[str, Estimate]) -> Json:
-    return {name: value.to_json() for name, value in estimates.items()}

@@ -229,6 +229,12 @@ def _rates(counts: NDArray[np.int64], total: int) -> NDArray[np.float64]:
     return rates
 
 
+def is_predicted_unmasked(probs: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return whether "mask against no mask" predicts no mask for `(n, 3)` probs."""
+    unmasked: NDArray[np.bool_] = probs[:, Label.NO_MASK] > 0.5
+    return unmasked
+
+
 @dataclass(frozen=True, eq=False)
 class ClassificationResult:
     """Class probabilities of labelled faces.
@@ -261,9 +267,9 @@ class ClassificationResult:
     def binary_confusion(self) -> ConfusionMatrix:
         """Confusion of mask (0) and no mask (1); incorrect counts as mask."""
         unmasked = self.ground_truth == Label.NO_MASK
-        predicted_unmasked = self.probs[:, Label.NO_MASK] > 0.5
+        predicted = is_predicted_unmasked(self.probs)
         return ConfusionMatrix.from_labels(
-            unmasked.astype(np.int64), predicted_unmasked.astype(np.int64), 2
+            unmasked.astype(np.int64), predicted.astype(np.int64), 2
         )
 
     def to_json(self) -> Json:

@@ -6,9 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+_Name = TypeVar("_Name")
 
 Z_95 = 1.959963984540054
 """The normal quantile that leaves 2.5 % in each tail."""
@@ -49,9 +52,7 @@ class Estimate:
         return {**values, "n": self.n}
 
 
-def estimates_to_json(
-    estimates: Mapping[str, Estimate] | Mapping[int, Estimate],
-) -> dict[str, object]:
+def estimates_to_json(estimates: Mapping[_Name, Estimate]) -> dict[str, object]:
     """Return named estimates for JSON."""
     return {str(name): estimate.to_json() for name, estimate in estimates.items()}
 

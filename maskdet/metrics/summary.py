@@ -220,8 +220,8 @@ def summarize_classification(
         binary_ece=calibration_error(
             weights, masked_task.ground_truth, masked_task.scores
         ),
-        brier=_mean(weights, ((result.probs - one_hot) ** 2).sum(axis=1)),
-        binary_brier=_mean(
+        brier=bootstrap_mean(weights, ((result.probs - one_hot) ** 2).sum(axis=1)),
+        binary_brier=bootstrap_mean(
             weights, (masked_task.scores - masked_task.ground_truth) ** 2
         ),
     )
@@ -234,7 +234,8 @@ def _weighted_sums(weights: FaceWeights, *columns: NDArray[np.generic]) -> Float
     return sums
 
 
-def _mean(weights: FaceWeights, values: Floats) -> Estimate:
+def bootstrap_mean(weights: FaceWeights, values: Floats) -> Estimate:
+    """Return the mean of `(n,)` values of faces."""
     n = len(values)
     if not n:
         return _NO_ESTIMATE

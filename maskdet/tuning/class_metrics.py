@@ -24,11 +24,11 @@ from maskdet.metrics.intervals import (
     percentile_estimate,
     poisson_rate,
     proportion,
+    proportion_of,
 )
 from maskdet.metrics.matching import BoolArray, Float32Array, IntArray
 from maskdet.metrics.slices import (
-    MIN_COMPARED_FACES,
-    proportion_difference,
+    compare_with_rest,
     slice_faces,
     tercile_bounds,
 )
@@ -239,9 +239,9 @@ class SliceMetrics:
         name: quantity that defines the slice: `face size`, `light`, `sharpness`.
         part: range of the quantity, in words.
         detection_recall: fraction of its true faces that are detected.
+        precision: fraction of the faces shown in this slice that are faces.
         correct_rate: fraction of its true faces that are detected and have the correct
             class.
-        precision: fraction of the faces shown in this slice that are faces.
         difference: `correct_rate` minus that of all other faces, with its interval.
         worse: whether the slice is significantly worse than the rest.
     """
@@ -249,8 +249,8 @@ class SliceMetrics:
     name: str
     part: str
     detection_recall: Estimate
-    correct_rate: Estimate
     precision: Estimate
+    correct_rate: Estimate
     difference: Estimate
     worse: bool
 
@@ -298,14 +298,18 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
             face_mask[: len(labelled_rows)],
             int(face_mask[len(labelled_rows) :].sum()),
         )
-        if in_slice.any():
-            result.append(
-                SliceMetrics(
-                    name,
-                    part,
-                    *_measure_slice(in_slice, wrong_values, is_detected, is_correct),
-                )
+        if not in_slice.any():
+            continue
+        n_detected = int(is_detected[in_slice].sum())
+        result.append(
+            SliceMetrics(
+                name,
+                part,
+                proportion_of(is_detected[in_slice]),
+                proportion(n_detected, n_detected + wrong_values),
+                *compare_with_rest(is_correct, in_slice),
             )
+        )
     return tuple(result)
 
 
@@ -314,26 +318,3 @@ def _slice_features(
 ) -> tuple[Float32Array, Float32Array, Float32Array]:
     sizes = sizes_px(faces.boxes[rows])
     return sizes, faces.lights[rows], faces.sharpness[rows]
-
-
-def _measure_slice(
-    in_slice: BoolArray,
-    n_false_positives: int,
-    is_detected: BoolArray,
-    is_correct: BoolArray,
-) -> tuple[Estimate, Estimate, Estimate, Estimate, bool]:
-    """Return the measured fields of `SliceMetrics` for the true faces `in_slice`."""
-    n, n_others = int(in_slice.sum()), int((~in_slice).sum())
-    n_detected = int(is_detected[in_slice].sum())
-    correct_rate = proportion(int(is_correct[in_slice].sum()), n)
-    gap = proportion_difference(
-        correct_rate, proportion(int(is_correct[~in_slice].sum()), n_others)
-    )
-    worse = min(n, n_others) >= MIN_COMPARED_FACES and gap.high < 0
-    return (
-        proportion(n_detected, n),
-        correct_rate,
-        proportion(n_detected, n_detected + n_false_positives),
-        gap,
-        worse,
-    )
