@@ -169,10 +169,10 @@ class EvaluationResult:
         confidences: Float32Array = self.probs.max(axis=1, initial=0)
         return confidences
 
-    def count_per_image(
-        self, label: Label | None, is_counted: BoolArray | None = None
-    ) -> PerImageCounts:
-        """Count predicted, actual and correct faces of a class in each image.
+    def select_class(
+        self, label: Label | None
+    ) -> tuple[BoolArray, BoolArray, BoolArray]:
+        """Return masks of the predicted, correct and actual faces of a class.
 
         For faces of any class, every shown face counts, also unsure ones. For a class,
         only faces at or above the confidence threshold count, and a face of another
@@ -180,17 +180,30 @@ class EvaluationResult:
 
         Args:
             label: the class, None for faces of any class.
+
+        Returns:
+            Two `(k,)` masks of the shown faces, and a `(t,)` mask of the true faces.
+        """
+        labels = self.predictions.ground_truth.labels
+        if label is None:
+            actual = labels != Label.UNKNOWN
+            return self.actual >= 0, self.matched_ground_truth >= 0, actual
+        predicted = (self.actual >= 0) & (self.predicted == label)
+        return predicted, predicted & (self.actual == label), labels == label
+
+    def count_per_image(
+        self, label: Label | None, is_counted: BoolArray | None = None
+    ) -> PerImageCounts:
+        """Count predicted, actual and correct faces of a class in each image.
+
+        See `select_class` for what counts.
+
+        Args:
+            label: the class, None for faces of any class.
             is_counted: `(t,)` mask of the true faces that count; all by default. Shown
                 faces that match others are not true positives.
         """
-        ground_truth = self.predictions.ground_truth
-        if label is None:
-            actual = ground_truth.labels != Label.UNKNOWN
-            predicted, correct = self.actual >= 0, self.matched_ground_truth >= 0
-        else:
-            actual = ground_truth.labels == label
-            predicted = (self.actual >= 0) & (self.predicted == label)
-            correct = predicted & (self.actual == label)
+        predicted, correct, actual = self.select_class(label)
         if is_counted is not None:
             actual = actual & is_counted
             correct[correct] = is_counted[self.matched_ground_truth[correct]]
@@ -201,7 +214,7 @@ class EvaluationResult:
                 for rows in (
                     image_indices[correct],
                     image_indices[predicted],
-                    ground_truth.faces.image_indices[actual],
+                    self.predictions.ground_truth.faces.image_indices[actual],
                 )
             )
         )

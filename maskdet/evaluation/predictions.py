@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
 from maskdet.classifier import crop_face
+from maskdet.datasets.files import MAX_FACES_PER_IMAGE
 from maskdet.metrics.matching import BoolArray, BoxRows, Float32Array, IntArray
 from maskdet.metrics.slices import MEASURED_PX, crop_light, crop_sharpness
 from maskdet.resources import resource_path
@@ -33,9 +34,6 @@ MAX_UNPACKED_BYTES: Final = 200_000_000
 
 MAX_SET_FACES: Final = 100_000
 """Maximum number of detected or of true faces in a file."""
-
-MAX_FACES_PER_IMAGE: Final = 2_000
-"""Maximum number of detected or of true faces in one image of a file."""
 
 MAX_OVERLAP_PAIRS: Final = 10_000_000
 """Maximum number of pairs of faces in an image, over all images of a file."""

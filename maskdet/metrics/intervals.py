@@ -38,7 +38,7 @@ class Estimate:
 
     def __str__(self) -> str:
         """Return the value with its interval, as in `0.927 [0.905, 0.944] n=915`."""
-        if self.n == 0:
+        if self.n == 0 or math.isnan(self.value):
             return "nothing to measure"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] n={self.n}"
 

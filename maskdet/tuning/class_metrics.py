@@ -86,6 +86,12 @@ class ClassMetrics:
             poisson_rate(counts.false_positives.tolist()),
         )
 
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """The metrics by name."""
+        names = ("precision", "recall", "f1", "false_positives_per_image")
+        return {name: getattr(self, name) for name in names}
+
 
 def _bootstrap_f1(counts: PerImageCounts) -> Estimate:
     columns = counts.true_positives, counts.predicted, counts.actual
@@ -258,7 +264,7 @@ class SliceMetrics:
 def compute_class_metrics(result: EvaluationResult) -> tuple[ClassMetrics, ...]:
     """Return the metrics of faces of any class first, then of each class.
 
-    See `EvaluationResult.count_per_image` for what counts.
+    See `EvaluationResult.select_class` for what counts.
     """
     return tuple(
         ClassMetrics.from_counts(label, result.count_per_image(label))

@@ -184,19 +184,14 @@ def _precision_recall_curve(
 
 def _rank_detections(result: EvaluationResult, label: Label | None) -> DetectionMatches:
     """Return the shown faces and whether they are correct, by descending score."""
+    counted, is_correct, is_actual = result.select_class(label)
     ground_truth = result.predictions.ground_truth
-    if label is None:
-        counted, is_correct = result.actual >= 0, result.matched_ground_truth >= 0
-        is_positive = ground_truth.labels != Label.UNKNOWN
-    else:
-        counted = (result.actual >= 0) & (result.predicted == label)
-        is_correct, is_positive = result.actual == label, ground_truth.labels == label
     return DetectionMatches.from_rows(
         result.scores[counted],
         is_correct[counted],
         result.predictions.faces.image_indices[result.shown_rows[counted]],
         np.bincount(
-            ground_truth.faces.image_indices[is_positive], minlength=result.n_images
+            ground_truth.faces.image_indices[is_actual], minlength=result.n_images
         ),
     )
 
