@@ -94,13 +94,14 @@ to the unmatched face with the highest IoU, all-point interpolation, minimum sco
 with its detection score. "ap_every_class" in the JSON follows the more lenient rule of
 the validation of YOLO: every detection counts for every class, with its score times the
 probability of the class. For "at least {LARGE_PX:g} px", smaller faces are ignored.
-Intervals are 95 %: bootstrap over images for average precision, Wilson for rates,
-bootstrap over faces for the other class metrics and for "numbers" in the JSON."""
+Intervals are 95 %: Wilson for rates, widened for recall and precision where the faces
+of an image are correlated; bootstrap over images for average precision, and over faces
+for the other class metrics."""
 
 _FACES_DESCRIPTION = """Evaluate on images of one face: a folder for each class, or an
 index.csv (path, label, split, source). Mask vs no mask: an incorrectly worn mask counts
 as a mask. Intervals are 95 %: Wilson for rates, bootstrap over faces for the other
-metrics and for "numbers" in the JSON."""
+metrics."""
 
 
 def add_analyzers_parser(

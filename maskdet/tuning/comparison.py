@@ -104,12 +104,10 @@ def mcnemar_p_value(only_a: int, only_b: int) -> float:
         only_a: number of faces that are correct only in the first.
         only_b: number of faces that are correct only in the second.
     """
-    if not only_a + only_b:
-        return 1.0
-    # SciPy takes long to import; only comparisons need it.
-    from scipy.stats import binomtest
+    # Imported here, as few pages need it; `scipy.stats` takes five times as long.
+    from scipy.special import bdtr
 
-    return float(binomtest(only_a, only_a + only_b).pvalue)
+    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def is_same_ground_truth(a: LabelledSet, b: LabelledSet) -> bool:
