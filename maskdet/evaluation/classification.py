@@ -65,15 +65,26 @@ class FacePredictions:
         wider crop of the classifier.
         """
         faces = MeasuredBoxes.from_image(image, boxes)
+        return cls.from_faces([example] * len(boxes), faces, ground_truth, probs)
+
+    @classmethod
+    def from_faces(
+        cls,
+        examples: Sequence[Example],
+        faces: MeasuredBoxes,
+        ground_truth: NDArray[np.int64],
+        probs: NDArray[np.float32],
+    ) -> FacePredictions:
+        """Create the predictions of faces; row i of all arguments is the same face."""
         predictions = Predictions(
             ground_truth=np.asarray(ground_truth, np.int64),
             probs=np.asarray(probs, np.float32).reshape(-1, len(CLASSES)),
-            sizes_px=sizes_px(boxes).astype(np.float32),
+            sizes_px=sizes_px(faces.boxes).astype(np.float32),
             lights=faces.lights,
             sharpness=faces.sharpness,
-            sources=np.array([example.source] * len(boxes), np.str_),
+            sources=np.array([example.source for example in examples], np.str_),
         )
-        return cls(predictions, (example.path,) * len(boxes), boxes)
+        return cls(predictions, tuple(item.path for item in examples), faces.boxes)
 
     @classmethod
     def from_result(
@@ -91,22 +102,19 @@ class FacePredictions:
         selected = matched >= 0
         selected[selected] = is_large[matched[selected]]
         rows = result.shown_rows[selected]
-        of_images = [examples[index] for index in faces.image_indices[rows]]
-        predictions = Predictions(
-            ground_truth=ground_truth.labels[matched[selected]],
-            probs=result.probs[selected],
-            sizes_px=sizes_px(faces.boxes[rows]).astype(np.float32),
-            lights=faces.lights[rows],
-            sharpness=faces.sharpness[rows],
-            sources=np.array([example.source for example in of_images], np.str_),
+        return cls.from_faces(
+            [examples[index] for index in faces.image_indices[rows]],
+            MeasuredBoxes(faces.boxes[rows], faces.lights[rows], faces.sharpness[rows]),
+            ground_truth.labels[matched[selected]],
+            result.probs[selected],
         )
-        paths = tuple(example.path for example in of_images)
-        return cls(predictions, paths, faces.boxes[rows])
 
     @classmethod
     def concat(cls, parts: Iterable[FacePredictions]) -> FacePredictions:
         """Concatenate the predictions of several images; may be none."""
-        items = [_empty_predictions(), *parts]
+        no_values, no_boxes = np.zeros(0, np.float32), np.zeros((0, 4), np.float32)
+        no_faces = MeasuredBoxes(no_boxes, no_values, no_values)
+        items = [cls.from_faces([], no_faces, np.zeros(0, np.int64), no_values), *parts]
         return cls(
             Predictions.concat(part.predictions for part in items),
             tuple(path for part in items for path in part.paths),
@@ -268,16 +276,3 @@ def collect_predictions(
 def median_or_zero(times_ms: Sequence[float]) -> float:
     """Return the median time; 0 without times."""
     return statistics.median(times_ms) if times_ms else 0.0
-
-
-def _empty_predictions() -> FacePredictions:
-    no_values = np.zeros(0, np.float32)
-    predictions = Predictions(
-        np.zeros(0, np.int64),
-        np.zeros((0, len(CLASSES)), np.float32),
-        no_values,
-        no_values,
-        no_values,
-        np.zeros(0, np.str_),
-    )
-    return FacePredictions(predictions, (), np.zeros((0, 4), np.float32))

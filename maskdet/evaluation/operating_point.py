@@ -158,6 +158,15 @@ class EvaluationResult:
         ]
         return columns
 
+    @cached_property
+    def is_correct(self) -> BoolArray:
+        """`(t,)` whether each true face is detected with its class."""
+        labels = self.predictions.ground_truth.labels
+        is_correct: BoolArray = (self.ground_truth_columns == labels) & (
+            labels != Label.UNKNOWN
+        )
+        return is_correct
+
     @property
     def scores(self) -> Float32Array:
         """`(k,)` detection score of each shown face."""

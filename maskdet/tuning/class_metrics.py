@@ -10,7 +10,6 @@ import numpy as np
 from maskdet.boxes import sizes_px
 from maskdet.evaluation.operating_point import (
     FALSE_POSITIVE,
-    NO_FACE,
     UNSURE,
     EvaluationResult,
     PerImageCounts,
@@ -34,21 +33,6 @@ from maskdet.metrics.slices import (
 )
 from maskdet.metrics.summary import divide_or_nan
 from maskdet.types import CLASSES, Label
-
-
-def find_true_positives(result: EvaluationResult, label: Label) -> BoolArray:
-    """Return a `(t,)` mask of the true faces that are predicted as their class."""
-    is_true_positive: BoolArray = (result.predictions.ground_truth.labels == label) & (
-        result.ground_truth_columns == label
-    )
-    return is_true_positive
-
-
-def find_false_positives(result: EvaluationResult, label: Label) -> IntArray:
-    """Return the rows of detected faces that are wrongly predicted as the class."""
-    is_wrong = (result.actual >= 0) & (result.actual != label)
-    rows: IntArray = result.shown_rows[is_wrong & (result.predicted == label)]
-    return rows
 
 
 @dataclass(frozen=True)
@@ -137,37 +121,24 @@ class ClassPerformance(ClassMetrics):
     ) -> ClassPerformance:
         """Compute the metrics on the selected images of a set."""
         counts = result.count_per_image(label).select_images(image_mask)
-        ground_truth, image_indices = (
-            result.predictions.ground_truth,
-            result.predictions.faces.image_indices,
+        faces = result.count_per_image(None).select_images(image_mask)
+        is_unsure = (result.matched_ground_truth >= 0) & (
+            result.predicted_columns == UNSURE
         )
-        shown_in = image_indices[result.shown_rows]
-
-        def count_by_image(image_rows: IntArray) -> IntArray:
-            image_counts: IntArray = np.bincount(image_rows, minlength=result.n_images)[
-                image_mask
-            ]
-            return image_counts
-
-        faces = count_by_image(
-            ground_truth.faces.image_indices[ground_truth.labels >= 0]
-        )
-        is_face = (result.actual >= 0) & (result.actual < len(CLASSES))
-        n_detected = count_by_image(shown_in[is_face])
-        unsure = count_by_image(
-            shown_in[is_face & (result.predicted_columns == UNSURE)]
-        )
+        unsure_rows = result.shown_rows[is_unsure]
+        unsure = np.bincount(
+            result.predictions.faces.image_indices[unsure_rows],
+            minlength=result.n_images,
+        )[image_mask]
         return cls(
             **{**vars(ClassMetrics.from_counts(label, counts)), "label": label},
             n_images=len(counts.actual),
             true_positives=int(counts.true_positives.sum()),
             false_negatives=int(counts.false_negatives.sum()),
             false_positives=int(counts.false_positives.sum()),
-            detection_recall=clustered_proportion(n_detected, faces),
-            unsure_rate=clustered_proportion(unsure, n_detected),
-            non_faces_per_image=poisson_rate(
-                count_by_image(shown_in[result.actual == NO_FACE]).tolist()
-            ),
+            detection_recall=clustered_proportion(faces.true_positives, faces.actual),
+            unsure_rate=clustered_proportion(unsure, faces.true_positives),
+            non_faces_per_image=poisson_rate(faces.false_positives.tolist()),
         )
 
     def to_json(self) -> Json:
@@ -204,23 +175,22 @@ class PerformanceChange:
         image_mask: BoolArray,
     ) -> PerformanceChange:
         """Compare two results of the same detections on the selected images."""
-        is_selected = image_mask[before.predictions.ground_truth.faces.image_indices]
-        hits_before, hits_after = (
-            find_true_positives(result, label) & is_selected
-            for result in (before, after)
-        )
         image_indices = before.predictions.faces.image_indices
-        false_positive_sets = []
+        true_image_indices = before.predictions.ground_truth.faces.image_indices
+        hits, false_positives = [], []
         for result in (before, after):
-            rows = find_false_positives(result, label)
-            false_positive_sets.append(
-                set(rows[image_mask[image_indices[rows]]].tolist())
-            )
+            predicted, correct, _ = result.select_class(label)
+            true_rows = result.matched_ground_truth[correct]
+            true_rows = true_rows[image_mask[true_image_indices[true_rows]]]
+            rows = result.shown_rows[predicted & ~correct]
+            rows = rows[image_mask[image_indices[rows]]]
+            hits.append(set(true_rows.tolist()))
+            false_positives.append(set(rows.tolist()))
         return cls(
-            int((hits_after & ~hits_before).sum()),
-            int((hits_before & ~hits_after).sum()),
-            len(false_positive_sets[0] - false_positive_sets[1]),
-            len(false_positive_sets[1] - false_positive_sets[0]),
+            len(hits[1] - hits[0]),
+            len(hits[0] - hits[1]),
+            len(false_positives[0] - false_positives[1]),
+            len(false_positives[1] - false_positives[0]),
         )
 
     def messages(self) -> tuple[str, ...]:
@@ -285,10 +255,7 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
     labelled_rows = np.flatnonzero(ground_truth.labels != Label.UNKNOWN)
     wrong = evaluation.shown_rows[evaluation.matched_ground_truth == FALSE_POSITIVE]
     is_detected = evaluation.matched_detections[labelled_rows] >= 0
-    is_correct = (
-        evaluation.ground_truth_columns[labelled_rows]
-        == ground_truth.labels[labelled_rows]
-    )
+    is_correct = evaluation.is_correct[labelled_rows]
     sizes, lights, sharpness = (
         np.concatenate([actual_values, wrong_values])
         for actual_values, wrong_values in zip(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskdet.evaluation.operating_point import FALSE_POSITIVE, EvaluationResult
+from maskdet.evaluation.operating_point import EvaluationResult
 from maskdet.evaluation.predictions import LabelledSet
 from maskdet.metrics.intervals import (
     Estimate,
@@ -16,7 +16,7 @@ from maskdet.metrics.intervals import (
     percentile_estimate,
     poisson_rate,
 )
-from maskdet.metrics.matching import BoolArray, IntArray
+from maskdet.metrics.matching import IntArray
 from maskdet.metrics.summary import divide_or_nan
 from maskdet.types import Label
 
@@ -70,15 +70,16 @@ def compare_results(a: EvaluationResult, b: EvaluationResult) -> Comparison:
             f"{other!r} with different images or true faces"
         )
     has_class = ground_truth.labels != Label.UNKNOWN
-    correct_a, correct_b = (
-        (result.ground_truth_columns == ground_truth.labels) & has_class
-        for result in (a, b)
-    )
+    correct_a, correct_b = a.is_correct, b.is_correct
     only_a, only_b = correct_a & ~correct_b, correct_b & ~correct_a
     counts_a, counts_b, totals = (
         np.bincount(ground_truth.faces.image_indices[rows], minlength=a.n_images)
         for rows in (correct_a, correct_b, has_class)
     )
+    non_faces = [
+        poisson_rate(result.count_per_image(None).false_positives.tolist())
+        for result in (a, b)
+    ]
     return Comparison(
         only_a=np.flatnonzero(only_a),
         only_b=np.flatnonzero(only_b),
@@ -88,8 +89,8 @@ def compare_results(a: EvaluationResult, b: EvaluationResult) -> Comparison:
         correct_rate_a=clustered_proportion(counts_a, totals),
         correct_rate_b=clustered_proportion(counts_b, totals),
         difference=_bootstrap_difference(counts_a, counts_b, totals),
-        false_positives_per_image_a=_false_positives_per_image(a),
-        false_positives_per_image_b=_false_positives_per_image(b),
+        false_positives_per_image_a=non_faces[0],
+        false_positives_per_image_b=non_faces[1],
     )
 
 
@@ -131,9 +132,3 @@ def _bootstrap_difference(a: IntArray, b: IntArray, totals: IntArray) -> Estimat
     numerators, denominators = bootstrap_sums(a - b, totals)
     value = int((a - b).sum()) / n
     return percentile_estimate(value, divide_or_nan(numerators, denominators), n)
-
-
-def _false_positives_per_image(result: EvaluationResult) -> Estimate:
-    wrong: BoolArray = result.matched_ground_truth == FALSE_POSITIVE
-    image_indices = result.predictions.faces.image_indices[result.shown_rows[wrong]]
-    return poisson_rate(np.bincount(image_indices, minlength=result.n_images).tolist())

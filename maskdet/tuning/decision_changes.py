@@ -245,10 +245,9 @@ def _rate_decisions(
         matched: `(n,)` match of each detected face in this result.
     """
     labels = result.predictions.ground_truth.labels
-    is_correct = (result.ground_truth_columns == labels) & (labels != Label.UNKNOWN)
     is_unsure = (result.ground_truth_columns == UNSURE) & (labels != Label.UNKNOWN)
     # The last element, at index -1, is for faces without a true face.
-    levels = np.append(2 * is_correct.astype(np.int64) + is_unsure, 0)
+    levels = np.append(2 * result.is_correct.astype(np.int64) + is_unsure, 0)
     values: IntArray = levels[np.maximum(ground_truth_rows, -1)] - (
         matched == FALSE_POSITIVE
     )
