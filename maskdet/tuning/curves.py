@@ -184,15 +184,12 @@ def _precision_recall_curve(
 
 def _rank_detections(result: EvaluationResult, label: Label | None) -> DetectionMatches:
     """Return the shown faces and whether they are correct, by descending score."""
-    counted, is_correct, is_actual = result.select_class(label)
-    ground_truth = result.predictions.ground_truth
+    counted, is_correct, _ = result.select_class(label)
     return DetectionMatches.from_rows(
         result.scores[counted],
         is_correct[counted],
         result.predictions.faces.image_indices[result.shown_rows[counted]],
-        np.bincount(
-            ground_truth.faces.image_indices[is_actual], minlength=result.n_images
-        ),
+        result.count_per_image(label).actual,
     )
 
 
