@@ -141,6 +141,23 @@ class FaceRows(BoxRows):
 
 
 @dataclass(frozen=True, eq=False)
+class LabelledImage:
+    """The true faces of one image.
+
+    Attributes:
+        name: name of the image.
+        size_wh: its width and height in pixels.
+        faces: the true faces.
+        labels: `(n,)` int64 values of `Label`.
+    """
+
+    name: str
+    size_wh: tuple[int, int]
+    faces: MeasuredBoxes
+    labels: IntArray
+
+
+@dataclass(frozen=True, eq=False)
 class LabelledSet:
     """Ground truth of a set: images, faces and their labels.
 
@@ -174,6 +191,22 @@ class LabelledSet:
             raise ValueError("each face of a set needs a label")
         if len(self.faces) and self.faces.image_indices[-1] >= len(self.names):
             raise ValueError("a face has an image index that the set does not have")
+
+    @classmethod
+    def from_images(
+        cls, name: str, images: Sequence[LabelledImage], *, has_boxes: bool = True
+    ) -> LabelledSet:
+        """Return the set of some images, in their order."""
+        return cls(
+            name,
+            tuple(image.name for image in images),
+            np.array([image.size_wh for image in images], np.int64),
+            FaceRows.from_images([image.faces for image in images]),
+            np.concatenate(
+                [np.zeros(0, np.int64), *(image.labels for image in images)]
+            ),
+            has_boxes,
+        )
 
     def select_images(self, image_mask: BoolArray) -> LabelledSet:
         """Return the part of the set with the images of a `(p,)` mask."""

@@ -35,6 +35,7 @@ from maskdet.evaluation.predictions import (
     MIN_STORED_SCORE,
     AnalyzerPredictions,
     FaceRows,
+    LabelledImage,
     LabelledSet,
     MeasuredBoxes,
 )
@@ -53,7 +54,7 @@ PERMISSIVE_SETTINGS: Final = Settings(
 
 
 @dataclass(frozen=True, eq=False)
-class CachedDetections:
+class ImageDetections:
     """The detections of one image; rows by descending score.
 
     Attributes:
@@ -67,13 +68,13 @@ class CachedDetections:
     probs: Float32Array
 
     @classmethod
-    def from_scene(cls, image: Image, scene: Scene) -> CachedDetections:
+    def from_scene(cls, image: Image, scene: Scene) -> ImageDetections:
         """Measure the faces of a scene in its image."""
         faces = MeasuredBoxes.from_image(image, scene.faces.boxes)
         return cls(faces, scene.faces.scores, scene.probs)
 
 
-DetectionCache = MutableMapping[tuple[str, str], CachedDetections]
+DetectionCache = MutableMapping[tuple[str, str], ImageDetections]
 """Detections by SHA-256 of the image file and `analyzer_key`, for example a dict."""
 
 
@@ -158,7 +159,7 @@ def predict_dataset(
     key = key or analyzer_key(name)
     cache = {} if cache is None else cache
     analyzer = _without_refinement_limit(analyzer)
-    all_detections: list[CachedDetections] = []
+    all_detections: list[ImageDetections] = []
     for image_index in iterate_with_progress(
         range(len(dataset.images)), progress, cancelled
     ):
@@ -199,38 +200,37 @@ def predict_examples(
     Raises:
         ValueError: an image cannot be read; the message names it.
     """
-    used, times_ms = [], []
-    sizes_wh: list[tuple[int, int]] = []
-    true_faces: list[MeasuredBoxes] = []
-    detections: list[list[CachedDetections]] = [[] for _ in settings]
+    used, images, times_ms = [], [], []
+    detections: list[list[ImageDetections]] = [[] for _ in settings]
     for example in examples:
         image = read_example(example)
         used.append(example)
-        sizes_wh.append((image.shape[1], image.shape[0]))
-        boxes = np.concatenate([example.boxes, example.ignore_boxes])
-        true_faces.append(MeasuredBoxes.from_image(image, boxes))
+        images.append(_label_image(example, image))
         took_ms = 0.0
         for item_settings, items in zip(settings, detections, strict=True):
             start_s = perf_counter()
             scene = analyzer.analyze(image, item_settings)
             took_ms = (perf_counter() - start_s) * 1e3
-            items.append(CachedDetections.from_scene(image, scene))
+            items.append(ImageDetections.from_scene(image, scene))
         times_ms.append(took_ms)
-    labels = [
-        np.append(example.label_values, [Label.UNKNOWN] * len(example.ignore_boxes))
-        for example in used
-    ]
-    ground_truth = LabelledSet(
-        "examples",
-        tuple(example.path.name for example in used),
-        np.array(sizes_wh, np.int64),
-        FaceRows.from_images(true_faces),
-        np.concatenate([np.zeros(0, np.int64), *labels]),
-    )
+    ground_truth = LabelledSet.from_images("examples", images)
     return ExamplePredictions(
         tuple(used),
         tuple(_join_detections(ground_truth, "analyzer", item) for item in detections),
         tuple(times_ms),
+    )
+
+
+def _label_image(example: Example, image: Image) -> LabelledImage:
+    """Return the true faces of an example, those of unknown class last."""
+    boxes = np.concatenate([example.boxes, example.ignore_boxes])
+    return LabelledImage(
+        example.path.name,
+        (image.shape[1], image.shape[0]),
+        MeasuredBoxes.from_image(image, boxes),
+        np.append(
+            example.label_values, np.full(len(example.ignore_boxes), Label.UNKNOWN)
+        ),
     )
 
 
@@ -264,7 +264,7 @@ def _detect_image(
     analyzer: Analyzer,
     cache: DetectionCache,
     key: str,
-) -> CachedDetections:
+) -> ImageDetections:
     image_name = dataset.ground_truth.names[image_index]
     try:
         content = dataset.images.read_bytes(image_index)
@@ -275,13 +275,13 @@ def _detect_image(
     except ValueError as error:
         raise ValueError(f"{image_name}: {error}") from None
     scene = analyzer.analyze(image, PERMISSIVE_SETTINGS)
-    detections = CachedDetections.from_scene(image, scene)
+    detections = ImageDetections.from_scene(image, scene)
     cache[cache_key] = detections
     return detections
 
 
 def _join_detections(
-    ground_truth: LabelledSet, name: str, detections: Sequence[CachedDetections]
+    ground_truth: LabelledSet, name: str, detections: Sequence[ImageDetections]
 ) -> AnalyzerPredictions:
     no_probs = np.zeros((0, len(CLASSES)), np.float32)
     return AnalyzerPredictions(
