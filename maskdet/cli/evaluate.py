@@ -52,13 +52,13 @@ from maskdet.datasets.reading import SUPPORTED_FORMATS, has_boxes
 from maskdet.evaluation import (
     LARGE_PX,
     DetectionReport,
-    FacePredictions,
     evaluate_boxes,
     evaluate_detection,
     evaluate_faces,
 )
 from maskdet.evaluation.comparison import RATE_NAMES, AnalyzerMetrics, format_comparison
 from maskdet.evaluation.predictions import MIN_STORED_SCORE
+from maskdet.evaluation.scoring import FacePredictions
 from maskdet.extras import require_libraries
 from maskdet.media import encode_png
 from maskdet.metrics.classification import Json

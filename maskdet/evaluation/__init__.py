@@ -4,7 +4,7 @@
 - `evaluate_boxes`: classification of true boxes (the classifier alone).
 - `evaluate_faces`: classification of images of one face.
 
-Each report has the predictions of all faces as `FacePredictions`.
+Each report has the predictions of all faces as `scoring.FacePredictions`.
 `collect_predictions` collects those of one classifier on all data sets of a training
 run. "Mask against no mask" counts an incorrectly worn mask as a mask; see
 `metrics.classification`.
@@ -15,7 +15,6 @@ from __future__ import annotations
 from maskdet.evaluation.classification import (
     LARGE_PX,
     ClassificationReport,
-    FacePredictions,
     collect_predictions,
     evaluate_boxes,
     evaluate_faces,
@@ -26,7 +25,6 @@ __all__ = [
     "LARGE_PX",
     "ClassificationReport",
     "DetectionReport",
-    "FacePredictions",
     "collect_predictions",
     "evaluate_boxes",
     "evaluate_detection",

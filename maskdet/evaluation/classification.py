@@ -8,22 +8,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskdet.analyzers.pipelines import Analyzer, TwoStage
 from maskdet.boxes import Boxes, box_areas, sizes_px
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example, read_dataset, select_split
 from maskdet.detectors import Detector
-from maskdet.evaluation.operating_point import EvaluationResult, Evaluator
-from maskdet.evaluation.predictions import MeasuredBoxes
-from maskdet.evaluation.scoring import predict_examples, read_example
+from maskdet.media import read_image
 from maskdet.metrics.classification import ClassificationResult, Json, Predictions
 from maskdet.metrics.summary import ClassificationSummary, summarize_classification
 from maskdet.settings import Settings
-from maskdet.types import CLASSES, Image, Scene
+from maskdet.types import Image, Scene
+
+if TYPE_CHECKING:
+    from maskdet.evaluation.scoring import FacePredictions
 
 LARGE_PX = 20.0
 """Smallest shorter side of a face whose class is evaluated; the annotators of the
@@ -34,92 +35,6 @@ FACES_TEST = "faces-test"
 
 ExampleProgress = Callable[[Sequence[Example]], Iterable[Example]]
 """A progress bar: yields the examples that it is given."""
-
-
-@dataclass(frozen=True, eq=False)
-class FacePredictions:
-    """Predictions with the place of each face.
-
-    Attributes:
-        predictions: ground truth and prediction of each face.
-        paths: the image of each face.
-        boxes: `(n, 4)` box of the face in its image, as passed to the classifier.
-    """
-
-    predictions: Predictions
-    paths: tuple[Path, ...]
-    boxes: Boxes
-
-    @classmethod
-    def from_image(
-        cls,
-        example: Example,
-        image: Image,
-        boxes: Boxes,
-        ground_truth: NDArray[np.int64],
-        probs: NDArray[np.float32],
-    ) -> FacePredictions:
-        """Create the predictions of one image; measure size, light and sharpness.
-
-        Light and sharpness are measured on the box, extended to a square, not on the
-        wider crop of the classifier.
-        """
-        faces = MeasuredBoxes.from_image(image, boxes)
-        return cls.from_faces([example] * len(boxes), faces, ground_truth, probs)
-
-    @classmethod
-    def from_faces(
-        cls,
-        examples: Sequence[Example],
-        faces: MeasuredBoxes,
-        ground_truth: NDArray[np.int64],
-        probs: NDArray[np.float32],
-    ) -> FacePredictions:
-        """Create the predictions of faces; row i of all arguments is the same face."""
-        predictions = Predictions(
-            ground_truth=np.asarray(ground_truth, np.int64),
-            probs=np.asarray(probs, np.float32).reshape(-1, len(CLASSES)),
-            sizes_px=sizes_px(faces.boxes).astype(np.float32),
-            lights=faces.lights,
-            sharpness=faces.sharpness,
-            sources=np.array([example.source for example in examples], np.str_),
-        )
-        return cls(predictions, tuple(item.path for item in examples), faces.boxes)
-
-    @classmethod
-    def from_result(
-        cls, result: EvaluationResult, examples: Sequence[Example]
-    ) -> FacePredictions:
-        """Return the shown faces that match a true face of at least `LARGE_PX`.
-
-        Args:
-            result: the shown faces.
-            examples: the images of the set.
-        """
-        faces, ground_truth = result.predictions.faces, result.predictions.ground_truth
-        is_large = sizes_px(ground_truth.faces.boxes) >= LARGE_PX
-        matched = result.matched_ground_truth
-        selected = matched >= 0
-        selected[selected] = is_large[matched[selected]]
-        rows = result.shown_rows[selected]
-        return cls.from_faces(
-            [examples[index] for index in faces.image_indices[rows]],
-            MeasuredBoxes(faces.boxes[rows], faces.lights[rows], faces.sharpness[rows]),
-            ground_truth.labels[matched[selected]],
-            result.probs[selected],
-        )
-
-    @classmethod
-    def concat(cls, parts: Iterable[FacePredictions]) -> FacePredictions:
-        """Concatenate the predictions of several images; may be none."""
-        no_values, no_boxes = np.zeros(0, np.float32), np.zeros((0, 4), np.float32)
-        no_faces = MeasuredBoxes(no_boxes, no_values, no_values)
-        items = [cls.from_faces([], no_faces, np.zeros(0, np.int64), no_values), *parts]
-        return cls(
-            Predictions.concat(part.predictions for part in items),
-            tuple(path for part in items for path in part.paths),
-            np.concatenate([part.boxes for part in items]),
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +89,9 @@ def evaluate_boxes(
     classifier: Classifier, examples: Iterable[Example]
 ) -> ClassificationReport:
     """Evaluate a classifier on the true boxes of at least `LARGE_PX`."""
+    # Imported here, as `import maskdet` loads this module and does not need it.
+    from maskdet.evaluation.scoring import FacePredictions
+
     parts, times_ms = [], []
     for example in examples:
         image = read_example(example)
@@ -206,6 +124,8 @@ def evaluate_faces(
         examples: whole images with a label.
         settings: detection settings.
     """
+    from maskdet.evaluation.scoring import FacePredictions
+
     parts, times_ms, n_detected = [], [], 0
     for example in examples:
         image = read_example(example)
@@ -258,6 +178,9 @@ def collect_predictions(
         FileNotFoundError: a file is missing.
         ValueError: a file or image cannot be read; the message names it.
     """
+    from maskdet.evaluation.operating_point import Evaluator
+    from maskdet.evaluation.scoring import FacePredictions, predict_examples
+
     analyzer, settings = TwoStage(detector, classifier), Settings()
     faces = progress(select_split(read_dataset(faces_index), "test", faces_index))
     face_report = evaluate_faces(analyzer, classifier, faces, settings)
@@ -271,6 +194,18 @@ def collect_predictions(
         found = FacePredictions.from_result(result, scored.examples)
         predictions[f"{name}/found"] = found.predictions
     return predictions
+
+
+def read_example(example: Example) -> Image:
+    """Return the image of an example.
+
+    Raises:
+        ValueError: it cannot be read; skipping it would give metrics of another set.
+    """
+    try:
+        return read_image(example.path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{example.path}: {error}") from None
 
 
 def median_or_zero(times_ms: Sequence[float]) -> float:

@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -27,11 +27,8 @@ from maskdet.boxes import sizes_px
 from maskdet.datasets import Example
 from maskdet.evaluation.classification import (
     LARGE_PX,
-    FacePredictions,
     median_or_zero,
 )
-from maskdet.evaluation.operating_point import EvaluationResult, Evaluator
-from maskdet.evaluation.scoring import PERMISSIVE_SETTINGS, predict_examples
 from maskdet.metrics.classification import ClassificationResult, Json
 from maskdet.metrics.detection import DetectionMatches, mean_average_precision
 from maskdet.metrics.intervals import Estimate, clustered_proportion, estimates_to_json
@@ -40,6 +37,10 @@ from maskdet.metrics.summary import ClassificationSummary, summarize_classificat
 from maskdet.settings import Settings
 from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count
+
+if TYPE_CHECKING:
+    from maskdet.evaluation.operating_point import EvaluationResult
+    from maskdet.evaluation.scoring import FacePredictions
 
 ClassRule: TypeAlias = Literal["likeliest", "every"]
 """The classes a detection counts for; see above."""
@@ -214,6 +215,14 @@ def evaluate_detection(
         settings: settings for recall, precision and classification; the curves use
             only its `nms_iou`.
     """
+    # Imported here, as `import maskdet` loads this module and does not need them.
+    from maskdet.evaluation.operating_point import Evaluator
+    from maskdet.evaluation.scoring import (
+        PERMISSIVE_SETTINGS,
+        FacePredictions,
+        predict_examples,
+    )
+
     permissive = dataclasses.replace(PERMISSIVE_SETTINGS, nms_iou=settings.nms_iou)
     scored = predict_examples(analyzer, examples, permissive, settings)
     all_faces, result = (

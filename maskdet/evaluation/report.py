@@ -23,8 +23,9 @@ from maskdet.boxes import sizes_px
 from maskdet.classifier import crop_face
 from maskdet.datasets import Example
 from maskdet.datasets.files import read_text
-from maskdet.evaluation import LARGE_PX, FacePredictions
-from maskdet.evaluation.scoring import read_example
+from maskdet.evaluation import LARGE_PX
+from maskdet.evaluation.classification import read_example
+from maskdet.evaluation.scoring import FacePredictions
 from maskdet.extras import require_libraries
 from maskdet.media import read_image
 from maskdet.metrics.classification import Json, Predictions

@@ -8,10 +8,12 @@ import hashlib
 from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from time import perf_counter
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskdet.analyzers.onepass import SingleStage
 from maskdet.analyzers.pipelines import (
@@ -23,14 +25,17 @@ from maskdet.analyzers.pipelines import (
     network_path,
     own_network_name,
 )
+from maskdet.boxes import Boxes, sizes_px
 from maskdet.classifier import DEFAULT_CLASSIFIER, classifier_path
 from maskdet.datasets import Example
+from maskdet.evaluation.classification import LARGE_PX, read_example
 from maskdet.evaluation.labelled_set import (
     CancelCallback,
     ImportedDataset,
     ProgressCallback,
     iterate_with_progress,
 )
+from maskdet.evaluation.operating_point import EvaluationResult
 from maskdet.evaluation.predictions import (
     MIN_STORED_SCORE,
     AnalyzerPredictions,
@@ -40,6 +45,7 @@ from maskdet.evaluation.predictions import (
     MeasuredBoxes,
 )
 from maskdet.media import read_image
+from maskdet.metrics.classification import Predictions
 from maskdet.metrics.matching import Float32Array
 from maskdet.model_zoo import MODEL_FILES, get_model_file, model_path, sha256_of
 from maskdet.settings import Settings
@@ -234,18 +240,6 @@ def _label_image(example: Example, image: Image) -> LabelledImage:
     )
 
 
-def read_example(example: Example) -> Image:
-    """Return the image of an example.
-
-    Raises:
-        ValueError: it cannot be read; skipping it would give metrics of another set.
-    """
-    try:
-        return read_image(example.path)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{example.path}: {error}") from None
-
-
 def _without_refinement_limit(analyzer: Analyzer) -> Analyzer:
     """Return the analyzer without a limit on the number of refined faces.
 
@@ -291,3 +285,89 @@ def _join_detections(
         np.concatenate([no_probs[:, 0], *(item.scores for item in detections)]),
         np.concatenate([no_probs, *(item.probs for item in detections)]),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class FacePredictions:
+    """Predictions with the place of each face.
+
+    Attributes:
+        predictions: ground truth and prediction of each face.
+        paths: the image of each face.
+        boxes: `(n, 4)` box of the face in its image, as passed to the classifier.
+    """
+
+    predictions: Predictions
+    paths: tuple[Path, ...]
+    boxes: Boxes
+
+    @classmethod
+    def from_image(
+        cls,
+        example: Example,
+        image: Image,
+        boxes: Boxes,
+        ground_truth: NDArray[np.int64],
+        probs: NDArray[np.float32],
+    ) -> FacePredictions:
+        """Create the predictions of one image; measure size, light and sharpness.
+
+        Light and sharpness are measured on the box, extended to a square, not on the
+        wider crop of the classifier.
+        """
+        faces = MeasuredBoxes.from_image(image, boxes)
+        return cls.from_faces([example] * len(boxes), faces, ground_truth, probs)
+
+    @classmethod
+    def from_faces(
+        cls,
+        examples: Sequence[Example],
+        faces: MeasuredBoxes,
+        ground_truth: NDArray[np.int64],
+        probs: NDArray[np.float32],
+    ) -> FacePredictions:
+        """Create the predictions of faces; row i of all arguments is the same face."""
+        predictions = Predictions(
+            ground_truth=np.asarray(ground_truth, np.int64),
+            probs=np.asarray(probs, np.float32).reshape(-1, len(CLASSES)),
+            sizes_px=sizes_px(faces.boxes).astype(np.float32),
+            lights=faces.lights,
+            sharpness=faces.sharpness,
+            sources=np.array([example.source for example in examples], np.str_),
+        )
+        return cls(predictions, tuple(item.path for item in examples), faces.boxes)
+
+    @classmethod
+    def from_result(
+        cls, result: EvaluationResult, examples: Sequence[Example]
+    ) -> FacePredictions:
+        """Return the shown faces that match a true face of at least `LARGE_PX`.
+
+        Args:
+            result: the shown faces.
+            examples: the images of the set.
+        """
+        faces, ground_truth = result.predictions.faces, result.predictions.ground_truth
+        is_large = sizes_px(ground_truth.faces.boxes) >= LARGE_PX
+        matched = result.matched_ground_truth
+        selected = matched >= 0
+        selected[selected] = is_large[matched[selected]]
+        rows = result.shown_rows[selected]
+        return cls.from_faces(
+            [examples[index] for index in faces.image_indices[rows]],
+            MeasuredBoxes(faces.boxes[rows], faces.lights[rows], faces.sharpness[rows]),
+            ground_truth.labels[matched[selected]],
+            result.probs[selected],
+        )
+
+    @classmethod
+    def concat(cls, parts: Iterable[FacePredictions]) -> FacePredictions:
+        """Concatenate the predictions of several images; may be none."""
+        no_values, no_boxes = np.zeros(0, np.float32), np.zeros((0, 4), np.float32)
+        no_faces = MeasuredBoxes(no_boxes, no_values, no_values)
+        items = [cls.from_faces([], no_faces, np.zeros(0, np.int64), no_values), *parts]
+        return cls(
+            Predictions.concat(part.predictions for part in items),
+            tuple(path for part in items for path in part.paths),
+            np.concatenate([part.boxes for part in items]),
+        )

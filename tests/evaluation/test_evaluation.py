@@ -8,14 +8,13 @@ import pytest
 from maskdet.analyzers.pipelines import TwoStage
 from maskdet.datasets import Example
 from maskdet.evaluation import (
-    FacePredictions,
     collect_predictions,
     evaluate_boxes,
     evaluate_detection,
     evaluate_faces,
 )
 from maskdet.evaluation.operating_point import Evaluator
-from maskdet.evaluation.scoring import predict_examples
+from maskdet.evaluation.scoring import FacePredictions, predict_examples
 from maskdet.media import encode_png
 from maskdet.metrics.classification import ClassificationResult
 from maskdet.metrics.intervals import proportion
