@@ -114,12 +114,6 @@ class Draft:
         """Return an image, upright, BGR."""
         return read_image(self.images[image_index].content)
 
-    def confirm_face(self, image_index: int, face_index: int) -> Draft:
-        """Return the draft with a face confirmed."""
-        old_face = self.images[image_index].faces[face_index]
-        changed = dataclasses.replace(old_face, confirmed=True)
-        return self._replace_face(image_index, face_index, changed)
-
     def relabel_face(self, image_index: int, face_index: int, label: Label) -> Draft:
         """Return the draft with another class for a face, which confirms the face."""
         box = self.images[image_index].faces[face_index].box

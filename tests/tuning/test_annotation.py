@@ -38,7 +38,11 @@ def test_a_draft_has_the_faces_of_the_analyzer() -> None:
 def test_unconfirmed_faces_are_ranked_by_uncertainty() -> None:
     draft = make_draft("a.jpg", "b.jpg")
     assert draft.rank_unconfirmed() == ((0, 1), (1, 1), (0, 0), (1, 0))
-    assert draft.confirm_face(0, 1).rank_unconfirmed() == ((1, 1), (0, 0), (1, 0))
+    assert draft.relabel_face(0, 1, Label.NO_MASK).rank_unconfirmed() == (
+        (1, 1),
+        (0, 0),
+        (1, 0),
+    )
     assert draft.rank_unconfirmed() == (
         (0, 1),
         (1, 1),
@@ -75,7 +79,9 @@ def test_a_box_over_the_border_is_clipped() -> None:
 
 
 def test_unconfirmed_faces_are_unknown_and_unreviewed_images_left_out() -> None:
-    loaded = make_draft("a.jpg", "b.jpg").confirm_face(0, 0).to_dataset("mine")
+    loaded = (
+        make_draft("a.jpg", "b.jpg").relabel_face(0, 0, Label.MASK).to_dataset("mine")
+    )
     assert loaded.ground_truth.name == "mine"
     assert loaded.ground_truth.names == ("a.jpg",)
     assert loaded.ground_truth.labels.tolist() == [Label.MASK, Label.UNKNOWN]
@@ -86,7 +92,7 @@ def test_unconfirmed_faces_are_unknown_and_unreviewed_images_left_out() -> None:
 def test_a_complete_image_without_a_face_is_in_the_set() -> None:
     draft = (
         make_draft("a.jpg", "b.jpg")
-        .confirm_face(0, 0)
+        .relabel_face(0, 0, Label.MASK)
         .remove_face(1, 0)
         .remove_face(1, 0)
     )
@@ -115,7 +121,11 @@ def test_the_strict_reader_reads_the_coco_file(tmp_path: Path) -> None:
 
 
 def test_the_zip_of_a_draft_can_be_imported() -> None:
-    draft = make_draft("a.jpg", "b.jpg", "c.jpg").complete_image(0).confirm_face(2, 1)
+    draft = (
+        make_draft("a.jpg", "b.jpg", "c.jpg")
+        .complete_image(0)
+        .relabel_face(2, 1, Label.NO_MASK)
+    )
     expected, imported = draft.to_dataset(), import_dataset(draft.to_zip())
     assert (
         imported.ground_truth.names == expected.ground_truth.names == ("a.jpg", "c.jpg")
