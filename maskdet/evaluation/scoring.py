@@ -47,7 +47,12 @@ from maskdet.evaluation.predictions import (
 from maskdet.media import read_image
 from maskdet.metrics.classification import Predictions
 from maskdet.metrics.matching import Float32Array
-from maskdet.model_zoo import MODEL_FILES, get_model_file, model_path, sha256_of
+from maskdet.model_files.model_zoo import (
+    MODEL_FILES,
+    get_model_file,
+    model_path,
+    sha256_of,
+)
 from maskdet.settings import Settings
 from maskdet.types import CLASSES, Image, Label, Scene
 

@@ -25,7 +25,7 @@ from maskdet.evaluation.scoring import (
     predict_dataset,
 )
 from maskdet.media import read_image
-from maskdet.model_zoo import model_path
+from maskdet.model_files.model_zoo import model_path
 from maskdet.settings import Settings
 from maskdet.types import Faces, Scene
 from tests.helpers.fakes import ScriptedAnalyzer, ScriptedFace
