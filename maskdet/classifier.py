@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
-from maskdet.model_zoo import MODEL_FILES, model_path
-from maskdet.own_models import (
+from maskdet.model_files.model_zoo import MODEL_FILES, model_path
+from maskdet.model_files.own_models import (
     CLASSIFIER_OUTPUT,
     FACTS_NAME,
     VERIFIER_OUTPUT,
@@ -40,7 +40,7 @@ class ClassifierFile:
     """A registered classifier.
 
     Attributes:
-        model_name: name of its file in `maskdet.model_zoo`; empty for a user's model.
+        model_name: name of its file in `model_files.model_zoo`; empty for a user's model.
         context: side of the crops it was trained on, in longer sides of the box.
         title: display name.
         user_path: path of a user's model file, otherwise None.
@@ -183,7 +183,7 @@ class MaskClassifier:
         """
         self.context = context
         # Imported late: drawing and reading videos do not need LiteRT.
-        from maskdet.litert import open_interpreter
+        from maskdet.model_files.litert import open_interpreter
 
         self._interpreter = open_interpreter(Path(path), "classifier", threads=threads)
         self.size_px, self.verifies = _check_signature(self._interpreter, Path(path))

@@ -18,7 +18,7 @@ from maskdet.classifier import (
     load_classifier,
 )
 from maskdet.evaluation.training_runs import RUNS_FOLDER, list_training_runs
-from maskdet.model_zoo import MODEL_FILES, model_path
+from maskdet.model_files.model_zoo import MODEL_FILES, model_path
 from maskdet.types import Label
 
 ODD_BOXES = [

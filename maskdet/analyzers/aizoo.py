@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, clip_boxes, nms, sizes_px
-from maskdet.model_zoo import model_path
+from maskdet.model_files.model_zoo import model_path
 from maskdet.settings import Settings
 from maskdet.types import (
     BLUR_MIN_SCORE,

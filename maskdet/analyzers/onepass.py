@@ -169,7 +169,7 @@ class SingleStageNetwork:
             RuntimeError: the file is damaged or has another signature.
         """
         # Imported late: drawing and reading videos do not need LiteRT.
-        from maskdet.litert import open_interpreter
+        from maskdet.model_files.litert import open_interpreter
 
         self._interpreter = open_interpreter(Path(path), "network", threads=threads)
         self._input = _get_input_index(self._interpreter, Path(path))

@@ -27,8 +27,8 @@ from maskdet.classifier import (
 )
 from maskdet.detectors import DETECTORS, Detector, load_detector
 from maskdet.media import DecodedImage
-from maskdet.model_zoo import model_path
-from maskdet.own_models import get_own_models, read_own_models
+from maskdet.model_files.model_zoo import model_path
+from maskdet.model_files.own_models import get_own_models, read_own_models
 from maskdet.settings import Settings
 from maskdet.types import Faces, Image, Scene, check_image, rejected_boxes, select_rows
 

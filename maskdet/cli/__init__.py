@@ -10,7 +10,7 @@ from importlib import import_module
 
 from maskdet import __version__
 from maskdet.cli.console import configure_output, format_error_reason, print_warning
-from maskdet.model_zoo import MODEL_DIR_VARIABLE, check_model_folder
+from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE, check_model_folder
 
 COMMANDS: dict[str, str] = {
     "app": "open the dashboard",

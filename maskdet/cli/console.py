@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeVar
 
 from maskdet.atomic_file import AtomicFile
+from maskdet.metrics.intervals import Estimate
 from maskdet.results_io import escape_unprintable
 
 if TYPE_CHECKING:
@@ -22,6 +24,13 @@ VideoProgressCallback: TypeAlias = "Callable[[VideoProgress], None]"
 
 STDOUT = "-"
 """Stands for standard output where an option takes a file."""
+
+
+TITLE_WIDTH = 34
+"""Width of the first column of a table, in characters."""
+
+CELL_WIDTH = 22
+"""Width of a column of numbers with intervals, in characters."""
 
 
 def configure_output() -> None:
@@ -80,6 +89,26 @@ def pad_text(text: str, width: int, *, align_right: bool = False) -> str:
     """
     spaces = " " * (width - display_width(text))
     return spaces + text if align_right else text + spaces
+
+
+def format_row(title: str, cells: Iterable[str]) -> str:
+    """Return a row of a table: a title, then columns of `CELL_WIDTH`."""
+    padded = (pad_text(cell, CELL_WIDTH) for cell in cells)
+    return f"{pad_text(title, TITLE_WIDTH)}{''.join(padded)}".rstrip()
+
+
+def format_cell(estimate: Estimate) -> str:
+    """Return value and interval, as far as they are defined."""
+    if math.isnan(estimate.value):
+        return "-"
+    if math.isnan(estimate.low):
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def format_line(title: str, estimate: Estimate) -> str:
+    """Return a title, and the estimate with its number of items."""
+    return f"{pad_text(title, TITLE_WIDTH)}{estimate}"
 
 
 def _write_line(line: str, stream: TextIO) -> None:

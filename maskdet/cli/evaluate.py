@@ -51,18 +51,18 @@ from maskdet.datasets import SPLITS, Example, select_split
 from maskdet.datasets.reading import SUPPORTED_FORMATS, has_boxes
 from maskdet.evaluation import (
     LARGE_PX,
-    MIN_CURVE_SCORE,
-    MIN_IOU,
     DetectionReport,
-    FacePredictions,
     evaluate_boxes,
     evaluate_detection,
     evaluate_faces,
 )
 from maskdet.evaluation.comparison import RATE_NAMES, AnalyzerMetrics, format_comparison
+from maskdet.evaluation.predictions import MIN_STORED_SCORE
+from maskdet.evaluation.scoring import FacePredictions
 from maskdet.extras import require_libraries
 from maskdet.media import encode_png
 from maskdet.metrics.classification import Json
+from maskdet.metrics.matching import MIN_IOU
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.wording import format_count
@@ -90,17 +90,18 @@ _DESCRIPTION = f"""Evaluate an analyzer on labelled images. Without a KIND, as i
 _SCENES_DESCRIPTION = f"""Evaluate on images with ground-truth boxes (COCO, VOC or
 YOLO). Average precision at IoU {MIN_IOU}: detections by descending score, each matched
 to the unmatched face with the highest IoU, all-point interpolation, minimum score
-{MIN_CURVE_SCORE} and size 1 px. A detection counts for its most likely class only, with
-its detection score. "ap_every_class" in the JSON follows the more lenient rule of the
-validation of YOLO: every detection counts for every class, with its score times the
+{MIN_STORED_SCORE} and size 1 px. A detection counts for its most likely class only,
+with its detection score. "ap_every_class" in the JSON follows the more lenient rule of
+the validation of YOLO: every detection counts for every class, with its score times the
 probability of the class. For "at least {LARGE_PX:g} px", smaller faces are ignored.
-Intervals are 95 %: bootstrap over images for average precision, Wilson for rates,
-bootstrap over faces for the other class metrics and for "numbers" in the JSON."""
+Intervals are 95 %: Wilson for rates, widened for recall and precision where the faces
+of an image are correlated; bootstrap over images for average precision, and over faces
+for the other class metrics."""
 
 _FACES_DESCRIPTION = """Evaluate on images of one face: a folder for each class, or an
 index.csv (path, label, split, source). Mask vs no mask: an incorrectly worn mask counts
 as a mask. Intervals are 95 %: Wilson for rates, bootstrap over faces for the other
-metrics and for "numbers" in the JSON."""
+metrics."""
 
 
 def add_analyzers_parser(

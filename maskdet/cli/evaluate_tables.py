@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
-from maskdet.cli.console import display_width, pad_text
-from maskdet.evaluation import LARGE_PX, MIN_IOU, ClassificationReport, DetectionReport
+from maskdet.cli.console import (
+    TITLE_WIDTH,
+    display_width,
+    format_cell,
+    format_line,
+    format_row,
+    pad_text,
+)
+from maskdet.evaluation import LARGE_PX, ClassificationReport, DetectionReport
 from maskdet.evaluation.comparison import AP_NAMES, RATE_NAMES, AnalyzerMetrics
 from maskdet.metrics.classification import ClassificationResult
-from maskdet.metrics.intervals import Estimate
+from maskdet.metrics.matching import MIN_IOU
 from maskdet.metrics.summary import ClassificationSummary
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.types import CLASSES
 from maskdet.wording import format_count
-
-_WIDTH = 34
-"""Width of the first column of the tables, in characters."""
-
-_CELL_WIDTH = 22
-"""Width of a column of numbers with intervals, in characters."""
 
 _LARGE = f"at least {LARGE_PX:g} px"
 _RATE_TITLES = (f"recall, {_LARGE}", "precision", "accuracy", "ms")
@@ -35,16 +35,16 @@ def format_detection_table(
         **{label.key: f"  {style.title(label)}" for label in CLASSES},
         "mean": "  mean of the classes",
     }
-    lines = ["", f"{f'AP at IoU {MIN_IOU}':{_WIDTH}}{'all sizes':32}{_LARGE}"]
+    lines = ["", f"{f'AP at IoU {MIN_IOU}':{TITLE_WIDTH}}{'all sizes':32}{_LARGE}"]
     for key, title in titles.items():
         cells = "".join(f"{table[key]!s:32}" for table in (report.ap, report.ap_large))
-        lines.append((pad_text(title, _WIDTH) + cells).rstrip())
+        lines.append((pad_text(title, TITLE_WIDTH) + cells).rstrip())
     return [
         *lines,
         "",
         f"at detection score {settings.min_score:g}",
-        _format_line(f"  recall, {_LARGE}", report.recall),
-        _format_line("  precision", report.precision),
+        format_line(f"  recall, {_LARGE}", report.recall),
+        format_line("  precision", report.precision),
         "",
         f"classes of the detected faces, {_LARGE}",
         *format_label_metrics(report.classification, report.summary, style),
@@ -65,16 +65,16 @@ def format_comparison_table(rows: Sequence[AnalyzerMetrics], style: Style) -> li
         )
         lines += ["", f"{set_name}: {size}"]
         for title, large_only in (("all sizes", False), (_LARGE, True)):
-            lines.append(_format_row(f"  AP at IoU {MIN_IOU}, {title}", names))
+            lines.append(format_row(f"  AP at IoU {MIN_IOU}, {title}", names))
             for row in set_rows:
                 table = row.ap_large if large_only else row.ap
-                cells = (_format_cell(table[name]) for name in AP_NAMES)
-                lines.append(_format_row(f"    {row.analyzer}", cells))
-        lines.append(_format_row("  at the thresholds", _RATE_TITLES))
+                cells = (format_cell(table[name]) for name in AP_NAMES)
+                lines.append(format_row(f"    {row.analyzer}", cells))
+        lines.append(format_row("  at the thresholds", _RATE_TITLES))
         for row in set_rows:
-            rates = (_format_cell(row.rates[name]) for name in RATE_NAMES)
+            rates = (format_cell(row.rates[name]) for name in RATE_NAMES)
             time_ms = f"{row.median_ms:.1f}"
-            lines.append(_format_row(f"    {row.analyzer}", (*rates, time_ms)))
+            lines.append(format_row(f"    {row.analyzer}", (*rates, time_ms)))
     return lines[1:]
 
 
@@ -87,9 +87,7 @@ def format_classification_table(
         lines += ["", "accuracy, mask vs no mask, by source"]
         for source, labels in report.by_source.items():
             lines.append(
-                _format_line(
-                    f"  {source or '(none)'}", labels.binary_confusion.accuracy
-                )
+                format_line(f"  {source or '(none)'}", labels.binary_confusion.accuracy)
             )
     lines.append("")
     if view == "detected":
@@ -106,22 +104,22 @@ def format_label_metrics(
     titles = [style.title(label) for label in CLASSES]
     widths = [max(14, 2 + display_width(title)) for title in titles]
     lines = [
-        _format_line("accuracy, mask vs no mask", mask_or_not.accuracy),
-        _format_line("  recall, with mask", mask_or_not.recalls[0]),
-        _format_line("  recall, without mask", mask_or_not.recalls[1]),
-        _format_line("accuracy, three classes", three_class.accuracy),
-        _format_line("  balanced accuracy", three_class.balanced_accuracy()),
+        format_line("accuracy, mask vs no mask", mask_or_not.accuracy),
+        format_line("  recall, with mask", mask_or_not.recalls[0]),
+        format_line("  recall, without mask", mask_or_not.recalls[1]),
+        format_line("accuracy, three classes", three_class.accuracy),
+        format_line("  balanced accuracy", three_class.balanced_accuracy()),
         *(
-            _format_line(f"  recall, {title}", recall)
+            format_line(f"  recall, {title}", recall)
             for title, recall in zip(titles, three_class.recalls, strict=True)
         ),
-        pad_text("ground truth / predicted", _WIDTH)
+        pad_text("ground truth / predicted", TITLE_WIDTH)
         + _format_right_aligned(titles, widths),
     ]
     for title, row in zip(titles, three_class.counts, strict=True):
         counts = _format_right_aligned(map(str, row[:-1]), widths)
-        lines.append(pad_text(f"  {title}", _WIDTH) + counts)
-    return [*lines, "", *_format_one_vs_rest(labels, summary, titles)]
+        lines.append(pad_text(f"  {title}", TITLE_WIDTH) + counts)
+    return [*lines, "", *_format_one_vs_rest(summary, titles)]
 
 
 def _format_right_aligned(cells: Iterable[str], widths: Sequence[int]) -> str:
@@ -132,52 +130,23 @@ def _format_right_aligned(cells: Iterable[str], widths: Sequence[int]) -> str:
 
 
 def _format_one_vs_rest(
-    labels: ClassificationResult, summary: ClassificationSummary, titles: Sequence[str]
+    summary: ClassificationSummary, titles: Sequence[str]
 ) -> list[str]:
-    three_class, mask_or_not = labels.class_confusion, labels.binary_confusion
     of_classes = (summary.classes[label.key] for label in CLASSES)
-    rows = list(zip(titles, of_classes, strict=True))
-    precisions = [mask_or_not.precisions[0], *three_class.precisions]
-    recalls = [mask_or_not.recalls[0], *three_class.recalls]
-    class_rows = [("Mask, correct or incorrect", summary.masked), *rows]
-    return [
-        _format_row("one vs rest", ("precision", "recall", "F1")),
-        *(
-            _format_row(
-                f"  {title}", map(_format_cell, (precision, recall, class_summary.f1))
-            )
-            for (title, class_summary), precision, recall in zip(
-                class_rows, precisions, recalls, strict=True
-            )
-        ),
-        _format_row("over all thresholds", ("ROC AUC", "average precision")),
-        *(
-            _format_row(
-                f"  {title}",
-                map(
-                    _format_cell,
-                    (class_summary.roc_area, class_summary.average_precision),
-                ),
-            )
-            for title, class_summary in class_rows
-        ),
-        _format_line("calibration error (ECE)", summary.ece),
-        _format_line("  mask vs no mask", summary.binary_ece),
+    rows = [
+        ("  Mask, correct or incorrect", summary.masked),
+        *((f"  {title}", row) for title, row in zip(titles, of_classes, strict=True)),
     ]
-
-
-def _format_row(title: str, cells: Iterable[str]) -> str:
-    return (
-        pad_text(title, _WIDTH) + "".join(pad_text(cell, _CELL_WIDTH) for cell in cells)
-    ).rstrip()
-
-
-def _format_cell(estimate: Estimate) -> str:
-    # The interval is undefined without data.
-    if not estimate.n or math.isnan(estimate.value):
-        return "-"
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
-
-
-def _format_line(title: str, estimate: Estimate) -> str:
-    return f"{pad_text(title, _WIDTH)}{estimate}"
+    lines = [format_row("one vs rest", ("precision", "recall", "F1"))]
+    for title, row in rows:
+        cells = (row.precision, row.recall, row.f1)
+        lines.append(format_row(title, map(format_cell, cells)))
+    lines.append(format_row("over all thresholds", ("ROC AUC", "average precision")))
+    for title, row in rows:
+        areas = (row.roc_area, row.average_precision)
+        lines.append(format_row(title, map(format_cell, areas)))
+    return [
+        *lines,
+        format_line("calibration error (ECE)", summary.ece),
+        format_line("  mask vs no mask", summary.binary_ece),
+    ]

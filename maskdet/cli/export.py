@@ -13,7 +13,7 @@ from maskdet.cli.console import print_line
 from maskdet.cli.train_onepass import ONEPASS_NETWORK
 from maskdet.cli.training_run import format_command
 from maskdet.extras import require_libraries
-from maskdet.model_zoo import MANIFEST_NAME, pin_checksum, read_manifest
+from maskdet.model_files.model_zoo import MANIFEST_NAME, pin_checksum, read_manifest
 from maskdet.training.run_log import RECIPE_FILE, read_recipe_json
 from maskdet.wording import format_count
 

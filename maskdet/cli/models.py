@@ -15,8 +15,14 @@ from maskdet.cli.console import (
     write_text,
 )
 from maskdet.cli.options import add_models_option
-from maskdet.model_zoo import MODEL_FILES, ModelFile, fetch_model, model_path, sha256_of
-from maskdet.own_models import OwnModel, get_own_models
+from maskdet.model_files.model_zoo import (
+    MODEL_FILES,
+    ModelFile,
+    fetch_model,
+    model_path,
+    sha256_of,
+)
+from maskdet.model_files.own_models import OwnModel, get_own_models
 
 PRESENT, MISSING, DAMAGED = "present", "missing", "damaged"
 

@@ -24,7 +24,7 @@ from maskdet.analyzers.tiles import MIN_TILE_PX, TiledAnalyzer, Tiling
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.cli.console import print_line
 from maskdet.media import ROTATIONS
-from maskdet.model_zoo import MODEL_DIR_VARIABLE
+from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE
 from maskdet.settings import (
     DISTANCE_METHODS,
     SMOOTHING_METHODS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 from maskdet.analyzers.pipelines import Analyzer, load_analyzer
@@ -12,6 +13,7 @@ from maskdet.classifier import load_classifier
 from maskdet.cli.console import (
     STDOUT,
     check_output_path,
+    format_line,
     iterate_with_progress_bar,
     print_line,
     write_text,
@@ -31,7 +33,6 @@ from maskdet.datasets import Example, apply_corrections, select_split
 from maskdet.detectors import LandmarkDetector, load_detector
 from maskdet.media import find_images
 from maskdet.metrics.classification import Json
-from maskdet.metrics.intervals import Estimate
 from maskdet.robustness import (
     FalsePositiveReport,
     LookalikeReport,
@@ -60,8 +61,6 @@ people are compared. Incorrectly worn counts as masked; intervals are 95 %. With
 and on drawn walls, round objects and hands; cartoon faces are reported separately.
 Images of one face are then also pasted onto drawn walls at small sizes, to measure
 recall and classification."""
-
-_WIDTH = 34
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -271,31 +270,26 @@ def _format_classifier_results(
 ) -> list[str]:
     lines = [
         "faces without mask, predicted masked",
-        _format_line("  unchanged", occlusion.baseline),
+        format_line("  unchanged", occlusion.baseline),
         *(
-            _format_line(f"  with a {name}", estimate)
+            format_line(f"  with a {name}", estimate)
             for name, estimate in occlusion.occluders.items()
         ),
-        _format_line("  all objects", occlusion.overall),
+        format_line("  all objects", occlusion.overall),
         "",
         "accuracy, mask vs no mask",
-        _format_line("  unchanged", low_light_report.baseline),
-        _format_line("  in low light", low_light_report.darkened),
-        _format_line("  loss", low_light_report.accuracy_loss),
+        format_line("  unchanged", low_light_report.baseline),
+        format_line("  in low light", low_light_report.darkened),
+        format_line("  loss", low_light_report.accuracy_loss),
     ]
     if group_reports:
-        lines += ["", f"{'accuracy, by group':{_WIDTH}}{'':32}difference to the rest"]
+        lines += ["", f"{'accuracy, by group':66}difference to the rest"]
     for group in group_reports:
-        gap_text, flag = (
-            _format_estimate(group.accuracy_difference),
-            "  WORSE" if group.is_worse else "",
-        )
-        group_line = _format_line(f"  {group.name}", group.accuracy)
-        lines.append(
-            group_line
-            if not group.accuracy_difference.n or gap_text == ""
-            else f"{group_line:66}{gap_text}{flag}"
-        )
+        line = format_line(f"  {group.name}", group.accuracy)
+        if not math.isnan(group.accuracy_difference.value):
+            flag = "  WORSE" if group.is_worse else ""
+            line = f"{line:66}{group.accuracy_difference}{flag}"
+        lines.append(line)
     return lines
 
 
@@ -304,11 +298,11 @@ def _format_lookalikes(report: LookalikeReport) -> list[str]:
     lines = [
         "",
         f"predicted no mask, {threshold_text}",
-        _format_line("  faces without mask", report.baseline),
+        format_line("  faces without mask", report.baseline),
     ]
     for name, estimate in report.predicted_no_mask.items():
-        lines.append(_format_line(f"  with a {name}", estimate))
-        lines.append(_format_line("    unknown", report.unsure[name]))
+        lines.append(format_line(f"  with a {name}", estimate))
+        lines.append(format_line("    unknown", report.unsure[name]))
     return lines
 
 
@@ -321,15 +315,15 @@ def _format_false_positives(
         "",
         f"false positives per image, {analyzer}",
         *(
-            _format_line(f"  {name}", estimate)
+            format_line(f"  {name}", estimate)
             for name, estimate in report.by_kind.items()
         ),
-        _format_line("  all", report.overall),
-        _format_line("  fraction of images with one", report.fraction_with_any),
+        format_line("  all", report.overall),
+        format_line("  fraction of images with one", report.fraction_with_any),
         "",
         "detected cartoon faces per image",
         *(
-            _format_line(f"  {name}", estimate)
+            format_line(f"  {name}", estimate)
             for name, estimate in report.cartoons.items()
         ),
     ]
@@ -341,10 +335,10 @@ def _format_images_without_faces(
     return [
         "",
         f"images without a face, {analyzer}",
-        _format_line("  false positives per image", report.per_image),
-        _format_line("  fraction of images with one", report.fraction_with_any),
+        format_line("  false positives per image", report.per_image),
+        format_line("  fraction of images with one", report.fraction_with_any),
         *(
-            _format_line(f"    {kind}", estimate)
+            format_line(f"    {kind}", estimate)
             for kind, estimate in report.by_kind.items()
             if len(report.by_kind) > 1
         ),
@@ -357,19 +351,11 @@ def _format_small_faces(report: SmallFaceReport | None, analyzer: str) -> list[s
         return []
     lines = ["", f"small faces, pasted onto walls, {analyzer}"]
     for side_px, recall in report.recall.items():
-        lines.append(_format_line(f"  {side_px} px, recall", recall))
+        lines.append(format_line(f"  {side_px} px, recall", recall))
         lines.append(
-            _format_line("    accuracy of the detected", report.accuracy[side_px])
+            format_line("    accuracy of the detected", report.accuracy[side_px])
         )
-    return [*lines, _format_line("  false positives per scene", report.false_positives)]
-
-
-def _format_line(title: str, estimate: Estimate) -> str:
-    return f"{title:{_WIDTH}}{_format_estimate(estimate)}"
-
-
-def _format_estimate(estimate: Estimate) -> str:
-    if estimate.n == 0 or estimate.value != estimate.value:
-        return ""
-    low, high = estimate.low, estimate.high
-    return f"{estimate.value:.3f} [{low:.3f}, {high:.3f}] n={estimate.n}"
+    return [
+        *lines,
+        format_line("  false positives per scene", report.false_positives),
+    ]

@@ -28,7 +28,7 @@ from maskdet.cli.training_run import (
     write_training_report,
 )
 from maskdet.evaluation.training_runs import ONEPASS_RUNS_NAME
-from maskdet.own_models import FACTS_NAME
+from maskdet.model_files.own_models import FACTS_NAME
 from maskdet.training.run_log import RECIPE_FILE, read_recipe_json
 from maskdet.types import CLASSES
 from maskdet.wording import format_count

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +15,8 @@ from maskdet.analyzers.pipelines import ANALYZERS, load_analyzer
 from maskdet.cli.console import (
     STDOUT,
     check_output_path,
-    pad_text,
+    format_cell,
+    format_row,
     print_line,
     print_warning,
     write_file,
@@ -32,35 +32,30 @@ from maskdet.cli.options import (
 from maskdet.datasets.class_names import ClassNames, format_classes_hint
 from maskdet.datasets.issues import truncate_name
 from maskdet.datasets.reading import ClassesError
-from maskdet.extras import require_libraries
-from maskdet.metrics.classification import Json
-from maskdet.metrics.intervals import Estimate
-from maskdet.settings import Settings
-from maskdet.style import Style
-from maskdet.tuning.class_metrics import ClassPerformance, compute_class_metrics
-from maskdet.tuning.goal_search import Proposal, propose_settings
-from maskdet.tuning.goals import GOAL_KINDS, Goal
-from maskdet.tuning.labelled_set import (
+from maskdet.evaluation.labelled_set import (
     ImportedDataset,
     ProgressCallback,
     import_dataset,
 )
-from maskdet.tuning.operating_point import MIN_IOU, EvaluationResult, Evaluator
-from maskdet.tuning.predictions import (
+from maskdet.evaluation.operating_point import EvaluationResult, Evaluator
+from maskdet.evaluation.predictions import (
     BUNDLED_ANALYZERS,
     AnalyzerPredictions,
     encode_bundled_file,
     read_predictions,
 )
-from maskdet.tuning.scoring import predict_dataset
+from maskdet.evaluation.scoring import predict_dataset
+from maskdet.extras import require_libraries
+from maskdet.metrics.classification import Json
+from maskdet.metrics.intervals import estimates_to_json
+from maskdet.metrics.matching import MIN_IOU
+from maskdet.settings import Settings
+from maskdet.style import Style
+from maskdet.tuning.class_metrics import compute_class_metrics
+from maskdet.tuning.goal_search import Proposal, propose_settings
+from maskdet.tuning.goals import GOAL_KINDS, Goal
 from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count
-
-_WIDTH = 24
-"""Width of the first column, in characters."""
-
-_CELL_WIDTH = 22
-"""Width of a column of numbers with intervals, in characters."""
 
 _METRIC_TITLES = ("precision", "recall", "F1", "false positives per image")
 
@@ -183,12 +178,11 @@ def format_operating_point(
     """Return the metrics of settings on a whole set, a line per class."""
     lines = [
         _format_settings_line("settings:", operating_point.settings),
-        _format_row("", _METRIC_TITLES),
+        format_row("", _METRIC_TITLES),
     ]
     for row in compute_class_metrics(operating_point):
         title = "faces" if row.label is None else style.title(row.label)
-        metrics = (row.precision, row.recall, row.f1, row.false_positives_per_image)
-        lines.append(_format_row(f"  {title}", map(_format_cell, metrics)))
+        lines.append(format_row(f"  {title}", map(format_cell, row.estimates.values())))
     return lines
 
 
@@ -208,23 +202,14 @@ def format_proposal(proposal: Proposal, style: Style) -> list[str]:
         _format_settings_line("proposed:", proposal.settings_after),
         f"chosen on {format_count(n_selection, 'image')}, evaluated on the other "
         f"{n_holdout}",
-        _format_row(style.title(proposal.goal.label), _METRIC_TITLES),
+        format_row(style.title(proposal.goal.label), _METRIC_TITLES),
         *(
-            _format_row(f"  {title}", map(_format_cell, _list_metrics(performance)))
+            format_row(f"  {title}", map(format_cell, performance.estimates.values()))
             for title, performance in rows
         ),
         "",
         *proposal.messages,
     ]
-
-
-def _list_metrics(performance: ClassPerformance) -> tuple[Estimate, ...]:
-    return (
-        performance.precision,
-        performance.recall,
-        performance.f1,
-        performance.false_positives_per_image,
-    )
 
 
 def _format_settings_line(prefix: str, settings: Settings) -> str:
@@ -233,19 +218,6 @@ def _format_settings_line(prefix: str, settings: Settings) -> str:
         f"{settings.min_confidence:g}, smallest face {settings.min_face_px:g} px, "
         f"NMS IoU {settings.nms_iou:g}"
     )
-
-
-def _format_row(title: str, cells: Iterable[str]) -> str:
-    cells = (pad_text(cell, _CELL_WIDTH) for cell in cells)
-    return f"{pad_text(title, _WIDTH)}{''.join(cells)}".rstrip()
-
-
-def _format_cell(estimate: Estimate) -> str:
-    if math.isnan(estimate.value):
-        return "-"
-    if math.isnan(estimate.low):
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -475,14 +447,8 @@ def _to_json(operating_point: EvaluationResult, proposal: Proposal | None) -> Js
     ground_truth = operating_point.predictions.ground_truth
     classes = {}
     for row in compute_class_metrics(operating_point):
-        metrics = {
-            "precision": row.precision,
-            "recall": row.recall,
-            "f1": row.f1,
-            "false_positives_per_image": row.false_positives_per_image,
-        }
         key = "faces" if row.label is None else row.label.key
-        classes[key] = {name: estimate.to_json() for name, estimate in metrics.items()}
+        classes[key] = estimates_to_json(row.estimates)
     return {
         "version": 2,
         "set": ground_truth.name,

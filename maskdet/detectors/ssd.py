@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from maskdet.boxes import clip_boxes, sizes_px
-from maskdet.model_zoo import model_path
+from maskdet.model_files.model_zoo import model_path
 from maskdet.types import Faces, Image, check_image
 
 _INPUT_WH = (300, 300)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from maskdet.boxes import clip_boxes, nms, sizes_px
 from maskdet.detectors import Landmarks
-from maskdet.model_zoo import model_path
+from maskdet.model_files.model_zoo import model_path
 from maskdet.types import Faces, Image, check_image
 
 _STRIDES_PX = (8, 16, 32)

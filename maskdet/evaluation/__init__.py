@@ -4,7 +4,7 @@
 - `evaluate_boxes`: classification of true boxes (the classifier alone).
 - `evaluate_faces`: classification of images of one face.
 
-Each report has the predictions of all faces as `FacePredictions`.
+Each report has the predictions of all faces as `scoring.FacePredictions`.
 `collect_predictions` collects those of one classifier on all data sets of a training
 run. "Mask against no mask" counts an incorrectly worn mask as a mask; see
 `metrics.classification`.
@@ -13,25 +13,18 @@ run. "Mask against no mask" counts an incorrectly worn mask as a mask; see
 from __future__ import annotations
 
 from maskdet.evaluation.classification import (
+    LARGE_PX,
     ClassificationReport,
     collect_predictions,
     evaluate_boxes,
     evaluate_faces,
 )
-from maskdet.evaluation.detection import (
-    MIN_CURVE_SCORE,
-    DetectionReport,
-    evaluate_detection,
-)
-from maskdet.evaluation.matching import LARGE_PX, MIN_IOU, FacePredictions
+from maskdet.evaluation.detection import DetectionReport, evaluate_detection
 
 __all__ = [
     "LARGE_PX",
-    "MIN_CURVE_SCORE",
-    "MIN_IOU",
     "ClassificationReport",
     "DetectionReport",
-    "FacePredictions",
     "collect_predictions",
     "evaluate_boxes",
     "evaluate_detection",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,17 +17,18 @@ from maskdet.boxes import Boxes, box_areas, sizes_px
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example, read_dataset, select_split
 from maskdet.detectors import Detector
-from maskdet.evaluation.detection import match_predictions
-from maskdet.evaluation.matching import (
-    LARGE_PX,
-    FacePredictions,
-    median_or_zero,
-    read_example,
-)
+from maskdet.media import read_image
 from maskdet.metrics.classification import ClassificationResult, Json, Predictions
 from maskdet.metrics.summary import ClassificationSummary, summarize_classification
 from maskdet.settings import Settings
 from maskdet.types import Image, Scene
+
+if TYPE_CHECKING:
+    from maskdet.evaluation.scoring import FacePredictions
+
+LARGE_PX = 20.0
+"""Smallest shorter side of a face whose class is evaluated; the annotators of the
+public data sets disagree on smaller ones."""
 
 FACES_TEST = "faces-test"
 """Name of the predictions on images of one face; scenes have their own names."""
@@ -86,6 +89,9 @@ def evaluate_boxes(
     classifier: Classifier, examples: Iterable[Example]
 ) -> ClassificationReport:
     """Evaluate a classifier on the true boxes of at least `LARGE_PX`."""
+    # Imported here, as `import maskdet` loads this module and does not need it.
+    from maskdet.evaluation.scoring import FacePredictions
+
     parts, times_ms = [], []
     for example in examples:
         image = read_example(example)
@@ -118,6 +124,8 @@ def evaluate_faces(
         examples: whole images with a label.
         settings: detection settings.
     """
+    from maskdet.evaluation.scoring import FacePredictions
+
     parts, times_ms, n_detected = [], [], 0
     for example in examples:
         image = read_example(example)
@@ -170,6 +178,9 @@ def collect_predictions(
         FileNotFoundError: a file is missing.
         ValueError: a file or image cannot be read; the message names it.
     """
+    from maskdet.evaluation.operating_point import Evaluator
+    from maskdet.evaluation.scoring import FacePredictions, predict_examples
+
     analyzer, settings = TwoStage(detector, classifier), Settings()
     faces = progress(select_split(read_dataset(faces_index), "test", faces_index))
     face_report = evaluate_faces(analyzer, classifier, faces, settings)
@@ -178,10 +189,25 @@ def collect_predictions(
         examples = read_dataset(path)
         box_report = evaluate_boxes(classifier, progress(examples))
         predictions[f"{name}/true"] = box_report.face_predictions.predictions
-        parts = []
-        for example in progress(examples):
-            image = read_example(example)
-            scene = analyzer.analyze(image, settings)
-            parts.append(match_predictions(example, image, scene, min_px=LARGE_PX))
-        predictions[f"{name}/found"] = FacePredictions.concat(parts).predictions
+        scored = predict_examples(analyzer, progress(examples), settings)
+        result = Evaluator(*scored.by_settings)(settings)
+        found = FacePredictions.from_result(result, scored.examples)
+        predictions[f"{name}/found"] = found.predictions
     return predictions
+
+
+def read_example(example: Example) -> Image:
+    """Return the image of an example.
+
+    Raises:
+        ValueError: it cannot be read; skipping it would give metrics of another set.
+    """
+    try:
+        return read_image(example.path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{example.path}: {error}") from None
+
+
+def median_or_zero(times_ms: Sequence[float]) -> float:
+    """Return the median time; 0 without times."""
+    return statistics.median(times_ms) if times_ms else 0.0

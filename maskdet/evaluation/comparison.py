@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 from annotated_types import Interval
 
-from maskdet.metrics.intervals import Estimate
+from maskdet.metrics.intervals import Estimate, estimates_to_json
 from maskdet.resources import resource_path
 from maskdet.types import CLASSES
 from maskdet.validation import parse_fields, parse_json_object
@@ -58,11 +58,9 @@ class AnalyzerMetrics:
             "analyzer": self.analyzer,
             "set": self.set_name,
             "images": self.n_images,
-            "ap": {name: interval.to_json() for name, interval in self.ap.items()},
-            "ap_large": {
-                name: interval.to_json() for name, interval in self.ap_large.items()
-            },
-            **{name: interval.to_json() for name, interval in self.rates.items()},
+            "ap": estimates_to_json(self.ap),
+            "ap_large": estimates_to_json(self.ap_large),
+            **estimates_to_json(self.rates),
             "median_ms": round(self.median_ms, 2),
         }
 

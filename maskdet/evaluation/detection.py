@@ -15,83 +15,75 @@ often do not state which one they use:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from time import perf_counter
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskdet.analyzers.pipelines import Analyzer, get_pipeline
-from maskdet.boxes import Boxes, sizes_px
+from maskdet.boxes import sizes_px
 from maskdet.datasets import Example
-from maskdet.evaluation.matching import (
+from maskdet.evaluation.classification import (
     LARGE_PX,
-    MIN_IOU,
-    FacePredictions,
     median_or_zero,
-    read_example,
 )
 from maskdet.metrics.classification import ClassificationResult, Json
-from maskdet.metrics.detection import (
-    DetectionMatches,
-    match_detections,
-    match_detections_in_image,
-    mean_average_precision,
-)
-from maskdet.metrics.intervals import Estimate, proportion
+from maskdet.metrics.detection import DetectionMatches, mean_average_precision
+from maskdet.metrics.intervals import Estimate, clustered_proportion, estimates_to_json
+from maskdet.metrics.matching import MIN_IOU, BoolArray, BoxRows, Float32Array
 from maskdet.metrics.summary import ClassificationSummary, summarize_classification
 from maskdet.settings import Settings
-from maskdet.types import CLASSES, Faces, Image, Label, Scene
+from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count
+
+if TYPE_CHECKING:
+    from maskdet.evaluation.operating_point import EvaluationResult
+    from maskdet.evaluation.scoring import FacePredictions
 
 ClassRule: TypeAlias = Literal["likeliest", "every"]
 """The classes a detection counts for; see above."""
 
-MIN_CURVE_SCORE = 0.02
-"""Smallest detection score in the curves; lower ones would only change their tails."""
 
-
-def face_average_precision(
-    examples: Sequence[Example], scenes: Sequence[Scene], min_px: float
-) -> Estimate:
+def face_average_precision(result: EvaluationResult, min_px: float) -> Estimate:
     """Return the class-agnostic average precision.
 
     Args:
-        examples: the true boxes.
-        scenes: the detections in the same images.
+        result: the shown faces, without a detection threshold.
         min_px: true boxes with a smaller side are ignored.
     """
-    detections = [scene.faces for scene in scenes]
-    ground_truth = [example.boxes for example in examples]
+    predictions = result.predictions
+    is_shown = np.zeros(len(predictions.faces), np.bool_)
+    is_shown[result.shown_rows] = True
+    is_true = predictions.ground_truth.labels != Label.UNKNOWN
     return mean_average_precision(
-        [_match_examples(examples, detections, ground_truth, min_px)]
+        [_match_class(result, is_shown, predictions.scores, is_true, min_px)]
     )
 
 
 def class_average_precisions(
-    examples: Sequence[Example],
-    scenes: Sequence[Scene],
-    min_px: float,
-    rule: ClassRule = "likeliest",
+    result: EvaluationResult, min_px: float, rule: ClassRule = "likeliest"
 ) -> dict[str, Estimate]:
     """Return the average precision of each class, and their `mean`.
 
     Args:
-        examples: the true boxes and labels.
-        scenes: the detections in the same images.
+        result: the shown faces, without a detection threshold.
         min_px: true boxes with a smaller side are ignored.
         rule: the classes that a detection counts for.
     """
+    predictions = result.predictions
     classes: list[DetectionMatches] = []
     for label in CLASSES:
-        detections = [_faces_of_class(scene, label, rule) for scene in scenes]
-        ground_truth = [
-            example.boxes[example.label_values == label] for example in examples
-        ]
-        classes.append(_match_examples(examples, detections, ground_truth, min_px))
+        is_candidate = np.zeros(len(predictions.faces), np.bool_)
+        is_candidate[result.shown_rows] = True
+        scores = predictions.scores
+        if rule == "likeliest":
+            is_candidate &= predictions.probs.argmax(axis=1) == label
+        else:
+            scores = scores * predictions.probs[:, label]
+        is_true = predictions.ground_truth.labels == label
+        classes.append(_match_class(result, is_candidate, scores, is_true, min_px))
     class_aps = {
         label.key: mean_average_precision([matches])
         for label, matches in zip(CLASSES, classes, strict=True)
@@ -99,24 +91,37 @@ def class_average_precisions(
     return {**class_aps, "mean": mean_average_precision(classes)}
 
 
-def _match_examples(
-    examples: Sequence[Example],
-    detections: Sequence[Faces],
-    ground_truth: Sequence[Boxes],
+def _match_class(
+    result: EvaluationResult,
+    is_candidate: BoolArray,
+    scores: Float32Array,
+    is_true: BoolArray,
     min_px: float,
 ) -> DetectionMatches:
-    """Match detections to true boxes; those on a box of unknown class are ignored."""
-    ignored = [example.ignore_boxes for example in examples]
-    return match_detections(
-        detections, ground_truth, min_iou=MIN_IOU, min_px=min_px, ignored=ignored
+    """Match detections to the true faces of one class, or of any.
+
+    Args:
+        result: has the pairs of boxes.
+        is_candidate: `(n,)` mask of the detections to match.
+        scores: `(n,)` their scores.
+        is_true: `(t,)` mask of the true faces of the class; those of unknown class are
+            ignored, others do not exist.
+        min_px: true faces with a smaller side are ignored, too.
+    """
+    faces, ground_truth = result.predictions.faces, result.predictions.ground_truth
+    counted = is_true & (sizes_px(ground_truth.faces.boxes) >= min_px)
+    candidates = result.evaluator.candidates.prioritize(
+        scores, ~counted, is_true | (ground_truth.labels == Label.UNKNOWN)
     )
-
-
-def _faces_of_class(scene: Scene, label: Label, rule: ClassRule) -> Faces:
-    """Return the detections that count for a class, with their scores for it."""
-    if rule == "likeliest":
-        return scene.faces[scene.probs.argmax(axis=1) == label]
-    return Faces(scene.faces.boxes, scene.faces.scores * scene.probs[:, label])
+    return DetectionMatches.from_matched(
+        BoxRows(faces.image_indices[is_candidate], faces.boxes[is_candidate]),
+        scores[is_candidate],
+        candidates.match(is_candidate, result.min_iou)[is_candidate],
+        ground_truth.faces,
+        counted,
+        result.n_images,
+        min_px=min_px,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +186,10 @@ class DetectionReport:
         return {
             "images": self.images,
             "pipeline": self.pipeline,
-            "ap": _estimates_to_json(self.ap),
-            "ap_large": _estimates_to_json(self.ap_large),
-            "ap_every_class": _estimates_to_json(self.ap_every_class),
-            "ap_every_class_large": _estimates_to_json(self.ap_every_class_large),
+            "ap": estimates_to_json(self.ap),
+            "ap_large": estimates_to_json(self.ap_large),
+            "ap_every_class": estimates_to_json(self.ap_every_class),
+            "ap_every_class_large": estimates_to_json(self.ap_every_class_large),
             "large_px": LARGE_PX,
             "recall": self.recall.to_json(),
             "precision": self.precision.to_json(),
@@ -200,7 +205,7 @@ def evaluate_detection(
     """Evaluate an analyzer on scenes with true boxes and labels.
 
     Each image is analysed twice: for the curves with all detections from
-    `MIN_CURVE_SCORE`, of any size, and with the settings, timed. See the module for
+    `MIN_STORED_SCORE`, of any size, and with the settings, timed. See the module for
     the two class rules; the report has both. A detection that matches a box of unknown
     class (`Example.ignore_boxes`) is neither correct nor wrong.
 
@@ -210,118 +215,39 @@ def evaluate_detection(
         settings: settings for recall, precision and classification; the curves use
             only its `nms_iou`.
     """
-    results = [_analyze_example(analyzer, example, settings) for example in examples]
-    used_examples, scenes = (
-        [result.example for result in results],
-        [result.unfiltered for result in results],
+    # Imported here, as `import maskdet` loads this module and does not need them.
+    from maskdet.evaluation.operating_point import Evaluator
+    from maskdet.evaluation.scoring import (
+        PERMISSIVE_SETTINGS,
+        FacePredictions,
+        predict_examples,
     )
-    recall, precision = _recall_and_precision(
-        used_examples, [result.filtered for result in results]
+
+    permissive = dataclasses.replace(PERMISSIVE_SETTINGS, nms_iou=settings.nms_iou)
+    scored = predict_examples(analyzer, examples, permissive, settings)
+    all_faces, result = (
+        Evaluator(predictions)(item_settings)
+        for predictions, item_settings in zip(
+            scored.by_settings, (permissive, settings), strict=True
+        )
     )
-    every_class, every_class_large = (
-        class_average_precisions(used_examples, scenes, min_px, "every")
-        for min_px in (0.0, LARGE_PX)
-    )
+    is_large = sizes_px(result.predictions.ground_truth.faces.boxes) >= LARGE_PX
+    recall = result.count_per_image(None, is_large)
+    precision = result.count_per_image(None)
     return DetectionReport(
-        images=len(used_examples),
-        ap=_average_precisions(used_examples, scenes, 0.0),
-        ap_large=_average_precisions(used_examples, scenes, LARGE_PX),
-        ap_every_class=every_class,
-        ap_every_class_large=every_class_large,
-        recall=recall,
-        precision=precision,
-        face_predictions=FacePredictions.concat(
-            [result.face_predictions for result in results]
-        ),
-        median_ms=median_or_zero([result.took_ms for result in results]),
+        images=len(scored.examples),
+        ap=_average_precisions(all_faces, 0.0),
+        ap_large=_average_precisions(all_faces, LARGE_PX),
+        ap_every_class=class_average_precisions(all_faces, 0.0, "every"),
+        ap_every_class_large=class_average_precisions(all_faces, LARGE_PX, "every"),
+        recall=clustered_proportion(recall.true_positives, recall.actual),
+        precision=clustered_proportion(precision.true_positives, precision.predicted),
+        face_predictions=FacePredictions.from_result(result, scored.examples),
+        median_ms=median_or_zero(scored.times_ms),
         pipeline=get_pipeline(analyzer),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _ExampleResult:
-    """Unfiltered and filtered detections of an example, and the time they took."""
-
-    example: Example
-    unfiltered: Scene
-    filtered: Scene
-    face_predictions: FacePredictions
-    took_ms: float
-
-
-def _analyze_example(
-    analyzer: Analyzer, example: Example, settings: Settings
-) -> _ExampleResult:
-    permissive = dataclasses.replace(
-        settings, min_score=MIN_CURVE_SCORE, min_face_px=1, min_confidence=0
-    )
-    image = read_example(example)
-    # The timed call is the second one: buffers of this size are then allocated.
-    unfiltered = analyzer.analyze(image, permissive)
-    start_s = perf_counter()
-    filtered = analyzer.analyze(image, settings)
-    took_ms = (perf_counter() - start_s) * 1e3
-    face_predictions = match_predictions(example, image, filtered, min_px=LARGE_PX)
-    return _ExampleResult(example, unfiltered, filtered, face_predictions, took_ms)
-
-
-def match_predictions(
-    example: Example, image: Image, scene: Scene, *, min_px: float
-) -> FacePredictions:
-    """Return the predictions of the detections that match a true box.
-
-    Args:
-        example: the true boxes and labels of the image.
-        image: the image.
-        scene: its detections.
-        min_px: true boxes with a smaller side are ignored.
-    """
-    rows, matched = _matched_rows(example, scene, min_px)
-    ground_truth = example.label_values[matched]
-    boxes = scene.faces.boxes[rows]
-    return FacePredictions.from_image(
-        example, image, boxes, ground_truth, scene.probs[rows]
-    )
-
-
-def _matched_rows(
-    example: Example, scene: Scene, min_px: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices of matched detections and of their true boxes."""
-    matched = _match_scene(example, scene)
-    rows = np.flatnonzero((matched >= 0) & (matched < len(example.boxes)))
-    rows = rows[sizes_px(example.boxes)[matched[rows]] >= min_px]
-    return rows, matched[rows]
-
-
-def _match_scene(example: Example, scene: Scene) -> NDArray[np.int64]:
-    """Return the matched box of each detection: true boxes first, then ignored ones."""
-    boxes = np.concatenate([example.boxes, example.ignore_boxes])
-    ignored = np.arange(len(boxes)) >= len(example.boxes)
-    return match_detections_in_image(
-        scene.faces, boxes, min_iou=MIN_IOU, ignored=ignored
-    )
-
-
-def _average_precisions(
-    examples: list[Example], scenes: list[Scene], min_px: float
-) -> dict[str, Estimate]:
-    faces_ap = face_average_precision(examples, scenes, min_px)
-    return {"faces": faces_ap, **class_average_precisions(examples, scenes, min_px)}
-
-
-def _estimates_to_json(estimates: dict[str, Estimate]) -> Json:
-    return {name: value.to_json() for name, value in estimates.items()}
-
-
-def _recall_and_precision(
-    examples: list[Example], scenes: list[Scene]
-) -> tuple[Estimate, Estimate]:
-    """Return recall and precision at the thresholds."""
-    n_large = n_large_detected = n_detected = n_correct = 0
-    for example, scene in zip(examples, scenes, strict=True):
-        n_large += int((sizes_px(example.boxes) >= LARGE_PX).sum())
-        n_large_detected += len(_matched_rows(example, scene, LARGE_PX)[0])
-        n_detected += int((_match_scene(example, scene) < len(example.boxes)).sum())
-        n_correct += len(_matched_rows(example, scene, 0.0)[0])
-    return proportion(n_large_detected, n_large), proportion(n_correct, n_detected)
+def _average_precisions(result: EvaluationResult, min_px: float) -> dict[str, Estimate]:
+    faces_ap = face_average_precision(result, min_px)
+    return {"faces": faces_ap, **class_average_precisions(result, min_px)}

@@ -26,8 +26,9 @@ from maskdet.classifier import crop_face
 from maskdet.datasets import Example
 from maskdet.datasets.files import read_text
 from maskdet.drawing.text import draw_text, measure_text
-from maskdet.evaluation import LARGE_PX, FacePredictions
-from maskdet.evaluation.matching import read_example
+from maskdet.evaluation import LARGE_PX
+from maskdet.evaluation.classification import read_example
+from maskdet.evaluation.scoring import FacePredictions
 from maskdet.extras import require_libraries
 from maskdet.media import read_image
 from maskdet.metrics.classification import Json, Predictions
@@ -53,8 +54,8 @@ MAX_MISTAKES = 36
 REPORT_NAME = "report.json"
 
 _INTERVALS = (
-    "low and high: 95 % interval; bootstrap over faces (Wilson for proportions of 0 "
-    "and 1); slices: Wilson, and Newcombe for differences"
+    "low and high: 95 % interval; Wilson for proportions, Newcombe for their "
+    "differences, bootstrap over faces for others"
 )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from maskdet.metrics.classification import Predictions, read_class_predictions
-from maskdet.own_models import FACTS_NAME
+from maskdet.model_files.own_models import FACTS_NAME
 from maskdet.resources import resource_path
 
 RUNS_FOLDER = resource_path("models/runs")

@@ -1,4 +1,4 @@
-"""Calibration: reliability curve, ECE, Brier score, temperature scaling."""
+"""Calibration: reliability curve, ECE, temperature scaling."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _MIN_PROBABILITY = 1e-7
 TEMPERATURE_RANGE = (0.05, 20.0)
 """Search range of `fit_temperature`."""
 
-_SEARCH_STEPS = 60
-"""Golden-section steps, after which the range of log T is below 1e-11."""
+_LOG_TOLERANCE = 1e-9
+"""Absolute tolerance of log T in the search."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,17 +96,6 @@ def correct_and_confidence(
     return predicted == result.ground_truth, scores
 
 
-def brier_score(ground_truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
-    """Return the mean squared difference of score and ground truth; NaN without items.
-
-    Source: G. W. Brier, "Verification of forecasts expressed in terms of
-    probability", Monthly Weather Review 78 (1950), halved for two classes as usual.
-    """
-    if not len(ground_truth):
-        return math.nan
-    return float(np.mean((np.asarray(scores, np.float64) - ground_truth) ** 2))
-
-
 def apply_temperature(
     probs: NDArray[np.float32], temperature: float
 ) -> NDArray[np.float32]:
@@ -129,22 +118,14 @@ def apply_temperature(
     return softened.astype(np.float32)
 
 
-def negative_log_likelihood(
-    ground_truth: NDArray[np.int64], probs: NDArray[np.float32]
-) -> float:
-    """Return the mean of -log p(true class), which `fit_temperature` minimizes."""
-    likelihoods = probs[np.arange(len(ground_truth)), ground_truth].astype(np.float64)
-    return float(-np.log(np.maximum(likelihoods, _MIN_PROBABILITY)).mean())
-
-
 def fit_temperature(
     ground_truth: NDArray[np.int64], probs: NDArray[np.float32]
 ) -> float:
     """Return the temperature with the smallest negative log-likelihood.
 
     See Guo et al. 2017; fit it on validation data, never on test data. The loss is
-    convex in 1 / T, so a golden-section search over log T within `TEMPERATURE_RANGE`
-    finds the minimum.
+    convex in 1 / T, so a bounded search over log T within `TEMPERATURE_RANGE` finds
+    the minimum.
 
     Args:
         ground_truth: `(n,)` true classes, columns of `probs`.
@@ -167,12 +148,9 @@ def fit_temperature(
         norms = max_logits + np.log(np.exp(scaled - max_logits[:, None]).sum(axis=1))
         return float((norms - true_logits / math.exp(log_t)).mean())
 
-    ratio = (math.sqrt(5) - 1) / 2
-    low, high = map(math.log, TEMPERATURE_RANGE)
-    for _ in range(_SEARCH_STEPS):
-        left, right_end = high - ratio * (high - low), low + ratio * (high - low)
-        if loss(left) < loss(right_end):
-            high = right_end
-        else:
-            low = left
-    return math.exp((low + high) / 2)
+    # SciPy takes long to import; only fitting needs it.
+    from scipy.optimize import minimize_scalar
+
+    bounds = tuple(map(math.log, TEMPERATURE_RANGE))
+    fit = minimize_scalar(loss, bounds=bounds, options={"xatol": _LOG_TOLERANCE})
+    return math.exp(fit.x)

@@ -114,15 +114,6 @@ class ConfusionMatrix:
         """Precision of each class."""
         return _proportions(self._hits, self.counts.sum(axis=0)[:-1])
 
-    @property
-    def f1s(self) -> tuple[float, ...]:
-        """F1 score of each class; NaN if it does not occur."""
-        size = self.counts.sum(axis=1) + self.counts.sum(axis=0)[:-1]
-        return tuple(
-            2 * int(hits) / int(total) if total else math.nan
-            for hits, total in zip(self._hits, size, strict=True)
-        )
-
     def balanced_accuracy(
         self, *, resamples: int = RESAMPLES, seed: int = 0
     ) -> Estimate:
@@ -189,6 +180,15 @@ class ThresholdCurves:
         return float((gains * self.precisions).sum())
 
 
+def find_threshold_ends(scores: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Return the last index of each distinct score of falling scores.
+
+    Items with equal scores enter a curve together, because no threshold parts them.
+    """
+    ends: NDArray[np.int64] = np.flatnonzero(np.diff(scores, append=-np.inf) != 0)
+    return ends
+
+
 def threshold_curves(
     ground_truth: NDArray[np.bool_], scores: NDArray[np.floating]
 ) -> ThresholdCurves:
@@ -211,7 +211,7 @@ def threshold_curves(
         raise ValueError("scores must not be NaN")
     order = np.argsort(-score, kind="stable")
     score, true = score[order], true[order]
-    ends = np.flatnonzero(np.diff(score, append=-np.inf) != 0)
+    ends = find_threshold_ends(score)
     true_positives = np.cumsum(true.astype(np.int64))[ends]
     false_positives = ends + 1 - true_positives
     return ThresholdCurves(
@@ -227,6 +227,12 @@ def _rates(counts: NDArray[np.int64], total: int) -> NDArray[np.float64]:
         return np.full(counts.shape, math.nan)
     rates: NDArray[np.float64] = counts / total
     return rates
+
+
+def is_predicted_unmasked(probs: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return whether "mask against no mask" predicts no mask for `(n, 3)` probs."""
+    unmasked: NDArray[np.bool_] = probs[:, Label.NO_MASK] > 0.5
+    return unmasked
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,9 +267,9 @@ class ClassificationResult:
     def binary_confusion(self) -> ConfusionMatrix:
         """Confusion of mask (0) and no mask (1); incorrect counts as mask."""
         unmasked = self.ground_truth == Label.NO_MASK
-        predicted_unmasked = self.probs[:, Label.NO_MASK] > 0.5
+        predicted = is_predicted_unmasked(self.probs)
         return ConfusionMatrix.from_labels(
-            unmasked.astype(np.int64), predicted_unmasked.astype(np.int64), 2
+            unmasked.astype(np.int64), predicted.astype(np.int64), 2
         )
 
     def to_json(self) -> Json:

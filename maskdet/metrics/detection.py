@@ -1,15 +1,8 @@
-"""Detection metrics: matching of detections to ground truth, average precision.
+"""Detection metrics: precision-recall curves and average precision.
 
-The rules are those of COCO, with all-point interpolation (the exact area under the
-curve) instead of 101 samples:
-
-- detections of all images are processed by falling score;
-- each is matched to the unmatched true box of its image with the highest IoU, if that
-  is high enough (the older VOC rule also considers matched boxes and counts these as
-  errors);
-- each true box is matched once, so a second box on the same face is a false positive;
-- true boxes may be ignored, below a size or individually: a detection matched to one
-  counts neither as correct nor as wrong, and so does an unmatched one below that size.
+The rules are those of COCO (see `metrics.matching`), with all-point interpolation (the
+exact area under the curve) instead of 101 samples. Where true boxes below a size are
+ignored, an unmatched detection below that size counts neither as correct nor as wrong.
 
 Detections with equal scores enter the curve together, because no threshold separates
 them. Therefore the result does not depend on the order of faces or images.
@@ -24,27 +17,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, iou_matrix, sizes_px
+from maskdet.boxes import Boxes, sizes_px
+from maskdet.metrics.classification import find_threshold_ends
 from maskdet.metrics.intervals import (
     RESAMPLES,
     Estimate,
     draw_image_weights,
     percentile_estimate,
 )
+from maskdet.metrics.matching import MIN_IOU, BoxRows, MatchCandidates
 from maskdet.types import Faces
 
 _CHUNK_SIZE = 200_000
 """Values per bootstrap chunk, so that they fit into the processor's cache."""
-
-ImageWeights = NDArray[np.int64] | NDArray[np.float32]
-"""`(b, images)` integer weight of each image, of either type."""
 
 _NO_BOXES: Boxes = np.zeros((0, 4), np.float32)
 
 # Lists start with an empty array, so that they can always be concatenated.
 _NO_SCORES: NDArray[np.float32] = np.zeros(0, np.float32)
 _NO_FLAGS: NDArray[np.bool_] = np.zeros(0, np.bool_)
-_NO_ROWS: NDArray[np.int64] = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +54,51 @@ class DetectionMatches:
     image_indices: NDArray[np.int64]
     n_ground_truth: NDArray[np.int64]
 
+    @classmethod
+    def from_rows(
+        cls,
+        scores: NDArray[np.float32],
+        correct: NDArray[np.bool_],
+        image_indices: NDArray[np.int64],
+        n_ground_truth: NDArray[np.int64],
+    ) -> DetectionMatches:
+        """Sort counted detections, which may be in any order, by falling score."""
+        order = np.argsort(-scores, kind="stable")
+        return cls(scores[order], correct[order], image_indices[order], n_ground_truth)
+
+    @classmethod
+    def from_matched(
+        cls,
+        detections: BoxRows,
+        scores: NDArray[np.float32],
+        matched: NDArray[np.int64],
+        ground_truth: BoxRows,
+        counted: NDArray[np.bool_],
+        n_images: int,
+        *,
+        min_px: float = 0.0,
+    ) -> DetectionMatches:
+        """Count matched detections.
+
+        Args:
+            detections: the detected faces.
+            scores: `(n,)` their scores.
+            matched: `(n,)` row of the matching true face, -1 for none.
+            ground_truth: the true faces.
+            counted: `(t,)` mask of the true faces that are not ignored.
+            n_images: number of images.
+            min_px: unmatched detections with a smaller shorter side do not count.
+        """
+        correct = matched >= 0
+        is_scored = correct | (sizes_px(detections.boxes) >= min_px)
+        is_scored[correct] = correct[correct] = counted[matched[correct]]
+        return cls.from_rows(
+            scores[is_scored],
+            correct[is_scored],
+            detections.image_indices[is_scored],
+            np.bincount(ground_truth.image_indices[counted], minlength=n_images),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class PrecisionRecallCurve:
@@ -80,11 +116,7 @@ class PrecisionRecallCurve:
 
 
 def match_detections_in_image(
-    detections: Faces,
-    ground_truth: Boxes,
-    *,
-    min_iou: float = 0.5,
-    ignored: NDArray[np.bool_] | None = None,
+    detections: Faces, ground_truth: Boxes, *, min_iou: float = MIN_IOU
 ) -> NDArray[np.int64]:
     """Match the detections of an image to its true boxes, highest score first.
 
@@ -92,35 +124,24 @@ def match_detections_in_image(
         detections: detected faces of the image.
         ground_truth: `(m, 4)` true boxes.
         min_iou: smallest IoU of a match, in (0, 1].
-        ignored: `(m,)` mask of ignored true boxes; matched only if no other fits.
 
     Returns:
         `(n,)` index of the true box of each detection, -1 for none.
     """
-    n_ground_truth = len(ground_truth)
-    matched = np.full(len(detections), -1, np.int64)
-    if not n_ground_truth or not len(detections):
-        return matched
-    ignored = np.zeros(n_ground_truth, np.bool_) if ignored is None else ignored
-    ious = iou_matrix(detections.boxes, ground_truth)
-    unmatched = np.ones(n_ground_truth, np.bool_)
-    # Equal scores are ordered by IoU.
-    for row in np.lexsort((-ious.max(axis=1), -detections.scores)):
-        for candidates in (unmatched & ~ignored, unmatched & ignored):
-            candidate_ious = np.where(candidates, ious[row], -1.0)
-            best = int(candidate_ious.argmax())
-            if candidate_ious[best] >= min_iou:
-                matched[row] = best
-                unmatched[best] = False
-                break
-    return matched
+    candidates = MatchCandidates.from_boxes(
+        BoxRows.concat([detections.boxes]),
+        detections.scores,
+        BoxRows.concat([ground_truth]),
+        is_ignored=np.zeros(len(ground_truth), np.bool_),
+    )
+    return candidates.match(np.ones(len(detections), np.bool_), min_iou)
 
 
 def match_detections(
     detections: Sequence[Faces],
     ground_truth: Sequence[Boxes],
     *,
-    min_iou: float = 0.5,
+    min_iou: float = MIN_IOU,
     min_px: float = 0.0,
     ignored: Sequence[Boxes] | None = None,
 ) -> DetectionMatches:
@@ -143,22 +164,26 @@ def match_detections(
             f"{len(detections)} and {len(ground_truth)}"
         )
     ignored_boxes = _check_ignored(ignored, len(ground_truth))
-    scores, correct, images = [_NO_SCORES], [_NO_FLAGS], [_NO_ROWS]
-    counts = np.zeros(len(ground_truth), np.int64)
-    for index, faces in enumerate(detections):
-        boxes = np.concatenate([ground_truth[index], ignored_boxes[index]])
-        counted = sizes_px(boxes) >= min_px
-        counted[len(ground_truth[index]) :] = False
-        counts[index] = np.count_nonzero(counted)
-        is_correct, is_scored = _score_faces(faces, boxes, counted, min_iou, min_px)
-        scores.append(faces.scores[is_scored])
-        correct.append(is_correct[is_scored])
-        images.append(np.full(np.count_nonzero(is_scored), index, np.int64))
-    all_scores = np.concatenate(scores)
-    order = np.argsort(-all_scores, kind="stable")
-    all_correct = np.concatenate(correct)[order]
-    return DetectionMatches(
-        all_scores[order], all_correct, np.concatenate(images)[order], counts
+    found = BoxRows.concat([faces.boxes for faces in detections])
+    true_faces = BoxRows.concat(
+        [
+            np.concatenate(boxes)
+            for boxes in zip(ground_truth, ignored_boxes, strict=True)
+        ]
+    )
+    is_true = [
+        np.arange(len(boxes) + len(others)) < len(boxes)
+        for boxes, others in zip(ground_truth, ignored_boxes, strict=True)
+    ]
+    counted = np.concatenate([_NO_FLAGS, *is_true])
+    counted &= sizes_px(true_faces.boxes) >= min_px
+    scores = np.concatenate([_NO_SCORES, *(faces.scores for faces in detections)])
+    candidates = MatchCandidates.from_boxes(
+        found, scores, true_faces, is_ignored=~counted
+    )
+    matched = candidates.match(np.ones(len(scores), np.bool_), min_iou)
+    return DetectionMatches.from_matched(
+        found, scores, matched, true_faces, counted, len(detections), min_px=min_px
     )
 
 
@@ -172,32 +197,10 @@ def _check_ignored(ignored: Sequence[Boxes] | None, n_images: int) -> Sequence[B
     return ignored_boxes
 
 
-def _score_faces(
-    faces: Faces,
-    boxes: Boxes,
-    counted: NDArray[np.bool_],
-    min_iou: float,
-    min_px: float,
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which detections of an image are correct, and which are counted."""
-    matched = match_detections_in_image(faces, boxes, min_iou=min_iou, ignored=~counted)
-    unmatched = matched < 0
-    correct = ~unmatched
-    correct[correct] = counted[matched[correct]]
-    return correct, correct | (unmatched & (sizes_px(faces.boxes) >= min_px))
-
-
-def _last_index_per_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    ends: NDArray[np.int64] = np.flatnonzero(
-        np.diff(scores, append=np.float32(-np.inf)) != 0
-    )
-    return ends
-
-
-def _curve_points(
-    matches: DetectionMatches, weights: ImageWeights, ends: NDArray[np.int64]
+def cumulate_counts(
+    matches: DetectionMatches, weights: NDArray[np.float32], ends: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return precision and recall of the detections up to each of `ends`.
+    """Return correct and all detections up to each of `ends`.
 
     Args:
         matches: the matched detections.
@@ -212,10 +215,17 @@ def _curve_points(
         return empty, empty
     used = slice(0, int(ends[-1]) + 1)
     # Counts stay exact in float32, which is twice as fast.
-    weighted = weights.astype(np.float32, copy=False)[:, matches.image_indices[used]]
+    weighted = weights[:, matches.image_indices[used]]
     n_predicted = np.cumsum(weighted, axis=1)[:, ends].astype(np.float64)
     weighted *= matches.correct[used]
-    true_positives = np.cumsum(weighted, axis=1)[:, ends].astype(np.float64)
+    return np.cumsum(weighted, axis=1)[:, ends].astype(np.float64), n_predicted
+
+
+def _curve_points(
+    matches: DetectionMatches, weights: NDArray[np.float32], ends: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return precision and recall, `(b, k)` each; see `cumulate_counts`."""
+    true_positives, n_predicted = cumulate_counts(matches, weights, ends)
     n_ground_truth = (weights @ matches.n_ground_truth).astype(np.float64)[:, None]
     # A resample may contain no image with the highest scores: precision of 0 / 0 is 1.
     precisions = np.divide(
@@ -235,14 +245,14 @@ def _curve_points(
 
 def precision_recall_curve(matches: DetectionMatches) -> PrecisionRecallCurve:
     """Return the precision-recall curve of matched detections."""
-    ends = _last_index_per_score(matches.scores)
-    ones = np.ones((1, len(matches.n_ground_truth)), np.int64)
+    ends = find_threshold_ends(matches.scores)
+    ones = np.ones((1, len(matches.n_ground_truth)), np.float32)
     precisions, recalls = _curve_points(matches, ones, ends)
     return PrecisionRecallCurve(matches.scores[ends], precisions[0], recalls[0])
 
 
 def average_precisions(
-    matches: DetectionMatches, weights: ImageWeights
+    matches: DetectionMatches, weights: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """Return the average precision for several image weights.
 
@@ -253,7 +263,7 @@ def average_precisions(
     Returns:
         `(b,)` in [0, 1]; 0 without detections, NaN without true boxes.
     """
-    ends = _last_index_per_score(matches.scores)
+    ends = find_threshold_ends(matches.scores)
     # Recall rises and precision peaks only at correct detections; skip the others.
     new_true_positives = np.diff(np.cumsum(matches.correct)[ends], prepend=0)
     ends = ends[new_true_positives > 0]
@@ -272,7 +282,7 @@ def average_precisions(
 
 def average_precision(matches: DetectionMatches) -> float:
     """Return the average precision; NaN without true boxes."""
-    ones = np.ones((1, len(matches.n_ground_truth)), np.int64)
+    ones = np.ones((1, len(matches.n_ground_truth)), np.float32)
     return float(average_precisions(matches, ones)[0])
 
 
@@ -292,7 +302,7 @@ def mean_average_precision(
     images = {len(matches.n_ground_truth) for matches in classes}
     if len(images) != 1:
         raise ValueError(f"classes must have the same images, got {sorted(images)}")
-    ones = np.ones((1, images.pop()), np.int64)
+    ones = np.ones((1, images.pop()), np.float32)
     draws = draw_image_weights(ones.shape[1], resamples=resamples, seed=seed)
     weights = np.concatenate([ones, draws])
     class_aps = np.stack([average_precisions(matches, weights) for matches in classes])

@@ -6,14 +6,20 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.metrics.classification import ClassificationResult, Json, Predictions
-from maskdet.metrics.intervals import Estimate, proportion
-from maskdet.types import Image
+from maskdet.metrics.classification import (
+    ClassificationResult,
+    Json,
+    Predictions,
+    is_predicted_unmasked,
+)
+from maskdet.metrics.intervals import Estimate, proportion_of
+from maskdet.types import Image, Label
 
 MEASURED_PX = 64
 """Side to which a face is scaled before light and sharpness are measured."""
@@ -37,30 +43,17 @@ class Slice:
         name: the attribute: `face size`, `light`, `sharpness` or `source`.
         part: its range or value as text.
         classification: predictions for the faces of the slice.
-        difference: binary accuracy of the slice minus that of the rest, with its
-            interval; NaN if there is no rest.
-        n_rest: number of faces in the rest.
+        accuracy: accuracy of mask against no mask.
+        difference: accuracy of the slice minus that of the rest.
+        is_worse: whether the accuracy is significantly lower than that of the rest.
     """
 
     name: str
     part: str
     classification: ClassificationResult
+    accuracy: Estimate
     difference: Estimate
-    n_rest: int
-
-    @property
-    def accuracy(self) -> Estimate:
-        """Accuracy of mask against no mask."""
-        return self.classification.binary_confusion.accuracy
-
-    @property
-    def is_worse(self) -> bool:
-        """Whether the accuracy is significantly lower than that of the rest.
-
-        The false-positive rate of this test is 1 in 40.
-        """
-        enough = min(self.difference.n, self.n_rest) >= MIN_COMPARED_FACES
-        return enough and self.difference.high < 0
+    is_worse: bool
 
     def to_json(self) -> Json:
         """Return all metrics with their intervals."""
@@ -84,19 +77,49 @@ def evaluate_slices(predictions: Predictions) -> list[Slice]:
     Sizes are shorter sides in pixels, lights mean luminances of 0 to 255; sharpness is
     cut into terciles of the data set.
     """
-    classification = predictions.classification
-    correct = (classification.probs[:, 1] > 0.5) == (classification.ground_truth == 1)
-    result = []
-    for name, part, selected in _slice_predictions(predictions):
-        n, n_rest = int(selected.sum()), int((~selected).sum())
-        if not n:
-            continue
-        hits, other_hits = int(correct[selected].sum()), int(correct[~selected].sum())
-        gap = proportion_difference(proportion(hits, n), proportion(other_hits, n_rest))
-        result.append(
-            Slice(name, part, predictions.select(selected).classification, gap, n_rest)
+    unmasked = predictions.ground_truth == Label.NO_MASK
+    correct = is_predicted_unmasked(predictions.probs) == unmasked
+    return [
+        Slice(
+            name,
+            part,
+            predictions.select(selected).classification,
+            *compare_with_rest(correct, selected),
         )
-    return result
+        for name, part, selected in _slice_predictions(predictions)
+        if selected.any()
+    ]
+
+
+class RestComparison(NamedTuple):
+    """The rate of correct predictions in a part of the faces, and that of the rest.
+
+    Attributes:
+        rate: the rate in the part.
+        difference: the rate minus that of the rest, with its interval; NaN if there is
+            no rest.
+        is_worse: whether the rate is significantly lower; the false-positive rate of
+            this test is 1 in 40.
+    """
+
+    rate: Estimate
+    difference: Estimate
+    is_worse: bool
+
+
+def compare_with_rest(
+    correct: NDArray[np.bool_], in_part: NDArray[np.bool_]
+) -> RestComparison:
+    """Compare a part of the faces with the rest.
+
+    Args:
+        correct: `(n,)` whether the prediction for each face is correct.
+        in_part: `(n,)` whether the face is in the part.
+    """
+    rate, rest_rate = proportion_of(correct[in_part]), proportion_of(correct[~in_part])
+    difference = proportion_difference(rate, rest_rate)
+    is_large_enough = min(rate.n, rest_rate.n) >= MIN_COMPARED_FACES
+    return RestComparison(rate, difference, is_large_enough and difference.high < 0)
 
 
 def proportion_difference(first: Estimate, second: Estimate) -> Estimate:

@@ -1,9 +1,8 @@
 """Summary of the predictions on a data set: metrics with 95 % intervals.
 
-Intervals are percentile bootstraps over faces with a fixed seed (B. Efron,
-R. Tibshirani, "An introduction to the bootstrap", 1993). Proportions of 0 and 1 do not
-vary between resamples, so they get Wilson intervals. Metrics are computed on many
-resamples at once, as sums over weighted faces.
+Proportions have Wilson intervals, other metrics percentile bootstraps over faces with a
+fixed seed (B. Efron, R. Tibshirani, "An introduction to the bootstrap", 1993). Metrics
+are computed on many resamples at once, as sums over weighted faces.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from maskdet.metrics.classification import (
     ClassificationResult,
     Json,
     binarize,
+    find_threshold_ends,
 )
 from maskdet.metrics.intervals import (
     RESAMPLES,
@@ -74,7 +74,7 @@ def resampled_areas(weights: FaceWeights, task: BinaryTask) -> tuple[Floats, Flo
     """
     order = np.argsort(-task.scores, kind="stable")
     scores, true = task.scores[order], task.ground_truth[order].astype(np.float32)
-    ends = np.flatnonzero(np.diff(scores, append=-np.inf) != 0)
+    ends = find_threshold_ends(scores)
     roc, precision = np.full((2, len(weights)), np.nan)
     if not len(ends):
         return roc, precision
@@ -202,18 +202,17 @@ def summarize_classification(
         ~masked_task.ground_truth, 1 - masked_task.scores, ~masked_task.predicted
     )
     correct, confidence = correct_and_confidence(result)
+    confusion = result.class_confusion
     one_hot = np.eye(len(CLASSES))[result.ground_truth]
     return ClassificationSummary(
         n=n,
-        accuracy=_accuracy(weights, correct),
-        balanced_accuracy=_balanced_accuracy(weights, result.ground_truth, correct),
+        accuracy=confusion.accuracy,
+        balanced_accuracy=confusion.balanced_accuracy(resamples=resamples, seed=seed),
         classes={
             label.key: _one_vs_rest(weights, tasks[task_name], score_areas[task_name])
             for label, task_name in zip(CLASSES, CLASS_TASKS, strict=True)
         },
-        binary_accuracy=_accuracy(
-            weights, masked_task.ground_truth == masked_task.predicted
-        ),
+        binary_accuracy=result.binary_confusion.accuracy,
         masked=_one_vs_rest(weights, masked_task, score_areas["wearing"]),
         # Its scores are the probabilities of `no_mask`.
         unmasked=_one_vs_rest(weights, unmasked_task, score_areas["no_mask"]),
@@ -221,8 +220,8 @@ def summarize_classification(
         binary_ece=calibration_error(
             weights, masked_task.ground_truth, masked_task.scores
         ),
-        brier=_mean(weights, ((result.probs - one_hot) ** 2).sum(axis=1)),
-        binary_brier=_mean(
+        brier=bootstrap_mean(weights, ((result.probs - one_hot) ** 2).sum(axis=1)),
+        binary_brier=bootstrap_mean(
             weights, (masked_task.scores - masked_task.ground_truth) ** 2
         ),
     )
@@ -235,45 +234,14 @@ def _weighted_sums(weights: FaceWeights, *columns: NDArray[np.generic]) -> Float
     return sums
 
 
-def _resampled_proportion(hits: float, n: float, resampled: Floats) -> Estimate:
-    estimate = proportion(int(hits), int(n))
-    if estimate.n == 0 or estimate.value in (0, 1):
-        return estimate
-    return percentile_estimate(estimate.value, resampled, estimate.n)
-
-
-def _accuracy(weights: FaceWeights, correct: NDArray[np.bool_]) -> Estimate:
-    n = len(correct)
-    resampled = _weighted_sums(weights, correct)[0] / max(n, 1)
-    return _resampled_proportion(correct.sum(), n, resampled)
-
-
-def _mean(weights: FaceWeights, values: Floats) -> Estimate:
+def bootstrap_mean(weights: FaceWeights, values: Floats) -> Estimate:
+    """Return the mean of `(n,)` values of faces."""
     n = len(values)
     if not n:
         return _NO_ESTIMATE
     return percentile_estimate(
         float(values.mean()), _weighted_sums(weights, values)[0] / n, n
     )
-
-
-def _balanced_accuracy(
-    weights: FaceWeights, ground_truth: NDArray[np.int64], correct: NDArray[np.bool_]
-) -> Estimate:
-    if not len(ground_truth):
-        return _NO_ESTIMATE
-    present = [ground_truth == label for label in np.unique(ground_truth)]
-    totals = _weighted_sums(weights, *present)
-    recalls = divide_or_nan(
-        _weighted_sums(weights, *(correct & is_class for is_class in present)), totals
-    )
-    value = float(np.mean([correct[is_class].mean() for is_class in present]))
-    # A class that is not in a resample is left out.
-    drawn_classes = ~np.isnan(recalls)
-    resampled = np.where(drawn_classes, recalls, 0).sum(axis=0) / drawn_classes.sum(
-        axis=0
-    )
-    return percentile_estimate(value, resampled, len(ground_truth))
 
 
 def _score_areas(weights: FaceWeights, task: BinaryTask) -> tuple[Estimate, Estimate]:
@@ -302,12 +270,8 @@ def _one_vs_rest(
     )
     roc_area, average_precision = score_areas
     return OneVsRest(
-        precision=_resampled_proportion(
-            hits, predicted, divide_or_nan(resampled_hits, resampled_predicted)
-        ),
-        recall=_resampled_proportion(
-            hits, true, divide_or_nan(resampled_hits, resampled_true)
-        ),
+        precision=proportion(int(hits), int(predicted)),
+        recall=proportion(int(hits), int(true)),
         f1=percentile_estimate(f1, resampled_f1, n),
         roc_area=roc_area,
         average_precision=average_precision,

@@ -22,7 +22,12 @@ from maskdet.analyzers.pipelines import Analyzer
 from maskdet.datasets import Example
 from maskdet.media import read_image
 from maskdet.metrics.classification import Json
-from maskdet.metrics.intervals import Estimate, poisson_rate, proportion
+from maskdet.metrics.intervals import (
+    Estimate,
+    estimates_to_json,
+    poisson_rate,
+    proportion_of,
+)
 from maskdet.settings import Settings
 from maskdet.synthetic import Occluder, render_occluder
 from maskdet.synthetic.backgrounds import (
@@ -84,14 +89,10 @@ class FalsePositiveReport:
     def to_json(self) -> Json:
         """Return all metrics with their intervals."""
         return {
-            "by_kind": {
-                name: estimate.to_json() for name, estimate in self.by_kind.items()
-            },
+            "by_kind": estimates_to_json(self.by_kind),
             "overall": self.overall.to_json(),
             "fraction_with_any": self.fraction_with_any.to_json(),
-            "cartoons": {
-                name: estimate.to_json() for name, estimate in self.cartoons.items()
-            },
+            "cartoons": estimates_to_json(self.cartoons),
         }
 
 
@@ -159,9 +160,7 @@ class NegativeImageReport:
         return {
             "per_image": self.per_image.to_json(),
             "fraction_with_any": self.fraction_with_any.to_json(),
-            "by_kind": {
-                kind: estimate.to_json() for kind, estimate in self.by_kind.items()
-            },
+            "by_kind": estimates_to_json(self.by_kind),
             "unreadable": dict(self.unreadable),
         }
 
@@ -199,7 +198,7 @@ def evaluate_negative_images(
 
 
 def _fraction_with_any(counts: Sequence[int]) -> Estimate:
-    return proportion(sum(count > 0 for count in counts), len(counts))
+    return proportion_of([count > 0 for count in counts])
 
 
 def face_free_windows(

@@ -16,7 +16,7 @@ from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.detectors import LandmarkDetector
 from maskdet.metrics.classification import Json
-from maskdet.metrics.intervals import Estimate, proportion
+from maskdet.metrics.intervals import Estimate, estimates_to_json, proportion_of
 from maskdet.robustness.occlusion import unmasked_faces
 from maskdet.synthetic import LOOKALIKES, Lookalike, render_lookalike
 from maskdet.types import Image, Label
@@ -43,13 +43,8 @@ class LookalikeReport:
         return {
             "min_confidence": self.min_confidence,
             "baseline": self.baseline.to_json(),
-            "predicted_no_mask": {
-                name: estimate.to_json()
-                for name, estimate in self.predicted_no_mask.items()
-            },
-            "unknown": {
-                name: estimate.to_json() for name, estimate in self.unsure.items()
-            },
+            "predicted_no_mask": estimates_to_json(self.predicted_no_mask),
+            "unknown": estimates_to_json(self.unsure),
         }
 
 
@@ -107,4 +102,4 @@ def _predict_label(
 
 
 def _label_fraction(labels: list[Label], target: Label) -> Estimate:
-    return proportion(sum(label is target for label in labels), len(labels))
+    return proportion_of([label is target for label in labels])

@@ -17,12 +17,8 @@ from maskdet.detectors import Detector
 from maskdet.evaluation import LARGE_PX
 from maskdet.media import read_image
 from maskdet.metrics.classification import Json
-from maskdet.metrics.intervals import (
-    RESAMPLES,
-    Estimate,
-    percentile_estimate,
-    proportion,
-)
+from maskdet.metrics.intervals import Estimate, estimates_to_json, proportion_of
+from maskdet.metrics.summary import bootstrap_mean, draw_face_weights
 from maskdet.robustness.occlusion import is_predicted_masked
 from maskdet.types import Image, Label
 
@@ -48,11 +44,7 @@ class LowLightReport:
 
     def to_json(self) -> Json:
         """Return all metrics with their intervals."""
-        return {
-            "baseline": self.baseline.to_json(),
-            "darkened": self.darkened.to_json(),
-            "accuracy_loss": self.accuracy_loss.to_json(),
-        }
+        return estimates_to_json(vars(self))
 
 
 def evaluate_low_light(
@@ -84,11 +76,12 @@ def evaluate_low_light(
             darkened_correct.append(
                 is_predicted_masked(classifier, dark_image, box) != unmasked
             )
+    differences = np.subtract(baseline_correct, darkened_correct, dtype=np.float64)
     return LowLightReport(
-        baseline=proportion(sum(baseline_correct), len(baseline_correct)),
-        darkened=proportion(sum(darkened_correct), len(darkened_correct)),
-        accuracy_loss=_paired_difference(
-            np.array(baseline_correct), np.array(darkened_correct), seed
+        baseline=proportion_of(baseline_correct),
+        darkened=proportion_of(darkened_correct),
+        accuracy_loss=bootstrap_mean(
+            draw_face_weights(len(differences), seed=seed), differences
         ),
     )
 
@@ -127,17 +120,3 @@ def darken(image: Image, box: NDArray[np.float32], rng: np.random.Generator) -> 
     noisy = np.clip(scaled + noise, 0, 255).astype(np.uint8)
     _, data = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 80])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
-
-
-def _paired_difference(
-    before: NDArray[np.bool_], after: NDArray[np.bool_], seed: int
-) -> Estimate:
-    """Return the mean of `before - after` with a bootstrap interval over faces."""
-    n = len(before)
-    if not n:
-        return Estimate(np.nan, np.nan, np.nan, 0)
-    differences = before.astype(np.float64) - after
-    resampled_rows = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
-    return percentile_estimate(
-        float(differences.mean()), differences[resampled_rows].mean(axis=1), n
-    )

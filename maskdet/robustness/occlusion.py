@@ -14,8 +14,8 @@ from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.detectors import LandmarkDetector
 from maskdet.media import read_image
-from maskdet.metrics.classification import Json
-from maskdet.metrics.intervals import Estimate, proportion
+from maskdet.metrics.classification import Json, is_predicted_unmasked
+from maskdet.metrics.intervals import Estimate, estimates_to_json, proportion_of
 from maskdet.synthetic import OCCLUDERS, Occluder, render_occluder
 from maskdet.types import Image, Label
 
@@ -44,9 +44,7 @@ class OcclusionReport:
         """Return all metrics with their intervals."""
         return {
             "baseline": self.baseline.to_json(),
-            "occluders": {
-                name: estimate.to_json() for name, estimate in self.occluders.items()
-            },
+            "occluders": estimates_to_json(self.occluders),
             "overall": self.overall.to_json(),
         }
 
@@ -82,12 +80,12 @@ def evaluate_occlusion(
         is_masked for kind_flags in occluded_masked.values() for is_masked in kind_flags
     ]
     return OcclusionReport(
-        baseline=proportion(sum(baseline_masked), len(baseline_masked)),
+        baseline=proportion_of(baseline_masked),
         occluders={
-            occluder: proportion(sum(masked_flags), len(masked_flags))
+            occluder: proportion_of(masked_flags)
             for occluder, masked_flags in occluded_masked.items()
         },
-        overall=proportion(sum(all_masked), len(all_masked)),
+        overall=proportion_of(all_masked),
     )
 
 
@@ -118,5 +116,4 @@ def is_predicted_masked(
     classifier: Classifier, image: Image, box: NDArray[np.float32]
 ) -> bool:
     """Return whether a face is predicted to wear a mask, correctly or not."""
-    probs = classifier.predict(image, box[None])
-    return bool(probs[0, Label.NO_MASK] <= 0.5)
+    return not is_predicted_unmasked(classifier.predict(image, box[None]))[0]

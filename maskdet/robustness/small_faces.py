@@ -18,7 +18,12 @@ from maskdet.boxes import Boxes
 from maskdet.datasets import Example
 from maskdet.media import read_image
 from maskdet.metrics.classification import Json
-from maskdet.metrics.intervals import Estimate, poisson_rate, proportion
+from maskdet.metrics.intervals import (
+    Estimate,
+    estimates_to_json,
+    poisson_rate,
+    proportion_of,
+)
 from maskdet.settings import Settings
 from maskdet.synthetic.backgrounds import SIZE_WH, draw_background
 from maskdet.types import Image, Label, Scene
@@ -48,12 +53,8 @@ class SmallFaceReport:
     def to_json(self) -> Json:
         """Return all metrics with their intervals."""
         return {
-            "recall": {
-                str(px): estimate.to_json() for px, estimate in self.recall.items()
-            },
-            "accuracy": {
-                str(px): estimate.to_json() for px, estimate in self.accuracy.items()
-            },
+            "recall": estimates_to_json(self.recall),
+            "accuracy": estimates_to_json(self.accuracy),
             "false_positives": self.false_positives.to_json(),
         }
 
@@ -90,8 +91,8 @@ def evaluate_small_faces(
                     None if label is None else _is_correct(label, masked[row])
                 )
         detected_outcomes = [outcome for outcome in outcomes if outcome is not None]
-        recalls[side_px] = proportion(len(detected_outcomes), len(outcomes))
-        accuracies[side_px] = proportion(sum(detected_outcomes), len(detected_outcomes))
+        recalls[side_px] = proportion_of([outcome is not None for outcome in outcomes])
+        accuracies[side_px] = proportion_of(detected_outcomes)
     return SmallFaceReport(recalls, accuracies, poisson_rate(false_positives))
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.media import read_image
-from maskdet.metrics.classification import Json
-from maskdet.metrics.intervals import Estimate, proportion
-from maskdet.metrics.slices import proportion_difference
+from maskdet.metrics.classification import Json, is_predicted_unmasked
+from maskdet.metrics.intervals import Estimate, proportion_of
+from maskdet.metrics.slices import compare_with_rest
 from maskdet.types import Label
 
 ALL_FACES: Final = "all"
@@ -35,17 +35,14 @@ class SubgroupReport:
         unmasked_accuracy: accuracy of its unmasked faces.
         accuracy_difference: `accuracy` minus that of all other faces, with Newcombe's
             interval.
+        is_worse: whether the accuracy is significantly lower than that of the others.
     """
 
     name: str
     accuracy: Estimate
     unmasked_accuracy: Estimate
     accuracy_difference: Estimate
-
-    @property
-    def is_worse(self) -> bool:
-        """Whether the accuracy is significantly lower than that of the others."""
-        return self.accuracy_difference.high < 0
+    is_worse: bool
 
     def to_json(self) -> Json:
         """Return all metrics with their intervals."""
@@ -110,10 +107,9 @@ def compare_subgroups(
         if not rows:
             continue
         probs = classifier.predict(read_image(example.path), example.boxes[rows])
-        predicted_unmasked = probs[:, Label.NO_MASK] > 0.5
         is_unmasked = example.label_values[rows] == Label.NO_MASK
         unmasked += is_unmasked.tolist()
-        correct += (predicted_unmasked == is_unmasked).tolist()
+        correct += (is_predicted_unmasked(probs) == is_unmasked).tolist()
         member_groups += [groups[name, row] for row in rows]
     if not correct:
         raise ValueError("none of the faces listed with groups is in the data")
@@ -131,19 +127,14 @@ def _build_reports(
         in_group = np.array(
             [name == ALL_FACES or name in face_groups for face_groups in member_groups]
         )
-        group_accuracy = proportion(int(correct[in_group].sum()), int(in_group.sum()))
-        rest_accuracy = proportion(
-            int(correct[~in_group].sum()), int((~in_group).sum())
-        )
-        unmasked_accuracy = proportion(
-            int(correct[in_group & unmasked].sum()), int((in_group & unmasked).sum())
-        )
+        comparison = compare_with_rest(correct, in_group)
         reports.append(
             SubgroupReport(
                 name,
-                group_accuracy,
-                unmasked_accuracy,
-                proportion_difference(group_accuracy, rest_accuracy),
+                comparison.rate,
+                proportion_of(correct[in_group & unmasked]),
+                comparison.difference,
+                comparison.is_worse,
             )
         )
     return reports

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.litert import open_interpreter
+from maskdet.model_files.litert import open_interpreter
 
 _FLOAT_TYPES: Final = (np.float16, np.float32)
 """If a file has both, it stores the first; the second is filled at run time."""

@@ -7,16 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskdet.metrics.intervals import Estimate
+from maskdet.evaluation.operating_point import NO_FACE, EvaluationResult, Evaluator
+from maskdet.metrics.intervals import Estimate, clustered_proportion
+from maskdet.metrics.matching import MIN_IOU, BoolArray
 from maskdet.settings import Settings
-from maskdet.tuning.bootstrap import bootstrap_proportion
-from maskdet.tuning.operating_point import (
-    MIN_IOU,
-    NO_FACE,
-    BoolArray,
-    EvaluationResult,
-    Evaluator,
-)
 from maskdet.types import Label
 
 
@@ -94,12 +88,12 @@ def _count_band(result: EvaluationResult, low: float, high: float) -> Abstention
         result.probs[counted_faces, Label.NO_MASK],
     )
 
-    def bootstrap_rate(numerator: BoolArray, denominator: BoolArray) -> Estimate:
+    def estimate_rate(numerator: BoolArray, denominator: BoolArray) -> Estimate:
         row_sets = (
             image_indices[rows] for rows in (numerator & denominator, denominator)
         )
         counts = [np.bincount(rows, minlength=result.n_images) for rows in row_sets]
-        return bootstrap_proportion(counts[0], counts[1])
+        return clustered_proportion(counts[0], counts[1])
 
     is_face, no_mask = actual != NO_FACE, actual == Label.NO_MASK
     predicted_no_mask, predicted_mask = no_mask_probs >= high, no_mask_probs < low
@@ -107,13 +101,11 @@ def _count_band(result: EvaluationResult, low: float, high: float) -> Abstention
     return AbstentionBand(
         low,
         high,
-        abstention_rate=bootstrap_rate(~predicted_no_mask & ~predicted_mask, is_face),
-        error_rate=bootstrap_rate(
-            wrong, is_face & (predicted_no_mask | predicted_mask)
-        ),
-        error_rate_without_band=bootstrap_rate(
+        abstention_rate=estimate_rate(~predicted_no_mask & ~predicted_mask, is_face),
+        error_rate=estimate_rate(wrong, is_face & (predicted_no_mask | predicted_mask)),
+        error_rate_without_band=estimate_rate(
             no_mask != (no_mask_probs > 0.5), is_face
         ),
-        missed_no_mask_rate=bootstrap_rate(predicted_mask, no_mask),
-        false_no_mask_rate=bootstrap_rate(~no_mask, predicted_no_mask),
+        missed_no_mask_rate=estimate_rate(predicted_mask, no_mask),
+        false_no_mask_rate=estimate_rate(~no_mask, predicted_no_mask),
     )

@@ -25,9 +25,7 @@ from maskdet.datasets.files import (
     stack_boxes,
 )
 from maskdet.datasets.issues import Issues
-from maskdet.media import read_image
-from maskdet.settings import Settings
-from maskdet.tuning.labelled_set import (
+from maskdet.evaluation.labelled_set import (
     CancelCallback,
     ImageStore,
     ImportedDataset,
@@ -35,6 +33,8 @@ from maskdet.tuning.labelled_set import (
     build_labelled_set,
     iterate_with_progress,
 )
+from maskdet.media import read_image
+from maskdet.settings import Settings
 from maskdet.types import CLASSES, Image, Label, Scene
 
 LABELS_FILE_NAME: Final = "_annotations.coco.json"

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from maskdet.evaluation.operating_point import NO_FACE, EvaluationResult
 from maskdet.metrics.calibration import (
     TEMPERATURE_RANGE,
     ReliabilityCurve,
@@ -17,11 +18,9 @@ from maskdet.metrics.calibration import (
     reliability_curve,
 )
 from maskdet.metrics.classification import ClassificationResult
-from maskdet.metrics.intervals import Estimate
+from maskdet.metrics.intervals import Estimate, draw_image_weights
+from maskdet.metrics.matching import Float32Array, IntArray
 from maskdet.metrics.summary import calibration_error
-from maskdet.tuning.bootstrap import bootstrap_weights
-from maskdet.tuning.operating_point import NO_FACE, EvaluationResult
-from maskdet.tuning.predictions import Float32Array, IntArray
 
 _CALIBRATION_SEED: Final = 0
 """Random seed of the split for cross-fitting."""
@@ -105,7 +104,7 @@ def _measure_calibration(
     labels: ClassificationResult, image_indices: IntArray, n: int
 ) -> tuple[ReliabilityCurve, Estimate]:
     correct, confidence = correct_and_confidence(labels)
-    weights = bootstrap_weights(n)[:, image_indices]
+    weights = draw_image_weights(n)[:, image_indices]
     return reliability_curve(correct, confidence), calibration_error(
         weights, correct, confidence
     )

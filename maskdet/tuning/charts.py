@@ -21,12 +21,12 @@ from maskdet.charts.curves import (
 )
 from maskdet.charts.spec import GREY, THRESHOLD_COLOUR, VegaSpec, label_dash
 from maskdet.charts.tuning import NO_FACE_TITLE, threshold_histogram
+from maskdet.evaluation.operating_point import EvaluationResult
 from maskdet.style import Style
 from maskdet.tuning import curves
 from maskdet.tuning.calibration import CalibrationFit
 from maskdet.tuning.class_metrics import SliceMetrics
 from maskdet.tuning.curves import HistogramQuantity, TuningCurve
-from maskdet.tuning.operating_point import EvaluationResult
 from maskdet.types import CLASSES, Label
 
 SCORE_TITLES: Mapping[HistogramQuantity, str] = {

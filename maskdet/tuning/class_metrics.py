@@ -2,114 +2,103 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from maskdet.boxes import sizes_px
+from maskdet.evaluation.operating_point import (
+    FALSE_POSITIVE,
+    UNSURE,
+    EvaluationResult,
+    PerImageCounts,
+)
+from maskdet.evaluation.predictions import FaceRows
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import (
     Estimate,
+    bootstrap_sums,
     clustered_proportion,
+    percentile_estimate,
     poisson_rate,
     proportion,
+    proportion_of,
 )
+from maskdet.metrics.matching import BoolArray, Float32Array, IntArray
 from maskdet.metrics.slices import (
-    MIN_COMPARED_FACES,
-    proportion_difference,
+    compare_with_rest,
     slice_faces,
     tercile_bounds,
 )
-from maskdet.tuning.bootstrap import PerImageCounts, bootstrap_precision_recall
-from maskdet.tuning.operating_point import (
-    FALSE_POSITIVE,
-    NO_FACE,
-    UNSURE,
-    BoolArray,
-    EvaluationResult,
-)
-from maskdet.tuning.predictions import FaceRows, Float32Array, IntArray
+from maskdet.metrics.summary import divide_or_nan
 from maskdet.types import CLASSES, Label
 
 
-@dataclass(frozen=True, eq=False)
-class ClassCounts:
-    """Counts of one class in each image.
-
-    Attributes:
-        true_positives: `(p,)` true faces of the class that are predicted as it.
-        false_negatives: `(p,)` true faces of the class that are not.
-        false_positives: `(p,)` faces predicted as the class that are not of it.
-    """
-
-    true_positives: IntArray
-    false_negatives: IntArray
-    false_positives: IntArray
-
-    @classmethod
-    def from_result(cls, result: EvaluationResult, label: Label) -> ClassCounts:
-        """Count the faces of a class in every image."""
-        n, ground_truth = result.n_images, result.predictions.ground_truth
-        is_true_positive, false_positive_rows = (
-            find_true_positives(result, label),
-            find_false_positives(result, label),
-        )
-        is_actual = ground_truth.labels == label
-        return cls(
-            np.bincount(
-                ground_truth.faces.image_indices[is_true_positive], minlength=n
-            ),
-            np.bincount(
-                ground_truth.faces.image_indices[is_actual & ~is_true_positive],
-                minlength=n,
-            ),
-            np.bincount(
-                result.predictions.faces.image_indices[false_positive_rows], minlength=n
-            ),
-        )
-
-    def select_images(self, image_mask: BoolArray) -> ClassCounts:
-        """Return the counts of the selected images."""
-        return ClassCounts(
-            self.true_positives[image_mask],
-            self.false_negatives[image_mask],
-            self.false_positives[image_mask],
-        )
-
-
-def find_true_positives(result: EvaluationResult, label: Label) -> BoolArray:
-    """Return a `(t,)` mask of the true faces that are predicted as their class."""
-    is_true_positive: BoolArray = (result.predictions.ground_truth.labels == label) & (
-        result.ground_truth_columns == label
-    )
-    return is_true_positive
-
-
-def find_false_positives(result: EvaluationResult, label: Label) -> IntArray:
-    """Return the rows of detected faces that are wrongly predicted as the class."""
-    is_wrong = (result.actual >= 0) & (result.actual != label)
-    rows: IntArray = result.shown_rows[is_wrong & (result.predicted == label)]
-    return rows
-
-
 @dataclass(frozen=True)
-class ClassPerformance:
-    """Metrics of settings for one class on some images.
+class ClassMetrics:
+    """Precision, recall and F1 of one class, or of faces of any class.
 
     Proportions have Wilson intervals, widened if the faces of an image are correlated;
     F1 is bootstrapped over images; see `metrics.intervals`.
 
     Attributes:
-        label: the class.
+        label: the class, None for faces of any class.
+        precision: fraction of the predicted faces that are correct; n is the number of
+            predicted faces.
+        recall: fraction of the true faces that are predicted as the class; n is the
+            number of true faces.
+        f1: harmonic mean of the two; n as for recall.
+        false_positives_per_image: mean number of false positives in an image; n is the
+            number of images.
+    """
+
+    label: Label | None
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+    false_positives_per_image: Estimate
+
+    @classmethod
+    def from_counts(cls, label: Label | None, counts: PerImageCounts) -> ClassMetrics:
+        """Compute the metrics of some images."""
+        return ClassMetrics(
+            label,
+            clustered_proportion(counts.true_positives, counts.predicted),
+            clustered_proportion(counts.true_positives, counts.actual),
+            _bootstrap_f1(counts),
+            poisson_rate(counts.false_positives.tolist()),
+        )
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """The metrics by name."""
+        names = ("precision", "recall", "f1", "false_positives_per_image")
+        return {name: getattr(self, name) for name in names}
+
+
+def _bootstrap_f1(counts: PerImageCounts) -> Estimate:
+    columns = counts.true_positives, counts.predicted, counts.actual
+    true_positives, predicted, actual = (int(column.sum()) for column in columns)
+    if not predicted + actual:
+        return Estimate(math.nan, math.nan, math.nan, actual)
+    sums = bootstrap_sums(*columns)
+    resampled = divide_or_nan(2 * sums[0], sums[1] + sums[2])
+    return percentile_estimate(
+        2 * true_positives / (predicted + actual), resampled, actual
+    )
+
+
+@dataclass(frozen=True)
+class ClassPerformance(ClassMetrics):
+    """Metrics of settings for one class on some images.
+
+    Attributes:
         n_images: number of images.
         true_positives: true faces of the class that are predicted as it.
         false_negatives: true faces of the class that are not.
         false_positives: faces predicted as the class that are of another class or not
             a face.
-        recall: fraction of the true faces of the class that are true positives.
-        precision: fraction of the faces predicted as the class that are true positives.
-        f1: harmonic mean of precision and recall.
-        false_positives_per_image: mean number of false positives in an image.
         detection_recall: fraction of all true faces of known class that are shown,
             whatever their predicted class.
         unsure_rate: fraction of these shown faces that are unsure.
@@ -122,10 +111,6 @@ class ClassPerformance:
     true_positives: int
     false_negatives: int
     false_positives: int
-    recall: Estimate
-    precision: Estimate
-    f1: Estimate
-    false_positives_per_image: Estimate
     detection_recall: Estimate
     unsure_rate: Estimate
     non_faces_per_image: Estimate
@@ -135,51 +120,25 @@ class ClassPerformance:
         cls, result: EvaluationResult, label: Label, image_mask: BoolArray
     ) -> ClassPerformance:
         """Compute the metrics on the selected images of a set."""
-        counts = ClassCounts.from_result(result, label).select_images(image_mask)
-        true_positives, false_negatives, false_positives = (
-            counts.true_positives,
-            counts.false_negatives,
-            counts.false_positives,
+        counts = result.count_per_image(label).select_images(image_mask)
+        faces = result.count_per_image(None).select_images(image_mask)
+        is_unsure = (result.matched_ground_truth >= 0) & (
+            result.predicted_columns == UNSURE
         )
-        actual: IntArray = true_positives + false_negatives
-        predicted: IntArray = true_positives + false_positives
-        ground_truth, image_indices = (
-            result.predictions.ground_truth,
-            result.predictions.faces.image_indices,
-        )
-        shown_in = image_indices[result.shown_rows]
-
-        def count_by_image(image_rows: IntArray) -> IntArray:
-            image_counts: IntArray = np.bincount(image_rows, minlength=result.n_images)[
-                image_mask
-            ]
-            return image_counts
-
-        faces = count_by_image(
-            ground_truth.faces.image_indices[ground_truth.labels >= 0]
-        )
-        is_face = (result.actual >= 0) & (result.actual < len(CLASSES))
-        n_detected = count_by_image(shown_in[is_face])
-        unsure = count_by_image(
-            shown_in[is_face & (result.predicted_columns == UNSURE)]
-        )
+        unsure_rows = result.shown_rows[is_unsure]
+        unsure = np.bincount(
+            result.predictions.faces.image_indices[unsure_rows],
+            minlength=result.n_images,
+        )[image_mask]
         return cls(
-            label,
-            len(true_positives),
-            int(true_positives.sum()),
-            int(false_negatives.sum()),
-            int(false_positives.sum()),
-            recall=clustered_proportion(true_positives, actual),
-            precision=clustered_proportion(true_positives, predicted),
-            f1=bootstrap_precision_recall(
-                PerImageCounts(true_positives, predicted, actual)
-            )[0].f1,
-            false_positives_per_image=poisson_rate(false_positives.tolist()),
-            detection_recall=clustered_proportion(n_detected, faces),
-            unsure_rate=clustered_proportion(unsure, n_detected),
-            non_faces_per_image=poisson_rate(
-                count_by_image(shown_in[result.actual == NO_FACE]).tolist()
-            ),
+            **{**vars(ClassMetrics.from_counts(label, counts)), "label": label},
+            n_images=len(counts.actual),
+            true_positives=int(counts.true_positives.sum()),
+            false_negatives=int(counts.false_negatives.sum()),
+            false_positives=int(counts.false_positives.sum()),
+            detection_recall=clustered_proportion(faces.true_positives, faces.actual),
+            unsure_rate=clustered_proportion(unsure, faces.true_positives),
+            non_faces_per_image=poisson_rate(faces.false_positives.tolist()),
         )
 
     def to_json(self) -> Json:
@@ -216,23 +175,22 @@ class PerformanceChange:
         image_mask: BoolArray,
     ) -> PerformanceChange:
         """Compare two results of the same detections on the selected images."""
-        is_selected = image_mask[before.predictions.ground_truth.faces.image_indices]
-        hits_before, hits_after = (
-            find_true_positives(result, label) & is_selected
-            for result in (before, after)
-        )
         image_indices = before.predictions.faces.image_indices
-        false_positive_sets = []
+        true_image_indices = before.predictions.ground_truth.faces.image_indices
+        hits, false_positives = [], []
         for result in (before, after):
-            rows = find_false_positives(result, label)
-            false_positive_sets.append(
-                set(rows[image_mask[image_indices[rows]]].tolist())
-            )
+            predicted, correct, _ = result.select_class(label)
+            true_rows = result.matched_ground_truth[correct]
+            true_rows = true_rows[image_mask[true_image_indices[true_rows]]]
+            rows = result.shown_rows[predicted & ~correct]
+            rows = rows[image_mask[image_indices[rows]]]
+            hits.append(set(true_rows.tolist()))
+            false_positives.append(set(rows.tolist()))
         return cls(
-            int((hits_after & ~hits_before).sum()),
-            int((hits_before & ~hits_after).sum()),
-            len(false_positive_sets[0] - false_positive_sets[1]),
-            len(false_positive_sets[1] - false_positive_sets[0]),
+            len(hits[1] - hits[0]),
+            len(hits[0] - hits[1]),
+            len(false_positives[0] - false_positives[1]),
+            len(false_positives[1] - false_positives[0]),
         )
 
     def messages(self) -> tuple[str, ...]:
@@ -250,28 +208,6 @@ class PerformanceChange:
 
 
 @dataclass(frozen=True)
-class ClassMetrics:
-    """Precision, recall and F1 of one class, or of faces of any class.
-
-    Attributes:
-        label: the class, None for faces of any class.
-        precision: fraction of the predicted faces that are correct; n is the number of
-            predicted faces.
-        recall: fraction of the true faces that are predicted as the class; n is the
-            number of true faces.
-        f1: harmonic mean of the two; n as for recall.
-        false_positives_per_image: mean number of false positives in an image; n is the
-            number of images.
-    """
-
-    label: Label | None
-    precision: Estimate
-    recall: Estimate
-    f1: Estimate
-    false_positives_per_image: Estimate
-
-
-@dataclass(frozen=True)
 class SliceMetrics:
     """Metrics of one slice of the true faces, compared with the rest.
 
@@ -279,9 +215,9 @@ class SliceMetrics:
         name: quantity that defines the slice: `face size`, `light`, `sharpness`.
         part: range of the quantity, in words.
         detection_recall: fraction of its true faces that are detected.
+        precision: fraction of the faces shown in this slice that are faces.
         correct_rate: fraction of its true faces that are detected and have the correct
             class.
-        precision: fraction of the faces shown in this slice that are faces.
         difference: `correct_rate` minus that of all other faces, with its interval.
         worse: whether the slice is significantly worse than the rest.
     """
@@ -289,8 +225,8 @@ class SliceMetrics:
     name: str
     part: str
     detection_recall: Estimate
-    correct_rate: Estimate
     precision: Estimate
+    correct_rate: Estimate
     difference: Estimate
     worse: bool
 
@@ -298,25 +234,11 @@ class SliceMetrics:
 def compute_class_metrics(result: EvaluationResult) -> tuple[ClassMetrics, ...]:
     """Return the metrics of faces of any class first, then of each class.
 
-    In the row of faces, every shown face counts, also unsure ones. In the row of a
-    class, only faces at or above the confidence threshold count, and a face of another
-    class is a false positive too. Proportions have bootstrap intervals over images.
+    See `EvaluationResult.select_class` for what counts.
     """
-    labels = (None, *CLASSES)
-    tallies = [count_per_image(result, label) for label in labels]
     return tuple(
-        ClassMetrics(
-            label,
-            scores.precision,
-            scores.recall,
-            scores.f1,
-            false_positives_per_image=poisson_rate(
-                (counts.predicted - counts.true_positives).tolist()
-            ),
-        )
-        for label, counts, scores in zip(
-            labels, tallies, bootstrap_precision_recall(*tallies), strict=True
-        )
+        ClassMetrics.from_counts(label, result.count_per_image(label))
+        for label in (None, *CLASSES)
     )
 
 
@@ -333,10 +255,7 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
     labelled_rows = np.flatnonzero(ground_truth.labels != Label.UNKNOWN)
     wrong = evaluation.shown_rows[evaluation.matched_ground_truth == FALSE_POSITIVE]
     is_detected = evaluation.matched_detections[labelled_rows] >= 0
-    is_correct = (
-        evaluation.ground_truth_columns[labelled_rows]
-        == ground_truth.labels[labelled_rows]
-    )
+    is_correct = evaluation.is_correct[labelled_rows]
     sizes, lights, sharpness = (
         np.concatenate([actual_values, wrong_values])
         for actual_values, wrong_values in zip(
@@ -352,41 +271,19 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
             face_mask[: len(labelled_rows)],
             int(face_mask[len(labelled_rows) :].sum()),
         )
-        if in_slice.any():
-            result.append(
-                SliceMetrics(
-                    name,
-                    part,
-                    *_measure_slice(in_slice, wrong_values, is_detected, is_correct),
-                )
-            )
-    return tuple(result)
-
-
-def count_per_image(result: EvaluationResult, label: Label | None) -> PerImageCounts:
-    """Count predicted, actual and correct faces of a class in each image.
-
-    None counts faces of any class. Ignored matches are left out.
-    """
-    ground_truth = result.predictions.ground_truth
-    if label is None:
-        predicted, true_positives = result.actual >= 0, result.matched_ground_truth >= 0
-        actual = ground_truth.labels != Label.UNKNOWN
-    else:
-        predicted = (result.actual >= 0) & (result.predicted == label)
-        true_positives = predicted & (result.actual == label)
-        actual = ground_truth.labels == label
-    image_indices = result.predictions.faces.image_indices[result.shown_rows]
-    return PerImageCounts(
-        *(
-            np.bincount(rows, minlength=result.n_images)
-            for rows in (
-                image_indices[true_positives],
-                image_indices[predicted],
-                ground_truth.faces.image_indices[actual],
+        if not in_slice.any():
+            continue
+        n_detected = int(is_detected[in_slice].sum())
+        result.append(
+            SliceMetrics(
+                name,
+                part,
+                proportion_of(is_detected[in_slice]),
+                proportion(n_detected, n_detected + wrong_values),
+                *compare_with_rest(is_correct, in_slice),
             )
         )
-    )
+    return tuple(result)
 
 
 def _slice_features(
@@ -394,26 +291,3 @@ def _slice_features(
 ) -> tuple[Float32Array, Float32Array, Float32Array]:
     sizes = sizes_px(faces.boxes[rows])
     return sizes, faces.lights[rows], faces.sharpness[rows]
-
-
-def _measure_slice(
-    in_slice: BoolArray,
-    n_false_positives: int,
-    is_detected: BoolArray,
-    is_correct: BoolArray,
-) -> tuple[Estimate, Estimate, Estimate, Estimate, bool]:
-    """Return the measured fields of `SliceMetrics` for the true faces `in_slice`."""
-    n, n_others = int(in_slice.sum()), int((~in_slice).sum())
-    n_detected = int(is_detected[in_slice].sum())
-    correct_rate = proportion(int(is_correct[in_slice].sum()), n)
-    gap = proportion_difference(
-        correct_rate, proportion(int(is_correct[~in_slice].sum()), n_others)
-    )
-    worse = min(n, n_others) >= MIN_COMPARED_FACES and gap.high < 0
-    return (
-        proportion(n_detected, n),
-        correct_rate,
-        proportion(n_detected, n_detected + n_false_positives),
-        gap,
-        worse,
-    )

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskdet.metrics.intervals import Estimate, percentile_estimate, poisson_rate
+from maskdet.evaluation.operating_point import EvaluationResult
+from maskdet.evaluation.predictions import LabelledSet
+from maskdet.metrics.intervals import (
+    Estimate,
+    bootstrap_sums,
+    clustered_proportion,
+    percentile_estimate,
+    poisson_rate,
+)
+from maskdet.metrics.matching import IntArray
 from maskdet.metrics.summary import divide_or_nan
-from maskdet.tuning.bootstrap import bootstrap_proportion, bootstrap_sums
-from maskdet.tuning.operating_point import FALSE_POSITIVE, BoolArray, EvaluationResult
-from maskdet.tuning.predictions import IntArray, LabelledSet
 from maskdet.types import Label
 
 
@@ -64,26 +70,27 @@ def compare_results(a: EvaluationResult, b: EvaluationResult) -> Comparison:
             f"{other!r} with different images or true faces"
         )
     has_class = ground_truth.labels != Label.UNKNOWN
-    correct_a, correct_b = (
-        (result.ground_truth_columns == ground_truth.labels) & has_class
-        for result in (a, b)
-    )
+    correct_a, correct_b = a.is_correct, b.is_correct
     only_a, only_b = correct_a & ~correct_b, correct_b & ~correct_a
     counts_a, counts_b, totals = (
         np.bincount(ground_truth.faces.image_indices[rows], minlength=a.n_images)
         for rows in (correct_a, correct_b, has_class)
     )
+    non_faces = [
+        poisson_rate(result.count_per_image(None).false_positives.tolist())
+        for result in (a, b)
+    ]
     return Comparison(
         only_a=np.flatnonzero(only_a),
         only_b=np.flatnonzero(only_b),
         both=int((correct_a & correct_b).sum()),
         neither=int((has_class & ~correct_a & ~correct_b).sum()),
         p_value=mcnemar_p_value(int(only_a.sum()), int(only_b.sum())),
-        correct_rate_a=bootstrap_proportion(counts_a, totals),
-        correct_rate_b=bootstrap_proportion(counts_b, totals),
+        correct_rate_a=clustered_proportion(counts_a, totals),
+        correct_rate_b=clustered_proportion(counts_b, totals),
         difference=_bootstrap_difference(counts_a, counts_b, totals),
-        false_positives_per_image_a=_false_positives_per_image(a),
-        false_positives_per_image_b=_false_positives_per_image(b),
+        false_positives_per_image_a=non_faces[0],
+        false_positives_per_image_b=non_faces[1],
     )
 
 
@@ -98,12 +105,10 @@ def mcnemar_p_value(only_a: int, only_b: int) -> float:
         only_a: number of faces that are correct only in the first.
         only_b: number of faces that are correct only in the second.
     """
-    n, term, total = only_a + only_b, 1, 0
-    for k in range(min(only_a, only_b) + 1):
-        total += term
-        term = term * (n - k) // (k + 1)
-    # Python divides integers of any length; floats overflow near 2**1024.
-    return min(1.0, 2 * total / (1 << n))
+    # Imported here, as few pages need it; `scipy.stats` takes five times as long.
+    from scipy.special import bdtr
+
+    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def is_same_ground_truth(a: LabelledSet, b: LabelledSet) -> bool:
@@ -127,9 +132,3 @@ def _bootstrap_difference(a: IntArray, b: IntArray, totals: IntArray) -> Estimat
     numerators, denominators = bootstrap_sums(a - b, totals)
     value = int((a - b).sum()) / n
     return percentile_estimate(value, divide_or_nan(numerators, denominators), n)
-
-
-def _false_positives_per_image(result: EvaluationResult) -> Estimate:
-    wrong: BoolArray = result.matched_ground_truth == FALSE_POSITIVE
-    image_indices = result.predictions.faces.image_indices[result.shown_rows[wrong]]
-    return poisson_rate(np.bincount(image_indices, minlength=result.n_images).tolist())

@@ -10,25 +10,28 @@ from typing import Final, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.metrics.classification import BinaryTask, threshold_curves
-from maskdet.metrics.detection import (
-    DetectionMatches,
-    average_precision,
-    average_precisions,
-    precision_recall_curve,
-)
-from maskdet.metrics.intervals import Estimate, percentile_estimate
-from maskdet.metrics.summary import FaceWeights, Floats, divide_or_nan, resampled_areas
-from maskdet.settings import Settings
-from maskdet.tuning.bootstrap import bootstrap_weights
-from maskdet.tuning.operating_point import (
+from maskdet.evaluation.operating_point import (
     ACTUAL_KEYS,
-    MIN_IOU,
     NO_FACE,
     EvaluationResult,
     Evaluator,
 )
-from maskdet.tuning.predictions import IntArray
+from maskdet.metrics.classification import (
+    BinaryTask,
+    find_threshold_ends,
+    threshold_curves,
+)
+from maskdet.metrics.detection import (
+    DetectionMatches,
+    average_precision,
+    average_precisions,
+    cumulate_counts,
+    precision_recall_curve,
+)
+from maskdet.metrics.intervals import Estimate, draw_image_weights, percentile_estimate
+from maskdet.metrics.matching import MIN_IOU, IntArray
+from maskdet.metrics.summary import FaceWeights, Floats, divide_or_nan, resampled_areas
+from maskdet.settings import Settings
 from maskdet.types import CLASSES, Label
 
 CURVE_RESAMPLES: Final = 300
@@ -100,7 +103,7 @@ def compute_precision_recall(
     _check_label(label)
     unfiltered = dataclasses.replace(settings, min_score=0)
     result = evaluator(unfiltered, min_iou=min_iou, temperature=temperature)
-    weights = bootstrap_weights(result.n_images, resamples, seed)
+    weights = draw_image_weights(result.n_images, resamples=resamples, seed=seed)
     return _precision_recall_curve(result, label, settings.min_score, weights)
 
 
@@ -138,9 +141,8 @@ def compute_roc(
         per image.
     """
     _check_label(label)
-    weights = bootstrap_weights(
-        len(evaluator.predictions.ground_truth.names), resamples, seed
-    )
+    n_images = len(evaluator.predictions.ground_truth.names)
+    weights = draw_image_weights(n_images, resamples=resamples, seed=seed)
     if label is None:
         unfiltered = dataclasses.replace(settings, min_score=0)
         result = evaluator(unfiltered, min_iou=min_iou, temperature=temperature)
@@ -182,22 +184,12 @@ def _precision_recall_curve(
 
 def _rank_detections(result: EvaluationResult, label: Label | None) -> DetectionMatches:
     """Return the shown faces and whether they are correct, by descending score."""
-    ground_truth = result.predictions.ground_truth
-    if label is None:
-        counted, is_correct = result.actual >= 0, result.matched_ground_truth >= 0
-        is_positive = ground_truth.labels != Label.UNKNOWN
-    else:
-        counted = (result.actual >= 0) & (result.predicted == label)
-        is_correct, is_positive = result.actual == label, ground_truth.labels == label
-    order = np.flatnonzero(counted)
-    order = order[np.argsort(-result.scores[order], kind="stable")]
-    return DetectionMatches(
-        result.scores[order],
-        is_correct[order],
-        result.predictions.faces.image_indices[result.shown_rows[order]],
-        np.bincount(
-            ground_truth.faces.image_indices[is_positive], minlength=result.n_images
-        ),
+    counted, is_correct, _ = result.select_class(label)
+    return DetectionMatches.from_rows(
+        result.scores[counted],
+        is_correct[counted],
+        result.predictions.faces.image_indices[result.shown_rows[counted]],
+        result.count_per_image(label).actual,
     )
 
 
@@ -211,7 +203,7 @@ def _froc_curve(
     """
     matches = _rank_detections(result, None)
     n, n_images = int(matches.n_ground_truth.sum()), result.n_images
-    ends = np.flatnonzero(np.diff(matches.scores, append=np.float32(-np.inf)) != 0)
+    ends = find_threshold_ends(matches.scores)
     x, y = _froc_rates(matches, np.ones((1, n_images), np.float32), ends)
     resampled = [
         _mean_recall(
@@ -232,19 +224,13 @@ def _froc_rates(
     matches: DetectionMatches, weights: FaceWeights, ends: IntArray
 ) -> tuple[Floats, Floats]:
     """Return false positives per image and recalls, `(resamples, k)` each."""
-    drawn_detections = weights[:, matches.image_indices]
-    true_positives = np.cumsum(drawn_detections * matches.correct, axis=1)[
-        :, ends
-    ].astype(np.float64)
-    false_positives = np.cumsum(drawn_detections, axis=1)[:, ends] - true_positives
-    n_faces = (weights @ matches.n_ground_truth).astype(np.float64)[:, None]
-    n_images = weights.sum(axis=1).astype(np.float64)[:, None]
-    recalls = divide_or_nan(
-        true_positives, np.broadcast_to(n_faces, true_positives.shape)
+    true_positives, n_predicted = cumulate_counts(matches, weights, ends)
+    n_faces, n_images = (
+        np.broadcast_to(totals.astype(np.float64)[:, None], true_positives.shape)
+        for totals in (weights @ matches.n_ground_truth, weights.sum(axis=1))
     )
-    return divide_or_nan(
-        false_positives, np.broadcast_to(n_images, false_positives.shape)
-    ), recalls
+    recalls = divide_or_nan(true_positives, n_faces)
+    return divide_or_nan(n_predicted - true_positives, n_images), recalls
 
 
 def _mean_recall(x: Floats, y: Floats) -> Floats:

@@ -10,8 +10,7 @@ from typing import Final, Literal, TypeAlias, get_args
 import numpy as np
 
 from maskdet.boxes import sizes_px
-from maskdet.settings import Settings
-from maskdet.tuning.operating_point import (
+from maskdet.evaluation.operating_point import (
     FALSE_POSITIVE,
     IGNORED_MATCH,
     MISSED,
@@ -19,7 +18,8 @@ from maskdet.tuning.operating_point import (
     EvaluationResult,
     FaceRef,
 )
-from maskdet.tuning.predictions import Float32Array, IntArray
+from maskdet.metrics.matching import Float32Array, IntArray
+from maskdet.settings import Settings
 from maskdet.types import Label
 
 DecisionChangeKind: TypeAlias = Literal["appeared", "vanished", "label", "match"]
@@ -245,10 +245,9 @@ def _rate_decisions(
         matched: `(n,)` match of each detected face in this result.
     """
     labels = result.predictions.ground_truth.labels
-    is_correct = (result.ground_truth_columns == labels) & (labels != Label.UNKNOWN)
     is_unsure = (result.ground_truth_columns == UNSURE) & (labels != Label.UNKNOWN)
     # The last element, at index -1, is for faces without a true face.
-    levels = np.append(2 * is_correct.astype(np.int64) + is_unsure, 0)
+    levels = np.append(2 * result.is_correct.astype(np.int64) + is_unsure, 0)
     values: IntArray = levels[np.maximum(ground_truth_rows, -1)] - (
         matched == FALSE_POSITIVE
     )

@@ -13,13 +13,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.evaluation.operating_point import (
+    EvaluationResult,
+    Evaluator,
+    PerImageCounts,
+)
+from maskdet.evaluation.predictions import LabelledSet
 from maskdet.metrics.classification import Json
-from maskdet.metrics.intervals import Estimate, percentile_estimate
+from maskdet.metrics.intervals import Estimate, draw_image_weights, percentile_estimate
+from maskdet.metrics.matching import MIN_IOU, BoolArray, IntArray
 from maskdet.metrics.summary import FaceWeights, Floats, divide_or_nan
 from maskdet.settings import Settings
-from maskdet.tuning.bootstrap import bootstrap_weights
 from maskdet.tuning.class_metrics import (
-    ClassCounts,
     ClassPerformance,
     PerformanceChange,
 )
@@ -30,13 +35,6 @@ from maskdet.tuning.goals import (
     guarantee_gain,
     guarantee_recall,
 )
-from maskdet.tuning.operating_point import (
-    MIN_IOU,
-    BoolArray,
-    EvaluationResult,
-    Evaluator,
-)
-from maskdet.tuning.predictions import IntArray, LabelledSet
 from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count, pluralize
 
@@ -346,8 +344,7 @@ def _build_proposal(
 ) -> Proposal:
     """Compare two results on the holdout half."""
     counts = [
-        ClassCounts.from_result(result, goal.label)
-        for result in (result_before, result_after)
+        result.count_per_image(goal.label) for result in (result_before, result_after)
     ]
     selection_performance, performance_before, performance_after = (
         ClassPerformance.from_result(result, goal.label, half)
@@ -428,9 +425,9 @@ class _SettingsSearch:
 
     def _is_significantly_better(self, candidate: Settings, current: Settings) -> bool:
         candidate_counts, current_counts = (
-            ClassCounts.from_result(self(settings), self.goal.label).select_images(
-                self.selection_mask
-            )
+            self(settings)
+            .count_per_image(self.goal.label)
+            .select_images(self.selection_mask)
             for settings in (candidate, current)
         )
         n = int(
@@ -451,7 +448,7 @@ class _SettingsSearch:
 
 
 def _estimate_gain(
-    goal: Goal, before: ClassCounts, after: ClassCounts, *, reached: bool = True
+    goal: Goal, before: PerImageCounts, after: PerImageCounts, *, reached: bool = True
 ) -> Estimate:
     """Return the decrease of the loss of a goal, with a bootstrap interval.
 
@@ -461,7 +458,7 @@ def _estimate_gain(
     n = len(after.true_positives)
     faces = int((after.true_positives + after.false_negatives).sum())
 
-    def compute_loss(counts: ClassCounts, weights: FaceWeights) -> Floats:
+    def compute_loss(counts: PerImageCounts, weights: FaceWeights) -> Floats:
         sums = [
             weights @ part.astype(np.float32)
             for part in (
@@ -476,7 +473,7 @@ def _estimate_gain(
         result: Floats = compute_goal_losses(goal, *sums) / unit
         return result
 
-    weights = bootstrap_weights(n)
+    weights = draw_image_weights(n)
     unweighted = np.ones((1, n), np.float32)
     value = compute_loss(before, unweighted) - compute_loss(after, unweighted)
     resampled = compute_loss(before, weights) - compute_loss(after, weights)
@@ -486,8 +483,8 @@ def _estimate_gain(
 def _guarantee_goal(
     goal: Goal,
     performance_after: ClassPerformance,
-    before: ClassCounts,
-    after: ClassCounts,
+    before: PerImageCounts,
+    after: PerImageCounts,
 ) -> Guarantee:
     if goal.kind == "recall":
         return guarantee_recall(performance_after.recall, goal.recall)

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from maskdet.charts.curves import FACES_TITLE, ThresholdCurveKind
 from maskdet.charts.spec import VegaSpec, render_svg
 from maskdet.charts.tuning import NO_FACE_TITLE
+from maskdet.evaluation.operating_point import (
+    EvaluationResult,
+)
 from maskdet.html_templates import render_html_file
 from maskdet.metrics.intervals import Estimate
 from maskdet.settings import Settings
@@ -29,7 +32,6 @@ from maskdet.tuning.class_metrics import (
 from maskdet.tuning.comparison import Comparison
 from maskdet.tuning.curves import TuningCurve, compute_precision_recall, compute_roc
 from maskdet.tuning.goal_search import PER_IMAGE_NOTE, Proposal
-from maskdet.tuning.operating_point import EvaluationResult
 from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count
 

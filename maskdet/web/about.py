@@ -9,7 +9,7 @@ import streamlit as st
 from maskdet import __version__
 from maskdet.analyzers.pipelines import ANALYZERS, DEFAULT_ANALYZER
 from maskdet.evaluation.training_runs import CARD_NAME, list_training_runs
-from maskdet.model_zoo import MODEL_FILES, ModelFile
+from maskdet.model_files.model_zoo import MODEL_FILES, ModelFile
 from maskdet.resources import resource_path
 from maskdet.web import session
 from maskdet.web.widgets import legend_html

@@ -28,7 +28,7 @@ from maskdet.analyzers.pipelines import (
 )
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.detectors import describe_missing_detector_library
-from maskdet.model_zoo import MODEL_FILES, model_folders, model_path
+from maskdet.model_files.model_zoo import MODEL_FILES, model_folders, model_path
 from maskdet.settings import Settings
 from maskdet.types import Image, Scene
 from maskdet.web.preferences import Preferences

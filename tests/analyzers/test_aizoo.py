@@ -15,7 +15,7 @@ from maskdet.analyzers.aizoo import Aizoo, build_anchors, decode_boxes
 from maskdet.datasets import read_dataset
 from maskdet.media import read_image
 from maskdet.metrics.detection import match_detections, mean_average_precision
-from maskdet.model_zoo import MODEL_DIR_VARIABLE
+from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE
 from maskdet.settings import Settings
 from maskdet.types import Image, Label
 from tests.helpers.fake_networks.contrast import patch_confidence

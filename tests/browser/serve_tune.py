@@ -12,7 +12,7 @@ from tests.helpers.tune_predictions import make_page_predictions
 
 
 def main() -> None:
-    from maskdet.tuning import predictions
+    from maskdet.evaluation import predictions
 
     names = {"onepass on village": "onepass", "mtcnn on village": "mtcnn"}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from maskdet import model_zoo
 from maskdet.cli import main
+from maskdet.model_files import model_zoo
 
 OURS = Path(__file__).resolve().parents[2] / "models" / "classifier.tflite"
 

@@ -14,11 +14,11 @@ import pytest
 from maskdet.analyzers.pipelines import TwoStage
 from maskdet.cli import detect, evaluate, main, video
 from maskdet.cli.console import display_width, pad_text
+from maskdet.evaluation.predictions import encode_predictions
 from maskdet.events.config import sqlite_url
 from maskdet.events.store import EventStore
 from maskdet.media import encode_png, read_image
 from maskdet.resources import resource_path
-from maskdet.tuning.predictions import encode_predictions
 from tests.events.store_contract import DAY_EVENTS
 from tests.helpers.datasets import write_coco_dataset
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image

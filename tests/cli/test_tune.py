@@ -11,13 +11,13 @@ import pytest
 from maskdet.analyzers.pipelines import TwoStage
 from maskdet.cli import main, tune
 from maskdet.cli.options import _parse_settings_file
-from maskdet.media import encode_png
-from maskdet.settings import Settings
-from maskdet.tuning.predictions import (
+from maskdet.evaluation.predictions import (
     BUNDLED_ANALYZERS,
     encode_predictions,
     read_predictions,
 )
+from maskdet.media import encode_png
+from maskdet.settings import Settings
 from tests.helpers.fake_networks.weights import use_stand_ins
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
 from tests.tuning.goals_fakes import make_crowded_set

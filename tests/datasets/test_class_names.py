@@ -13,7 +13,7 @@ from maskdet.datasets import (
     read_dataset,
 )
 from maskdet.datasets.reading import ClassesError
-from maskdet.tuning.labelled_set import import_dataset
+from maskdet.evaluation.labelled_set import import_dataset
 from maskdet.types import Label
 from tests.helpers.datasets import write_image, write_text
 from tests.helpers.zipped_datasets import make_coco_json, make_jpeg, make_zip

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from maskdet.datasets import DatasetError, Issues, files, read_dataset
-from maskdet.tuning.labelled_set import import_dataset
-from maskdet.tuning.predictions import decode_predictions
+from maskdet.evaluation.labelled_set import import_dataset
+from maskdet.evaluation.predictions import decode_predictions
 from tests.datasets.test_layouts import LAYOUTS, lay
 from tests.helpers.zipped_datasets import make_coco_json, make_jpeg, make_zip
 

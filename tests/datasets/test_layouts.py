@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from maskdet.datasets import Issues, read_dataset
-from maskdet.tuning.labelled_set import import_dataset
+from maskdet.evaluation.labelled_set import import_dataset
 from maskdet.types import Label
 from tests.helpers.datasets import write_image
 from tests.helpers.zipped_datasets import make_coco_json, make_jpeg, make_zip

@@ -11,7 +11,7 @@ from maskdet.detectors import load_detector
 from maskdet.detectors.haar import CASCADES, HAAR_PRESETS, Haar
 from maskdet.detectors.ssd import SSD
 from maskdet.detectors.yunet import YuNet
-from maskdet.model_zoo import model_path
+from maskdet.model_files.model_zoo import model_path
 from tests.helpers.fake_networks.weights import (
     PUBLISHED,
     parametrize_kinds,

@@ -8,15 +8,18 @@ import pytest
 from maskdet.analyzers.pipelines import TwoStage
 from maskdet.datasets import Example
 from maskdet.evaluation import (
-    FacePredictions,
     collect_predictions,
     evaluate_boxes,
     evaluate_detection,
     evaluate_faces,
 )
+from maskdet.evaluation.operating_point import Evaluator
+from maskdet.evaluation.scoring import FacePredictions, predict_examples
 from maskdet.media import encode_png
 from maskdet.metrics.classification import ClassificationResult
+from maskdet.metrics.intervals import proportion
 from maskdet.settings import Settings
+from maskdet.tuning.class_metrics import compute_class_metrics
 from maskdet.types import Faces, Label, Scene
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
 
@@ -315,3 +318,22 @@ def test_predictions_are_collected_for_each_set(sets):
     assert watched == [1, 1, 1]
     # the train image is never read
     assert detector.calls == 2
+
+
+def test_rates_of_a_report_are_those_of_the_tune_page(image_path):
+    examples, scenes = [], []
+    for image in range(20):
+        rows = [(LARGE, MASK), (ALSO_LARGE, NO_MASK)]
+        examples.append(example(image_path, *rows))
+        # Both faces of an image are detected, or none: they are correlated.
+        found = [(box, 0.9, CLEAR_MASK) for box, _ in rows] if image % 3 else []
+        scenes.append(scene(*found, ((70, 30, 100, 60), 0.7, CLEAR_MASK)))
+    settings = Settings()
+    report = evaluate_detection(FixedAnalyzer(*scenes), examples, settings)
+    scored = predict_examples(FixedAnalyzer(*scenes, times=1), examples, settings)
+    faces, *_ = compute_class_metrics(Evaluator(*scored.by_settings)(settings))
+    assert report.precision == faces.precision
+    assert report.recall == faces.recall
+    independent = proportion(26, 40)
+    assert report.recall.value == pytest.approx(independent.value)
+    assert report.recall.low < independent.low - 0.02

@@ -11,7 +11,6 @@ import pytest
 
 from maskdet import charts
 from maskdet.datasets import Example
-from maskdet.evaluation import FacePredictions
 from maskdet.evaluation import report as evaluation_report
 from maskdet.evaluation.report import (
     image_grid,
@@ -21,6 +20,7 @@ from maskdet.evaluation.report import (
     worst_mistakes,
     write_report,
 )
+from maskdet.evaluation.scoring import FacePredictions
 from maskdet.extras import MissingExtraError
 from maskdet.media import encode_png
 from maskdet.style import Style

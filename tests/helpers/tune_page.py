@@ -10,7 +10,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from maskdet.tuning import predictions
+from maskdet.evaluation import predictions
 from maskdet.web import session
 from tests.helpers.app import open_page, run_app
 from tests.helpers.tune_predictions import make_page_predictions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskdet.tuning.predictions import AnalyzerPredictions, FaceRows, LabelledSet
+from maskdet.evaluation.predictions import AnalyzerPredictions, FaceRows, LabelledSet
 from maskdet.types import CLASSES
 
 SIDE_PX = 400

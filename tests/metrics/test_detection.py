@@ -15,7 +15,9 @@ from maskdet.metrics.detection import (
     mean_average_precision,
     precision_recall_curve,
 )
+from maskdet.metrics.matching import BoxRows, MatchCandidates
 from maskdet.types import Faces
+from tests.helpers.greedy_matching import match_greedily
 
 NO_BOXES = np.zeros((0, 4), np.float32)
 
@@ -139,11 +141,51 @@ def test_small_true_boxes_are_ignored():
 
 
 def test_an_ignored_box_is_matched_only_if_no_other_fits():
-    found = faces((*A, 0.9))
-    truths = boxes(A, (0, 0, 10, 8))
-    assert match_detections_in_image(
-        found, truths, ignored=np.array([True, False])
-    ).tolist() == [1]
+    found, truths = (
+        BoxRows.concat([boxes(A)]),
+        BoxRows.concat([boxes(A, (0, 0, 10, 8))]),
+    )
+    candidates = MatchCandidates.from_boxes(
+        found, np.ones(1, np.float32), truths, is_ignored=np.array([True, False])
+    )
+    assert candidates.match(np.ones(1, bool), 0.5).tolist() == [1]
+    assert candidates.match(np.ones(1, bool), 0.9).tolist() == [0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_matching_of_a_part_equals_a_loop_over_the_faces(seed):
+    found, truths = random_scenes(seed)
+    rng = np.random.default_rng(seed)
+    rows, true_rows = (
+        BoxRows.concat([image.boxes for image in found]),
+        BoxRows.concat(truths),
+    )
+    candidates = MatchCandidates.from_boxes(
+        rows,
+        np.ones(len(rows), np.float32),
+        true_rows,
+        is_ignored=np.zeros(len(true_rows), bool),
+    )
+    # Other scores, and another part of both.
+    scores = rng.random(len(rows)).astype(np.float32)
+    is_kept, is_true = rng.random(len(rows)) < 0.8, rng.random(len(true_rows)) < 0.8
+    is_ignored = rng.random(len(true_rows)) < 0.3
+    matched = candidates.prioritize(scores, is_ignored, is_true).match(is_kept, 0.3)
+    assert (matched[~is_kept] == -1).all()
+    assert len(set(matched[matched >= 0])) == np.count_nonzero(matched >= 0) > 20
+    for image_index in range(len(truths)):
+        part = np.flatnonzero(is_kept & (rows.image_indices == image_index))
+        true_part = np.flatnonzero(is_true & (true_rows.image_indices == image_index))
+        part = part[np.argsort(-scores[part])]
+        expected = match_greedily(
+            Faces(rows.boxes[part], scores[part]),
+            true_rows.boxes[true_part],
+            min_iou=0.3,
+            ignored=is_ignored[true_part],
+        )
+        assert matched[part].tolist() == [
+            -1 if match < 0 else true_part[match] for match in expected
+        ]
 
 
 def test_a_large_detection_on_a_small_true_box_is_ignored():

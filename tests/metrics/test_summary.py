@@ -132,7 +132,8 @@ def test_intervals_have_the_expected_width_and_are_reproducible():
     width = first.accuracy.high - first.accuracy.low
     assert width == pytest.approx(2 * 1.96 * error, rel=0.1)
     other = summarize_classification(labels, seed=1)
-    assert other.accuracy != first.accuracy
+    assert other.accuracy == first.accuracy
+    assert other.masked.f1 != first.masked.f1
     assert other.accuracy.low == pytest.approx(first.accuracy.low, abs=0.005)
 
 
@@ -193,3 +194,14 @@ def test_five_thousand_faces_take_seconds():
 
 def test_there_is_a_task_for_every_class():
     assert set(BINARY_TASKS) == {"wearing", *(label.key for label in CLASSES)}
+
+
+def test_rates_have_the_intervals_of_the_confusion_matrix():
+    labels = random_predictions(200).classification
+    summary, confusion = summarize_classification(labels), labels.class_confusion
+    assert summary.accuracy == confusion.accuracy
+    assert summary.binary_accuracy == labels.binary_confusion.accuracy
+    assert summary.balanced_accuracy == confusion.balanced_accuracy()
+    rows = summary.classes.values()
+    assert tuple(row.precision for row in rows) == confusion.precisions
+    assert tuple(row.recall for row in rows) == confusion.recalls

@@ -13,7 +13,7 @@ import pytest
 
 from maskdet import __version__
 from maskdet.media import open_video
-from maskdet.model_zoo import read_manifest
+from maskdet.model_files.model_zoo import read_manifest
 from tests.helpers.servers import find_free_port, is_healthy
 from tests.helpers.waiting import WAIT_S, wait_until
 from tests.packaging.environments import ROOT, InstalledWheel, build_wheel

@@ -226,7 +226,7 @@ OLD_FORMATS: dict[str, int] = {
     "maskdet/training/classifier/recipes.py": 1,
     "maskdet/training/onepass/recipe.py": 5,
     "maskdet/training/run_log.py": 1,
-    "maskdet/tuning/predictions.py": 1,
+    "maskdet/evaluation/predictions.py": 1,
 }
 
 

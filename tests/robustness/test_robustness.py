@@ -157,6 +157,19 @@ def test_a_significantly_worse_group_is_marked(scene):
     assert reports["masked"].unmasked_accuracy.n == 0
 
 
+def test_a_group_of_few_faces_is_not_marked(scene):
+    boxes = np.repeat(BOX[None], 60, axis=0)
+    crowd = Example(scene.path, boxes, (Label.MASK, *[Label.NO_MASK] * 59))
+    groups = {
+        ("face.png", row): frozenset({"few"} if row == 0 else {"many"})
+        for row in range(60)
+    }
+    _, few, many = compare_subgroups(AlwaysNoMask(), [crowd], groups)
+    assert (few.accuracy.value, many.accuracy.value) == (0, 1)
+    assert few.accuracy_difference.high < 0
+    assert not few.is_worse
+
+
 def test_groups_without_faces_are_rejected(scene):
     with pytest.raises(ValueError, match="none of the faces"):
         compare_subgroups(AlwaysNoMask(), [scene], {("other.png", 0): frozenset()})

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from maskdet.evaluation.operating_point import Evaluator
 from maskdet.metrics.intervals import proportion
 from maskdet.settings import Settings
 from maskdet.tuning.abstention import evaluate_band
-from maskdet.tuning.operating_point import Evaluator
 from maskdet.types import Label
-from tests.tuning.counting_fakes import (
+from tests.helpers.counting_fakes import (
     A,
     DetectedFace,
     TrueFace,

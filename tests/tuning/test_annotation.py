@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from maskdet.datasets import read_dataset
+from maskdet.evaluation.labelled_set import CancelledError, import_dataset
 from maskdet.tuning.annotation import Draft, create_draft
-from maskdet.tuning.labelled_set import CancelledError, import_dataset
 from maskdet.types import Label
 from tests.helpers.fakes import ScriptedAnalyzer, ScriptedFace
 from tests.helpers.zipped_datasets import make_jpeg

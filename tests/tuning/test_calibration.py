@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from maskdet.evaluation.operating_point import Evaluator
 from maskdet.metrics.calibration import apply_temperature, fit_temperature
 from maskdet.settings import Settings
 from maskdet.tuning.calibration import fit_calibration
-from maskdet.tuning.operating_point import Evaluator
 from maskdet.types import Label
-from tests.tuning.counting_fakes import (
+from tests.helpers.counting_fakes import (
     A,
     B,
     DetectedFace,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from maskdet.evaluation.operating_point import Evaluator
 from maskdet.metrics.intervals import Estimate
 from maskdet.settings import Settings
 from maskdet.style import Style
@@ -14,7 +15,6 @@ from maskdet.tuning.charts import (
     tuning_curves_chart,
 )
 from maskdet.tuning.curves import TuningCurve, compute_histogram
-from maskdet.tuning.operating_point import Evaluator
 from maskdet.types import Label
 from tests.tuning.goals_fakes import make_crowded_set
 

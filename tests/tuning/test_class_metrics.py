@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
+from maskdet.evaluation.operating_point import ACTUAL_KEYS, MISSED, NO_FACE, Evaluator
 from maskdet.metrics.intervals import proportion
 from maskdet.settings import Settings
 from maskdet.tuning.class_metrics import compute_class_metrics, compute_slice_metrics
-from maskdet.tuning.operating_point import ACTUAL_KEYS, MISSED, NO_FACE, Evaluator
 from maskdet.types import CLASSES, Label
-from tests.tuning.counting_fakes import (
+from tests.helpers.counting_fakes import (
     ELSEWHERE,
     A,
     B,

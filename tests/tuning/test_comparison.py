@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 from scipy.stats import binomtest
 
+from maskdet.evaluation.operating_point import Evaluator
 from maskdet.metrics.intervals import poisson_rate
 from maskdet.settings import Settings
 from maskdet.tuning.comparison import compare_results, mcnemar_p_value
-from maskdet.tuning.operating_point import Evaluator
 from maskdet.types import Label
-from tests.tuning.counting_fakes import (
+from tests.helpers.counting_fakes import (
     ELSEWHERE,
     A,
     B,

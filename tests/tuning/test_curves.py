@@ -11,11 +11,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import precision_score, recall_score, roc_auc_score, roc_curve
 
+from maskdet.evaluation.operating_point import ACTUAL_KEYS, MISSED, NO_FACE, Evaluator
 from maskdet.settings import Settings
 from maskdet.tuning.curves import compute_precision_recall, compute_roc
-from maskdet.tuning.operating_point import ACTUAL_KEYS, MISSED, NO_FACE, Evaluator
 from maskdet.types import CLASSES, Label
-from tests.tuning.counting_fakes import (
+from tests.helpers.counting_fakes import (
     ELSEWHERE,
     A,
     DetectedFace,

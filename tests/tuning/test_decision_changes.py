@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
+from maskdet.evaluation.operating_point import MISSED, UNSURE, Evaluator, FaceRef
 from maskdet.settings import Settings
 from maskdet.tuning.decision_changes import find_decision_changes, find_near_misses
-from maskdet.tuning.operating_point import MISSED, UNSURE, Evaluator, FaceRef
 from maskdet.types import Label
-from tests.tuning.counting_fakes import (
+from tests.helpers.counting_fakes import (
     ELSEWHERE,
     A,
     B,

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+from maskdet.evaluation.operating_point import Evaluator
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.tuning.class_metrics import ClassPerformance, PerformanceChange
@@ -17,7 +18,6 @@ from maskdet.tuning.goal_search import (
     split_stratified,
 )
 from maskdet.tuning.goals import GOAL_KINDS, Goal
-from maskdet.tuning.operating_point import Evaluator
 from maskdet.types import Label
 from tests.tuning.goals_fakes import make_crowded_set, make_goal_predictions
 

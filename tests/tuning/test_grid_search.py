@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from maskdet.evaluation.operating_point import Evaluator
 from maskdet.settings import Settings
-from maskdet.tuning.class_metrics import ClassCounts
 from maskdet.tuning.goal_search import GridSearch, is_recall_reached
 from maskdet.tuning.goals import Goal
-from maskdet.tuning.operating_point import Evaluator
 from maskdet.types import Label
 from tests.tuning.goals_fakes import make_crowded_set, make_goal_predictions
 
@@ -44,9 +43,7 @@ def test_every_grid_cell_equals_a_single_evaluation(evaluator, label):
             min_score=float(grid.scores[row]),
             min_confidence=float(grid.confidences[column]),
         )
-        counts = ClassCounts.from_result(evaluator(settings), label).select_images(
-            image_mask
-        )
+        counts = evaluator(settings).count_per_image(label).select_images(image_mask)
         assert grid.true_positives[row, column] == counts.true_positives.sum()
         assert grid.false_positives[row, column] == counts.false_positives.sum()
         assert grid.n == (counts.true_positives + counts.false_negatives).sum()

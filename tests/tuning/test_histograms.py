@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import pytest
 
+from maskdet.evaluation.operating_point import (
+    FALSE_POSITIVE,
+    MISSED,
+    NO_FACE,
+    Evaluator,
+)
 from maskdet.settings import Settings
 from maskdet.tuning.curves import compute_histogram
-from maskdet.tuning.operating_point import FALSE_POSITIVE, MISSED, NO_FACE, Evaluator
 from maskdet.types import Label
-from tests.tuning.counting_fakes import (
+from tests.helpers.counting_fakes import (
     A,
     B,
     DetectedFace,

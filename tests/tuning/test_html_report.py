@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from maskdet.evaluation.operating_point import Evaluator
 from maskdet.metrics.intervals import Estimate
 from maskdet.settings import Settings
 from maskdet.style import Style
@@ -20,7 +21,6 @@ from maskdet.tuning.html_report import (
     format_estimate,
     render_html_report,
 )
-from maskdet.tuning.operating_point import Evaluator
 from maskdet.types import Label
 from tests.tuning.goals_fakes import make_crowded_set, make_goal_predictions
 

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from maskdet import __version__
 from maskdet.analyzers.pipelines import ANALYZERS, DEFAULT_ANALYZER
 from maskdet.evaluation.training_runs import RUNS_FOLDER, list_training_runs
-from maskdet.model_zoo import MODEL_DIR_VARIABLE, MODEL_FILES
+from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE, MODEL_FILES
 from maskdet.types import Label
 from maskdet.web import session
 from maskdet.web.server import navigation

@@ -13,10 +13,10 @@ from streamlit.testing.v1.element_tree import FileUploader
 
 from maskdet.evaluation import comparison, training_runs
 from maskdet.evaluation.comparison import format_comparison
+from maskdet.evaluation.operating_point import Evaluator
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.tuning.annotation import Draft, DraftFace, DraftImage
-from maskdet.tuning.operating_point import Evaluator
 from maskdet.types import Label
 from maskdet.web import session
 from maskdet.web.preferences import Preferences

@@ -13,7 +13,7 @@ from maskdet.analyzers import pipelines
 from maskdet.analyzers.onepass import Refiner
 from maskdet.analyzers.pipelines import ANALYZERS, AUTO, TwoStage
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
-from maskdet.model_zoo import MODEL_FILES
+from maskdet.model_files.model_zoo import MODEL_FILES
 from maskdet.settings import Settings
 from maskdet.web import session
 from tests.helpers.app import open_page, run_app

@@ -9,7 +9,7 @@ from maskdet.evaluation.training_runs import EVALUATION_SETS
 from maskdet.metrics.classification import Predictions
 from maskdet.metrics.intervals import Estimate
 from maskdet.metrics.summary import summarize_classification
-from maskdet.own_models import CLASSIFIER_OUTPUT, VERIFIER_OUTPUT
+from maskdet.model_files.own_models import CLASSIFIER_OUTPUT, VERIFIER_OUTPUT
 from maskdet.training.card import (
     backends_sentence,
     format_card,

@@ -22,7 +22,7 @@ from maskdet.classifier import crop_face
 from maskdet.datasets import SPLITS, Example, split_by_group
 from maskdet.detectors import Detector, LandmarkDetector
 from maskdet.evaluation.report import image_grid
-from maskdet.model_zoo import model_path
+from maskdet.model_files.model_zoo import model_path
 from maskdet.settings import Settings
 from maskdet.training.classifier.augment import PACKED_CONTEXT
 from maskdet.training.classifier.batches import (

@@ -21,7 +21,11 @@ from maskdet.evaluation.training_runs import PREDICTIONS_NAME
 from maskdet.extras import require_libraries
 from maskdet.metrics.calibration import fit_temperature
 from maskdet.metrics.classification import Predictions, save_class_predictions
-from maskdet.own_models import CLASSIFIER_OUTPUT, FACTS_NAME, VERIFIER_OUTPUT
+from maskdet.model_files.own_models import (
+    CLASSIFIER_OUTPUT,
+    FACTS_NAME,
+    VERIFIER_OUTPUT,
+)
 from maskdet.training.checkpoint import load_weights
 from maskdet.training.classifier.batches import to_network_input
 from maskdet.training.classifier.card import format_classifier_card

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from maskdet.analyzers.onepass import OUTPUT_NAMES
+from maskdet.evaluation import LARGE_PX
 from maskdet.training.card import (
     backends_sentence,
     format_card,
@@ -23,7 +24,7 @@ from maskdet.training.card import (
 )
 from maskdet.training.onepass.data import FALSE_POSITIVE_COST, FALSE_POSITIVE_SCORES
 from maskdet.training.onepass.recipe import TIMED_WH
-from maskdet.training.onepass.validation import LARGE_PX, OnePassMetrics
+from maskdet.training.onepass.validation import OnePassMetrics
 from maskdet.types import CLASSES
 
 if TYPE_CHECKING:

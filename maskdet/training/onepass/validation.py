@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from maskdet.analyzers.onepass import STRIDES_PX, decode_maps
 from maskdet.boxes import Boxes, clip_boxes, nms, sizes_px
+from maskdet.evaluation import LARGE_PX
 from maskdet.metrics.detection import (
     average_precision,
     match_detections,
@@ -25,9 +26,6 @@ from maskdet.training.onepass.data import (
     highest_scores,
 )
 from maskdet.types import CLASSES, Faces, Image
-
-LARGE_PX = 20.0
-"""Faces of at least this size are also evaluated separately."""
 
 _MINING_PX = 480
 """Longer side for mining, between the input sizes of the two analyzers."""

@@ -17,7 +17,7 @@ from maskdet.evaluation import training_runs
 from maskdet.evaluation.training_runs import EVALUATION_SETS, TrainingRun
 from maskdet.metrics.classification import Predictions
 from maskdet.metrics.intervals import Estimate
-from maskdet.own_models import OwnModel, get_own_models
+from maskdet.model_files.own_models import OwnModel, get_own_models
 from maskdet.style import Style
 from maskdet.types import CLASSES
 

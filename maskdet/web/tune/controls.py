@@ -16,6 +16,7 @@ from maskdet.analyzers.pipelines import (
     has_refinement,
     resolve_analyzer,
 )
+from maskdet.evaluation.predictions import MIN_STORED_SCORE
 from maskdet.metrics.intervals import Estimate
 from maskdet.settings import Settings
 from maskdet.tuning.class_metrics import ClassPerformance
@@ -23,7 +24,6 @@ from maskdet.tuning.comparison import compare_results
 from maskdet.tuning.goal_search import PER_IMAGE_NOTE, Proposal, propose_settings
 from maskdet.tuning.goals import Goal, GoalKind
 from maskdet.tuning.html_report import render_html_report
-from maskdet.tuning.predictions import MIN_STORED_SCORE
 from maskdet.types import Label
 from maskdet.web import session
 from maskdet.web.preferences import Preferences

@@ -13,10 +13,11 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from maskdet.classifier import DEFAULT_CLASSIFIER
 from maskdet.datasets.class_names import CLASS_TARGETS, IGNORE, NO_FACE, ClassNames
 from maskdet.datasets.reading import ClassesError
-from maskdet.tuning import predictions as stored
-from maskdet.tuning.labelled_set import import_dataset
-from maskdet.tuning.operating_point import Evaluator
-from maskdet.tuning.predictions import LabelledSet, check_limits, decode_predictions
+from maskdet.evaluation import predictions as stored
+from maskdet.evaluation.labelled_set import import_dataset
+from maskdet.evaluation.operating_point import Evaluator
+from maskdet.evaluation.predictions import LabelledSet, check_limits, decode_predictions
+from maskdet.tuning.comparison import is_same_ground_truth
 from maskdet.types import CLASSES, Label
 from maskdet.web import session
 from maskdet.web.image.results import shorten_name
@@ -123,14 +124,8 @@ def find_comparable_sets(
         name: other_set
         for name, other_set in state.tuning_sets.items()
         if other_set is not tuning_set
-        and _is_same_dataset(other_set.predictions.ground_truth, ground_truth)
+        and is_same_ground_truth(other_set.predictions.ground_truth, ground_truth)
     }
-
-
-def _is_same_dataset(first: LabelledSet, second: LabelledSet) -> bool:
-    return (first.name, first.names) == (second.name, second.names) and len(
-        first.faces
-    ) == len(second.faces)
 
 
 def describe_dataset(ground_truth: LabelledSet) -> str:

@@ -18,9 +18,18 @@ from maskdet.charts.spec import CLICK_SELECTION, GREY
 from maskdet.classifier import crop_face
 from maskdet.datasets.archives import DatasetError
 from maskdet.drawing import pixelate_image
+from maskdet.evaluation.operating_point import (
+    ACTUAL_KEYS,
+    MISSED,
+    NO_FACE,
+    PREDICTED_KEYS,
+    EvaluationResult,
+    FaceRef,
+)
 from maskdet.html_templates import encode_data_url, render_html
 from maskdet.media import ImageReadError, encode_jpeg
 from maskdet.metrics.calibration import apply_temperature
+from maskdet.metrics.matching import Float32Array
 from maskdet.style import Style
 from maskdet.tuning.charts import (
     actual_titles,
@@ -33,15 +42,6 @@ from maskdet.tuning.decision_changes import (
     find_decision_changes,
     find_near_misses,
 )
-from maskdet.tuning.operating_point import (
-    ACTUAL_KEYS,
-    MISSED,
-    NO_FACE,
-    PREDICTED_KEYS,
-    EvaluationResult,
-    FaceRef,
-)
-from maskdet.tuning.predictions import Float32Array
 from maskdet.types import Label
 from maskdet.web import session
 from maskdet.web.image.cache import CROP_PX

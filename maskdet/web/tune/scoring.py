@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from maskdet.analyzers.pipelines import ANALYZERS, resolve_analyzer
-from maskdet.tuning.labelled_set import ImportedDataset
-from maskdet.tuning.operating_point import Evaluator
-from maskdet.tuning.predictions import check_limits
-from maskdet.tuning.scoring import analyzer_key, predict_dataset
+from maskdet.evaluation.labelled_set import ImportedDataset
+from maskdet.evaluation.operating_point import Evaluator
+from maskdet.evaluation.predictions import check_limits
+from maskdet.evaluation.scoring import analyzer_key, predict_dataset
 from maskdet.web import session
 from maskdet.web.tune.tune_state import TuneState, TuningSet
 from maskdet.web.widgets import escape_markdown

@@ -10,14 +10,15 @@ from typing import Any, Final, TypeVar, cast
 
 import streamlit as st
 
+from maskdet.evaluation.labelled_set import ImageStore, ImportedDataset
+from maskdet.evaluation.operating_point import EvaluationResult, Evaluator
+from maskdet.evaluation.predictions import MIN_STORED_SCORE, AnalyzerPredictions
+from maskdet.evaluation.scoring import DetectionCache
+from maskdet.metrics.matching import MIN_IOU
 from maskdet.settings import Settings
 from maskdet.tuning import calibration
 from maskdet.tuning.annotation import Draft
 from maskdet.tuning.goal_search import Proposal
-from maskdet.tuning.labelled_set import ImageStore, ImportedDataset
-from maskdet.tuning.operating_point import MIN_IOU, EvaluationResult, Evaluator
-from maskdet.tuning.predictions import MIN_STORED_SCORE, AnalyzerPredictions
-from maskdet.tuning.scoring import DetectionCache
 from maskdet.web import session
 
 _STATE_KEY = "maskdet.tuning"

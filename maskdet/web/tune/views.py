@@ -14,6 +14,8 @@ import pandas as pd
 import streamlit as st
 
 from maskdet.charts.spec import CLICK_SELECTION
+from maskdet.evaluation.operating_point import MISSED, UNSURE, EvaluationResult, FaceRef
+from maskdet.evaluation.predictions import MIN_STORED_SCORE
 from maskdet.metrics.intervals import Estimate
 from maskdet.style import Style, line_style
 from maskdet.tuning import charts, curves
@@ -26,8 +28,6 @@ from maskdet.tuning.class_metrics import (
 )
 from maskdet.tuning.comparison import Comparison, compare_results
 from maskdet.tuning.curves import HistogramQuantity, TuningCurve
-from maskdet.tuning.operating_point import MISSED, UNSURE, EvaluationResult, FaceRef
-from maskdet.tuning.predictions import MIN_STORED_SCORE
 from maskdet.types import CLASSES, Label
 from maskdet.web import session
 from maskdet.web.tune.data import find_comparable_sets

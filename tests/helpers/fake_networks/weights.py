@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from maskdet.model_zoo import MODEL_DIR_VARIABLE, MODEL_FILES, model_path
+from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE, MODEL_FILES, model_path
 from tests.helpers.fake_networks import aizoo, ssd, yunet
 
 STAND_IN, PUBLISHED = "stand-in", "published"

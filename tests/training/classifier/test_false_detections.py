@@ -11,8 +11,8 @@ pytest.importorskip("tensorflow", reason="training needs TensorFlow")
 
 from maskdet.classifier import MaskClassifier, split_face_probability
 from maskdet.media import read_image
-from maskdet.model_zoo import model_path
-from maskdet.own_models import VERIFIER_OUTPUT
+from maskdet.model_files.model_zoo import model_path
+from maskdet.model_files.own_models import VERIFIER_OUTPUT
 from maskdet.resources import resource_path
 from maskdet.training.classifier.batches import (
     NO_FACE_FRACTION,
@@ -177,8 +177,8 @@ def test_a_file_with_four_columns_is_an_own_classifier(
     import json
     from dataclasses import replace
 
-    from maskdet.model_zoo import MODEL_DIR_VARIABLE
-    from maskdet.own_models import get_own_models, read_own_models
+    from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE
+    from maskdet.model_files.own_models import get_own_models, read_own_models
     from maskdet.training.classifier.export import convert_classifier
     from maskdet.training.classifier.network import build_classifier
 

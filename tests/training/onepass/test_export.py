@@ -88,7 +88,11 @@ def test_the_command_writes_the_file_its_facts_and_its_card(
     from maskdet.analyzers.onepass import SingleStageNetwork
     from maskdet.cli import main
     from maskdet.evaluation.training_runs import list_training_runs
-    from maskdet.model_zoo import MANIFEST_FILE, MANIFEST_NAME, read_manifest
+    from maskdet.model_files.model_zoo import (
+        MANIFEST_FILE,
+        MANIFEST_NAME,
+        read_manifest,
+    )
 
     words = ["export", str(run), "--out", str(tmp_path), "--pin"]
     assert main(words) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskdet.model_zoo import MODEL_DIR_VARIABLE
+from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE
 from tests.helpers.fake_networks.weights import find_extra_file
 
 # On a busy machine the import of TensorFlow alone may take a minute or two.

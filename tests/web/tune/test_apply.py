@@ -6,7 +6,7 @@ import pytest
 
 from maskdet.analyzers.pipelines import AUTO
 from maskdet.classifier import DEFAULT_CLASSIFIER
-from maskdet.tuning import predictions
+from maskdet.evaluation import predictions
 from tests.helpers.app import run_app
 from tests.helpers.tune_page import (
     move_slider,

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from maskdet.evaluation.operating_point import Evaluator
 from maskdet.settings import Settings
 from maskdet.style import Style
-from maskdet.tuning.operating_point import Evaluator
 from maskdet.types import Image
 from maskdet.web.tune.gallery import FaceCard, face_cards_html
 from maskdet.web.tune.tune_state import SliderValues, TuningSet

@@ -10,8 +10,8 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import FileUploader
 
 from maskdet.analyzers.pipelines import Analyzer
-from maskdet.tuning import predictions
-from maskdet.tuning.predictions import encode_predictions
+from maskdet.evaluation import predictions
+from maskdet.evaluation.predictions import encode_predictions
 from maskdet.web import session
 from maskdet.web.preferences import Preferences
 from maskdet.web.tune import data

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from maskdet.evaluation import predictions
+from maskdet.evaluation.operating_point import Evaluator
 from maskdet.settings import Settings
 from maskdet.style import Style
-from maskdet.tuning import predictions
 from maskdet.tuning.goal_search import Proposal
-from maskdet.tuning.operating_point import Evaluator
 from maskdet.web.tune.controls import _build_report
 from maskdet.web.tune.gallery import FaceCard, face_cards_html
 from maskdet.web.tune.tune_state import SliderValues, TuneState, TuningSet

@@ -5,15 +5,14 @@ Every image is opened and checked once.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes
 from maskdet.datasets.archives import DatasetError, FileSource
 from maskdet.datasets.class_names import ClassNames
 from maskdet.datasets.files import DatasetAnnotations, DatasetFiles, ImageAnnotations
@@ -26,14 +25,13 @@ from maskdet.datasets.reading import (
     open_dataset,
     read_annotations,
 )
-from maskdet.evaluation.matching import measure_crop_quality
-from maskdet.media import MAX_BYTES, read_image
-from maskdet.tuning.predictions import (
+from maskdet.evaluation.predictions import (
     MAX_SET_FACES,
-    FaceRows,
-    Float32Array,
+    LabelledImage,
     LabelledSet,
+    MeasuredBoxes,
 )
+from maskdet.media import MAX_BYTES, read_image
 from maskdet.types import CLASSES, Image, Label
 
 ProgressCallback = Callable[[int, int], None]
@@ -47,18 +45,6 @@ _Item = TypeVar("_Item")
 
 class CancelledError(Exception):
     """The operation was cancelled."""
-
-
-@dataclass(frozen=True, eq=False)
-class _CheckedImage:
-    """One readable image and its true faces."""
-
-    path: str
-    size_wh: tuple[int, int]
-    boxes: Boxes
-    labels: NDArray[np.int64]
-    lights: Float32Array
-    sharpness: Float32Array
 
 
 def iterate_with_progress(
@@ -113,7 +99,7 @@ def build_labelled_set(
         if listing.has_boxes
         else [None] * len(rows)
     )
-    checked_images: list[_CheckedImage] = []
+    checked_images: list[LabelledImage] = []
     for row, placed in zip(
         iterate_with_progress(rows, progress, cancelled), placements, strict=True
     ):
@@ -121,7 +107,14 @@ def build_labelled_set(
         checked_images += [] if checked_image is None else [checked_image]
     if not checked_images:
         raise DatasetError("; ".join(["no image can be read", *issues.lines()]))
-    ground_truth = _join_images(checked_images, name, boxed=listing.has_boxes)
+    ground_truth = LabelledSet.from_images(
+        name,
+        [
+            dataclasses.replace(image, name=_display_name(image.name))
+            for image in checked_images
+        ],
+        has_boxes=listing.has_boxes,
+    )
     if not (ground_truth.labels != Label.UNKNOWN).any():
         class_keys = ", ".join(label.key for label in CLASSES)
         no_faces = () if listing.class_name_counts else ("the labels have no face",)
@@ -129,7 +122,7 @@ def build_labelled_set(
         raise ClassesError(
             f"no face of {class_keys} is labelled: {reasons}", listing.class_name_counts
         )
-    return ground_truth, tuple(checked_image.path for checked_image in checked_images)
+    return ground_truth, tuple(checked_image.name for checked_image in checked_images)
 
 
 def _drop_repeated_images(
@@ -151,8 +144,11 @@ def _check_image(
     files: FileSource,
     labels: Mapping[str, Label | None],
     issues: Issues,
-) -> _CheckedImage | None:
-    """Return an image with its faces, or None if it is unreadable or not of a face."""
+) -> LabelledImage | None:
+    """Return an image with its faces; None if it is unreadable or not of a face.
+
+    Its name is its path.
+    """
     try:
         image = read_image(files.read(row.image, MAX_BYTES))
     except ValueError as error:
@@ -170,35 +166,13 @@ def _check_image(
         label for label in map(labels.__getitem__, kept_words) if label is not None
     ]
     has_label = np.array([labels[word] is not None for word in kept_words], bool)
-    boxes = placed.boxes[has_label]
     if not row.boxes.size and row.class_names and not faces:
         return None  # a whole image of a class that is not a face
-    return _CheckedImage(
+    return LabelledImage(
         row.image,
         (width, height),
-        boxes,
+        MeasuredBoxes.from_image(image, placed.boxes[has_label]),
         np.array(faces, np.int64),
-        *measure_crop_quality(image, boxes),
-    )
-
-
-def _join_images(
-    checked_images: Sequence[_CheckedImage], name: str, *, boxed: bool
-) -> LabelledSet:
-    counts = [len(image.boxes) for image in checked_images]
-    faces = FaceRows(
-        np.repeat(np.arange(len(checked_images)), counts),
-        np.concatenate([image.boxes for image in checked_images]),
-        np.concatenate([image.lights for image in checked_images]),
-        np.concatenate([image.sharpness for image in checked_images]),
-    )
-    return LabelledSet(
-        name,
-        tuple(_display_name(image.path) for image in checked_images),
-        np.array([image.size_wh for image in checked_images], np.int64),
-        faces,
-        np.concatenate([image.labels for image in checked_images]),
-        boxed,
     )
 
 

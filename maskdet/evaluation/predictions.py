@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -19,23 +19,21 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
+from maskdet.classifier import crop_face
+from maskdet.datasets.files import MAX_FACES_PER_IMAGE
+from maskdet.metrics.matching import BoolArray, BoxRows, Float32Array, IntArray
+from maskdet.metrics.slices import MEASURED_PX, crop_light, crop_sharpness
 from maskdet.resources import resource_path
-from maskdet.types import CLASSES, Label
+from maskdet.types import CLASSES, Image, Label
 
 MIN_STORED_SCORE = 0.02
 """Faces with at least this score are stored; sliders must not go below it."""
-
-IntArray = NDArray[np.int64]
-Float32Array = NDArray[np.float32]
 
 MAX_UNPACKED_BYTES: Final = 200_000_000
 """Maximum size of an unpacked file: a million faces take half of it."""
 
 MAX_SET_FACES: Final = 100_000
 """Maximum number of detected or of true faces in a file."""
-
-MAX_FACES_PER_IMAGE: Final = 2_000
-"""Maximum number of detected or of true faces in one image of a file."""
 
 MAX_OVERLAP_PAIRS: Final = 10_000_000
 """Maximum number of pairs of faces in an image, over all images of a file."""
@@ -69,40 +67,66 @@ _NAME_SEPARATOR: Final = " on "
 
 
 @dataclass(frozen=True, eq=False)
-class FaceRows:
-    """Faces of many images: row i is the same face in every array.
+class MeasuredBoxes:
+    """Faces of one image, with the quality of their boxes.
 
     Attributes:
-        image_indices: `(n,)` int64 index of the image of each face, ascending.
-        boxes: `(n, 4)` float32 `x1, y1, x2, y2` in pixels of the image.
+        boxes: `(n, 4)` in pixels of the image.
         lights: `(n,)` float32 mean brightness of the box, 0 to 255; see
             `metrics.slices.crop_light`.
         sharpness: `(n,)` float32, see `metrics.slices.crop_sharpness`.
     """
 
-    image_indices: IntArray
     boxes: Boxes
+    lights: Float32Array
+    sharpness: Float32Array
+
+    @classmethod
+    def from_image(cls, image: Image, boxes: Boxes) -> MeasuredBoxes:
+        """Measure light and sharpness of each box, extended to a square.
+
+        The wider crop of the classifier is not used.
+        """
+        crops = [crop_face(image, box, MEASURED_PX, context=1.0) for box in boxes]
+        return cls(
+            boxes,
+            np.array([crop_light(crop) for crop in crops], np.float32),
+            np.array([crop_sharpness(crop) for crop in crops], np.float32),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FaceRows(BoxRows):
+    """Faces of many images: row i is the same face in every array.
+
+    Attributes:
+        lights: `(n,)` float32, as in `MeasuredBoxes`.
+        sharpness: `(n,)` float32, as in `MeasuredBoxes`.
+    """
+
     lights: Float32Array
     sharpness: Float32Array
 
     def __post_init__(self) -> None:
         """Convert and check shapes and order."""
-        _convert_fields(
-            self, image_indices=np.int64, lights=np.float32, sharpness=np.float32
-        )
-        boxes = np.asarray(self.boxes, np.float32).reshape(-1, 4)
-        object.__setattr__(self, "boxes", boxes)
-        n = len(self.image_indices)
-        if not n == len(boxes) == len(self.lights) == len(self.sharpness):
+        super().__post_init__()
+        _convert_fields(self, lights=np.float32, sharpness=np.float32)
+        if not len(self) == len(self.lights) == len(self.sharpness):
             raise ValueError("faces must have one row in every array")
-        if n and (np.diff(self.image_indices) < 0).any():
-            raise ValueError("faces must be sorted by image")
 
-    def __len__(self) -> int:
-        """Return the number of faces."""
-        return len(self.image_indices)
+    @classmethod
+    def from_images(cls, faces: Sequence[MeasuredBoxes]) -> FaceRows:
+        """Return the faces of several images, in their order."""
+        rows = BoxRows.concat([image_faces.boxes for image_faces in faces])
+        no_values = np.zeros(0, np.float32)
+        return cls(
+            rows.image_indices,
+            rows.boxes,
+            np.concatenate([no_values, *(item.lights for item in faces)]),
+            np.concatenate([no_values, *(item.sharpness for item in faces)]),
+        )
 
-    def select_images(self, image_mask: NDArray[np.bool_]) -> FaceRows:
+    def select_images(self, image_mask: BoolArray) -> FaceRows:
         """Return the faces of some images, which are renumbered."""
         row_mask, new_indices = (
             image_mask[self.image_indices],
@@ -114,6 +138,23 @@ class FaceRows:
             self.lights[row_mask],
             self.sharpness[row_mask],
         )
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImage:
+    """The true faces of one image.
+
+    Attributes:
+        name: name of the image.
+        size_wh: its width and height in pixels.
+        faces: the true faces.
+        labels: `(n,)` int64 values of `Label`.
+    """
+
+    name: str
+    size_wh: tuple[int, int]
+    faces: MeasuredBoxes
+    labels: IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +192,23 @@ class LabelledSet:
         if len(self.faces) and self.faces.image_indices[-1] >= len(self.names):
             raise ValueError("a face has an image index that the set does not have")
 
-    def select_images(self, image_mask: NDArray[np.bool_]) -> LabelledSet:
+    @classmethod
+    def from_images(
+        cls, name: str, images: Sequence[LabelledImage], *, has_boxes: bool = True
+    ) -> LabelledSet:
+        """Return the set of some images, in their order."""
+        return cls(
+            name,
+            tuple(image.name for image in images),
+            np.array([image.size_wh for image in images], np.int64),
+            FaceRows.from_images([image.faces for image in images]),
+            np.concatenate(
+                [np.zeros(0, np.int64), *(image.labels for image in images)]
+            ),
+            has_boxes,
+        )
+
+    def select_images(self, image_mask: BoolArray) -> LabelledSet:
         """Return the part of the set with the images of a `(p,)` mask."""
         return dataclasses.replace(
             self,
@@ -195,7 +252,7 @@ class AnalyzerPredictions:
         ):
             raise ValueError("a face has an image index that the set does not have")
 
-    def select_images(self, image_mask: NDArray[np.bool_]) -> AnalyzerPredictions:
+    def select_images(self, image_mask: BoolArray) -> AnalyzerPredictions:
         """Return the predictions for the images of a `(p,)` mask."""
         row_mask = image_mask[self.faces.image_indices]
         return dataclasses.replace(

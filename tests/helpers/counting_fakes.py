@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskdet.tuning.predictions import AnalyzerPredictions, FaceRows, LabelledSet
+from maskdet.evaluation.predictions import AnalyzerPredictions, FaceRows, LabelledSet
 from maskdet.types import CLASSES, Label
 
 A = (0, 0, 20, 20)

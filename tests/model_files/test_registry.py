@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from maskdet import model_zoo
 from maskdet.cli import main
-from maskdet.model_zoo import (
+from maskdet.model_files import model_zoo
+from maskdet.model_files.model_zoo import (
     MODEL_DIR_VARIABLE,
     MODEL_FILES,
     ModelFile,

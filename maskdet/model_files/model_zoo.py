@@ -51,7 +51,7 @@ _MAX_REDIRECTS = 10
 
 MODEL_DIR_VARIABLE = "MASKDET_MODEL_DIR"
 """Environment variable with a folder of model files that are not bundled: those of
-other projects, and the user's own (see `maskdet.own_models`)."""
+other projects, and the user's own (see `maskdet.model_files.own_models`)."""
 
 _checksums: dict[tuple[Path, int, int], str] = {}
 

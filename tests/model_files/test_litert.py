@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from maskdet import litert
+from maskdet.model_files import litert
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "tutorial.tflite"
 
 RAW_PROGRAM = """
@@ -23,7 +23,7 @@ network.allocate_tensors()
 QUIET_PROGRAM = """
 import os, sys
 from pathlib import Path
-from maskdet import litert
+from maskdet.model_files import litert
 
 class LoggingInterpreter(litert.Interpreter):
     def allocate_tensors(self):

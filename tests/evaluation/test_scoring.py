@@ -11,22 +11,22 @@ from maskdet.analyzers.pipelines import Analyzer, TwoStage, load_analyzer
 from maskdet.classifier import load_classifier
 from maskdet.datasets.archives import DatasetError, MemoryFiles
 from maskdet.detectors.haar import Haar
-from maskdet.media import read_image
-from maskdet.model_zoo import model_path
-from maskdet.settings import Settings
-from maskdet.tuning.labelled_set import (
+from maskdet.evaluation.labelled_set import (
     CancelledError,
     ImageStore,
     ImportedDataset,
     import_dataset,
 )
-from maskdet.tuning.predictions import MIN_STORED_SCORE, AnalyzerPredictions
-from maskdet.tuning.scoring import (
+from maskdet.evaluation.predictions import MIN_STORED_SCORE, AnalyzerPredictions
+from maskdet.evaluation.scoring import (
     PERMISSIVE_SETTINGS,
     DetectionCache,
     analyzer_key,
     predict_dataset,
 )
+from maskdet.media import read_image
+from maskdet.model_files.model_zoo import model_path
+from maskdet.settings import Settings
 from maskdet.types import Faces, Scene
 from tests.helpers.fakes import ScriptedAnalyzer, ScriptedFace
 from tests.helpers.zipped_datasets import make_jpeg, make_zip

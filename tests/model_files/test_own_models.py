@@ -25,11 +25,11 @@ from maskdet.analyzers.pipelines import (
 from maskdet.classifier import CLASSIFIERS, load_classifier
 from maskdet.cli import main
 from maskdet.datasets import Example
+from maskdet.evaluation.scoring import analyzer_key
 from maskdet.media import read_image
-from maskdet.model_zoo import MODEL_DIR_VARIABLE, model_path, sha256_of
-from maskdet.own_models import get_own_models, read_own_models
+from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE, model_path, sha256_of
+from maskdet.model_files.own_models import get_own_models, read_own_models
 from maskdet.resources import resource_path
-from maskdet.tuning.scoring import analyzer_key
 from maskdet.web.widgets import IMAGE_SAMPLES
 from tests.helpers.app import open_page, run_app
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from maskdet.model_zoo import MODEL_FILES, sha256_of, user_folders
+from maskdet.model_files.model_zoo import MODEL_FILES, sha256_of, user_folders
 from maskdet.types import CLASSES
 
 OwnModelKind: TypeAlias = Literal["classifier", "network"]
@@ -229,7 +229,7 @@ def _detect_kind(path: Path) -> OwnModelKind:
     key = (path, stat.st_mtime_ns, stat.st_size)
     if key not in _kind_cache:
         # Imported late: LiteRT is slow to load and most users have no own models.
-        from maskdet.litert import read_output_names
+        from maskdet.model_files.litert import read_output_names
 
         outputs = read_output_names(path)
         if outputs in ([CLASSIFIER_OUTPUT], [VERIFIER_OUTPUT]):

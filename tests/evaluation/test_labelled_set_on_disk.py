@@ -8,7 +8,7 @@ import pytest
 
 from maskdet.datasets.coco import build_coco
 from maskdet.datasets.reading import read_dataset
-from maskdet.tuning.labelled_set import import_dataset
+from maskdet.evaluation.labelled_set import import_dataset
 from maskdet.types import Label
 from tests.helpers.zipped_datasets import make_coco_json, make_jpeg, make_zip
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from maskdet.evaluation.labelled_set import CancelledError, import_dataset
 from maskdet.media import read_image
 from maskdet.metrics.slices import crop_light
-from maskdet.tuning.labelled_set import CancelledError, import_dataset
 from maskdet.types import Label
 from tests.helpers.zipped_datasets import (
     make_coco_json,

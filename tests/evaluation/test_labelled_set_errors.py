@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from maskdet.tuning import labelled_set
-from maskdet.tuning.labelled_set import import_dataset
+from maskdet.evaluation import labelled_set
+from maskdet.evaluation.labelled_set import import_dataset
 from maskdet.types import Label
 from tests.helpers.zipped_datasets import (
     make_coco_json,

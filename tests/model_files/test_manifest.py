@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from maskdet.model_zoo import MANIFEST_FILE, pin_checksum, read_manifest
+from maskdet.model_files.model_zoo import MANIFEST_FILE, pin_checksum, read_manifest
 
 LINES = MANIFEST_FILE.read_text(encoding="utf-8").splitlines()
 

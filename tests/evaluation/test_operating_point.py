@@ -5,10 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from maskdet.metrics.calibration import apply_temperature
-from maskdet.metrics.detection import match_detections_in_image
-from maskdet.settings import Settings
-from maskdet.tuning.operating_point import (
+from maskdet.evaluation.operating_point import (
     ACTUAL_KEYS,
     FALSE_POSITIVE,
     IGNORED_MATCH,
@@ -19,8 +16,10 @@ from maskdet.tuning.operating_point import (
     Evaluator,
     FaceRef,
 )
+from maskdet.metrics.calibration import apply_temperature
+from maskdet.settings import Settings
 from maskdet.types import Faces, Label, Scene
-from tests.tuning.counting_fakes import (
+from tests.helpers.counting_fakes import (
     ELSEWHERE,
     A,
     B,
@@ -31,6 +30,7 @@ from tests.tuning.counting_fakes import (
     make_probs,
     make_random_predictions,
 )
+from tests.helpers.greedy_matching import match_greedily
 
 MASK, NO_MASK, INCORRECT, UNKNOWN = (
     Label.MASK,
@@ -122,7 +122,7 @@ def test_evaluation_equals_scene_filter_and_matching_by_image(
         )
         assert sorted(scene.track_ids) == result.shown_rows[indices].tolist()
         predicted_labels = dict(zip(scene.track_ids, scene.labels, strict=True))
-        matched = match_detections_in_image(
+        matched = match_greedily(
             scene.faces,
             predictions.ground_truth.faces.boxes[true],
             min_iou=min_iou,

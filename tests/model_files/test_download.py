@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from maskdet.model_zoo import download, write_verified
+from maskdet.model_files.model_zoo import download, write_verified
 
 CONTENT = bytes(range(256)) * 1000
 CHECKSUM = hashlib.sha256(CONTENT).hexdigest()

@@ -1,38 +1,30 @@
 """Evaluation of settings on stored predictions of a set, without running a model.
 
-The IoU of box pairs is computed once, so NMS and matching are fast for any settings.
+The pairs of boxes are computed once, so any settings take microseconds.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, iou_matrix, sizes_px
+from maskdet.boxes import sizes_px
+from maskdet.evaluation.predictions import AnalyzerPredictions
 from maskdet.metrics.calibration import apply_temperature
-from maskdet.settings import Settings
-from maskdet.tuning.predictions import (
-    AnalyzerPredictions,
+from maskdet.metrics.matching import (
+    MIN_IOU,
+    BoolArray,
     Float32Array,
     IntArray,
-    LabelledSet,
+    MatchCandidates,
+    OverlappingPairs,
 )
+from maskdet.settings import Settings
 from maskdet.types import CLASSES, Label
-
-BoolArray = NDArray[np.bool_]
-"""A mask with one element for each row."""
-
-_IouPairs = tuple[IntArray, IntArray, Float32Array]
-"""Row, row and IoU of each pair."""
-
-MIN_IOU: Final = 0.5
-"""Default lowest IoU at which a detection matches a true face."""
 
 FALSE_POSITIVE: Final = -1
 """Value of `EvaluationResult.matched_ground_truth`: no true face matches."""
@@ -53,220 +45,6 @@ UNSURE: Final = PREDICTED_KEYS.index("unsure")
 MISSED: Final = PREDICTED_KEYS.index("missed")
 
 
-@dataclass(frozen=True, eq=False)
-class Overlaps:
-    """Pairs of boxes in an image with an IoU above 0.
-
-    Attributes:
-        stronger: `(a,)` the detected face of each pair with the higher score; for
-            equal scores the one in the lower row.
-        weaker: `(a,)` the other detected face of the pair.
-        overlap_ious: `(a,)` float32 IoU of the two.
-        detection_rows: `(b,)` detected face of each pair with a true face, ascending;
-            the pairs of one face are in the order of its preference.
-        ground_truth_rows: `(b,)` the true face of that pair.
-        match_ious: `(b,)` float32 IoU of the two.
-        ranks: `(n,)` order in which the detected faces are matched, from 0.
-    """
-
-    stronger: IntArray
-    weaker: IntArray
-    overlap_ious: Float32Array
-    detection_rows: IntArray
-    ground_truth_rows: IntArray
-    match_ious: Float32Array
-    ranks: IntArray
-
-    @classmethod
-    def from_predictions(cls, predictions: AnalyzerPredictions) -> Overlaps:
-        """Compute the pairs of a set, image by image."""
-        row_pairs = _rows_by_image(predictions)
-        overlapping = _join_pairs(
-            [_overlapping_pairs(predictions, detections) for detections, _ in row_pairs]
-        )
-        faces, ground_truths, ious = _join_pairs(
-            [_matching_pairs(predictions, *rows) for rows in row_pairs]
-        )
-        best = np.zeros(len(predictions.faces), np.float32)
-        np.maximum.at(best, faces, ious)
-        order = _preference_order(predictions.ground_truth, faces, ground_truths, ious)
-        ranks = _rank_detections(predictions.scores, best)
-        return cls(*overlapping, faces[order], ground_truths[order], ious[order], ranks)
-
-    def select_rows(
-        self, detection_mask: BoolArray, ground_truth_mask: BoolArray
-    ) -> Overlaps:
-        """Return the pairs of the selected rows, renumbered; select whole images."""
-        new_detection_rows, new_ground_truth_rows = (
-            np.cumsum(detection_mask) - 1,
-            np.cumsum(ground_truth_mask) - 1,
-        )
-        kept_overlaps, kept_matches = (
-            detection_mask[self.stronger],
-            detection_mask[self.detection_rows],
-        )
-        order = np.argsort(self.ranks[detection_mask], kind="stable")
-        ranks = np.empty(len(order), np.int64)
-        ranks[order] = np.arange(len(order))
-        return dataclasses.replace(
-            self,
-            stronger=new_detection_rows[self.stronger[kept_overlaps]],
-            weaker=new_detection_rows[self.weaker[kept_overlaps]],
-            overlap_ious=self.overlap_ious[kept_overlaps],
-            detection_rows=new_detection_rows[self.detection_rows[kept_matches]],
-            ground_truth_rows=new_ground_truth_rows[
-                self.ground_truth_rows[kept_matches]
-            ],
-            match_ious=self.match_ious[kept_matches],
-            ranks=ranks,
-        )
-
-    def nms(self, is_kept: BoolArray, max_iou: float) -> BoolArray:
-        """Return a mask of the faces that remain after non-maximum suppression.
-
-        Equal to `boxes.nms` in each image, but for all images at once: each round keeps
-        the faces without a stronger neighbour and suppresses their weaker neighbours.
-
-        Args:
-            is_kept: `(n,)` the candidates.
-            max_iou: faces with a higher IoU with a stronger face are suppressed.
-        """
-        is_kept = is_kept.copy()
-        is_active = (
-            is_kept[self.stronger]
-            & is_kept[self.weaker]
-            & (self.overlap_ious > max_iou)
-        )
-        stronger, weaker = self.stronger[is_active], self.weaker[is_active]
-        while len(stronger):
-            has_stronger = np.zeros(len(is_kept), np.bool_)
-            has_stronger[weaker] = True
-            is_kept[weaker[~has_stronger[stronger]]] = False
-            still_active = is_kept[stronger] & is_kept[weaker]
-            stronger, weaker = stronger[still_active], weaker[still_active]
-        return is_kept
-
-    def match(
-        self, is_kept: BoolArray, min_iou: float, n_ground_truth: int
-    ) -> IntArray:
-        """Return the row of the matching true face of each detected face, -1 for none.
-
-        Equal to `metrics.detection.match_detections_in_image`, but for all images at
-        once: in each round, every face proposes to its preferred true face, and pairs
-        are dropped whose true face has a proposal of a better rank, until none is
-        dropped (deferred acceptance).
-
-        Args:
-            is_kept: `(n,)` the faces to match.
-            min_iou: lowest IoU of a match.
-            n_ground_truth: number of true faces.
-        """
-        is_candidate = is_kept[self.detection_rows] & (self.match_ious >= min_iou)
-        faces, ground_truths = (
-            self.detection_rows[is_candidate],
-            self.ground_truth_rows[is_candidate],
-        )
-        matches = np.full(len(is_kept), -1, np.int64)
-        while True:
-            is_first_choice = np.diff(faces, prepend=-1) != 0
-            best_ranks = np.full(n_ground_truth, len(is_kept), np.int64)
-            np.minimum.at(
-                best_ranks,
-                ground_truths[is_first_choice],
-                self.ranks[faces[is_first_choice]],
-            )
-            is_available = self.ranks[faces] <= best_ranks[ground_truths]
-            if is_available.all():
-                matches[faces[is_first_choice]] = ground_truths[is_first_choice]
-                return matches
-            faces, ground_truths = faces[is_available], ground_truths[is_available]
-
-
-def _rows_by_image(predictions: AnalyzerPredictions) -> list[tuple[IntArray, IntArray]]:
-    """Return the rows of detected and of true faces of each image with detections."""
-    image_indices = np.arange(len(predictions.ground_truth.names) + 1)
-    detection_starts = np.searchsorted(predictions.faces.image_indices, image_indices)
-    ground_truth_starts = np.searchsorted(
-        predictions.ground_truth.faces.image_indices, image_indices
-    )
-    return [
-        (
-            np.arange(*detection_starts[image_index : image_index + 2]),
-            np.arange(*ground_truth_starts[image_index : image_index + 2]),
-        )
-        for image_index in range(len(image_indices) - 1)
-        if detection_starts[image_index] < detection_starts[image_index + 1]
-    ]
-
-
-def _overlapping_pairs(
-    predictions: AnalyzerPredictions, detections: IntArray
-) -> _IouPairs:
-    """Return the pairs of detected faces of one image, the stronger one first."""
-    boxes = predictions.faces.boxes[detections]
-    first, second, ious = _iou_pairs(boxes, boxes)
-    order = np.argsort(-predictions.scores[detections], kind="stable")
-    rank = np.empty(len(detections), np.int64)
-    rank[order] = np.arange(len(detections))
-    is_ordered = rank[first] < rank[second]
-    return (
-        detections[first[is_ordered]],
-        detections[second[is_ordered]],
-        ious[is_ordered],
-    )
-
-
-def _matching_pairs(
-    predictions: AnalyzerPredictions, detections: IntArray, ground_truths: IntArray
-) -> _IouPairs:
-    """Return the pairs of a detected and a true face of one image."""
-    if predictions.ground_truth.has_boxes:
-        boxes, true_boxes = (
-            predictions.faces.boxes[detections],
-            predictions.ground_truth.faces.boxes[ground_truths],
-        )
-        face, ground_truth_index, ious = _iou_pairs(boxes, true_boxes)
-        return detections[face], ground_truths[ground_truth_index], ious
-    # The true box is the whole image, so any face matches it.
-    face, ground_truth_index = (
-        side.ravel() for side in np.meshgrid(detections, ground_truths, indexing="ij")
-    )
-    return face, ground_truth_index, np.ones(len(face), np.float32)
-
-
-def _iou_pairs(boxes: Boxes, others: Boxes) -> _IouPairs:
-    ious = iou_matrix(boxes, others)
-    first, second = np.nonzero(ious)
-    return first, second, ious[first, second]
-
-
-def _join_pairs(parts: list[_IouPairs]) -> _IouPairs:
-    empty_rows = np.zeros(0, np.int64)
-    first, second, ious = zip(
-        (empty_rows, empty_rows, np.zeros(0, np.float32)), *parts, strict=True
-    )
-    return np.concatenate(first), np.concatenate(second), np.concatenate(ious)
-
-
-def _preference_order(
-    labelled_set: LabelledSet,
-    faces: IntArray,
-    ground_truths: IntArray,
-    ious: Float32Array,
-) -> IntArray:
-    """Return the order of pairs: by face, then known classes, then descending IoU."""
-    ignored = labelled_set.labels[ground_truths] == Label.UNKNOWN
-    return np.lexsort((ground_truths, -ious, ignored, faces))
-
-
-def _rank_detections(scores: Float32Array, best: Float32Array) -> IntArray:
-    """Rank by descending score, and equal scores by descending best IoU."""
-    order = np.lexsort((-best, -scores))
-    ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.arange(len(order))
-    return ranks
-
-
 @dataclass(frozen=True)
 class FaceRef:
     """Reference to one face of a set.
@@ -280,6 +58,39 @@ class FaceRef:
     image_index: int
     detection_row: int
     ground_truth_row: int
+
+
+@dataclass(frozen=True, eq=False)
+class PerImageCounts:
+    """Counts of one class, or of faces of any class, in each image.
+
+    Attributes:
+        true_positives: `(p,)` true faces of the class that are predicted as it.
+        predicted: `(p,)` faces predicted as the class, correctly or not.
+        actual: `(p,)` true faces of the class.
+    """
+
+    true_positives: IntArray
+    predicted: IntArray
+    actual: IntArray
+
+    @property
+    def false_positives(self) -> IntArray:
+        """`(p,)` faces predicted as the class that are not of it."""
+        return self.predicted - self.true_positives
+
+    @property
+    def false_negatives(self) -> IntArray:
+        """`(p,)` true faces of the class that are not predicted as it."""
+        return self.actual - self.true_positives
+
+    def select_images(self, image_mask: BoolArray) -> PerImageCounts:
+        """Return the counts of the selected images."""
+        return PerImageCounts(
+            self.true_positives[image_mask],
+            self.predicted[image_mask],
+            self.actual[image_mask],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,6 +158,15 @@ class EvaluationResult:
         ]
         return columns
 
+    @cached_property
+    def is_correct(self) -> BoolArray:
+        """`(t,)` whether each true face is detected with its class."""
+        labels = self.predictions.ground_truth.labels
+        is_correct: BoolArray = (self.ground_truth_columns == labels) & (
+            labels != Label.UNKNOWN
+        )
+        return is_correct
+
     @property
     def scores(self) -> Float32Array:
         """`(k,)` detection score of each shown face."""
@@ -357,6 +177,56 @@ class EvaluationResult:
         """`(k,)` probability of the likeliest class of each shown face."""
         confidences: Float32Array = self.probs.max(axis=1, initial=0)
         return confidences
+
+    def select_class(
+        self, label: Label | None
+    ) -> tuple[BoolArray, BoolArray, BoolArray]:
+        """Return masks of the predicted, correct and actual faces of a class.
+
+        For faces of any class, every shown face counts, also unsure ones. For a class,
+        only faces at or above the confidence threshold count, and a face of another
+        class is a false positive too. Ignored matches are left out.
+
+        Args:
+            label: the class, None for faces of any class.
+
+        Returns:
+            Two `(k,)` masks of the shown faces, and a `(t,)` mask of the true faces.
+        """
+        labels = self.predictions.ground_truth.labels
+        if label is None:
+            actual = labels != Label.UNKNOWN
+            return self.actual >= 0, self.matched_ground_truth >= 0, actual
+        predicted = (self.actual >= 0) & (self.predicted == label)
+        return predicted, predicted & (self.actual == label), labels == label
+
+    def count_per_image(
+        self, label: Label | None, is_counted: BoolArray | None = None
+    ) -> PerImageCounts:
+        """Count predicted, actual and correct faces of a class in each image.
+
+        See `select_class` for what counts.
+
+        Args:
+            label: the class, None for faces of any class.
+            is_counted: `(t,)` mask of the true faces that count; all by default. Shown
+                faces that match others are not true positives.
+        """
+        predicted, correct, actual = self.select_class(label)
+        if is_counted is not None:
+            actual = actual & is_counted
+            correct[correct] = is_counted[self.matched_ground_truth[correct]]
+        image_indices = self.predictions.faces.image_indices[self.shown_rows]
+        return PerImageCounts(
+            *(
+                np.bincount(rows, minlength=self.n_images)
+                for rows in (
+                    image_indices[correct],
+                    image_indices[predicted],
+                    self.predictions.ground_truth.faces.image_indices[actual],
+                )
+            )
+        )
 
     def faces_in_cell(self, actual: int, predicted: int) -> tuple[FaceRef, ...]:
         """Return the faces that one cell of `confusion` counts.
@@ -408,18 +278,31 @@ class Evaluator:
 
     Args:
         predictions: predictions of an analyzer on the set.
-        overlaps: box pairs of the predictions; computed by default.
+        overlaps: overlapping pairs of the predictions; computed by default.
+        candidates: pairs of detected and true faces; computed by default.
     """
 
     def __init__(
-        self, predictions: AnalyzerPredictions, *, overlaps: Overlaps | None = None
+        self,
+        predictions: AnalyzerPredictions,
+        *,
+        overlaps: OverlappingPairs | None = None,
+        candidates: MatchCandidates | None = None,
     ) -> None:
         """Compute the box pairs unless they are given."""
+        faces, ground_truth = predictions.faces, predictions.ground_truth
         self.predictions = predictions
-        self._overlaps = (
-            Overlaps.from_predictions(predictions) if overlaps is None else overlaps
+        self._overlaps = overlaps or OverlappingPairs.from_boxes(
+            faces, predictions.scores
         )
-        self._sizes_px = sizes_px(predictions.faces.boxes)
+        self.candidates = candidates or MatchCandidates.from_boxes(
+            faces,
+            predictions.scores,
+            ground_truth.faces,
+            is_ignored=ground_truth.labels == Label.UNKNOWN,
+            has_boxes=ground_truth.has_boxes,
+        )
+        self._sizes_px = sizes_px(faces.boxes)
 
     def __call__(
         self,
@@ -430,8 +313,7 @@ class Evaluator:
     ) -> EvaluationResult:
         """Select the shown faces as `Scene.filter` does, and match them.
 
-        Faces are matched by descending score, as in
-        `metrics.detection.match_detections_in_image`.
+        Faces are matched by the rules of `metrics.matching`.
 
         Args:
             settings: `min_score`, `min_face_px`, `nms_iou` and `min_confidence` apply.
@@ -445,9 +327,9 @@ class Evaluator:
         predictions, labels = self.predictions, self.predictions.ground_truth.labels
         is_candidate = predictions.scores >= settings.min_score
         is_candidate &= self._sizes_px >= settings.min_face_px
-        is_kept = self._overlaps.nms(is_candidate, settings.nms_iou)
+        is_kept = self._overlaps.suppress(is_candidate, settings.nms_iou)
         shown = np.flatnonzero(is_kept)
-        matches = self._overlaps.match(is_kept, min_iou, len(labels))[shown]
+        matches = self.candidates.match(is_kept, min_iou)[shown]
         probs = self._scale_probs(shown, temperature)
         predicted = _predict_labels(probs, settings.min_confidence)
         matched_ground_truth = self._mark_ignored(shown, matches)
@@ -490,8 +372,11 @@ class Evaluator:
             image_mask[predictions.faces.image_indices],
             image_mask[ground_truth.faces.image_indices],
         )
-        overlaps = self._overlaps.select_rows(detection_mask, ground_truth_mask)
-        return Evaluator(predictions.select_images(image_mask), overlaps=overlaps)
+        return Evaluator(
+            predictions.select_images(image_mask),
+            overlaps=self._overlaps.select_rows(detection_mask),
+            candidates=self.candidates.select_rows(detection_mask, ground_truth_mask),
+        )
 
     def _scale_probs(self, shown: IntArray, temperature: float) -> Float32Array:
         probs = self.predictions.probs[shown]

@@ -9,10 +9,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from maskdet.settings import Settings
-from maskdet.tuning import predictions
-from maskdet.tuning.operating_point import Evaluator
-from maskdet.tuning.predictions import (
+from maskdet.evaluation import predictions
+from maskdet.evaluation.operating_point import Evaluator
+from maskdet.evaluation.predictions import (
     AnalyzerPredictions,
     FaceRows,
     LabelledSet,
@@ -22,6 +21,7 @@ from maskdet.tuning.predictions import (
     quantize_predictions,
     read_predictions,
 )
+from maskdet.settings import Settings
 from maskdet.types import Label
 from tests.tuning.goals_fakes import make_crowded_set, make_goal_predictions
 

@@ -1,0 +1,1 @@
+"""Model files: the list with checksums and downloads, LiteRT, models of the user."""
