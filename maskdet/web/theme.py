@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 _CSS = """<style>
 /* Streamlit leaves 96 px free above each page. */
 [data-testid=stMainBlockContainer] {padding-top: 3.25rem; padding-bottom: 3rem;}
-[data-testid=stMainBlockContainer] h2 {font-size: 1.5rem;}
+[data-testid=stHeading] h2 {font-size: 1.5rem;}
 @media (max-width: 1400px) {
   [data-testid=stMainBlockContainer] {padding-left: 2.5rem; padding-right: 2.5rem;}}
 /* Beside the sidebar there is no room for two columns. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from tests.browser.dashboard import (
     write_camera_video,
 )
 from tests.browser.serve import FACE_BGR, MASK_BGR
-from tests.helpers.waiting import wait_until
+from tests.helpers.waiting import WAIT_MS, wait_until
 
 VIDEO_FPS = 30
 NONE = "\N{EN DASH}"
@@ -227,6 +228,26 @@ def test_settings_survive_a_visit_to_another_page(live: LivePage) -> None:
     assert moving(live)
 
 
+def test_a_stopped_stream_leaves_a_summary_until_the_next_start(
+    live: LivePage, tmp_path: Path
+) -> None:
+    live.start()
+    live.wait_for_image(outlined(Label.MASK), "a green outline")
+    live.stop()
+    summary = live.page.get_by_role("heading", name="Last run")
+    summary.wait_for()
+    with live.page.expect_download() as started:
+        live.page.get_by_role("button", name="Report (JSON)").click()
+    path = tmp_path / "live.json"
+    started.value.save_as(path)
+    (report,) = json.loads(path.read_text("utf-8"))["videos"]
+    assert len(report["people"]) >= 1
+    assert 0 < report["analyzed_s"] < 300
+    live.start()
+    live.wait_for_image(outlined(Label.MASK), "a green outline")
+    summary.wait_for(state="detached")
+
+
 def test_a_stopped_stream_starts_again(live: LivePage) -> None:
     for _ in range(2):
         live.start()
@@ -357,5 +378,25 @@ def test_settings_can_be_exported_to_a_file_and_a_link(
     wait_until(lambda: slider.input_value() == "1", "the value of the link")
     page.goto(link_url.replace("1.0", "many"))
     alert = page.get_by_test_id("stAlert")
-    alert.filter(has_text="min_score must be a number, not 'many'").wait_for()
+    alert.filter(has_text="min_score must be a number from 0 to 1, not 'many'").wait_for()
     assert slider.input_value() == "0.5"
+
+
+def test_without_a_camera_the_page_says_what_to_do(
+    playwright: Any, chromium: str, fake_dashboard: Dashboard
+) -> None:
+    # No fake device, and no question for permission that nobody answers.
+    browser = playwright.chromium.launch(
+        executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+    )
+    try:
+        page = browser.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.goto(fake_dashboard.url)
+        LivePage(page).button("Start").click()
+        page.get_by_test_id("stAlert").filter(has_text="No camera was found").wait_for()
+        assert not LivePage(page).frame.get_by_text("NotFoundError").is_visible()
+        page.get_by_role("link", name="Analyze the sample video").click()
+        page.get_by_role("heading", name="Video", exact=True).wait_for()
+    finally:
+        browser.close()

@@ -52,6 +52,17 @@ _URL_SCHEMES = ("stun:", "stuns:", "turn:", "turns:")
 
 _SERVER_KEYS = {"urls", "username", "credential", "credentialType"}
 
+# Media Capture and Streams, W3C: what `getUserMedia` fails with.
+_CAMERA_ADVICE: Final = {
+    "NotFoundError": "**No camera was found.** Connect one and press **Start** again.",
+    "NotAllowedError": "**The browser may not use the camera.** Allow it with the "
+    "camera symbol in the address bar and press **Start** again.",
+    "NotReadableError": "**The camera is in use by another program.** Close that "
+    "program and press **Start** again.",
+    "OverconstrainedError": "**The camera does not offer this size or frame rate.** "
+    "Choose others under **Camera** in the sidebar and press **Start** again.",
+}
+
 
 class StreamConnection:
     """Connection state of a stream, and the next action.
@@ -192,6 +203,20 @@ class StreamConnection:
         else:
             self.phase = "waiting"
             self._since_s = now_s + RECONNECT_DELAYS_S[self.attempt - 1]
+
+
+def describe_camera_error(name: str) -> str:
+    """Return what to do when the browser cannot open the camera, as Markdown.
+
+    Args:
+        name: name of the `DOMException` of `getUserMedia`; empty for none.
+    """
+    if not name:
+        return ""
+    advice = _CAMERA_ADVICE.get(
+        name, f"**The camera could not be started** ({name}). Try another browser."
+    )
+    return f"{advice} Or analyze the sample video or an image, which needs no camera."
 
 
 def can_use_camera(page_url: str) -> bool:

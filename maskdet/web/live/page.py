@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import json
 import logging
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 from streamlit_webrtc import (
@@ -14,10 +16,15 @@ from streamlit_webrtc import (
     webrtc_streamer,
 )
 
-from maskdet.analyzers.pipelines import resolve_analyzer
+from maskdet.analyzers.pipelines import AUTO, resolve_analyzer
+from maskdet.drawing import draw
+from maskdet.media import encode_jpeg, read_image
+from maskdet.settings import Settings
+from maskdet.style import Style
 from maskdet.web import session
 from maskdet.web.events import alerts, service
 from maskdet.web.image.cache import ImageCache, render_result_preview
+from maskdet.web.image.overlay import to_media_url
 from maskdet.web.image.results import ImageResult
 from maskdet.web.live import distance
 from maskdet.web.live.connection import (
@@ -25,9 +32,11 @@ from maskdet.web.live.connection import (
     RECONNECT_DELAYS_S,
     StreamConnection,
     can_use_camera,
+    describe_camera_error,
     get_rtc_configuration,
 )
 from maskdet.web.live.frames import make_callback
+from maskdet.web.live.last_run import render_last_run
 from maskdet.web.live.readouts import live_stats_html
 from maskdet.web.live.state import LiveSession, LiveState, get_live_state
 from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE as VIEWERS_VARIABLE
@@ -36,7 +45,10 @@ from maskdet.web.preferences import Preferences
 from maskdet.web.server import streamlit_patches
 from maskdet.web.server.uploads import MAX_IMAGE_MB, reject_large_files
 from maskdet.web.theme import make_page_columns
-from maskdet.web.widgets import escape_markdown, scene_cards_html
+from maskdet.web.widgets import IMAGE_SAMPLES, escape_markdown, scene_cards_html
+
+if TYPE_CHECKING:
+    from streamlit_webrtc.config import Translations
 
 logger = logging.getLogger(__name__)
 
@@ -51,25 +63,68 @@ _STOPPED: Final = WebRtcStreamerState(playing=False, signalling=False)
 _BUTTON_LISTENER_JS: Final = """
 const observed = new WeakSet();
 let report = () => {};
+let reportError = () => {};
+let lastError = "";
+let look = "";
 const listen = () => {
   const streamers = 'iframe[title="streamlit_webrtc.component.webrtc_streamer"]';
   for (const frame of document.querySelectorAll(streamers)) {
     const inside = frame.contentDocument;
-    if (!inside || observed.has(inside)) continue;
+    if (!inside?.head) continue;
+    // The page says what to do instead of "NotFoundError: Requested device not found".
+    let error = "";
+    for (const alert of inside.querySelectorAll("[role=alert]")) {
+      const name = /^[A-Z][A-Za-z]*Error/.exec(alert.textContent.trim())?.[0];
+      if (!name) continue;
+      error = name;
+      alert.style.display = "none";
+    }
+    if (error !== lastError) reportError(lastError = error);
+    // The library does not notice a height that the styles below have changed.
+    const height = inside.getElementById("root")?.offsetHeight;
+    if (height && Math.abs(frame.clientHeight - height) > 1) frame.height = height;
+    if (observed.has(inside)) continue;
     observed.add(inside);
+    const style = inside.createElement("style");
+    style.textContent = look;
+    inside.head.append(style);
     inside.addEventListener("click", (event) => {
       const name = event.target.closest("button")?.textContent?.trim();
       if (name === "Start" || name === "Stop") report(name);
     }, true);
   }
 };
-export default function ({ setStateValue }) {
+export default function ({ setStateValue, parentElement, data }) {
   report = (name) => setStateValue("pressed", name);
+  reportError = (name) => setStateValue("camera_error", name);
+  // The buttons look like those of the page.
+  const get = (name) => getComputedStyle(parentElement.host ?? parentElement)
+    .getPropertyValue(name).trim();
+  const still = new URL(data.still, location);
+  look = `button {text-transform: none !important; box-shadow: none !important;
+    font: 600 1rem ${get("--st-font") || "sans-serif"} !important;
+    letter-spacing: 0 !important; padding: .5rem 1.2rem !important;
+    border-radius: ${get("--st-button-radius") || ".5rem"} !important;}
+    .MuiButton-containedPrimary {color: ${get("--st-background-color")} !important;
+    background: ${get("--st-primary-color")} !important;}
+    .MuiButton-text {color: ${get("--st-primary-color")} !important;}
+    [data-testid=VideoLabelIcon] {display: none !important;}
+    .MuiPaper-root:has(> [data-testid=VideoLabelIcon]) {aspect-ratio: 4 / 3;
+    border-radius: 8px; background: url(${still}) center / cover;}`;
   listen();
   const timer = setInterval(listen, 250);
   return () => clearInterval(timer);
 }
 """
+_TRANSLATIONS: Final[Translations] = {
+    "select_device": "Choose camera",
+    "media_api_not_available": "This browser offers no camera to this page.",
+    "device_ask_permission": "Allow the camera in the browser.",
+    "device_not_available": "No camera was found.",
+    "device_access_denied": "The browser may not use the camera. Allow it with the "
+    "camera symbol in the address bar.",
+}
+
 _button_listener = st.components.v2.component(
     "maskdet.button_listener", js=_BUTTON_LISTENER_JS
 )
@@ -85,8 +140,10 @@ def render_stream(preferences: Preferences) -> WebRtcStreamerState:
     loading_area, warning_area, video_area = st.container(), st.empty(), st.container()
     _button_listener(
         key=_BUTTON_KEY,
-        default={"pressed": ""},
+        data={"still": _get_still(preferences)},
+        default={"pressed": "", "camera_error": ""},
         on_pressed_change=lambda: None,
+        on_camera_error_change=lambda: None,
         width="content",
         height="content",
     )
@@ -147,6 +204,7 @@ def _render_streamer(
         async_processing=True,
         sendback_audio=False,
         media_toggle_controls=False,
+        translations=_TRANSLATIONS,
         video_html_attrs={
             "autoPlay": True,
             "controls": False,
@@ -200,6 +258,12 @@ def _update_connection(
         last_frame_s=state.get_last_frame_s(),
         now_s=state.clock(),
     )
+
+
+def _get_camera_error() -> str:
+    """Return why the browser could not open the camera; empty if it could."""
+    name = (st.session_state.get(_BUTTON_KEY) or {}).get("camera_error")
+    return describe_camera_error(name) if isinstance(name, str) else ""
 
 
 def _get_last_button() -> str:
@@ -316,6 +380,8 @@ The administrator can change the limit with `{VIEWERS_VARIABLE}`.
 The photo below does not need a slot.""",
             icon=":material/group:",
         )
+    if camera_error := _get_camera_error():
+        st.error(camera_error, icon=":material/videocam_off:")
     _render_connection_status(get_connection())
     if get_connection().timed_out:
         st.warning(
@@ -409,6 +475,32 @@ def _analyze_snapshot(preferences: Preferences) -> None:
         st.info("No face found. Move closer, with light on your face.")
 
 
+def _get_still(preferences: Preferences) -> str:
+    """Return the address of an annotated example, shown in the place of the video."""
+    style = json.dumps(dataclasses.asdict(preferences.style))
+    return to_media_url(_draw_still(style))
+
+
+# The example is the same for all visitors with a style.
+@st.cache_data(show_spinner=False, max_entries=16)
+def _draw_still(style: str) -> bytes:
+    image = read_image(IMAGE_SAMPLES[0].path)
+    height, width = image.shape[:2]
+    left = (width - 4 * height // 3) // 2
+    analyzer = session.get_analyzer(resolve_analyzer(AUTO, live=True))
+    drawn = draw(image, analyzer.analyze(image, Settings()), Style.from_json(style))
+    return encode_jpeg(drawn[:, left : width - left])
+
+
+def _render_other_ways() -> None:
+    """Credit the example, and link to what needs no camera."""
+    st.caption(f"Example: {IMAGE_SAMPLES[0].credit}.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("No camera?", width="content")
+        st.page_link("pages/video.py", label="Analyze the sample video")
+        st.page_link("pages/image.py", label="Drop an image")
+
+
 def render_live_page() -> None:
     """Render the page."""
     st.title("Live")
@@ -421,6 +513,9 @@ def render_live_page() -> None:
     with video_column:
         stream_state = render_stream(preferences)
         render_connection_help()
+        if not stream_state.playing and not stream_state.signalling:
+            _render_other_ways()
+            render_last_run()
         render_snapshot(preferences)
     with stats_column:
         render_live_stats(stream_state)

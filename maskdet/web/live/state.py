@@ -10,7 +10,8 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 import numpy as np
@@ -22,6 +23,7 @@ from maskdet.people import PersonLog
 from maskdet.settings import Settings
 from maskdet.streaming import Stream
 from maskdet.types import UNTRACKED, Image, Label, Scene
+from maskdet.video import VideoReport
 from maskdet.web import session
 from maskdet.web.distance import DistanceGuard
 from maskdet.web.preferences import Preferences
@@ -111,6 +113,9 @@ class LiveSession:
         self._distance_guard = DistanceGuard()
         self._lock = threading.Lock()  # held for a whole frame
         self._started = self._ended = False
+        self._started_at = datetime.now(UTC)
+        self._first_s = self._last_s = 0.0
+        self._n_frames = 0
 
     def set_observer(self, observer: SceneObserver | None) -> None:
         """Replace the observer, unless the run has started.
@@ -130,7 +135,11 @@ class LiveSession:
         size_wh = image.shape[1], image.shape[0]
         settings = self._distance_guard.effective_settings(settings, size_wh)
         with self._lock:
-            self._started = True
+            if not self._started:
+                self._started, self._first_s = True, time_s
+                self._started_at = datetime.now(UTC)
+            self._last_s = time_s
+            self._n_frames += 1
             scene = self._stream.step(image, time_s, settings)
             people = count_people(self._stream.people)
             # The last frame may arrive after the end; it must not create events.
@@ -142,9 +151,48 @@ class LiveSession:
         """End the run after the current frame; may be called twice."""
         with self._lock:
             self._ended = True
-            self._stream.people.end()
+            self._stream.people.end(self._last_s)
             if self._observer is not None:
                 observe_safely(self._observer, self._stream.people)
+
+    def build_report(self) -> VideoReport:
+        """Return what the run has seen, with times since its first frame."""
+        with self._lock:
+            people, start_s = self._stream.people, self._first_s
+            return VideoReport(
+                source="camera",
+                n_frames=self._n_frames,
+                analyzed_s=self._last_s - start_s,
+                people=tuple(
+                    replace(
+                        person,
+                        first_s=person.first_s - start_s,
+                        last_s=person.last_s - start_s,
+                    )
+                    for person in people.list_people()
+                ),
+                contacts=tuple(
+                    replace(contact, start_s=contact.start_s - start_s)
+                    for contact in people.list_contacts()
+                ),
+                evicted_people=people.evicted_people,
+                evicted_contacts=people.evicted_contacts,
+                is_complete=self._ended,
+                started_at=self._started_at,
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class LastRun:
+    """What is kept of a run after its end, in memory only, until the next one.
+
+    Attributes:
+        report: people and contacts, as of a video.
+        snapshot: the last analyzed frame.
+    """
+
+    report: VideoReport
+    snapshot: LiveSnapshot
 
 
 @dataclass(frozen=True)
@@ -214,6 +262,7 @@ class LiveState:
         self._records: deque[_FrameRecord] = deque()
         self._started_s = self._last_frame_s = clock()
         self._snapshot: LiveSnapshot | None = None
+        self._last_run: LastRun | None = None
         self._reset()
 
     @property
@@ -261,10 +310,26 @@ class LiveState:
         started a new run.
         """
         with self._lock:
-            if self._active is not None and self._active[1] is session:
+            is_active = self._active is not None and self._active[1] is session
+            snapshot = self._snapshot if is_active else None
+            if is_active:
                 self._active = None
                 self._reset()
         session.end()
+        if snapshot is not None:
+            last_run = LastRun(session.build_report(), snapshot)
+            with self._lock:
+                self._last_run = last_run
+
+    def get_last_run(self) -> LastRun | None:
+        """Return the run that ended last; None before, and once another has begun."""
+        with self._lock:
+            return None if self._n_processed else self._last_run
+
+    def is_running(self) -> bool:
+        """Return whether frames have arrived in a run that has not ended."""
+        with self._lock:
+            return self._n_processed > 0
 
     def record_frame(
         self, n_arrived: int, stage_ms: Mapping[str, float], snapshot: LiveSnapshot
