@@ -195,7 +195,7 @@ def _prepare_live(page: Any) -> None:
 def _prepare_image(page: Any) -> None:
     page.get_by_text("Samples", exact=True).click()
     page.get_by_text("Group", exact=True).click()
-    page.locator(".maskdet-cards img").first.wait_for()
+    page.locator(".overlay tbody tr").nth(3).click()
 
 
 def _prepare_video(page: Any) -> None:

@@ -119,7 +119,7 @@ STATS_CSS = """<style>
 .maskdet-live h2 {font-size: .8rem; font-weight: 600; margin: 0 0 .5rem; padding: 0;
   letter-spacing: .04em; text-transform: uppercase; opacity: .8;}
 .maskdet-live dl {display: grid; gap: .5rem; margin: 0; padding: 0;
-  grid-template-columns: repeat(auto-fit, minmax(6.2rem, 1fr));}
+  grid-template-columns: repeat(auto-fit, minmax(6rem, 1fr));}
 .maskdet-live dl.three {grid-template-columns: repeat(3, 1fr); gap: .35rem;}
 .maskdet-live dl div {display: flex; flex-direction: column-reverse;
   justify-content: flex-end; padding: .45rem .6rem; border-radius: .5rem;
