@@ -33,6 +33,8 @@ def make_page_columns(widths: Sequence[int]) -> list[DeltaGenerator]:
 
 def render_theme() -> None:
     """Render logo and CSS; call it once in each run, before the page."""
-    logo = files("maskdet.web") / "logo.svg"
-    st.logo(str(logo), size="large")
+    folder = files("maskdet.web")
+    # Beside the closed sidebar of a phone there is no room for the name.
+    icon = str(folder / "logo-icon.svg")
+    st.logo(str(folder / "logo.svg"), size="large", icon_image=icon)
     st.html(_CSS)
