@@ -378,7 +378,8 @@ def test_settings_can_be_exported_to_a_file_and_a_link(
     wait_until(lambda: slider.input_value() == "1", "the value of the link")
     page.goto(link_url.replace("1.0", "many"))
     alert = page.get_by_test_id("stAlert")
-    alert.filter(has_text="min_score must be a number from 0 to 1, not 'many'").wait_for()
+    line = "min_score must be a number from 0 to 1, not 'many'"
+    alert.filter(has_text=line).wait_for()
     assert slider.input_value() == "0.5"
 
 

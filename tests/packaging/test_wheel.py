@@ -85,7 +85,13 @@ def test_the_wheel_contains_the_bundled_files(wheel) -> None:
     }
     names = zipfile.ZipFile(wheel).namelist()
     assert {name for name in names if "/_data/" in name} == expected
-    assert {"maskdet/py.typed", "maskdet/tuning/report.html.jinja"} <= set(names)
+    others = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "maskdet").rglob("*")
+        if path.suffix in {".css", ".html", ".jinja", ".js", ".svg", ".typed"}
+    ]
+    assert len(others) >= 10
+    assert set(others) <= set(names)
     assert all(name.startswith(("maskdet/", "maskdet-")) for name in names)
     external = {row.file_name for row in read_manifest().values() if not row.is_bundled}
     assert external.isdisjoint(Path(name).name for name in names)
