@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.synthetic.compositing import (
+    BGR,
     Canvas,
     FloatArray,
     composite,
@@ -21,7 +22,7 @@ from maskdet.synthetic.compositing import (
     generate_smooth_noise,
 )
 from maskdet.synthetic.head import MOUTH_Y, Head
-from maskdet.synthetic.masks import BGR, sample_colour
+from maskdet.synthetic.masks import sample_colour
 from maskdet.types import Image, Rng
 
 Occluder: TypeAlias = Literal["hand", "scarf", "beard", "cup", "phone", "headscarf"]
@@ -88,7 +89,7 @@ def render_occluder(
     painters[occluder](
         canvas, _estimate_skin_colour(image, head) if skin is None else skin, rng
     )
-    return composite(image, head, canvas)
+    return composite(image, canvas)
 
 
 def _estimate_skin_colour(image: Image, head: Head) -> BGR:
