@@ -195,7 +195,7 @@ def _prepare_data(
         splits,
         recipe,
         out,
-        lambda: detector,
+        detector,
         make_progress_bar,
         negatives,
         args.workers,

@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -129,20 +128,8 @@ class ClassifierSampler:
         return prefetch(partial(self.make_batch, epoch), steps, self.workers)
 
 
-class BatchSource(Protocol):
-    """Source of training batches: `ClassifierSampler` or `EpochIterator`."""
-
-    def iter_batches(self, epoch: int, steps: int) -> Iterator[TrainingBatch]:
-        """Yield the batches of one epoch, reproducibly."""
-        ...
-
-
-class Augmentation(Protocol):
-    """A random change of an image."""
-
-    def __call__(self, image: Image, rng: Rng) -> Image:
-        """Return a changed copy of the same size."""
-        ...
+Augmentation = Callable[[Image, Rng], Image]
+"""Returns a randomly changed copy of an image, of the same size."""
 
 
 def augment_tutorial(image: Image, rng: Rng) -> Image:

@@ -7,12 +7,12 @@ and a few hundred training crops to calibrate 8-bit weights with.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,12 +22,12 @@ from maskdet.classifier import crop_face
 from maskdet.datasets import SPLITS, Example, split_by_group
 from maskdet.detectors import Detector, LandmarkDetector
 from maskdet.evaluation.report import image_grid
+from maskdet.media import encode_png
 from maskdet.model_files.model_zoo import model_path
 from maskdet.settings import Settings
 from maskdet.training.classifier.augment import PACKED_CONTEXT
 from maskdet.training.classifier.batches import (
     AUGMENTATIONS,
-    BatchSource,
     ClassifierSampler,
     EpochIterator,
 )
@@ -37,6 +37,7 @@ from maskdet.training.classifier.crops import (
     NO_FACE,
     PACKED_PX,
     Crops,
+    LabelledCrop,
     PackedCrops,
     ProgressWrapper,
     cut_crops,
@@ -44,7 +45,7 @@ from maskdet.training.classifier.crops import (
     pack_crops,
     read_packed_crops,
     save_crops,
-    save_packed_crops,
+    stack_packed_crops,
 )
 from maskdet.training.classifier.recipes import ClassifierRecipe
 from maskdet.training.onepass.data import SCALINGS, NegativeImages, TrainingImage
@@ -111,58 +112,26 @@ class FalsePositiveMiner:
             parts.append(faces.boxes[rows][:_MAX_DETECTIONS])
         return np.concatenate(parts)
 
-    def make_packed_crops(
-        self, negatives: Sequence[TrainingImage], progress: ProgressWrapper
-    ) -> PackedCrops:
-        """Return training crops, packed like those of faces."""
-        crops_and_kinds = self._cut_crops(
-            negatives, PACKED_PX, PACKED_CONTEXT, progress
-        )
-        n = len(crops_and_kinds)
-        shape = (-1, PACKED_PX, PACKED_PX, 3)
-        return PackedCrops(
-            images=np.array([crop for crop, _ in crops_and_kinds], np.uint8).reshape(
-                shape
-            ),
-            labels=np.full(n, NO_FACE, np.int64),
-            sources=np.array(
-                [f"no-face-{kind}" for _, kind in crops_and_kinds], np.str_
-            ),
-            whole=np.zeros(n, np.bool_),
-            drawn=np.zeros(n, np.bool_),
-        )
-
-    def make_evaluation_crops(
+    def cut_crops(
         self,
         negatives: Sequence[TrainingImage],
         size_px: int,
         context: float,
         progress: ProgressWrapper,
-    ) -> NDArray[np.uint8]:
-        """Return `(n, size_px, size_px, 3)` validation crops, cut as at run time."""
-        crops_and_kinds = self._cut_crops(negatives, size_px, context, progress)
-        crops = [crop for crop, _ in crops_and_kinds]
-        return np.array(crops, np.uint8).reshape(-1, size_px, size_px, 3)
+    ) -> list[LabelledCrop]:
+        """Return the crops of all detections, labelled `NO_FACE`."""
 
-    def _cut_crops(
-        self,
-        negatives: Sequence[TrainingImage],
-        size_px: int,
-        context: float,
-        progress: ProgressWrapper,
-    ) -> list[tuple[Image, str]]:
-        def cut(negative: TrainingImage) -> list[tuple[Image, str]]:
+        def cut(negative: TrainingImage) -> list[LabelledCrop]:
             return [
                 (
                     crop_face(negative.image, box, size_px, context=context),
-                    negative.source,
+                    NO_FACE,
+                    f"no-face-{negative.source}",
                 )
                 for box in self.detect_boxes(negative.image)
             ]
 
-        return [
-            item for crops in map_parallel(cut, negatives, progress) for item in crops
-        ]
+        return [*itertools.chain(*map_parallel(cut, negatives, progress))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +150,7 @@ class ClassifierData:
         false_positives: `(m, s, s, 3)` validation crops without a face.
     """
 
-    batch_source: BatchSource
+    batch_source: ClassifierSampler | EpochIterator
     steps: int
     n_crops: int
     validation: Crops
@@ -240,7 +209,7 @@ def prepare_classifier_data(
     splits: DataSplits,
     recipe: ClassifierRecipe,
     out: Path,
-    make_detector: Callable[[], Detector | None],
+    detector: Detector | None,
     progress: ProgressFactory,
     negatives: NegativeImages | None = None,
     workers: int = 0,
@@ -251,7 +220,7 @@ def prepare_classifier_data(
         splits: the images.
         recipe: defines the crops and the batches.
         out: folder of the run.
-        make_detector: returns the detector for images of one face, if it is needed.
+        detector: for images of one face, if the recipe uses one.
         progress: shows the progress.
         negatives: images without a face; needed if `recipe.verifies`.
         workers: processes that make the batches; 0 for a thread.
@@ -271,7 +240,7 @@ def prepare_classifier_data(
     )
     if recipe.views == "camera":
         packed = _load_or_pack_crops(
-            splits.train, recipe, out / PACKED_FILE, make_detector, progress
+            splits.train, recipe, out / PACKED_FILE, detector, progress
         )
         return _make_sampled_data(
             packed, validation, recipe, out, progress, negatives, workers
@@ -304,13 +273,16 @@ def _make_sampled_data(
     false_positives = None
     if recipe.verifies and negatives is not None:
         miner = FalsePositiveMiner(model_path("onepass"))
-        false_positive_crops = miner.make_packed_crops(
-            negatives.train, progress("false positives")
+        mined = miner.cut_crops(
+            negatives.train, PACKED_PX, PACKED_CONTEXT, progress("false positives")
         )
-        packed = packed.concat(false_positive_crops)
-        false_positives = miner.make_evaluation_crops(
+        packed = packed.concat(stack_packed_crops(mined))
+        held_out = miner.cut_crops(
             negatives.held_out, recipe.size_px, recipe.context, progress("held out")
         )
+        shape = (len(held_out), recipe.size_px, recipe.size_px, 3)
+        false_positives = np.array([crop for crop, _, _ in held_out], np.uint8)
+        false_positives = false_positives.reshape(shape)
         np.savez(out / FALSE_POSITIVES_FILE, images=false_positives, allow_pickle=False)
     sampler = ClassifierSampler(
         packed, recipe.size_px, recipe.batch_size, recipe.seed, workers
@@ -367,11 +339,10 @@ def _load_or_pack_crops(
     train: Sequence[Example],
     recipe: ClassifierRecipe,
     path: Path,
-    make_detector: Callable[[], Detector | None],
+    detector: Detector | None,
     progress: ProgressFactory,
 ) -> PackedCrops:
     """Cut the training crops, or load them from `path` if the inputs are unchanged."""
-    detector = make_detector()
     example_lines = [
         f"{example.path} {example.boxes.tolist()} {example.label_values}"
         for example in train
@@ -388,7 +359,7 @@ def _load_or_pack_crops(
                 packed, landmark_detector, recipe.drawn, recipe.seed, drawing_progress
             )
             packed = packed.concat(drawn)
-        save_packed_crops(packed, path, fingerprint)
+        save_crops(packed, path, fingerprint)
     return packed
 
 
@@ -426,8 +397,7 @@ def write_contact_sheets(training_data: ClassifierData, out: Path) -> list[Path]
     paths = [out / VALIDATION_SHEET_FILE, out / AUGMENTED_SHEET_FILE]
     augmented_sheet = image_grid(list(views), names, columns=_COLUMNS)
     for path, sheet in zip(paths, (validation_sheet, augmented_sheet), strict=True):
-        _, data = cv2.imencode(".png", sheet)
-        path.write_bytes(data.tobytes())
+        path.write_bytes(encode_png(sheet))
     return paths
 
 

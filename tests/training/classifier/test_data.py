@@ -32,7 +32,7 @@ from maskdet.training.classifier.crops import (
     cut_crops,
     pack_crops,
     read_packed_crops,
-    save_packed_crops,
+    save_crops,
 )
 from maskdet.training.classifier.validation import (
     compute_classifier_metrics,
@@ -168,7 +168,7 @@ def test_an_unreadable_image_is_skipped_and_logged(tmp_path, caplog):
 
 def test_packed_crops_survive_a_round_trip(tmp_path):
     stored = make_samples({(Label.MASK, False): 2, (Label.INCORRECT, True): 1})
-    save_packed_crops(stored, tmp_path / "crops.npz", "abc")
+    save_crops(stored, tmp_path / "crops.npz", "abc")
     loaded = read_packed_crops(tmp_path / "crops.npz", "abc")
     for field in dataclasses.fields(PackedCrops):
         np.testing.assert_array_equal(
