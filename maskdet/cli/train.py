@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         args, recipe.seed, fractions=recipe.split_fractions, source=args.source
     )
     from maskdet.training.classifier.data import write_contact_sheets
-    from maskdet.training.classifier.fit import TrainingStart, fit_classifier
+    from maskdet.training.classifier.fit import fit_classifier
     from maskdet.training.classifier.validation import (
         compute_metrics_by_source,
         format_class_report,
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.resume:
         run_facts["start"] = weights and Path(weights).name
     probs = fit_classifier(
-        training_data, out, recipe, TrainingStart(weights, args.resume, run_facts)
+        training_data, out, recipe, weights, resume=args.resume, metadata=run_facts
     )
     held_out = training_data.validation
     results = compute_metrics_by_source(held_out.sources, held_out.labels, probs)
