@@ -16,8 +16,7 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzers.onepass import SingleStage, SingleStageNetwork
-from maskdet.boxes import Boxes
+from maskdet.boxes import Boxes, sizes_px
 from maskdet.classifier import crop_face
 from maskdet.datasets import SPLITS, Example, split_by_group
 from maskdet.detectors import Detector, LandmarkDetector
@@ -48,7 +47,11 @@ from maskdet.training.classifier.crops import (
     stack_packed_crops,
 )
 from maskdet.training.classifier.recipes import ClassifierRecipe
-from maskdet.training.onepass.data import SCALINGS, NegativeImages, TrainingImage
+from maskdet.training.onepass.data import (
+    NegativeImages,
+    TrainingImage,
+    open_at_scalings,
+)
 from maskdet.training.workers import map_parallel
 from maskdet.types import CLASSES, Image
 
@@ -88,27 +91,16 @@ class FalsePositiveMiner:
     """Mines false positives of the single-stage network in images without a face."""
 
     def __init__(self, network: str | Path) -> None:
-        """Load the single-stage network.
-
-        Args:
-            network: its LiteRT file.
-
-        Raises:
-            FileNotFoundError: the file does not exist.
-            RuntimeError: the file is not a single-stage network.
-        """
-        onepass_network = SingleStageNetwork(network)
-        self._analyzers = [
-            SingleStage(onepass_network, scaling) for scaling in SCALINGS.values()
-        ]
+        """Load the file of the network; see `open_at_scalings`."""
+        self._analyzers = open_at_scalings(network)
 
     def detect_boxes(self, image: Image) -> Boxes:
         """Return the `(n, 4)` boxes at both scalings, each by falling score."""
         parts = [np.zeros((0, 4), np.float32)]
-        for analyzer in self._analyzers:
+        for analyzer in self._analyzers.values():
             faces = analyzer.analyze(image, Settings.permissive()).faces
-            sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).min(axis=1, initial=1e9)
-            rows = (faces.scores >= _MIN_SCORE) & (sides >= _MIN_SIDE_PX)
+            is_large = sizes_px(faces.boxes) >= _MIN_SIDE_PX
+            rows = (faces.scores >= _MIN_SCORE) & is_large
             parts.append(faces.boxes[rows][:_MAX_DETECTIONS])
         return np.concatenate(parts)
 
