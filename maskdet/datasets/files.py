@@ -78,12 +78,7 @@ _FALLBACK_ENCODINGS: Final = (
 Coordinates = NDArray[np.float64]
 
 
-def empty_coordinates() -> Coordinates:
-    """Return an array of no boxes."""
-    return np.zeros((0, 4))
-
-
-def stack_boxes(boxes: Sequence[Coordinates]) -> Coordinates:
+def stack_boxes(boxes: Sequence[Coordinates] = ()) -> Coordinates:
     """Stack n boxes to `(n, 4)`; n may be 0."""
     return np.array(boxes, np.float64).reshape(-1, 4)
 
@@ -108,7 +103,7 @@ class ImageAnnotations:
 
     image: str
     class_names: tuple[str, ...] = ()
-    boxes: Coordinates = field(default_factory=empty_coordinates)
+    boxes: Coordinates = field(default_factory=stack_boxes)
     is_normalized: bool = False
     size_wh: tuple[int, int] = (0, 0)
     label_file: str = ""

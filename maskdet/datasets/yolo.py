@@ -24,8 +24,8 @@ from maskdet.datasets.files import (
     DatasetFiles,
     ImageAnnotations,
     augmentation_group,
-    empty_coordinates,
     split_from_path,
+    stack_boxes,
 )
 from maskdet.datasets.issues import Issues, truncate_name
 
@@ -464,7 +464,7 @@ def _parse_labels(
             raise DatasetError(f"{location}: {_LINE_FORMAT}") from None
         class_numbers.append(int(class_number))
         boxes.append(box)
-    return class_numbers, np.stack(boxes) if boxes else empty_coordinates()
+    return class_numbers, stack_boxes(boxes)
 
 
 def _has_face_landmarks(values: Sequence[float]) -> bool:

@@ -55,7 +55,7 @@ def _load_dense(layer: Any, stored: _LitertTensors) -> None:
     """Fill a dense layer; LiteRT stores one row per output."""
     kernel, bias = layer.get_weights()
     for n_stored in range(kernel.shape[1], 0, -1):
-        if stored.has(layer.name, (n_stored, kernel.shape[0])):
+        if stored.find(layer.name, (n_stored, kernel.shape[0])) is not None:
             break
     kernel[:, :n_stored] = stored.get(layer.name, (n_stored, kernel.shape[0])).T
     bias[:n_stored] = stored.get(layer.name, (n_stored,))
@@ -101,17 +101,13 @@ class _LitertTensors:
         self._interpreter = interpreter
         self._details = interpreter.get_tensor_details()
 
-    def has(self, layer: str, shape: tuple[int, ...]) -> bool:
-        """Return whether a layer has weights of this shape."""
-        return self._find(layer, shape) is not None
-
     def get(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return the weights of this shape of a layer.
 
         Raises:
             ValueError: the file has no such weights.
         """
-        tensor = self._find(layer, shape)
+        tensor = self.find(layer, shape)
         if tensor is not None:
             return tensor
         raise ValueError(
@@ -119,7 +115,8 @@ class _LitertTensors:
             "or float32 file of this network that `maskdet export` wrote"
         )
 
-    def _find(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+    def find(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+        """Return the weights of this shape of a layer, or None."""
         belongs = re.compile(rf"(^|/){re.escape(layer)}(_\d+)?/")
         for dtype in _FLOAT_TYPES:
             for detail in self._details:

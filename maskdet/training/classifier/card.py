@@ -28,6 +28,7 @@ from maskdet.training.classifier.batches import CLASS_FRACTIONS
 from maskdet.training.classifier.crops import MIN_TRAIN_PX, MIN_VALIDATION_PX
 from maskdet.training.classifier.recipes import RECIPES, ClassifierRecipe, Stage
 from maskdet.training.classifier.validation import ClassifierMetrics
+from maskdet.training.export import SMALL_BYTES
 from maskdet.training.run_log import epochs_since_lowest_loss
 from maskdet.types import CLASSES
 
@@ -91,6 +92,15 @@ def format_classifier_card(
     recipe, metadata = model_export.recipe, model_export.metadata
     training = _training_sentences(recipe, metadata, model_export.log)
     data = _data_sentences(recipe, metadata, model_export)
+    versions = versions_table(
+        model_export,
+        ["changed class", "1 face", "4 faces"],
+        lambda version: [
+            str(version.n_changed),
+            f"{version.one_face_ms:.1f} ms",
+            f"{version.four_faces_ms:.1f} ms",
+        ],
+    )
     return format_card(
         model_export,
         title=recipe.title,
@@ -118,7 +128,7 @@ def format_classifier_card(
         ),
         versions="Compared with the Keras network on the "
         f"{model_export.n_validation} validation crops. Time: minimum of 100 calls "
-        f"with 2 threads.\n\n{_versions_table(model_export)}",
+        f"with 2 threads.\n\n{versions}",
         choice=_choice_sentence(model_export),
         small_faces=f"Faces smaller than {MIN_VALIDATION_PX} px are often too small to "
         "classify.",
@@ -367,21 +377,9 @@ def _metrics_table(results: Mapping[str, ClassifierMetrics]) -> str:
     return format_table(["Source", "n", *_METRIC_HEADS, "balanced accuracy"], rows)
 
 
-def _versions_table(model_export: ClassifierExport) -> str:
-    return versions_table(
-        model_export,
-        ["changed class", "1 face", "4 faces"],
-        lambda version: [
-            str(version.n_changed),
-            f"{version.one_face_ms:.1f} ms",
-            f"{version.four_faces_ms:.1f} ms",
-        ],
-    )
-
-
 def _choice_sentence(model_export: ClassifierExport) -> str:
     suffix = "" if model_export.can_ship else " It is too large to ship."
-    small = " of at most 5 MB" if model_export.is_small else ""
+    small = " of at most 5 MB" if model_export.selected.n_bytes <= SMALL_BYTES else ""
     return (
         f"{model_export.weight_format} was chosen: the fastest version{small} that is "
         f"as accurate as float32, within one face in a thousand.{suffix}"

@@ -102,24 +102,19 @@ class ConvertedClassifier(ConvertedModel):
         balanced accuracy: in a class of 18 faces, a single face changes the recall by
         five points.
         """
-        n_correct = [
-            source_metrics.mask_or_not * source_metrics.n
-            for source_metrics in self.metrics.values()
-        ]
-        other_n_correct = [
-            source_metrics.mask_or_not * source_metrics.n
-            for source_metrics in other.metrics.values()
-        ]
-        n = sum(source_metrics.n for source_metrics in self.metrics.values())
-        balanced = [source_metrics.balanced for source_metrics in self.metrics.values()]
-        other_balanced = [
-            source_metrics.balanced for source_metrics in other.metrics.values()
-        ]
+        n = sum(metrics.n for metrics in self.metrics.values())
         return bool(
-            sum(n_correct) < sum(other_n_correct) - _MAX_ACCURACY_LOSS * n - _ROUNDING
-            or np.mean(balanced)
-            < np.mean(other_balanced) - _MAX_BALANCED_LOSS - _ROUNDING
+            self._count_correct()
+            < other._count_correct() - _MAX_ACCURACY_LOSS * n - _ROUNDING
+            or self._mean_balanced()
+            < other._mean_balanced() - _MAX_BALANCED_LOSS - _ROUNDING
         )
+
+    def _count_correct(self) -> float:
+        return sum(metrics.mask_or_not * metrics.n for metrics in self.metrics.values())
+
+    def _mean_balanced(self) -> np.floating:
+        return np.mean([metrics.balanced for metrics in self.metrics.values()])
 
     def list_regressions(self, other: ConvertedClassifier) -> list[str]:
         """Return the sources on which this file is less accurate than `other`.
@@ -222,19 +217,10 @@ class ClassifierExport(ModelExport[ConvertedClassifier]):
         return self.selected.n_bytes <= MAX_BYTES
 
     @property
-    def is_small(self) -> bool:
-        """Whether the selected version has at most `SMALL_BYTES`."""
-        return self.selected.n_bytes <= SMALL_BYTES
-
-    @property
     def file_name(self) -> str:
         """Name of the shipped file."""
-        return shipped_file_name(self.name)
-
-
-def shipped_file_name(name: str) -> str:
-    """Return the file name of a run in `models/`."""
-    return "classifier.tflite" if name == "maskdet" else f"{name}.tflite"
+        name = "classifier" if self.name == "maskdet" else self.name
+        return f"{name}.tflite"
 
 
 def export_classifier(run_folder: Path, name: str) -> ClassifierExport:

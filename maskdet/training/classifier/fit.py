@@ -35,6 +35,7 @@ from maskdet.training.workers import TrainingBatch
 logger = logging.getLogger(__name__)
 
 _RECALIBRATION_BATCHES = 12
+_PREDICTED_AT_ONCE = 128
 
 
 def fit_classifier(
@@ -200,21 +201,21 @@ def _make_optimizer(stage: Stage, total: int) -> keras.Optimizer:
 
 
 def predict_probabilities(
-    model: keras.Model, images: NDArray[np.uint8], *, batch_size: int = 128
+    model: keras.Model, images: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Return `(n, 3)` probabilities of BGR crops `(n, size, size, 3)`."""
-    return split_face_probability(
-        predict_columns(model, images, batch_size=batch_size)
-    )[0]
+    return split_face_probability(predict_columns(model, images))[0]
 
 
 def predict_columns(
-    model: keras.Model, images: NDArray[np.uint8], *, batch_size: int = 128
+    model: keras.Model, images: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Return all output columns for BGR crops `(n, size, size, 3)`."""
     parts = [
-        model.predict_on_batch(to_network_input(images[start : start + batch_size]))
-        for start in range(0, len(images), batch_size)
+        model.predict_on_batch(
+            to_network_input(images[start : start + _PREDICTED_AT_ONCE])
+        )
+        for start in range(0, len(images), _PREDICTED_AT_ONCE)
     ]
     return np.concatenate(parts)
 

@@ -30,6 +30,11 @@ from maskdet.types import CLASSES
 if TYPE_CHECKING:
     from maskdet.training.onepass.export import OnePassExport
 
+ABOUT = (
+    "Detects the faces of an image and classifies their masks in one pass: detection "
+    "with the layers of YuNet, classification with our own branch."
+)
+
 _PROPERTIES = """\
 | Network | {parameters:,} parameters, convolutions only |
 | Input | `image`: (1, h, w, 3) float32 BGR, 0 to 255; h and w are multiples of 32 |
@@ -74,10 +79,15 @@ def format_onepass_card(model_export: OnePassExport, command: str) -> str:
         if isinstance(commands, list)
         else []
     )
+    versions = versions_table(
+        model_export,
+        [f"{width}x{height}" for width, height in TIMED_WH],
+        lambda version: [f"{time_ms:.1f} ms" for time_ms in version.times_ms],
+    )
     return format_card(
         model_export,
         title=model_export.name,
-        about=model_export.about,
+        about=ABOUT,
         classes="Classes: `mask`, `no_mask` and `incorrect`",
         properties=_PROPERTIES.format(
             name=model_export.name,
@@ -107,7 +117,7 @@ def format_onepass_card(model_export: OnePassExport, command: str) -> str:
             ),
         ),
         versions="Compared with the Keras network. Time: minimum of 50 calls with 2 "
-        f"threads.\n\n{_versions_table(model_export)}",
+        f"threads.\n\n{versions}",
         choice=f"{model_export.weight_format} was chosen: the smallest version without "
         "a loss of accuracy that is about as fast as the fastest.",
         small_faces="Faces smaller than 8 px are not detected; below 20 px the class "
@@ -214,11 +224,3 @@ def _false_positives_section(
 
 def _format_number(value: float) -> str:
     return "none" if math.isnan(value) else f"{value:.3f}"
-
-
-def _versions_table(model_export: OnePassExport) -> str:
-    return versions_table(
-        model_export,
-        [f"{width}x{height}" for width, height in TIMED_WH],
-        lambda version: [f"{time_ms:.1f} ms" for time_ms in version.times_ms],
-    )
