@@ -84,10 +84,9 @@ def read_coco(
     file_source, file_split = _source_and_split(PurePosixPath(files.root, name))
     for row in images_by_id.values():
         file_name = row["file_name"]
-        image = files.find_image(file_name, _image_folders(folder, file_split))
+        folders = _image_folders(folder, file_split)
+        image = files.find_listed_image(file_name, folders, name, issues)
         if not image:
-            reason = f"listed in {truncate_name(name)}, but the image does not exist"
-            issues.add(file_name, reason, missing=True)
             continue
         provenance = row.get(_MASKDET_KEY)
         provenance = provenance if isinstance(provenance, dict) else {}

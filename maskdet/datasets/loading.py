@@ -389,30 +389,18 @@ def _read_datasets(
         ValueError: a path is not a data set, or it is broken.
     """
     read = partial(_read_path, classes=classes, issues=issues, strict=strict)
-    train_paths, validation_paths = _unique_paths(paths), _unique_paths(val_paths)
-    train_paths += [
-        path for path in _sibling_files(train_paths, _TEST) if path not in train_paths
-    ]
+    train_paths, validation_paths = [*map(Path, paths)], [*map(Path, val_paths)]
+    train_paths += _sibling_files(train_paths, _TEST)
     if not validation_paths:
-        train_paths += [
-            path
-            for path in _sibling_files(train_paths, _VAL)
-            if path not in train_paths
-        ]
-    examples = [example for path in train_paths for example in read(path)]
-    for path in validation_paths:
+        train_paths += _sibling_files(train_paths, _VAL)
+    unique_paths = dict.fromkeys(train_paths)
+    examples = [example for path in unique_paths for example in read(path)]
+    for path in dict.fromkeys(validation_paths):
         path_examples = read(path)
-        if any(example.split == _VAL for example in path_examples):
-            examples += [example for example in path_examples if example.split == _VAL]
-        else:
-            examples += [
-                dataclasses.replace(example, split=_VAL) for example in path_examples
-            ]
+        examples += [example for example in path_examples if example.split == _VAL] or [
+            dataclasses.replace(example, split=_VAL) for example in path_examples
+        ]
     return examples
-
-
-def _unique_paths(paths: Iterable[str | Path]) -> list[Path]:
-    return list(dict.fromkeys(Path(path) for path in paths))
 
 
 def _sibling_files(paths: Iterable[Path], split: str) -> list[Path]:
@@ -471,7 +459,10 @@ def ensure_validation(
         seed: random seed of the split.
     """
     if any(example.split == _VAL for example in examples):
-        return [_default_to_train(example) for example in examples], ()
+        return [
+            dataclasses.replace(example, split=example.split or _TRAIN)
+            for example in examples
+        ], ()
     fractions = DEFAULT_FRACTIONS if fractions is None else fractions
     test_examples = [example for example in examples if example.split == _TEST]
     other_examples = [example for example in examples if example.split != _TEST]
@@ -485,10 +476,6 @@ def ensure_validation(
     )
     note = f"no validation split in the data: split by group with seed {seed} ({words})"
     return [*split, *test_examples], (note,)
-
-
-def _default_to_train(example: Example) -> Example:
-    return dataclasses.replace(example, split=example.split or _TRAIN)
 
 
 def _missing_classes(examples: Sequence[Example]) -> list[str]:

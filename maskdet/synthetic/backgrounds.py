@@ -461,9 +461,7 @@ def _draw_cartoon_head(
     )
 
 
-_CARTOON_DRAWERS: Final[
-    dict[CartoonKind, Callable[[Image, FloatArray, float, Rng], None]]
-] = {
+_CARTOON_DRAWERS: Final[dict[CartoonKind, _DrawFunction]] = {
     "smileys": _draw_smiley,
     "line drawings": _draw_line_drawing,
     "cartoons": _draw_cartoon_head,

@@ -18,6 +18,7 @@ from maskdet.training.card import (
     format_set_names,
     format_table,
     join_sentences,
+    join_set_names,
     notes_sentence,
     read_class_counts,
     resumed_sentence,
@@ -90,6 +91,7 @@ def format_classifier_card(
         command: the export command.
     """
     recipe, metadata = model_export.recipe, model_export.metadata
+    test = model_export.test_metrics
     training = _training_sentences(recipe, metadata, model_export.log)
     data = _data_sentences(recipe, metadata, model_export)
     versions = versions_table(
@@ -124,7 +126,9 @@ def format_classifier_card(
             predictions=_predictions_table(predictions),
             min_px=MIN_VALIDATION_PX,
             validation=_metrics_table(model_export.selected.metrics),
-            test=_test_section(model_export.test_metrics),
+            test=f"\nTest split, ground-truth boxes:\n\n{_metrics_table(test)}\n"
+            if test
+            else "",
         ),
         versions="Compared with the Keras network on the "
         f"{model_export.n_validation} validation crops. Time: minimum of 100 calls "
@@ -296,13 +300,11 @@ def _data_sentences(
     model_export: ClassifierExport,
 ) -> Iterator[str]:
     """Yield sentences that describe the training, validation and test data."""
-    names, crops = metadata.get("data"), metadata.get("crops", 0)
-    sets_text = ", ".join(map(str, names)) if isinstance(names, list) else "unknown"
-    counts = read_class_counts(metadata)
-    counts_suffix = "" if counts is None else f" ({format_class_counts(counts)})"
+    crops, sets_text = metadata.get("crops", 0), join_set_names(metadata.get("data"))
+    counts = format_class_counts(metadata)
     only_source = metadata.get("only_source")
     source = f", only images of the source `{only_source}`" if only_source else ""
-    yield f"Trained on {crops:,} crops{counts_suffix} from: {sets_text}{source}."
+    yield f"Trained on {crops:,} crops{counts} from: {sets_text}{source}."
     yield (
         f"A labelled face of at least {MIN_TRAIN_PX} px gives one crop; an image of "
         f"one face gives {_single_face_clause(recipe, metadata)}."
@@ -357,12 +359,6 @@ def _format_interval(estimate: Estimate) -> str:
     if estimate.n == 0:
         return "none"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
-
-
-def _test_section(results: Mapping[str, ClassifierMetrics]) -> str:
-    if not results:
-        return ""
-    return f"\nTest split, ground-truth boxes:\n\n{_metrics_table(results)}\n"
 
 
 def _metrics_table(results: Mapping[str, ClassifierMetrics]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,20 +152,15 @@ def convert_classifier(
         "classify",
         [_output_name(model)],
         weight_format,
-        None if calibration is None else lambda: _iter_calibration_inputs(calibration),
+        None
+        if calibration is None
+        else lambda: ({"image": to_network_input(crop[None])} for crop in calibration),
     )
 
 
 def _output_name(model: keras.Model) -> str:
     has_no_face = model.output_shape[-1] > len(CLASSES)
     return VERIFIER_OUTPUT if has_no_face else CLASSIFIER_OUTPUT
-
-
-def _iter_calibration_inputs(
-    crops: NDArray[np.uint8],
-) -> Iterator[dict[str, NDArray[np.float32]]]:
-    for row in range(len(crops)):
-        yield {"image": to_network_input(crops[row : row + 1])}
 
 
 def compare_classifier(
@@ -312,25 +307,8 @@ def write_classifier_export(
         command: the export command, for the card.
     """
     folder = out / "runs" / model_export.name
-    facts = collect_classifier_facts(model_export)
-    card = format_classifier_card(model_export, predictions, command)
-    written = write_run_files(model_export, folder, facts, card)
-    save_class_predictions(folder / PREDICTIONS_NAME, predictions)
-    run_facts = model_export.run_folder / FACTS_NAME
-    shutil.copyfile(folder / FACTS_NAME, run_facts)
-    written += [folder / PREDICTIONS_NAME, run_facts]
-    file = out / model_export.file_name
-    if model_export.can_ship:
-        file.write_bytes(model_export.selected.path.read_bytes())
-        return [file, *written]
-    file.unlink(missing_ok=True)
-    return written
-
-
-def collect_classifier_facts(model_export: ClassifierExport) -> dict[str, object]:
-    """Return the contents of `facts.json`; see `TrainingRun.facts`."""
     recipe = model_export.recipe
-    return collect_facts(
+    facts = collect_facts(
         model_export,
         title=recipe.title,
         about=recipe.about,
@@ -343,6 +321,18 @@ def collect_classifier_facts(model_export: ClassifierExport) -> dict[str, object
         },
         test=round_metrics(model_export.test_metrics),
     )
+    card = format_classifier_card(model_export, predictions, command)
+    written = write_run_files(model_export, folder, facts, card)
+    save_class_predictions(folder / PREDICTIONS_NAME, predictions)
+    run_facts = model_export.run_folder / FACTS_NAME
+    shutil.copyfile(folder / FACTS_NAME, run_facts)
+    written += [folder / PREDICTIONS_NAME, run_facts]
+    file = out / model_export.file_name
+    if model_export.can_ship:
+        file.write_bytes(model_export.selected.path.read_bytes())
+        return [file, *written]
+    file.unlink(missing_ok=True)
+    return written
 
 
 def _evaluate_test_crops(path: Path, crops_file: Path) -> dict[str, ClassifierMetrics]:

@@ -16,8 +16,8 @@ from maskdet.training.card import (
     format_set_names,
     format_table,
     join_sentences,
+    join_set_names,
     notes_sentence,
-    read_class_counts,
     resumed_sentence,
     stopped_sentence,
     versions_table,
@@ -136,7 +136,7 @@ def _start_clause(metadata: Mapping[str, object]) -> str:
 def _training_sentences(model_export: OnePassExport) -> Iterator[str]:
     """Yield sentences that describe the training."""
     metadata, log = model_export.metadata, model_export.log
-    planned, counts = metadata.get("epochs"), read_class_counts(metadata)
+    planned = metadata.get("epochs")
     if log and isinstance(planned, int):
         yield (
             f"{format_epochs_done(len(log), planned)} of {metadata.get('steps')} "
@@ -146,10 +146,8 @@ def _training_sentences(model_export: OnePassExport) -> Iterator[str]:
             yield stopped_sentence(len(log), planned)
     yield resumed_sentence(metadata.get("planned_before"))
     yield backends_sentence(metadata.get("backends"))
-    data = metadata.get("data")
-    counts_suffix = "" if counts is None else f" ({format_class_counts(counts)})"
-    sets_text = ", ".join(map(str, data)) if isinstance(data, list) else "unknown"
-    yield f"Trained on scenes from: {sets_text}{counts_suffix}."
+    sets_text = join_set_names(metadata.get("data"))
+    yield f"Trained on scenes from: {sets_text}{format_class_counts(metadata)}."
     if metadata.get("drawn_scenes"):
         yield f"{metadata['drawn_scenes']:,} more scenes are synthetic."
     if metadata.get("negative_images"):

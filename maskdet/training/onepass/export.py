@@ -337,18 +337,7 @@ def write_onepass_export(
         out: folder such as `models/`; receives the file and `runs-onepass/NAME/`.
         command: the export command, for the card.
     """
-    facts = collect_onepass_facts(model_export)
-    card = format_onepass_card(model_export, command)
-    folder = out / ONEPASS_RUNS_NAME / model_export.name
-    written = write_run_files(model_export, folder, facts, card)
-    file = out / f"{model_export.name}.tflite"
-    shutil.copyfile(model_export.selected.path, file)
-    return [file, *written]
-
-
-def collect_onepass_facts(model_export: OnePassExport) -> dict[str, object]:
-    """Return the contents of `facts.json`."""
-    return collect_facts(
+    facts = collect_facts(
         model_export,
         title=model_export.name,
         about=ABOUT,
@@ -361,3 +350,9 @@ def collect_onepass_facts(model_export: OnePassExport) -> dict[str, object]:
         },
         credits="YuNet (Apache-2.0)",
     )
+    card = format_onepass_card(model_export, command)
+    folder = out / ONEPASS_RUNS_NAME / model_export.name
+    written = write_run_files(model_export, folder, facts, card)
+    file = out / f"{model_export.name}.tflite"
+    shutil.copyfile(model_export.selected.path, file)
+    return [file, *written]
