@@ -168,22 +168,17 @@ def _bricks(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
 
 
 def _stripes(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
-    part: FloatArray = (x % 1 > rng.uniform(0.2, 0.8)).astype(float)
-    return part
+    return (x % 1 > rng.uniform(0.2, 0.8)).astype(float)
 
 
 def _checks(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
     columns, rows = _stripes(x, y, rng), _stripes(y, x, rng)
-    mixed: FloatArray = (
-        (columns + rows) / 2 if rng.random() < 0.5 else np.abs(columns - rows)
-    )
-    return mixed
+    return (columns + rows) / 2 if rng.random() < 0.5 else np.abs(columns - rows)
 
 
 def _dots(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
     distance = np.hypot(x % 1 - 0.5, y % 1 - 0.5)
-    dots: FloatArray = (distance < rng.uniform(0.12, 0.45)).astype(float)
-    return dots
+    return (distance < rng.uniform(0.12, 0.45)).astype(float)
 
 
 _PATTERNS: Final = {

@@ -182,8 +182,7 @@ def _render_fabric(
         from_valve = np.hypot((across - 0.3) * _SIDE_ANGLE, surface.y - 1.2)
         ring = np.exp(-(((from_valve - 0.17) / 0.03) ** 2))
         relief = relief * np.where(from_valve < 0.17, 0.9, 1) * (1 - 0.3 * ring)
-    result: NDArray[np.float64] = colour * relief[..., None]
-    return result
+    return colour * relief[..., None]
 
 
 def _render_pleats(across: FloatArray, down: FloatArray) -> FloatArray:
@@ -231,8 +230,7 @@ def _render_nose(mask: Mask, surface: Surface) -> FloatArray:
     height = np.exp(-(((surface.y - 0.5) / 0.3) ** 2))
     ridge = 0.05 * np.exp(-((beside / 0.6) ** 2))
     flanks = 0.18 * np.abs(beside) * np.exp(-(beside**2))
-    result: FloatArray = 1 + height * (ridge - flanks)
-    return result
+    return 1 + height * (ridge - flanks)
 
 
 def _render_print(pattern: FabricPattern, surface: Surface) -> FloatArray:

@@ -214,8 +214,7 @@ def _sample_tartan(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
     if kind == 1:
         return stripes.astype(float)
     checks = np.sin(x * rng.uniform(6, 16)) > rng.uniform(0.2, 0.8)
-    mixed: FloatArray = 0.5 * stripes + 0.5 * checks
-    return mixed
+    return 0.5 * stripes + 0.5 * checks
 
 
 def _paint_hand(canvas: Canvas, skin: BGR, rng: Rng) -> None:

@@ -305,8 +305,7 @@ def compute_class_weights(labels: NDArray[np.int64]) -> NDArray[np.float32]:
     counts = np.bincount(labels, minlength=len(CLASSES))
     present = int((counts > 0).sum())
     weights = len(labels) / (present * np.maximum(counts, 1))
-    result: NDArray[np.float32] = np.where(counts > 0, weights, 1).astype(np.float32)
-    return result
+    return np.where(counts > 0, weights, 1).astype(np.float32)
 
 
 def _cut_recipe_crops(
