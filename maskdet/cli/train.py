@@ -178,18 +178,17 @@ def _prepare_data(
 ) -> ClassifierData:
     from maskdet.training.classifier.data import (
         PACKED_FILE,
-        DataSplits,
         prepare_classifier_data,
         resplit,
     )
 
     if not args.resume:  # the crops may depend on changed options
         (out / PACKED_FILE).unlink(missing_ok=True)
-    splits = DataSplits(data.train, data.validation, data.test)
-    if not args.val:
-        splits = resplit(splits, recipe)
-    counts = ", ".join(f"{len(split)} {title}" for title, split in vars(splits).items())
-    print_line(f"images for the recipe {recipe.name}: {counts}")
+    splits = data if args.val else resplit(data, recipe)
+    print_line(
+        f"images for the recipe {recipe.name}: {len(splits.train)} train, "
+        f"{len(splits.validation)} validation, {len(splits.test)} test"
+    )
     negatives = read_negatives_options(args)
     return prepare_classifier_data(
         splits,

@@ -274,19 +274,28 @@ _TRAIN, _VAL, _TEST = SPLITS
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingData:
-    """Training, validation and test images; no group is in two of them.
+class DataSplits:
+    """Disjoint splits of labelled images; no group is in two of them.
 
     Attributes:
         train: training images.
         validation: images for model selection.
         test: images for the final evaluation; may be empty.
+    """
+
+    train: Sequence[Example]
+    validation: Sequence[Example]
+    test: Sequence[Example] = ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainingData(DataSplits):
+    """The splits of checked images.
+
+    Attributes:
         report: results of the checks.
     """
 
-    train: list[Example]
-    validation: list[Example]
-    test: list[Example]
     report: DataReport
 
 
@@ -338,7 +347,7 @@ def load_training_data(
     train, validation, test = (
         [example for example in kept if example.split == split] for split in SPLITS
     )
-    return _check_sufficient(TrainingData(train, validation, test, report))
+    return _check_sufficient(TrainingData(train, validation, test, report=report))
 
 
 def load_and_check(

@@ -128,19 +128,10 @@ def _count_faces_by_group(
     examples: Sequence[Example], group_indices: Sequence[int]
 ) -> _Floats:
     """Return `(groups, columns)` counts of images and of faces by source and class."""
-    columns = {
-        kind: column
-        for column, kind in enumerate(
-            sorted(
-                {
-                    (example.source, label)
-                    for example in examples
-                    for label in example.labels
-                }
-            ),
-            start=1,
-        )
+    kinds = {
+        (example.source, label) for example in examples for label in example.labels
     }
+    columns = {kind: column for column, kind in enumerate(sorted(kinds), start=1)}
     counts = np.zeros((max(group_indices, default=-1) + 1, len(columns) + 1))
     for example, group_index in zip(examples, group_indices, strict=True):
         counts[group_index, 0] += 1

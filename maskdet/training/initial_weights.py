@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,13 +94,12 @@ def _find_batchnorm(layer: Any, model: keras.Model) -> Any:
     )
 
 
+@dataclass(frozen=True)
 class _LitertTensors:
     """The weights in a file, looked up by layer and shape."""
 
-    def __init__(self, path: Path, interpreter: Any) -> None:
-        self._path = path
-        self._interpreter = interpreter
-        self._details = interpreter.get_tensor_details()
+    path: Path
+    interpreter: Any
 
     def get(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return the weights of this shape of a layer.
@@ -111,7 +111,7 @@ class _LitertTensors:
         if tensor is not None:
             return tensor
         raise ValueError(
-            f"{self._path}: no float weights {shape} for layer {layer}; use a float16 "
+            f"{self.path}: no float weights {shape} for layer {layer}; use a float16 "
             "or float32 file of this network that `maskdet export` wrote"
         )
 
@@ -119,12 +119,12 @@ class _LitertTensors:
         """Return the weights of this shape of a layer, or None."""
         belongs = re.compile(rf"(^|/){re.escape(layer)}(_\d+)?/")
         for dtype in _FLOAT_TYPES:
-            for detail in self._details:
+            for detail in self.interpreter.get_tensor_details():
                 if (
                     detail["dtype"] is dtype
                     and tuple(detail["shape"]) == shape
                     and belongs.search(detail["name"])
                 ):
-                    tensor = self._interpreter.get_tensor(detail["index"])
+                    tensor = self.interpreter.get_tensor(detail["index"])
                     return np.asarray(tensor, np.float32)
         return None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, sizes_px
 from maskdet.classifier import crop_face
-from maskdet.datasets import SPLITS, Example, split_by_group
+from maskdet.datasets import SPLITS, DataSplits, Example, split_by_group
 from maskdet.detectors import Detector, LandmarkDetector
 from maskdet.evaluation.report import image_grid
 from maskdet.media import encode_png
@@ -152,21 +152,6 @@ class ClassifierData:
     false_positives: NDArray[np.uint8] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class DataSplits:
-    """Disjoint splits of labelled images.
-
-    Attributes:
-        train: to train on.
-        validation: to select by.
-        test: held out; may be empty.
-    """
-
-    train: Sequence[Example]
-    validation: Sequence[Example]
-    test: Sequence[Example] = ()
-
-
 def resplit(splits: DataSplits, recipe: ClassifierRecipe) -> DataSplits:
     """Split train and validation again if the recipe has its own fractions.
 
@@ -217,19 +202,26 @@ def prepare_classifier_data(
         negatives: images without a face; needed if `recipe.verifies`.
         workers: processes that make the batches; 0 for a thread.
     """
+
+    def cut(
+        examples: Sequence[Example], title: str, min_px: float = MIN_VALIDATION_PX
+    ) -> Crops:
+        return cut_crops(
+            examples,
+            progress(title),
+            recipe.size_px,
+            context=recipe.context,
+            min_px=min_px,
+        )
+
     out.mkdir(parents=True, exist_ok=True)
-    validation = _cut_recipe_crops(splits.validation, recipe, progress("validation"))
+    validation = cut(splits.validation, "validation")
     save_crops(validation, out / VALIDATION_FILE)
     (out / TEST_FILE).unlink(missing_ok=True)
     if splits.test:
-        save_crops(
-            _cut_recipe_crops(splits.test, recipe, progress("test")), out / TEST_FILE
-        )
+        save_crops(cut(splits.test, "test"), out / TEST_FILE)
     calibration = _sample_calibration(splits.train, recipe.seed)
-    save_crops(
-        _cut_recipe_crops(calibration, recipe, progress("calibration")),
-        out / CALIBRATION_FILE,
-    )
+    save_crops(cut(calibration, "calibration"), out / CALIBRATION_FILE)
     if recipe.views == "camera":
         packed = _load_or_pack_crops(
             splits.train, recipe, out / PACKED_FILE, detector, progress
@@ -237,7 +229,7 @@ def prepare_classifier_data(
         return _make_sampled_data(
             packed, validation, recipe, out, progress, negatives, workers
         )
-    crops = _cut_recipe_crops(splits.train, recipe, progress("crops"), MIN_TRAIN_PX)
+    crops = cut(splits.train, "crops", MIN_TRAIN_PX)
     epoch_iterator = EpochIterator(
         crops, AUGMENTATIONS[recipe.views], recipe.batch_size, recipe.seed, workers
     )
@@ -306,17 +298,6 @@ def compute_class_weights(labels: NDArray[np.int64]) -> NDArray[np.float32]:
     present = int((counts > 0).sum())
     weights = len(labels) / (present * np.maximum(counts, 1))
     return np.where(counts > 0, weights, 1).astype(np.float32)
-
-
-def _cut_recipe_crops(
-    examples: Sequence[Example],
-    recipe: ClassifierRecipe,
-    progress: ProgressWrapper,
-    min_px: float = MIN_VALIDATION_PX,
-) -> Crops:
-    return cut_crops(
-        examples, progress, recipe.size_px, context=recipe.context, min_px=min_px
-    )
 
 
 def _sample_calibration(train: Sequence[Example], seed: int) -> list[Example]:

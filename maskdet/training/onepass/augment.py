@@ -92,9 +92,9 @@ def augment_photometric(image: Image, rng: Rng) -> Image:
     if rng.random() < 0.25:  # many cameras and lights are good
         return image
     is_night = rng.random() < 0.12
-    image = _apply_table(
-        image, _sample_night_table(image, rng) if is_night else _sample_light_table(rng)
-    )
+    table = _sample_night_table(image, rng) if is_night else _sample_light_table(rng)
+    levels = np.clip(np.rint(table), 0, 255).astype(np.uint8)
+    image = as_image(cv2.LUT(image, levels[None]))
     if rng.random() < 0.08:
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         image = as_image(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
@@ -134,11 +134,6 @@ def _sample_night_table(image: Image, rng: Rng) -> NDArray[np.float64]:
     target_mean = math.exp(rng.uniform(math.log(8), math.log(50)))
     gain = min(1.0, target_mean / max(float(image.mean()), 1.0))
     return np.arange(256)[:, None] * gain * rng.uniform(0.75, 1.15, 3)
-
-
-def _apply_table(image: Image, table: NDArray[np.float64]) -> Image:
-    rounded = np.clip(np.rint(table), 0, 255).astype(np.uint8)
-    return as_image(cv2.LUT(image, rounded[None]))
 
 
 def _add_noise(image: Image, deviation: float, rng: Rng) -> Image:
@@ -294,14 +289,8 @@ def _draw_rings(distractor: Image, rng: Rng) -> None:
     middle = (side // 2, side // 2)
     for fraction in rng.uniform(0.1, 0.5, int(rng.integers(1, 4))):
         radius = max(1, round(float(fraction) * side))
-        cv2.circle(
-            distractor,
-            middle,
-            radius,
-            _sample_distractor_colour(rng),
-            thick,
-            cv2.LINE_AA,
-        )
+        colour = _sample_distractor_colour(rng)
+        cv2.circle(distractor, middle, radius, colour, thick, cv2.LINE_AA)
 
 
 def _draw_strokes(distractor: Image, rng: Rng) -> None:
@@ -309,14 +298,8 @@ def _draw_strokes(distractor: Image, rng: Rng) -> None:
     for _ in range(int(rng.integers(1, 7))):
         ends = rng.integers(0, side, (2, 2)).tolist()
         thick = max(1, round(side * rng.uniform(0.02, 0.12)))
-        cv2.line(
-            distractor,
-            ends[0],
-            ends[1],
-            _sample_distractor_colour(rng),
-            thick,
-            cv2.LINE_AA,
-        )
+        colour = _sample_distractor_colour(rng)
+        cv2.line(distractor, ends[0], ends[1], colour, thick, cv2.LINE_AA)
 
 
 def _paint_band(distractor: Image, rng: Rng) -> None:
@@ -332,17 +315,8 @@ def _draw_text(distractor: Image, rng: Rng) -> None:
     text = "".join(rng.choice(list(_LETTERS), int(rng.integers(1, 5))))
     scale, thick = side / 22 / max(1, len(text)), max(1, side // 30)
     start = (round(side * 0.15), round(side * rng.uniform(0.4, 0.8)))
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    cv2.putText(
-        distractor,
-        text,
-        start,
-        font,
-        scale,
-        _sample_distractor_colour(rng),
-        thick,
-        cv2.LINE_AA,
-    )
+    font, colour = cv2.FONT_HERSHEY_SIMPLEX, _sample_distractor_colour(rng)
+    cv2.putText(distractor, text, start, font, scale, colour, thick, cv2.LINE_AA)
 
 
 def _draw_checks(distractor: Image, rng: Rng) -> None:

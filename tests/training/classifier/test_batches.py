@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from maskdet.classifier import crop_face
-from maskdet.datasets import Example
-from maskdet.training.classifier.batches import (
+from maskdet.datasets import DataSplits, Example
     AUGMENTATIONS,
     EpochIterator,
     augment_flip_rotate,
@@ -21,7 +20,6 @@ from maskdet.training.classifier.data import (
     CALIBRATION_FILE,
     TEST_FILE,
     VALIDATION_FILE,
-    DataSplits,
     compute_class_weights,
     prepare_classifier_data,
     resplit,
