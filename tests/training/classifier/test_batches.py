@@ -10,6 +10,7 @@ import pytest
 
 from maskdet.classifier import crop_face
 from maskdet.datasets import DataSplits, Example
+from maskdet.training.classifier.batches import (
     AUGMENTATIONS,
     EpochIterator,
     augment_flip_rotate,
