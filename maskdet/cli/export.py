@@ -63,8 +63,6 @@ def _run_onepass(args: argparse.Namespace) -> int:
         "the smallest fast version without loss",
         lambda version: " and ".join(f"{ms:.2f}" for ms in version.times_ms) + " ms",
     )
-    for source, result in exported.selected.metrics.items():
-        print_line(f"validation {source}: {result}")
     for path in write_onepass_export(exported, args.out, _format_command(args)):
         print_line(f"wrote {path}")
     _pin_model(args, exported, exported.name)
@@ -74,7 +72,7 @@ def _run_onepass(args: argparse.Namespace) -> int:
 def _print_versions(
     exported: ModelExport[Version], reason: str, describe: Callable[[Version], str]
 ) -> None:
-    """Print the versions of an export, and which one is used."""
+    """Print the versions of an export, which one is used, and its metrics."""
     print_line(
         f"{exported.n_parameters:,} parameters, temperature {exported.temperature:.3f}"
     )
@@ -86,6 +84,8 @@ def _print_versions(
             f"{regressions[weights] or 'nowhere'}, {describe(version)}"
         )
     print_line(f"{exported.weight_format} is used: {reason}")
+    for source, result in exported.selected.metrics.items():
+        print_line(f"validation {source}: {result}")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -168,12 +168,8 @@ def run(args: argparse.Namespace) -> int:
             f"{version.one_face_ms:.2f} ms, 4 faces {version.four_faces_ms:.2f} ms"
         ),
     )
-    for title, results in (
-        ("validation", exported.selected.metrics),
-        ("test", exported.test_metrics),
-    ):
-        for source, result in results.items():
-            print_line(f"{title} {source}: {result}")
+    for source, result in exported.test_metrics.items():
+        print_line(f"test {source}: {result}")
     if args.onnx:
         _write_onnx(exported)
     predictions = _collect_predictions(args, exported)

@@ -278,7 +278,7 @@ def _select_entries(
         name = entry.orig_filename.replace("\\", "/")
         if name.endswith("/") or _is_hidden(name):
             continue
-        reason = _rejection_reason(entry)
+        reason = _rejection_reason(entry, name)
         name = name if reason else posixpath.normpath(name)
         if not reason and name in kept:
             reason = "duplicate name"
@@ -289,9 +289,8 @@ def _select_entries(
     return kept, notes.lines()
 
 
-def _rejection_reason(entry: zipfile.ZipInfo) -> str:
+def _rejection_reason(entry: zipfile.ZipInfo, name: str) -> str:
     """Return why an entry is left out; empty if it is kept."""
-    name = entry.orig_filename.replace("\\", "/")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if name.startswith("/") or _DRIVE_LETTER.match(name) or ".." in name.split("/"):
         return "the path leads out of the zip"

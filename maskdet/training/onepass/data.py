@@ -172,17 +172,15 @@ class PackedImages:
             labels=np.concatenate([image.labels for image in images]),
             taught=np.concatenate([image.teacher_probs for image in images]),
             sources=np.array([image.source for image in images], np.str_),
-            seen=np.concatenate([_get_detector_scores(image) for image in images]),
+            seen=np.concatenate(
+                [
+                    np.ones(len(image.boxes), np.float32)
+                    if image.detector_scores is None
+                    else image.detector_scores
+                    for image in images
+                ]
+            ),
         )
-
-
-def _get_detector_scores(image: TrainingImage) -> NDArray[np.float32]:
-    """Return the scores from a detection teacher, 1 without one."""
-    return (
-        np.ones(len(image.boxes), np.float32)
-        if image.detector_scores is None
-        else image.detector_scores
-    )
 
 
 def read_training_images(
