@@ -9,7 +9,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TypedDict
 
@@ -397,7 +397,17 @@ def _read_datasets(
         FileNotFoundError: a path or an image is missing.
         ValueError: a path is not a data set, or it is broken.
     """
-    read = partial(_read_path, classes=classes, issues=issues, strict=strict)
+
+    def read(path: Path) -> list[Example]:
+        folder = path.resolve() if path.is_dir() else path.resolve().parent
+        examples = read_dataset(path, classes=classes, issues=issues, strict=strict)
+        return [
+            dataclasses.replace(
+                example, group=example.group and f"{folder}\n{example.group}"
+            )
+            for example in examples
+        ]
+
     train_paths, validation_paths = [*map(Path, paths)], [*map(Path, val_paths)]
     train_paths += _sibling_files(train_paths, _TEST)
     if not validation_paths:
@@ -420,18 +430,6 @@ def _sibling_files(paths: Iterable[Path], split: str) -> list[Path]:
         if path.name.endswith("-train.json")
     ]
     return [path for path in siblings if path.is_file()]
-
-
-def _read_path(
-    path: Path, *, classes: ClassNames | None, issues: Issues, strict: bool
-) -> list[Example]:
-    folder = path.resolve() if path.is_dir() else path.resolve().parent
-    return [
-        dataclasses.replace(
-            example, group=example.group and f"{folder}\n{example.group}"
-        )
-        for example in read_dataset(path, classes=classes, issues=issues, strict=strict)
-    ]
 
 
 def _select_source(examples: Sequence[Example], source: str) -> list[Example]:

@@ -151,14 +151,14 @@ def open_dataset(source: Path | bytes) -> tuple[DatasetFiles, Path]:
         return DatasetFiles(ZipFiles(source)), Path()
     if not source.exists():
         raise FileNotFoundError(f"{source}: there is no such file or folder")
-    if source.is_dir():
-        return DatasetFiles(FolderFiles(source), _absolute_path(source)), source
-    if source.suffix.lower() == ".zip":
+    is_folder = source.is_dir()
+    if not is_folder and source.suffix.lower() == ".zip":
         return DatasetFiles(ZipFiles(source)), Path()
-    folder = source.parent
-    if folder.name.lower() in _LABEL_FOLDERS and source.suffix.lower() == ".json":
+    folder = source if is_folder else source.parent
+    is_json = not is_folder and source.suffix.lower() == ".json"
+    if is_json and folder.name.lower() in _LABEL_FOLDERS:
         folder = folder.parent
-    return DatasetFiles(FolderFiles(folder), _absolute_path(folder)), folder
+    return DatasetFiles(FolderFiles(folder), folder.resolve().as_posix()), folder
 
 
 def read_annotations(
@@ -290,10 +290,6 @@ def _format_from_suffix(file: str) -> tuple[str, _Reader]:
     if suffix in (".yaml", ".yml", ".data"):
         return "YOLO", lambda files, issues: read_yolo(files, issues, file)
     raise DatasetError(f"not a data set; supported are {SUPPORTED_FORMATS}")
-
-
-def _absolute_path(folder: Path) -> str:
-    return folder.resolve().as_posix()
 
 
 def _read_error(
