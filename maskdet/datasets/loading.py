@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,6 @@ from maskdet.datasets.class_names import ClassNames
 from maskdet.datasets.corrections import apply_corrections
 from maskdet.datasets.duplicates import (
     NEAR_DUPLICATE_BITS,
-    HashedImage,
     PathProgress,
     group_duplicates,
     hash_images,
@@ -59,7 +58,7 @@ class CheckedExamples:
     """
 
     examples: list[Example]
-    unreadable: tuple[HashedImage, ...]
+    unreadable: Mapping[Path, str]
     n_repeated: int
     notes: tuple[str, ...] = ()
     issues: tuple[str, ...] = ()
@@ -74,13 +73,13 @@ def check_examples(
         ValueError: an image is listed twice with different faces.
     """
     unique = deduplicate(examples)
-    hashed_images = hash_images([example.path for example in unique], progress)
-    hashes = {item.path: item.hash for item in hashed_images if not item.reason}
+    results = hash_images([example.path for example in unique], progress)
+    hashes = {path: found for path, found in results.items() if isinstance(found, int)}
     return CheckedExamples(
         group_duplicates(
             [example for example in unique if example.path in hashes], hashes
         ),
-        tuple(item for item in hashed_images if item.reason),
+        {path: found for path, found in results.items() if isinstance(found, str)},
         len(examples) - len(unique),
     )
 
@@ -206,8 +205,8 @@ class DataReport:
         return {
             "balance": self.balance,
             "unreadable": [
-                {"path": str(hashed_image.path), "reason": hashed_image.reason}
-                for hashed_image in self.checked.unreadable
+                {"path": str(path), "reason": reason}
+                for path, reason in self.checked.unreadable.items()
             ],
             "n_repeated": self.checked.n_repeated,
             "duplicates": {
@@ -231,7 +230,7 @@ class DataReport:
             return ["unreadable: none"]
         return [
             f"unreadable: {format_count(len(unreadable), 'image')}, left out",
-            *_list_first(f"{item.path}: {item.reason}" for item in unreadable),
+            *_list_first(f"{path}: {reason}" for path, reason in unreadable.items()),
         ]
 
     def _duplicates_line(self) -> str:

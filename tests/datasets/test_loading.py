@@ -155,7 +155,7 @@ def test_unreadable_images_are_left_out_and_listed(tmp_path):
     folder(tmp_path, "val", "mask no_mask", 1, 1)
     (tmp_path / "train" / "mask" / "broken.jpg").write_bytes(b"broken")
     report = load_training_data([tmp_path], seed=1).report
-    assert [one.path.name for one in report.checked.unreadable] == ["broken.jpg"]
+    assert [path.name for path in report.checked.unreadable] == ["broken.jpg"]
     text = "\n".join(report.lines())
     assert "unreadable: 1 image, left out" in text
     assert "broken.jpg: this is not an image" in text
