@@ -10,7 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, box_areas, clip_boxes, nms, sizes_px
+from maskdet.boxes import (
+    Boxes,
+    box_areas,
+    clip_boxes,
+    intersection_areas,
+    nms,
+    sizes_px,
+)
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.datasets.example import empty_boxes
@@ -102,14 +109,9 @@ def auto_label_faces(
         try:
             image = read_image(example.path)
         except (ValueError, OSError):
+            no_boxes = empty_boxes()
             yield AutoLabel(
-                example,
-                (0, 0),
-                empty_boxes(),
-                empty_boxes(),
-                0.0,
-                1.0,
-                REASON_UNREADABLE,
+                example, (0, 0), no_boxes, no_boxes, 0.0, 1.0, REASON_UNREADABLE
             )
             continue
         yield _auto_label_face(example, image, detector, classifier, rules)
@@ -184,28 +186,13 @@ def select_labelled_face(
         if is_candidate.any()
         else 0
     )
+    labelled_box = faces.boxes[labelled_row : labelled_row + 1]
+    intersections = intersection_areas(faces.boxes, labelled_box)[:, 0]
+    fractions_inside = intersections / np.maximum(face_areas, np.float32(1e-9))
     is_other = (faces.scores >= rules.min_other_score) & (
-        _fractions_inside(faces.boxes, faces.boxes[labelled_row]) < _MAX_OVERLAP
+        fractions_inside < _MAX_OVERLAP
     )
     return np.array([labelled_row], np.int64), np.flatnonzero(is_other).astype(np.int64)
-
-
-def _fractions_inside(
-    boxes: Boxes, outer_box: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the `(n,)` fractions of the boxes' areas that lie inside `outer_box`."""
-    intersections = np.concatenate(
-        [
-            np.maximum(boxes[:, :2], outer_box[:2]),
-            np.minimum(boxes[:, 2:], outer_box[2:]),
-        ],
-        axis=1,
-    )
-    inner_areas = np.maximum(box_areas(boxes), np.float32(1e-9))
-    result: NDArray[np.float32] = (box_areas(intersections) / inner_areas).astype(
-        np.float32
-    )
-    return result
 
 
 def _find_review_reason(

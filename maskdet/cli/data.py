@@ -20,7 +20,7 @@ from maskdet.cli.console import (
 from maskdet.cli.dataset_options import add_classes_option, parse_class_names_option
 from maskdet.datasets import Example
 from maskdet.datasets.duplicates import NEAR_DUPLICATE_BITS
-from maskdet.datasets.loading import build_report, ensure_validation, load_and_check
+from maskdet.datasets.loading import DataReport, ensure_validation, load_and_check
 from maskdet.datasets.reading import SUPPORTED_FORMATS
 from maskdet.datasets.splits import Leakage, drop_leaks, split_by_group
 from maskdet.wording import format_count
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             f"--out: fix the labels first, `maskdet data` lists all issues: "
             f"{checked.issues[0]}"
         )
-    report = build_report(checked, examples, leakage, notes)
+    report = DataReport(checked, examples, leakage, notes)
     if args.out is not None:
         text = _format_index(
             examples, Path() if args.out == STDOUT else Path(args.out).parent

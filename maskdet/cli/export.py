@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from maskdet.cli.console import print_line
 from maskdet.cli.train_onepass import ONEPASS_NETWORK
-from maskdet.cli.training_run import format_command
+from maskdet.cli.training_run import format_command, make_progress_bar
 from maskdet.extras import require_libraries
 from maskdet.model_files.model_zoo import MANIFEST_NAME, pin_checksum, read_manifest
 from maskdet.training.run_log import RECIPE_FILE, read_recipe_json
@@ -23,60 +22,22 @@ if TYPE_CHECKING:
     from maskdet.training.export import ModelExport, Version
 
 
-class _ModelFile(Protocol):
-    """Protocol of an exported model file."""
-
-    @property
-    def sha256(self) -> str: ...
-
-    @property
-    def n_bytes(self) -> int: ...
-
-
-def add_pin_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--pin`."""
-    parser.add_argument(
-        "--pin",
-        action="store_true",
-        help=f"write size and sha256 of the model into {MANIFEST_NAME} of --out",
-    )
-
-
-def check_pin_option(args: argparse.Namespace) -> None:
-    """Check before the work that `--pin` has a manifest to write to.
-
-    Raises:
-        FileNotFoundError: there is no manifest in the folder.
-        ValueError: the manifest is invalid.
-    """
+def _pin_model(
+    args: argparse.Namespace, exported: ModelExport[Version], name: str
+) -> None:
+    """Write size and sha256 of a model into the manifest, or else print them."""
+    manifest, file = args.out / MANIFEST_NAME, exported.selected
     if args.pin:
-        read_manifest(_manifest_path(args))
-
-
-def pin_model(args: argparse.Namespace, name: str, file: _ModelFile) -> None:
-    """Write size and sha256 of a model into the manifest, or else print them.
-
-    Args:
-        args: arguments of the command.
-        name: name of the model, without file extension.
-        file: file of the model.
-    """
-    if args.pin:
-        pin_checksum(_manifest_path(args), name, file.sha256, file.n_bytes)
-        print_line(f"pinned {name} in {_manifest_path(args)}")
+        pin_checksum(manifest, name, file.sha256, file.n_bytes)
+        print_line(f"pinned {name} in {manifest}")
     else:
         print_line(
-            f"not pinned in {_manifest_path(args)}; --pin writes {name}, sha256 "
-            f"{file.sha256}, {file.n_bytes} bytes"
+            f"not pinned in {manifest}; --pin writes {name}, sha256 {file.sha256}, "
+            f"{file.n_bytes} bytes"
         )
 
 
-def _manifest_path(args: argparse.Namespace) -> Path:
-    out: Path = args.out
-    return out / MANIFEST_NAME
-
-
-def is_onepass_run(run: Path) -> bool:
+def _is_onepass_run(run: Path) -> bool:
     """Return whether the recipe of a run is that of the single-stage network."""
     try:
         recipe = read_recipe_json(run / RECIPE_FILE)
@@ -85,7 +46,7 @@ def is_onepass_run(run: Path) -> bool:
     return recipe.get("network") == ONEPASS_NETWORK
 
 
-def run_onepass(args: argparse.Namespace) -> int:
+def _run_onepass(args: argparse.Namespace) -> int:
     """Export a single-stage network; see `maskdet.training.onepass.export`."""
     if args.faces or args.scenes or args.detector or args.onnx:
         raise ValueError(
@@ -102,18 +63,16 @@ def run_onepass(args: argparse.Namespace) -> int:
         "the smallest fast version without loss",
         lambda version: " and ".join(f"{ms:.2f}" for ms in version.times_ms) + " ms",
     )
-    for source, result in exported.selected.metrics.items():
-        print_line(f"validation {source}: {result}")
     for path in write_onepass_export(exported, args.out, _format_command(args)):
         print_line(f"wrote {path}")
-    pin_model(args, exported.name, exported.selected)
+    _pin_model(args, exported, exported.name)
     return 0
 
 
 def _print_versions(
     exported: ModelExport[Version], reason: str, describe: Callable[[Version], str]
 ) -> None:
-    """Print the versions of an export, and which one is used."""
+    """Print the versions of an export, which one is used, and its metrics."""
     print_line(
         f"{exported.n_parameters:,} parameters, temperature {exported.temperature:.3f}"
     )
@@ -125,6 +84,8 @@ def _print_versions(
             f"{regressions[weights] or 'nowhere'}, {describe(version)}"
         )
     print_line(f"{exported.weight_format} is used: {reason}")
+    for source, result in exported.selected.metrics.items():
+        print_line(f"validation {source}: {result}")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -172,7 +133,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--onnx", action="store_true", help="also write an ONNX file into RUN"
     )
-    add_pin_option(parser)
+    parser.add_argument(
+        "--pin",
+        action="store_true",
+        help=f"write size and sha256 of the model into {MANIFEST_NAME} of --out",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -180,11 +145,12 @@ def run(args: argparse.Namespace) -> int:
     require_libraries("maskdet export", "tensorflow", "vl_convert")
     if args.onnx:
         require_libraries("maskdet export --onnx", "tf2onnx", "onnx")
-    check_pin_option(args)
+    if args.pin:
+        read_manifest(args.out / MANIFEST_NAME)  # check it before the work
     # Silence the warnings of TensorFlow about missing GPUs.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if is_onepass_run(args.run):
-        return run_onepass(args)
+    if _is_onepass_run(args.run):
+        return _run_onepass(args)
     _check_options(args)
     from maskdet.training.classifier.export import (
         export_classifier,
@@ -202,12 +168,8 @@ def run(args: argparse.Namespace) -> int:
             f"{version.one_face_ms:.2f} ms, 4 faces {version.four_faces_ms:.2f} ms"
         ),
     )
-    for title, results in (
-        ("validation", exported.selected.metrics),
-        ("test", exported.test_metrics),
-    ):
-        for source, result in results.items():
-            print_line(f"{title} {source}: {result}")
+    for source, result in exported.test_metrics.items():
+        print_line(f"test {source}: {result}")
     if args.onnx:
         _write_onnx(exported)
     predictions = _collect_predictions(args, exported)
@@ -217,7 +179,7 @@ def run(args: argparse.Namespace) -> int:
         print_line(f"wrote {path}")
     _write_report(exported, predictions)
     if exported.can_ship:
-        pin_model(args, Path(exported.file_name).stem, exported.selected)
+        _pin_model(args, exported, Path(exported.file_name).stem)
     else:
         print_line(
             f"not written: {exported.selected.n_bytes:,} bytes are too large to ship; "
@@ -267,7 +229,11 @@ def _collect_predictions(
     detector = load_detector(args.detector or "mtcnn")
     scenes = {path.stem: path for path in args.scenes}
     return collect_predictions(
-        classifier, detector, args.faces, scenes, progress=_make_progress_bar()
+        classifier,
+        detector,
+        args.faces,
+        scenes,
+        progress=make_progress_bar("evaluating"),
     )
 
 
@@ -282,12 +248,6 @@ def _write_report(
     log = read_epochs(exported.run_folder)
     paths = write_report(folder, predictions, log=log, title=exported.name)
     print_line(f"wrote {format_count(len(paths), 'file')} to {folder}")
-
-
-def _make_progress_bar() -> partial[Any]:
-    from tqdm import tqdm
-
-    return partial(tqdm, desc="evaluating", disable=None)
 
 
 def _format_command(args: argparse.Namespace) -> str:

@@ -84,6 +84,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ("--min-face-px", "review faces whose shorter side is smaller, in pixels"),
     ):
         parser.add_argument(option, type=float, metavar="F", help=line)
+    parser.set_defaults(
+        min_score=AutoLabelRules.min_score, min_face_px=AutoLabelRules.min_px
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -100,11 +103,8 @@ def run(args: argparse.Namespace) -> int:
     detector = load_detector(args.detector)
     classifier = None if args.classifier == "none" else load_classifier(args.classifier)
     examples_with_progress = iterate_with_progress_bar(examples, "image")
-    boxed = list(
-        auto_label_faces(
-            examples_with_progress, detector, classifier, _parse_rules(args)
-        )
-    )
+    rules = AutoLabelRules(args.min_score, args.min_face_px)
+    boxed = list(auto_label_faces(examples_with_progress, detector, classifier, rules))
     accepted, doubtful = _split_by_doubt(boxed, review_decisions)
     write_file(args.out, _format_coco(accepted, doubtful, args).encode("utf-8"))
     for line in _format_summary(accepted, doubtful):
@@ -127,14 +127,6 @@ def _read_examples(args: argparse.Namespace) -> list[Example]:
     if not selected:
         raise ValueError(f"{args.path}: no images of this split and source")
     return selected
-
-
-def _parse_rules(args: argparse.Namespace) -> AutoLabelRules:
-    defaults = AutoLabelRules()
-    return AutoLabelRules(
-        min_score=defaults.min_score if args.min_score is None else args.min_score,
-        min_px=defaults.min_px if args.min_face_px is None else args.min_face_px,
-    )
 
 
 def _split_by_doubt(

@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         args, recipe.seed, fractions=recipe.split_fractions, source=args.source
     )
     from maskdet.training.classifier.data import write_contact_sheets
-    from maskdet.training.classifier.fit import TrainingStart, fit_classifier
+    from maskdet.training.classifier.fit import fit_classifier
     from maskdet.training.classifier.validation import (
         compute_metrics_by_source,
         format_class_report,
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.resume:
         run_facts["start"] = weights and Path(weights).name
     probs = fit_classifier(
-        training_data, out, recipe, TrainingStart(weights, args.resume, run_facts)
+        training_data, out, recipe, weights, resume=args.resume, metadata=run_facts
     )
     held_out = training_data.validation
     results = compute_metrics_by_source(held_out.sources, held_out.labels, probs)
@@ -178,24 +178,23 @@ def _prepare_data(
 ) -> ClassifierData:
     from maskdet.training.classifier.data import (
         PACKED_FILE,
-        DataSplits,
         prepare_classifier_data,
         resplit,
     )
 
     if not args.resume:  # the crops may depend on changed options
         (out / PACKED_FILE).unlink(missing_ok=True)
-    splits = DataSplits(data.train, data.validation, data.test)
-    if not args.val:
-        splits = resplit(splits, recipe)
-    counts = ", ".join(f"{len(split)} {title}" for title, split in vars(splits).items())
-    print_line(f"images for the recipe {recipe.name}: {counts}")
+    splits = data if args.val else resplit(data, recipe)
+    print_line(
+        f"images for the recipe {recipe.name}: {len(splits.train)} train, "
+        f"{len(splits.validation)} validation, {len(splits.test)} test"
+    )
     negatives = read_negatives_options(args)
     return prepare_classifier_data(
         splits,
         recipe,
         out,
-        lambda: detector,
+        detector,
         make_progress_bar,
         negatives,
         args.workers,

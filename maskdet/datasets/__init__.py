@@ -11,7 +11,12 @@ from maskdet.datasets.class_names import (
 from maskdet.datasets.corrections import apply_corrections
 from maskdet.datasets.example import SPLITS, Example, count_faces_by_class, select_split
 from maskdet.datasets.issues import Issues
-from maskdet.datasets.loading import DataReport, TrainingData, load_training_data
+from maskdet.datasets.loading import (
+    DataReport,
+    DataSplits,
+    TrainingData,
+    load_training_data,
+)
 from maskdet.datasets.reading import read_dataset
 from maskdet.datasets.splits import split_by_group
 
@@ -19,6 +24,7 @@ __all__ = [
     "SPLITS",
     "ClassNames",
     "DataReport",
+    "DataSplits",
     "DatasetError",
     "Example",
     "Issues",

@@ -8,11 +8,12 @@ import re
 import stat
 import threading
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import IO, Final
 
 from maskdet.datasets.issues import Issues
 
@@ -52,34 +53,40 @@ class ArchiveLimits:
     ratio_exempt_bytes: int = 50_000_000
 
 
-class FileSource(Protocol):
+class FileSource(ABC):
     """The files of a data set; names are relative, with `/` between folders."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All files, sorted, without hidden ones."""
-        ...
+    notes: tuple[str, ...] = ()
+    """Files that were left out and why, one line per reason."""
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """Files that were left out and why, one line per reason."""
-        ...
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """All files, sorted, without hidden ones."""
 
     def local_path(self, name: str) -> Path | None:
         """Return the path of a file on this machine; None in a zip or in memory."""
-        ...
+        return None
 
     def list_folder(self, folder: str) -> Sequence[str]:
         """Return all files in a folder and its subfolders, sorted."""
-        ...
+        folder = posixpath.normpath(folder)
+        return [
+            name
+            for name in self.names
+            if folder == "." or name.startswith(f"{folder}/")
+        ]
+
+    @abstractmethod
+    def exists(self, name: str) -> bool:
+        """Return whether the file exists."""
 
     def read_head(self, name: str) -> bytes:
         """Return the first bytes of a file; empty if it cannot be read."""
-        ...
-
-    def exists(self, name: str) -> bool:
-        """Return whether the file exists."""
-        ...
+        try:
+            return self._read_start(name, _HEAD_BYTES)
+        except ValueError:
+            return b""
 
     def read(self, name: str, max_bytes: int) -> bytes:
         """Return the content of a file.
@@ -88,54 +95,42 @@ class FileSource(Protocol):
             DatasetError: it is missing, damaged or larger than `max_bytes`; the message
                 does not name it.
         """
-        ...
+        if not self.exists(name):
+            raise DatasetError("there is no such file")
+        content = self._read_start(name, max_bytes + 1)
+        if len(content) > max_bytes:
+            raise DatasetError(f"larger than {max_bytes / 1e6:g} MB")
+        return content
+
+    @abstractmethod
+    def _read_start(self, name: str, n_bytes: int) -> bytes:
+        """Return the first bytes of a file that exists.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
 
 
-class _VirtualFiles:
-    """Base class of files that are not on disk."""
-
-    names: tuple[str, ...]
-
-    def local_path(self, name: str) -> Path | None:
-        """Return None: the file is not on disk."""
-        return None
-
-    def list_folder(self, folder: str) -> Sequence[str]:
-        """Return all files in a folder; see `FileSource.list_folder`."""
-        return _names_in_folder(self.names, folder)
-
-
-class MemoryFiles(_VirtualFiles):
+class MemoryFiles(FileSource):
     """Files in memory, such as single uploads."""
 
-    notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def __init__(self, contents: Mapping[str, bytes]) -> None:
         """Store the contents by name."""
         self._contents = dict(contents)
         self.names = tuple(sorted(self._contents))
 
-    def read_head(self, name: str) -> bytes:
-        """Return the first bytes of a file; see `FileSource.read_head`."""
-        return self._contents.get(name, b"")[:_HEAD_BYTES]
-
     def exists(self, name: str) -> bool:
         """Return whether the file exists."""
         return name in self._contents
 
-    def read(self, name: str, max_bytes: int) -> bytes:
-        """Return the content of a file; see `FileSource.read`."""
-        if name not in self._contents:
-            raise DatasetError("there is no such file")
-        if len(self._contents[name]) > max_bytes:
-            raise DatasetError(_too_large_message(max_bytes))
-        return self._contents[name]
+    def _read_start(self, name: str, n_bytes: int) -> bytes:
+        return self._contents.get(name, b"")[:n_bytes]
 
 
-class FolderFiles:
+class FolderFiles(FileSource):
     """Files of a folder on this machine, and files elsewhere that its labels name."""
-
-    notes: tuple[str, ...] = ()
 
     def __init__(self, root: Path) -> None:
         """Set the folder; it is searched when `names` is first used."""
@@ -159,18 +154,10 @@ class FolderFiles:
     def list_folder(self, folder: str) -> Sequence[str]:
         """Return all files in a folder, which may lie outside the root."""
         if not folder.startswith(("/", "..")):
-            return _names_in_folder(self.names, folder)
+            return super().list_folder(folder)
         path = self._root / folder
         names = self._walk(path) if path.is_dir() else []
         return [posixpath.join(folder, name) for name in names]
-
-    def read_head(self, name: str) -> bytes:
-        """Return the first bytes of a file; see `FileSource.read_head`."""
-        try:
-            with (self._root / name).open("rb") as file:
-                return file.read(_HEAD_BYTES)
-        except (OSError, ValueError):
-            return b""
 
     def exists(self, name: str) -> bool:
         """Return whether the file exists."""
@@ -179,29 +166,25 @@ class FolderFiles:
         except (OSError, ValueError):
             return False
 
-    def read(self, name: str, max_bytes: int) -> bytes:
-        """Return the content of a file; see `FileSource.read`."""
-        if not self.exists(name):
-            raise DatasetError("there is no such file")
+    def _read_start(self, name: str, n_bytes: int) -> bytes:
         try:
             with (self._root / name).open("rb") as file:
-                content = file.read(max_bytes + 1)
+                return file.read(n_bytes)
         except OSError as error:
             raise DatasetError(f"cannot be read: {error.strerror}") from None
-        if len(content) > max_bytes:
-            raise DatasetError(_too_large_message(max_bytes))
-        return content
 
 
-class ZipFiles(_VirtualFiles):
+class ZipFiles(FileSource):
     """Files of a zip, read one by one into memory; nothing is written to disk.
 
     Paths outside the zip, links, encrypted files and nested archives are left out and
     noted. Reading is thread-safe.
     """
 
+    names: tuple[str, ...] = ()
+
     def __init__(
-        self, source: Path | bytes, limits: ArchiveLimits | None = None
+        self, source: Path | bytes, limits: ArchiveLimits = ArchiveLimits()
     ) -> None:
         """Open a zip and check its directory before anything is unpacked.
 
@@ -210,7 +193,6 @@ class ZipFiles(_VirtualFiles):
             DatasetError: it is not a zip, is damaged, exceeds the limits, or contains
                 no readable file.
         """
-        limits = ArchiveLimits() if limits is None else limits
         stream: IO[bytes] = (
             io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
         )
@@ -227,32 +209,15 @@ class ZipFiles(_VirtualFiles):
         """Return whether the file exists."""
         return name in self._entries
 
-    def read_head(self, name: str) -> bytes:
-        """Return the first bytes of a file; see `FileSource.read_head`."""
+    def _read_start(self, name: str, n_bytes: int) -> bytes:
+        # The directory may state a wrong size, so `read` checks the content as well.
         try:
             with self._lock, self._zip.open(self._entries[name]) as file:
-                return file.read(_HEAD_BYTES)
-        except Exception:  # as in `read`
-            return b""
-
-    def read(self, name: str, max_bytes: int) -> bytes:
-        """Return the content of a file; see `FileSource.read`."""
-        if name not in self._entries:
-            raise DatasetError("there is no such file")
-        entry = self._entries[name]
-        if entry.file_size > max_bytes:
-            raise DatasetError(_too_large_message(max_bytes))
-        try:
-            with self._lock, self._zip.open(entry) as file:
-                content = file.read(max_bytes + 1)
+                return file.read(n_bytes)
         # Malformed input makes zipfile raise many kinds of errors, from BadZipFile to
         # struct.error.
         except Exception:
             raise DatasetError("damaged in the zip") from None
-        # The directory may state a wrong size.
-        if len(content) > max_bytes:
-            raise DatasetError(_too_large_message(max_bytes))
-        return content
 
 
 def _open_zip(file: IO[bytes], limits: ArchiveLimits) -> zipfile.ZipFile:
@@ -313,8 +278,8 @@ def _select_entries(
         name = entry.orig_filename.replace("\\", "/")
         if name.endswith("/") or _is_hidden(name):
             continue
-        reason = _rejection_reason(entry)
-        name = name if reason else "/".join(_path_parts(name))
+        reason = _rejection_reason(entry, name)
+        name = name if reason else posixpath.normpath(name)
         if not reason and name in kept:
             reason = "duplicate name"
         if reason:
@@ -324,18 +289,8 @@ def _select_entries(
     return kept, notes.lines()
 
 
-def _names_in_folder(names: Sequence[str], folder: str) -> Sequence[str]:
-    folder = posixpath.normpath(folder)
-    return [name for name in names if folder == "." or name.startswith(f"{folder}/")]
-
-
-def _path_parts(name: str) -> list[str]:
-    return [part for part in name.split("/") if part not in ("", ".")]
-
-
-def _rejection_reason(entry: zipfile.ZipInfo) -> str:
+def _rejection_reason(entry: zipfile.ZipInfo, name: str) -> str:
     """Return why an entry is left out; empty if it is kept."""
-    name = entry.orig_filename.replace("\\", "/")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if name.startswith("/") or _DRIVE_LETTER.match(name) or ".." in name.split("/"):
         return "the path leads out of the zip"
@@ -359,7 +314,3 @@ def _is_hidden(name: str) -> bool:
         (part.startswith(".") and part not in (".", "..")) or part == "__MACOSX"
         for part in parts
     )
-
-
-def _too_large_message(max_bytes: int) -> str:
-    return f"larger than {max_bytes / 1e6:g} MB"

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes
 from maskdet.datasets.archives import DatasetError
 from maskdet.datasets.example import Example, split_from_name
 from maskdet.datasets.files import (
@@ -84,10 +84,9 @@ def read_coco(
     file_source, file_split = _source_and_split(PurePosixPath(files.root, name))
     for row in images_by_id.values():
         file_name = row["file_name"]
-        image = files.find_image(file_name, _image_folders(folder, file_split))
+        folders = _image_folders(folder, file_split)
+        image = files.find_listed_image(file_name, folders, name, issues)
         if not image:
-            reason = f"listed in {truncate_name(name)}, but the image does not exist"
-            issues.add(file_name, reason, missing=True)
             continue
         provenance = row.get(_MASKDET_KEY)
         provenance = provenance if isinstance(provenance, dict) else {}
@@ -297,15 +296,13 @@ def build_coco(
             }
         )
         placeholder = scene.labels[0] if scene.labels else CLASSES[0]
-        annotations += _annotation_rows(
-            image_id, scene.boxes, scene.labels, unknown=False
-        )
-        placeholder_labels = [placeholder] * len(scene.ignore_boxes)
-        annotations += _annotation_rows(
-            image_id, scene.ignore_boxes, placeholder_labels, unknown=True
-        )
-    for image_id, row in enumerate(annotations, start=1):
-        row["id"] = image_id
+        for boxes, labels, is_unknown in (
+            (scene.boxes, scene.labels, False),
+            (scene.ignore_boxes, [placeholder] * len(scene.ignore_boxes), True),
+        ):
+            for box, label in zip(boxes, labels, strict=True):
+                row = {"id": len(annotations) + 1, "image_id": image_id}
+                annotations.append(row | _annotation_row(box, label, is_unknown))
     categories = [{"id": int(label) + 1, "name": label.key} for label in CLASSES]
     return {"images": images, "annotations": annotations, "categories": categories}
 
@@ -316,20 +313,15 @@ def relative_file_name(path: Path, folder: str | Path) -> str:
     return Path(os.path.relpath(path.resolve(), Path(folder).resolve())).as_posix()
 
 
-def _annotation_rows(
-    image: int, boxes: Boxes, labels: Sequence[int], *, unknown: bool
-) -> list[CocoObject]:
-    rows: list[CocoObject] = []
-    for box, label in zip(boxes, labels, strict=True):
-        x1, y1, x2, y2 = (round(float(corner), 2) for corner in box)
-        sides = (round(x2 - x1, 2), round(y2 - y1, 2))
-        row: CocoObject = {
-            "id": 0,
-            "image_id": image,
-            "category_id": int(label) + 1,
-            "bbox": [x1, y1, *sides],
-            "area": round(sides[0] * sides[1], 2),
-            "iscrowd": int(unknown),
-        }
-        rows.append(row | {"ignore": 1} if unknown else row)
-    return rows
+def _annotation_row(
+    box: NDArray[np.float32], label: int, is_unknown: bool
+) -> CocoObject:
+    x1, y1, x2, y2 = (round(float(corner), 2) for corner in box)
+    sides = (round(x2 - x1, 2), round(y2 - y1, 2))
+    return {
+        "category_id": int(label) + 1,
+        "bbox": [x1, y1, *sides],
+        "area": round(sides[0] * sides[1], 2),
+        "iscrowd": int(is_unknown),
+        **({"ignore": 1} if is_unknown else {}),
+    }

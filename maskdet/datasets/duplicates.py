@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,21 +30,6 @@ _BLOCK = 256
 """Hashes compared with all others at once: 2 MB for every thousand others."""
 
 
-@dataclass(frozen=True)
-class HashedImage:
-    """The hash of an image.
-
-    Attributes:
-        path: the image file.
-        hash: its difference hash; 0 if it cannot be read.
-        reason: why it cannot be read; empty if it can.
-    """
-
-    path: Path
-    hash: int
-    reason: str = ""
-
-
 def difference_hash(image: Image) -> int:
     """Return the 64-bit difference hash of an image.
 
@@ -58,24 +42,23 @@ def difference_hash(image: Image) -> int:
     return int.from_bytes(np.packbits(grey[:, :-1] < grey[:, 1:]).tobytes())
 
 
-def hash_image(path: Path) -> HashedImage:
-    """Read and hash an image; if it cannot be read, return the reason."""
-    try:
-        return HashedImage(path, difference_hash(read_image(path)))
-    except (OSError, ValueError) as error:
-        return HashedImage(path, 0, str(error))
-
-
 def hash_images(
     paths: Sequence[Path], progress: PathProgress = iter
-) -> list[HashedImage]:
-    """Read and hash all images, in order.
+) -> dict[Path, int | str]:
+    """Read all images and return their hashes, or why an image cannot be read.
 
     Threads are enough: the decoders release the GIL.
     """
+
+    def read_hash(path: Path) -> int | str:
+        try:
+            return difference_hash(read_image(path))
+        except (OSError, ValueError) as error:
+            return str(error)
+
     with ThreadPoolExecutor() as pool:
-        hashed_images = pool.map(hash_image, paths)
-        return [item for _, item in zip(progress(paths), hashed_images, strict=True)]
+        results = pool.map(read_hash, paths)
+        return dict(zip(progress(paths), results, strict=True))
 
 
 def find_near_duplicates(

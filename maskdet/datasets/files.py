@@ -6,7 +6,7 @@ import codecs
 import posixpath
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from maskdet.datasets.archives import DatasetError, FileSource
 from maskdet.datasets.example import split_from_name
-from maskdet.datasets.issues import truncate_name
+from maskdet.datasets.issues import Issues, truncate_name
 
 _MAX_TEXT_BYTES: Final = 32_000_000
 """Limit of a label file in a zip; 100,000 faces take a third of it."""
@@ -78,12 +78,7 @@ _FALLBACK_ENCODINGS: Final = (
 Coordinates = NDArray[np.float64]
 
 
-def empty_coordinates() -> Coordinates:
-    """Return an array of no boxes."""
-    return np.zeros((0, 4))
-
-
-def stack_boxes(boxes: Sequence[Coordinates]) -> Coordinates:
+def stack_boxes(boxes: Sequence[Coordinates] = ()) -> Coordinates:
     """Stack n boxes to `(n, 4)`; n may be 0."""
     return np.array(boxes, np.float64).reshape(-1, 4)
 
@@ -108,7 +103,7 @@ class ImageAnnotations:
 
     image: str
     class_names: tuple[str, ...] = ()
-    boxes: Coordinates = field(default_factory=empty_coordinates)
+    boxes: Coordinates = field(default_factory=stack_boxes)
     is_normalized: bool = False
     size_wh: tuple[int, int] = (0, 0)
     label_file: str = ""
@@ -194,6 +189,18 @@ class DatasetFiles:
         matches = matches or next(filter(None, map(self._find_spelling, guesses)), "")
         return matches or self._find_by_path_tail(path)
 
+    def find_listed_image(
+        self, listed_path: str, folders: Sequence[str], label_file: str, issues: Issues
+    ) -> str:
+        """Return the image that a label file lists; add an issue if there is none."""
+        image = self.find_image(listed_path, folders) if listed_path else ""
+        if not image:
+            reason = (
+                f"listed in {truncate_name(label_file)}, but the image does not exist"
+            )
+            issues.add(listed_path or label_file, reason, missing=True)
+        return image
+
     def find_file(self, name: str) -> str:
         """Return the file of a name in any spelling; empty if there is none."""
         return name if self.source.exists(name) else self._find_spelling(name)
@@ -261,27 +268,23 @@ class DatasetFiles:
     @cached_property
     def _by_key(self) -> tuple[dict[str, list[str]], ...]:
         """The names by spelling: exact, then case-insensitive."""
-        indexes: tuple[dict[str, list[str]], ...] = ({}, {})
-        for name in self.source.names:
-            for key_kind, index in enumerate(indexes):
-                for key in {
-                    _spelling_key(name, key_kind),
-                    _spelling_key(_undo_zip_encoding(name), key_kind),
-                }:
-                    index.setdefault(key, []).append(name)
-        return indexes
+        return tuple(_index_by_spelling(self.source.names, kind) for kind in (0, 1))
 
     @cached_property
     def _by_file_name(self) -> dict[str, list[str]]:
-        matches: dict[str, list[str]] = {}
-        for name in self.images:
-            last = posixpath.basename(name)
-            for key in {
-                _spelling_key(last, 1),
-                _spelling_key(_undo_zip_encoding(last), 1),
-            }:
-                matches.setdefault(key, []).append(name)
-        return matches
+        return _index_by_spelling(self.images, 1, posixpath.basename)
+
+
+def _index_by_spelling(
+    names: Iterable[str], ignore_case: int, part: Callable[[str], str] = str
+) -> dict[str, list[str]]:
+    """Return the names by the spellings of a part of each."""
+    index: dict[str, list[str]] = {}
+    for name in names:
+        spellings = (part(name), _undo_zip_encoding(part(name)))
+        for key in {_spelling_key(spelling, ignore_case) for spelling in spellings}:
+            index.setdefault(key, []).append(name)
+    return index
 
 
 def _decode_text(content: bytes, name: str) -> str:

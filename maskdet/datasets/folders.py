@@ -62,10 +62,8 @@ def read_index(
             issues.add(
                 f"{name}: {row['split']}", reason, "row", outcome="split ignored"
             )
-        image = files.find_image(row["path"], [folder]) if row["path"] else ""
+        image = files.find_listed_image(row["path"], [folder], name, issues)
         if not image:
-            reason = f"listed in {truncate_name(name)}, but the image does not exist"
-            issues.add(row["path"] or name, reason, missing=True)
             continue
         if not row["label"]:
             issues.add(f"{name}: {row['path']}", "its label is empty", "row")

@@ -61,11 +61,6 @@ class Issues:
         new = _Issue(reason, noun, is_error, missing, outcome, hint)
         self._issues.setdefault((reason, noun), new).names.append(name)
 
-    def extend(self, other: Issues) -> None:
-        """Add the issues of another collection."""
-        for key, issue in other._issues.items():
-            self._issues.setdefault(key, issue)
-
     def lines(self) -> tuple[str, ...]:
         """Return one line per reason, in order of occurrence."""
         return tuple(

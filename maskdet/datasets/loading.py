@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -19,7 +20,6 @@ from maskdet.datasets.class_names import ClassNames
 from maskdet.datasets.corrections import apply_corrections
 from maskdet.datasets.duplicates import (
     NEAR_DUPLICATE_BITS,
-    HashedImage,
     PathProgress,
     group_duplicates,
     hash_images,
@@ -58,7 +58,7 @@ class CheckedExamples:
     """
 
     examples: list[Example]
-    unreadable: tuple[HashedImage, ...]
+    unreadable: Mapping[Path, str]
     n_repeated: int
     notes: tuple[str, ...] = ()
     issues: tuple[str, ...] = ()
@@ -73,13 +73,13 @@ def check_examples(
         ValueError: an image is listed twice with different faces.
     """
     unique = deduplicate(examples)
-    hashed_images = hash_images([example.path for example in unique], progress)
-    hashes = {item.path: item.hash for item in hashed_images if not item.reason}
+    results = hash_images([example.path for example in unique], progress)
+    hashes = {path: found for path, found in results.items() if isinstance(found, int)}
     return CheckedExamples(
         group_duplicates(
             [example for example in unique if example.path in hashes], hashes
         ),
-        tuple(item for item in hashed_images if item.reason),
+        {path: found for path, found in results.items() if isinstance(found, str)},
         len(examples) - len(unique),
     )
 
@@ -108,180 +108,138 @@ def deduplicate(examples: Sequence[Example]) -> list[Example]:
     return list(by_path.values())
 
 
-@dataclass(frozen=True)
-class ClassBalance:
-    """Counts of one split of one source.
+class ClassBalance(TypedDict):
+    """Counts of one split of one source, as in the JSON of the report.
 
-    Attributes:
-        split: `train`, `val`, `test` or empty.
-        source: the collection.
-        n_images: number of images.
-        n_faces: number of faces by class.
-        sizes_px: 5 %, 50 % and 95 % quantiles of the shorter sides of the boxes in
-            pixels; empty without boxes.
+    `sizes_px` are the 5 %, 50 % and 95 % quantiles of the shorter sides of the boxes;
+    it is empty without boxes.
     """
 
     split: str
     source: str
-    n_images: int
-    n_faces: dict[Label, int]
-    sizes_px: tuple[float, ...]
-
-    def to_json(self) -> dict[str, object]:
-        """Return the counts for JSON."""
-        return {
-            "split": self.split,
-            "source": self.source,
-            "images": self.n_images,
-            "faces": {label.key: n for label, n in self.n_faces.items()},
-            "sizes_px": list(self.sizes_px),
-        }
-
-
-def _compute_balance(examples: Iterable[Example]) -> tuple[ClassBalance, ...]:
-    """Return one row for each split and source, in the order of `SPLITS`."""
-    parts: dict[tuple[str, str], list[Example]] = {}
-    for example in examples:
-        parts.setdefault((example.split, example.source), []).append(example)
-    return tuple(
-        _balance_row(*key, parts[key]) for key in sorted(parts, key=_balance_sort_key)
-    )
-
-
-def _balance_lines(rows: Sequence[ClassBalance]) -> list[str]:
-    """Format the rows as a text table."""
-    width = max([len(row.source) for row in rows], default=0) + 2
-    titles = "".join(f"{label.key:>10}" for label in CLASSES)
-    header = f"{'split':<7}{'source':<{width}}{'images':>9}{titles}  face sizes"
-    return [header, *(_balance_line(row, width) for row in rows)]
-
-
-def _balance_sort_key(key: tuple[str, str]) -> tuple[int, str]:
-    split, source = key
-    return (SPLITS.index(split) if split in SPLITS else -1, source)
+    images: int
+    faces: dict[str, int]
+    sizes_px: list[float]
 
 
 def _balance_row(split: str, source: str, examples: Sequence[Example]) -> ClassBalance:
     sizes = np.concatenate([sizes_px(example.boxes) for example in examples])
     quantiles = np.quantile(sizes, _SIZE_QUANTILES).tolist() if len(sizes) else []
-    return ClassBalance(
-        split,
-        source,
-        len(examples),
-        count_faces_by_class(examples),
-        tuple(round(size, 1) for size in quantiles),
-    )
+    return {
+        "split": split,
+        "source": source,
+        "images": len(examples),
+        "faces": {label.key: n for label, n in count_faces_by_class(examples).items()},
+        "sizes_px": [round(size, 1) for size in quantiles],
+    }
 
 
 def _balance_line(row: ClassBalance, width: int) -> str:
-    counts = "".join(f"{row.n_faces[label]:>10,}" for label in CLASSES)
+    counts = "".join(f"{row['faces'][label.key]:>10,}" for label in CLASSES)
     sizes = "whole images"
-    if row.sizes_px:
-        low, half, high = row.sizes_px
+    if row["sizes_px"]:
+        low, half, high = row["sizes_px"]
         sizes = f"{low:.0f} to {high:.0f} px, median {half:.0f}"
-    prefix = f"{row.split or '-':<7}{row.source:<{width}}{row.n_images:>9,}"
+    prefix = f"{row['split'] or '-':<7}{row['source']:<{width}}{row['images']:>9,}"
     return f"{prefix}{counts}  {sizes}"
 
 
-@dataclass(frozen=True)
-class DuplicateStats:
-    """Counts of the groups of near-duplicates.
-
-    Attributes:
-        n_groups: number of groups with more than one image.
-        n_images: number of images in these groups.
-        largest_group: number of images in the largest group; 0 if there is none.
-    """
-
-    n_groups: int
-    n_images: int
-    largest_group: int
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataReport:
     """Results of the checks of a data set.
 
     Attributes:
-        unreadable: images that cannot be opened, with the reasons.
-        n_repeated: number of repeated entries of images, which count once.
-        duplicates: near-duplicates among the images.
+        checked: the images after the checks, and what was left out.
+        kept: the images that are used.
         leakage: near-duplicates in several of the existing splits.
-        balance: one row for each split and source.
         notes: further notes, one sentence each.
-        issues: what was left out of the labels, one line each.
     """
 
-    unreadable: tuple[HashedImage, ...]
-    n_repeated: int
-    duplicates: DuplicateStats
+    checked: CheckedExamples
+    kept: Sequence[Example]
     leakage: Leakage
-    balance: tuple[ClassBalance, ...]
     notes: tuple[str, ...] = ()
-    issues: tuple[str, ...] = ()
+
+    @cached_property
+    def balance(self) -> list[ClassBalance]:
+        """One row for each split and source, in the order of `SPLITS`."""
+        parts: dict[tuple[str, str], list[Example]] = {}
+        for example in self.kept:
+            parts.setdefault((example.split, example.source), []).append(example)
+        order = sorted(parts, key=lambda part: (("", *SPLITS).index(part[0]), part[1]))
+        return [_balance_row(*part, parts[part]) for part in order]
+
+    @property
+    def _duplicate_group_sizes(self) -> list[int]:
+        """Number of images in each group of near-duplicates."""
+        groups = Counter(example.group for example in self.checked.examples)
+        return [n for n in groups.values() if n > 1]
 
     def lines(self) -> list[str]:
         """Return the report as a few lines of text."""
+        width = max([len(row["source"]) for row in self.balance], default=0) + 2
+        titles = "".join(f"{label.key:>10}" for label in CLASSES)
+        n_repeated = self.checked.n_repeated
         return [
-            *_balance_lines(self.balance),
+            f"{'split':<7}{'source':<{width}}{'images':>9}{titles}  face sizes",
+            *(_balance_line(row, width) for row in self.balance),
             "",
-            *(["issues in the labels:"] * bool(self.issues)),
-            *(f"  {line}" for line in self.issues),
+            *(["issues in the labels:"] * bool(self.checked.issues)),
+            *(f"  {line}" for line in self.checked.issues),
             *self._unreadable_lines(),
             "repeated: "
             + (
-                f"{format_count(self.n_repeated, 'image')}, counted once"
-                if self.n_repeated
+                f"{format_count(n_repeated, 'image')}, counted once"
+                if n_repeated
                 else "none"
             ),
             self._duplicates_line(),
             *self._leakage_lines(),
+            *self.checked.notes,
             *self.notes,
         ]
 
     def to_json(self) -> dict[str, object]:
         """Return the report for JSON, with all file names."""
+        sizes = self._duplicate_group_sizes
         return {
-            "balance": [row.to_json() for row in self.balance],
+            "balance": self.balance,
             "unreadable": [
-                {"path": str(hashed_image.path), "reason": hashed_image.reason}
-                for hashed_image in self.unreadable
+                {"path": str(path), "reason": reason}
+                for path, reason in self.checked.unreadable.items()
             ],
-            "n_repeated": self.n_repeated,
+            "n_repeated": self.checked.n_repeated,
             "duplicates": {
                 "bits": NEAR_DUPLICATE_BITS,
-                "groups": self.duplicates.n_groups,
-                "images": self.duplicates.n_images,
-                "largest": self.duplicates.largest_group,
+                "groups": len(sizes),
+                "images": sum(sizes),
+                "largest": max(sizes, default=0),
             },
             "leakage": {
                 "groups": self.leakage.n_groups,
                 "dropped": [str(path) for path in self.leakage.dropped],
                 "held_out": self.leakage.n_val_test_groups,
             },
-            "notes": list(self.notes),
-            "issues": list(self.issues),
+            "notes": [*self.checked.notes, *self.notes],
+            "issues": list(self.checked.issues),
         }
 
     def _unreadable_lines(self) -> list[str]:
-        if not self.unreadable:
+        unreadable = self.checked.unreadable
+        if not unreadable:
             return ["unreadable: none"]
         return [
-            f"unreadable: {format_count(len(self.unreadable), 'image')}, left out",
-            *(
-                f"  {hashed_image.path}: {hashed_image.reason}"
-                for hashed_image in self.unreadable[:_MAX_LISTED]
-            ),
-            *_remainder_line(len(self.unreadable)),
+            f"unreadable: {format_count(len(unreadable), 'image')}, left out",
+            *_list_first(f"{path}: {reason}" for path, reason in unreadable.items()),
         ]
 
     def _duplicates_line(self) -> str:
-        if not self.duplicates.n_groups:
+        sizes = self._duplicate_group_sizes
+        if not sizes:
             return "near-duplicates: none"
         return (
-            f"near-duplicates: {format_count(self.duplicates.n_images, 'image')} in "
-            f"{format_count(self.duplicates.n_groups, 'group')}, "
-            f"the largest of {self.duplicates.largest_group}"
+            f"near-duplicates: {format_count(sum(sizes), 'image')} in "
+            f"{format_count(len(sizes), 'group')}, the largest of {max(sizes)}"
         )
 
     def _leakage_lines(self) -> list[str]:
@@ -293,8 +251,7 @@ class DataReport:
                 f"{format_count(leakage.n_groups, 'group')}; "
                 f"{format_count(len(leakage.dropped), 'image')} removed "
                 "from train",
-                *(f"  {path}" for path in leakage.dropped[:_MAX_LISTED]),
-                *_remainder_line(len(leakage.dropped)),
+                *_list_first(map(str, leakage.dropped)),
             ]
         if leakage.n_val_test_groups:
             lines.append(
@@ -305,52 +262,39 @@ class DataReport:
         return lines
 
 
-def build_report(
-    checked_examples: CheckedExamples,
-    kept: Sequence[Example],
-    leakage: Leakage,
-    notes: Iterable[str] = (),
-) -> DataReport:
-    """Return the report of checked data, of which `kept` is used."""
-    return DataReport(
-        checked_examples.unreadable,
-        checked_examples.n_repeated,
-        _duplicate_stats(checked_examples.examples),
-        leakage,
-        _compute_balance(kept),
-        (*checked_examples.notes, *notes),
-        checked_examples.issues,
-    )
-
-
-def _duplicate_stats(examples: Iterable[Example]) -> DuplicateStats:
-    sizes = [
-        n for n in Counter(example.group for example in examples).values() if n > 1
-    ]
-    return DuplicateStats(len(sizes), sum(sizes), max(sizes, default=0))
-
-
-def _remainder_line(n: int) -> list[str]:
-    return [f"  and {n - _MAX_LISTED:,} more"] if n > _MAX_LISTED else []
+def _list_first(texts: Iterable[str]) -> list[str]:
+    """Return indented lines of the first texts, and how many more there are."""
+    lines = [f"  {text}" for text in texts]
+    more = [f"  and {len(lines) - _MAX_LISTED:,} more"] * (len(lines) > _MAX_LISTED)
+    return lines[:_MAX_LISTED] + more
 
 
 _TRAIN, _VAL, _TEST = SPLITS
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingData:
-    """Training, validation and test images; no group is in two of them.
+class DataSplits:
+    """Disjoint splits of labelled images; no group is in two of them.
 
     Attributes:
         train: training images.
         validation: images for model selection.
         test: images for the final evaluation; may be empty.
+    """
+
+    train: Sequence[Example]
+    validation: Sequence[Example]
+    test: Sequence[Example] = ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainingData(DataSplits):
+    """The splits of checked images.
+
+    Attributes:
         report: results of the checks.
     """
 
-    train: list[Example]
-    validation: list[Example]
-    test: list[Example]
     report: DataReport
 
 
@@ -396,13 +340,13 @@ def load_training_data(
     )
     kept, leakage = drop_leaks(checked_examples.examples)
     kept, notes = ensure_validation(kept, fractions, seed=seed)
-    report = build_report(
-        checked_examples, kept, leakage, [*notes, *_missing_classes(kept)]
+    report = DataReport(
+        checked_examples, kept, leakage, (*notes, *_missing_classes(kept))
     )
     train, validation, test = (
         [example for example in kept if example.split == split] for split in SPLITS
     )
-    return _check_sufficient(TrainingData(train, validation, test, report))
+    return _check_sufficient(TrainingData(train, validation, test, report=report))
 
 
 def load_and_check(
@@ -452,31 +396,29 @@ def _read_datasets(
         FileNotFoundError: a path or an image is missing.
         ValueError: a path is not a data set, or it is broken.
     """
-    read = partial(_read_path, classes=classes, issues=issues, strict=strict)
-    train_paths, validation_paths = _unique_paths(paths), _unique_paths(val_paths)
-    train_paths += [
-        path for path in _sibling_files(train_paths, _TEST) if path not in train_paths
-    ]
-    if not validation_paths:
-        train_paths += [
-            path
-            for path in _sibling_files(train_paths, _VAL)
-            if path not in train_paths
+
+    def read(path: Path) -> list[Example]:
+        folder = path.resolve() if path.is_dir() else path.resolve().parent
+        examples = read_dataset(path, classes=classes, issues=issues, strict=strict)
+        return [
+            dataclasses.replace(
+                example, group=example.group and f"{folder}\n{example.group}"
+            )
+            for example in examples
         ]
-    examples = [example for path in train_paths for example in read(path)]
-    for path in validation_paths:
+
+    train_paths, validation_paths = [*map(Path, paths)], [*map(Path, val_paths)]
+    train_paths += _sibling_files(train_paths, _TEST)
+    if not validation_paths:
+        train_paths += _sibling_files(train_paths, _VAL)
+    unique_paths = dict.fromkeys(train_paths)
+    examples = [example for path in unique_paths for example in read(path)]
+    for path in dict.fromkeys(validation_paths):
         path_examples = read(path)
-        if any(example.split == _VAL for example in path_examples):
-            examples += [example for example in path_examples if example.split == _VAL]
-        else:
-            examples += [
-                dataclasses.replace(example, split=_VAL) for example in path_examples
-            ]
+        examples += [example for example in path_examples if example.split == _VAL] or [
+            dataclasses.replace(example, split=_VAL) for example in path_examples
+        ]
     return examples
-
-
-def _unique_paths(paths: Iterable[str | Path]) -> list[Path]:
-    return list(dict.fromkeys(Path(path) for path in paths))
 
 
 def _sibling_files(paths: Iterable[Path], split: str) -> list[Path]:
@@ -487,18 +429,6 @@ def _sibling_files(paths: Iterable[Path], split: str) -> list[Path]:
         if path.name.endswith("-train.json")
     ]
     return [path for path in siblings if path.is_file()]
-
-
-def _read_path(
-    path: Path, *, classes: ClassNames | None, issues: Issues, strict: bool
-) -> list[Example]:
-    folder = path.resolve() if path.is_dir() else path.resolve().parent
-    return [
-        dataclasses.replace(
-            example, group=example.group and f"{folder}\n{example.group}"
-        )
-        for example in read_dataset(path, classes=classes, issues=issues, strict=strict)
-    ]
 
 
 def _select_source(examples: Sequence[Example], source: str) -> list[Example]:
@@ -535,7 +465,10 @@ def ensure_validation(
         seed: random seed of the split.
     """
     if any(example.split == _VAL for example in examples):
-        return [_default_to_train(example) for example in examples], ()
+        return [
+            dataclasses.replace(example, split=example.split or _TRAIN)
+            for example in examples
+        ], ()
     fractions = DEFAULT_FRACTIONS if fractions is None else fractions
     test_examples = [example for example in examples if example.split == _TEST]
     other_examples = [example for example in examples if example.split != _TEST]
@@ -551,10 +484,6 @@ def ensure_validation(
     return [*split, *test_examples], (note,)
 
 
-def _default_to_train(example: Example) -> Example:
-    return dataclasses.replace(example, split=example.split or _TRAIN)
-
-
 def _missing_classes(examples: Sequence[Example]) -> list[str]:
     notes: list[str] = []
     for split in (_TRAIN, _VAL):
@@ -568,7 +497,7 @@ def _missing_classes(examples: Sequence[Example]) -> list[str]:
 
 def _check_sufficient(data: TrainingData) -> TrainingData:
     """Return the data; raise `ValueError` if they are not sufficient."""
-    unreadable_note = f"unreadable images: {len(data.report.unreadable)}"
+    unreadable_note = f"unreadable images: {len(data.report.checked.unreadable)}"
     if not data.train:
         raise ValueError(f"no training images are left; {unreadable_note}")
     if not data.validation:

@@ -36,19 +36,12 @@ class ImageSize:
     """Size of an upright image and its EXIF orientation.
 
     Attributes:
-        width: in pixels of the upright image.
-        height: in pixels of the upright image.
+        upright_wh: width and height of the upright image.
         orientation: 1 to 8 as in EXIF; 1 means stored upright.
     """
 
-    width: int
-    height: int
+    upright_wh: tuple[int, int]
     orientation: int = 1
-
-    @property
-    def upright_wh(self) -> tuple[int, int]:
-        """Width and height of the upright image."""
-        return self.width, self.height
 
     @property
     def stored_wh(self) -> tuple[int, int]:
@@ -82,13 +75,11 @@ def _read_image_size(files: FileSource, name: str) -> ImageSize | None:
     try:
         source = path or io.BytesIO(files.read(name, MAX_BYTES))
         with Pillow.open(source, formats=["JPEG", "PNG", "WEBP"]) as image:
-            size = ImageSize(*image.size, get_exif_orientation(image))
+            size = ImageSize(image.size, get_exif_orientation(image))
     # Damaged headers make decoders raise many kinds of errors.
     except Exception:
         return _decoded_size(files, name)
-    return (
-        ImageSize(*size.upright_wh[::-1], size.orientation) if size.is_rotated else size
-    )
+    return ImageSize(size.stored_wh, size.orientation)
 
 
 def _decoded_size(files: FileSource, name: str) -> ImageSize | None:
@@ -97,7 +88,7 @@ def _decoded_size(files: FileSource, name: str) -> ImageSize | None:
         height, width = read_image(files.read(name, MAX_BYTES)).shape[:2]
     except (ValueError, OSError):
         return None
-    return ImageSize(width, height)
+    return ImageSize((width, height))
 
 
 def convert_to_pixels(
@@ -126,9 +117,7 @@ def convert_to_pixels(
     )
     for row, size, frame in zip(rows, sizes, frames, strict=True):
         stored = frame == "stored" or (all_stored and frame in ("open", "follows"))
-        image_size_used = size or (
-            ImageSize(*row.size_wh) if all(row.size_wh) else None
-        )
+        image_size_used = size or (ImageSize(row.size_wh) if all(row.size_wh) else None)
         if image_size_used is None or not len(row.boxes):
             # The image cannot be read; this is reported when it is opened.
             yield PixelBoxes(

@@ -5,6 +5,7 @@ Formats are detected from the files.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -46,7 +47,7 @@ from maskdet.datasets.yolo import (
     read_data_file,
     read_yolo,
 )
-from maskdet.types import Label
+from maskdet.types import CLASSES, Label
 
 SUPPORTED_FORMATS: Final = (
     "index.csv (path, label), COCO (.json), Pascal VOC (.xml), YOLO (data.yaml, or "
@@ -150,14 +151,14 @@ def open_dataset(source: Path | bytes) -> tuple[DatasetFiles, Path]:
         return DatasetFiles(ZipFiles(source)), Path()
     if not source.exists():
         raise FileNotFoundError(f"{source}: there is no such file or folder")
-    if source.is_dir():
-        return DatasetFiles(FolderFiles(source), _absolute_path(source)), source
-    if source.suffix.lower() == ".zip":
+    is_folder = source.is_dir()
+    if not is_folder and source.suffix.lower() == ".zip":
         return DatasetFiles(ZipFiles(source)), Path()
-    folder = source.parent
-    if folder.name.lower() in _LABEL_FOLDERS and source.suffix.lower() == ".json":
+    folder = source if is_folder else source.parent
+    is_json = not is_folder and source.suffix.lower() == ".json"
+    if is_json and folder.name.lower() in _LABEL_FOLDERS:
         folder = folder.parent
-    return DatasetFiles(FolderFiles(folder), _absolute_path(folder)), folder
+    return DatasetFiles(FolderFiles(folder), folder.resolve().as_posix()), folder
 
 
 def read_annotations(
@@ -291,10 +292,6 @@ def _format_from_suffix(file: str) -> tuple[str, _Reader]:
     raise DatasetError(f"not a data set; supported are {SUPPORTED_FORMATS}")
 
 
-def _absolute_path(folder: Path) -> str:
-    return folder.resolve().as_posix()
-
-
 def _read_error(
     read: Callable[[DatasetFiles, str], object], files: DatasetFiles, name: str
 ) -> str:
@@ -385,7 +382,7 @@ def _to_examples(
     )
     source = folder.resolve().name
     for row, pixel_boxes in zip(annotations.images, conversions, strict=True):
-        image_labels = [labels[word] for word in row.class_names]
+        row_labels = [labels[name] for name in row.class_names]
         path = folder / row.image
         metadata = (
             row.source if row.source is not None else source,
@@ -393,23 +390,16 @@ def _to_examples(
             row.group,
         )
         if pixel_boxes is None:
-            label = image_labels[0]
-            if label not in (None, Label.UNKNOWN):
-                yield Example(path, empty_boxes(), (label,), *metadata)
+            if row_labels[0] in CLASSES:
+                yield Example(path, empty_boxes(), (row_labels[0],), *metadata)
             continue
-        image_labels = [
-            item
-            for item, is_kept in zip(image_labels, pixel_boxes.kept, strict=True)
-            if is_kept
-        ]
-        is_labelled = np.array(
-            [item not in (None, Label.UNKNOWN) for item in image_labels], bool
-        )
-        is_unknown = np.array([item == Label.UNKNOWN for item in image_labels], bool)
+        kept = [*itertools.compress(row_labels, pixel_boxes.kept)]
+        is_labelled = np.array([label in CLASSES for label in kept], bool)
+        is_unknown = np.array([label == Label.UNKNOWN for label in kept], bool)
         yield Example(
             path,
             pixel_boxes.boxes[is_labelled],
-            tuple(item for item in image_labels if item not in (None, Label.UNKNOWN)),
+            tuple(label for label in kept if label in CLASSES),
             *metadata,
             pixel_boxes.boxes[is_unknown],
         )

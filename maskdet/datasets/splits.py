@@ -86,29 +86,19 @@ def drop_leaks(
     leaking = {
         name
         for name, group_splits in splits_by_group.items()
-        if _is_leaking(group_splits)
+        if "train" in group_splits and len(group_splits) > 1
     }
-    dropped = [
-        example
-        for example in examples
-        if example.group in leaking and _is_in_train(example)
-    ]
-    dropped_ids = {id(example) for example in dropped}
-    return [example for example in examples if id(example) not in dropped_ids], Leakage(
-        len(leaking),
-        tuple(example.path for example in dropped),
-        sum(
-            {"val", "test"} <= group_splits for group_splits in splits_by_group.values()
-        ),
+    kept: list[Example] = []
+    dropped: list[Path] = []
+    for example in examples:
+        if example.group in leaking and example.split in ("", "train"):
+            dropped.append(example.path)
+        else:
+            kept.append(example)
+    n_val_test_groups = sum(
+        {"val", "test"} <= group_splits for group_splits in splits_by_group.values()
     )
-
-
-def _is_leaking(group_splits: set[str]) -> bool:
-    return "train" in group_splits and len(group_splits) > 1
-
-
-def _is_in_train(example: Example) -> bool:
-    return example.split in ("", "train")
+    return kept, Leakage(len(leaking), tuple(dropped), n_val_test_groups)
 
 
 def _check_fractions(fractions: Sequence[float]) -> _Floats:
@@ -138,19 +128,10 @@ def _count_faces_by_group(
     examples: Sequence[Example], group_indices: Sequence[int]
 ) -> _Floats:
     """Return `(groups, columns)` counts of images and of faces by source and class."""
-    columns = {
-        kind: column
-        for column, kind in enumerate(
-            sorted(
-                {
-                    (example.source, label)
-                    for example in examples
-                    for label in example.labels
-                }
-            ),
-            start=1,
-        )
+    kinds = {
+        (example.source, label) for example in examples for label in example.labels
     }
+    columns = {kind: column for column, kind in enumerate(sorted(kinds), start=1)}
     counts = np.zeros((max(group_indices, default=-1) + 1, len(columns) + 1))
     for example, group_index in zip(examples, group_indices, strict=True):
         counts[group_index, 0] += 1

@@ -6,6 +6,7 @@ write only a `classes.txt`.
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,8 +25,8 @@ from maskdet.datasets.files import (
     DatasetFiles,
     ImageAnnotations,
     augmentation_group,
-    empty_coordinates,
     split_from_path,
+    stack_boxes,
 )
 from maskdet.datasets.issues import Issues, truncate_name
 
@@ -176,17 +177,15 @@ class _YoloReader:
                 self._issues.add(name, reason, "label file")
                 continue
             class_names = data_file.class_names or self._nearest_class_list(labels)
-            yield ImageAnnotations(
-                image,
-                tuple(
+            yield dataclasses.replace(
+                row,
+                class_names=tuple(
                     class_names.get(class_number, f"class {class_number}")
                     for class_number in class_numbers
                 ),
-                boxes,
+                boxes=boxes,
                 is_normalized=True,
                 label_file=labels,
-                split=split,
-                group=row.group,
             )
 
     def note_orphans(self) -> None:
@@ -239,18 +238,14 @@ class _YoloReader:
         return None
 
     def _read_image_list(self, file: str) -> Sequence[str]:
-        images = []
+        folders = [posixpath.dirname(file)]
         lines = map(str.strip, self._files.read_text(file).splitlines())
-        for line in filter(None, lines):
-            image = self._files.find_image(line, [posixpath.dirname(file)])
-            if image:
-                images.append(image)
-            else:
-                reason = (
-                    f"listed in {truncate_name(file)}, but the image does not exist"
-                )
-                self._issues.add(line, reason, missing=True)
-        return images
+        images = [
+            self._files.find_listed_image(line, folders, file, self._issues)
+            for line in lines
+            if line
+        ]
+        return [image for image in images if image]
 
     def label_file(self, image: str) -> str:
         """Return the label file of an image, in `labels/` or next to it.
@@ -464,7 +459,7 @@ def _parse_labels(
             raise DatasetError(f"{location}: {_LINE_FORMAT}") from None
         class_numbers.append(int(class_number))
         boxes.append(box)
-    return class_numbers, np.stack(boxes) if boxes else empty_coordinates()
+    return class_numbers, stack_boxes(boxes)
 
 
 def _has_face_landmarks(values: Sequence[float]) -> bool:

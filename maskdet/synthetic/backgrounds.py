@@ -8,7 +8,9 @@ adds light, blur, noise and JPEG compression.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
 import cv2
@@ -42,7 +44,6 @@ ROUND_OBJECT_KINDS: Final[tuple[RoundObjectKind, ...]] = get_args(RoundObjectKin
 
 _RADIUS_RANGE_PX: Final = (14.0, 90.0)
 
-_DrawFunction: TypeAlias = Callable[[Image, FloatArray, float, Rng], None]
 
 CartoonKind: TypeAlias = Literal["smileys", "line drawings", "cartoons"]
 
@@ -74,51 +75,63 @@ def simulate_camera(image: Image, rng: Rng) -> Image:
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
 
 
-def _offset_point(point: FloatArray, dx: float, dy: float) -> FloatArray:
-    """Return a point moved by some pixels."""
-    result: FloatArray = point + np.array([dx, dy])
-    return result
+@dataclass(frozen=True, eq=False)
+class _Sketch:
+    """A drawing on an image, whose coordinates count from its centre.
+
+    Attributes:
+        image: is drawn on.
+        centre: x and y in pixels.
+        unit_px: pixels of one unit, in x and y.
+    """
+
+    image: Image
+    centre: FloatArray
+    unit_px: tuple[float, float]
+
+    def draw_ellipse(
+        self,
+        x: float,
+        y: float,
+        axes: tuple[float, float],
+        colour: Colour,
+        *,
+        angle_deg: float = 0.0,
+        arc: tuple[float, float] = (0.0, 360.0),
+        thickness: int = cv2.FILLED,
+    ) -> None:
+        """Draw an ellipse, or an arc of it; angles in degrees."""
+        centre = self.centre + np.multiply((x, y), self.unit_px)
+        axes_px = np.multiply(axes, self.unit_px)
+        cv2.ellipse(
+            self.image,
+            [round(float(value) * 2**_SUBPIXEL_BITS) for value in centre],
+            [max(1, round(float(value) * 2**_SUBPIXEL_BITS)) for value in axes_px],
+            angle_deg,
+            *arc,
+            [float(value) for value in colour],
+            thickness,
+            cv2.LINE_AA,
+            _SUBPIXEL_BITS,
+        )
+
+    def draw_line(
+        self,
+        points: Sequence[Sequence[float] | FloatArray],
+        colour: Colour,
+        *,
+        thickness: int = 1,
+    ) -> None:
+        """Draw a line through points."""
+        points_px = self.centre + np.array(points) * self.unit_px
+        corners = np.rint(points_px * 2**_SUBPIXEL_BITS).astype(np.int32)
+        bgr = [float(value) for value in colour]
+        cv2.polylines(
+            self.image, [corners], False, bgr, thickness, cv2.LINE_AA, _SUBPIXEL_BITS
+        )
 
 
-def _draw_ellipse(
-    image: Image,
-    centre: FloatArray,
-    axes: tuple[float, float],
-    colour: Colour,
-    *,
-    angle_deg: float = 0.0,
-    arc: tuple[float, float] = (0.0, 360.0),
-    thickness: int = cv2.FILLED,
-) -> None:
-    """Draw an ellipse, or an arc of it, on the image; angles in degrees."""
-    fixed_centre = [round(float(value) * 2**_SUBPIXEL_BITS) for value in centre]
-    fixed_axes = [max(1, round(float(value) * 2**_SUBPIXEL_BITS)) for value in axes]
-    bgr = [float(value) for value in colour]
-    line_type = cv2.LINE_AA
-    cv2.ellipse(
-        image,
-        fixed_centre,
-        fixed_axes,
-        angle_deg,
-        *arc,
-        bgr,
-        thickness,
-        line_type,
-        _SUBPIXEL_BITS,
-    )
-
-
-def _draw_line(
-    image: Image,
-    points: Sequence[FloatArray],
-    colour: Colour,
-    *,
-    thickness: int = 1,
-) -> None:
-    """Draw a line through points on the image."""
-    corners = np.rint(np.array(points) * 2**_SUBPIXEL_BITS).astype(np.int32)
-    bgr = [float(value) for value in colour]
-    cv2.polylines(image, [corners], False, bgr, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+_DrawFunction: TypeAlias = Callable[[_Sketch, Rng], None]
 
 
 def draw_wall(kind: WallPattern, rng: Rng) -> Image:
@@ -168,22 +181,17 @@ def _bricks(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
 
 
 def _stripes(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
-    part: FloatArray = (x % 1 > rng.uniform(0.2, 0.8)).astype(float)
-    return part
+    return (x % 1 > rng.uniform(0.2, 0.8)).astype(float)
 
 
 def _checks(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
     columns, rows = _stripes(x, y, rng), _stripes(y, x, rng)
-    mixed: FloatArray = (
-        (columns + rows) / 2 if rng.random() < 0.5 else np.abs(columns - rows)
-    )
-    return mixed
+    return (columns + rows) / 2 if rng.random() < 0.5 else np.abs(columns - rows)
 
 
 def _dots(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
     distance = np.hypot(x % 1 - 0.5, y % 1 - 0.5)
-    dots: FloatArray = (distance < rng.uniform(0.12, 0.45)).astype(float)
-    return dots
+    return (distance < rng.uniform(0.12, 0.45)).astype(float)
 
 
 _PATTERNS: Final = {
@@ -212,12 +220,11 @@ def _leaves(scale: float, rng: Rng) -> Image:
         centre, angle_deg = rng.uniform((0, 0), SIZE_WH), rng.uniform(0, 360)
         tip = np.array([np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))])
         half_length = scale * rng.uniform(0.35, 0.7)
+        leaf = _Sketch(image, centre, (half_length, half_length))
         tone = np.clip(green * rng.uniform(0.4, 1.5), 0, 255)
-        axes = half_length, half_length * rng.uniform(0.3, 0.6)
-        _draw_ellipse(image, centre, axes, tone, angle_deg=angle_deg)
-        _draw_line(
-            image, [centre - tip * half_length, centre + tip * half_length], tone * 0.7
-        )
+        axes = 1, rng.uniform(0.3, 0.6)
+        leaf.draw_ellipse(0, 0, axes, tone, angle_deg=angle_deg)
+        leaf.draw_line([-tip, tip], tone * 0.7)
     return image
 
 
@@ -227,111 +234,86 @@ def draw_round_objects(kind: RoundObjectKind, rng: Rng) -> Image:
     for _ in range(rng.integers(1, 7)):
         radius = float(np.exp(rng.uniform(*np.log(_RADIUS_RANGE_PX))))
         centre = rng.uniform(radius, np.array(SIZE_WH) - radius)
-        _ROUND_OBJECT_DRAWERS[kind](image, centre, radius, rng)
+        _ROUND_OBJECT_DRAWERS[kind](_Sketch(image, centre, (radius, radius)), rng)
     return simulate_camera(image, rng)
 
 
 def _draw_shaded_disc(
-    image: Image, centre: FloatArray, radius: float, colour: FloatArray, depth: float
+    disc: _Sketch, radius: float, colour: FloatArray, depth: float
 ) -> None:
     """Draw a ball lit from above left; a depth of 0 gives a flat disc."""
     for step in np.linspace(0, 1, 12):
-        inner_centre = centre - 0.35 * radius * step * np.array([0.7, 0.7])
+        shift = -0.35 * radius * step * 0.7
         tone = np.clip(colour * (1 - depth * (1 - step)), 0, 255)
-        _draw_ellipse(image, inner_centre, (radius * (1 - 0.6 * step),) * 2, tone)
+        disc.draw_ellipse(shift, shift, (radius * (1 - 0.6 * step),) * 2, tone)
 
 
-def _draw_clock(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
-    face, ink = (
-        np.array(sample_colour(rng)) * 0.3 + 170,
-        np.array(sample_colour(rng)) * 0.4,
-    )
-    thickness_px = max(1, round(radius / 18))
-    _draw_ellipse(image, centre, (radius, radius), ink)
-    _draw_ellipse(image, centre, (radius * 0.9, radius * 0.9), face)
+def _draw_clock(clock: _Sketch, rng: Rng) -> None:
+    face = np.array(sample_colour(rng)) * 0.3 + 170
+    ink = np.array(sample_colour(rng)) * 0.4
+    thickness_px = max(1, round(clock.unit_px[0] / 18))
+    clock.draw_ellipse(0, 0, (1, 1), ink)
+    clock.draw_ellipse(0, 0, (0.9, 0.9), face)
     for hour in range(12):
         outward = _direction(hour * 30)
-        ends = [
-            centre + outward * radius * radius_fraction
-            for radius_fraction in (0.72, 0.82)
-        ]
-        _draw_line(image, ends, ink, thickness=thickness_px)
+        ends = [outward * 0.72, outward * 0.82]
+        clock.draw_line(ends, ink, thickness=thickness_px)
     for length in (0.45, 0.68):
-        tip = centre + _direction(rng.uniform(0, 360)) * radius * length
-        _draw_line(image, [centre, tip], ink, thickness=2 * thickness_px)
+        tip = _direction(rng.uniform(0, 360)) * length
+        clock.draw_line([(0, 0), tip], ink, thickness=2 * thickness_px)
 
 
-def _draw_plate(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
+def _draw_plate(plate: _Sketch, rng: Rng) -> None:
     colour = np.array(sample_colour(rng)) * 0.4 + 140
     height_ratio = rng.uniform(0.6, 1)
-    for radius_fraction, tone in ((1, 0.9), (0.96, 1), (0.68, 0.86), (0.65, 0.96)):
-        _draw_ellipse(
-            image,
-            centre,
-            (radius * radius_fraction, radius * radius_fraction * height_ratio),
-            colour * tone,
-        )
+    for radius, tone in ((1, 0.9), (0.96, 1), (0.68, 0.86), (0.65, 0.96)):
+        plate.draw_ellipse(0, 0, (radius, radius * height_ratio), colour * tone)
     for _ in range(rng.integers(0, 4)):  # leftovers
-        spot_centre = centre + rng.uniform(-0.35, 0.35, 2) * radius
-        spot_radius = radius * rng.uniform(0.08, 0.25)
-        _draw_ellipse(
-            image, spot_centre, (spot_radius, spot_radius * 0.8), sample_colour(rng)
-        )
+        x, y = rng.uniform(-0.35, 0.35, 2)
+        radius = rng.uniform(0.08, 0.25)
+        plate.draw_ellipse(x, y, (radius, radius * 0.8), sample_colour(rng))
 
 
-def _draw_lamp(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
+def _draw_lamp(lamp: _Sketch, rng: Rng) -> None:
+    image, centre, radius_px = lamp.image, lamp.centre, lamp.unit_px[0]
     colour = np.array([190, 230, 250.0])
-    _draw_line(image, [centre * np.array([1, 0]), centre], (40, 40, 40), thickness=2)
+    lamp.draw_line([(0, -centre[1] / radius_px), (0, 0)], (40, 40, 40), thickness=2)
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
-    distance = np.hypot(x - centre[0], y - centre[1]) / radius
+    distance = np.hypot(x - centre[0], y - centre[1]) / radius_px
     glow = np.exp(-((distance / rng.uniform(1.2, 2)) ** 2))[..., None] * 0.7
     image[:] = np.rint(image * (1 - glow) + colour * glow).astype(np.uint8)
-    _draw_shaded_disc(image, centre, radius * 0.7, colour, 0.15)
+    _draw_shaded_disc(lamp, 0.7, colour, 0.15)
 
 
-def _draw_ball(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
+def _draw_ball(ball: _Sketch, rng: Rng) -> None:
     """Draw a ball with two dots like eyes, half of them with a third dot."""
-    _draw_shaded_disc(image, centre, radius, np.array(sample_colour(rng), float), 0.5)
+    _draw_shaded_disc(ball, 1, np.array(sample_colour(rng), float), 0.5)
     ink = np.array(sample_colour(rng)) * 0.3
-    dot_radius = radius * rng.uniform(0.08, 0.16)
-    dot_dx, dot_dy = rng.uniform(0.25, 0.45) * radius, rng.uniform(-0.35, 0.05) * radius
+    radius = rng.uniform(0.08, 0.16)
+    dx, dy = rng.uniform(0.25, 0.45), rng.uniform(-0.35, 0.05)
     for side in (-1, 1):
-        _draw_ellipse(
-            image,
-            _offset_point(centre, side * dot_dx, dot_dy),
-            (dot_radius, dot_radius),
-            ink,
-        )
+        ball.draw_ellipse(side * dx, dy, (radius, radius), ink)
     if rng.random() < 0.5:
-        _draw_ellipse(
-            image, _offset_point(centre, 0, 0.3 * radius), (dot_radius, dot_radius), ink
-        )
+        ball.draw_ellipse(0, 0.3, (radius, radius), ink)
 
 
-def _draw_socket(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
+def _draw_socket(socket: _Sketch, rng: Rng) -> None:
     """Draw a wall socket: two holes, and a slot or a pin below."""
     tone = rng.uniform(150, 245, 3).mean() * np.ones(3)
-    x, y = centre
+    (x, y), radius_px = socket.centre, socket.unit_px[0]
     cv2.rectangle(
-        image,
-        (round(x - radius), round(y - radius)),
-        (round(x + radius), round(y + radius)),
+        socket.image,
+        (round(x - radius_px), round(y - radius_px)),
+        (round(x + radius_px), round(y + radius_px)),
         [float(value) for value in tone * 0.95],
         cv2.FILLED,
     )
-    _draw_ellipse(image, centre, (radius * 0.75, radius * 0.75), tone * 0.85)
-    _draw_ellipse(image, centre, (radius * 0.68, radius * 0.68), tone)
-    hole_radius = radius * 0.1
-    hole_height = hole_radius * rng.choice([1.0, 2.2])
+    socket.draw_ellipse(0, 0, (0.75, 0.75), tone * 0.85)
+    socket.draw_ellipse(0, 0, (0.68, 0.68), tone)
+    hole_height = 0.1 * rng.choice([1.0, 2.2])
     for side in (-1, 1):
-        hole_centre = _offset_point(centre, side * 0.3 * radius, -0.1 * radius)
-        _draw_ellipse(image, hole_centre, (hole_radius, hole_height), tone * 0.2)
-    _draw_ellipse(
-        image,
-        _offset_point(centre, 0, 0.35 * radius),
-        (hole_radius, hole_radius),
-        tone * 0.3,
-    )
+        socket.draw_ellipse(side * 0.3, -0.1, (0.1, hole_height), tone * 0.2)
+    socket.draw_ellipse(0, 0.35, (0.1, 0.1), tone * 0.3)
 
 
 def _direction(degrees: float) -> FloatArray:
@@ -355,115 +337,75 @@ def draw_cartoon(kind: CartoonKind, rng: Rng) -> Image:
         image[:] = rng.integers(215, 256, 3)
     radius = float(np.exp(rng.uniform(*np.log(_RADIUS_RANGE_PX)))) * 1.4
     centre = rng.uniform(1.3 * radius, np.array(SIZE_WH) - 1.3 * radius)
-    _CARTOON_DRAWERS[kind](image, centre, radius, rng)
+    _CARTOON_DRAWERS[kind](_Sketch(image, centre, (radius, radius)), rng)
     return simulate_camera(image, rng)
 
 
-def _draw_smiley(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
-    outline_px = max(1, round(radius / 14))
+def _draw_smiley(face: _Sketch, rng: Rng) -> None:
+    radius_px = face.unit_px[0]
+    outline_px = max(1, round(radius_px / 14))
     yellow = rng.uniform((0, 170, 210), (90, 230, 256))
-    _draw_ellipse(image, centre, (radius, radius), _CARTOON_INK)
-    _draw_ellipse(image, centre, (radius - outline_px, radius - outline_px), yellow)
+    face.draw_ellipse(0, 0, (1, 1), _CARTOON_INK)
+    face.draw_ellipse(0, 0, (1 - outline_px / radius_px,) * 2, yellow)
     for side in (-1, 1):
-        eye = centre + np.array([side * 0.35, -0.25]) * radius
-        _draw_ellipse(image, eye, (radius * 0.1, radius * 0.16), _CARTOON_INK)
+        face.draw_ellipse(side * 0.35, -0.25, (0.1, 0.16), _CARTOON_INK)
     arc = (20.0, 160.0) if rng.random() < 0.7 else (200.0, 340.0)
-    mouth = centre + np.array([0, 0.15 if arc[0] < 90 else 0.65]) * radius
-    _draw_ellipse(
-        image,
-        mouth,
-        (radius * 0.55, radius * 0.42),
-        _CARTOON_INK,
-        arc=arc,
-        thickness=outline_px,
-    )
+    mouth_y, axes = (0.15 if arc[0] < 90 else 0.65), (0.55, 0.42)
+    face.draw_ellipse(0, mouth_y, axes, _CARTOON_INK, arc=arc, thickness=outline_px)
 
 
-def _draw_line_drawing(
-    image: Image, centre: FloatArray, radius: float, rng: Rng
-) -> None:
+def _draw_line_drawing(sketch: _Sketch, rng: Rng) -> None:
     """Draw outline, eyes, brows, nose and mouth with thin lines."""
-    pen_px = max(1, round(radius / 30))
-    width = radius * rng.uniform(0.7, 0.85)
-    _draw_ellipse(image, centre, (width, radius), _CARTOON_INK, thickness=pen_px)
+    radius_px = sketch.unit_px[0]
+    pen_px = max(1, round(radius_px / 30))
+    width = rng.uniform(0.7, 0.85)
+    face = dataclasses.replace(sketch, unit_px=(width * radius_px, radius_px))
+    face.draw_ellipse(0, 0, (1, 1), _CARTOON_INK, thickness=pen_px)
     for side in (-1, 1):
-        eye = _offset_point(centre, side * 0.36 * width, -0.15 * radius)
-        _draw_ellipse(
-            image, eye, (0.18 * width, 0.08 * radius), _CARTOON_INK, thickness=pen_px
+        eye_x = side * 0.36
+        face.draw_ellipse(eye_x, -0.15, (0.18, 0.08), _CARTOON_INK, thickness=pen_px)
+        face.draw_ellipse(eye_x, -0.15, (0.06, 0.06), _CARTOON_INK)
+        face.draw_ellipse(
+            eye_x,
+            -0.25,
+            (0.22, 0.1),
+            _CARTOON_INK,
+            arc=(200, 340),
+            thickness=2 * pen_px,
         )
-        _draw_ellipse(image, eye, (0.06 * width, 0.06 * radius), _CARTOON_INK)
-        brow = _offset_point(eye, 0, -0.1 * radius)
-        axes = (0.22 * width, 0.1 * radius)
-        _draw_ellipse(
-            image, brow, axes, _CARTOON_INK, arc=(200, 340), thickness=2 * pen_px
-        )
-        ear = _offset_point(centre, side * width, 0)
-        _draw_ellipse(
-            image, ear, (0.1 * width, 0.18 * radius), _CARTOON_INK, thickness=pen_px
-        )
+        face.draw_ellipse(side, 0, (0.1, 0.18), _CARTOON_INK, thickness=pen_px)
     nose = [(0.0, -0.1), (-0.1, 0.22), (0.06, 0.24)]
-    _draw_line(
-        image,
-        [centre + np.array(offset) * radius for offset in nose],
-        _CARTOON_INK,
-        thickness=pen_px,
-    )
-    mouth = _offset_point(centre, 0, rng.uniform(0.4, 0.5) * radius)
-    mouth_axes = (0.32 * width, rng.uniform(0.03, 0.14) * radius)
-    _draw_ellipse(
-        image, mouth, mouth_axes, _CARTOON_INK, arc=(0, 180), thickness=pen_px
-    )
+    sketch.draw_line(nose, _CARTOON_INK, thickness=pen_px)
+    mouth_y, axes = rng.uniform(0.4, 0.5), (0.32, rng.uniform(0.03, 0.14))
+    face.draw_ellipse(0, mouth_y, axes, _CARTOON_INK, arc=(0, 180), thickness=pen_px)
     for start in np.linspace(-0.9, 0.9, 14):  # hair
-        root = _offset_point(centre, start * width, -np.sqrt(1 - start**2) * radius)
-        tip = root + rng.uniform((-0.1, -0.25), (0.1, -0.05)) * radius
-        _draw_line(image, [root, tip], _CARTOON_INK, thickness=pen_px)
+        root = np.array([start * width, -np.sqrt(1 - start**2)])
+        tip = root + rng.uniform((-0.1, -0.25), (0.1, -0.05))
+        sketch.draw_line([root, tip], _CARTOON_INK, thickness=pen_px)
 
 
-def _draw_cartoon_head(
-    image: Image, centre: FloatArray, radius: float, rng: Rng
-) -> None:
+def _draw_cartoon_head(sketch: _Sketch, rng: Rng) -> None:
     """Draw a flat coloured head with large eyes, a third of them with a mask."""
     skin = np.array(_CARTOON_SKINS[rng.integers(len(_CARTOON_SKINS))], float)
     hair = np.array(sample_colour(rng)) * 0.5
-    width = radius * 0.85
-    _draw_ellipse(
-        image, _offset_point(centre, 0, -0.2 * radius), (1.08 * width, radius), hair
-    )
-    _draw_ellipse(image, centre, (width, radius * 0.95), skin)
-    fringe_axes = (width, 0.85 * radius)
-    _draw_ellipse(
-        image,
-        _offset_point(centre, 0, -0.1 * radius),
-        fringe_axes,
-        hair,
-        arc=(205, 335),
-    )
+    radius_px = sketch.unit_px[0]
+    head = dataclasses.replace(sketch, unit_px=(0.85 * radius_px, radius_px))
+    head.draw_ellipse(0, -0.2, (1.08, 1), hair)
+    head.draw_ellipse(0, 0, (1, 0.95), skin)
+    head.draw_ellipse(0, -0.1, (1, 0.85), hair, arc=(205, 335))
     for side in (-1, 1):
-        eye = _offset_point(centre, side * 0.38 * width, -0.05 * radius)
-        _draw_ellipse(image, eye, (0.22 * width, 0.2 * radius), _WHITE)
-        _draw_ellipse(
-            image,
-            _offset_point(eye, 0.03 * radius, 0),
-            (0.1 * width, 0.11 * radius),
-            _CARTOON_INK,
-        )
+        pupil_x = side * 0.38 + 0.03 / 0.85
+        head.draw_ellipse(side * 0.38, -0.05, (0.22, 0.2), _WHITE)
+        head.draw_ellipse(pupil_x, -0.05, (0.1, 0.11), _CARTOON_INK)
     if rng.random() < 1 / 3:
         mask = np.array(sample_colour(rng), float)
-        mask_centre = _offset_point(centre, 0, 0.48 * radius)
-        _draw_ellipse(image, mask_centre, (0.72 * width, 0.34 * radius), mask)
+        head.draw_ellipse(0, 0.48, (0.72, 0.34), mask)
         return
-    _draw_ellipse(
-        image, _offset_point(centre, 0, 0.25 * radius), (0.09 * width,) * 2, skin * 0.8
-    )
-    mouth = _offset_point(centre, 0, 0.5 * radius)
-    _draw_ellipse(
-        image, mouth, (0.3 * width, 0.16 * radius), (60, 50, 180), arc=(0, 180)
-    )
+    head.draw_ellipse(0, 0.25, (0.09, 0.09 * 0.85), skin * 0.8)
+    head.draw_ellipse(0, 0.5, (0.3, 0.16), (60, 50, 180), arc=(0, 180))
 
 
-_CARTOON_DRAWERS: Final[
-    dict[CartoonKind, Callable[[Image, FloatArray, float, Rng], None]]
-] = {
+_CARTOON_DRAWERS: Final[dict[CartoonKind, _DrawFunction]] = {
     "smileys": _draw_smiley,
     "line drawings": _draw_line_drawing,
     "cartoons": _draw_cartoon_head,

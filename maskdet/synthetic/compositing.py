@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from functools import cached_property
+from typing import Final, TypeAlias
 
 import cv2
 import numpy as np
@@ -20,12 +21,14 @@ _PAPER: Final = 215.0
 """Grey levels of lit skin and of the brightest tenth of a well exposed image: rendered
 objects are darkened by as much as a face and its image are below these."""
 
+BGR: TypeAlias = tuple[int, int, int]
+
 FloatArray = NDArray[np.float64]
 
 PixelWindow = tuple[int, int, int, int]
 
 
-def compute_window(head: Head, image: Image, reach: float) -> PixelWindow:
+def _compute_window(head: Head, image: Image, reach: float) -> PixelWindow:
     """Return the part of the image that may change, `x1, y1, x2, y2`.
 
     Args:
@@ -41,30 +44,7 @@ def compute_window(head: Head, image: Image, reach: float) -> PixelWindow:
     return x1, y1, x2, y2
 
 
-def compute_grid_resolution(
-    head: Head, window: PixelWindow
-) -> tuple[float, tuple[int, int]]:
-    """Return the cells per pixel, and the rows and columns of the grid.
-
-    Small faces are rendered larger and scaled down, so that thin lines stay smooth;
-    large ones are rendered smaller and scaled up, to limit the time.
-    """
-    zoom = min(2.0, _DETAIL_PX / head.eyes_px)
-    rows = max(1, round((window[3] - window[1]) * zoom))
-    columns = max(1, round((window[2] - window[0]) * zoom))
-    return zoom, (rows, columns)
-
-
-def resample_to_pixels(
-    values: FloatArray, window: PixelWindow, zoom: float
-) -> FloatArray:
-    """Resample a painted grid to the pixels of its window."""
-    size = (window[2] - window[0], window[3] - window[1])
-    resampling = cv2.INTER_AREA if zoom > 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(values, size, interpolation=resampling), float)
-
-
-def estimate_light(
+def _estimate_light(
     skin: FloatArray, cover: FloatArray, image: Image, head: Head
 ) -> FloatArray:
     """Return the `(h, w, 3)` light on a rendered object, 1 = bright, even and white.
@@ -105,7 +85,7 @@ def _sample_pixels(image: Image) -> NDArray[np.float64]:
     return image[::step, ::step].reshape(-1, 3).astype(np.float64)
 
 
-def cast_shadow(cover: FloatArray, head: Head) -> FloatArray:
+def _cast_shadow(cover: FloatArray, head: Head) -> FloatArray:
     """Return the `(h, w)` shadow below an object, 0 to 1."""
     fall_px = 0.06 * head.eyes_px
     shifted = cv2.warpAffine(
@@ -126,8 +106,6 @@ class Canvas:
         window: the part of the image it covers.
         zoom: cells of the grid per pixel.
         surface: the head surface at each cell.
-        plane: `(rows, columns)` x and y of each cell in a plane in front of the face,
-            in eye distances from the point between the eyes, upright with the head.
         cover: `(rows, columns)` opacity of each cell, 0 to 1.
         colour: `(rows, columns, 3)` colour in even light, times `cover`.
     """
@@ -136,7 +114,6 @@ class Canvas:
     window: PixelWindow
     zoom: float
     surface: Surface
-    plane: tuple[FloatArray, FloatArray]
     cover: FloatArray = field(repr=False)
     colour: FloatArray = field(repr=False)
 
@@ -151,6 +128,25 @@ class Canvas:
         """One eye distance, in pixels of the image."""
         return self.head.eyes_px
 
+    @cached_property
+    def plane(self) -> tuple[FloatArray, FloatArray]:
+        """`(rows, columns)` x and y of each cell in a plane in front of the face.
+
+        In eye distances from the point between the eyes, upright with the head.
+        """
+        head, (x1, y1, x2, y2), shape = self.head, self.window, self.shape
+        rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
+        dx = (x1 + columns / shape[1] * (x2 - x1) - head.origin[0]) / head.eyes_px
+        dy = (y1 + rows / shape[0] * (y2 - y1) - head.origin[1]) / head.eyes_px
+        eyes = head.landmarks[1] - head.landmarks[0]
+        tilt = np.arctan2(eyes[1], eyes[0])
+        # Centre the plane on the mouth for any rotation of the head.
+        mouth = (head.landmarks[3] + head.landmarks[4]) / 2 - head.origin
+        drift = mouth / head.eyes_px
+        x = dx * np.cos(tilt) + dy * np.sin(tilt)
+        y = dy * np.cos(tilt) - dx * np.sin(tilt)
+        return x - (drift[0] * np.cos(tilt) + drift[1] * np.sin(tilt)), y
+
     def add(self, cover: FloatArray, colour: FloatArray) -> None:
         """Paint a layer over the existing ones.
 
@@ -163,40 +159,57 @@ class Canvas:
             colour * cover[..., None] + self.colour * (1 - cover)[..., None]
         )
 
+    def resample_to_pixels(self, values: FloatArray) -> FloatArray:
+        """Resample values of the cells to the pixels of the window."""
+        x1, y1, x2, y2 = self.window
+        resampling = cv2.INTER_AREA if self.zoom > 1 else cv2.INTER_LINEAR
+        size = (x2 - x1, y2 - y1)
+        return np.asarray(cv2.resize(values, size, interpolation=resampling), float)
+
 
 def create_canvas(image: Image, head: Head, reach: float) -> Canvas | None:
-    """Return an empty canvas over a face, or None if it is outside the image."""
-    window = compute_window(head, image, reach)
-    if window[2] <= window[0] or window[3] <= window[1]:
+    """Return an empty canvas over a face, or None if it is outside the image.
+
+    Small faces are rendered larger and scaled down, so that thin lines stay smooth;
+    large ones are rendered smaller and scaled up, to limit the time.
+
+    Args:
+        image: the image.
+        head: a head in it.
+        reach: radius around the mouth that is covered, in eye distances.
+    """
+    window = x1, y1, x2, y2 = _compute_window(head, image, reach)
+    if x2 <= x1 or y2 <= y1:
         return None
-    zoom, shape = compute_grid_resolution(head, window)
+    zoom = min(2.0, _DETAIL_PX / head.eyes_px)
+    shape = max(1, round((y2 - y1) * zoom)), max(1, round((x2 - x1) * zoom))
     surface = head.raycast_surface(window, shape)
-    rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
-    pixels_x = window[0] + columns / shape[1] * (window[2] - window[0])
-    pixels_y = window[1] + rows / shape[0] * (window[3] - window[1])
-    eyes = head.landmarks[1] - head.landmarks[0]
-    tilt = np.arctan2(eyes[1], eyes[0])
-    dx = (pixels_x - head.origin[0]) / head.eyes_px
-    dy = (pixels_y - head.origin[1]) / head.eyes_px
-    # Centre the plane on the mouth for any rotation of the head.
-    mouth = (head.landmarks[3] + head.landmarks[4]) / 2 - head.origin
-    drift = mouth / head.eyes_px
-    x = dx * np.cos(tilt) + dy * np.sin(tilt)
-    y = dy * np.cos(tilt) - dx * np.sin(tilt)
-    x -= drift[0] * np.cos(tilt) + drift[1] * np.sin(tilt)
-    empty = np.zeros(shape)
-    paint = np.zeros((*shape, 3))
-    return Canvas(head, window, zoom, surface, (x, y), empty, paint)
+    return Canvas(head, window, zoom, surface, np.zeros(shape), np.zeros((*shape, 3)))
 
 
-def composite(image: Image, head: Head, canvas: Canvas) -> Image:
-    """Return the image with the canvas painted on it in the light of the face."""
+def composite(
+    image: Image,
+    canvas: Canvas,
+    *,
+    behind: tuple[FloatArray, BGR] | None = None,
+) -> Image:
+    """Return the image with the canvas painted on it in the light of the face.
+
+    Args:
+        image: the image of `create_canvas`.
+        canvas: what was painted.
+        behind: opacity of each pixel of the window, and colour, of a thing between the
+            face and the paint, such as ear loops.
+    """
     x1, y1, x2, y2 = canvas.window
-    cover = resample_to_pixels(canvas.cover, canvas.window, canvas.zoom)
-    paint = resample_to_pixels(canvas.colour, canvas.window, canvas.zoom)
+    cover = canvas.resample_to_pixels(canvas.cover)
+    paint = canvas.resample_to_pixels(canvas.colour)
     skin = image[y1:y2, x1:x2].astype(np.float64)
-    light = estimate_light(skin, cover, image, head)
-    skin *= 1 - 0.3 * cast_shadow(cover, head)[..., None]
+    light = _estimate_light(skin, cover, image, canvas.head)
+    skin *= 1 - 0.3 * _cast_shadow(cover, canvas.head)[..., None]
+    if behind is not None:
+        opacity, colour = behind
+        skin += opacity[..., None] * (np.array(colour) * light - skin)
     painted = skin * (1 - cover[..., None]) + paint * light
     result = image.copy()
     result[y1:y2, x1:x2] = np.rint(np.clip(painted, 0, 255)).astype(np.uint8)

@@ -113,8 +113,7 @@ class Head:
     def project(self, points: Points) -> Points:
         """Return the `(n, 2)` pixels of `(n, 3)` points of the head."""
         flat: Points = self.origin + self.eyes_px * points @ self.rotation[:2].T
-        result: Points = flat + self._compute_bend(flat)
-        return result
+        return flat + self._compute_bend(flat)
 
     def point_at(self, angle: float, y: float) -> Points:
         """Return the `(3,)` point on the head at an angle around it and a height."""

@@ -71,7 +71,7 @@ def render_lookalike(
         _paint_shield(canvas, rng)
     else:
         _paint_lips(canvas, rng)
-    return composite(base_image, head, canvas)
+    return composite(base_image, canvas)
 
 
 def _paint_shield(canvas: Canvas, rng: Rng) -> None:

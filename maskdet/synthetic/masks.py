@@ -10,18 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.synthetic.compositing import (
+    BGR,
     FloatArray,
     PixelWindow,
-    cast_shadow,
-    compute_grid_resolution,
-    compute_window,
-    estimate_light,
-    resample_to_pixels,
+    composite,
+    create_canvas,
 )
 from maskdet.synthetic.head import EAR_X, EAR_Z, MOUTH_Y, Head, Surface
 from maskdet.types import Image
-
-BGR: TypeAlias = tuple[int, int, int]
 
 MaskKind: TypeAlias = Literal["surgical", "cloth", "ffp2", "black"]
 FabricPattern: TypeAlias = Literal["plain", "stripes", "dots", "checks"]
@@ -186,8 +182,7 @@ def _render_fabric(
         from_valve = np.hypot((across - 0.3) * _SIDE_ANGLE, surface.y - 1.2)
         ring = np.exp(-(((from_valve - 0.17) / 0.03) ** 2))
         relief = relief * np.where(from_valve < 0.17, 0.9, 1) * (1 - 0.3 * ring)
-    result: NDArray[np.float64] = colour * relief[..., None]
-    return result
+    return colour * relief[..., None]
 
 
 def _render_pleats(across: FloatArray, down: FloatArray) -> FloatArray:
@@ -235,8 +230,7 @@ def _render_nose(mask: Mask, surface: Surface) -> FloatArray:
     height = np.exp(-(((surface.y - 0.5) / 0.3) ** 2))
     ridge = 0.05 * np.exp(-((beside / 0.6) ** 2))
     flanks = 0.18 * np.abs(beside) * np.exp(-(beside**2))
-    result: FloatArray = 1 + height * (ridge - flanks)
-    return result
+    return 1 + height * (ridge - flanks)
 
 
 def _render_print(pattern: FabricPattern, surface: Surface) -> FloatArray:
@@ -280,47 +274,17 @@ def render_mask(
     """
     rng = np.random.default_rng(0) if rng is None else rng
     head = Head.fit(landmarks, bottom_px=None if box is None else float(box[3]))
-    window = compute_window(head, image, _WINDOW_REACH)
-    x1, y1, x2, y2 = window
-    result = image.copy()
-    if x2 <= x1 or y2 <= y1:
-        return result
-    result[y1:y2, x1:x2] = _render_window(image, mask, head, window, rng)
-    return result
-
-
-def _render_window(
-    image: Image, mask: Mask, head: Head, window: PixelWindow, rng: np.random.Generator
-) -> Image:
-    """Return the window of the image with the mask on it."""
-    x1, y1, x2, y2 = window
-    skin = image[y1:y2, x1:x2].astype(np.float64)
-    cover, fabric = _render_mask_layer(mask, head, window, rng)
-    light = estimate_light(skin, cover, image, head)
-    skin *= 1 - 0.3 * cast_shadow(cover, head)[..., None]
+    canvas = create_canvas(image, head, _WINDOW_REACH)
+    if canvas is None:
+        return image.copy()
+    depth, down = _compute_coverage(mask, canvas.surface, head.chin_y)
+    cover = np.clip(0.5 + depth * head.eyes_px * canvas.zoom, 0, 1)
+    canvas.cover[:] = cover
+    canvas.colour[:] = _render_fabric(mask, canvas.surface, down, rng)
+    canvas.colour[:] *= (cover * (0.72 + 0.28 * canvas.surface.facing))[..., None]
     strap = mask.colour if mask.kind in ("cloth", "black") else _STRAP_COLOUR
-    loops = _render_ear_loops(mask, head, window)[..., None]
-    skin += loops * (np.array(strap) * light - skin)
-    painted = skin * (1 - cover[..., None]) + fabric * light
-    return np.rint(np.clip(painted, 0, 255)).astype(np.uint8)
-
-
-def _render_mask_layer(
-    mask: Mask,
-    head: Head,
-    window: PixelWindow,
-    rng: np.random.Generator,
-) -> tuple[FloatArray, FloatArray]:
-    """Return the opacity of the mask at each pixel, and its premultiplied colour."""
-    zoom, shape = compute_grid_resolution(head, window)
-    surface = head.raycast_surface(window, shape)
-    depth, down = _compute_coverage(mask, surface, head.chin_y)
-    cover = np.clip(0.5 + depth * head.eyes_px * zoom, 0, 1)
-    colour = _render_fabric(mask, surface, down, rng)
-    colour *= (cover * (0.72 + 0.28 * surface.facing))[..., None]
-    return resample_to_pixels(cover, window, zoom), resample_to_pixels(
-        colour, window, zoom
-    )
+    loops = _render_ear_loops(mask, head, canvas.window)
+    return composite(image, canvas, behind=(loops, strap))
 
 
 def _render_ear_loops(mask: Mask, head: Head, window: PixelWindow) -> FloatArray:

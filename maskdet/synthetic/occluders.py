@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.synthetic.compositing import (
+    BGR,
     Canvas,
     FloatArray,
     composite,
@@ -21,7 +22,7 @@ from maskdet.synthetic.compositing import (
     generate_smooth_noise,
 )
 from maskdet.synthetic.head import MOUTH_Y, Head
-from maskdet.synthetic.masks import BGR, sample_colour
+from maskdet.synthetic.masks import sample_colour
 from maskdet.types import Image, Rng
 
 Occluder: TypeAlias = Literal["hand", "scarf", "beard", "cup", "phone", "headscarf"]
@@ -88,7 +89,7 @@ def render_occluder(
     painters[occluder](
         canvas, _estimate_skin_colour(image, head) if skin is None else skin, rng
     )
-    return composite(image, head, canvas)
+    return composite(image, canvas)
 
 
 def _estimate_skin_colour(image: Image, head: Head) -> BGR:
@@ -213,8 +214,7 @@ def _sample_tartan(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
     if kind == 1:
         return stripes.astype(float)
     checks = np.sin(x * rng.uniform(6, 16)) > rng.uniform(0.2, 0.8)
-    mixed: FloatArray = 0.5 * stripes + 0.5 * checks
-    return mixed
+    return 0.5 * stripes + 0.5 * checks
 
 
 def _paint_hand(canvas: Canvas, skin: BGR, rng: Rng) -> None:

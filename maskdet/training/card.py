@@ -150,10 +150,16 @@ def backends_sentence(backends: object) -> str:
     )
 
 
+def join_set_names(names: object) -> str:
+    """Return the names of data sets, or `unknown`."""
+    return ", ".join(map(str, names)) if isinstance(names, list) else "unknown"
+
+
 def format_set_names(names: object) -> str:
     """Return ` from: a, b` for the names of sets, or ""."""
-    joined_names = ", ".join(map(str, names)) if isinstance(names, list) else ""
-    return f" from: {joined_names}" if joined_names else ""
+    return (
+        f" from: {join_set_names(names)}" if isinstance(names, list) and names else ""
+    )
 
 
 def read_class_counts(metadata: Mapping[str, object]) -> list[int] | None:
@@ -162,9 +168,12 @@ def read_class_counts(metadata: Mapping[str, object]) -> list[int] | None:
     return counts if isinstance(counts, list) and len(counts) == len(CLASSES) else None
 
 
-def format_class_counts(counts: Sequence[int]) -> str:
-    """Return `3 mask, 2 no_mask, 0 incorrect`."""
-    return ", ".join(f"{counts[label]:,} {label.key}" for label in CLASSES)
+def format_class_counts(metadata: Mapping[str, object]) -> str:
+    """Return ` (3 mask, 2 no_mask, 0 incorrect)`, or "" for older runs."""
+    counts = read_class_counts(metadata)
+    if counts is None:
+        return ""
+    return f" ({', '.join(f'{counts[label]:,} {label.key}' for label in CLASSES)})"
 
 
 def rare_class_sentence(counts: object) -> str:

@@ -10,7 +10,7 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -24,14 +24,6 @@ from maskdet.atomic_file import AtomicFile
 WeightArrays = list[NDArray[np.float32]]
 
 _FINGERPRINT_KEY = "made_of"
-
-_STATE_FIELDS = {
-    "epochs_done": int,
-    "best": float,
-    "lowest_loss": float,
-    "waited": int,
-    "stage": int,
-}
 
 
 def save_arrays(
@@ -151,7 +143,7 @@ def save_state(
     state: TrainingState,
 ) -> None:
     """Write weights, averaged weights, optimizer and progress atomically."""
-    arrays = {name: np.array(getattr(state, name)) for name in _STATE_FIELDS}
+    arrays = {name: np.array(value) for name, value in vars(state).items()}
     for name, values in (
         ("model", model.get_weights()),
         ("average", average.weights if average else []),
@@ -172,7 +164,7 @@ def read_state(path: Path) -> TrainingState:
         raise FileNotFoundError(f"{path}: nothing to resume; train without --resume")
     with open_arrays(path) as stored:
         return TrainingState(
-            **{name: kind(stored[name]) for name, kind in _STATE_FIELDS.items()}
+            **{field.name: stored[field.name].item() for field in fields(TrainingState)}
         )
 
 

@@ -11,12 +11,12 @@ import json
 import math
 import shutil
 import tempfile
+import timeit
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Generic, Literal, Self, TypeVar
 
 import keras
@@ -201,12 +201,7 @@ def convert_versions(
 
 def measure_shortest_ms(call: Callable[[], object], n_calls: int) -> float:
     """Return the minimum time of several calls, which other load affects least."""
-    times_ms = []
-    for _ in range(n_calls):
-        started = perf_counter()
-        call()
-        times_ms.append((perf_counter() - started) * 1e3)
-    return min(times_ms)
+    return min(timeit.repeat(call, number=1, repeat=n_calls)) * 1e3
 
 
 def fold_temperature(

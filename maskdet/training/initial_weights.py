@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,7 +56,7 @@ def _load_dense(layer: Any, stored: _LitertTensors) -> None:
     """Fill a dense layer; LiteRT stores one row per output."""
     kernel, bias = layer.get_weights()
     for n_stored in range(kernel.shape[1], 0, -1):
-        if stored.has(layer.name, (n_stored, kernel.shape[0])):
+        if stored.find(layer.name, (n_stored, kernel.shape[0])) is not None:
             break
     kernel[:, :n_stored] = stored.get(layer.name, (n_stored, kernel.shape[0])).T
     bias[:n_stored] = stored.get(layer.name, (n_stored,))
@@ -93,17 +94,12 @@ def _find_batchnorm(layer: Any, model: keras.Model) -> Any:
     )
 
 
+@dataclass(frozen=True)
 class _LitertTensors:
     """The weights in a file, looked up by layer and shape."""
 
-    def __init__(self, path: Path, interpreter: Any) -> None:
-        self._path = path
-        self._interpreter = interpreter
-        self._details = interpreter.get_tensor_details()
-
-    def has(self, layer: str, shape: tuple[int, ...]) -> bool:
-        """Return whether a layer has weights of this shape."""
-        return self._find(layer, shape) is not None
+    path: Path
+    interpreter: Any
 
     def get(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return the weights of this shape of a layer.
@@ -111,23 +107,24 @@ class _LitertTensors:
         Raises:
             ValueError: the file has no such weights.
         """
-        tensor = self._find(layer, shape)
+        tensor = self.find(layer, shape)
         if tensor is not None:
             return tensor
         raise ValueError(
-            f"{self._path}: no float weights {shape} for layer {layer}; use a float16 "
+            f"{self.path}: no float weights {shape} for layer {layer}; use a float16 "
             "or float32 file of this network that `maskdet export` wrote"
         )
 
-    def _find(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+    def find(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+        """Return the weights of this shape of a layer, or None."""
         belongs = re.compile(rf"(^|/){re.escape(layer)}(_\d+)?/")
         for dtype in _FLOAT_TYPES:
-            for detail in self._details:
+            for detail in self.interpreter.get_tensor_details():
                 if (
                     detail["dtype"] is dtype
                     and tuple(detail["shape"]) == shape
                     and belongs.search(detail["name"])
                 ):
-                    tensor = self._interpreter.get_tensor(detail["index"])
+                    tensor = self.interpreter.get_tensor(detail["index"])
                     return np.asarray(tensor, np.float32)
         return None

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from maskdet.atomic_file import AtomicFile
+from maskdet.evaluation.training_runs import LOG_NAME
 
 RECIPE_FILE = "recipe.json"
-LOG_CSV = "log.csv"
 LOG_JSON = "log.json"
 STATE_FILE = "last.npz"
 BEST_FILE = "best.weights.h5"
 
-_RUN_FILES = (STATE_FILE, BEST_FILE, LOG_CSV, LOG_JSON, RECIPE_FILE)
+_RUN_FILES = (STATE_FILE, BEST_FILE, LOG_NAME, LOG_JSON, RECIPE_FILE)
 
 _CHANGEABLE_KEYS = frozenset(
     (
@@ -94,7 +94,7 @@ def _write_logs(out: Path, rows: Sequence[Mapping[str, float]]) -> None:
     with AtomicFile(out / LOG_JSON) as file, file.report_target_errors():
         file.stream.write(json.dumps(rows, indent=1) + "\n")
         file.commit()
-    with AtomicFile(out / LOG_CSV) as file, file.report_target_errors():
+    with AtomicFile(out / LOG_NAME) as file, file.report_target_errors():
         names = dict.fromkeys(name for row in rows for name in row)
         writer = csv.DictWriter(file.stream, list(names))
         writer.writeheader()

@@ -147,7 +147,7 @@ def test_corrections_are_applied_and_counted(tmp_path):
     data = load_training_data([tmp_path], seed=1, corrections=path)
     assert [one.labels[0].key for one in data.train].count("no_mask") == 4
     assert len(data.train) == 5
-    assert any("changed 1, dropped 1" in note for note in data.report.notes)
+    assert any("changed 1, dropped 1" in note for note in data.report.checked.notes)
 
 
 def test_unreadable_images_are_left_out_and_listed(tmp_path):
@@ -155,7 +155,7 @@ def test_unreadable_images_are_left_out_and_listed(tmp_path):
     folder(tmp_path, "val", "mask no_mask", 1, 1)
     (tmp_path / "train" / "mask" / "broken.jpg").write_bytes(b"broken")
     report = load_training_data([tmp_path], seed=1).report
-    assert [one.path.name for one in report.unreadable] == ["broken.jpg"]
+    assert [path.name for path in report.checked.unreadable] == ["broken.jpg"]
     text = "\n".join(report.lines())
     assert "unreadable: 1 image, left out" in text
     assert "broken.jpg: this is not an image" in text
@@ -167,7 +167,7 @@ def test_a_repeated_path_counts_once(tmp_path):
     folder(tmp_path, "val", "mask no_mask", 1, 1)
     data = load_training_data([tmp_path, tmp_path / "train" / ".."], seed=1)
     assert len(data.train) == 4
-    assert data.report.n_repeated == 6
+    assert data.report.checked.n_repeated == 6
     assert "repeated: 6 images" in "\n".join(data.report.lines())
 
 
@@ -176,13 +176,9 @@ def test_the_report_counts_faces_and_their_sizes(tmp_path):
     town(tmp_path, "town-val.json", [3])
     report = load_training_data([train], seed=1).report
     first, second = report.balance
-    assert (first.split, first.source, first.n_images) == ("train", "town", 2)
-    assert {label.key: n for label, n in first.n_faces.items()} == {
-        "mask": 2,
-        "no_mask": 2,
-        "incorrect": 0,
-    }
-    assert second.sizes_px == (40, 40, 40)
+    assert (first["split"], first["source"], first["images"]) == ("train", "town", 2)
+    assert first["faces"] == {"mask": 2, "no_mask": 2, "incorrect": 0}
+    assert second["sizes_px"] == [40, 40, 40]
     assert "40 to 40 px" in report.lines()[1]
     assert "train has no face of: incorrect" in report.notes
 

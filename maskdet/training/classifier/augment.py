@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,42 +15,31 @@ PACKED_CONTEXT = 2.2
 """Side of a packed crop in face sides: room for the loosest crop, rotated by 20 deg."""
 
 
-@dataclass(frozen=True)
-class CropAugmentConfig:
-    """Limits of the random changes.
+_SCALES = (0.8, 1.3)
+"""Smallest and largest side of the crop, relative to the run-time crop."""
 
-    Attributes:
-        scale: smallest and largest side of the crop, relative to the run-time crop.
-        shift: largest shift of the centre, in sides of the face box.
-        angle_deg: largest rotation, in degrees.
-        downscale_px: shortest and longest side that a crop is downscaled to before it
-            is enlarged again; 16 corresponds to a face of 12 px.
-    """
+_MAX_SHIFT = 0.12
+"""Largest shift of the centre, in sides of the face box."""
 
-    scale: tuple[float, float] = (0.8, 1.3)
-    shift: float = 0.12
-    angle_deg: float = 20.0
-    downscale_px: tuple[int, int] = (16, 64)
+_MAX_ANGLE_DEG = 20.0
+
+_DOWNSCALE_PX = (16, 64)
+"""Shortest and longest side that a crop is downscaled to before it is enlarged again;
+16 corresponds to a face of 12 px."""
 
 
-def augment_crop(
-    packed: Image,
-    size_px: int,
-    rng: Rng,
-    config: CropAugmentConfig = CropAugmentConfig(),
-) -> Image:
+def augment_crop(packed: Image, size_px: int, rng: Rng) -> Image:
     """Return a random view of a packed crop.
 
     Args:
         packed: square BGR crop, `PACKED_CONTEXT` face sides wide.
         size_px: side of the result, the input size of the network.
         rng: source of all random choices; the same state gives the same image.
-        config: limits of the changes.
 
     Returns:
         `(size_px, size_px, 3)` uint8 BGR.
     """
-    image = _crop_randomly(packed, size_px, rng, config)
+    image = _crop_randomly(packed, size_px, rng)
     if rng.random() < 0.12:
         image = _replicate_border(image, rng)
     if rng.random() < 0.12:
@@ -61,19 +49,17 @@ def augment_crop(
     image = (
         _simulate_night(image, rng) if rng.random() < 0.18 else _vary_light(image, rng)
     )
-    return _degrade_image(image, rng, config)
+    return _degrade_image(image, rng)
 
 
-def _crop_randomly(
-    packed: Image, size_px: int, rng: Rng, config: CropAugmentConfig
-) -> Image:
+def _crop_randomly(packed: Image, size_px: int, rng: Rng) -> Image:
     """Cut a window as a face detector might place it: loose, tight, off or rotated."""
     side = packed.shape[0]
     face = side / PACKED_CONTEXT
-    low, high = np.log(config.scale)
+    low, high = np.log(_SCALES)
     window = face * DEFAULT_CONTEXT * math.exp(rng.uniform(low, high))
-    dx, dy = rng.uniform(-config.shift, config.shift, 2) * face
-    angle = rng.uniform(-config.angle_deg, config.angle_deg)
+    dx, dy = rng.uniform(-_MAX_SHIFT, _MAX_SHIFT, 2) * face
+    angle = rng.uniform(-_MAX_ANGLE_DEG, _MAX_ANGLE_DEG)
     if rng.random() < 0.4:
         angle = 0.0
     zoom = size_px / window
@@ -170,14 +156,14 @@ def _sample_light_ramp(side: int, rng: Rng) -> NDArray[np.float32]:
     return result
 
 
-def _degrade_image(image: Image, rng: Rng, config: CropAugmentConfig) -> Image:
+def _degrade_image(image: Image, rng: Rng) -> Image:
     """Blur, downscale, add noise and compress, in the order of a camera."""
     size = (image.shape[1], image.shape[0])
     if rng.random() < 0.2:
         image = blur_randomly(image, rng)
     is_downscaled = rng.random() < 0.4
     if is_downscaled:
-        low, high = np.log(config.downscale_px)
+        low, high = np.log(_DOWNSCALE_PX)
         side = round(math.exp(rng.uniform(low, high)))
         image = as_image(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))
     if rng.random() < 0.3:

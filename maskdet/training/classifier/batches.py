@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -75,9 +74,12 @@ def to_network_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.ascontiguousarray(images[..., ::-1], dtype=np.float32)
 
 
-def to_rgb(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Convert BGR crops `(n, s, s, 3)` to RGB."""
-    return np.ascontiguousarray(images[..., ::-1])
+def _to_batch(
+    images: Sequence[Image], labels: NDArray[np.int64], columns: int
+) -> TrainingBatch:
+    """Return BGR crops as a batch, RGB with one-hot targets."""
+    rgb = np.ascontiguousarray(np.stack(images)[..., ::-1])
+    return TrainingBatch(rgb, np.eye(columns, dtype=np.float32)[labels])
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,38 +113,19 @@ class ClassifierSampler:
         The columns of the targets are as in `CLASSES`, with a fourth for `NO_FACE`.
         """
         rng = np.random.default_rng([self.seed, epoch, step])
-        rows = rng.choice(
-            len(self.packed_crops), self.batch_size, p=self._probabilities
-        )
-        augmented = np.stack(
-            [
-                augment_crop(self.packed_crops.images[row], self.size_px, rng)
-                for row in rows
-            ]
-        )
-        columns = max(len(CLASSES), int(self.packed_crops.labels.max()) + 1)
-        targets = np.eye(columns, dtype=np.float32)[self.packed_crops.labels[rows]]
-        return TrainingBatch(to_rgb(augmented), targets)
+        crops = self.packed_crops
+        rows = rng.choice(len(crops), self.batch_size, p=self._probabilities)
+        images = [augment_crop(crops.images[row], self.size_px, rng) for row in rows]
+        columns = max(len(CLASSES), int(crops.labels.max()) + 1)
+        return _to_batch(images, crops.labels[rows], columns)
 
     def iter_batches(self, epoch: int, steps: int) -> Iterator[TrainingBatch]:
         """Yield the batches of one epoch."""
         return prefetch(partial(self.make_batch, epoch), steps, self.workers)
 
 
-class BatchSource(Protocol):
-    """Source of training batches: `ClassifierSampler` or `EpochIterator`."""
-
-    def iter_batches(self, epoch: int, steps: int) -> Iterator[TrainingBatch]:
-        """Yield the batches of one epoch, reproducibly."""
-        ...
-
-
-class Augmentation(Protocol):
-    """A random change of an image."""
-
-    def __call__(self, image: Image, rng: Rng) -> Image:
-        """Return a changed copy of the same size."""
-        ...
+Augmentation = Callable[[Image, Rng], Image]
+"""Returns a randomly changed copy of an image, of the same size."""
 
 
 def augment_tutorial(image: Image, rng: Rng) -> Image:
@@ -228,11 +211,8 @@ class EpochIterator:
     ) -> TrainingBatch:
         """Return the augmented crops `rows` of one step."""
         rng = np.random.default_rng([self.seed, epoch, step])
-        augmented = np.stack(
-            [self.augmentation(self.crops.images[row], rng) for row in rows]
-        )
-        targets = np.eye(len(CLASSES), dtype=np.float32)[self.crops.labels[rows]]
-        return TrainingBatch(to_rgb(augmented), targets)
+        images = [self.augmentation(self.crops.images[row], rng) for row in rows]
+        return _to_batch(images, self.crops.labels[rows], len(CLASSES))
 
     def iter_batches(self, epoch: int, steps: int) -> Iterator[TrainingBatch]:
         """Yield `steps` batches.

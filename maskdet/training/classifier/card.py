@@ -18,6 +18,7 @@ from maskdet.training.card import (
     format_set_names,
     format_table,
     join_sentences,
+    join_set_names,
     notes_sentence,
     read_class_counts,
     resumed_sentence,
@@ -28,6 +29,7 @@ from maskdet.training.classifier.batches import CLASS_FRACTIONS
 from maskdet.training.classifier.crops import MIN_TRAIN_PX, MIN_VALIDATION_PX
 from maskdet.training.classifier.recipes import RECIPES, ClassifierRecipe, Stage
 from maskdet.training.classifier.validation import ClassifierMetrics
+from maskdet.training.export import SMALL_BYTES
 from maskdet.training.run_log import epochs_since_lowest_loss
 from maskdet.types import CLASSES
 
@@ -89,8 +91,18 @@ def format_classifier_card(
         command: the export command.
     """
     recipe, metadata = model_export.recipe, model_export.metadata
+    test = model_export.test_metrics
     training = _training_sentences(recipe, metadata, model_export.log)
     data = _data_sentences(recipe, metadata, model_export)
+    versions = versions_table(
+        model_export,
+        ["changed class", "1 face", "4 faces"],
+        lambda version: [
+            str(version.n_changed),
+            f"{version.one_face_ms:.1f} ms",
+            f"{version.four_faces_ms:.1f} ms",
+        ],
+    )
     return format_card(
         model_export,
         title=recipe.title,
@@ -114,11 +126,13 @@ def format_classifier_card(
             predictions=_predictions_table(predictions),
             min_px=MIN_VALIDATION_PX,
             validation=_metrics_table(model_export.selected.metrics),
-            test=_test_section(model_export.test_metrics),
+            test=f"\nTest split, ground-truth boxes:\n\n{_metrics_table(test)}\n"
+            if test
+            else "",
         ),
         versions="Compared with the Keras network on the "
         f"{model_export.n_validation} validation crops. Time: minimum of 100 calls "
-        f"with 2 threads.\n\n{_versions_table(model_export)}",
+        f"with 2 threads.\n\n{versions}",
         choice=_choice_sentence(model_export),
         small_faces=f"Faces smaller than {MIN_VALIDATION_PX} px are often too small to "
         "classify.",
@@ -286,13 +300,11 @@ def _data_sentences(
     model_export: ClassifierExport,
 ) -> Iterator[str]:
     """Yield sentences that describe the training, validation and test data."""
-    names, crops = metadata.get("data"), metadata.get("crops", 0)
-    sets_text = ", ".join(map(str, names)) if isinstance(names, list) else "unknown"
-    counts = read_class_counts(metadata)
-    counts_suffix = "" if counts is None else f" ({format_class_counts(counts)})"
+    crops, sets_text = metadata.get("crops", 0), join_set_names(metadata.get("data"))
+    counts = format_class_counts(metadata)
     only_source = metadata.get("only_source")
     source = f", only images of the source `{only_source}`" if only_source else ""
-    yield f"Trained on {crops:,} crops{counts_suffix} from: {sets_text}{source}."
+    yield f"Trained on {crops:,} crops{counts} from: {sets_text}{source}."
     yield (
         f"A labelled face of at least {MIN_TRAIN_PX} px gives one crop; an image of "
         f"one face gives {_single_face_clause(recipe, metadata)}."
@@ -349,12 +361,6 @@ def _format_interval(estimate: Estimate) -> str:
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
-def _test_section(results: Mapping[str, ClassifierMetrics]) -> str:
-    if not results:
-        return ""
-    return f"\nTest split, ground-truth boxes:\n\n{_metrics_table(results)}\n"
-
-
 def _metrics_table(results: Mapping[str, ClassifierMetrics]) -> str:
     rows = [
         [source, str(metrics.n)]
@@ -367,21 +373,9 @@ def _metrics_table(results: Mapping[str, ClassifierMetrics]) -> str:
     return format_table(["Source", "n", *_METRIC_HEADS, "balanced accuracy"], rows)
 
 
-def _versions_table(model_export: ClassifierExport) -> str:
-    return versions_table(
-        model_export,
-        ["changed class", "1 face", "4 faces"],
-        lambda version: [
-            str(version.n_changed),
-            f"{version.one_face_ms:.1f} ms",
-            f"{version.four_faces_ms:.1f} ms",
-        ],
-    )
-
-
 def _choice_sentence(model_export: ClassifierExport) -> str:
     suffix = "" if model_export.can_ship else " It is too large to ship."
-    small = " of at most 5 MB" if model_export.is_small else ""
+    small = " of at most 5 MB" if model_export.selected.n_bytes <= SMALL_BYTES else ""
     return (
         f"{model_export.weight_format} was chosen: the fastest version{small} that is "
         f"as accurate as float32, within one face in a thousand.{suffix}"

@@ -81,8 +81,8 @@ _MAX_CENTRE_OFFSET: Final = 0.35
 _FaceLandmarks: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Box and landmarks."""
 
-_DrawnCrop: TypeAlias = tuple[Image, Label, str]
-"""The face with a rendered object, its label and the name of the object."""
+LabelledCrop: TypeAlias = tuple[Image, int, str]
+"""A crop, its label and its source."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +122,24 @@ class PackedCrops(Crops):
         return PackedCrops(*(np.concatenate(pair) for pair in pairs))
 
 
+def stack_packed_crops(
+    crops: Sequence[LabelledCrop],
+    *,
+    whole: Sequence[bool] | None = None,
+    drawn: bool = False,
+) -> PackedCrops:
+    """Return crops of `PACKED_PX`, by default none of them `whole`."""
+    n = len(crops)
+    images = np.array([image for image, _, _ in crops], np.uint8)
+    return PackedCrops(
+        images=images.reshape(n, PACKED_PX, PACKED_PX, 3),
+        labels=np.array([label for _, label, _ in crops], np.int64),
+        sources=np.array([source for _, _, source in crops], np.str_),
+        whole=np.zeros(n, np.bool_) if whole is None else np.array(whole),
+        drawn=np.full(n, drawn),
+    )
+
+
 def pack_crops(
     examples: Sequence[Example], detector: Detector | None, progress: ProgressWrapper
 ) -> PackedCrops:
@@ -133,71 +151,56 @@ def pack_crops(
     Raises:
         ValueError: there is no usable face.
     """
-    images: list[Image] = []
-    labels: list[int] = []
-    sources: list[str] = []
-    whole: list[bool] = []
-
-    def cut(example: Example) -> list[tuple[Image, int]]:
-        return [
-            (crop_face(image, box, PACKED_PX, context=PACKED_CONTEXT), label)
-            for _, image in iter_images([example], iter)
-            for box, label in _list_training_faces(example, image, detector)
-        ]
-
-    results = map_parallel(cut, examples, progress)
-    for example, crops in zip(examples, results, strict=True):
-        for crop, label in crops:
-            images.append(crop)
-            labels.append(label)
-            sources.append(example.source)
-            whole.append(example.is_crop)
-    if not images:
-        raise ValueError(f"none of {len(examples)} images has a usable face")
-    return PackedCrops(
-        images=np.stack(images),
-        labels=np.array(labels),
-        sources=np.array(sources),
-        whole=np.array(whole),
-        drawn=np.zeros(len(images), np.bool_),
+    faces = _cut_faces(
+        examples, progress, PACKED_PX, PACKED_CONTEXT, MIN_TRAIN_PX, detector
+    )
+    return stack_packed_crops(
+        [(crop, label, example.source) for crop, label, example in faces],
+        whole=[example.is_crop for _, _, example in faces],
     )
 
 
-def iter_images(
-    examples: Sequence[Example], progress: ProgressWrapper
-) -> Iterator[tuple[Example, Image]]:
-    """Yield each example with its image; unreadable images are skipped and logged."""
-    for example in progress(examples):
+def _cut_faces(
+    examples: Sequence[Example],
+    progress: ProgressWrapper,
+    size_px: int,
+    context: float,
+    min_px: float,
+    detector: Detector | None = None,
+) -> list[tuple[Image, int, Example]]:
+    """Cut the faces of images; unreadable images are skipped and logged."""
+
+    def cut(example: Example) -> list[tuple[Image, int, Example]]:
         try:
             image = read_image(example.path)
         except ValueError as error:
             logger.warning("skipped: %s", error)
-            continue
-        yield example, image
+            return []
+        return [
+            (crop_face(image, box, size_px, context=context), int(label), example)
+            for box, label in _list_faces(example, image, min_px, detector)
+        ]
+
+    crops = [*itertools.chain(*map_parallel(cut, examples, progress))]
+    if not crops:
+        raise ValueError(f"none of {len(examples)} images has a usable face")
+    return crops
 
 
-def _list_training_faces(
-    example: Example, image: Image, detector: Detector | None
-) -> list[tuple[NDArray[np.float32], int]]:
+def _list_faces(
+    example: Example, image: Image, min_px: float, detector: Detector | None
+) -> Iterator[tuple[NDArray[np.float32], Label]]:
+    """Yield the boxes to cut, with their labels."""
     if not example.is_crop:
-        large_enough = sizes_px(example.boxes) >= MIN_TRAIN_PX
-        return list(
-            zip(
-                example.boxes[large_enough],
-                example.label_values[large_enough],
-                strict=True,
-            )
-        )
-    boxes = [full_image_box(image)[0]]
-    if detector is not None:
-        boxes += list(_detect_single_face(detector, image))
-    return [(box, int(example.labels[0])) for box in boxes]
-
-
-def full_image_box(image: Image) -> Boxes:
-    """Return the `(1, 4)` box of the whole image."""
+        for box, label in zip(example.boxes, example.labels, strict=True):
+            if sizes_px(box[None])[0] >= min_px:
+                yield box, label
+        return
     height, width = image.shape[:2]
-    return np.array([[0, 0, width, height]], dtype=np.float32)
+    yield np.array([0, 0, width, height], np.float32), example.labels[0]
+    if detector is not None:
+        for box in _detect_single_face(detector, image):
+            yield box, example.labels[0]
 
 
 def _detect_single_face(detector: Detector, image: Image) -> Boxes:
@@ -214,11 +217,6 @@ def _detect_single_face(detector: Detector, image: Image) -> Boxes:
         return no_box
     is_single = (sizes[1:] < 0.5 * sizes[0]).all()
     return faces.boxes[:1] if is_single else no_box
-
-
-def save_packed_crops(samples: PackedCrops, path: Path, fingerprint: str) -> None:
-    """Write crops to `path` (.npz); `fingerprint` identifies their inputs."""
-    save_arrays(path, vars(samples), fingerprint)
 
 
 def read_packed_crops(path: Path, fingerprint: str) -> PackedCrops | None:
@@ -250,31 +248,17 @@ def cut_crops(
     Raises:
         ValueError: there is no usable face.
     """
-    images: list[Image] = []
-    labels: list[int] = []
-    sources: list[str] = []
-    for example, image in iter_images(examples, progress):
-        boxes, values = _list_evaluation_faces(example, image, min_px)
-        images += [crop_face(image, box, size_px, context=context) for box in boxes]
-        labels += values.tolist()
-        sources += [example.source] * len(boxes)
-    if not images:
-        raise ValueError(f"none of {len(examples)} images has a usable face")
-    return Crops(np.stack(images), np.array(labels, np.int64), np.array(sources))
+    faces = _cut_faces(examples, progress, size_px, context, min_px)
+    return Crops(
+        np.stack([crop for crop, _, _ in faces]),
+        np.array([label for _, label, _ in faces], np.int64),
+        np.array([example.source for _, _, example in faces]),
+    )
 
 
-def _list_evaluation_faces(
-    example: Example, image: Image, min_px: float
-) -> tuple[Boxes, NDArray[np.int64]]:
-    if example.is_crop:
-        return full_image_box(image), example.label_values
-    large_enough = sizes_px(example.boxes) >= min_px
-    return example.boxes[large_enough], example.label_values[large_enough]
-
-
-def save_crops(crops: Crops, path: Path) -> None:
-    """Write crops to `path` (.npz)."""
-    save_arrays(path, vars(crops))
+def save_crops(crops: Crops, path: Path, fingerprint: str | None = None) -> None:
+    """Write crops to `path` (.npz); `fingerprint` identifies their inputs."""
+    save_arrays(path, vars(crops), fingerprint)
 
 
 def read_crops(path: Path) -> Crops:
@@ -313,24 +297,18 @@ def draw_synthetic_crops(
     no_mask_rows = np.flatnonzero(packed_crops.labels == Label.NO_MASK).tolist()
     order = shuffle_passes(no_mask_rows, count, np.random.default_rng(seed))
 
-    def draw(index: int) -> _DrawnCrop | None:
+    def draw(index: int) -> LabelledCrop | None:
         image = packed_crops.images[order[index]]
         face = _detect_centre_face(detector, image)
         rng = np.random.default_rng([seed, index])
-        return None if face is None else draw_on_face(image, *face, rng)
+        if face is None:
+            return None
+        drawn_image, label, name = draw_on_face(image, *face, rng)
+        return drawn_image, label, f"drawn-{name}"
 
     results = map_parallel(draw, range(len(order)), progress)
-    drawn = list(itertools.islice(filter(None, results), count))
-    return _pack_drawn(drawn, packed_crops.images.shape[1:])
-
-
-def _pack_drawn(drawn: list[_DrawnCrop], side: tuple[int, ...]) -> PackedCrops:
-    return PackedCrops(
-        images=np.array([image for image, _, _ in drawn], np.uint8).reshape(-1, *side),
-        labels=np.array([label for _, label, _ in drawn], np.int64),
-        sources=np.array([f"drawn-{name}" for _, _, name in drawn], np.str_),
-        whole=np.zeros(len(drawn), np.bool_),
-        drawn=np.ones(len(drawn), np.bool_),
+    return stack_packed_crops(
+        list(itertools.islice(filter(None, results), count)), drawn=True
     )
 
 

@@ -7,27 +7,26 @@ and a few hundred training crops to calibrate 8-bit weights with.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzers.onepass import SingleStage, SingleStageNetwork
-from maskdet.boxes import Boxes
+from maskdet.boxes import Boxes, sizes_px
 from maskdet.classifier import crop_face
-from maskdet.datasets import SPLITS, Example, split_by_group
+from maskdet.datasets import SPLITS, DataSplits, Example, split_by_group
 from maskdet.detectors import Detector, LandmarkDetector
 from maskdet.evaluation.report import image_grid
+from maskdet.media import encode_png
 from maskdet.model_files.model_zoo import model_path
 from maskdet.settings import Settings
 from maskdet.training.classifier.augment import PACKED_CONTEXT
 from maskdet.training.classifier.batches import (
     AUGMENTATIONS,
-    BatchSource,
     ClassifierSampler,
     EpochIterator,
 )
@@ -37,6 +36,7 @@ from maskdet.training.classifier.crops import (
     NO_FACE,
     PACKED_PX,
     Crops,
+    LabelledCrop,
     PackedCrops,
     ProgressWrapper,
     cut_crops,
@@ -44,10 +44,14 @@ from maskdet.training.classifier.crops import (
     pack_crops,
     read_packed_crops,
     save_crops,
-    save_packed_crops,
+    stack_packed_crops,
 )
 from maskdet.training.classifier.recipes import ClassifierRecipe
-from maskdet.training.onepass.data import SCALINGS, NegativeImages, TrainingImage
+from maskdet.training.onepass.data import (
+    NegativeImages,
+    TrainingImage,
+    open_at_scalings,
+)
 from maskdet.training.workers import map_parallel
 from maskdet.types import CLASSES, Image
 
@@ -87,82 +91,39 @@ class FalsePositiveMiner:
     """Mines false positives of the single-stage network in images without a face."""
 
     def __init__(self, network: str | Path) -> None:
-        """Load the single-stage network.
-
-        Args:
-            network: its LiteRT file.
-
-        Raises:
-            FileNotFoundError: the file does not exist.
-            RuntimeError: the file is not a single-stage network.
-        """
-        onepass_network = SingleStageNetwork(network)
-        self._analyzers = [
-            SingleStage(onepass_network, scaling) for scaling in SCALINGS.values()
-        ]
+        """Load the file of the network; see `open_at_scalings`."""
+        self._analyzers = open_at_scalings(network)
 
     def detect_boxes(self, image: Image) -> Boxes:
         """Return the `(n, 4)` boxes at both scalings, each by falling score."""
         parts = [np.zeros((0, 4), np.float32)]
-        for analyzer in self._analyzers:
+        for analyzer in self._analyzers.values():
             faces = analyzer.analyze(image, Settings.permissive()).faces
-            sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).min(axis=1, initial=1e9)
-            rows = (faces.scores >= _MIN_SCORE) & (sides >= _MIN_SIDE_PX)
+            is_large = sizes_px(faces.boxes) >= _MIN_SIDE_PX
+            rows = (faces.scores >= _MIN_SCORE) & is_large
             parts.append(faces.boxes[rows][:_MAX_DETECTIONS])
         return np.concatenate(parts)
 
-    def make_packed_crops(
-        self, negatives: Sequence[TrainingImage], progress: ProgressWrapper
-    ) -> PackedCrops:
-        """Return training crops, packed like those of faces."""
-        crops_and_kinds = self._cut_crops(
-            negatives, PACKED_PX, PACKED_CONTEXT, progress
-        )
-        n = len(crops_and_kinds)
-        shape = (-1, PACKED_PX, PACKED_PX, 3)
-        return PackedCrops(
-            images=np.array([crop for crop, _ in crops_and_kinds], np.uint8).reshape(
-                shape
-            ),
-            labels=np.full(n, NO_FACE, np.int64),
-            sources=np.array(
-                [f"no-face-{kind}" for _, kind in crops_and_kinds], np.str_
-            ),
-            whole=np.zeros(n, np.bool_),
-            drawn=np.zeros(n, np.bool_),
-        )
-
-    def make_evaluation_crops(
+    def cut_crops(
         self,
         negatives: Sequence[TrainingImage],
         size_px: int,
         context: float,
         progress: ProgressWrapper,
-    ) -> NDArray[np.uint8]:
-        """Return `(n, size_px, size_px, 3)` validation crops, cut as at run time."""
-        crops_and_kinds = self._cut_crops(negatives, size_px, context, progress)
-        crops = [crop for crop, _ in crops_and_kinds]
-        return np.array(crops, np.uint8).reshape(-1, size_px, size_px, 3)
+    ) -> list[LabelledCrop]:
+        """Return the crops of all detections, labelled `NO_FACE`."""
 
-    def _cut_crops(
-        self,
-        negatives: Sequence[TrainingImage],
-        size_px: int,
-        context: float,
-        progress: ProgressWrapper,
-    ) -> list[tuple[Image, str]]:
-        def cut(negative: TrainingImage) -> list[tuple[Image, str]]:
+        def cut(negative: TrainingImage) -> list[LabelledCrop]:
             return [
                 (
                     crop_face(negative.image, box, size_px, context=context),
-                    negative.source,
+                    NO_FACE,
+                    f"no-face-{negative.source}",
                 )
                 for box in self.detect_boxes(negative.image)
             ]
 
-        return [
-            item for crops in map_parallel(cut, negatives, progress) for item in crops
-        ]
+        return [*itertools.chain(*map_parallel(cut, negatives, progress))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +142,7 @@ class ClassifierData:
         false_positives: `(m, s, s, 3)` validation crops without a face.
     """
 
-    batch_source: BatchSource
+    batch_source: ClassifierSampler | EpochIterator
     steps: int
     n_crops: int
     validation: Crops
@@ -189,21 +150,6 @@ class ClassifierData:
     class_counts: tuple[int, ...] = ()
     n_drawn: int = 0
     false_positives: NDArray[np.uint8] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class DataSplits:
-    """Disjoint splits of labelled images.
-
-    Attributes:
-        train: to train on.
-        validation: to select by.
-        test: held out; may be empty.
-    """
-
-    train: Sequence[Example]
-    validation: Sequence[Example]
-    test: Sequence[Example] = ()
 
 
 def resplit(splits: DataSplits, recipe: ClassifierRecipe) -> DataSplits:
@@ -240,7 +186,7 @@ def prepare_classifier_data(
     splits: DataSplits,
     recipe: ClassifierRecipe,
     out: Path,
-    make_detector: Callable[[], Detector | None],
+    detector: Detector | None,
     progress: ProgressFactory,
     negatives: NegativeImages | None = None,
     workers: int = 0,
@@ -251,32 +197,39 @@ def prepare_classifier_data(
         splits: the images.
         recipe: defines the crops and the batches.
         out: folder of the run.
-        make_detector: returns the detector for images of one face, if it is needed.
+        detector: for images of one face, if the recipe uses one.
         progress: shows the progress.
         negatives: images without a face; needed if `recipe.verifies`.
         workers: processes that make the batches; 0 for a thread.
     """
+
+    def cut(
+        examples: Sequence[Example], title: str, min_px: float = MIN_VALIDATION_PX
+    ) -> Crops:
+        return cut_crops(
+            examples,
+            progress(title),
+            recipe.size_px,
+            context=recipe.context,
+            min_px=min_px,
+        )
+
     out.mkdir(parents=True, exist_ok=True)
-    validation = _cut_recipe_crops(splits.validation, recipe, progress("validation"))
+    validation = cut(splits.validation, "validation")
     save_crops(validation, out / VALIDATION_FILE)
     (out / TEST_FILE).unlink(missing_ok=True)
     if splits.test:
-        save_crops(
-            _cut_recipe_crops(splits.test, recipe, progress("test")), out / TEST_FILE
-        )
+        save_crops(cut(splits.test, "test"), out / TEST_FILE)
     calibration = _sample_calibration(splits.train, recipe.seed)
-    save_crops(
-        _cut_recipe_crops(calibration, recipe, progress("calibration")),
-        out / CALIBRATION_FILE,
-    )
+    save_crops(cut(calibration, "calibration"), out / CALIBRATION_FILE)
     if recipe.views == "camera":
         packed = _load_or_pack_crops(
-            splits.train, recipe, out / PACKED_FILE, make_detector, progress
+            splits.train, recipe, out / PACKED_FILE, detector, progress
         )
         return _make_sampled_data(
             packed, validation, recipe, out, progress, negatives, workers
         )
-    crops = _cut_recipe_crops(splits.train, recipe, progress("crops"), MIN_TRAIN_PX)
+    crops = cut(splits.train, "crops", MIN_TRAIN_PX)
     epoch_iterator = EpochIterator(
         crops, AUGMENTATIONS[recipe.views], recipe.batch_size, recipe.seed, workers
     )
@@ -304,13 +257,16 @@ def _make_sampled_data(
     false_positives = None
     if recipe.verifies and negatives is not None:
         miner = FalsePositiveMiner(model_path("onepass"))
-        false_positive_crops = miner.make_packed_crops(
-            negatives.train, progress("false positives")
+        mined = miner.cut_crops(
+            negatives.train, PACKED_PX, PACKED_CONTEXT, progress("false positives")
         )
-        packed = packed.concat(false_positive_crops)
-        false_positives = miner.make_evaluation_crops(
+        packed = packed.concat(stack_packed_crops(mined))
+        held_out = miner.cut_crops(
             negatives.held_out, recipe.size_px, recipe.context, progress("held out")
         )
+        shape = (len(held_out), recipe.size_px, recipe.size_px, 3)
+        false_positives = np.array([crop for crop, _, _ in held_out], np.uint8)
+        false_positives = false_positives.reshape(shape)
         np.savez(out / FALSE_POSITIVES_FILE, images=false_positives, allow_pickle=False)
     sampler = ClassifierSampler(
         packed, recipe.size_px, recipe.batch_size, recipe.seed, workers
@@ -341,19 +297,7 @@ def compute_class_weights(labels: NDArray[np.int64]) -> NDArray[np.float32]:
     counts = np.bincount(labels, minlength=len(CLASSES))
     present = int((counts > 0).sum())
     weights = len(labels) / (present * np.maximum(counts, 1))
-    result: NDArray[np.float32] = np.where(counts > 0, weights, 1).astype(np.float32)
-    return result
-
-
-def _cut_recipe_crops(
-    examples: Sequence[Example],
-    recipe: ClassifierRecipe,
-    progress: ProgressWrapper,
-    min_px: float = MIN_VALIDATION_PX,
-) -> Crops:
-    return cut_crops(
-        examples, progress, recipe.size_px, context=recipe.context, min_px=min_px
-    )
+    return np.where(counts > 0, weights, 1).astype(np.float32)
 
 
 def _sample_calibration(train: Sequence[Example], seed: int) -> list[Example]:
@@ -367,11 +311,10 @@ def _load_or_pack_crops(
     train: Sequence[Example],
     recipe: ClassifierRecipe,
     path: Path,
-    make_detector: Callable[[], Detector | None],
+    detector: Detector | None,
     progress: ProgressFactory,
 ) -> PackedCrops:
     """Cut the training crops, or load them from `path` if the inputs are unchanged."""
-    detector = make_detector()
     example_lines = [
         f"{example.path} {example.boxes.tolist()} {example.label_values}"
         for example in train
@@ -388,7 +331,7 @@ def _load_or_pack_crops(
                 packed, landmark_detector, recipe.drawn, recipe.seed, drawing_progress
             )
             packed = packed.concat(drawn)
-        save_packed_crops(packed, path, fingerprint)
+        save_crops(packed, path, fingerprint)
     return packed
 
 
@@ -426,8 +369,7 @@ def write_contact_sheets(training_data: ClassifierData, out: Path) -> list[Path]
     paths = [out / VALIDATION_SHEET_FILE, out / AUGMENTED_SHEET_FILE]
     augmented_sheet = image_grid(list(views), names, columns=_COLUMNS)
     for path, sheet in zip(paths, (validation_sheet, augmented_sheet), strict=True):
-        _, data = cv2.imencode(".png", sheet)
-        path.write_bytes(data.tobytes())
+        path.write_bytes(encode_png(sheet))
     return paths
 
 

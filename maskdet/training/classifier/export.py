@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,24 +102,19 @@ class ConvertedClassifier(ConvertedModel):
         balanced accuracy: in a class of 18 faces, a single face changes the recall by
         five points.
         """
-        n_correct = [
-            source_metrics.mask_or_not * source_metrics.n
-            for source_metrics in self.metrics.values()
-        ]
-        other_n_correct = [
-            source_metrics.mask_or_not * source_metrics.n
-            for source_metrics in other.metrics.values()
-        ]
-        n = sum(source_metrics.n for source_metrics in self.metrics.values())
-        balanced = [source_metrics.balanced for source_metrics in self.metrics.values()]
-        other_balanced = [
-            source_metrics.balanced for source_metrics in other.metrics.values()
-        ]
+        n = sum(metrics.n for metrics in self.metrics.values())
         return bool(
-            sum(n_correct) < sum(other_n_correct) - _MAX_ACCURACY_LOSS * n - _ROUNDING
-            or np.mean(balanced)
-            < np.mean(other_balanced) - _MAX_BALANCED_LOSS - _ROUNDING
+            self._count_correct()
+            < other._count_correct() - _MAX_ACCURACY_LOSS * n - _ROUNDING
+            or self._mean_balanced()
+            < other._mean_balanced() - _MAX_BALANCED_LOSS - _ROUNDING
         )
+
+    def _count_correct(self) -> float:
+        return sum(metrics.mask_or_not * metrics.n for metrics in self.metrics.values())
+
+    def _mean_balanced(self) -> np.floating:
+        return np.mean([metrics.balanced for metrics in self.metrics.values()])
 
     def list_regressions(self, other: ConvertedClassifier) -> list[str]:
         """Return the sources on which this file is less accurate than `other`.
@@ -157,20 +152,15 @@ def convert_classifier(
         "classify",
         [_output_name(model)],
         weight_format,
-        None if calibration is None else lambda: _iter_calibration_inputs(calibration),
+        None
+        if calibration is None
+        else lambda: ({"image": to_network_input(crop[None])} for crop in calibration),
     )
 
 
 def _output_name(model: keras.Model) -> str:
     has_no_face = model.output_shape[-1] > len(CLASSES)
     return VERIFIER_OUTPUT if has_no_face else CLASSIFIER_OUTPUT
-
-
-def _iter_calibration_inputs(
-    crops: NDArray[np.uint8],
-) -> Iterator[dict[str, NDArray[np.float32]]]:
-    for row in range(len(crops)):
-        yield {"image": to_network_input(crops[row : row + 1])}
 
 
 def compare_classifier(
@@ -222,19 +212,10 @@ class ClassifierExport(ModelExport[ConvertedClassifier]):
         return self.selected.n_bytes <= MAX_BYTES
 
     @property
-    def is_small(self) -> bool:
-        """Whether the selected version has at most `SMALL_BYTES`."""
-        return self.selected.n_bytes <= SMALL_BYTES
-
-    @property
     def file_name(self) -> str:
         """Name of the shipped file."""
-        return shipped_file_name(self.name)
-
-
-def shipped_file_name(name: str) -> str:
-    """Return the file name of a run in `models/`."""
-    return "classifier.tflite" if name == "maskdet" else f"{name}.tflite"
+        name = "classifier" if self.name == "maskdet" else self.name
+        return f"{name}.tflite"
 
 
 def export_classifier(run_folder: Path, name: str) -> ClassifierExport:
@@ -326,25 +307,8 @@ def write_classifier_export(
         command: the export command, for the card.
     """
     folder = out / "runs" / model_export.name
-    facts = collect_classifier_facts(model_export)
-    card = format_classifier_card(model_export, predictions, command)
-    written = write_run_files(model_export, folder, facts, card)
-    save_class_predictions(folder / PREDICTIONS_NAME, predictions)
-    run_facts = model_export.run_folder / FACTS_NAME
-    shutil.copyfile(folder / FACTS_NAME, run_facts)
-    written += [folder / PREDICTIONS_NAME, run_facts]
-    file = out / model_export.file_name
-    if model_export.can_ship:
-        file.write_bytes(model_export.selected.path.read_bytes())
-        return [file, *written]
-    file.unlink(missing_ok=True)
-    return written
-
-
-def collect_classifier_facts(model_export: ClassifierExport) -> dict[str, object]:
-    """Return the contents of `facts.json`; see `TrainingRun.facts`."""
     recipe = model_export.recipe
-    return collect_facts(
+    facts = collect_facts(
         model_export,
         title=recipe.title,
         about=recipe.about,
@@ -357,6 +321,18 @@ def collect_classifier_facts(model_export: ClassifierExport) -> dict[str, object
         },
         test=round_metrics(model_export.test_metrics),
     )
+    card = format_classifier_card(model_export, predictions, command)
+    written = write_run_files(model_export, folder, facts, card)
+    save_class_predictions(folder / PREDICTIONS_NAME, predictions)
+    run_facts = model_export.run_folder / FACTS_NAME
+    shutil.copyfile(folder / FACTS_NAME, run_facts)
+    written += [folder / PREDICTIONS_NAME, run_facts]
+    file = out / model_export.file_name
+    if model_export.can_ship:
+        file.write_bytes(model_export.selected.path.read_bytes())
+        return [file, *written]
+    file.unlink(missing_ok=True)
+    return written
 
 
 def _evaluate_test_crops(path: Path, crops_file: Path) -> dict[str, ClassifierMetrics]:

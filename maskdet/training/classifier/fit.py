@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import keras
 import numpy as np
@@ -35,37 +35,29 @@ from maskdet.training.workers import TrainingBatch
 logger = logging.getLogger(__name__)
 
 _RECALIBRATION_BATCHES = 12
-
-
-@dataclass(frozen=True)
-class TrainingStart:
-    """Initial state of a training, and metadata for its files.
-
-    Attributes:
-        weights: initial weights of the body, as in `build_classifier`; None for random
-            weights.
-        resume: continue after the last completed epoch in the run's folder instead.
-        metadata: further entries of `recipe.json`, such as the names of the data.
-    """
-
-    weights: str | Path | None = None
-    resume: bool = False
-    metadata: Mapping[str, object] = field(default_factory=dict)
+_PREDICTED_AT_ONCE = 128
 
 
 def fit_classifier(
     training_data: ClassifierData,
     out: Path,
     recipe: ClassifierRecipe,
-    start: TrainingStart = TrainingStart(),
+    weights: str | Path | None = None,
+    *,
+    resume: bool = False,
+    metadata: Mapping[str, object] = MappingProxyType({}),
 ) -> NDArray[np.float32]:
     """Train a classifier, see `run_training`, and keep the weights by `recipe.keep`.
 
     Args:
         training_data: training and validation data.
-        out: folder of the run; receives logs, recipe, last state and best weights.
+        out: folder of the run; receives logs, recipe, last state and best weights. A
+            fresh start deletes an older run.
         recipe: all hyperparameters.
-        start: initial state. A fresh start deletes an older run in `out`.
+        weights: initial weights of the body, as in `build_classifier`; None for random
+            weights.
+        resume: continue after the last completed epoch in `out` instead.
+        metadata: further entries of `recipe.json`, such as the names of the data.
 
     Returns:
         `(n, 3)` probabilities of the kept weights on the validation crops.
@@ -74,9 +66,9 @@ def fit_classifier(
         FileNotFoundError: as in `run_training`, as the other errors.
     """
     keras.utils.set_random_seed(recipe.seed)
-    model = _build_initial_network(training_data, recipe, start)
+    model = _build_initial_network(training_data, recipe, None if resume else weights)
     network = _ClassifierInTraining(model, training_data, recipe)
-    run_training(network, out, resume=start.resume, metadata=start.metadata)
+    run_training(network, out, resume=resume, metadata=metadata)
     load_weights(out / BEST_FILE, model)
     return predict_probabilities(model, training_data.validation.images)
 
@@ -209,30 +201,32 @@ def _make_optimizer(stage: Stage, total: int) -> keras.Optimizer:
 
 
 def predict_probabilities(
-    model: keras.Model, images: NDArray[np.uint8], *, batch_size: int = 128
+    model: keras.Model, images: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Return `(n, 3)` probabilities of BGR crops `(n, size, size, 3)`."""
-    return split_face_probability(
-        predict_columns(model, images, batch_size=batch_size)
-    )[0]
+    return split_face_probability(predict_columns(model, images))[0]
 
 
 def predict_columns(
-    model: keras.Model, images: NDArray[np.uint8], *, batch_size: int = 128
+    model: keras.Model, images: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Return all output columns for BGR crops `(n, size, size, 3)`."""
     parts = [
-        model.predict_on_batch(to_network_input(images[start : start + batch_size]))
-        for start in range(0, len(images), batch_size)
+        model.predict_on_batch(
+            to_network_input(images[start : start + _PREDICTED_AT_ONCE])
+        )
+        for start in range(0, len(images), _PREDICTED_AT_ONCE)
     ]
     return np.concatenate(parts)
 
 
 def _build_initial_network(
-    training_data: ClassifierData, recipe: ClassifierRecipe, start: TrainingStart
+    training_data: ClassifierData,
+    recipe: ClassifierRecipe,
+    weights: str | Path | None,
 ) -> keras.Model:
-    model = build_classifier(recipe, None if start.resume else start.weights)
-    if recipe.norm_learns and start.weights is not None and not start.resume:
+    model = build_classifier(recipe, weights)
+    if recipe.norm_learns and weights is not None:
         first = training_data.batch_source.iter_batches(
             recipe.epochs, _RECALIBRATION_BATCHES
         )

@@ -128,20 +128,17 @@ def _build_mobilenet(size_px: int, weights: str | Path | None) -> keras.Model:
     else:
         body = make(weights=None)
         if weights is not None:
-            load_weights(_check_exists(Path(weights)), body)
+            path = Path(weights)
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"{path}: weights file does not exist; `imagenet` downloads the "
+                    "default weights"
+                )
+            load_weights(path, body)
     for layer in body.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = _NORM_MOMENTUM
     return body
-
-
-def _check_exists(path: Path) -> Path:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: weights file does not exist; `imagenet` downloads the default "
-            "weights"
-        )
-    return path
 
 
 def _build_with_imagenet(make: Callable[..., keras.Model]) -> keras.Model:

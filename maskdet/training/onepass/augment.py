@@ -70,8 +70,6 @@ _MAX_UPSCALE: Final = 1.3
 _BORDER_FRACTIONS: Final = (0.02, 0.1)
 """Range of the width of the soft border, as a fraction of the pasted region."""
 
-_PASTE_TRIES: Final = 6
-
 _MIN_DRAWABLE_PX: Final = 32
 """Shortest side of a face to render on; landmarks of smaller faces are unreliable."""
 
@@ -94,9 +92,9 @@ def augment_photometric(image: Image, rng: Rng) -> Image:
     if rng.random() < 0.25:  # many cameras and lights are good
         return image
     is_night = rng.random() < 0.12
-    image = _apply_table(
-        image, _sample_night_table(image, rng) if is_night else _sample_light_table(rng)
-    )
+    table = _sample_night_table(image, rng) if is_night else _sample_light_table(rng)
+    levels = np.clip(np.rint(table), 0, 255).astype(np.uint8)
+    image = as_image(cv2.LUT(image, levels[None]))
     if rng.random() < 0.08:
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         image = as_image(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
@@ -138,11 +136,6 @@ def _sample_night_table(image: Image, rng: Rng) -> NDArray[np.float64]:
     return np.arange(256)[:, None] * gain * rng.uniform(0.75, 1.15, 3)
 
 
-def _apply_table(image: Image, table: NDArray[np.float64]) -> Image:
-    rounded = np.clip(np.rint(table), 0, 255).astype(np.uint8)
-    return as_image(cv2.LUT(image, rounded[None]))
-
-
 def _add_noise(image: Image, deviation: float, rng: Rng) -> Image:
     # OpenCV is many times faster, but has its own generator per thread.
     cv2.setRNGSeed(int(rng.integers(2**31)))
@@ -165,7 +158,8 @@ def paste_distractors(
     canvas = image.copy()
     for _ in range(int(rng.integers(1, _MAX_DISTRACTORS + 1))):
         side = round(math.exp(rng.uniform(*np.log(_DISTRACTOR_SIDES_PX))))
-        corner = _find_distractor_corner(image, faces, side, rng)
+        size_wh = (side, side)
+        corner = _find_corner(image, faces, size_wh, rng, _MAX_OVERLAP_FRACTION)
         if corner is not None:
             _blend_distractor(
                 canvas, corner, *_make_distractor(side, background_patch, rng), rng
@@ -173,19 +167,24 @@ def paste_distractors(
     return canvas
 
 
-def _find_distractor_corner(
-    image: Image, faces: NDArray[np.float32], side: int, rng: Rng
+def _find_corner(
+    image: Image,
+    faces: NDArray[np.float32],
+    size_wh: tuple[int, int],
+    rng: Rng,
+    max_overlap_fraction: float = 0.0,
 ) -> tuple[int, int] | None:
-    """Return a corner where the distractor does not cover a face, or None."""
+    """Return a corner where an object does not cover a face, or None."""
     height, width = image.shape[:2]
-    if side >= min(height, width):
+    if size_wh[0] >= width or size_wh[1] >= height:
         return None
     for _ in range(_PLACEMENT_TRIES):
-        x, y = int(rng.integers(width - side)), int(rng.integers(height - side))
-        box = np.array([[x, y, x + side, y + side]], np.float32)
+        x = int(rng.integers(width - size_wh[0]))
+        y = int(rng.integers(height - size_wh[1]))
+        box = np.array([[x, y, x + size_wh[0], y + size_wh[1]]], np.float32)
         intersections = intersection_areas(box, faces)[0]
-        smaller_area = np.minimum(box_areas(faces), np.float32(side * side))
-        if (intersections <= _MAX_OVERLAP_FRACTION * smaller_area).all():
+        smaller_area = np.minimum(box_areas(faces), np.float32(size_wh[0] * size_wh[1]))
+        if (intersections <= max_overlap_fraction * smaller_area).all():
             return x, y
     return None
 
@@ -202,11 +201,21 @@ def _blend_distractor(
             distractor = np.asarray(
                 cv2.GaussianBlur(distractor, (0, 0), blur_px), np.uint8
             )
+    _blend(canvas, corner, distractor, mask.astype(np.float32) / np.float32(255))
+
+
+def _blend(
+    canvas: Image,
+    corner: tuple[int, int],
+    patch: Image,
+    opacity: NDArray[np.float32],
+) -> None:
+    """Blend a patch into the image."""
     x, y = corner
-    background = canvas[y : y + side, x : x + side]
-    opacity = (mask.astype(np.float32) / 255)[..., None]
-    mixed = background + opacity * (distractor.astype(np.float32) - background)
-    canvas[y : y + side, x : x + side] = np.rint(mixed).astype(np.uint8)
+    height, width = opacity.shape
+    background = canvas[y : y + height, x : x + width]
+    mixed = background + opacity[..., None] * (patch.astype(np.float32) - background)
+    canvas[y : y + height, x : x + width] = np.rint(mixed).astype(np.uint8)
 
 
 def _make_distractor(
@@ -280,14 +289,8 @@ def _draw_rings(distractor: Image, rng: Rng) -> None:
     middle = (side // 2, side // 2)
     for fraction in rng.uniform(0.1, 0.5, int(rng.integers(1, 4))):
         radius = max(1, round(float(fraction) * side))
-        cv2.circle(
-            distractor,
-            middle,
-            radius,
-            _sample_distractor_colour(rng),
-            thick,
-            cv2.LINE_AA,
-        )
+        colour = _sample_distractor_colour(rng)
+        cv2.circle(distractor, middle, radius, colour, thick, cv2.LINE_AA)
 
 
 def _draw_strokes(distractor: Image, rng: Rng) -> None:
@@ -295,14 +298,8 @@ def _draw_strokes(distractor: Image, rng: Rng) -> None:
     for _ in range(int(rng.integers(1, 7))):
         ends = rng.integers(0, side, (2, 2)).tolist()
         thick = max(1, round(side * rng.uniform(0.02, 0.12)))
-        cv2.line(
-            distractor,
-            ends[0],
-            ends[1],
-            _sample_distractor_colour(rng),
-            thick,
-            cv2.LINE_AA,
-        )
+        colour = _sample_distractor_colour(rng)
+        cv2.line(distractor, ends[0], ends[1], colour, thick, cv2.LINE_AA)
 
 
 def _paint_band(distractor: Image, rng: Rng) -> None:
@@ -318,17 +315,8 @@ def _draw_text(distractor: Image, rng: Rng) -> None:
     text = "".join(rng.choice(list(_LETTERS), int(rng.integers(1, 5))))
     scale, thick = side / 22 / max(1, len(text)), max(1, side // 30)
     start = (round(side * 0.15), round(side * rng.uniform(0.4, 0.8)))
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    cv2.putText(
-        distractor,
-        text,
-        start,
-        font,
-        scale,
-        _sample_distractor_colour(rng),
-        thick,
-        cv2.LINE_AA,
-    )
+    font, colour = cv2.FONT_HERSHEY_SIMPLEX, _sample_distractor_colour(rng)
+    cv2.putText(distractor, text, start, font, scale, colour, thick, cv2.LINE_AA)
 
 
 def _draw_checks(distractor: Image, rng: Rng) -> None:
@@ -390,7 +378,7 @@ def paste_face(
         max(4, round(patch.shape[1] * scale)),
         max(4, round(patch.shape[0] * scale)),
     )
-    corner = _find_free_corner(target, size_wh, rng)
+    corner = _find_corner(target.image, target.boxes, size_wh, rng)
     if corner is None:
         return target
     factors = np.tile(np.array(size_wh) / (patch.shape[1], patch.shape[0]), 2)
@@ -439,22 +427,6 @@ def _cut_face(
     return donor.image[y1:y2, x1:x2], box.astype(np.float64) - (x1, y1, x1, y1)
 
 
-def _find_free_corner(
-    target: TrainingImage, size_wh: tuple[int, int], rng: Rng
-) -> tuple[int, int] | None:
-    """Return a corner where the patch does not cover a face, or None."""
-    height, width = target.image.shape[:2]
-    if size_wh[0] >= width or size_wh[1] >= height:
-        return None
-    for _ in range(_PASTE_TRIES):
-        x = int(rng.integers(width - size_wh[0]))
-        y = int(rng.integers(height - size_wh[1]))
-        covered = np.array([[x, y, x + size_wh[0], y + size_wh[1]]], np.float32)
-        if not intersection_areas(covered, target.boxes).any():
-            return x, y
-    return None
-
-
 def _blend_oval(
     image: Image,
     patch: Image,
@@ -470,12 +442,9 @@ def _blend_oval(
     border_px = rng.uniform(*_BORDER_FRACTIONS) * min(size_wh)
     axes = (width - 2 * border_px, height - 2 * border_px)
     cv2.ellipse(mask, ((width / 2, height / 2), axes, 0), 1.0, cv2.FILLED)
-    opacity = cv2.GaussianBlur(mask, (0, 0), max(border_px / 2, 0.3))[..., None]
-    x, y = corner
+    opacity = cv2.GaussianBlur(mask, (0, 0), max(border_px / 2, 0.3))
     canvas = image.copy()
-    background = canvas[y : y + height, x : x + width]
-    mixed = background + opacity * (small.astype(np.float32) - background)
-    canvas[y : y + height, x : x + width] = np.rint(mixed).astype(np.uint8)
+    _blend(canvas, corner, as_image(small), np.asarray(opacity, np.float32))
     return canvas
 
 
@@ -498,9 +467,7 @@ def draw_training_images(
     candidates = [
         index
         for index, training_image in enumerate(images)
-        if (
-            _is_drawable_size(training_image) & (training_image.labels == Label.NO_MASK)
-        ).any()
+        if _is_drawable(training_image).any()
     ]
     order = shuffle_passes(candidates, count, np.random.default_rng(seed))[:count]
 
@@ -517,8 +484,10 @@ def draw_training_images(
     ]
 
 
-def _is_drawable_size(image: TrainingImage) -> NDArray[np.bool_]:
-    result: NDArray[np.bool_] = sizes_px(image.boxes) >= _MIN_DRAWABLE_PX
+def _is_drawable(image: TrainingImage) -> NDArray[np.bool_]:
+    """Return which faces are unmasked and large enough."""
+    is_large = sizes_px(image.boxes) >= _MIN_DRAWABLE_PX
+    result: NDArray[np.bool_] = is_large & (image.labels == Label.NO_MASK)
     return result
 
 
@@ -527,9 +496,7 @@ def _find_drawable_faces(
 ) -> list[DrawableFace]:
     """Return the unmasked faces that the detector detects, with their landmarks."""
     faces, landmarks = detector.detect_landmarks(image.image)
-    candidates = np.flatnonzero(
-        _is_drawable_size(image) & (image.labels == Label.NO_MASK)
-    )
+    candidates = np.flatnonzero(_is_drawable(image))
     if not len(faces):
         return []
     pair_ious = iou_matrix(image.boxes[candidates], faces.boxes)

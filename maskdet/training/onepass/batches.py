@@ -205,11 +205,10 @@ def make_empty_sample(
     size_px: int,
     rng: Rng,
     config: SampleConfig,
-    tries: int = 12,
 ) -> TrainingSample | None:
     """Return a sample of a part of the scene without a face; None if there is none."""
     height, width = training_image.image.shape[:2]
-    for _ in range(tries):
+    for _ in range(12):
         window_px = math.exp(
             rng.uniform(math.log(48), math.log(max(64, min(height, width))))
         )
@@ -229,12 +228,10 @@ def _is_empty(
     return not intersection_areas(window, training_image.boxes).any()
 
 
-def _cut_background_patch(
-    training_image: TrainingImage, rng: Rng, tries: int = 4
-) -> Image | None:
+def _cut_background_patch(training_image: TrainingImage, rng: Rng) -> Image | None:
     """Return an unscaled patch of the image without a face; None if there is none."""
     height, width = training_image.image.shape[:2]
-    for _ in range(tries):
+    for _ in range(4):
         patch_px = int(rng.integers(12, max(13, min(160, height, width))))
         corner = rng.uniform(0, np.maximum([width - patch_px, height - patch_px], 1))
         if _is_empty(training_image, corner, patch_px):
@@ -335,7 +332,7 @@ def make_targets(
     """
     inside = clip_boxes(boxes, size_px, size_px)
     visible_fractions = box_areas(inside) / np.maximum(box_areas(boxes), 1e-6)
-    sides = inside[:, 2:] - inside[:, :2]
+    sides_px = sizes_px(inside)
     is_counted = (
         (visible_fractions >= config.min_visible_fraction)
         & (np.sqrt(box_areas(inside)) >= config.least_px)
@@ -347,16 +344,12 @@ def make_targets(
     class_columns = np.maximum(training_image.labels, 0)
     class_probs = np.eye(len(CLASSES), dtype=np.float32)[class_columns]
     class_probs += config.smoothing * (1 / len(CLASSES) - class_probs)
-    class_probs = _mix_ambiguous_classes(
-        class_probs, sides.min(axis=1, initial=np.inf), config
-    )
+    class_probs = _mix_ambiguous_classes(class_probs, sides_px, config)
     teacher_mix = class_probs + config.teacher_fraction * (
         training_image.teacher_probs - class_probs
     )
     targets[:, 5:8] = np.where(np.isnan(teacher_mix), class_probs, teacher_mix)
-    size_weights = np.clip(
-        (sides.min(axis=1, initial=np.inf) - 5) / (config.sure_px - 5), 0.1, 1
-    )
+    size_weights = np.clip((sides_px - 5) / (config.sure_px - 5), 0.1, 1)
     targets[:, 8] = np.array(config.class_weights)[class_columns] * size_weights
     targets[:, 9] = dict(config.borders).get(training_image.source, 1.0)
     return targets[box_areas(inside) > 0]

@@ -16,8 +16,8 @@ from maskdet.training.card import (
     format_set_names,
     format_table,
     join_sentences,
+    join_set_names,
     notes_sentence,
-    read_class_counts,
     resumed_sentence,
     stopped_sentence,
     versions_table,
@@ -29,6 +29,11 @@ from maskdet.types import CLASSES
 
 if TYPE_CHECKING:
     from maskdet.training.onepass.export import OnePassExport
+
+ABOUT = (
+    "Detects the faces of an image and classifies their masks in one pass: detection "
+    "with the layers of YuNet, classification with our own branch."
+)
 
 _PROPERTIES = """\
 | Network | {parameters:,} parameters, convolutions only |
@@ -74,10 +79,15 @@ def format_onepass_card(model_export: OnePassExport, command: str) -> str:
         if isinstance(commands, list)
         else []
     )
+    versions = versions_table(
+        model_export,
+        [f"{width}x{height}" for width, height in TIMED_WH],
+        lambda version: [f"{time_ms:.1f} ms" for time_ms in version.times_ms],
+    )
     return format_card(
         model_export,
         title=model_export.name,
-        about=model_export.about,
+        about=ABOUT,
         classes="Classes: `mask`, `no_mask` and `incorrect`",
         properties=_PROPERTIES.format(
             name=model_export.name,
@@ -107,7 +117,7 @@ def format_onepass_card(model_export: OnePassExport, command: str) -> str:
             ),
         ),
         versions="Compared with the Keras network. Time: minimum of 50 calls with 2 "
-        f"threads.\n\n{_versions_table(model_export)}",
+        f"threads.\n\n{versions}",
         choice=f"{model_export.weight_format} was chosen: the smallest version without "
         "a loss of accuracy that is about as fast as the fastest.",
         small_faces="Faces smaller than 8 px are not detected; below 20 px the class "
@@ -126,7 +136,7 @@ def _start_clause(metadata: Mapping[str, object]) -> str:
 def _training_sentences(model_export: OnePassExport) -> Iterator[str]:
     """Yield sentences that describe the training."""
     metadata, log = model_export.metadata, model_export.log
-    planned, counts = metadata.get("epochs"), read_class_counts(metadata)
+    planned = metadata.get("epochs")
     if log and isinstance(planned, int):
         yield (
             f"{format_epochs_done(len(log), planned)} of {metadata.get('steps')} "
@@ -136,10 +146,8 @@ def _training_sentences(model_export: OnePassExport) -> Iterator[str]:
             yield stopped_sentence(len(log), planned)
     yield resumed_sentence(metadata.get("planned_before"))
     yield backends_sentence(metadata.get("backends"))
-    data = metadata.get("data")
-    counts_suffix = "" if counts is None else f" ({format_class_counts(counts)})"
-    sets_text = ", ".join(map(str, data)) if isinstance(data, list) else "unknown"
-    yield f"Trained on scenes from: {sets_text}{counts_suffix}."
+    sets_text = join_set_names(metadata.get("data"))
+    yield f"Trained on scenes from: {sets_text}{format_class_counts(metadata)}."
     if metadata.get("drawn_scenes"):
         yield f"{metadata['drawn_scenes']:,} more scenes are synthetic."
     if metadata.get("negative_images"):
@@ -214,11 +222,3 @@ def _false_positives_section(
 
 def _format_number(value: float) -> str:
     return "none" if math.isnan(value) else f"{value:.3f}"
-
-
-def _versions_table(model_export: OnePassExport) -> str:
-    return versions_table(
-        model_export,
-        [f"{width}x{height}" for width, height in TIMED_WH],
-        lambda version: [f"{time_ms:.1f} ms" for time_ms in version.times_ms],
-    )

@@ -13,7 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.analyzers.onepass import Resize, SingleStage, SingleStageNetwork
-from maskdet.boxes import Boxes, box_areas, intersection_areas, iou_matrix, nms
+from maskdet.boxes import (
+    Boxes,
+    box_areas,
+    intersection_areas,
+    iou_matrix,
+    nms,
+    sizes_px,
+)
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.datasets.example import empty_boxes
@@ -134,16 +141,15 @@ class PackedImages:
         """Return the number of images."""
         return len(self.sizes_hw)
 
-    def __post_init__(self) -> None:
-        """Compute the offset of each image."""
-        ends = np.cumsum(np.concatenate([[0], self.sizes_hw.prod(axis=1) * 3]))
-        object.__setattr__(self, "_starts", ends)
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        """Offset of each image."""
+        return np.cumsum(np.concatenate([[0], self.sizes_hw.prod(axis=1) * 3]))
 
     def get(self, index: int) -> TrainingImage:
         """Return an image; nothing is copied."""
-        starts: NDArray[np.int64] = getattr(self, "_starts")  # noqa: B009 - frozen
         height, width = self.sizes_hw[index]
-        flat = self.pixels[starts[index] : starts[index + 1]]
+        flat = self.pixels[self._starts[index] : self._starts[index + 1]]
         faces = slice(self.first_face[index], self.first_face[index + 1])
         return TrainingImage(
             image=flat.reshape(height, width, 3),
@@ -166,17 +172,15 @@ class PackedImages:
             labels=np.concatenate([image.labels for image in images]),
             taught=np.concatenate([image.teacher_probs for image in images]),
             sources=np.array([image.source for image in images], np.str_),
-            seen=np.concatenate([_get_detector_scores(image) for image in images]),
+            seen=np.concatenate(
+                [
+                    np.ones(len(image.boxes), np.float32)
+                    if image.detector_scores is None
+                    else image.detector_scores
+                    for image in images
+                ]
+            ),
         )
-
-
-def _get_detector_scores(image: TrainingImage) -> NDArray[np.float32]:
-    """Return the scores from a detection teacher, 1 without one."""
-    return (
-        np.ones(len(image.boxes), np.float32)
-        if image.detector_scores is None
-        else image.detector_scores
-    )
 
 
 def read_training_images(
@@ -222,7 +226,7 @@ def _read_training_image(teacher: Classifier | None, example: Example) -> Traini
     unknown = np.full(len(example.ignore_boxes), NO_LABEL)
     labels = np.concatenate([example.label_values, unknown]).astype(np.int64)
     teacher_probs = np.full((len(boxes), len(CLASSES)), np.nan, np.float32)
-    large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= _MIN_TEACHER_PX
+    large = sizes_px(boxes) >= _MIN_TEACHER_PX
     if teacher is not None and len(boxes):
         teachable = large & (labels != NO_LABEL)
         teacher_probs[teachable] = teacher.predict(image, boxes[teachable])
@@ -458,31 +462,32 @@ def fuse_detections(detections: Sequence[Faces], weights: Sequence[float]) -> Fa
     return Faces(boxes[kept][best], total[best])
 
 
+def open_at_scalings(path: str | Path) -> dict[int, SingleStage]:
+    """Open a file of the network for each of `SCALINGS`.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        RuntimeError: the file is not a single-stage network.
+    """
+    network = SingleStageNetwork(path)
+    return {side: SingleStage(network, scaling) for side, scaling in SCALINGS.items()}
+
+
 class DetectionTeacher:
     """The single-stage network at two input sizes, fused."""
 
     def __init__(self, path: str | Path) -> None:
-        """Load the file of the network.
-
-        Raises:
-            FileNotFoundError: the file does not exist.
-            RuntimeError: the file is not a single-stage network.
-        """
-        network = SingleStageNetwork(path)
-        self._weighted_analyzers = [
-            (SingleStage(network, scaling), _FUSION_WEIGHTS[side])
-            for side, scaling in SCALINGS.items()
-        ]
+        """Load the file of the network; see `open_at_scalings`."""
+        self._analyzers = open_at_scalings(path)
 
     def detect(self, image: Image) -> Faces:
         """Return the faces in an image with fused scores."""
-        settings = Settings.permissive()
         detections = [
-            analyzer.analyze(image, settings).faces
-            for analyzer, _ in self._weighted_analyzers
+            analyzer.analyze(image, Settings.permissive()).faces
+            for analyzer in self._analyzers.values()
         ]
         return fuse_detections(
-            detections, [weight for _, weight in self._weighted_analyzers]
+            detections, [_FUSION_WEIGHTS[side] for side in self._analyzers]
         )
 
 

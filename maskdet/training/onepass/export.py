@@ -39,7 +39,7 @@ from maskdet.training.export import (
     measure_shortest_ms,
     write_run_files,
 )
-from maskdet.training.onepass.card import format_onepass_card
+from maskdet.training.onepass.card import ABOUT, format_onepass_card
 from maskdet.training.onepass.data import (
     HELD_OUT_FILE,
     NO_LABEL,
@@ -69,11 +69,6 @@ from maskdet.types import Image
 
 _N_TIMED_CALLS = 50
 _MAX_AP_LOSS = 0.003
-
-_ABOUT = (
-    "Detects the faces of an image and classifies their masks in one pass: detection "
-    "with the layers of YuNet, classification with our own branch."
-)
 
 _MAX_SLOWDOWN = 1.1
 
@@ -226,11 +221,6 @@ class OnePassExport(ModelExport[ConvertedOnePass]):
     n_negatives: int = 0
     is_last_epoch: bool = False
 
-    @property
-    def about(self) -> str:
-        """Description of the model, in one sentence."""
-        return _ABOUT
-
 
 def export_onepass(
     run_folder: Path, name: str, *, use_last_epoch: bool = False
@@ -285,12 +275,12 @@ def export_onepass(
 
 
 def fit_onepass_temperature(
-    model: keras.Model, images: Sequence[TrainingImage], long_side_px: int = 640
+    model: keras.Model, images: Sequence[TrainingImage]
 ) -> float:
     """Fit the temperature of the mask probabilities on the detected faces."""
     probs, labels = [], []
     for image in images:
-        detections = detect_with_keras(model, image.image, long_side_px)
+        detections = detect_with_keras(model, image.image, 640)
         matched = match_detections_in_image(detections.faces, image.boxes)
         rows = np.flatnonzero(matched >= 0)
         rows = rows[image.labels[matched[rows]] != NO_LABEL]
@@ -347,21 +337,10 @@ def write_onepass_export(
         out: folder such as `models/`; receives the file and `runs-onepass/NAME/`.
         command: the export command, for the card.
     """
-    facts = collect_onepass_facts(model_export)
-    card = format_onepass_card(model_export, command)
-    folder = out / ONEPASS_RUNS_NAME / model_export.name
-    written = write_run_files(model_export, folder, facts, card)
-    file = out / f"{model_export.name}.tflite"
-    shutil.copyfile(model_export.selected.path, file)
-    return [file, *written]
-
-
-def collect_onepass_facts(model_export: OnePassExport) -> dict[str, object]:
-    """Return the contents of `facts.json`."""
-    return collect_facts(
+    facts = collect_facts(
         model_export,
         title=model_export.name,
-        about=model_export.about,
+        about=ABOUT,
         file_name=f"{model_export.name}.tflite",
         input={"multiple_px": MAX_STRIDE_PX, "colours": "BGR", "range": [0, 255]},
         outputs=list(OUTPUT_NAMES),
@@ -371,3 +350,9 @@ def collect_onepass_facts(model_export: OnePassExport) -> dict[str, object]:
         },
         credits="YuNet (Apache-2.0)",
     )
+    card = format_onepass_card(model_export, command)
+    folder = out / ONEPASS_RUNS_NAME / model_export.name
+    written = write_run_files(model_export, folder, facts, card)
+    file = out / f"{model_export.name}.tflite"
+    shutil.copyfile(model_export.selected.path, file)
+    return [file, *written]

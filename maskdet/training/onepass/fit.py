@@ -70,21 +70,11 @@ class OnePassData:
     negatives: NegativeImages = NegativeImages()  # noqa: RUF009 - frozen
     workers: int = 0
 
-    def select_epoch_validation(self) -> list[TrainingImage]:
-        """Return the scenes for the validation of an epoch."""
-        return _select_evenly(self.validation, self.n_epoch_validation)
-
-    def select_epoch_negatives(self) -> list[TrainingImage]:
-        """Return the images without a face for the validation of an epoch."""
-        return _select_evenly(self.negatives.held_out, self.n_epoch_validation)
-
-
-def _select_evenly(
-    images: Sequence[TrainingImage], max_count: int
-) -> list[TrainingImage]:
-    count = min(max_count, len(images))
-    rows = np.linspace(0, len(images) - 1, count).astype(int)
-    return [images[row] for row in rows]
+    def select_for_epochs(self, images: Sequence[TrainingImage]) -> list[TrainingImage]:
+        """Return the images for the validation of an epoch."""
+        count = min(self.n_epoch_validation, len(images))
+        rows = np.linspace(0, len(images) - 1, count).astype(int)
+        return [images[row] for row in rows]
 
 
 def fit_onepass(
@@ -223,8 +213,12 @@ class _OnePassInTraining(NetworkInTraining):
             recipe.negatives,
             workers=training_data.workers,
         )
-        self._epoch_validation = training_data.select_epoch_validation()
-        self._epoch_negatives = training_data.select_epoch_negatives()
+        self._epoch_validation = training_data.select_for_epochs(
+            training_data.validation
+        )
+        self._epoch_negatives = training_data.select_for_epochs(
+            training_data.negatives.held_out
+        )
 
     def recalibrate_batchnorm(self) -> None:
         """Set the statistics of folded batch normalisation from training samples."""

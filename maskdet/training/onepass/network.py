@@ -38,28 +38,20 @@ MASK_PRIOR = (0.50, 0.38, 0.12)
 """Initial class probabilities, as in the training data."""
 
 _N_CHANNELS = 64
-_N_LANDMARK_VALUES = 10
 
 
-def build_onepass_network(
-    *, landmarks: bool = False, mask_widths: Sequence[int] = MASK_WIDTHS
-) -> keras.Model:
+def build_onepass_network() -> keras.Model:
     """Return the network: `(n, h, w, 3)` BGR 0..255 -> three maps, fine to coarse.
 
     Each map is `(n, h / s, w / s, 9)`: class and objectness logit (the detection score
     is `sqrt(sigmoid(cls) * sigmoid(obj))`), `dx, dy, log w, log h` in strides, and the
     logits of `CLASSES`.
-
-    Args:
-        landmarks: add YuNet's five landmarks, `(n, h / s, w / s, 10)` per level, as
-            three more outputs. Only for comparison with the original.
-        mask_widths: channels of the mask branch at each stride.
     """
     image = keras.Input((None, None, 3), name="image")
     stride4, backbone = _build_backbone(image)
     pyramid = _build_neck(backbone)
-    branch = _build_mask_branch(stride4, pyramid, mask_widths)
-    maps, points = [], []
+    branch = _build_mask_branch(stride4, pyramid)
+    maps = []
     for stride, features, mask_features in zip(
         STRIDES_PX, pyramid, branch, strict=True
     ):
@@ -78,11 +70,7 @@ def build_onepass_network(
             mask_features
         )
         maps.append(layers.Concatenate(name=f"stride{stride}")([face, mask]))
-        if landmarks:
-            points.append(
-                _add_unit(head, _N_LANDMARK_VALUES, f"kps{stride}", relu=False)
-            )
-    model = keras.Model(image, [*maps, *points], name="onepass")
+    model = keras.Model(image, maps, name="onepass")
     _set_prior_biases(model)
     return model
 
@@ -128,12 +116,10 @@ def _add_unit(
     return layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
-def _build_mask_branch(
-    fine: object, pyramid: Sequence[object], widths: Sequence[int]
-) -> list[object]:
+def _build_mask_branch(fine: object, pyramid: Sequence[object]) -> list[object]:
     """Return the features of the mask branch at each level, `(n, h/s, w/s, width)`."""
     levels = []
-    for stride, features, width in zip(STRIDES_PX, pyramid, widths, strict=True):
+    for stride, features, width in zip(STRIDES_PX, pyramid, MASK_WIDTHS, strict=True):
         name = f"mask{stride}"
         downsampled = layers.DepthwiseConv2D(
             3, strides=2, padding="same", name=f"{name}_down"
@@ -176,7 +162,7 @@ def load_yunet_weights(model: keras.Model, path: str | Path) -> None:
     of execution. The mask branch is not changed.
 
     Args:
-        model: result of `build_onepass_network`, with or without landmarks.
+        model: result of `build_onepass_network`.
         path: such as `yunet_n_640_640.onnx`, of any input size.
 
     Raises:
@@ -189,9 +175,8 @@ def load_yunet_weights(model: keras.Model, path: str | Path) -> None:
         raise ValueError(
             f"{path}: {len(stored)} convolutions, but YuNet has {len(names)}"
         )
-    layer_names = {layer.name for layer in model.layers}
     for name, (kernel, bias) in zip(names, stored, strict=True):
-        if name not in layer_names:  # landmarks, if the model has none
+        if name.startswith("kps"):  # landmarks, which our network does not have
             continue
         layer = model.get_layer(name)
         # ONNX: out, in, height, width; depthwise convolutions have 1 channel in.

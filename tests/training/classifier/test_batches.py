@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maskdet.classifier import crop_face
-from maskdet.datasets import Example
+from maskdet.datasets import DataSplits, Example
 from maskdet.training.classifier.batches import (
     AUGMENTATIONS,
     EpochIterator,
@@ -21,7 +21,6 @@ from maskdet.training.classifier.data import (
     CALIBRATION_FILE,
     TEST_FILE,
     VALIDATION_FILE,
-    DataSplits,
     compute_class_weights,
     prepare_classifier_data,
     resplit,
@@ -169,7 +168,7 @@ def test_a_run_saves_the_crops_for_its_export(tmp_path):
     train = [portrait(tmp_path / f"{n}.png", Label(n % 2)) for n in range(9)]
     splits = DataSplits(train, train[:3], train[3:5])
     prepared = prepare_classifier_data(
-        splits, TINY_RECIPE, tmp_path / "run", lambda: None, lambda _: iter
+        splits, TINY_RECIPE, tmp_path / "run", None, lambda _: iter
     )
     assert (prepared.n_crops, prepared.steps, len(prepared.validation)) == (9, 1, 3)
     np.testing.assert_allclose(prepared.class_weights, [0.9, 9 / 8, 1])
@@ -179,7 +178,7 @@ def test_a_run_saves_the_crops_for_its_export(tmp_path):
         DataSplits(train, train),
         TINY_RECIPE,
         tmp_path / "run",
-        lambda: None,
+        None,
         lambda _: iter,
     )
     assert not (tmp_path / "run" / TEST_FILE).is_file()
@@ -190,14 +189,14 @@ def test_synthetic_crops_need_a_landmark_detector(tmp_path):
     recipe = replace(RECIPES["maskdet"], size_px=32)
     with pytest.raises(ValueError, match="--drawn 0"):
         prepare_classifier_data(
-            DataSplits(train, train), recipe, tmp_path, lambda: None, lambda _: iter
+            DataSplits(train, train), recipe, tmp_path, None, lambda _: iter
         )
     without_synthetic = replace(recipe, drawn=0, steps=None, batch_size=1)
     prepared = prepare_classifier_data(
         DataSplits(train, train),
         without_synthetic,
         tmp_path,
-        lambda: None,
+        None,
         lambda _: iter,
     )
     assert (prepared.n_crops, prepared.steps) == (2, 2)

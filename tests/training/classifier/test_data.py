@@ -14,11 +14,7 @@ from maskdet.cli import main
 from maskdet.datasets import Example
 from maskdet.metrics.classification import ClassificationResult
 from maskdet.training.checkpoint import open_arrays, save_arrays
-from maskdet.training.classifier.augment import (
-    PACKED_CONTEXT,
-    CropAugmentConfig,
-    augment_crop,
-)
+from maskdet.training.classifier.augment import PACKED_CONTEXT, augment_crop
 from maskdet.training.classifier.batches import (
     CLASS_FRACTIONS,
     ORIGIN_FRACTIONS,
@@ -32,7 +28,7 @@ from maskdet.training.classifier.crops import (
     cut_crops,
     pack_crops,
     read_packed_crops,
-    save_packed_crops,
+    save_crops,
 )
 from maskdet.training.classifier.validation import (
     compute_classifier_metrics,
@@ -94,7 +90,12 @@ def test_augmentation_without_changes_is_the_run_time_crop(monkeypatch):
     )
     box = np.array([150, 150, 250, 250], np.float32)
     packed = crop_face(image, box, 220, context=PACKED_CONTEXT)
-    no_change = CropAugmentConfig(scale=(1.0, 1.0), shift=0.0, angle_deg=0.0)
+    for name, unchanged in (
+        ("_SCALES", (1.0, 1.0)),
+        ("_MAX_SHIFT", 0.0),
+        ("_MAX_ANGLE_DEG", 0.0),
+    ):
+        monkeypatch.setattr(f"maskdet.training.classifier.augment.{name}", unchanged)
     rng = np.random.default_rng(0)
     monkeypatch.setattr(
         "maskdet.training.classifier.augment._degrade_image", lambda image, *_: image
@@ -108,7 +109,7 @@ def test_augmentation_without_changes_is_the_run_time_crop(monkeypatch):
     monkeypatch.setattr(
         "maskdet.training.classifier.augment._replicate_border", lambda image, _: image
     )
-    view = augment_crop(packed, 130, rng, no_change).astype(int)
+    view = augment_crop(packed, 130, rng).astype(int)
     expected = crop_face(image, box, 130, context=DEFAULT_CONTEXT).astype(int)
     differences = [np.abs(image - expected).mean() for image in (view, view[:, ::-1])]
     assert min(differences) < 1  # the other of the two is its mirror image
@@ -168,7 +169,7 @@ def test_an_unreadable_image_is_skipped_and_logged(tmp_path, caplog):
 
 def test_packed_crops_survive_a_round_trip(tmp_path):
     stored = make_samples({(Label.MASK, False): 2, (Label.INCORRECT, True): 1})
-    save_packed_crops(stored, tmp_path / "crops.npz", "abc")
+    save_crops(stored, tmp_path / "crops.npz", "abc")
     loaded = read_packed_crops(tmp_path / "crops.npz", "abc")
     for field in dataclasses.fields(PackedCrops):
         np.testing.assert_array_equal(

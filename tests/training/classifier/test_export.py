@@ -29,7 +29,7 @@ def run(tmp_path_factory):
     """Train a small network on eight crops and save the files of an export."""
     from maskdet.training.classifier import fit as module
     from maskdet.training.classifier.crops import save_crops
-    from maskdet.training.classifier.fit import TrainingStart, fit_classifier
+    from maskdet.training.classifier.fit import fit_classifier
 
     folder = tmp_path_factory.mktemp("run")
     recipe = replace(TINY_RECIPE, stages=(Stage(2, "adam", 0.05, 0),))
@@ -37,9 +37,7 @@ def run(tmp_path_factory):
     metadata["class_weights"] = [1.0, 1.0, 1.0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "build_classifier", build_conv_network)
-        fit_classifier(
-            make_training_data(30), folder, recipe, TrainingStart(metadata=metadata)
-        )
+        fit_classifier(make_training_data(30), folder, recipe, metadata=metadata)
     for name in ("validation", "calibration", "test"):
         save_crops(make_crops(), folder / f"{name}.npz")
     return folder

@@ -14,12 +14,17 @@ from maskdet.media import read_image
 from maskdet.model_files.model_zoo import model_path
 from maskdet.model_files.own_models import VERIFIER_OUTPUT
 from maskdet.resources import resource_path
+from maskdet.training.classifier.augment import PACKED_CONTEXT
 from maskdet.training.classifier.batches import (
     NO_FACE_FRACTION,
     ClassifierSampler,
     compute_crop_probabilities,
 )
-from maskdet.training.classifier.crops import NO_FACE
+from maskdet.training.classifier.crops import (
+    NO_FACE,
+    PACKED_PX,
+    stack_packed_crops,
+)
 from maskdet.training.classifier.data import FalsePositiveMiner
 from maskdet.training.classifier.recipes import RECIPES
 from maskdet.training.classifier.validation import compute_rejection_rate
@@ -43,19 +48,19 @@ def test_false_positives_are_cut_and_labelled_no_face() -> None:
     # The faces of the sample replace false positives of the network.
     sample = next(iter(sorted(resource_path("samples").glob("*.jpg"))))
     faces, grey = read_image(sample), np.full((90, 120, 3), 128, np.uint8)
-    packed = miner.make_packed_crops([make_negative(faces), make_negative(grey)], iter)
+    packed = stack_packed_crops(
+        miner.cut_crops(
+            [make_negative(faces), make_negative(grey)], PACKED_PX, PACKED_CONTEXT, iter
+        )
+    )
     assert len(packed) == len(miner.detect_boxes(faces)) > 0
     assert len(miner.detect_boxes(grey)) == 0
     assert set(packed.labels) == {NO_FACE}
     assert set(packed.sources) == {"no-face-walls"}
-    crops = miner.make_evaluation_crops([make_negative(faces)], 48, 1.3, iter)
-    assert crops.shape == (len(packed), 48, 48, 3)
-    assert miner.make_evaluation_crops([make_negative(grey)], 48, 1.3, iter).shape == (
-        0,
-        48,
-        48,
-        3,
-    )
+    crops = miner.cut_crops([make_negative(faces)], 48, 1.3, iter)
+    assert [crop.shape for crop, _, _ in crops] == [(48, 48, 3)] * len(packed)
+    assert miner.cut_crops([make_negative(grey)], 48, 1.3, iter) == []
+    assert len(stack_packed_crops([])) == 0
 
 
 def test_a_quarter_of_a_batch_has_no_face() -> None:

@@ -161,7 +161,6 @@ def test_the_second_stage_trains_the_run_time_function():
 @pytest.mark.usefixtures("eager_tensorflow")
 def test_a_two_stage_run_can_be_resumed_and_loaded(tmp_path, monkeypatch):
     from maskdet.training.classifier.fit import (
-        TrainingStart,
         fit_classifier,
         predict_probabilities,
     )
@@ -176,7 +175,7 @@ def test_a_two_stage_run_can_be_resumed_and_loaded(tmp_path, monkeypatch):
         stop_in_epoch(patch, 1)
         fit_classifier(make_training_data(), tmp_path / "resumed", recipe)
     resumed = fit_classifier(
-        make_training_data(), tmp_path / "resumed", recipe, TrainingStart(resume=True)
+        make_training_data(), tmp_path / "resumed", recipe, resume=True
     )
     np.testing.assert_allclose(resumed, whole, atol=1e-5)
     model = build_classifier(recipe)
@@ -232,13 +231,13 @@ def test_the_learning_rate_follows_its_stage():
 
 
 def test_training_learns_and_writes_its_logs(tmp_path, tiny):
-    from maskdet.training.classifier.fit import TrainingStart, fit_classifier
+    from maskdet.training.classifier.fit import fit_classifier
     from maskdet.training.classifier.recipes import read_recipe
 
     recipe = replace(TINY_RECIPE, keep="merit", average_decay=0.9)
     metadata = {"command": "maskdet train ...", "data": ["eight"], "crops": 8}
     probs = fit_classifier(
-        make_training_data(steps=40), tmp_path, recipe, TrainingStart(metadata=metadata)
+        make_training_data(steps=40), tmp_path, recipe, metadata=metadata
     )
     assert probs.argmax(axis=1).tolist() == make_crops().labels.tolist()
     rows = read_rows(tmp_path / "log.csv")
@@ -265,7 +264,7 @@ def replace_validation_losses(monkeypatch, values):
 
 @pytest.mark.usefixtures("eager_tensorflow")
 def test_early_stopping_waits_and_keeps_the_best_weights(tmp_path, tiny, monkeypatch):
-    from maskdet.training.classifier.fit import TrainingStart, fit_classifier
+    from maskdet.training.classifier.fit import fit_classifier
 
     recipe = replace(
         TINY_RECIPE, keep="loss", patience=2, stages=(Stage(9, "adam", 0.1, 0),)
@@ -282,7 +281,7 @@ def test_early_stopping_waits_and_keeps_the_best_weights(tmp_path, tiny, monkeyp
     np.testing.assert_allclose(stopped, best, atol=1e-6)
     replace_validation_losses(monkeypatch, [0.1])
     fit_classifier(
-        make_training_data(), tmp_path / "a", recipe, TrainingStart(resume=True)
+        make_training_data(), tmp_path / "a", recipe, resume=True
     )  # already finished
     assert len(read_rows(tmp_path / "a" / "log.csv")) == 4
 
@@ -309,7 +308,7 @@ TWO_STAGES = (Stage(2, "adam", 0.05, 0), Stage(2, "rmsprop", 0.01, 0, decay=1e-3
 def test_a_resumed_training_gives_the_result_of_an_uninterrupted_one(
     tmp_path, monkeypatch, tiny, stop_epoch, average_decay
 ):
-    from maskdet.training.classifier.fit import TrainingStart, fit_classifier
+    from maskdet.training.classifier.fit import fit_classifier
 
     recipe = replace(TINY_RECIPE, stages=TWO_STAGES, average_decay=average_decay)
     fit_classifier(make_training_data(4), tmp_path / "uninterrupted", recipe)
@@ -318,9 +317,7 @@ def test_a_resumed_training_gives_the_result_of_an_uninterrupted_one(
         fit_classifier(make_training_data(4), tmp_path / "broken", recipe)
     with np.load(tmp_path / "broken" / "last.npz") as state:
         assert state["epochs_done"] == stop_epoch
-    fit_classifier(
-        make_training_data(4), tmp_path / "broken", recipe, TrainingStart(resume=True)
-    )
+    fit_classifier(make_training_data(4), tmp_path / "broken", recipe, resume=True)
     with (
         np.load(tmp_path / "broken" / "last.npz") as broken,
         np.load(tmp_path / "uninterrupted" / "last.npz") as uninterrupted,
@@ -340,7 +337,7 @@ def test_a_resumed_training_gives_the_result_of_an_uninterrupted_one(
 def test_an_immediate_stop_leaves_a_model_but_nothing_to_resume(
     tmp_path, monkeypatch, tiny
 ):
-    from maskdet.training.classifier.fit import TrainingStart, fit_classifier
+    from maskdet.training.classifier.fit import fit_classifier
     from maskdet.training.run_log import BEST_FILE
 
     stop_in_epoch(monkeypatch, 0)
@@ -348,21 +345,19 @@ def test_an_immediate_stop_leaves_a_model_but_nothing_to_resume(
     assert probs.shape == (8, 3)
     assert (tmp_path / BEST_FILE).is_file()
     with pytest.raises(FileNotFoundError, match="--resume"):
-        fit_classifier(
-            make_training_data(), tmp_path, TINY_RECIPE, TrainingStart(resume=True)
-        )
+        fit_classifier(make_training_data(), tmp_path, TINY_RECIPE, resume=True)
 
 
 @pytest.mark.usefixtures("eager_tensorflow")
 def test_a_run_resumed_with_other_epochs_records_the_plan(tmp_path, tiny):
-    from maskdet.training.classifier.fit import TrainingStart, fit_classifier
+    from maskdet.training.classifier.fit import fit_classifier
 
     fit_classifier(make_training_data(), tmp_path, TINY_RECIPE)
     fit_classifier(
         make_training_data(),
         tmp_path,
         TINY_RECIPE.with_epochs(4),
-        TrainingStart(resume=True),
+        resume=True,
     )
     stored = json.loads((tmp_path / "recipe.json").read_text())
     assert stored["planned_before"] == [[3, 3]]
@@ -372,14 +367,12 @@ def test_a_run_resumed_with_other_epochs_records_the_plan(tmp_path, tiny):
             make_training_data(),
             tmp_path,
             TINY_RECIPE.with_epochs(2),
-            TrainingStart(resume=True),
+            resume=True,
         )
     assert json.loads((tmp_path / "recipe.json").read_text()) == stored
     other = replace(TINY_RECIPE, stages=(Stage(5, "rmsprop", 0.1, 0),))
     with pytest.raises(ValueError, match="does not match this network and optimizer"):
-        fit_classifier(
-            make_training_data(), tmp_path, other, TrainingStart(resume=True)
-        )
+        fit_classifier(make_training_data(), tmp_path, other, resume=True)
 
 
 def test_recalibration_keeps_the_function_and_fits_training():
@@ -507,7 +500,7 @@ def test_a_nan_loss_stops_the_training_and_keeps_earlier_epochs(
     tmp_path, tiny, monkeypatch
 ):
     from maskdet.training import loop
-    from maskdet.training.classifier.fit import TrainingStart, fit_classifier
+    from maskdet.training.classifier.fit import fit_classifier
 
     train = loop._run_steps
     diverged = [{"loss": np.nan, "accuracy": 0.5}]
@@ -520,9 +513,7 @@ def test_a_nan_loss_stops_the_training_and_keeps_earlier_epochs(
         with pytest.raises(RuntimeError, match="epoch 2: the loss is nan"):
             fit_classifier(make_training_data(), tmp_path, TINY_RECIPE)
     assert [row["epoch"] for row in read_rows(tmp_path / "log.csv")] == [1]
-    fit_classifier(
-        make_training_data(), tmp_path, TINY_RECIPE, TrainingStart(resume=True)
-    )
+    fit_classifier(make_training_data(), tmp_path, TINY_RECIPE, resume=True)
     assert [row["epoch"] for row in read_rows(tmp_path / "log.csv")] == [1, 2, 3]
 
 
@@ -531,7 +522,7 @@ def test_a_stop_between_log_and_state_does_not_duplicate_an_epoch(
     tmp_path, tiny, monkeypatch
 ):
     from maskdet.training import loop
-    from maskdet.training.classifier.fit import TrainingStart, fit_classifier
+    from maskdet.training.classifier.fit import fit_classifier
 
     save = loop.save_state
 
@@ -543,9 +534,7 @@ def test_a_stop_between_log_and_state_does_not_duplicate_an_epoch(
     with monkeypatch.context() as patch:
         patch.setattr(loop, "save_state", stopped)
         fit_classifier(make_training_data(), tmp_path, TINY_RECIPE)
-    fit_classifier(
-        make_training_data(), tmp_path, TINY_RECIPE, TrainingStart(resume=True)
-    )
+    fit_classifier(make_training_data(), tmp_path, TINY_RECIPE, resume=True)
     assert [row["epoch"] for row in read_rows(tmp_path / "log.csv")] == [1, 2, 3]
 
 

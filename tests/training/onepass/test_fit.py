@@ -217,5 +217,5 @@ def test_epoch_validation_uses_evenly_spaced_scenes():
     scenes = [make_packed_image([[10, 10, 40, 40]]) for _ in range(9)]
     selected = OnePassData(
         PackedImages.pack(scenes), scenes, n_epoch_validation=3
-    ).select_epoch_validation()
+    ).select_for_epochs(scenes)
     assert [scenes.index(scene) for scene in selected] == [0, 4, 8]
