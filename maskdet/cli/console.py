@@ -172,6 +172,37 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
+def show_progress(
+    title: str, unit: str, *, unit_scale: bool = False
+) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how much of a known total is done on stderr if that is a terminal.
+
+    Args:
+        title: title of the bar.
+        unit: what is counted.
+        unit_scale: whether to count in thousands and millions.
+
+    Yields:
+        Callback for the number of finished items and the total, or None if stderr is
+        not a terminal.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(
+        desc=title, unit=unit, unit_scale=unit_scale, leave=False, file=sys.stderr
+    ) as bar:
+
+        def update_bar(n_done: int, n: int) -> None:
+            bar.total = n
+            bar.update(n_done - bar.n)
+
+        yield update_bar
+
+
+@contextlib.contextmanager
 def show_video_progress(
     name: str, duration_s: float
 ) -> Iterator[VideoProgressCallback | None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 
 from maskdet.analyzers.pipelines import list_own_model_problems
@@ -12,6 +11,7 @@ from maskdet.cli.console import (
     format_error_reason,
     print_line,
     print_warning,
+    show_progress,
     write_text,
 )
 from maskdet.cli.options import add_models_option
@@ -71,13 +71,14 @@ def _check_state(asset: ModelFile) -> tuple[str, str]:
 
 
 def _list_models(json_path: str | None) -> int:
-    states = {name: _check_state(asset) for name, asset in MODEL_FILES.items()}
+    states = {name: _check_state(asset)[0] for name, asset in MODEL_FILES.items()}
+    own_models = get_own_models().values()
     if json_path is not None:
         rows: list[dict[str, object]] = [
             {
                 "name": name,
                 "file": asset.file_name,
-                "state": states[name][0],
+                "state": states[name],
                 "bytes": asset.n_bytes,
                 "sha256": asset.sha256,
                 "licence": asset.licence,
@@ -86,19 +87,20 @@ def _list_models(json_path: str | None) -> int:
             }
             for name, asset in MODEL_FILES.items()
         ]
-        rows += [_own_model_row(model) for model in get_own_models().values()]
+        rows += map(_own_model_row, own_models)
         write_text(json_path, json.dumps(rows, indent=2) + "\n")
         return _print_own_model_problems()
-    for name, asset in MODEL_FILES.items():
-        size = f"{asset.n_bytes / 1e6:.1f} MB"
-        state = states[name][0]
-        print_line(f"{name:12} {state:8} {size:>7}  {asset.licence:10}  {asset.note}")
-    for name, model in get_own_models().items():
-        size = f"{model.path.stat().st_size / 1e6:.1f} MB"
-        print_line(
-            f"{name:12} {PRESENT:8} {size:>7}  {'own':10}  "
-            f"{_describe_own_model(model)}: {model.path}"
-        )
+    table = [
+        (name, states[name], asset.n_bytes, asset.licence, asset.note)
+        for name, asset in MODEL_FILES.items()
+    ]
+    for model in own_models:
+        note = f"{_describe_own_model(model)}: {model.path}"
+        n_bytes = model.path.stat().st_size
+        table.append((model.name, PRESENT, n_bytes, "own", note))
+    for name, state, n_bytes, licence, note in table:
+        size = f"{n_bytes / 1e6:.1f} MB"
+        print_line(f"{name:12} {state:8} {size:>7}  {licence:10}  {note}")
     return _print_own_model_problems()
 
 
@@ -156,22 +158,10 @@ def _fetch_models(names: Sequence[str]) -> int:
     failed = False
     for name in names:
         try:
-            print_line(f"{name}: {_fetch_with_progress(name)}")
+            with show_progress(name, "B", unit_scale=True) as progress:
+                path = fetch_model(name, progress)
+            print_line(f"{name}: {path}")
         except (ValueError, OSError, RuntimeError) as error:
             failed = True
             print_warning(f"{name}: {format_error_reason(error)}")
     return int(failed)
-
-
-def _fetch_with_progress(name: str) -> str:
-    if not sys.stderr.isatty():
-        return str(fetch_model(name))
-    from tqdm import tqdm
-
-    with tqdm(unit="B", unit_scale=True, desc=name, leave=False) as bar:
-
-        def update_bar(received: int, expected: int) -> None:
-            bar.total = expected
-            bar.update(received - bar.n)
-
-        return str(fetch_model(name, update_bar))

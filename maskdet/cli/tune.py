@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +17,7 @@ from maskdet.cli.console import (
     format_row,
     print_line,
     print_warning,
+    show_progress,
     write_file,
     write_text,
 )
@@ -32,11 +31,7 @@ from maskdet.cli.options import (
 from maskdet.datasets.class_names import ClassNames, format_classes_hint
 from maskdet.datasets.issues import truncate_name
 from maskdet.datasets.reading import ClassesError
-from maskdet.evaluation.labelled_set import (
-    ImportedDataset,
-    ProgressCallback,
-    import_dataset,
-)
+from maskdet.evaluation.labelled_set import ImportedDataset, import_dataset
 from maskdet.evaluation.operating_point import EvaluationResult, Evaluator
 from maskdet.evaluation.predictions import (
     BUNDLED_ANALYZERS,
@@ -115,7 +110,7 @@ def read_labelled_set(source: Path, classes: ClassNames) -> ImportedDataset:
         ValueError: the set cannot be read, or no class is known.
     """
     try:
-        with _show_image_progress(f"reading {source.name}") as progress:
+        with show_progress(f"reading {source.name}", " image") as progress:
             labelled_set = import_dataset(
                 source, source.stem, classes=classes, progress=progress
             )
@@ -149,27 +144,9 @@ def score_labelled_set(
     analyzer = load_analyzer(name, options.classifier, refine=options.refine)
     if name == options.analyzer:
         options.print_notices()
-    with _show_image_progress(
-        f"{name} on {labelled_set.ground_truth.name}"
-    ) as progress:
+    title = f"{name} on {labelled_set.ground_truth.name}"
+    with show_progress(title, " image") as progress:
         return predict_dataset(labelled_set, analyzer, name, progress=progress)
-
-
-@contextlib.contextmanager
-def _show_image_progress(title: str) -> Iterator[ProgressCallback | None]:
-    """Show the progress on stderr if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(desc=title, unit=" image", leave=False, file=sys.stderr) as bar:
-
-        def update_bar(n_done: int, n: int) -> None:
-            bar.total = n
-            bar.update(n_done - bar.n)
-
-        yield update_bar
 
 
 def format_operating_point(

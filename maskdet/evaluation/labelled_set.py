@@ -37,29 +37,14 @@ from maskdet.types import CLASSES, Image, Label
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of finished images and the number of images."""
 
-CancelCallback = Callable[[], bool]
-"""Called before each image; returns whether to stop."""
-
 _Item = TypeVar("_Item")
 
 
-class CancelledError(Exception):
-    """The operation was cancelled."""
-
-
 def iterate_with_progress(
-    items: Sequence[_Item],
-    progress: ProgressCallback | None,
-    cancelled: CancelCallback | None,
+    items: Sequence[_Item], progress: ProgressCallback | None
 ) -> Iterator[_Item]:
-    """Yield the items, and report the progress after each.
-
-    Raises:
-        CancelledError: `cancelled` returned True.
-    """
+    """Yield the items, and report the progress after each."""
     for number, item in enumerate(items, start=1):
-        if cancelled is not None and cancelled():
-            raise CancelledError
         yield item
         if progress is not None:
             progress(number, len(items))
@@ -73,7 +58,6 @@ def build_labelled_set(
     classes: ClassNames | None = None,
     *,
     progress: ProgressCallback | None = None,
-    cancelled: CancelCallback | None = None,
 ) -> tuple[LabelledSet, tuple[str, ...]]:
     """Open every listed image and return the set and the path of each image.
 
@@ -85,12 +69,10 @@ def build_labelled_set(
             unknown classes.
         classes: meaning of the class names.
         progress: called with the progress after each image.
-        cancelled: called before each image; returns whether to stop.
 
     Raises:
         ClassesError: no class is known; one line.
         ValueError: no image or no face is left; one line.
-        CancelledError: `cancelled` returned True.
     """
     labels = map_class_names(listing.images, classes or ClassNames(), issues)
     rows = _drop_repeated_images(listing.images, issues)
@@ -101,7 +83,7 @@ def build_labelled_set(
     )
     checked_images: list[LabelledImage] = []
     for row, placed in zip(
-        iterate_with_progress(rows, progress, cancelled), placements, strict=True
+        iterate_with_progress(rows, progress), placements, strict=True
     ):
         checked_image = _check_image(row, placed, files, labels, issues)
         checked_images += [] if checked_image is None else [checked_image]
@@ -243,7 +225,6 @@ def import_dataset(
     *,
     classes: ClassNames | None = None,
     progress: ProgressCallback | None = None,
-    cancelled: CancelCallback | None = None,
 ) -> ImportedDataset:
     """Read a set of any supported format; every image is opened once and checked.
 
@@ -255,13 +236,11 @@ def import_dataset(
         name: name of the set; the name of the file or folder by default.
         classes: meaning of class names that are not known by default.
         progress: called with the progress after each image.
-        cancelled: called before each image; returns whether to stop.
 
     Raises:
         FileNotFoundError: the file or folder does not exist.
         ClassesError: no class of the set is known.
         ValueError: no label or no image can be read; one line.
-        CancelledError: `cancelled` returned True.
     """
     try:
         files, folder = open_dataset(source)
@@ -271,7 +250,6 @@ def import_dataset(
             name or _default_name(source),
             classes or ClassNames(),
             progress,
-            cancelled,
         )
     except ClassesError as error:
         if isinstance(source, bytes):
@@ -289,7 +267,6 @@ def _import_files(
     name: str,
     classes: ClassNames,
     progress: ProgressCallback | None,
-    cancelled: CancelCallback | None,
 ) -> ImportedDataset:
     issues = Issues()
     listing = read_annotations(files, classes, issues, file, max_faces=MAX_SET_FACES)
@@ -300,7 +277,6 @@ def _import_files(
         issues,
         classes,
         progress=progress,
-        cancelled=cancelled,
     )
     return ImportedDataset(
         ground_truth,

@@ -30,7 +30,6 @@ from maskdet.classifier import DEFAULT_CLASSIFIER, classifier_path
 from maskdet.datasets import Example
 from maskdet.evaluation.classification import LARGE_PX, read_example
 from maskdet.evaluation.labelled_set import (
-    CancelCallback,
     ImportedDataset,
     ProgressCallback,
     iterate_with_progress,
@@ -142,7 +141,6 @@ def predict_dataset(
     name: str,
     *,
     progress: ProgressCallback | None = None,
-    cancelled: CancelCallback | None = None,
     cache: DetectionCache | None = None,
     key: str = "",
 ) -> AnalyzerPredictions:
@@ -158,22 +156,18 @@ def predict_dataset(
         analyzer: analyzes each image once, with `PERMISSIVE_SETTINGS`.
         name: name of the analyzer.
         progress: called with the progress after each image.
-        cancelled: called before each image; returns whether to stop.
         cache: its images are not analyzed again; new detections are added image by
-            image, so a cancelled run can be continued.
+            image, so an interrupted run can be continued.
         key: cache key of the analyzer and its files; `analyzer_key(name)` by default.
 
     Raises:
         ValueError: an image cannot be read any more; one line.
-        CancelledError: `cancelled` returned True.
     """
     key = key or analyzer_key(name)
     cache = {} if cache is None else cache
     analyzer = _without_refinement_limit(analyzer)
     all_detections: list[ImageDetections] = []
-    for image_index in iterate_with_progress(
-        range(len(dataset.images)), progress, cancelled
-    ):
+    for image_index in iterate_with_progress(range(len(dataset.images)), progress):
         all_detections.append(_detect_image(dataset, image_index, analyzer, cache, key))
     return _join_detections(dataset.ground_truth, name, all_detections)
 

@@ -96,9 +96,7 @@ class OverlappingPairs:
             (rows, rows, iou_matrix(detections.boxes[rows], detections.boxes[rows]))
             for rows, _ in _rows_by_image(detections, detections)
         )
-        order = np.argsort(-scores, kind="stable")
-        ranks = np.empty(len(order), np.int64)
-        ranks[order] = np.arange(len(order))
+        ranks = _invert_order(np.argsort(-scores, kind="stable"))
         is_ordered = ranks[first] < ranks[second]
         return cls(first[is_ordered], second[is_ordered], ious[is_ordered])
 

@@ -17,10 +17,9 @@ from maskdet.analyzers.pipelines import Analyzer
 from maskdet.boxes import Boxes
 from maskdet.datasets import Example
 from maskdet.media import read_image
-from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import (
     Estimate,
-    estimates_to_json,
+    MetricsReport,
     poisson_rate,
     proportion_of,
 )
@@ -36,7 +35,7 @@ _GAP_PX: Final = 12
 
 
 @dataclass(frozen=True)
-class SmallFaceReport:
+class SmallFaceReport(MetricsReport):
     """Results on pasted portraits by their longer side in pixels.
 
     Attributes:
@@ -49,14 +48,6 @@ class SmallFaceReport:
     recall: dict[int, Estimate]
     accuracy: dict[int, Estimate]
     false_positives: Estimate
-
-    def to_json(self) -> Json:
-        """Return all metrics with their intervals."""
-        return {
-            "recall": estimates_to_json(self.recall),
-            "accuracy": estimates_to_json(self.accuracy),
-            "false_positives": self.false_positives.to_json(),
-        }
 
 
 def evaluate_small_faces(

@@ -26,7 +26,6 @@ from maskdet.datasets.files import (
 )
 from maskdet.datasets.issues import Issues
 from maskdet.evaluation.labelled_set import (
-    CancelCallback,
     ImageStore,
     ImportedDataset,
     ProgressCallback,
@@ -266,7 +265,6 @@ def create_draft(
     settings: Settings | None = None,
     *,
     progress: ProgressCallback | None = None,
-    cancelled: CancelCallback | None = None,
 ) -> Draft:
     """Return a draft of images with the faces that an analyzer detects.
 
@@ -276,16 +274,14 @@ def create_draft(
         analyzer: detects and classifies the faces.
         settings: select the faces; `Settings()` by default.
         progress: called with the progress after each image.
-        cancelled: called before each image; returns whether to stop.
 
     Raises:
         ValueError: no image can be read; one line.
-        CancelledError: `cancelled` returned True.
     """
     upload_list = list(uploads)
     images: dict[str, DraftImage] = {}
     notes = Issues()
-    for upload_name, content in iterate_with_progress(upload_list, progress, cancelled):
+    for upload_name, content in iterate_with_progress(upload_list, progress):
         try:
             image = read_image(content)
         except ValueError as error:

@@ -24,6 +24,7 @@ from maskdet.metrics.intervals import (
     poisson_rate,
     proportion,
     proportion_of,
+    safe_divide,
 )
 from maskdet.metrics.matching import BoolArray, Float32Array, IntArray
 from maskdet.metrics.slices import (
@@ -31,7 +32,6 @@ from maskdet.metrics.slices import (
     slice_faces,
     tercile_bounds,
 )
-from maskdet.metrics.summary import divide_or_nan
 from maskdet.types import CLASSES, Label
 
 
@@ -83,7 +83,7 @@ def _bootstrap_f1(counts: PerImageCounts) -> Estimate:
     if not predicted + actual:
         return Estimate(math.nan, math.nan, math.nan, actual)
     sums = bootstrap_sums(*columns)
-    resampled = divide_or_nan(2 * sums[0], sums[1] + sums[2])
+    resampled = safe_divide(2 * sums[0], sums[1] + sums[2])
     return percentile_estimate(
         2 * true_positives / (predicted + actual), resampled, actual
     )

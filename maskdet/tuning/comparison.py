@@ -15,9 +15,9 @@ from maskdet.metrics.intervals import (
     clustered_proportion,
     percentile_estimate,
     poisson_rate,
+    safe_divide,
 )
 from maskdet.metrics.matching import IntArray
-from maskdet.metrics.summary import divide_or_nan
 from maskdet.types import Label
 
 
@@ -131,4 +131,4 @@ def _bootstrap_difference(a: IntArray, b: IntArray, totals: IntArray) -> Estimat
         return Estimate(math.nan, math.nan, math.nan, 0)
     numerators, denominators = bootstrap_sums(a - b, totals)
     value = int((a - b).sum()) / n
-    return percentile_estimate(value, divide_or_nan(numerators, denominators), n)
+    return percentile_estimate(value, safe_divide(numerators, denominators), n)

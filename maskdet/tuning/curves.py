@@ -28,9 +28,14 @@ from maskdet.metrics.detection import (
     cumulate_counts,
     precision_recall_curve,
 )
-from maskdet.metrics.intervals import Estimate, draw_image_weights, percentile_estimate
+from maskdet.metrics.intervals import (
+    Estimate,
+    draw_image_weights,
+    percentile_estimate,
+    safe_divide,
+)
 from maskdet.metrics.matching import MIN_IOU, IntArray
-from maskdet.metrics.summary import FaceWeights, Floats, divide_or_nan, resampled_areas
+from maskdet.metrics.summary import FaceWeights, Floats, resampled_areas
 from maskdet.settings import Settings
 from maskdet.types import CLASSES, Label
 
@@ -229,8 +234,8 @@ def _froc_rates(
         np.broadcast_to(totals.astype(np.float64)[:, None], true_positives.shape)
         for totals in (weights @ matches.n_ground_truth, weights.sum(axis=1))
     )
-    recalls = divide_or_nan(true_positives, n_faces)
-    return divide_or_nan(n_predicted - true_positives, n_images), recalls
+    recalls = safe_divide(true_positives, n_faces)
+    return safe_divide(n_predicted - true_positives, n_images), recalls
 
 
 def _mean_recall(x: Floats, y: Floats) -> Floats:

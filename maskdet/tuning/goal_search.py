@@ -20,9 +20,14 @@ from maskdet.evaluation.operating_point import (
 )
 from maskdet.evaluation.predictions import LabelledSet
 from maskdet.metrics.classification import Json
-from maskdet.metrics.intervals import Estimate, draw_image_weights, percentile_estimate
+from maskdet.metrics.intervals import (
+    Estimate,
+    draw_image_weights,
+    percentile_estimate,
+    safe_divide,
+)
 from maskdet.metrics.matching import MIN_IOU, BoolArray, IntArray
-from maskdet.metrics.summary import FaceWeights, Floats, divide_or_nan
+from maskdet.metrics.summary import FaceWeights, Floats
 from maskdet.settings import Settings
 from maskdet.tuning.class_metrics import (
     ClassPerformance,
@@ -227,7 +232,7 @@ def compute_goal_losses(
         larger: Floats = np.maximum(false_negatives, false_positives).astype(np.float64)
         return larger
     true_positive_counts = true_positives.astype(np.float64)
-    f1_loss: Floats = 1 - divide_or_nan(
+    f1_loss: Floats = 1 - safe_divide(
         2 * true_positive_counts,
         2 * true_positive_counts + false_negatives + false_positives,
     )
