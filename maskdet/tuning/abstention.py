@@ -80,20 +80,15 @@ def evaluate_band(
 def _count_band(result: EvaluationResult, low: float, high: float) -> AbstentionBand:
     """Compute the rates of a band from a result without a confidence threshold."""
     counted_faces = result.actual >= 0
-    image_indices = result.predictions.faces.image_indices[
-        result.shown_rows[counted_faces]
-    ]
-    actual, no_mask_probs = (
-        result.actual[counted_faces],
-        result.probs[counted_faces, Label.NO_MASK],
-    )
+    image_indices = result.image_indices[counted_faces]
+    actual = result.actual[counted_faces]
+    no_mask_probs = result.probs[counted_faces, Label.NO_MASK]
 
     def estimate_rate(numerator: BoolArray, denominator: BoolArray) -> Estimate:
-        row_sets = (
-            image_indices[rows] for rows in (numerator & denominator, denominator)
+        return clustered_proportion(
+            result.count_images(image_indices[numerator & denominator]),
+            result.count_images(image_indices[denominator]),
         )
-        counts = [np.bincount(rows, minlength=result.n_images) for rows in row_sets]
-        return clustered_proportion(counts[0], counts[1])
 
     is_face, no_mask = actual != NO_FACE, actual == Label.NO_MASK
     predicted_no_mask, predicted_mask = no_mask_probs >= high, no_mask_probs < low

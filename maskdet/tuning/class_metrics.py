@@ -125,11 +125,7 @@ class ClassPerformance(ClassMetrics):
         is_unsure = (result.matched_ground_truth >= 0) & (
             result.predicted_columns == UNSURE
         )
-        unsure_rows = result.shown_rows[is_unsure]
-        unsure = np.bincount(
-            result.predictions.faces.image_indices[unsure_rows],
-            minlength=result.n_images,
-        )[image_mask]
+        unsure = result.count_images(result.image_indices[is_unsure])[image_mask]
         return cls(
             **{**vars(ClassMetrics.from_counts(label, counts)), "label": label},
             n_images=len(counts.actual),
@@ -175,17 +171,15 @@ class PerformanceChange:
         image_mask: BoolArray,
     ) -> PerformanceChange:
         """Compare two results of the same detections on the selected images."""
-        image_indices = before.predictions.faces.image_indices
         true_image_indices = before.predictions.ground_truth.faces.image_indices
         hits, false_positives = [], []
         for result in (before, after):
             predicted, correct, _ = result.select_class(label)
             true_rows = result.matched_ground_truth[correct]
             true_rows = true_rows[image_mask[true_image_indices[true_rows]]]
-            rows = result.shown_rows[predicted & ~correct]
-            rows = rows[image_mask[image_indices[rows]]]
+            is_wrong = predicted & ~correct & image_mask[result.image_indices]
             hits.append(set(true_rows.tolist()))
-            false_positives.append(set(rows.tolist()))
+            false_positives.append(set(result.shown_rows[is_wrong].tolist()))
         return cls(
             len(hits[1] - hits[0]),
             len(hits[0] - hits[1]),

@@ -34,7 +34,7 @@ from maskdet.metrics.intervals import (
     percentile_estimate,
     safe_divide,
 )
-from maskdet.metrics.matching import MIN_IOU, IntArray
+from maskdet.metrics.matching import MIN_IOU, Float32Array, IntArray
 from maskdet.metrics.summary import FaceWeights, Floats, resampled_areas
 from maskdet.settings import Settings
 from maskdet.types import CLASSES, Label
@@ -174,17 +174,21 @@ def _precision_recall_curve(
     resampled = average_precisions(matches, weights)
     value = average_precision(matches)
     area = percentile_estimate(value, resampled, int(matches.n_ground_truth.sum()))
-    above = np.count_nonzero(pr_curve.scores >= min_score)
-    point = (math.nan, math.nan)
-    if above:
-        point = (
-            float(pr_curve.recalls[above - 1]),
-            float(pr_curve.precisions[above - 1]),
-        )
-    scores = pr_curve.scores.astype(np.float64)
-    return TuningCurve(
-        label, pr_curve.recalls, pr_curve.precisions, scores, area, point
-    )
+    x, y, scores = pr_curve.recalls, pr_curve.precisions, pr_curve.scores
+    point = _find_point(x, y, scores, min_score, (math.nan, math.nan))
+    return TuningCurve(label, x, y, scores.astype(np.float64), area, point)
+
+
+def _find_point(
+    x: Floats,
+    y: Floats,
+    scores: Float32Array,
+    min_score: float,
+    origin: tuple[float, float],
+) -> tuple[float, float]:
+    """Return the last point at or above a threshold; `origin` if there is none."""
+    above = np.count_nonzero(scores >= min_score)
+    return (float(x[above - 1]), float(y[above - 1])) if above else origin
 
 
 def _rank_detections(result: EvaluationResult, label: Label | None) -> DetectionMatches:
@@ -193,7 +197,7 @@ def _rank_detections(result: EvaluationResult, label: Label | None) -> Detection
     return DetectionMatches.from_rows(
         result.scores[counted],
         is_correct[counted],
-        result.predictions.faces.image_indices[result.shown_rows[counted]],
+        result.image_indices[counted],
         result.count_per_image(label).actual,
     )
 
@@ -218,11 +222,10 @@ def _froc_curve(
     ]
     value = float(_mean_recall(x, y)[0]) if n else math.nan
     area = percentile_estimate(value, np.concatenate(resampled), n)
-    scores = matches.scores[ends].astype(np.float64)
-    above = np.count_nonzero(matches.scores[ends] >= min_score)
+    scores = matches.scores[ends]
     origin = (0.0, 0.0) if n else (math.nan, math.nan)
-    point = (float(x[0, above - 1]), float(y[0, above - 1])) if above else origin
-    return TuningCurve(None, x[0], y[0], scores, area, point)
+    point = _find_point(x[0], y[0], scores, min_score, origin)
+    return TuningCurve(None, x[0], y[0], scores.astype(np.float64), area, point)
 
 
 def _froc_rates(
@@ -265,9 +268,7 @@ def _class_roc_curve(
     true = result.actual[counted_faces] == label
     predicted = result.predicted[counted_faces] == label
     scores = result.probs[counted_faces, label].astype(np.float64)
-    image_indices = result.predictions.faces.image_indices[
-        result.shown_rows[counted_faces]
-    ]
+    image_indices = result.image_indices[counted_faces]
     task = BinaryTask(true, scores, predicted)
     roc_curve = threshold_curves(true, scores)
     resampled, _ = resampled_areas(weights[:, image_indices], task)
@@ -321,10 +322,7 @@ def compute_histogram(
         raise ValueError(f"bins must be at least 1, not {bins}")
     settings = result.settings
     if quantity == "score":
-        unfiltered = dataclasses.replace(settings, min_score=0)
-        result = result.evaluator(
-            unfiltered, min_iou=result.min_iou, temperature=result.temperature
-        )
+        result = result.change_settings(min_score=0)
         values, threshold = result.scores, settings.min_score
     else:
         values, threshold = result.confidences, settings.min_confidence

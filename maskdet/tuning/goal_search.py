@@ -148,15 +148,14 @@ class GridSearch:
             image_mask: `(p,)` the images that count.
         """
         scores, confidences = _SCORE_GRID, _CONFIDENCE_GRID
-        image_indices = result.predictions.faces.image_indices[result.shown_rows]
-        predicted = (result.probs.argmax(axis=1) == label) & image_mask[image_indices]
-        shown_scores = result.predictions.scores[result.shown_rows]
+        is_counted = image_mask[result.image_indices]
+        predicted = (result.probs.argmax(axis=1) == label) & is_counted
 
         def count_grid(face_mask: NDArray[np.bool_]) -> IntArray:
             rows = np.flatnonzero(predicted & face_mask)
             # As float32, because thresholds are compared with float32 scores.
             score_indices = (
-                np.searchsorted(scores.astype(np.float32), shown_scores[rows], "right")
+                np.searchsorted(scores.astype(np.float32), result.scores[rows], "right")
                 - 1
             )
             confidence_edges = confidences.astype(np.float32)
@@ -348,21 +347,17 @@ def _build_proposal(
     result_after: EvaluationResult,
 ) -> Proposal:
     """Compare two results on the holdout half."""
-    counts = [
-        result.count_per_image(goal.label) for result in (result_before, result_after)
-    ]
+    holdout_mask = ~selection_mask
     selection_performance, performance_before, performance_after = (
         ClassPerformance.from_result(result, goal.label, half)
         for result, half in (
             (result_after, selection_mask),
-            (result_before, ~selection_mask),
-            (result_after, ~selection_mask),
+            (result_before, holdout_mask),
+            (result_after, holdout_mask),
         )
     )
     reached = is_recall_reached(
-        goal,
-        selection_performance.true_positives,
-        selection_performance.true_positives + selection_performance.false_negatives,
+        goal, selection_performance.true_positives, selection_performance.recall.n
     )
     return Proposal(
         goal,
@@ -374,12 +369,15 @@ def _build_proposal(
         performance_before,
         performance_after,
         PerformanceChange.from_results(
-            result_before, result_after, goal.label, ~selection_mask
+            result_before, result_after, goal.label, holdout_mask
         ),
         _guarantee_goal(
             goal,
             performance_after,
-            *(result.select_images(~selection_mask) for result in counts),
+            *(
+                result.count_per_image(goal.label).select_images(holdout_mask)
+                for result in (result_before, result_after)
+            ),
         ),
         tuple(
             _collect_warnings(
@@ -526,10 +524,7 @@ def _collect_warnings(
             f"No settings reach {format_rate(goal.recall)}: the highest recall is "
             f"{format_rate(selection_performance.recall.value)} in the selection half."
         )
-    n_faces = min(
-        performance.true_positives + performance.false_negatives
-        for performance in (selection_performance, performance_after)
-    )
+    n_faces = min(selection_performance.recall.n, performance_after.recall.n)
     if n_faces < FEW_FACES:
         lines.append(
             f"There {pluralize(n_faces, 'is', 'are')} only "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from maskdet.charts.curves import FACES_TITLE, ThresholdCurveKind
 from maskdet.charts.spec import VegaSpec, render_svg
@@ -25,7 +25,7 @@ from maskdet.tuning.charts import (
     tuning_curves_chart,
 )
 from maskdet.tuning.class_metrics import (
-    ClassPerformance,
+    ClassMetrics,
     compute_class_metrics,
     compute_slice_metrics,
 )
@@ -147,14 +147,12 @@ def _describe_curves(
     compute = (
         compute_precision_recall if panel.kind == "precision_recall" else compute_roc
     )
+    match: dict[str, Any] = {
+        "min_iou": result.min_iou,
+        "temperature": result.temperature,
+    }
     curves = [
-        compute(
-            result.evaluator,
-            result.settings,
-            label,
-            min_iou=result.min_iou,
-            temperature=result.temperature,
-        )
+        compute(result.evaluator, result.settings, label, **match)
         for label in panel.labels
     ]
     return {
@@ -183,11 +181,7 @@ def _classes_table(result: EvaluationResult, style: Style) -> _Table:
     rows = [
         (
             FACES_TITLE if row.label is None else style.title(row.label),
-            *map(
-                format_estimate,
-                (row.precision, row.recall, row.f1, row.false_positives_per_image),
-            ),
-            f"{row.recall.n:,}",
+            *_metric_cells(row),
         )
         for row in compute_class_metrics(result)
     ]
@@ -212,12 +206,12 @@ def _slices_table(result: EvaluationResult) -> _Table:
 def _describe_proposal(proposal: Proposal, style: Style) -> dict[str, object]:
     """Return the goal, the proposed settings, and whether the goal is guaranteed."""
     rows = [
-        ("Current settings", *_performance_cells(proposal.performance_before)),
-        ("Proposed", *_performance_cells(proposal.performance_after)),
-        (
-            "Proposed, on the selection half",
-            *_performance_cells(proposal.selection_performance),
-        ),
+        (title, *_metric_cells(performance))
+        for title, performance in (
+            ("Current settings", proposal.performance_before),
+            ("Proposed", proposal.performance_after),
+            ("Proposed, on the selection half", proposal.selection_performance),
+        )
     ]
     both = (
         ("Current", proposal.settings_before),
@@ -235,16 +229,10 @@ def _describe_proposal(proposal: Proposal, style: Style) -> dict[str, object]:
     }
 
 
-def _performance_cells(performance: ClassPerformance) -> tuple[str, ...]:
-    numbers = (
-        performance.precision,
-        performance.recall,
-        performance.f1,
-        performance.false_positives_per_image,
-    )
+def _metric_cells(metrics: ClassMetrics) -> tuple[str, ...]:
     return (
-        *map(format_estimate, numbers),
-        f"{performance.true_positives + performance.false_negatives:,}",
+        *map(format_estimate, metrics.estimates.values()),
+        f"{metrics.recall.n:,}",
     )
 
 
