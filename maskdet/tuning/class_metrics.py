@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from maskdet.evaluation.predictions import FaceRows
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import (
     Estimate,
+    MetricsReport,
     bootstrap_sums,
     clustered_proportion,
     percentile_estimate,
@@ -90,7 +91,7 @@ def _bootstrap_f1(counts: PerImageCounts) -> Estimate:
 
 
 @dataclass(frozen=True)
-class ClassPerformance(ClassMetrics):
+class ClassPerformance(ClassMetrics, MetricsReport):
     """Metrics of settings for one class on some images.
 
     Attributes:
@@ -139,11 +140,7 @@ class ClassPerformance(ClassMetrics):
 
     def to_json(self) -> Json:
         """Return every number with its interval."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {
-            name: value.to_json() if isinstance(value, Estimate) else value
-            for name, value in {**values, "label": self.label.key}.items()
-        }
+        return {**super().to_json(), "label": self.label.key}
 
 
 @dataclass(frozen=True)
@@ -242,10 +239,8 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
     The ground-truth box assigns a true face to a slice; its own box assigns a false
     positive. Sharpness is divided at the terciles of the true faces.
     """
-    ground_truth, predictions = (
-        evaluation.predictions.ground_truth,
-        evaluation.predictions,
-    )
+    predictions = evaluation.predictions
+    ground_truth = predictions.ground_truth
     labelled_rows = np.flatnonzero(ground_truth.labels != Label.UNKNOWN)
     wrong = evaluation.shown_rows[evaluation.matched_ground_truth == FALSE_POSITIVE]
     is_detected = evaluation.matched_detections[labelled_rows] >= 0
@@ -261,10 +256,7 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
     cut = tercile_bounds(sharpness[: len(labelled_rows)])
     result = []
     for name, part, face_mask in slice_faces(sizes, lights, sharpness, cut):
-        in_slice, wrong_values = (
-            face_mask[: len(labelled_rows)],
-            int(face_mask[len(labelled_rows) :].sum()),
-        )
+        in_slice, wrong_in_slice = np.split(face_mask, [len(labelled_rows)])
         if not in_slice.any():
             continue
         n_detected = int(is_detected[in_slice].sum())
@@ -273,7 +265,7 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
                 name,
                 part,
                 proportion_of(is_detected[in_slice]),
-                proportion(n_detected, n_detected + wrong_values),
+                proportion(n_detected, n_detected + int(wrong_in_slice.sum())),
                 *compare_with_rest(is_correct, in_slice),
             )
         )

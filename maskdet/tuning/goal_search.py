@@ -65,6 +65,28 @@ PER_IMAGE_NOTE: Final = (
 _MIN_NOTABLE_CHANGE: Final = 0.03
 """Smallest change of a rate that gets a warning."""
 
+_SIDE_EFFECTS: Final = (
+    (
+        "detection_recall",
+        -1,
+        "Fewer faces of any class are detected: {} instead of {}.",
+        format_rate,
+    ),
+    (
+        "unsure_rate",
+        1,
+        "More detected faces are unsure: {} instead of {}.",
+        format_rate,
+    ),
+    (
+        "non_faces_per_image",
+        1,
+        "More boxes are not a face: {} per image instead of {}.",
+        "{:.2f}".format,
+    ),
+)
+"""Rate, sign of a change for the worse, warning and format of its two values."""
+
 
 def count_classes_per_image(ground_truth: LabelledSet) -> NDArray[np.int64]:
     """Return the `(p, 3)` number of true faces of each class in each image."""
@@ -154,19 +176,17 @@ class GridSearch:
         def count_grid(face_mask: NDArray[np.bool_]) -> IntArray:
             rows = np.flatnonzero(predicted & face_mask)
             # As float32, because thresholds are compared with float32 scores.
-            score_indices = (
-                np.searchsorted(scores.astype(np.float32), result.scores[rows], "right")
-                - 1
-            )
-            confidence_edges = confidences.astype(np.float32)
-            confidence_indices = (
-                np.searchsorted(confidence_edges, result.confidences[rows], "right") - 1
+            cells = np.stack(
+                [
+                    np.searchsorted(edges.astype(np.float32), values[rows], "right") - 1
+                    for edges, values in (
+                        (scores, result.scores),
+                        (confidences, result.confidences),
+                    )
+                ]
             )
             counts = np.zeros((len(scores), len(confidences)), np.int64)
-            is_in_grid = (score_indices >= 0) & (confidence_indices >= 0)
-            np.add.at(
-                counts, (score_indices[is_in_grid], confidence_indices[is_in_grid]), 1
-            )
+            np.add.at(counts, tuple(cells[:, (cells >= 0).all(axis=0)]), 1)
             total: IntArray = (
                 counts[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1]
             )
@@ -224,18 +244,15 @@ def compute_goal_losses(
     The loss is 1 - F1 for `f1`, the cost for `cost`, and the larger of false negatives
     and false positives for `equal`, which is smallest when both are equal.
     """
+    loss: Floats
     if goal.kind == "cost":
-        cost: Floats = goal.cost * false_negatives.astype(np.float64) + false_positives
-        return cost
-    if goal.kind == "equal":
-        larger: Floats = np.maximum(false_negatives, false_positives).astype(np.float64)
-        return larger
-    true_positive_counts = true_positives.astype(np.float64)
-    f1_loss: Floats = 1 - safe_divide(
-        2 * true_positive_counts,
-        2 * true_positive_counts + false_negatives + false_positives,
-    )
-    return f1_loss
+        loss = goal.cost * false_negatives.astype(np.float64) + false_positives
+    elif goal.kind == "equal":
+        loss = np.maximum(false_negatives, false_positives).astype(np.float64)
+    else:
+        doubled = 2 * true_positives.astype(np.float64)
+        loss = 1 - safe_divide(doubled, doubled + false_negatives + false_positives)
+    return loss
 
 
 def _goal_sort_keys(
@@ -427,27 +444,21 @@ class _SettingsSearch:
         )
 
     def _is_significantly_better(self, candidate: Settings, current: Settings) -> bool:
-        candidate_counts, current_counts = (
+        before, after = (
             self(settings)
             .count_per_image(self.goal.label)
             .select_images(self.selection_mask)
-            for settings in (candidate, current)
+            for settings in (current, candidate)
         )
-        n = int(
-            (candidate_counts.true_positives + candidate_counts.false_negatives).sum()
-        )
-        is_reached = [
+        n = int(after.actual.sum())
+        reached_before, reached_after = (
             is_recall_reached(self.goal, int(counts.true_positives.sum()), n)
-            for counts in (candidate_counts, current_counts)
-        ]
-        if is_reached[0] != is_reached[1]:
-            return is_reached[0]
-        return (
-            _estimate_gain(
-                self.goal, current_counts, candidate_counts, reached=is_reached[0]
-            ).low
-            > 0
+            for counts in (before, after)
         )
+        if reached_before != reached_after:
+            return reached_after
+        gain = _estimate_gain(self.goal, before, after, reached=reached_after)
+        return gain.low > 0
 
 
 def _estimate_gain(
@@ -459,7 +470,7 @@ def _estimate_gain(
     false positives per image if the goal is reached, else false negatives per image.
     """
     n = len(after.true_positives)
-    faces = int((after.true_positives + after.false_negatives).sum())
+    faces = int(after.actual.sum())
 
     def compute_loss(counts: PerImageCounts, weights: FaceWeights) -> Floats:
         sums = [
@@ -531,32 +542,11 @@ def _collect_warnings(
             f"{format_count(n_faces, 'true face')} of the class in one half: each face "
             f"changes the rates by {format_rate(1 / n_faces)}."
         )
-    if (
-        performance_after.detection_recall.value
-        < performance_before.detection_recall.value - _MIN_NOTABLE_CHANGE
-    ):
-        lines.append(
-            "Fewer faces of any class are detected: "
-            f"{format_rate(performance_after.detection_recall.value)} instead of "
-            f"{format_rate(performance_before.detection_recall.value)}."
+    for name, sign, text, format_value in _SIDE_EFFECTS:
+        before, after = (
+            getattr(performance, name).value
+            for performance in (performance_before, performance_after)
         )
-    if (
-        performance_after.unsure_rate.value
-        > performance_before.unsure_rate.value + _MIN_NOTABLE_CHANGE
-    ):
-        lines.append(
-            "More detected faces are unsure: "
-            f"{format_rate(performance_after.unsure_rate.value)} instead of "
-            f"{format_rate(performance_before.unsure_rate.value)}."
-        )
-    non_faces_increase = (
-        performance_after.non_faces_per_image.value
-        - performance_before.non_faces_per_image.value
-    )
-    if non_faces_increase > _MIN_NOTABLE_CHANGE:
-        lines.append(
-            "More boxes are not a face: "
-            f"{performance_after.non_faces_per_image.value:.2f} per image instead of "
-            f"{performance_before.non_faces_per_image.value:.2f}."
-        )
+        if sign * (after - before) > _MIN_NOTABLE_CHANGE:
+            lines.append(text.format(format_value(after), format_value(before)))
     return [*lines, PER_IMAGE_NOTE]

@@ -30,7 +30,7 @@ from maskdet.tuning.class_metrics import (
     compute_slice_metrics,
 )
 from maskdet.tuning.comparison import Comparison
-from maskdet.tuning.curves import TuningCurve, compute_precision_recall, compute_roc
+from maskdet.tuning.curves import compute_precision_recall, compute_roc
 from maskdet.tuning.goal_search import PER_IMAGE_NOTE, Proposal
 from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count
@@ -159,13 +159,12 @@ def _describe_curves(
         "title": panel.title,
         "description": panel.description,
         "svg": _draw(tuning_curves_chart(curves, panel.kind, style)),
-        "areas": "; ".join(_format_area(curve, style) for curve in curves),
+        "areas": "; ".join(
+            f"{'faces' if curve.label is None else style.title(curve.label)} "
+            f"{format_estimate(curve.area, ', ')}"
+            for curve in curves
+        ),
     }
-
-
-def _format_area(curve: TuningCurve, style: Style) -> str:
-    name = "faces" if curve.label is None else style.title(curve.label)
-    return f"{name} {format_estimate(curve.area, ', ')}"
 
 
 def _settings_table(columns: Sequence[tuple[str, Settings]]) -> _Table:
@@ -240,17 +239,12 @@ def _describe_comparison(comparison: Comparison) -> dict[str, object]:
     """Return the comparison of two results with McNemar's test."""
     rows = [
         (
-            "A",
-            format_estimate(comparison.correct_rate_a),
-            f"{len(comparison.only_a):,}",
-            format_estimate(comparison.false_positives_per_image_a),
-        ),
-        (
-            "B",
-            format_estimate(comparison.correct_rate_b),
-            f"{len(comparison.only_b):,}",
-            format_estimate(comparison.false_positives_per_image_b),
-        ),
+            name.upper(),
+            format_estimate(getattr(comparison, f"correct_rate_{name}")),
+            f"{len(getattr(comparison, f'only_{name}')):,}",
+            format_estimate(getattr(comparison, f"false_positives_per_image_{name}")),
+        )
+        for name in "ab"
     ]
     head = ("", "Detected and correct", "Only this one", "False positives per image")
     verb = "is not" if comparison.p_value >= 0.05 else "is"
