@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import math
 import sys
 import unicodedata
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeVar
 
 from maskdet.atomic_file import AtomicFile
+from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import Estimate
 from maskdet.results_io import escape_unprintable
 
@@ -151,6 +153,20 @@ def check_output_path(
         raise ValueError(f"{option} {path_text}: there is no folder {path.parent}")
     if path.resolve() in {source.resolve() for source in inputs}:
         raise ValueError(f"{option} {path_text}: would overwrite an input file")
+
+
+def output_results(lines: Iterable[str], json_path: str | None, content: Json) -> None:
+    """Print lines, unless JSON goes to stdout, and write the JSON if it has a path."""
+    if json_path != STDOUT:
+        for line in lines:
+            print_line(line)
+    if json_path is not None:
+        write_json(json_path, content)
+
+
+def write_json(path_text: str, content: object) -> None:
+    """Write JSON with `write_text`."""
+    write_text(path_text, json.dumps(content, indent=2) + "\n")
 
 
 def write_text(path_text: str, text: str) -> None:

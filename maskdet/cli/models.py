@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from maskdet.analyzers.pipelines import list_own_model_problems
@@ -12,7 +11,7 @@ from maskdet.cli.console import (
     print_line,
     print_warning,
     show_progress,
-    write_text,
+    write_json,
 )
 from maskdet.cli.options import add_models_option
 from maskdet.model_files.model_zoo import (
@@ -88,7 +87,7 @@ def _list_models(json_path: str | None) -> int:
             for name, asset in MODEL_FILES.items()
         ]
         rows += map(_own_model_row, own_models)
-        write_text(json_path, json.dumps(rows, indent=2) + "\n")
+        write_json(json_path, rows)
         return _print_own_model_problems()
     table = [
         (name, states[name], asset.n_bytes, asset.licence, asset.note)

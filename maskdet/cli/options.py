@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from maskdet.analyzers.pipelines import (
     ANALYZERS,
@@ -31,7 +31,7 @@ from maskdet.settings import (
     Settings,
     upgrade_settings,
 )
-from maskdet.smoothing import TRACKING_PRESETS, TrackingPreset
+from maskdet.smoothing import TRACKING_PRESETS
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.validation import parse_fields, parse_json_object, parse_whole_number
 
@@ -301,21 +301,25 @@ def parse_analyzer_options(
     """
     defaults = AnalyzerOptions(resolve_analyzer(AUTO, live=live))
     base = dataclasses.replace(defaults, analyzer=AUTO if live else DEFAULT_ANALYZER)
-    preset = _parse_preset(args)
+    preset = TRACKING_PRESETS.get(getattr(args, "preset", None) or "")
     if preset is not None:
-        base = _apply_preset(base, preset)
+        if args.settings is not None:
+            raise ValueError("--preset and --settings cannot be combined; choose one")
+        base = dataclasses.replace(
+            base,
+            analyzer=preset.analyzer,
+            settings=preset.settings,
+            refine=preset.refine,
+        )
     if args.settings is not None:
-        try:
-            base = _parse_settings_file(args.settings.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{args.settings}: {error}") from None
+        base = _read_file(args.settings, _parse_settings_file)
     analyzer = getattr(args, "analyzer", None)
     classifier = getattr(args, "classifier", None)
     no_refinement = getattr(args, "no_refinement", False)
     options = AnalyzerOptions(
         resolve_analyzer(analyzer or base.analyzer, live=live),
         classifier or base.classifier,
-        parse_settings(args, base.settings),
+        _override_settings(args, base.settings),
         base.refine and not no_refinement,
         parse_style(args, base.style),
     )
@@ -335,8 +339,7 @@ def parse_analyzer_options(
     return options
 
 
-def parse_settings(args: argparse.Namespace, base: Settings) -> Settings:
-    """Return the settings with the values of the given options."""
+def _override_settings(args: argparse.Namespace, base: Settings) -> Settings:
     overrides = {
         option: getattr(args, option)
         for option in (*IMAGE_OPTIONS, *STREAM_OPTIONS)
@@ -345,20 +348,14 @@ def parse_settings(args: argparse.Namespace, base: Settings) -> Settings:
     return dataclasses.replace(base, **overrides)
 
 
-def _parse_preset(args: argparse.Namespace) -> TrackingPreset | None:
-    name = getattr(args, "preset", None)
-    if name is not None and args.settings is not None:
-        raise ValueError("--preset and --settings cannot be combined; choose one")
-    return None if name is None else TRACKING_PRESETS[name]
+_Options = TypeVar("_Options", AnalyzerOptions, Style)
 
 
-def _apply_preset(options: AnalyzerOptions, preset: TrackingPreset) -> AnalyzerOptions:
-    return dataclasses.replace(
-        options,
-        analyzer=preset.analyzer,
-        settings=preset.settings,
-        refine=preset.refine,
-    )
+def _read_file(path: Path, parse: Callable[[bytes], _Options]) -> _Options:
+    try:
+        return parse(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _parse_settings_file(content: bytes) -> AnalyzerOptions:
@@ -382,10 +379,7 @@ def parse_style(args: argparse.Namespace, base: Style = DEFAULT_STYLE) -> Style:
     """
     style, file = base, getattr(args, "style", None)
     if file is not None:
-        try:
-            style = _parse_style_file(file.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{file}: {error}") from None
+        style = _read_file(file, _parse_style_file)
     return dataclasses.replace(style, blur=style.blur or getattr(args, "blur", False))
 
 

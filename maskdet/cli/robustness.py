@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,12 +12,10 @@ from typing import Any
 from maskdet.analyzers.pipelines import Analyzer, load_analyzer
 from maskdet.classifier import load_classifier
 from maskdet.cli.console import (
-    STDOUT,
     check_output_path,
     format_line,
     iterate_with_progress_bar,
-    print_line,
-    write_text,
+    output_results,
 )
 from maskdet.cli.dataset_options import (
     add_classes_option,
@@ -144,21 +141,17 @@ def run(args: argparse.Namespace) -> int:
         false_positives = evaluate_negative_images(analyzer, files, options.settings)
         lines += _format_images_without_faces(false_positives, options.analyzer)
         numbers["without_faces"] = false_positives.to_json()
-    if args.json != STDOUT:
-        for line in lines:
-            print_line(line)
-    if args.json is not None:
-        report = {
-            "version": 2,
-            "files": [str(file) for file in args.files],
-            "classifier": options.classifier,
-            "analyzer": options.analyzer if with_analyzer else None,
-            "pipeline": options.pipeline if with_analyzer else None,
-            "settings": dataclasses.asdict(options.settings) if with_analyzer else None,
-            "seed": args.seed,
-            **numbers,
-        }
-        write_text(args.json, json.dumps(report, indent=2) + "\n")
+    report = {
+        "version": 2,
+        "files": [str(file) for file in args.files],
+        "classifier": options.classifier,
+        "analyzer": options.analyzer if with_analyzer else None,
+        "pipeline": options.pipeline if with_analyzer else None,
+        "settings": dataclasses.asdict(options.settings) if with_analyzer else None,
+        "seed": args.seed,
+        **numbers,
+    }
+    output_results(lines, args.json, report)
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from maskdet.cli.console import (
     print_warning,
     show_progress,
     write_file,
+    write_json,
     write_text,
 )
 from maskdet.cli.dataset_options import add_classes_option, parse_class_names_option
@@ -115,12 +115,9 @@ def read_labelled_set(source: Path, classes: ClassNames) -> ImportedDataset:
                 source, source.stem, classes=classes, progress=progress
             )
     except ClassesError as error:
-        hint = (
-            _format_class_hint(error.name_counts, classes)
-            if "--classes" not in str(error)
-            else ""
-        )
-        raise ValueError(f"{error}; {hint}" if hint else str(error)) from None
+        hint = _format_class_hint(error.name_counts, classes)
+        add_hint = hint and "--classes" not in str(error)
+        raise ValueError(f"{error}; {hint}" if add_hint else str(error)) from None
     for note in labelled_set.notes:
         print_warning(f"{source}: {note}")
     if hint := _format_class_hint(labelled_set.class_word_counts, classes):
@@ -323,50 +320,30 @@ def _tune(
         f"analyzer {scored_set.analyzer}"
     )
     if not data_only:
-        for line in [
-            title,
-            "",
-            *format_operating_point(operating_point, options.style),
-        ]:
-            print_line(line)
+        lines = [title, "", *format_operating_point(operating_point, options.style)]
         if proposal is not None:
-            for line in ["", *format_proposal(proposal, options.style)]:
-                print_line(line)
+            lines += ["", *format_proposal(proposal, options.style)]
+        for line in lines:
+            print_line(line)
     if args.json is not None:
         content = {"file": str(source), **_to_json(operating_point, proposal)}
-        write_text(args.json, json.dumps(content, indent=2) + "\n")
+        write_json(args.json, content)
+    settings = operating_point.settings if proposal is None else proposal.settings_after
     if args.settings_out is not None:
-        settings = (
-            operating_point.settings if proposal is None else proposal.settings_after
-        )
-        text = json.dumps(
+        write_json(
+            args.settings_out,
             _format_settings(
                 options, scored_set.analyzer, dataclasses.asdict(settings)
             ),
-            indent=2,
         )
-        write_text(args.settings_out, text + "\n")
     if args.report is not None:
+        from maskdet.tuning.html_report import render_html_report
+
+        reported = evaluator(settings, min_iou=args.min_iou)
         write_text(
             args.report,
-            _make_report(evaluator, operating_point, proposal, options.style),
+            render_html_report(reported, proposal=proposal, style=options.style),
         )
-
-
-def _make_report(
-    evaluator: Evaluator,
-    operating_point: EvaluationResult,
-    proposal: Proposal | None,
-    style: Style,
-) -> str:
-    from maskdet.tuning.html_report import render_html_report
-
-    reported_point = operating_point
-    if proposal is not None:
-        reported_point = evaluator(
-            proposal.settings_after, min_iou=operating_point.min_iou
-        )
-    return render_html_report(reported_point, proposal=proposal, style=style)
 
 
 def _parse_goal(text: str, label: str) -> Goal:
