@@ -33,21 +33,19 @@ from maskdet.detectors import LandmarkDetector, load_detector
 from maskdet.media import find_images
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import Estimate
-from maskdet.robustness import (
+from maskdet.robustness.false_positives import (
     FalsePositiveReport,
-    LookalikeReport,
-    LowLightReport,
     NegativeImageReport,
-    OcclusionReport,
-    SmallFaceReport,
+    evaluate_false_positives,
+    evaluate_negative_images,
+)
+from maskdet.robustness.lookalikes import LookalikeReport, evaluate_lookalikes
+from maskdet.robustness.low_light import LowLightReport, evaluate_low_light
+from maskdet.robustness.occlusion import OcclusionReport, evaluate_occlusion
+from maskdet.robustness.small_faces import SmallFaceReport, evaluate_small_faces
+from maskdet.robustness.subgroups import (
     SubgroupReport,
     compare_subgroups,
-    evaluate_false_positives,
-    evaluate_lookalikes,
-    evaluate_low_light,
-    evaluate_negative_images,
-    evaluate_occlusion,
-    evaluate_small_faces,
     read_subgroups,
 )
 

@@ -5,6 +5,7 @@ Every image is opened and checked once.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import numpy as np
 
 from maskdet.datasets.archives import DatasetError, FileSource
 from maskdet.datasets.class_names import ClassNames
-from maskdet.datasets.files import DatasetAnnotations, DatasetFiles, ImageAnnotations
+from maskdet.datasets.files import DatasetAnnotations, ImageAnnotations
 from maskdet.datasets.issues import Issues
 from maskdet.datasets.pixel_boxes import PixelBoxes, convert_to_pixels
 from maskdet.datasets.reading import (
@@ -81,12 +82,13 @@ def build_labelled_set(
         if listing.has_boxes
         else [None] * len(rows)
     )
-    checked_images: list[LabelledImage] = []
-    for row, placed in zip(
-        iterate_with_progress(rows, progress), placements, strict=True
-    ):
-        checked_image = _check_image(row, placed, files, labels, issues)
-        checked_images += [] if checked_image is None else [checked_image]
+    checked = (
+        _check_image(row, placed, files, labels, issues)
+        for row, placed in zip(
+            iterate_with_progress(rows, progress), placements, strict=True
+        )
+    )
+    checked_images = [image for image in checked if image is not None]
     if not checked_images:
         raise DatasetError("; ".join(["no image can be read", *issues.lines()]))
     ground_truth = LabelledSet.from_images(
@@ -141,13 +143,13 @@ def _check_image(
         placed = PixelBoxes(
             np.array([[0, 0, width, height]], np.float32), np.ones(1, bool)
         )
-    kept_words = [
-        w for w, keep in zip(row.class_names, placed.kept, strict=True) if keep
+    kept_labels = [
+        labels[word]
+        for word, keep in zip(row.class_names, placed.kept, strict=True)
+        if keep
     ]
-    faces = [
-        label for label in map(labels.__getitem__, kept_words) if label is not None
-    ]
-    has_label = np.array([labels[word] is not None for word in kept_words], bool)
+    faces = [label for label in kept_labels if label is not None]
+    has_label = np.array([label is not None for label in kept_labels], bool)
     if not row.boxes.size and row.class_names and not faces:
         return None  # a whole image of a class that is not a face
     return LabelledImage(
@@ -160,12 +162,9 @@ def _check_image(
 
 def _display_name(file_path: str) -> str:
     """Return the name to show for an image, without a path outside the set."""
-    pure_path = PurePosixPath(file_path)
-    return (
-        pure_path.name
-        if pure_path.is_absolute() or ".." in pure_path.parts
-        else file_path
-    )
+    path = PurePosixPath(file_path)
+    is_outside = path.is_absolute() or ".." in path.parts
+    return path.name if is_outside else file_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,42 +241,24 @@ def import_dataset(
         ClassesError: no class of the set is known.
         ValueError: no label or no image can be read; one line.
     """
-    try:
+    issues, classes = Issues(), classes or ClassNames()
+    with _name_source_in_errors(source):
         files, folder = open_dataset(source)
-        return _import_files(
-            files,
-            "" if isinstance(source, bytes) else label_file_name(source, folder),
-            name or _default_name(source),
-            classes or ClassNames(),
-            progress,
+        file = "" if isinstance(source, bytes) else label_file_name(source, folder)
+        listing = read_annotations(
+            files, classes, issues, file, max_faces=MAX_SET_FACES
         )
-    except ClassesError as error:
-        if isinstance(source, bytes):
-            raise
-        raise ClassesError(f"{source}: {error}", error.name_counts) from None
-    except ValueError as error:
-        if isinstance(source, bytes):
-            raise
-        raise ValueError(f"{source}: {error}") from None
-
-
-def _import_files(
-    files: DatasetFiles,
-    file: str,
-    name: str,
-    classes: ClassNames,
-    progress: ProgressCallback | None,
-) -> ImportedDataset:
-    issues = Issues()
-    listing = read_annotations(files, classes, issues, file, max_faces=MAX_SET_FACES)
-    ground_truth, paths = build_labelled_set(
-        listing,
-        files.source,
-        name,
-        issues,
-        classes,
-        progress=progress,
-    )
+        default_name = (
+            "your set" if isinstance(source, bytes) else source.resolve().stem
+        )
+        ground_truth, paths = build_labelled_set(
+            listing,
+            files.source,
+            name or default_name,
+            issues,
+            classes,
+            progress=progress,
+        )
     return ImportedDataset(
         ground_truth,
         ImageStore(files.source, paths),
@@ -286,5 +267,14 @@ def _import_files(
     )
 
 
-def _default_name(source: Path | bytes) -> str:
-    return "your set" if isinstance(source, bytes) else source.resolve().stem
+@contextlib.contextmanager
+def _name_source_in_errors(source: Path | bytes) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(source, bytes):
+            raise
+        text = f"{source}: {error}"
+        if isinstance(error, ClassesError):
+            raise ClassesError(text, error.name_counts) from None
+        raise ValueError(text) from None

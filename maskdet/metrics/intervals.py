@@ -192,15 +192,6 @@ def draw_image_weights(
     return weights
 
 
-def bootstrap_sums(*columns: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the sums of `(p,)` per-image counts, `(columns, resamples)`."""
-    table = np.stack(columns, axis=1).astype(np.float32)
-    sums: NDArray[np.float64] = (draw_image_weights(len(table)) @ table).T.astype(
-        np.float64
-    )
-    return sums
-
-
 def safe_divide(
     numerators: NDArray[Any],
     denominators: NDArray[Any] | int,
@@ -214,6 +205,25 @@ def safe_divide(
         where=np.asarray(denominators) > 0,
     )
     return result
+
+
+def bootstrap_ratio(
+    numerators: NDArray[np.int64], denominators: NDArray[np.int64], n: int
+) -> Estimate:
+    """Return a ratio of sums over images, with a bootstrap interval over images.
+
+    Args:
+        numerators: `(p,)` of each image.
+        denominators: `(p,)` of each image.
+        n: number of items.
+    """
+    total = int(denominators.sum())
+    if not total:
+        return Estimate(math.nan, math.nan, math.nan, n)
+    table = np.stack([numerators, denominators], axis=1).astype(np.float32)
+    resampled = (draw_image_weights(len(table)) @ table).T.astype(np.float64)
+    value = int(numerators.sum()) / total
+    return percentile_estimate(value, safe_divide(*resampled), n)
 
 
 def percentile_estimate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +18,11 @@ from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import (
     Estimate,
     MetricsReport,
-    bootstrap_sums,
+    bootstrap_ratio,
     clustered_proportion,
-    percentile_estimate,
     poisson_rate,
     proportion,
     proportion_of,
-    safe_divide,
 )
 from maskdet.metrics.matching import BoolArray, Float32Array, IntArray
 from maskdet.metrics.slices import (
@@ -67,7 +64,11 @@ class ClassMetrics:
             label,
             clustered_proportion(counts.true_positives, counts.predicted),
             clustered_proportion(counts.true_positives, counts.actual),
-            _bootstrap_f1(counts),
+            bootstrap_ratio(
+                2 * counts.true_positives,
+                counts.predicted + counts.actual,
+                int(counts.actual.sum()),
+            ),
             poisson_rate(counts.false_positives.tolist()),
         )
 
@@ -76,18 +77,6 @@ class ClassMetrics:
         """The metrics by name."""
         names = ("precision", "recall", "f1", "false_positives_per_image")
         return {name: getattr(self, name) for name in names}
-
-
-def _bootstrap_f1(counts: PerImageCounts) -> Estimate:
-    columns = counts.true_positives, counts.predicted, counts.actual
-    true_positives, predicted, actual = (int(column.sum()) for column in columns)
-    if not predicted + actual:
-        return Estimate(math.nan, math.nan, math.nan, actual)
-    sums = bootstrap_sums(*columns)
-    resampled = safe_divide(2 * sums[0], sums[1] + sums[2])
-    return percentile_estimate(
-        2 * true_positives / (predicted + actual), resampled, actual
-    )
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,10 @@ import pytest
 
 from maskdet.cli import main
 from maskdet.datasets import Example
-from maskdet.robustness import (
-    compare_subgroups,
-    darken,
-    evaluate_lookalikes,
-    evaluate_low_light,
-    evaluate_occlusion,
-    read_subgroups,
-)
-from maskdet.robustness.low_light import DARK_LUMINANCE
+from maskdet.robustness.lookalikes import evaluate_lookalikes
+from maskdet.robustness.low_light import DARK_LUMINANCE, darken, evaluate_low_light
+from maskdet.robustness.occlusion import evaluate_occlusion
+from maskdet.robustness.subgroups import compare_subgroups, read_subgroups
 from maskdet.synthetic import LOOKALIKES, OCCLUDERS, render_lookalike
 from maskdet.types import Faces, Label
 
