@@ -461,8 +461,7 @@ def _read_array(member: IO[bytes], n_bytes: int) -> NDArray[Any]:
     data = member.read(count * dtype.itemsize)
     if member.read(1):  # reading to the end also verifies the checksum
         raise _UnsupportedFileError("an array has trailing data")
-    array: NDArray[Any] = np.frombuffer(data, dtype, count).reshape(shape)
-    return array
+    return np.frombuffer(data, dtype, count).reshape(shape)
 
 
 def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> AnalyzerPredictions:

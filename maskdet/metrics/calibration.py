@@ -40,8 +40,7 @@ class ReliabilityCurve:
     @property
     def positive_fractions(self) -> NDArray[np.float64]:
         """Fraction of positives in each bin; equals `scores` if calibrated."""
-        fractions: NDArray[np.float64] = self.positives / self.counts
-        return fractions
+        return self.positives / self.counts
 
     @property
     def ece(self) -> float:
@@ -54,8 +53,7 @@ class ReliabilityCurve:
 def bin_indices(scores: NDArray[np.floating], bins: int = N_BINS) -> NDArray[np.int64]:
     """Return the bin of each score; bins include their upper end, the first also 0."""
     indices = np.ceil(np.asarray(scores, np.float64) * bins).astype(np.int64) - 1
-    result: NDArray[np.int64] = np.clip(indices, 0, bins - 1)
-    return result
+    return np.clip(indices, 0, bins - 1)
 
 
 def reliability_curve(

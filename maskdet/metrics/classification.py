@@ -105,8 +105,7 @@ class ConfusionMatrix:
 
     @property
     def _hits(self) -> NDArray[np.int64]:
-        hits: NDArray[np.int64] = np.diagonal(self.counts)
-        return hits
+        return np.diagonal(self.counts)
 
     @property
     def accuracy(self) -> Estimate:
@@ -193,8 +192,7 @@ def find_threshold_ends(scores: NDArray[np.floating]) -> NDArray[np.int64]:
 
     Items with equal scores enter a curve together, because no threshold parts them.
     """
-    ends: NDArray[np.int64] = np.flatnonzero(np.diff(scores, append=-np.inf) != 0)
-    return ends
+    return np.flatnonzero(np.diff(scores, append=-np.inf) != 0)
 
 
 def threshold_curves(
@@ -228,8 +226,7 @@ def threshold_curves(
 
 def is_predicted_unmasked(probs: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return whether "mask against no mask" predicts no mask for `(n, 3)` probs."""
-    unmasked: NDArray[np.bool_] = probs[:, Label.NO_MASK] > 0.5
-    return unmasked
+    return probs[:, Label.NO_MASK] > 0.5
 
 
 @dataclass(frozen=True, eq=False)

@@ -256,8 +256,7 @@ def average_precisions(
         gains = np.diff(recalls, axis=1, prepend=0.0)
         areas = (gains * envelope).sum(axis=1)
         parts.append(np.where(chunk @ matches.n_ground_truth > 0, areas, np.nan))
-    result: NDArray[np.float64] = np.concatenate(parts)
-    return result
+    return np.concatenate(parts)
 
 
 def average_precision(matches: DetectionMatches) -> float:

@@ -187,10 +187,7 @@ class GridSearch:
             )
             counts = np.zeros((len(scores), len(confidences)), np.int64)
             np.add.at(counts, tuple(cells[:, (cells >= 0).all(axis=0)]), 1)
-            total: IntArray = (
-                counts[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1]
-            )
-            return total
+            return counts[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1]
 
         ground_truth = result.predictions.ground_truth
         is_actual = (ground_truth.labels == label) & image_mask[
@@ -484,8 +481,7 @@ def _estimate_gain(
         if goal.kind == "recall":
             return np.asarray(sums[2] if reached else sums[1], np.float64) / n
         unit = {"f1": 1, "cost": n, "equal": max(faces, 1)}[goal.kind]
-        result: Floats = compute_goal_losses(goal, *sums) / unit
-        return result
+        return compute_goal_losses(goal, *sums) / unit
 
     weights = draw_image_weights(n)
     unweighted = np.ones((1, n), np.float32)
