@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -63,11 +63,12 @@ STREAM_OPTIONS: dict[str, str] = {
 }
 """Settings for tracked people, and their descriptions."""
 
-_OPTION_CHOICES: dict[str, Sequence[str]] = {
-    "smoothing": SMOOTHING_METHODS,
-    "distance": DISTANCE_METHODS,
+_ARGUMENT_KWARGS: dict[str, dict[str, Any]] = {
+    "smoothing": {"choices": SMOOTHING_METHODS, "metavar": "WORD"},
+    "distance": {"choices": DISTANCE_METHODS, "metavar": "WORD"},
+    "class_weights": {"type": float, "metavar": "F", "nargs": 3},
+    "ground_points": {"type": float, "metavar": "F", "nargs": 8},
 }
-_OPTION_LENGTHS: dict[str, int] = {"class_weights": 3, "ground_points": 8}
 
 _AGO: Final = re.compile(r"(\d{1,6})\s*([hd])")
 
@@ -174,11 +175,7 @@ def add_tracking_options(parser: argparse.ArgumentParser) -> None:
         if isinstance(default, tuple):
             default = " ".join(f"{number:g}" for number in default)
         default_text = f" (default: {default})" if default != "" else ""
-        argument_kwargs: dict[str, Any] = {"type": float, "metavar": "F"}
-        if name in _OPTION_CHOICES:
-            argument_kwargs = {"choices": _OPTION_CHOICES[name], "metavar": "WORD"}
-        elif name in _OPTION_LENGTHS:
-            argument_kwargs["nargs"] = _OPTION_LENGTHS[name]
+        argument_kwargs = _ARGUMENT_KWARGS.get(name, {"type": float, "metavar": "F"})
         group.add_argument(
             _option_string(name), help=description + default_text, **argument_kwargs
         )

@@ -278,28 +278,57 @@ class Proposal:
         settings_after: the proposed settings; only detection threshold, confidence
             threshold and, if it helps significantly, minimum face size differ.
         selection_mask: `(p,)` the images for selection; the others are the holdout.
-        reached: whether any settings reached the goal on the selection half; always
-            True for goals other than `recall`.
         selection_performance: `settings_after` on the selection half, which is
             optimistic.
         performance_before: `settings_before` on the holdout half.
         performance_after: `settings_after` on the holdout half.
         change: faces of the holdout half whose decision changes, in both directions.
         guarantee: whether the goal is guaranteed.
-        warnings: side effects and limitations, one sentence each.
     """
 
     goal: Goal
     settings_before: Settings
     settings_after: Settings
     selection_mask: BoolArray
-    reached: bool
     selection_performance: ClassPerformance
     performance_before: ClassPerformance
     performance_after: ClassPerformance
     change: PerformanceChange
     guarantee: Guarantee
-    warnings: tuple[str, ...]
+
+    @property
+    def reached(self) -> bool:
+        """Whether the settings reach the recall of the goal on the selection half."""
+        performance = self.selection_performance
+        return is_recall_reached(
+            self.goal, performance.true_positives, performance.recall.n
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Side effects and limitations, one sentence each."""
+        lines = []
+        recall = self.selection_performance.recall
+        if not self.reached:
+            lines.append(
+                f"No settings reach {format_rate(self.goal.recall)}: the highest "
+                f"recall is {format_rate(recall.value)} in the selection half."
+            )
+        n_faces = min(recall.n, self.performance_after.recall.n)
+        if n_faces < FEW_FACES:
+            lines.append(
+                f"There {pluralize(n_faces, 'is', 'are')} only "
+                f"{format_count(n_faces, 'true face')} of the class in one half: each "
+                f"face changes the rates by {format_rate(1 / n_faces)}."
+            )
+        for name, sign, text, format_value in _SIDE_EFFECTS:
+            before, after = (
+                getattr(performance, name).value
+                for performance in (self.performance_before, self.performance_after)
+            )
+            if sign * (after - before) > _MIN_NOTABLE_CHANGE:
+                lines.append(text.format(format_value(after), format_value(before)))
+        return (*lines, PER_IMAGE_NOTE)
 
     @property
     def messages(self) -> tuple[str, ...]:
@@ -350,57 +379,32 @@ def propose_settings(
     selection_mask = split_stratified(evaluator.predictions.ground_truth, seed=seed)
     _check_enough_images(evaluator, goal, selection_mask)
     search = _SettingsSearch(evaluator, goal, selection_mask, min_iou)
-    after = search.find_best(settings)
-    return _build_proposal(goal, selection_mask, search(settings), search(after))
-
-
-def _build_proposal(
-    goal: Goal,
-    selection_mask: BoolArray,
-    result_before: EvaluationResult,
-    result_after: EvaluationResult,
-) -> Proposal:
-    """Compare two results on the holdout half."""
+    before, after = search(settings), search(search.find_best(settings))
     holdout_mask = ~selection_mask
     selection_performance, performance_before, performance_after = (
         ClassPerformance.from_result(result, goal.label, half)
         for result, half in (
-            (result_after, selection_mask),
-            (result_before, holdout_mask),
-            (result_after, holdout_mask),
+            (after, selection_mask),
+            (before, holdout_mask),
+            (after, holdout_mask),
         )
-    )
-    reached = is_recall_reached(
-        goal, selection_performance.true_positives, selection_performance.recall.n
     )
     return Proposal(
         goal,
-        result_before.settings,
-        result_after.settings,
+        settings,
+        after.settings,
         selection_mask,
-        reached,
         selection_performance,
         performance_before,
         performance_after,
-        PerformanceChange.from_results(
-            result_before, result_after, goal.label, holdout_mask
-        ),
+        PerformanceChange.from_results(before, after, goal.label, holdout_mask),
         _guarantee_goal(
             goal,
             performance_after,
             *(
                 result.count_per_image(goal.label).select_images(holdout_mask)
-                for result in (result_before, result_after)
+                for result in (before, after)
             ),
-        ),
-        tuple(
-            _collect_warnings(
-                goal,
-                reached,
-                selection_performance,
-                performance_before,
-                performance_after,
-            )
         ),
     )
 
@@ -515,34 +519,3 @@ def _check_enough_images(
             "a goal needs faces of its class in at least two images, one for selection "
             f"and one for holdout; this set has them in {int((counts > 0).sum())}"
         )
-
-
-def _collect_warnings(
-    goal: Goal,
-    reached: bool,
-    selection_performance: ClassPerformance,
-    performance_before: ClassPerformance,
-    performance_after: ClassPerformance,
-) -> list[str]:
-    """Return side effects and limitations, one sentence each."""
-    lines = []
-    if not reached:
-        lines.append(
-            f"No settings reach {format_rate(goal.recall)}: the highest recall is "
-            f"{format_rate(selection_performance.recall.value)} in the selection half."
-        )
-    n_faces = min(selection_performance.recall.n, performance_after.recall.n)
-    if n_faces < FEW_FACES:
-        lines.append(
-            f"There {pluralize(n_faces, 'is', 'are')} only "
-            f"{format_count(n_faces, 'true face')} of the class in one half: each face "
-            f"changes the rates by {format_rate(1 / n_faces)}."
-        )
-    for name, sign, text, format_value in _SIDE_EFFECTS:
-        before, after = (
-            getattr(performance, name).value
-            for performance in (performance_before, performance_after)
-        )
-        if sign * (after - before) > _MIN_NOTABLE_CHANGE:
-            lines.append(text.format(format_value(after), format_value(before)))
-    return [*lines, PER_IMAGE_NOTE]
