@@ -23,9 +23,8 @@ from maskdet.metrics.classification import (
 )
 from maskdet.metrics.detection import (
     DetectionMatches,
-    average_precision,
-    average_precisions,
     cumulate_counts,
+    mean_average_precision,
     precision_recall_curve,
 )
 from maskdet.metrics.intervals import (
@@ -108,8 +107,12 @@ def compute_precision_recall(
     _check_label(label)
     unfiltered = dataclasses.replace(settings, min_score=0)
     result = evaluator(unfiltered, min_iou=min_iou, temperature=temperature)
-    weights = draw_image_weights(result.n_images, resamples=resamples, seed=seed)
-    return _precision_recall_curve(result, label, settings.min_score, weights)
+    matches = _rank_detections(result, label)
+    curve = precision_recall_curve(matches)
+    x, y, scores = curve.recalls, curve.precisions, curve.scores
+    area = mean_average_precision([matches], resamples=resamples, seed=seed)
+    point = _find_point(x, y, scores, settings.min_score, (math.nan, math.nan))
+    return TuningCurve(label, x, y, scores.astype(np.float64), area, point)
 
 
 def compute_roc(
@@ -148,11 +151,10 @@ def compute_roc(
     _check_label(label)
     n_images = len(evaluator.predictions.ground_truth.names)
     weights = draw_image_weights(n_images, resamples=resamples, seed=seed)
+    applied = dataclasses.replace(settings, min_score=0) if label is None else settings
+    result = evaluator(applied, min_iou=min_iou, temperature=temperature)
     if label is None:
-        unfiltered = dataclasses.replace(settings, min_score=0)
-        result = evaluator(unfiltered, min_iou=min_iou, temperature=temperature)
         return _froc_curve(result, settings.min_score, weights)
-    result = evaluator(settings, min_iou=min_iou, temperature=temperature)
     return _class_roc_curve(result, label, weights)
 
 
@@ -160,23 +162,6 @@ def _check_label(label: Label | None) -> None:
     if label is not None and label not in CLASSES:
         keys = ", ".join(class_label.key for class_label in CLASSES)
         raise ValueError(f"label must be one of {keys} or None, not {label.key!r}")
-
-
-def _precision_recall_curve(
-    result: EvaluationResult,
-    label: Label | None,
-    min_score: float,
-    weights: FaceWeights,
-) -> TuningCurve:
-    """Return precision against recall from a result without a detection threshold."""
-    matches = _rank_detections(result, label)
-    pr_curve = precision_recall_curve(matches)
-    resampled = average_precisions(matches, weights)
-    value = average_precision(matches)
-    area = percentile_estimate(value, resampled, int(matches.n_ground_truth.sum()))
-    x, y, scores = pr_curve.recalls, pr_curve.precisions, pr_curve.scores
-    point = _find_point(x, y, scores, min_score, (math.nan, math.nan))
-    return TuningCurve(label, x, y, scores.astype(np.float64), area, point)
 
 
 def _find_point(
