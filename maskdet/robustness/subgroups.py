@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
+from maskdet.datasets.files import read_text
 from maskdet.media import read_image
 from maskdet.metrics.classification import is_predicted_unmasked
 from maskdet.metrics.intervals import Estimate, MetricsReport, proportion_of
@@ -55,21 +57,17 @@ def read_subgroups(path: str | Path) -> SubgroupsByFace:
         FileNotFoundError: the file does not exist.
         ValueError: a column is missing or `face` is not a number.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        for column in ("file", "face", "groups"):
-            if column not in (rows.fieldnames or ()):
-                raise ValueError(f"{path}: the column {column!r} is missing")
-        try:
-            return {
-                (row["file"], int(row["face"])): frozenset(row["groups"].split())
-                for row in rows
-            }
-        except ValueError:
-            raise ValueError(f"{path}: `face` must be an integer") from None
+    rows = csv.DictReader(io.StringIO(read_text(Path(path))))
+    for column in ("file", "face", "groups"):
+        if column not in (rows.fieldnames or ()):
+            raise ValueError(f"{path}: the column {column!r} is missing")
+    try:
+        return {
+            (row["file"], int(row["face"])): frozenset(row["groups"].split())
+            for row in rows
+        }
+    except ValueError:
+        raise ValueError(f"{path}: `face` must be an integer") from None
 
 
 def compare_subgroups(
