@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from maskdet.analyzers.pipelines import list_own_model_problems
 from maskdet.cli.console import (
@@ -24,6 +25,9 @@ from maskdet.model_files.model_zoo import (
 from maskdet.model_files.own_models import OwnModel, get_own_models
 
 PRESENT, MISSING, DAMAGED = "present", "missing", "damaged"
+
+_OWN = "own"
+"""Licence of the user's own models."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -70,36 +74,42 @@ def _check_state(asset: ModelFile) -> tuple[str, str]:
 
 
 def _list_models(json_path: str | None) -> int:
-    states = {name: _check_state(asset)[0] for name, asset in MODEL_FILES.items()}
-    own_models = get_own_models().values()
-    if json_path is not None:
-        rows: list[dict[str, object]] = [
-            {
-                "name": name,
-                "file": asset.file_name,
-                "state": states[name],
-                "bytes": asset.n_bytes,
-                "sha256": asset.sha256,
-                "licence": asset.licence,
-                "url": asset.url,
-                "note": asset.note,
-            }
-            for name, asset in MODEL_FILES.items()
-        ]
-        rows += map(_own_model_row, own_models)
-        write_json(json_path, rows)
-        return _print_own_model_problems()
-    table = [
-        (name, states[name], asset.n_bytes, asset.licence, asset.note)
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "file": asset.file_name,
+            "state": _check_state(asset)[0],
+            "bytes": asset.n_bytes,
+            "sha256": asset.sha256,
+            "licence": asset.licence,
+            "url": asset.url,
+            "note": asset.note,
+        }
         for name, asset in MODEL_FILES.items()
     ]
-    for model in own_models:
-        note = f"{_describe_own_model(model)}: {model.path}"
-        n_bytes = model.path.stat().st_size
-        table.append((model.name, PRESENT, n_bytes, "own", note))
-    for name, state, n_bytes, licence, note in table:
-        size = f"{n_bytes / 1e6:.1f} MB"
-        print_line(f"{name:12} {state:8} {size:>7}  {licence:10}  {note}")
+    rows += [
+        {
+            "name": model.name,
+            "file": str(model.path),
+            "state": PRESENT,
+            "bytes": model.path.stat().st_size,
+            "sha256": sha256_of(model.path),
+            "licence": _OWN,
+            "url": "",
+            "note": _describe_own_model(model),
+        }
+        for model in get_own_models().values()
+    ]
+    if json_path is not None:
+        write_json(json_path, rows)
+        return _print_own_model_problems()
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:.1f} MB"
+        path = f": {row['file']}" if row["licence"] == _OWN else ""
+        print_line(
+            f"{row['name']:12} {row['state']:8} {size:>7}  {row['licence']:10}  "
+            f"{row['note']}{path}"
+        )
     return _print_own_model_problems()
 
 
@@ -109,19 +119,6 @@ def _print_own_model_problems() -> int:
     for problem in problems:
         print_warning(f"own model {problem}")
     return int(bool(problems))
-
-
-def _own_model_row(model: OwnModel) -> dict[str, object]:
-    return {
-        "name": model.name,
-        "file": str(model.path),
-        "state": PRESENT,
-        "bytes": model.path.stat().st_size,
-        "sha256": sha256_of(model.path),
-        "licence": "own",
-        "url": "",
-        "note": _describe_own_model(model),
-    }
 
 
 def _describe_own_model(model: OwnModel) -> str:

@@ -343,11 +343,9 @@ def check_limits(ground_truth: LabelledSet, detections: FaceRows | None = None) 
     """
     n = len(ground_truth.names)
     true_counts = np.bincount(ground_truth.faces.image_indices, minlength=n)
-    detected_counts = (
-        np.zeros_like(true_counts)
-        if detections is None
-        else np.bincount(detections.image_indices, None, n)
-    )
+    detected_counts = np.zeros_like(true_counts)
+    if detections is not None:
+        detected_counts = np.bincount(detections.image_indices, None, n)
     for counts, kind in ((detected_counts, "detected"), (true_counts, "true")):
         if counts.sum() > MAX_SET_FACES:
             raise ValueError(f"more than {MAX_SET_FACES:,} {kind} faces")

@@ -279,13 +279,12 @@ def worst_mistakes(
 
 
 def mistakes_grid(
-    mistakes: Sequence[Mistake], *, columns: int = 6, style: Style = DEFAULT_STYLE
+    mistakes: Sequence[Mistake], *, style: Style = DEFAULT_STYLE
 ) -> Image:
     """Return a grid of the classifier crops of mistakes with captions.
 
     Args:
         mistakes: the faces.
-        columns: images in a row.
         style: names of the classes.
 
     Raises:
@@ -300,7 +299,7 @@ def mistakes_grid(
             f"{style.title(mistake.ground_truth)}, predicted\n"
             f"{percent} {style.title(predicted)}"
         )
-    return image_grid(crops, captions, columns=columns)
+    return image_grid(crops, captions)
 
 
 def summarize_predictions(predictions: Predictions) -> Json:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskdet.evaluation.operating_point import NO_FACE, EvaluationResult, Evaluator
+from maskdet.evaluation.operating_point import NO_FACE, Evaluator
 from maskdet.metrics.intervals import Estimate, clustered_proportion
 from maskdet.metrics.matching import MIN_IOU, BoolArray
 from maskdet.settings import Settings
@@ -74,11 +74,6 @@ def evaluate_band(
         )
     without_confidence = dataclasses.replace(settings, min_confidence=0)
     result = evaluator(without_confidence, min_iou=min_iou, temperature=temperature)
-    return _count_band(result, low, high)
-
-
-def _count_band(result: EvaluationResult, low: float, high: float) -> AbstentionBand:
-    """Compute the rates of a band from a result without a confidence threshold."""
     counted_faces = result.actual >= 0
     image_indices = result.image_indices[counted_faces]
     actual = result.actual[counted_faces]

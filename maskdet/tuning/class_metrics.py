@@ -13,7 +13,6 @@ from maskdet.evaluation.operating_point import (
     EvaluationResult,
     PerImageCounts,
 )
-from maskdet.evaluation.predictions import FaceRows
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import (
     Estimate,
@@ -24,7 +23,7 @@ from maskdet.metrics.intervals import (
     proportion,
     proportion_of,
 )
-from maskdet.metrics.matching import BoolArray, Float32Array, IntArray
+from maskdet.metrics.matching import BoolArray
 from maskdet.metrics.slices import (
     compare_with_rest,
     slice_faces,
@@ -234,14 +233,14 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
     wrong = evaluation.shown_rows[evaluation.matched_ground_truth == FALSE_POSITIVE]
     is_detected = evaluation.matched_detections[labelled_rows] >= 0
     is_correct = evaluation.is_correct[labelled_rows]
-    sizes, lights, sharpness = (
-        np.concatenate([actual_values, wrong_values])
-        for actual_values, wrong_values in zip(
-            _slice_features(ground_truth.faces, labelled_rows),
-            _slice_features(predictions.faces, wrong),
-            strict=True,
+    features = [
+        (sizes_px(faces.boxes[rows]), faces.lights[rows], faces.sharpness[rows])
+        for faces, rows in (
+            (ground_truth.faces, labelled_rows),
+            (predictions.faces, wrong),
         )
-    )
+    ]
+    sizes, lights, sharpness = map(np.concatenate, zip(*features, strict=True))
     cut = tercile_bounds(sharpness[: len(labelled_rows)])
     result = []
     for name, part, face_mask in slice_faces(sizes, lights, sharpness, cut):
@@ -259,10 +258,3 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
             )
         )
     return tuple(result)
-
-
-def _slice_features(
-    faces: FaceRows, rows: IntArray
-) -> tuple[Float32Array, Float32Array, Float32Array]:
-    sizes = sizes_px(faces.boxes[rows])
-    return sizes, faces.lights[rows], faces.sharpness[rows]

@@ -376,8 +376,14 @@ def propose_settings(
         ValueError: fewer than two images have a face of the class, so one half would
             have none.
     """
-    selection_mask = split_stratified(evaluator.predictions.ground_truth, seed=seed)
-    _check_enough_images(evaluator, goal, selection_mask)
+    ground_truth = evaluator.predictions.ground_truth
+    selection_mask = split_stratified(ground_truth, seed=seed)
+    counts = count_classes_per_image(ground_truth)[:, goal.label]
+    if not counts[selection_mask].sum() or not counts[~selection_mask].sum():
+        raise ValueError(
+            "a goal needs faces of its class in at least two images, one for selection "
+            f"and one for holdout; this set has them in {int((counts > 0).sum())}"
+        )
     search = _SettingsSearch(evaluator, goal, selection_mask, min_iou)
     before, after = search(settings), search(search.find_best(settings))
     holdout_mask = ~selection_mask
@@ -508,14 +514,3 @@ def _guarantee_goal(
         "equal": ("errors saved", " per face"),
     }[goal.kind]
     return guarantee_gain(_estimate_gain(goal, before, after), metric, unit)
-
-
-def _check_enough_images(
-    evaluator: Evaluator, goal: Goal, selection_mask: BoolArray
-) -> None:
-    counts = count_classes_per_image(evaluator.predictions.ground_truth)[:, goal.label]
-    if not counts[selection_mask].sum() or not counts[~selection_mask].sum():
-        raise ValueError(
-            "a goal needs faces of its class in at least two images, one for selection "
-            f"and one for holdout; this set has them in {int((counts > 0).sum())}"
-        )
