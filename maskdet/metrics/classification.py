@@ -8,7 +8,7 @@ p(no_mask).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -310,13 +310,6 @@ class Predictions:
             if getattr(self, name).shape != expected:
                 actual = getattr(self, name).shape
                 raise ValueError(f"{name} must have shape {expected}, got {actual}")
-
-    @classmethod
-    def concat(cls, parts: Iterable[Predictions]) -> Predictions:
-        """Concatenate the predictions on several images or data sets, at least one."""
-        items = list(parts)
-        columns = ([getattr(item, name) for item in items] for name in _FIELDS)
-        return cls(*map(np.concatenate, columns))
 
     def __len__(self) -> int:
         """Return the number of faces."""
