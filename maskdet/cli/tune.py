@@ -162,10 +162,8 @@ def format_operating_point(
 
 def format_proposal(proposal: Proposal, style: Style) -> list[str]:
     """Return the proposed settings of a goal, their metrics and the notes."""
-    n_selection, n_holdout = (
-        proposal.selection_performance.n_images,
-        proposal.performance_after.n_images,
-    )
+    n_selection = proposal.selection_performance.n_images
+    n_holdout = proposal.performance_after.n_images
     rows = (
         ("now", proposal.performance_before),
         ("proposed", proposal.performance_after),

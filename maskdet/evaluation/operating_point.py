@@ -391,10 +391,8 @@ class Evaluator:
             raise ValueError(
                 f"the image mask must have shape ({n_images},), not {image_mask.shape}"
             )
-        detection_mask, ground_truth_mask = (
-            image_mask[predictions.faces.image_indices],
-            image_mask[ground_truth.faces.image_indices],
-        )
+        detection_mask = image_mask[predictions.faces.image_indices]
+        ground_truth_mask = image_mask[ground_truth.faces.image_indices]
         return Evaluator(
             predictions.select_images(image_mask),
             overlaps=self._overlaps.select_rows(detection_mask),

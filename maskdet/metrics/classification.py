@@ -81,10 +81,8 @@ class ConfusionMatrix:
         Raises:
             ValueError: the lengths differ, or a number is not a class.
         """
-        true_labels, predicted_labels = (
-            np.asarray(ground_truth, np.int64),
-            np.asarray(predicted, np.int64),
-        )
+        true_labels = np.asarray(ground_truth, np.int64)
+        predicted_labels = np.asarray(predicted, np.int64)
         check_same_length(true_labels, predicted_labels, "predictions")
         if len(true_labels) and not (
             true_labels.min() >= 0

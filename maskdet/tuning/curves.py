@@ -218,10 +218,8 @@ def _froc_rates(
 ) -> tuple[Floats, Floats]:
     """Return false positives per image and recalls, `(resamples, k)` each."""
     true_positives, n_predicted = cumulate_counts(matches, weights, ends)
-    n_faces, n_images = (
-        np.broadcast_to(totals.astype(np.float64)[:, None], true_positives.shape)
-        for totals in (weights @ matches.n_ground_truth, weights.sum(axis=1))
-    )
+    n_faces = (weights @ matches.n_ground_truth).astype(np.float64)[:, None]
+    n_images = weights.sum(axis=1).astype(np.float64)[:, None]
     recalls = safe_divide(true_positives, n_faces)
     return safe_divide(n_predicted - true_positives, n_images), recalls
 

@@ -88,16 +88,11 @@ def find_decision_changes(
     Raises:
         ValueError: the results are of different detections.
     """
-    predictions = after.predictions
-    other = before.predictions
-    if predictions is not other and not np.array_equal(
-        predictions.scores, other.scores
-    ):
+    predictions, other = after.predictions, before.predictions
+    if not (predictions is other or np.array_equal(predictions.scores, other.scores)):
         raise ValueError("the two results must be of the same detections")
-    (predicted_before, match_before), (predicted_after, match_after) = (
-        _spread_over_detections(before),
-        _spread_over_detections(after),
-    )
+    predicted_before, match_before = _spread_over_detections(before)
+    predicted_after, match_after = _spread_over_detections(after)
     both = (predicted_before != MISSED) & (predicted_after != MISSED)
     changed = np.flatnonzero(
         (predicted_before != predicted_after) | (both & (match_before != match_after))
