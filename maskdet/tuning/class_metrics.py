@@ -241,10 +241,11 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
         )
     ]
     sizes, lights, sharpness = map(np.concatenate, zip(*features, strict=True))
-    cut = tercile_bounds(sharpness[: len(labelled_rows)])
+    n_labelled = len(labelled_rows)
+    cut = tercile_bounds(sharpness[:n_labelled])
     result = []
     for name, part, face_mask in slice_faces(sizes, lights, sharpness, cut):
-        in_slice, wrong_in_slice = np.split(face_mask, [len(labelled_rows)])
+        in_slice, wrong_in_slice = face_mask[:n_labelled], face_mask[n_labelled:]
         if not in_slice.any():
             continue
         n_detected = int(is_detected[in_slice].sum())
