@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,7 @@ from maskdet.cli.console import (
     iterate_with_progress_bar,
     print_line,
     print_warning,
-    write_text,
+    write_json,
 )
 from maskdet.cli.options import (
     add_models_option,
@@ -114,10 +113,7 @@ def run(args: argparse.Namespace) -> int:
     for line in _format_lines(timings, args.rounds):
         print_line(line, to_stderr=data_only)
     if args.json is not None:
-        write_text(
-            args.json,
-            json.dumps(_to_json(timings, args.rounds, settings), indent=2) + "\n",
-        )
+        write_json(args.json, _to_json(timings, args.rounds, settings))
     return 0
 
 
@@ -148,15 +144,15 @@ def _load_pipelines(name: str, settings: Settings) -> dict[str, TimedFunction]:
     if name == _TUTORIAL_NAME:
         return _load_tutorial_pipelines()
     if name == "yunet-alone":
-        return {name: _make_detector_pipeline("yunet", settings)}
+        return {name: _make_yunet_pipeline(settings)}
     analyzer = load_analyzer(name)
     if name in _NETWORKS_ALONE:
         return {name: lambda image: analyzer.analyze(image, settings)}
     return {name: make_analyze_and_draw(analyzer, settings)}
 
 
-def _make_detector_pipeline(name: str, settings: Settings) -> TimedFunction:
-    detector = load_detector(name)
+def _make_yunet_pipeline(settings: Settings) -> TimedFunction:
+    detector = load_detector("yunet")
 
     def detect_only(image: Image) -> Scene:
         start_s = perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import math
 import sys
 import unicodedata
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeVar
 
 from maskdet.atomic_file import AtomicFile
+from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import Estimate
 from maskdet.results_io import escape_unprintable
 
@@ -153,6 +155,20 @@ def check_output_path(
         raise ValueError(f"{option} {path_text}: would overwrite an input file")
 
 
+def output_results(lines: Iterable[str], json_path: str | None, content: Json) -> None:
+    """Print lines, unless JSON goes to stdout, and write the JSON if it has a path."""
+    if json_path != STDOUT:
+        for line in lines:
+            print_line(line)
+    if json_path is not None:
+        write_json(json_path, content)
+
+
+def write_json(path_text: str, content: object) -> None:
+    """Write JSON with `write_text`."""
+    write_text(path_text, json.dumps(content, indent=2) + "\n")
+
+
 def write_text(path_text: str, text: str) -> None:
     """Write to stdout if `path_text` is `-`, else to a file, reported on stderr."""
     if path_text == STDOUT:
@@ -169,6 +185,37 @@ def write_file(path: Path, content: bytes) -> None:
         with file.report_target_errors():
             file.stream.buffer.write(content)
         file.commit()
+
+
+@contextlib.contextmanager
+def show_progress(
+    title: str, unit: str, *, unit_scale: bool = False
+) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how much of a known total is done on stderr if that is a terminal.
+
+    Args:
+        title: title of the bar.
+        unit: what is counted.
+        unit_scale: whether to count in thousands and millions.
+
+    Yields:
+        Callback for the number of finished items and the total, or None if stderr is
+        not a terminal.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(
+        desc=title, unit=unit, unit_scale=unit_scale, leave=False, file=sys.stderr
+    ) as bar:
+
+        def update_bar(n_done: int, n: int) -> None:
+            bar.total = n
+            bar.update(n_done - bar.n)
+
+        yield update_bar
 
 
 @contextlib.contextmanager

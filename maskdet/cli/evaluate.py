@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from maskdet.cli.console import (
     check_output_path,
     format_error_reason,
     iterate_with_progress_bar,
+    output_results,
     print_line,
     print_warning,
     write_text,
@@ -51,6 +51,7 @@ from maskdet.datasets import SPLITS, Example, select_split
 from maskdet.datasets.reading import SUPPORTED_FORMATS, has_boxes
 from maskdet.evaluation import (
     LARGE_PX,
+    ClassificationReport,
     DetectionReport,
     evaluate_boxes,
     evaluate_detection,
@@ -185,25 +186,20 @@ def _evaluate_analyzer(
             examples, f"image, {name} on {set_name}"
         )
         report = evaluate_detection(analyzer, examples_with_progress, settings)
-        rows.append(_make_row(name, set_name, report))
+        accuracy = report.classification.class_confusion.accuracy
+        estimates = (report.recall, report.precision, accuracy)
+        rows.append(
+            AnalyzerMetrics(
+                analyzer=name,
+                set_name=set_name,
+                n_images=report.images,
+                ap=report.ap,
+                ap_large=report.ap_large,
+                rates=dict(zip(RATE_NAMES, estimates, strict=True)),
+                median_ms=report.median_ms,
+            )
+        )
     return rows
-
-
-def _make_row(name: str, set_name: str, report: DetectionReport) -> AnalyzerMetrics:
-    estimates = (
-        report.recall,
-        report.precision,
-        report.classification.class_confusion.accuracy,
-    )
-    return AnalyzerMetrics(
-        analyzer=name,
-        set_name=set_name,
-        n_images=report.images,
-        ap=report.ap,
-        ap_large=report.ap_large,
-        rates=dict(zip(RATE_NAMES, estimates, strict=True)),
-        median_ms=report.median_ms,
-    )
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -254,18 +250,13 @@ def insert_kind(arguments: list[str]) -> list[str]:
     index = arguments.index("evaluate") + 1
     data = Path(arguments[index]) if index < len(arguments) else Path("-")
     if arguments[index:] and arguments[index] not in _KINDS and data.exists():
-        options, _ = _make_classes_parser().parse_known_args(arguments[index:])
-        kind = (
-            "scenes" if has_boxes(data, parse_class_names_option(options)) else "faces"
-        )
+        parser = argparse.ArgumentParser(add_help=False)
+        add_classes_option(parser)
+        options, _ = parser.parse_known_args(arguments[index:])
+        is_scene = has_boxes(data, parse_class_names_option(options))
+        kind = "scenes" if is_scene else "faces"
         return [*arguments[:index], kind, *arguments[index:]]
     return arguments
-
-
-def _make_classes_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False)
-    add_classes_option(parser)
-    return parser
 
 
 def _add_common_options(kind: argparse.ArgumentParser) -> None:
@@ -294,28 +285,23 @@ def run(args: argparse.Namespace) -> int:
             "only the classifier is evaluated here: leave out --analyzer and --preset"
         )
     check_output_path("--json", args.json, [args.file])
-    if args.report is not None and args.report.exists() and not args.report.is_dir():
-        raise ValueError(f"--report {args.report}: is a file, not a folder")
     if args.report is not None:
+        if args.report.exists() and not args.report.is_dir():
+            raise ValueError(f"--report {args.report}: is a file, not a folder")
         require_libraries("maskdet evaluate --report", "vl_convert")
     evaluate = _evaluate_scenes if args.kind == "scenes" else _evaluate_faces
     evaluation = evaluate(args, options)
-    if args.json != STDOUT:
-        for line in evaluation.lines:
-            print_line(line)
-    if args.json is not None:
-        metadata: Json = {
-            "version": 2,
-            "kind": args.kind,
-            "file": str(args.file),
-            "settings": dataclasses.asdict(options.settings),
-            "classifier": options.classifier,
-            "refine": options.refine,
-            "pipeline": None if classifier_only else options.pipeline,
-        }
-        write_text(
-            args.json, json.dumps({**metadata, **evaluation.content}, indent=2) + "\n"
-        )
+    content: Json = {
+        "version": 2,
+        "kind": args.kind,
+        "file": str(args.file),
+        "settings": dataclasses.asdict(options.settings),
+        "classifier": options.classifier,
+        "refine": options.refine,
+        "pipeline": None if classifier_only else options.pipeline,
+        **evaluation.content,
+    }
+    output_results(evaluation.lines, args.json, content)
     if args.report is not None:
         _write_report(args, evaluation, options.style)
         options.print_undrawable_names()
@@ -402,22 +388,24 @@ def _evaluate_scenes(
             "",
             f"median time {classifier_report.median_ms:.1f} ms per image",
         ]
-        content: Json = {
-            "boxes": "ground_truth",
-            **classifier_report.to_json(),
-        }
-        set_name = f"{args.file.stem}/ground_truth"
-        return _EvaluationOutput(
-            set_name, lines, content, classifier_report.face_predictions, examples
+        content: Json = {}
+        report: ClassificationReport | DetectionReport = classifier_report
+    else:
+        analyzer = apply_tiling(_load_analyzer(options), args.tiles)
+        report = detection_report = evaluate_detection(
+            analyzer, examples_with_progress, options.settings
         )
-    analyzer = apply_tiling(_load_analyzer(options), args.tiles)
-    report = evaluate_detection(analyzer, examples_with_progress, options.settings)
-    table = format_detection_table(report, options.settings, options.style)
-    lines = [f"{title}; {_describe_model(options)}", *table]
-    content = {"boxes": "detected", "analyzer": options.analyzer, **report.to_json()}
-    set_name = f"{args.file.stem}/detected"
+        lines = [
+            f"{title}; {_describe_model(options)}",
+            *format_detection_table(detection_report, options.settings, options.style),
+        ]
+        content = {"analyzer": options.analyzer}
     return _EvaluationOutput(
-        set_name, lines, content, report.face_predictions, examples
+        f"{args.file.stem}/{args.boxes}",
+        lines,
+        {"boxes": args.boxes, **content, **report.to_json()},
+        report.face_predictions,
+        examples,
     )
 
 
@@ -452,10 +440,12 @@ def _evaluate_faces(
         "analyzer": None if whole_images else options.analyzer,
         **report.to_json(),
     }
-    lines = [title, *format_classification_table(report, args.view, options.style)]
-    set_name = f"faces-{args.split}"
     return _EvaluationOutput(
-        set_name, lines, content, report.face_predictions, examples
+        f"faces-{args.split}",
+        [title, *format_classification_table(report, args.view, options.style)],
+        content,
+        report.face_predictions,
+        examples,
     )
 
 
@@ -467,11 +457,7 @@ def _read_face_examples(args: argparse.Namespace) -> list[Example]:
             f"{args.file}: its images have boxes; use maskdet evaluate scenes"
         )
     if args.split is None:
-        args.split = (
-            "test"
-            if any(labelled_image.split for labelled_image in examples)
-            else "all"
-        )
+        args.split = "test" if any(example.split for example in examples) else "all"
     if args.split != "all":
         examples = select_split(examples, args.split, args.file)
     return filter_by_source(args.file, examples, args.source)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
+from typing import Any
 
 from maskdet.analyzers.pipelines import list_own_model_problems
 from maskdet.cli.console import (
     format_error_reason,
     print_line,
     print_warning,
-    write_text,
+    show_progress,
+    write_json,
 )
 from maskdet.cli.options import add_models_option
 from maskdet.model_files.model_zoo import (
@@ -25,6 +25,9 @@ from maskdet.model_files.model_zoo import (
 from maskdet.model_files.own_models import OwnModel, get_own_models
 
 PRESENT, MISSING, DAMAGED = "present", "missing", "damaged"
+
+_OWN = "own"
+"""Licence of the user's own models."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -71,33 +74,41 @@ def _check_state(asset: ModelFile) -> tuple[str, str]:
 
 
 def _list_models(json_path: str | None) -> int:
-    states = {name: _check_state(asset) for name, asset in MODEL_FILES.items()}
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "file": asset.file_name,
+            "state": _check_state(asset)[0],
+            "bytes": asset.n_bytes,
+            "sha256": asset.sha256,
+            "licence": asset.licence,
+            "url": asset.url,
+            "note": asset.note,
+        }
+        for name, asset in MODEL_FILES.items()
+    ]
+    rows += [
+        {
+            "name": model.name,
+            "file": str(model.path),
+            "state": PRESENT,
+            "bytes": model.path.stat().st_size,
+            "sha256": sha256_of(model.path),
+            "licence": _OWN,
+            "url": "",
+            "note": _describe_own_model(model),
+        }
+        for model in get_own_models().values()
+    ]
     if json_path is not None:
-        rows: list[dict[str, object]] = [
-            {
-                "name": name,
-                "file": asset.file_name,
-                "state": states[name][0],
-                "bytes": asset.n_bytes,
-                "sha256": asset.sha256,
-                "licence": asset.licence,
-                "url": asset.url,
-                "note": asset.note,
-            }
-            for name, asset in MODEL_FILES.items()
-        ]
-        rows += [_own_model_row(model) for model in get_own_models().values()]
-        write_text(json_path, json.dumps(rows, indent=2) + "\n")
+        write_json(json_path, rows)
         return _print_own_model_problems()
-    for name, asset in MODEL_FILES.items():
-        size = f"{asset.n_bytes / 1e6:.1f} MB"
-        state = states[name][0]
-        print_line(f"{name:12} {state:8} {size:>7}  {asset.licence:10}  {asset.note}")
-    for name, model in get_own_models().items():
-        size = f"{model.path.stat().st_size / 1e6:.1f} MB"
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:.1f} MB"
+        path = f": {row['file']}" if row["licence"] == _OWN else ""
         print_line(
-            f"{name:12} {PRESENT:8} {size:>7}  {'own':10}  "
-            f"{_describe_own_model(model)}: {model.path}"
+            f"{row['name']:12} {row['state']:8} {size:>7}  {row['licence']:10}  "
+            f"{row['note']}{path}"
         )
     return _print_own_model_problems()
 
@@ -108,19 +119,6 @@ def _print_own_model_problems() -> int:
     for problem in problems:
         print_warning(f"own model {problem}")
     return int(bool(problems))
-
-
-def _own_model_row(model: OwnModel) -> dict[str, object]:
-    return {
-        "name": model.name,
-        "file": str(model.path),
-        "state": PRESENT,
-        "bytes": model.path.stat().st_size,
-        "sha256": sha256_of(model.path),
-        "licence": "own",
-        "url": "",
-        "note": _describe_own_model(model),
-    }
 
 
 def _describe_own_model(model: OwnModel) -> str:
@@ -156,22 +154,10 @@ def _fetch_models(names: Sequence[str]) -> int:
     failed = False
     for name in names:
         try:
-            print_line(f"{name}: {_fetch_with_progress(name)}")
+            with show_progress(name, "B", unit_scale=True) as progress:
+                path = fetch_model(name, progress)
+            print_line(f"{name}: {path}")
         except (ValueError, OSError, RuntimeError) as error:
             failed = True
             print_warning(f"{name}: {format_error_reason(error)}")
     return int(failed)
-
-
-def _fetch_with_progress(name: str) -> str:
-    if not sys.stderr.isatty():
-        return str(fetch_model(name))
-    from tqdm import tqdm
-
-    with tqdm(unit="B", unit_scale=True, desc=name, leave=False) as bar:
-
-        def update_bar(received: int, expected: int) -> None:
-            bar.total = expected
-            bar.update(received - bar.n)
-
-        return str(fetch_model(name, update_bar))

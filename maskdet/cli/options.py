@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from maskdet.analyzers.pipelines import (
     ANALYZERS,
@@ -31,7 +31,7 @@ from maskdet.settings import (
     Settings,
     upgrade_settings,
 )
-from maskdet.smoothing import TRACKING_PRESETS, TrackingPreset
+from maskdet.smoothing import TRACKING_PRESETS
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.validation import parse_fields, parse_json_object, parse_whole_number
 
@@ -63,11 +63,12 @@ STREAM_OPTIONS: dict[str, str] = {
 }
 """Settings for tracked people, and their descriptions."""
 
-_OPTION_CHOICES: dict[str, Sequence[str]] = {
-    "smoothing": SMOOTHING_METHODS,
-    "distance": DISTANCE_METHODS,
+_ARGUMENT_KWARGS: dict[str, dict[str, Any]] = {
+    "smoothing": {"choices": SMOOTHING_METHODS, "metavar": "WORD"},
+    "distance": {"choices": DISTANCE_METHODS, "metavar": "WORD"},
+    "class_weights": {"type": float, "metavar": "F", "nargs": 3},
+    "ground_points": {"type": float, "metavar": "F", "nargs": 8},
 }
-_OPTION_LENGTHS: dict[str, int] = {"class_weights": 3, "ground_points": 8}
 
 _AGO: Final = re.compile(r"(\d{1,6})\s*([hd])")
 
@@ -174,11 +175,7 @@ def add_tracking_options(parser: argparse.ArgumentParser) -> None:
         if isinstance(default, tuple):
             default = " ".join(f"{number:g}" for number in default)
         default_text = f" (default: {default})" if default != "" else ""
-        argument_kwargs: dict[str, Any] = {"type": float, "metavar": "F"}
-        if name in _OPTION_CHOICES:
-            argument_kwargs = {"choices": _OPTION_CHOICES[name], "metavar": "WORD"}
-        elif name in _OPTION_LENGTHS:
-            argument_kwargs["nargs"] = _OPTION_LENGTHS[name]
+        argument_kwargs = _ARGUMENT_KWARGS.get(name, {"type": float, "metavar": "F"})
         group.add_argument(
             _option_string(name), help=description + default_text, **argument_kwargs
         )
@@ -301,21 +298,25 @@ def parse_analyzer_options(
     """
     defaults = AnalyzerOptions(resolve_analyzer(AUTO, live=live))
     base = dataclasses.replace(defaults, analyzer=AUTO if live else DEFAULT_ANALYZER)
-    preset = _parse_preset(args)
+    preset = TRACKING_PRESETS.get(getattr(args, "preset", None) or "")
     if preset is not None:
-        base = _apply_preset(base, preset)
+        if args.settings is not None:
+            raise ValueError("--preset and --settings cannot be combined; choose one")
+        base = dataclasses.replace(
+            base,
+            analyzer=preset.analyzer,
+            settings=preset.settings,
+            refine=preset.refine,
+        )
     if args.settings is not None:
-        try:
-            base = _parse_settings_file(args.settings.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{args.settings}: {error}") from None
+        base = _read_file(args.settings, _parse_settings_file)
     analyzer = getattr(args, "analyzer", None)
     classifier = getattr(args, "classifier", None)
     no_refinement = getattr(args, "no_refinement", False)
     options = AnalyzerOptions(
         resolve_analyzer(analyzer or base.analyzer, live=live),
         classifier or base.classifier,
-        parse_settings(args, base.settings),
+        _override_settings(args, base.settings),
         base.refine and not no_refinement,
         parse_style(args, base.style),
     )
@@ -335,8 +336,7 @@ def parse_analyzer_options(
     return options
 
 
-def parse_settings(args: argparse.Namespace, base: Settings) -> Settings:
-    """Return the settings with the values of the given options."""
+def _override_settings(args: argparse.Namespace, base: Settings) -> Settings:
     overrides = {
         option: getattr(args, option)
         for option in (*IMAGE_OPTIONS, *STREAM_OPTIONS)
@@ -345,20 +345,14 @@ def parse_settings(args: argparse.Namespace, base: Settings) -> Settings:
     return dataclasses.replace(base, **overrides)
 
 
-def _parse_preset(args: argparse.Namespace) -> TrackingPreset | None:
-    name = getattr(args, "preset", None)
-    if name is not None and args.settings is not None:
-        raise ValueError("--preset and --settings cannot be combined; choose one")
-    return None if name is None else TRACKING_PRESETS[name]
+_Options = TypeVar("_Options", AnalyzerOptions, Style)
 
 
-def _apply_preset(options: AnalyzerOptions, preset: TrackingPreset) -> AnalyzerOptions:
-    return dataclasses.replace(
-        options,
-        analyzer=preset.analyzer,
-        settings=preset.settings,
-        refine=preset.refine,
-    )
+def _read_file(path: Path, parse: Callable[[bytes], _Options]) -> _Options:
+    try:
+        return parse(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _parse_settings_file(content: bytes) -> AnalyzerOptions:
@@ -382,10 +376,7 @@ def parse_style(args: argparse.Namespace, base: Style = DEFAULT_STYLE) -> Style:
     """
     style, file = base, getattr(args, "style", None)
     if file is not None:
-        try:
-            style = _parse_style_file(file.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{file}: {error}") from None
+        style = _read_file(file, _parse_style_file)
     return dataclasses.replace(style, blur=style.blur or getattr(args, "blur", False))
 
 

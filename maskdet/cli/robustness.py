@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from maskdet.analyzers.pipelines import Analyzer, load_analyzer
 from maskdet.classifier import load_classifier
 from maskdet.cli.console import (
-    STDOUT,
     check_output_path,
     format_line,
     iterate_with_progress_bar,
-    print_line,
-    write_text,
+    output_results,
 )
 from maskdet.cli.dataset_options import (
     add_classes_option,
@@ -33,24 +32,22 @@ from maskdet.datasets import Example, apply_corrections, select_split
 from maskdet.detectors import LandmarkDetector, load_detector
 from maskdet.media import find_images
 from maskdet.metrics.classification import Json
-from maskdet.robustness import (
+from maskdet.metrics.intervals import Estimate
+from maskdet.robustness.false_positives import (
     FalsePositiveReport,
-    LookalikeReport,
-    LowLightReport,
     NegativeImageReport,
-    OcclusionReport,
-    SmallFaceReport,
+    evaluate_false_positives,
+    evaluate_negative_images,
+)
+from maskdet.robustness.lookalikes import LookalikeReport, evaluate_lookalikes
+from maskdet.robustness.low_light import LowLightReport, evaluate_low_light
+from maskdet.robustness.occlusion import OcclusionReport, evaluate_occlusion
+from maskdet.robustness.small_faces import SmallFaceReport, evaluate_small_faces
+from maskdet.robustness.subgroups import (
     SubgroupReport,
     compare_subgroups,
-    evaluate_false_positives,
-    evaluate_lookalikes,
-    evaluate_low_light,
-    evaluate_negative_images,
-    evaluate_occlusion,
-    evaluate_small_faces,
     read_subgroups,
 )
-from maskdet.settings import Settings
 
 _DESCRIPTION = """Robustness benchmark: change labelled faces in ways that must not
 change their class, and count the errors. Objects are drawn over the mouths of faces
@@ -142,21 +139,17 @@ def run(args: argparse.Namespace) -> int:
         false_positives = evaluate_negative_images(analyzer, files, options.settings)
         lines += _format_images_without_faces(false_positives, options.analyzer)
         numbers["without_faces"] = false_positives.to_json()
-    if args.json != STDOUT:
-        for line in lines:
-            print_line(line)
-    if args.json is not None:
-        report = {
-            "version": 2,
-            "files": [str(file) for file in args.files],
-            "classifier": options.classifier,
-            "analyzer": options.analyzer if with_analyzer else None,
-            "pipeline": options.pipeline if with_analyzer else None,
-            "settings": dataclasses.asdict(options.settings) if with_analyzer else None,
-            "seed": args.seed,
-            **numbers,
-        }
-        write_text(args.json, json.dumps(report, indent=2) + "\n")
+    report = {
+        "version": 2,
+        "files": [str(file) for file in args.files],
+        "classifier": options.classifier,
+        "analyzer": options.analyzer if with_analyzer else None,
+        "pipeline": options.pipeline if with_analyzer else None,
+        "settings": dataclasses.asdict(options.settings) if with_analyzer else None,
+        "seed": args.seed,
+        **numbers,
+    }
+    output_results(lines, args.json, report)
     return 0
 
 
@@ -170,46 +163,46 @@ def _run_on_labelled(
     detector = load_detector("mtcnn")
     assert isinstance(detector, LandmarkDetector)
     examples = _read_labelled_examples(args)
-    occlusion = evaluate_occlusion(
-        classifier,
-        detector,
-        iterate_with_progress_bar(examples, "image"),
-        seed=args.seed,
-    )
-    low_light_report = evaluate_low_light(
-        classifier,
-        detector,
-        iterate_with_progress_bar(examples, "image"),
-        seed=args.seed,
-    )
+
+    def show_progress() -> Iterator[Example]:
+        return iterate_with_progress_bar(examples, "image")
+
+    settings, seed = options.settings, args.seed
+    occlusion = evaluate_occlusion(classifier, detector, show_progress(), seed=seed)
+    low_light = evaluate_low_light(classifier, detector, show_progress(), seed=seed)
     group_reports = (
         [] if groups is None else compare_subgroups(classifier, examples, groups)
     )
-    false_positives, small_faces = _run_analyzer_benchmarks(
-        analyzer, examples, options.settings, args.seed
-    )
-    lookalike_report = evaluate_lookalikes(
+    lookalikes = evaluate_lookalikes(
         classifier,
         detector,
-        iterate_with_progress_bar(examples, "image"),
-        min_confidence=options.settings.min_confidence,
-        seed=args.seed,
+        show_progress(),
+        min_confidence=settings.min_confidence,
+        seed=seed,
     )
-    lines = (
-        _format_classifier_results(occlusion, low_light_report, group_reports)
-        + _format_lookalikes(lookalike_report)
-        + _format_false_positives(false_positives, options.analyzer)
-    )
-    return lines + _format_small_faces(small_faces, options.analyzer), {
+    lines = [
+        *_format_classifier_results(occlusion, low_light, group_reports),
+        *_format_lookalikes(lookalikes),
+    ]
+    numbers: Json = {
         "hard_negatives": occlusion.to_json(),
-        "low_light": low_light_report.to_json(),
-        "lookalikes": lookalike_report.to_json(),
+        "low_light": low_light.to_json(),
+        "lookalikes": lookalikes.to_json(),
         "groups": [group.to_json() for group in group_reports],
-        "false_positives": None
-        if false_positives is None
-        else false_positives.to_json(),
-        "small_faces": None if small_faces is None else small_faces.to_json(),
+        "false_positives": None,
+        "small_faces": None,
     }
+    if analyzer is not None:
+        false_positives = evaluate_false_positives(
+            analyzer, show_progress(), settings, seed=seed
+        )
+        lines += _format_false_positives(false_positives, options.analyzer)
+        numbers["false_positives"] = false_positives.to_json()
+        if any(example.is_crop for example in examples):
+            small_faces = evaluate_small_faces(analyzer, examples, settings, seed=seed)
+            lines += _format_small_faces(small_faces, options.analyzer)
+            numbers["small_faces"] = small_faces.to_json()
+    return lines, numbers
 
 
 def _list_images_without_faces(args: argparse.Namespace) -> list[tuple[Path, str]]:
@@ -234,23 +227,6 @@ def _list_images_without_faces(args: argparse.Namespace) -> list[tuple[Path, str
     return files
 
 
-def _run_analyzer_benchmarks(
-    analyzer: Analyzer | None, examples: list[Example], settings: Settings, seed: int
-) -> tuple[FalsePositiveReport | None, SmallFaceReport | None]:
-    """Measure false positives and small faces if there is an analyzer."""
-    if analyzer is None:
-        return None, None
-    examples_with_progress = iterate_with_progress_bar(examples, "image")
-    false_positives = evaluate_false_positives(
-        analyzer, examples_with_progress, settings, seed=seed
-    )
-    if not any(example.is_crop for example in examples):
-        return false_positives, None
-    return false_positives, evaluate_small_faces(
-        analyzer, examples, settings, seed=seed
-    )
-
-
 def _read_labelled_examples(args: argparse.Namespace) -> list[Example]:
     examples: list[Example] = []
     for file in args.files:
@@ -271,10 +247,7 @@ def _format_classifier_results(
     lines = [
         "faces without mask, predicted masked",
         format_line("  unchanged", occlusion.baseline),
-        *(
-            format_line(f"  with a {name}", estimate)
-            for name, estimate in occlusion.occluders.items()
-        ),
+        *_format_lines("  with a ", occlusion.occluders),
         format_line("  all objects", occlusion.overall),
         "",
         "accuracy, mask vs no mask",
@@ -285,7 +258,7 @@ def _format_classifier_results(
     if group_reports:
         lines += ["", f"{'accuracy, by group':66}difference to the rest"]
     for group in group_reports:
-        line = format_line(f"  {group.name}", group.accuracy)
+        line = format_line(f"  {group.subgroup}", group.accuracy)
         if not math.isnan(group.accuracy_difference.value):
             flag = "  WORSE" if group.is_worse else ""
             line = f"{line:66}{group.accuracy_difference}{flag}"
@@ -293,39 +266,34 @@ def _format_classifier_results(
     return lines
 
 
+def _format_lines(prefix: str, estimates: Mapping[Any, Estimate]) -> list[str]:
+    return [
+        format_line(f"{prefix}{name}", estimate) for name, estimate in estimates.items()
+    ]
+
+
 def _format_lookalikes(report: LookalikeReport) -> list[str]:
-    threshold_text = f"confidence >= {report.min_confidence:g}"
     lines = [
         "",
-        f"predicted no mask, {threshold_text}",
+        f"predicted no mask, confidence >= {report.min_confidence:g}",
         format_line("  faces without mask", report.baseline),
     ]
     for name, estimate in report.predicted_no_mask.items():
         lines.append(format_line(f"  with a {name}", estimate))
-        lines.append(format_line("    unknown", report.unsure[name]))
+        lines.append(format_line("    unknown", report.unknown[name]))
     return lines
 
 
-def _format_false_positives(
-    report: FalsePositiveReport | None, analyzer: str
-) -> list[str]:
-    if report is None:
-        return []
+def _format_false_positives(report: FalsePositiveReport, analyzer: str) -> list[str]:
     return [
         "",
         f"false positives per image, {analyzer}",
-        *(
-            format_line(f"  {name}", estimate)
-            for name, estimate in report.by_kind.items()
-        ),
+        *_format_lines("  ", report.by_kind),
         format_line("  all", report.overall),
         format_line("  fraction of images with one", report.fraction_with_any),
         "",
         "detected cartoon faces per image",
-        *(
-            format_line(f"  {name}", estimate)
-            for name, estimate in report.cartoons.items()
-        ),
+        *_format_lines("  ", report.cartoons),
     ]
 
 
@@ -337,18 +305,12 @@ def _format_images_without_faces(
         f"images without a face, {analyzer}",
         format_line("  false positives per image", report.per_image),
         format_line("  fraction of images with one", report.fraction_with_any),
-        *(
-            format_line(f"    {kind}", estimate)
-            for kind, estimate in report.by_kind.items()
-            if len(report.by_kind) > 1
-        ),
+        *(_format_lines("    ", report.by_kind) if len(report.by_kind) > 1 else ()),
         *(f"  skipped: {file}: {reason}" for file, reason in report.unreadable.items()),
     ]
 
 
-def _format_small_faces(report: SmallFaceReport | None, analyzer: str) -> list[str]:
-    if report is None:
-        return []
+def _format_small_faces(report: SmallFaceReport, analyzer: str) -> list[str]:
     lines = ["", f"small faces, pasted onto walls, {analyzer}"]
     for side_px, recall in report.recall.items():
         lines.append(format_line(f"  {side_px} px, recall", recall))

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
-import json
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +16,9 @@ from maskdet.cli.console import (
     format_row,
     print_line,
     print_warning,
+    show_progress,
     write_file,
+    write_json,
     write_text,
 )
 from maskdet.cli.dataset_options import add_classes_option, parse_class_names_option
@@ -32,11 +31,7 @@ from maskdet.cli.options import (
 from maskdet.datasets.class_names import ClassNames, format_classes_hint
 from maskdet.datasets.issues import truncate_name
 from maskdet.datasets.reading import ClassesError
-from maskdet.evaluation.labelled_set import (
-    ImportedDataset,
-    ProgressCallback,
-    import_dataset,
-)
+from maskdet.evaluation.labelled_set import ImportedDataset, import_dataset
 from maskdet.evaluation.operating_point import EvaluationResult, Evaluator
 from maskdet.evaluation.predictions import (
     BUNDLED_ANALYZERS,
@@ -115,17 +110,14 @@ def read_labelled_set(source: Path, classes: ClassNames) -> ImportedDataset:
         ValueError: the set cannot be read, or no class is known.
     """
     try:
-        with _show_image_progress(f"reading {source.name}") as progress:
+        with show_progress(f"reading {source.name}", " image") as progress:
             labelled_set = import_dataset(
                 source, source.stem, classes=classes, progress=progress
             )
     except ClassesError as error:
-        hint = (
-            _format_class_hint(error.name_counts, classes)
-            if "--classes" not in str(error)
-            else ""
-        )
-        raise ValueError(f"{error}; {hint}" if hint else str(error)) from None
+        hint = _format_class_hint(error.name_counts, classes)
+        add_hint = hint and "--classes" not in str(error)
+        raise ValueError(f"{error}; {hint}" if add_hint else str(error)) from None
     for note in labelled_set.notes:
         print_warning(f"{source}: {note}")
     if hint := _format_class_hint(labelled_set.class_word_counts, classes):
@@ -149,27 +141,9 @@ def score_labelled_set(
     analyzer = load_analyzer(name, options.classifier, refine=options.refine)
     if name == options.analyzer:
         options.print_notices()
-    with _show_image_progress(
-        f"{name} on {labelled_set.ground_truth.name}"
-    ) as progress:
+    title = f"{name} on {labelled_set.ground_truth.name}"
+    with show_progress(title, " image") as progress:
         return predict_dataset(labelled_set, analyzer, name, progress=progress)
-
-
-@contextlib.contextmanager
-def _show_image_progress(title: str) -> Iterator[ProgressCallback | None]:
-    """Show the progress on stderr if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(desc=title, unit=" image", leave=False, file=sys.stderr) as bar:
-
-        def update_bar(n_done: int, n: int) -> None:
-            bar.total = n
-            bar.update(n_done - bar.n)
-
-        yield update_bar
 
 
 def format_operating_point(
@@ -188,10 +162,8 @@ def format_operating_point(
 
 def format_proposal(proposal: Proposal, style: Style) -> list[str]:
     """Return the proposed settings of a goal, their metrics and the notes."""
-    n_selection, n_holdout = (
-        proposal.selection_performance.n_images,
-        proposal.performance_after.n_images,
-    )
+    n_selection = proposal.selection_performance.n_images
+    n_holdout = proposal.performance_after.n_images
     rows = (
         ("now", proposal.performance_before),
         ("proposed", proposal.performance_after),
@@ -346,50 +318,30 @@ def _tune(
         f"analyzer {scored_set.analyzer}"
     )
     if not data_only:
-        for line in [
-            title,
-            "",
-            *format_operating_point(operating_point, options.style),
-        ]:
-            print_line(line)
+        lines = [title, "", *format_operating_point(operating_point, options.style)]
         if proposal is not None:
-            for line in ["", *format_proposal(proposal, options.style)]:
-                print_line(line)
+            lines += ["", *format_proposal(proposal, options.style)]
+        for line in lines:
+            print_line(line)
     if args.json is not None:
         content = {"file": str(source), **_to_json(operating_point, proposal)}
-        write_text(args.json, json.dumps(content, indent=2) + "\n")
+        write_json(args.json, content)
+    settings = operating_point.settings if proposal is None else proposal.settings_after
     if args.settings_out is not None:
-        settings = (
-            operating_point.settings if proposal is None else proposal.settings_after
-        )
-        text = json.dumps(
+        write_json(
+            args.settings_out,
             _format_settings(
                 options, scored_set.analyzer, dataclasses.asdict(settings)
             ),
-            indent=2,
         )
-        write_text(args.settings_out, text + "\n")
     if args.report is not None:
+        from maskdet.tuning.html_report import render_html_report
+
+        reported = evaluator(settings, min_iou=args.min_iou)
         write_text(
             args.report,
-            _make_report(evaluator, operating_point, proposal, options.style),
+            render_html_report(reported, proposal=proposal, style=options.style),
         )
-
-
-def _make_report(
-    evaluator: Evaluator,
-    operating_point: EvaluationResult,
-    proposal: Proposal | None,
-    style: Style,
-) -> str:
-    from maskdet.tuning.html_report import render_html_report
-
-    reported_point = operating_point
-    if proposal is not None:
-        reported_point = evaluator(
-            proposal.settings_after, min_iou=operating_point.min_iou
-        )
-    return render_html_report(reported_point, proposal=proposal, style=style)
 
 
 def _parse_goal(text: str, label: str) -> Goal:

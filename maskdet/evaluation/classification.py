@@ -90,9 +90,10 @@ def evaluate_boxes(
 ) -> ClassificationReport:
     """Evaluate a classifier on the true boxes of at least `LARGE_PX`."""
     # Imported here, as `import maskdet` loads this module and does not need it.
-    from maskdet.evaluation.scoring import FacePredictions
+    from maskdet.evaluation.predictions import MeasuredBoxes
+    from maskdet.evaluation.scoring import ClassifiedFaces, FacePredictions
 
-    parts, times_ms = [], []
+    images, times_ms = [], []
     for example in examples:
         image = read_example(example)
         large = sizes_px(example.boxes) >= LARGE_PX
@@ -100,12 +101,11 @@ def evaluate_boxes(
         start_s = perf_counter()
         probs = classifier.predict(image, boxes)
         times_ms.append((perf_counter() - start_s) * 1e3)
+        faces = MeasuredBoxes.from_image(image, boxes)
         ground_truth = example.label_values[large]
-        parts.append(
-            FacePredictions.from_image(example, image, boxes, ground_truth, probs)
-        )
+        images.append(ClassifiedFaces(example, faces, ground_truth, probs))
     return ClassificationReport(
-        FacePredictions.concat(parts), 0, median_or_zero(times_ms)
+        FacePredictions.from_images(images), 0, median_or_zero(times_ms)
     )
 
 
@@ -124,9 +124,10 @@ def evaluate_faces(
         examples: whole images with a label.
         settings: detection settings.
     """
-    from maskdet.evaluation.scoring import FacePredictions
+    from maskdet.evaluation.predictions import MeasuredBoxes
+    from maskdet.evaluation.scoring import ClassifiedFaces, FacePredictions
 
-    parts, times_ms, n_detected = [], [], 0
+    images, times_ms, n_detected = [], [], 0
     for example in examples:
         image = read_example(example)
         start_s = perf_counter()
@@ -139,13 +140,10 @@ def evaluate_faces(
             boxes = _whole_image_box(image)
             probs = classifier.predict(image, boxes)
         times_ms.append((perf_counter() - start_s) * 1e3)
-        parts.append(
-            FacePredictions.from_image(
-                example, image, boxes, example.label_values, probs
-            )
-        )
+        faces = MeasuredBoxes.from_image(image, boxes)
+        images.append(ClassifiedFaces(example, faces, example.label_values, probs))
     return ClassificationReport(
-        FacePredictions.concat(parts), n_detected, median_or_zero(times_ms)
+        FacePredictions.from_images(images), n_detected, median_or_zero(times_ms)
     )
 
 

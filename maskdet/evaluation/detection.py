@@ -25,10 +25,7 @@ import numpy as np
 from maskdet.analyzers.pipelines import Analyzer, get_pipeline
 from maskdet.boxes import sizes_px
 from maskdet.datasets import Example
-from maskdet.evaluation.classification import (
-    LARGE_PX,
-    median_or_zero,
-)
+from maskdet.evaluation.classification import LARGE_PX, median_or_zero
 from maskdet.metrics.classification import ClassificationResult, Json
 from maskdet.metrics.detection import DetectionMatches, mean_average_precision
 from maskdet.metrics.intervals import Estimate, clustered_proportion, estimates_to_json
@@ -73,7 +70,7 @@ def class_average_precisions(
         rule: the classes that a detection counts for.
     """
     predictions = result.predictions
-    classes: list[DetectionMatches] = []
+    matches: dict[str, DetectionMatches] = {}
     for label in CLASSES:
         is_candidate = np.zeros(len(predictions.faces), np.bool_)
         is_candidate[result.shown_rows] = True
@@ -83,12 +80,9 @@ def class_average_precisions(
         else:
             scores = scores * predictions.probs[:, label]
         is_true = predictions.ground_truth.labels == label
-        classes.append(_match_class(result, is_candidate, scores, is_true, min_px))
-    class_aps = {
-        label.key: mean_average_precision([matches])
-        for label, matches in zip(CLASSES, classes, strict=True)
-    }
-    return {**class_aps, "mean": mean_average_precision(classes)}
+        matches[label.key] = _match_class(result, is_candidate, scores, is_true, min_px)
+    class_aps = {key: mean_average_precision([item]) for key, item in matches.items()}
+    return {**class_aps, "mean": mean_average_precision([*matches.values()])}
 
 
 def _match_class(

@@ -5,6 +5,7 @@ Every image is opened and checked once.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import numpy as np
 
 from maskdet.datasets.archives import DatasetError, FileSource
 from maskdet.datasets.class_names import ClassNames
-from maskdet.datasets.files import DatasetAnnotations, DatasetFiles, ImageAnnotations
+from maskdet.datasets.files import DatasetAnnotations, ImageAnnotations
 from maskdet.datasets.issues import Issues
 from maskdet.datasets.pixel_boxes import PixelBoxes, convert_to_pixels
 from maskdet.datasets.reading import (
@@ -37,29 +38,14 @@ from maskdet.types import CLASSES, Image, Label
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of finished images and the number of images."""
 
-CancelCallback = Callable[[], bool]
-"""Called before each image; returns whether to stop."""
-
 _Item = TypeVar("_Item")
 
 
-class CancelledError(Exception):
-    """The operation was cancelled."""
-
-
 def iterate_with_progress(
-    items: Sequence[_Item],
-    progress: ProgressCallback | None,
-    cancelled: CancelCallback | None,
+    items: Sequence[_Item], progress: ProgressCallback | None
 ) -> Iterator[_Item]:
-    """Yield the items, and report the progress after each.
-
-    Raises:
-        CancelledError: `cancelled` returned True.
-    """
+    """Yield the items, and report the progress after each."""
     for number, item in enumerate(items, start=1):
-        if cancelled is not None and cancelled():
-            raise CancelledError
         yield item
         if progress is not None:
             progress(number, len(items))
@@ -73,7 +59,6 @@ def build_labelled_set(
     classes: ClassNames | None = None,
     *,
     progress: ProgressCallback | None = None,
-    cancelled: CancelCallback | None = None,
 ) -> tuple[LabelledSet, tuple[str, ...]]:
     """Open every listed image and return the set and the path of each image.
 
@@ -85,12 +70,10 @@ def build_labelled_set(
             unknown classes.
         classes: meaning of the class names.
         progress: called with the progress after each image.
-        cancelled: called before each image; returns whether to stop.
 
     Raises:
         ClassesError: no class is known; one line.
         ValueError: no image or no face is left; one line.
-        CancelledError: `cancelled` returned True.
     """
     labels = map_class_names(listing.images, classes or ClassNames(), issues)
     rows = _drop_repeated_images(listing.images, issues)
@@ -99,12 +82,13 @@ def build_labelled_set(
         if listing.has_boxes
         else [None] * len(rows)
     )
-    checked_images: list[LabelledImage] = []
-    for row, placed in zip(
-        iterate_with_progress(rows, progress, cancelled), placements, strict=True
-    ):
-        checked_image = _check_image(row, placed, files, labels, issues)
-        checked_images += [] if checked_image is None else [checked_image]
+    checked = (
+        _check_image(row, placed, files, labels, issues)
+        for row, placed in zip(
+            iterate_with_progress(rows, progress), placements, strict=True
+        )
+    )
+    checked_images = [image for image in checked if image is not None]
     if not checked_images:
         raise DatasetError("; ".join(["no image can be read", *issues.lines()]))
     ground_truth = LabelledSet.from_images(
@@ -159,13 +143,13 @@ def _check_image(
         placed = PixelBoxes(
             np.array([[0, 0, width, height]], np.float32), np.ones(1, bool)
         )
-    kept_words = [
-        w for w, keep in zip(row.class_names, placed.kept, strict=True) if keep
+    kept_labels = [
+        labels[word]
+        for word, keep in zip(row.class_names, placed.kept, strict=True)
+        if keep
     ]
-    faces = [
-        label for label in map(labels.__getitem__, kept_words) if label is not None
-    ]
-    has_label = np.array([labels[word] is not None for word in kept_words], bool)
+    faces = [label for label in kept_labels if label is not None]
+    has_label = np.array([label is not None for label in kept_labels], bool)
     if not row.boxes.size and row.class_names and not faces:
         return None  # a whole image of a class that is not a face
     return LabelledImage(
@@ -178,12 +162,9 @@ def _check_image(
 
 def _display_name(file_path: str) -> str:
     """Return the name to show for an image, without a path outside the set."""
-    pure_path = PurePosixPath(file_path)
-    return (
-        pure_path.name
-        if pure_path.is_absolute() or ".." in pure_path.parts
-        else file_path
-    )
+    path = PurePosixPath(file_path)
+    is_outside = path.is_absolute() or ".." in path.parts
+    return path.name if is_outside else file_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,7 +224,6 @@ def import_dataset(
     *,
     classes: ClassNames | None = None,
     progress: ProgressCallback | None = None,
-    cancelled: CancelCallback | None = None,
 ) -> ImportedDataset:
     """Read a set of any supported format; every image is opened once and checked.
 
@@ -255,53 +235,30 @@ def import_dataset(
         name: name of the set; the name of the file or folder by default.
         classes: meaning of class names that are not known by default.
         progress: called with the progress after each image.
-        cancelled: called before each image; returns whether to stop.
 
     Raises:
         FileNotFoundError: the file or folder does not exist.
         ClassesError: no class of the set is known.
         ValueError: no label or no image can be read; one line.
-        CancelledError: `cancelled` returned True.
     """
-    try:
+    issues, classes = Issues(), classes or ClassNames()
+    with _name_source_in_errors(source):
         files, folder = open_dataset(source)
-        return _import_files(
-            files,
-            "" if isinstance(source, bytes) else label_file_name(source, folder),
-            name or _default_name(source),
-            classes or ClassNames(),
-            progress,
-            cancelled,
+        file = "" if isinstance(source, bytes) else label_file_name(source, folder)
+        listing = read_annotations(
+            files, classes, issues, file, max_faces=MAX_SET_FACES
         )
-    except ClassesError as error:
-        if isinstance(source, bytes):
-            raise
-        raise ClassesError(f"{source}: {error}", error.name_counts) from None
-    except ValueError as error:
-        if isinstance(source, bytes):
-            raise
-        raise ValueError(f"{source}: {error}") from None
-
-
-def _import_files(
-    files: DatasetFiles,
-    file: str,
-    name: str,
-    classes: ClassNames,
-    progress: ProgressCallback | None,
-    cancelled: CancelCallback | None,
-) -> ImportedDataset:
-    issues = Issues()
-    listing = read_annotations(files, classes, issues, file, max_faces=MAX_SET_FACES)
-    ground_truth, paths = build_labelled_set(
-        listing,
-        files.source,
-        name,
-        issues,
-        classes,
-        progress=progress,
-        cancelled=cancelled,
-    )
+        default_name = (
+            "your set" if isinstance(source, bytes) else source.resolve().stem
+        )
+        ground_truth, paths = build_labelled_set(
+            listing,
+            files.source,
+            name or default_name,
+            issues,
+            classes,
+            progress=progress,
+        )
     return ImportedDataset(
         ground_truth,
         ImageStore(files.source, paths),
@@ -310,5 +267,14 @@ def _import_files(
     )
 
 
-def _default_name(source: Path | bytes) -> str:
-    return "your set" if isinstance(source, bytes) else source.resolve().stem
+@contextlib.contextmanager
+def _name_source_in_errors(source: Path | bytes) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(source, bytes):
+            raise
+        text = f"{source}: {error}"
+        if isinstance(error, ClassesError):
+            raise ClassesError(text, error.name_counts) from None
+        raise ValueError(text) from None

@@ -5,10 +5,10 @@ The pairs of boxes are computed once, so any settings take microseconds.
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -114,8 +114,6 @@ class EvaluationResult:
             match the shown faces, `FALSE_POSITIVE` or `IGNORED_MATCH`.
         matched_detections: `(t,)` int64 index in `shown_rows` of the match of each true
             face, also of unknown class; -1 if it is missed.
-        confusion: `(4, 5)` int64, rows as in `ACTUAL_KEYS`, columns as in
-            `PREDICTED_KEYS`; ignored matches are left out.
         evaluator: the evaluator that computed it, for other settings.
     """
 
@@ -128,7 +126,6 @@ class EvaluationResult:
     predicted: IntArray
     matched_ground_truth: IntArray
     matched_detections: IntArray
-    confusion: IntArray
     evaluator: Evaluator = field(repr=False)
 
     @property
@@ -139,9 +136,24 @@ class EvaluationResult:
     @cached_property
     def actual(self) -> IntArray:
         """`(k,)` row of `confusion` of each shown face; -1 for ignored matches."""
-        return _find_actual_rows(
-            self.matched_ground_truth, self.predictions.ground_truth.labels
-        )
+        actual = np.where(self.matched_ground_truth == IGNORED_MATCH, -1, NO_FACE)
+        is_matched = self.matched_ground_truth >= 0
+        labels = self.predictions.ground_truth.labels
+        actual[is_matched] = labels[self.matched_ground_truth[is_matched]]
+        return actual
+
+    @cached_property
+    def confusion(self) -> IntArray:
+        """`(4, 5)` counts of the faces that are not ignored.
+
+        The rows are as in `ACTUAL_KEYS`, the columns as in `PREDICTED_KEYS`.
+        """
+        counts = np.zeros((len(ACTUAL_KEYS), len(PREDICTED_KEYS)), np.int64)
+        counted = self.actual >= 0
+        np.add.at(counts, (self.actual[counted], self.predicted_columns[counted]), 1)
+        missed = self.predictions.ground_truth.labels[self.matched_detections < 0]
+        np.add.at(counts[:, MISSED], missed[missed != Label.UNKNOWN], 1)
+        return counts
 
     @cached_property
     def predicted_columns(self) -> IntArray:
@@ -166,6 +178,11 @@ class EvaluationResult:
             labels != Label.UNKNOWN
         )
         return is_correct
+
+    @property
+    def image_indices(self) -> IntArray:
+        """`(k,)` index of the image of each shown face."""
+        return self.predictions.faces.image_indices[self.shown_rows]
 
     @property
     def scores(self) -> Float32Array:
@@ -216,16 +233,23 @@ class EvaluationResult:
         if is_counted is not None:
             actual = actual & is_counted
             correct[correct] = is_counted[self.matched_ground_truth[correct]]
-        image_indices = self.predictions.faces.image_indices[self.shown_rows]
+        true_image_indices = self.predictions.ground_truth.faces.image_indices
         return PerImageCounts(
-            *(
-                np.bincount(rows, minlength=self.n_images)
-                for rows in (
-                    image_indices[correct],
-                    image_indices[predicted],
-                    self.predictions.ground_truth.faces.image_indices[actual],
-                )
-            )
+            self.count_images(self.image_indices[correct]),
+            self.count_images(self.image_indices[predicted]),
+            self.count_images(true_image_indices[actual]),
+        )
+
+    def count_images(self, image_indices: IntArray) -> IntArray:
+        """Return how often each image of the set occurs among the indices."""
+        return np.bincount(image_indices, minlength=self.n_images)
+
+    def change_settings(self, **changes: Any) -> EvaluationResult:
+        """Return the result with other values of some settings."""
+        return self.evaluator(
+            dataclasses.replace(self.settings, **changes),
+            min_iou=self.min_iou,
+            temperature=self.temperature,
         )
 
     def faces_in_cell(self, actual: int, predicted: int) -> tuple[FaceRef, ...]:
@@ -323,32 +347,31 @@ class Evaluator:
         Raises:
             ValueError: `min_iou` or `temperature` is out of range.
         """
-        _check_ranges(min_iou, temperature)
-        predictions, labels = self.predictions, self.predictions.ground_truth.labels
+        if not 0 < min_iou <= 1:
+            raise ValueError(f"min_iou must be above 0 and at most 1, not {min_iou}")
+        predictions = self.predictions
         is_candidate = predictions.scores >= settings.min_score
         is_candidate &= self._sizes_px >= settings.min_face_px
         is_kept = self._overlaps.suppress(is_candidate, settings.nms_iou)
         shown = np.flatnonzero(is_kept)
         matches = self.candidates.match(is_kept, min_iou)[shown]
-        probs = self._scale_probs(shown, temperature)
-        predicted = _predict_labels(probs, settings.min_confidence)
-        matched_ground_truth = self._mark_ignored(shown, matches)
-        matched_detections = _invert_matches(matches, len(labels))
-        counts = _count_confusion(
-            _find_actual_rows(matched_ground_truth, labels),
-            predicted,
-            labels[matched_detections < 0],
-        )
-        parameters = settings, min_iou, temperature
+        probs = predictions.probs[shown]
+        if temperature != 1:
+            probs = apply_temperature(probs, temperature)
+        is_confident = probs.max(axis=1, initial=0) >= settings.min_confidence
+        matched_detections = np.full(len(predictions.ground_truth.faces), -1, np.int64)
+        is_matched = matches >= 0
+        matched_detections[matches[is_matched]] = np.flatnonzero(is_matched)
         return EvaluationResult(
             predictions,
-            *parameters,
+            settings,
+            min_iou,
+            temperature,
             shown,
             probs,
-            predicted,
-            matched_ground_truth,
+            np.where(is_confident, probs.argmax(axis=1), Label.UNKNOWN),
+            self._mark_ignored(shown, matches),
             matched_detections,
-            counts,
             self,
         )
 
@@ -368,19 +391,13 @@ class Evaluator:
             raise ValueError(
                 f"the image mask must have shape ({n_images},), not {image_mask.shape}"
             )
-        detection_mask, ground_truth_mask = (
-            image_mask[predictions.faces.image_indices],
-            image_mask[ground_truth.faces.image_indices],
-        )
+        detection_mask = image_mask[predictions.faces.image_indices]
+        ground_truth_mask = image_mask[ground_truth.faces.image_indices]
         return Evaluator(
             predictions.select_images(image_mask),
             overlaps=self._overlaps.select_rows(detection_mask),
             candidates=self.candidates.select_rows(detection_mask, ground_truth_mask),
         )
-
-    def _scale_probs(self, shown: IntArray, temperature: float) -> Float32Array:
-        probs = self.predictions.probs[shown]
-        return probs if temperature == 1 else apply_temperature(probs, temperature)
 
     def _mark_ignored(self, shown: IntArray, matched: IntArray) -> IntArray:
         ground_truth = self.predictions.ground_truth
@@ -396,40 +413,3 @@ class Evaluator:
             )
             marked[is_extra] = IGNORED_MATCH
         return marked
-
-
-def _check_ranges(min_iou: float, temperature: float) -> None:
-    if not 0 < min_iou <= 1:
-        raise ValueError(f"min_iou must be above 0 and at most 1, not {min_iou}")
-    if not (temperature > 0 and math.isfinite(temperature)):
-        raise ValueError(f"the temperature must be above 0, not {temperature}")
-
-
-def _predict_labels(probs: Float32Array, min_confidence: float) -> IntArray:
-    is_confident = probs.max(axis=1, initial=0) >= min_confidence
-    return np.where(is_confident, probs.argmax(axis=1), Label.UNKNOWN)
-
-
-def _invert_matches(matched: IntArray, n_ground_truth: int) -> IntArray:
-    inverse = np.full(n_ground_truth, -1, np.int64)
-    matched_rows = np.flatnonzero(matched >= 0)
-    inverse[matched[matched_rows]] = matched_rows
-    return inverse
-
-
-def _find_actual_rows(matched_ground_truth: IntArray, labels: IntArray) -> IntArray:
-    actual = np.where(matched_ground_truth == IGNORED_MATCH, -1, NO_FACE)
-    is_matched = matched_ground_truth >= 0
-    actual[is_matched] = labels[matched_ground_truth[is_matched]]
-    return actual
-
-
-def _count_confusion(
-    actual: IntArray, predicted: IntArray, missed: IntArray
-) -> IntArray:
-    counts = np.zeros((len(ACTUAL_KEYS), len(PREDICTED_KEYS)), np.int64)
-    is_counted = actual >= 0
-    columns = np.where(predicted == Label.UNKNOWN, UNSURE, predicted)
-    np.add.at(counts, (actual[is_counted], columns[is_counted]), 1)
-    np.add.at(counts[:, MISSED], missed[missed != Label.UNKNOWN], 1)
-    return counts

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,6 +66,8 @@ BUNDLED_ANALYZERS: Final = ("onepass", "onepass-fast", "mtcnn", "haar")
 """Analyzers with bundled predictions: two single-stage and two two-stage ones."""
 
 _NAME_SEPARATOR: Final = " on "
+
+_NO_LABELS: Final[IntArray] = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +132,8 @@ class FaceRows(BoxRows):
 
     def select_images(self, image_mask: BoolArray) -> FaceRows:
         """Return the faces of some images, which are renumbered."""
-        row_mask, new_indices = (
-            image_mask[self.image_indices],
-            np.cumsum(image_mask) - 1,
-        )
+        row_mask = image_mask[self.image_indices]
+        new_indices = np.cumsum(image_mask) - 1
         return FaceRows(
             new_indices[self.image_indices[row_mask]],
             self.boxes[row_mask],
@@ -189,8 +191,7 @@ class LabelledSet:
             raise ValueError("each image of a set needs a name and a size")
         if len(self.labels) != len(self.faces):
             raise ValueError("each face of a set needs a label")
-        if len(self.faces) and self.faces.image_indices[-1] >= len(self.names):
-            raise ValueError("a face has an image index that the set does not have")
+        _check_image_indices(self.faces, self)
 
     @classmethod
     def from_images(
@@ -202,9 +203,7 @@ class LabelledSet:
             tuple(image.name for image in images),
             np.array([image.size_wh for image in images], np.int64),
             FaceRows.from_images([image.faces for image in images]),
-            np.concatenate(
-                [np.zeros(0, np.int64), *(image.labels for image in images)]
-            ),
+            np.concatenate([_NO_LABELS, *(image.labels for image in images)]),
             has_boxes,
         )
 
@@ -212,9 +211,7 @@ class LabelledSet:
         """Return the part of the set with the images of a `(p,)` mask."""
         return dataclasses.replace(
             self,
-            names=tuple(
-                self.names[image_index] for image_index in np.flatnonzero(image_mask)
-            ),
+            names=tuple(itertools.compress(self.names, image_mask)),
             sizes_wh=self.sizes_wh[image_mask],
             faces=self.faces.select_images(image_mask),
             labels=self.labels[image_mask[self.faces.image_indices]],
@@ -247,10 +244,7 @@ class AnalyzerPredictions:
         object.__setattr__(self, "probs", probs)
         if not len(self.faces) == len(self.scores) == len(probs):
             raise ValueError("each detected face needs a score and probabilities")
-        if len(self.faces) and self.faces.image_indices[-1] >= len(
-            self.ground_truth.names
-        ):
-            raise ValueError("a face has an image index that the set does not have")
+        _check_image_indices(self.faces, self.ground_truth)
 
     def select_images(self, image_mask: BoolArray) -> AnalyzerPredictions:
         """Return the predictions for the images of a `(p,)` mask."""
@@ -262,6 +256,11 @@ class AnalyzerPredictions:
             scores=self.scores[row_mask],
             probs=self.probs[row_mask],
         )
+
+
+def _check_image_indices(faces: FaceRows, ground_truth: LabelledSet) -> None:
+    if len(faces) and faces.image_indices[-1] >= len(ground_truth.names):
+        raise ValueError("a face has an image index that the set does not have")
 
 
 def _convert_fields(owner: object, **types: type[np.generic[Any]]) -> None:
@@ -344,11 +343,9 @@ def check_limits(ground_truth: LabelledSet, detections: FaceRows | None = None) 
     """
     n = len(ground_truth.names)
     true_counts = np.bincount(ground_truth.faces.image_indices, minlength=n)
-    detected_counts = (
-        np.zeros_like(true_counts)
-        if detections is None
-        else np.bincount(detections.image_indices, None, n)
-    )
+    detected_counts = np.zeros_like(true_counts)
+    if detections is not None:
+        detected_counts = np.bincount(detections.image_indices, None, n)
     for counts, kind in ((detected_counts, "detected"), (true_counts, "true")):
         if counts.sum() > MAX_SET_FACES:
             raise ValueError(f"more than {MAX_SET_FACES:,} {kind} faces")
@@ -362,9 +359,8 @@ def check_limits(ground_truth: LabelledSet, detections: FaceRows | None = None) 
 
 def anonymize_image_names(predictions: AnalyzerPredictions) -> AnalyzerPredictions:
     """Replace the names of the images by numbers from 1."""
-    names = tuple(
-        str(number) for number in range(1, len(predictions.ground_truth.names) + 1)
-    )
+    numbers = range(1, len(predictions.ground_truth.names) + 1)
+    names = tuple(map(str, numbers))
     ground_truth = dataclasses.replace(predictions.ground_truth, names=names)
     return dataclasses.replace(predictions, ground_truth=ground_truth)
 
@@ -457,16 +453,13 @@ def _read_array(member: IO[bytes], n_bytes: int) -> NDArray[Any]:
         raise _UnsupportedFileError(
             "arrays must be numbers or text with at most 2 dimensions"
         )
-    count = 1
-    for side in shape:
-        count *= side
+    count = math.prod(shape)
     if count < 0 or count * dtype.itemsize > n_bytes:
         raise _UnsupportedFileError("an array is truncated")
     data = member.read(count * dtype.itemsize)
     if member.read(1):  # reading to the end also verifies the checksum
         raise _UnsupportedFileError("an array has trailing data")
-    array: NDArray[Any] = np.frombuffer(data, dtype, count).reshape(shape)
-    return array
+    return np.frombuffer(data, dtype, count).reshape(shape)
 
 
 def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> AnalyzerPredictions:
@@ -520,17 +513,14 @@ def list_bundled(folder: Path = BUNDLED_DIR) -> tuple[str, ...]:
 
     They are in the order of `BUNDLED_ANALYZERS`, then by name.
     """
-    names = [_bundled_name(path) for path in folder.glob("*.npz") if "." in path.stem]
-
-    def sort_key(name: str) -> tuple[int, str]:
-        analyzer = name.partition(_NAME_SEPARATOR)[0]
-        is_listed = analyzer in BUNDLED_ANALYZERS
-        rank = (
-            BUNDLED_ANALYZERS.index(analyzer) if is_listed else len(BUNDLED_ANALYZERS)
-        )
-        return rank, name
-
-    return tuple(sorted(names, key=sort_key))
+    ranks = {analyzer: rank for rank, analyzer in enumerate(BUNDLED_ANALYZERS)}
+    parts = [path.stem.rpartition(".") for path in folder.glob("*.npz")]
+    names = [
+        (ranks.get(analyzer, len(ranks)), f"{analyzer}{_NAME_SEPARATOR}{set_name}")
+        for set_name, separator, analyzer in parts
+        if separator
+    ]
+    return tuple(name for _, name in sorted(names))
 
 
 def load_bundled_predictions(
@@ -555,8 +545,3 @@ def encode_bundled_file(predictions: AnalyzerPredictions) -> tuple[str, bytes]:
         f"{predictions.ground_truth.name}.{predictions.analyzer}.npz",
         encode_predictions(quantize_predictions(anonymize_image_names(predictions))),
     )
-
-
-def _bundled_name(path: Path) -> str:
-    set_name, _, analyzer = path.stem.rpartition(".")
-    return f"{analyzer}{_NAME_SEPARATOR}{set_name}"

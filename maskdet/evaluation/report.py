@@ -129,7 +129,14 @@ def image_grid(
     Raises:
         ValueError: the numbers of captions and images differ, or a number is below 1.
     """
-    _check_grid(len(images), len(captions), columns, cell_px)
+    if len(images) != len(captions):
+        raise ValueError(
+            f"{len(images)} images need {len(images)} captions, got {len(captions)}"
+        )
+    if columns < 1 or cell_px < 1:
+        raise ValueError(
+            f"columns and cell_px must be above 0, got {columns}, {cell_px}"
+        )
     columns = max(1, min(columns, len(images)))
     rows = max(1, -(-len(images) // columns))
     lines = [caption.split("\n") for caption in captions]
@@ -144,17 +151,6 @@ def image_grid(
             grid[top:, left : left + cell_px], _fit_image(image, cell_px), caption_lines
         )
     return grid
-
-
-def _check_grid(n_images: int, n_captions: int, columns: int, cell_px: int) -> None:
-    if n_images != n_captions:
-        raise ValueError(
-            f"{n_images} images need {n_images} captions, got {n_captions}"
-        )
-    if columns < 1 or cell_px < 1:
-        raise ValueError(
-            f"columns and cell_px must be above 0, got {columns}, {cell_px}"
-        )
 
 
 def _draw_cell(cell: Image, image: Image, lines: Sequence[str]) -> None:
@@ -262,10 +258,8 @@ def worst_mistakes(
     face_predictions: FacePredictions, *, limit: int = MAX_MISTAKES
 ) -> list[Mistake]:
     """Return the misclassified faces, highest wrong probability first."""
-    probs, ground_truth = (
-        face_predictions.predictions.probs,
-        face_predictions.predictions.ground_truth,
-    )
+    probs = face_predictions.predictions.probs
+    ground_truth = face_predictions.predictions.ground_truth
     predicted = probs.argmax(axis=1)
     wrong = np.flatnonzero(predicted != ground_truth)
     order = wrong[np.argsort(-probs[wrong, predicted[wrong]], kind="stable")]
@@ -285,13 +279,12 @@ def worst_mistakes(
 
 
 def mistakes_grid(
-    mistakes: Sequence[Mistake], *, columns: int = 6, style: Style = DEFAULT_STYLE
+    mistakes: Sequence[Mistake], *, style: Style = DEFAULT_STYLE
 ) -> Image:
     """Return a grid of the classifier crops of mistakes with captions.
 
     Args:
         mistakes: the faces.
-        columns: images in a row.
         style: names of the classes.
 
     Raises:
@@ -301,12 +294,12 @@ def mistakes_grid(
     for mistake in mistakes:
         box = np.array(mistake.box, np.float32)
         crops.append(crop_face(read_image(mistake.path), box, CELL_PX))
-        prediction_text = (
-            f"{format_percent(mistake.probability)} {style.title(mistake.predicted)}"
+        percent, predicted = format_percent(mistake.probability), mistake.predicted
+        captions.append(
+            f"{style.title(mistake.ground_truth)}, predicted\n"
+            f"{percent} {style.title(predicted)}"
         )
-        truth_text = style.title(mistake.ground_truth)
-        captions.append(f"{truth_text}, predicted\n{prediction_text}")
-    return image_grid(crops, captions, columns=columns)
+    return image_grid(crops, captions)
 
 
 def summarize_predictions(predictions: Predictions) -> Json:
@@ -399,27 +392,26 @@ def _build_charts(
     predictions: Mapping[str, Predictions], style: Style
 ) -> dict[str, VegaSpec]:
     """Return the charts by file name."""
-    charts_by_name = {}
+    charts_by_name: dict[str, VegaSpec] = {}
     for name, item in predictions.items():
         if not len(item):
             continue
         prefix = f"{name.replace('/', '-')}-" if len(predictions) > 1 else ""
-        single_set = {name: item}
-        charts_by_name[f"{prefix}confusion"] = charts.confusion_matrix_chart(
-            item, style=style
-        )
-        charts_by_name[f"{prefix}roc"] = charts.roc_chart(single_set)
-        charts_by_name[f"{prefix}roc-classes"] = charts.roc_chart(
-            single_set, task="classes", style=style
-        )
-        charts_by_name[f"{prefix}precision-recall"] = charts.precision_recall_chart(
-            single_set, task="classes", style=style
-        )
-        charts_by_name[f"{prefix}reliability"] = charts.reliability_chart(single_set)
-        charts_by_name[f"{prefix}reliability-mask"] = charts.reliability_chart(
-            single_set, target="wearing"
-        )
-        charts_by_name[f"{prefix}slices"] = charts.slices_chart(single_set)
+        one = {name: item}
+        set_charts = {
+            "confusion": charts.confusion_matrix_chart(item, style=style),
+            "roc": charts.roc_chart(one),
+            "roc-classes": charts.roc_chart(one, task="classes", style=style),
+            "precision-recall": charts.precision_recall_chart(
+                one, task="classes", style=style
+            ),
+            "reliability": charts.reliability_chart(one),
+            "reliability-mask": charts.reliability_chart(one, target="wearing"),
+            "slices": charts.slices_chart(one),
+        }
+        charts_by_name |= {
+            f"{prefix}{kind}": chart for kind, chart in set_charts.items()
+        }
     return charts_by_name
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,6 @@ from maskdet.classifier import DEFAULT_CLASSIFIER, classifier_path
 from maskdet.datasets import Example
 from maskdet.evaluation.classification import LARGE_PX, read_example
 from maskdet.evaluation.labelled_set import (
-    CancelCallback,
     ImportedDataset,
     ProgressCallback,
     iterate_with_progress,
@@ -55,6 +54,8 @@ from maskdet.model_files.model_zoo import (
 )
 from maskdet.settings import Settings
 from maskdet.types import CLASSES, Image, Label, Scene
+
+_NO_PROBS: Final[Float32Array] = np.zeros((0, len(CLASSES)), np.float32)
 
 _DETECTOR_PACKAGES = ("opencv-python-headless", "mtcnn")
 
@@ -142,7 +143,6 @@ def predict_dataset(
     name: str,
     *,
     progress: ProgressCallback | None = None,
-    cancelled: CancelCallback | None = None,
     cache: DetectionCache | None = None,
     key: str = "",
 ) -> AnalyzerPredictions:
@@ -158,22 +158,18 @@ def predict_dataset(
         analyzer: analyzes each image once, with `PERMISSIVE_SETTINGS`.
         name: name of the analyzer.
         progress: called with the progress after each image.
-        cancelled: called before each image; returns whether to stop.
         cache: its images are not analyzed again; new detections are added image by
-            image, so a cancelled run can be continued.
+            image, so an interrupted run can be continued.
         key: cache key of the analyzer and its files; `analyzer_key(name)` by default.
 
     Raises:
         ValueError: an image cannot be read any more; one line.
-        CancelledError: `cancelled` returned True.
     """
     key = key or analyzer_key(name)
     cache = {} if cache is None else cache
     analyzer = _without_refinement_limit(analyzer)
     all_detections: list[ImageDetections] = []
-    for image_index in iterate_with_progress(
-        range(len(dataset.images)), progress, cancelled
-    ):
+    for image_index in iterate_with_progress(range(len(dataset.images)), progress):
         all_detections.append(_detect_image(dataset, image_index, analyzer, cache, key))
     return _join_detections(dataset.ground_truth, name, all_detections)
 
@@ -282,14 +278,30 @@ def _detect_image(
 def _join_detections(
     ground_truth: LabelledSet, name: str, detections: Sequence[ImageDetections]
 ) -> AnalyzerPredictions:
-    no_probs = np.zeros((0, len(CLASSES)), np.float32)
     return AnalyzerPredictions(
         ground_truth,
         name,
         FaceRows.from_images([item.faces for item in detections]),
-        np.concatenate([no_probs[:, 0], *(item.scores for item in detections)]),
-        np.concatenate([no_probs, *(item.probs for item in detections)]),
+        np.concatenate([_NO_PROBS[:, 0], *(item.scores for item in detections)]),
+        np.concatenate([_NO_PROBS, *(item.probs for item in detections)]),
     )
+
+
+class ClassifiedFaces(NamedTuple):
+    """Predictions for the faces of one image.
+
+    Attributes:
+        example: the labelled image.
+        faces: the faces. Light and sharpness are measured on the box, extended to a
+            square, not on the wider crop of the classifier.
+        ground_truth: `(n,)` true classes.
+        probs: `(n, 3)` predicted probabilities.
+    """
+
+    example: Example
+    faces: MeasuredBoxes
+    ground_truth: NDArray[np.int64]
+    probs: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -307,27 +319,22 @@ class FacePredictions:
     boxes: Boxes
 
     @classmethod
-    def from_image(
-        cls,
-        example: Example,
-        image: Image,
-        boxes: Boxes,
-        ground_truth: NDArray[np.int64],
-        probs: NDArray[np.float32],
-    ) -> FacePredictions:
-        """Create the predictions of one image; measure size, light and sharpness.
-
-        Light and sharpness are measured on the box, extended to a square, not on the
-        wider crop of the classifier.
-        """
-        faces = MeasuredBoxes.from_image(image, boxes)
-        return cls.from_faces([example] * len(boxes), faces, ground_truth, probs)
+    def from_images(cls, images: Sequence[ClassifiedFaces]) -> FacePredictions:
+        """Join the predictions of several images; may be none."""
+        faces = FaceRows.from_images([image.faces for image in images])
+        no_labels = np.zeros(0, np.int64)
+        return cls.from_faces(
+            [images[index].example for index in faces.image_indices],
+            faces,
+            np.concatenate([no_labels, *(image.ground_truth for image in images)]),
+            np.concatenate([_NO_PROBS, *(image.probs for image in images)]),
+        )
 
     @classmethod
     def from_faces(
         cls,
         examples: Sequence[Example],
-        faces: MeasuredBoxes,
+        faces: MeasuredBoxes | FaceRows,
         ground_truth: NDArray[np.int64],
         probs: NDArray[np.float32],
     ) -> FacePredictions:
@@ -363,16 +370,4 @@ class FacePredictions:
             MeasuredBoxes(faces.boxes[rows], faces.lights[rows], faces.sharpness[rows]),
             ground_truth.labels[matched[selected]],
             result.probs[selected],
-        )
-
-    @classmethod
-    def concat(cls, parts: Iterable[FacePredictions]) -> FacePredictions:
-        """Concatenate the predictions of several images; may be none."""
-        no_values, no_boxes = np.zeros(0, np.float32), np.zeros((0, 4), np.float32)
-        no_faces = MeasuredBoxes(no_boxes, no_values, no_values)
-        items = [cls.from_faces([], no_faces, np.zeros(0, np.int64), no_values), *parts]
-        return cls(
-            Predictions.concat(part.predictions for part in items),
-            tuple(path for part in items for path in part.paths),
-            np.concatenate([part.boxes for part in items]),
         )

@@ -91,7 +91,7 @@ def benchmark_interleaved(
         for name, function in functions.items()
     }
     total_ms: dict[str, list[float]] = {name: [] for name in functions}
-    stages_ms: dict[str, list[Mapping[str, float]]] = {name: [] for name in functions}
+    stages_ms: dict[str, dict[str, list[float]]] = {name: {} for name in functions}
     names = list(functions)
     for round_index in rounds:
         first = round_index % max(1, len(names))
@@ -99,19 +99,13 @@ def benchmark_interleaved(
             started = perf_counter()
             scene = functions[name](image)
             total_ms[name].append((perf_counter() - started) * 1e3)
-            stages_ms[name].append(scene.stage_ms)
+            for stage, ms in scene.stage_ms.items():
+                stages_ms[name].setdefault(stage, []).append(ms)
     return {
         name: LatencyStats(
             len(faces[name][-1]),
             tuple(total_ms[name]),
-            _group_by_stage(stages_ms[name]),
+            {stage: tuple(times) for stage, times in stages_ms[name].items()},
         )
         for name in names
-    }
-
-
-def _group_by_stage(rounds: list[Mapping[str, float]]) -> dict[str, tuple[float, ...]]:
-    first_round = rounds[0] if rounds else {}
-    return {
-        stage: tuple(round_ms[stage] for round_ms in rounds) for stage in first_round
     }

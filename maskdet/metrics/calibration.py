@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.metrics.classification import ClassificationResult
+from maskdet.metrics.classification import ClassificationResult, check_same_length
 
 N_BINS = 15
 """As in Guo et al., "On calibration of modern neural networks", ICML 2017."""
@@ -40,8 +40,7 @@ class ReliabilityCurve:
     @property
     def positive_fractions(self) -> NDArray[np.float64]:
         """Fraction of positives in each bin; equals `scores` if calibrated."""
-        fractions: NDArray[np.float64] = self.positives / self.counts
-        return fractions
+        return self.positives / self.counts
 
     @property
     def ece(self) -> float:
@@ -54,8 +53,7 @@ class ReliabilityCurve:
 def bin_indices(scores: NDArray[np.floating], bins: int = N_BINS) -> NDArray[np.int64]:
     """Return the bin of each score; bins include their upper end, the first also 0."""
     indices = np.ceil(np.asarray(scores, np.float64) * bins).astype(np.int64) - 1
-    result: NDArray[np.int64] = np.clip(indices, 0, bins - 1)
-    return result
+    return np.clip(indices, 0, bins - 1)
 
 
 def reliability_curve(
@@ -72,11 +70,7 @@ def reliability_curve(
         ValueError: the lengths differ, or a score is outside [0, 1].
     """
     true, score = np.asarray(ground_truth, np.bool_), np.asarray(scores, np.float64)
-    if true.shape != score.shape or true.ndim != 1:
-        raise ValueError(
-            "ground truth and scores must be 1-D of the same length, got "
-            f"{true.shape} and {score.shape}"
-        )
+    check_same_length(true, score, "scores")
     if not ((score >= 0) & (score <= 1)).all():
         raise ValueError("scores must be in [0, 1]")
     indices = bin_indices(score, bins)

@@ -8,19 +8,21 @@ p(no_mask).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.metrics.intervals import (
+    NO_ESTIMATE,
     RESAMPLES,
     Estimate,
     percentile_estimate,
     proportion,
+    safe_divide,
 )
 from maskdet.types import CLASSES, Label
 
@@ -41,6 +43,17 @@ BINARY_TASKS: tuple[BinaryTaskName, ...] = get_args(BinaryTaskName)
 
 CLASS_TASKS: tuple[BinaryTaskName, ...] = BINARY_TASKS[1:]
 """One task per class, in the order of `CLASSES`."""
+
+
+def check_same_length(
+    ground_truth: NDArray[Any], other: NDArray[Any], name: str
+) -> None:
+    """Raise `ValueError` unless both are 1-D of the same length."""
+    if ground_truth.shape != other.shape or ground_truth.ndim != 1:
+        raise ValueError(
+            f"ground truth and {name} must be 1-D of the same length, got "
+            f"{ground_truth.shape} and {other.shape}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,15 +81,9 @@ class ConfusionMatrix:
         Raises:
             ValueError: the lengths differ, or a number is not a class.
         """
-        true_labels, predicted_labels = (
-            np.asarray(ground_truth, np.int64),
-            np.asarray(predicted, np.int64),
-        )
-        if true_labels.shape != predicted_labels.shape or true_labels.ndim != 1:
-            raise ValueError(
-                "ground truth and predictions must be 1-D of the same length, got "
-                f"{true_labels.shape} and {predicted_labels.shape}"
-            )
+        true_labels = np.asarray(ground_truth, np.int64)
+        predicted_labels = np.asarray(predicted, np.int64)
+        check_same_length(true_labels, predicted_labels, "predictions")
         if len(true_labels) and not (
             true_labels.min() >= 0
             and predicted_labels.min() >= -1
@@ -96,8 +103,7 @@ class ConfusionMatrix:
 
     @property
     def _hits(self) -> NDArray[np.int64]:
-        hits: NDArray[np.int64] = np.diagonal(self.counts)
-        return hits
+        return np.diagonal(self.counts)
 
     @property
     def accuracy(self) -> Estimate:
@@ -123,7 +129,7 @@ class ConfusionMatrix:
         drawing the cells of the matrix from a multinomial distribution, but slower.
         """
         if not self.n:
-            return Estimate(math.nan, math.nan, math.nan, 0)
+            return NO_ESTIMATE
         cell_fractions = self.counts.ravel() / self.n
         resampled = np.random.default_rng(seed).multinomial(
             self.n, cell_fractions, size=resamples
@@ -141,9 +147,8 @@ def _proportions(
 
 def _mean_recalls(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return `(b,)` mean recalls of `(b, k, k + 1)` matrices."""
-    hits = np.diagonal(counts, axis1=1, axis2=2)
     totals = counts.sum(axis=2)
-    recalls = np.divide(hits, totals, out=np.zeros(hits.shape), where=totals > 0)
+    recalls = safe_divide(np.diagonal(counts, axis1=1, axis2=2), totals, 0)
     result: NDArray[np.float64] = recalls.sum(axis=1) / (totals > 0).sum(axis=1)
     return result
 
@@ -185,8 +190,7 @@ def find_threshold_ends(scores: NDArray[np.floating]) -> NDArray[np.int64]:
 
     Items with equal scores enter a curve together, because no threshold parts them.
     """
-    ends: NDArray[np.int64] = np.flatnonzero(np.diff(scores, append=-np.inf) != 0)
-    return ends
+    return np.flatnonzero(np.diff(scores, append=-np.inf) != 0)
 
 
 def threshold_curves(
@@ -202,11 +206,7 @@ def threshold_curves(
         ValueError: the lengths differ, or a score is NaN.
     """
     true, score = np.asarray(ground_truth, np.bool_), np.asarray(scores, np.float64)
-    if true.shape != score.shape or true.ndim != 1:
-        raise ValueError(
-            "ground truth and scores must be 1-D of the same length, got "
-            f"{true.shape} and {score.shape}"
-        )
+    check_same_length(true, score, "scores")
     if np.isnan(score).any():
         raise ValueError("scores must not be NaN")
     order = np.argsort(-score, kind="stable")
@@ -216,23 +216,15 @@ def threshold_curves(
     false_positives = ends + 1 - true_positives
     return ThresholdCurves(
         score[ends],
-        _rates(true_positives, int(true.sum())),
-        _rates(false_positives, int((~true).sum())),
+        safe_divide(true_positives, int(true.sum())),
+        safe_divide(false_positives, int((~true).sum())),
         true_positives / (ends + 1),
     )
 
 
-def _rates(counts: NDArray[np.int64], total: int) -> NDArray[np.float64]:
-    if not total:
-        return np.full(counts.shape, math.nan)
-    rates: NDArray[np.float64] = counts / total
-    return rates
-
-
 def is_predicted_unmasked(probs: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return whether "mask against no mask" predicts no mask for `(n, 3)` probs."""
-    unmasked: NDArray[np.bool_] = probs[:, Label.NO_MASK] > 0.5
-    return unmasked
+    return probs[:, Label.NO_MASK] > 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,15 +238,6 @@ class ClassificationResult:
 
     ground_truth: NDArray[np.int64]
     probs: NDArray[np.float32]
-
-    @classmethod
-    def concat(
-        cls, parts: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]]
-    ) -> ClassificationResult:
-        """Concatenate the ground truth and predictions of several images."""
-        empty = (np.zeros(0, np.int64), np.zeros((0, len(CLASSES)), np.float32))
-        ground_truth, probs = zip(empty, *parts, strict=True)
-        return cls(np.concatenate(ground_truth), np.concatenate(probs))
 
     @property
     def class_confusion(self) -> ConfusionMatrix:
@@ -272,15 +255,22 @@ class ClassificationResult:
             unmasked.astype(np.int64), predicted.astype(np.int64), 2
         )
 
-    def to_json(self) -> Json:
-        """Return all metrics with their intervals."""
-        class_confusion, binary_confusion = self.class_confusion, self.binary_confusion
+    def rates_to_json(self) -> Json:
+        """Return the number of faces and the rates without a bootstrap."""
+        binary_confusion = self.binary_confusion
         return {
-            "n": class_confusion.n,
+            "n": binary_confusion.n,
             "binary_accuracy": binary_confusion.accuracy.to_json(),
             "masked_recall": binary_confusion.recalls[0].to_json(),
             "unmasked_recall": binary_confusion.recalls[1].to_json(),
-            "accuracy": class_confusion.accuracy.to_json(),
+            "accuracy": self.class_confusion.accuracy.to_json(),
+        }
+
+    def to_json(self) -> Json:
+        """Return all metrics with their intervals."""
+        class_confusion = self.class_confusion
+        return {
+            **self.rates_to_json(),
             "balanced_accuracy": class_confusion.balanced_accuracy().to_json(),
             "recall": {
                 label.key: recall.to_json()
@@ -318,13 +308,6 @@ class Predictions:
             if getattr(self, name).shape != expected:
                 actual = getattr(self, name).shape
                 raise ValueError(f"{name} must have shape {expected}, got {actual}")
-
-    @classmethod
-    def concat(cls, parts: Iterable[Predictions]) -> Predictions:
-        """Concatenate the predictions on several images or data sets, at least one."""
-        items = list(parts)
-        columns = ([getattr(item, name) for item in items] for name in _FIELDS)
-        return cls(*map(np.concatenate, columns))
 
     def __len__(self) -> int:
         """Return the number of faces."""

@@ -10,7 +10,6 @@ them. Therefore the result does not depend on the order of faces or images.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from maskdet.metrics.intervals import (
     Estimate,
     draw_image_weights,
     percentile_estimate,
+    safe_divide,
 )
 from maskdet.metrics.matching import MIN_IOU, BoxRows, MatchCandidates
 from maskdet.types import Faces
@@ -158,12 +158,13 @@ def match_detections(
     Raises:
         ValueError: the numbers of images differ.
     """
-    if len(detections) != len(ground_truth):
-        raise ValueError(
-            "detections and ground truth must have the same number of images, got "
-            f"{len(detections)} and {len(ground_truth)}"
-        )
-    ignored_boxes = _check_ignored(ignored, len(ground_truth))
+    ignored_boxes = [_NO_BOXES] * len(detections) if ignored is None else ignored
+    for name, items in (("detections", detections), ("ignored boxes", ignored_boxes)):
+        if len(items) != len(ground_truth):
+            raise ValueError(
+                f"{name} and ground truth must have the same number of images, got "
+                f"{len(items)} and {len(ground_truth)}"
+            )
     found = BoxRows.concat([faces.boxes for faces in detections])
     true_faces = BoxRows.concat(
         [
@@ -185,16 +186,6 @@ def match_detections(
     return DetectionMatches.from_matched(
         found, scores, matched, true_faces, counted, len(detections), min_px=min_px
     )
-
-
-def _check_ignored(ignored: Sequence[Boxes] | None, n_images: int) -> Sequence[Boxes]:
-    ignored_boxes = [_NO_BOXES] * n_images if ignored is None else ignored
-    if len(ignored_boxes) != n_images:
-        raise ValueError(
-            "ignored boxes and ground truth must have the same number of images, got "
-            f"{len(ignored_boxes)} and {n_images}"
-        )
-    return ignored_boxes
 
 
 def cumulate_counts(
@@ -228,19 +219,8 @@ def _curve_points(
     true_positives, n_predicted = cumulate_counts(matches, weights, ends)
     n_ground_truth = (weights @ matches.n_ground_truth).astype(np.float64)[:, None]
     # A resample may contain no image with the highest scores: precision of 0 / 0 is 1.
-    precisions = np.divide(
-        true_positives,
-        n_predicted,
-        out=np.ones(true_positives.shape),
-        where=n_predicted > 0,
-    )
-    recalls = np.divide(
-        true_positives,
-        n_ground_truth,
-        out=np.full(true_positives.shape, np.nan),
-        where=n_ground_truth > 0,
-    )
-    return precisions, recalls
+    precisions = safe_divide(true_positives, n_predicted, 1)
+    return precisions, safe_divide(true_positives, n_ground_truth)
 
 
 def precision_recall_curve(matches: DetectionMatches) -> PrecisionRecallCurve:
@@ -276,8 +256,7 @@ def average_precisions(
         gains = np.diff(recalls, axis=1, prepend=0.0)
         areas = (gains * envelope).sum(axis=1)
         parts.append(np.where(chunk @ matches.n_ground_truth > 0, areas, np.nan))
-    result: NDArray[np.float64] = np.concatenate(parts)
-    return result
+    return np.concatenate(parts)
 
 
 def average_precision(matches: DetectionMatches) -> float:
@@ -309,6 +288,6 @@ def mean_average_precision(
     present = ~np.isnan(class_aps)
     total = np.where(present, class_aps, 0.0).sum(axis=0)
     count = present.sum(axis=0)
-    means = np.divide(total, count, out=np.full(total.shape, math.nan), where=count > 0)
+    means = safe_divide(total, count)
     n = sum(int(matches.n_ground_truth.sum()) for matches in classes)
     return percentile_estimate(float(means[0]), means[1:], n)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-_Name = TypeVar("_Name")
 
 Z_95 = 1.959963984540054
 """The normal quantile that leaves 2.5 % in each tail."""
@@ -52,9 +50,30 @@ class Estimate:
         return {**values, "n": self.n}
 
 
-def estimates_to_json(estimates: Mapping[_Name, Estimate]) -> dict[str, object]:
-    """Return named estimates for JSON."""
-    return {str(name): estimate.to_json() for name, estimate in estimates.items()}
+NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
+"""The estimate of no items."""
+
+
+@dataclass(frozen=True)
+class MetricsReport:
+    """Base class of reports whose JSON has all fields, by their names."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return all metrics with their intervals."""
+        return estimates_to_json(
+            {field.name: getattr(self, field.name) for field in fields(self)}
+        )
+
+
+def estimates_to_json(values: Mapping[Any, Any]) -> dict[str, object]:
+    """Return named estimates for JSON; nested ones too, other values unchanged."""
+    return {str(name): _to_json(value) for name, value in values.items()}
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, Mapping):
+        return estimates_to_json(value)
+    return value.to_json() if isinstance(value, Estimate) else value
 
 
 def proportion(hits: int, n: int) -> Estimate:
@@ -70,7 +89,7 @@ def proportion(hits: int, n: int) -> Estimate:
     if not 0 <= hits <= n:
         raise ValueError(f"hits must be from 0 to n = {n}, got {hits}")
     if n == 0:
-        return Estimate(math.nan, math.nan, math.nan, 0)
+        return NO_ESTIMATE
     return wilson_interval(hits / n, n)
 
 
@@ -113,7 +132,7 @@ def clustered_proportion(
     hit_counts, counts = np.asarray(hits, np.float64), np.asarray(totals, np.float64)
     n = int(counts.sum())
     if not n:
-        return Estimate(math.nan, math.nan, math.nan, 0)
+        return NO_ESTIMATE
     value, used = float(hit_counts.sum()) / n, int((counts > 0).sum())
     excess = 1.0
     if 0 < value < 1 and used > 1:
@@ -137,7 +156,7 @@ def poisson_rate(counts: Sequence[int]) -> Estimate:
     """
     n, total = len(counts), sum(counts)
     if not n:
-        return Estimate(math.nan, math.nan, math.nan, 0)
+        return NO_ESTIMATE
     mean = total / n
     excess = sum((count - mean) ** 2 for count in counts) / max(n - 1, 1)
     spread = max(1.0, excess / mean) if total else 1.0
@@ -173,13 +192,38 @@ def draw_image_weights(
     return weights
 
 
-def bootstrap_sums(*columns: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the sums of `(p,)` per-image counts, `(columns, resamples)`."""
-    table = np.stack(columns, axis=1).astype(np.float32)
-    sums: NDArray[np.float64] = (draw_image_weights(len(table)) @ table).T.astype(
-        np.float64
+def safe_divide(
+    numerators: NDArray[Any],
+    denominators: NDArray[Any] | int,
+    fallback: float = math.nan,
+) -> NDArray[np.float64]:
+    """Return the quotients; `fallback` where the denominator is 0."""
+    result: NDArray[np.float64] = np.divide(
+        numerators,
+        denominators,
+        out=np.full(np.shape(numerators), fallback, np.float64),
+        where=np.asarray(denominators) > 0,
     )
-    return sums
+    return result
+
+
+def bootstrap_ratio(
+    numerators: NDArray[np.int64], denominators: NDArray[np.int64], n: int
+) -> Estimate:
+    """Return a ratio of sums over images, with a bootstrap interval over images.
+
+    Args:
+        numerators: `(p,)` of each image.
+        denominators: `(p,)` of each image.
+        n: number of items.
+    """
+    total = int(denominators.sum())
+    if not total:
+        return Estimate(math.nan, math.nan, math.nan, n)
+    table = np.stack([numerators, denominators], axis=1).astype(np.float32)
+    resampled = (draw_image_weights(len(table)) @ table).T.astype(np.float64)
+    value = int(numerators.sum()) / total
+    return percentile_estimate(value, safe_divide(*resampled), n)
 
 
 def percentile_estimate(

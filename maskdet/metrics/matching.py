@@ -96,9 +96,7 @@ class OverlappingPairs:
             (rows, rows, iou_matrix(detections.boxes[rows], detections.boxes[rows]))
             for rows, _ in _rows_by_image(detections, detections)
         )
-        order = np.argsort(-scores, kind="stable")
-        ranks = np.empty(len(order), np.int64)
-        ranks[order] = np.arange(len(order))
+        ranks = _invert_order(np.argsort(-scores, kind="stable"))
         is_ordered = ranks[first] < ranks[second]
         return cls(first[is_ordered], second[is_ordered], ious[is_ordered])
 
@@ -219,10 +217,8 @@ class MatchCandidates:
         self, row_mask: BoolArray, ground_truth_mask: BoolArray
     ) -> MatchCandidates:
         """Return the pairs of the selected rows, renumbered; select whole images."""
-        new_rows, new_true_rows = (
-            np.cumsum(row_mask) - 1,
-            np.cumsum(ground_truth_mask) - 1,
-        )
+        new_rows = np.cumsum(row_mask) - 1
+        new_true_rows = np.cumsum(ground_truth_mask) - 1
         kept = row_mask[self.detection_rows]
         return MatchCandidates(
             new_rows[self.detection_rows[kept]],
@@ -245,10 +241,8 @@ class MatchCandidates:
             min_iou: lowest IoU of a match.
         """
         is_candidate = is_kept[self.detection_rows] & (self.ious >= min_iou)
-        faces, ground_truths = (
-            self.detection_rows[is_candidate],
-            self.ground_truth_rows[is_candidate],
-        )
+        faces = self.detection_rows[is_candidate]
+        ground_truths = self.ground_truth_rows[is_candidate]
         matches = np.full(len(is_kept), -1, np.int64)
         while True:
             is_first_choice = np.diff(faces, prepend=-1) != 0

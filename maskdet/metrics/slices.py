@@ -57,15 +57,10 @@ class Slice:
 
     def to_json(self) -> Json:
         """Return all metrics with their intervals."""
-        binary_confusion = self.classification.binary_confusion
         return {
             "name": self.name,
             "part": self.part,
-            "n": binary_confusion.n,
-            "binary_accuracy": binary_confusion.accuracy.to_json(),
-            "masked_recall": binary_confusion.recalls[0].to_json(),
-            "unmasked_recall": binary_confusion.recalls[1].to_json(),
-            "accuracy": self.classification.class_confusion.accuracy.to_json(),
+            **self.classification.rates_to_json(),
             "accuracy_difference": self.difference.to_json(),
             "is_worse": self.is_worse,
         }

@@ -7,7 +7,6 @@ are computed on many resamples at once, as sums over weighted faces.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,10 +25,13 @@ from maskdet.metrics.classification import (
     find_threshold_ends,
 )
 from maskdet.metrics.intervals import (
+    NO_ESTIMATE,
     RESAMPLES,
     Estimate,
+    MetricsReport,
     percentile_estimate,
     proportion,
+    safe_divide,
 )
 from maskdet.types import CLASSES
 
@@ -39,8 +41,6 @@ FaceWeights = NDArray[np.float32]
 
 _RESAMPLES_PER_CHUNK = 50
 """Resamples per chunk, so that their sorted copies fit into the processor's cache."""
-
-_NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
 
 
 def draw_face_weights(
@@ -53,17 +53,6 @@ def draw_face_weights(
         for row in weights:
             row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
     return weights
-
-
-def divide_or_nan(numerators: Floats, denominators: Floats) -> Floats:
-    """Return the quotients; NaN where the denominator is 0."""
-    result: Floats = np.divide(
-        numerators,
-        denominators,
-        out=np.full(np.shape(numerators), np.nan),
-        where=denominators > 0,
-    )
-    return result
 
 
 def resampled_areas(weights: FaceWeights, task: BinaryTask) -> tuple[Floats, Floats]:
@@ -89,8 +78,8 @@ def resampled_areas(weights: FaceWeights, task: BinaryTask) -> tuple[Floats, Flo
         n_positives = true_positives[:, -1].astype(np.float64)
         n_negatives = n_predicted[:, -1] - n_positives
         pairs = _row_sums(negatives * (true_positives - positives / 2))
-        roc[part] = divide_or_nan(pairs, n_positives * n_negatives)
-        precision[part] = divide_or_nan(
+        roc[part] = safe_divide(pairs, n_positives * n_negatives)
+        precision[part] = safe_divide(
             _row_sums(positives * true_positives / np.maximum(n_predicted, 1)),
             n_positives,
         )
@@ -103,7 +92,7 @@ def _row_sums(values: NDArray[np.floating]) -> Floats:
 
 
 @dataclass(frozen=True)
-class OneVsRest:
+class OneVsRest(MetricsReport):
     """Metrics of one class against the rest.
 
     Attributes:
@@ -119,13 +108,6 @@ class OneVsRest:
     f1: Estimate
     roc_area: Estimate
     average_precision: Estimate
-
-    def to_json(self) -> Json:
-        """Return all metrics with their intervals."""
-        return {
-            field.name: getattr(self, field.name).to_json()
-            for field in dataclasses.fields(self)
-        }
 
 
 @dataclass(frozen=True)
@@ -238,7 +220,7 @@ def bootstrap_mean(weights: FaceWeights, values: Floats) -> Estimate:
     """Return the mean of `(n,)` values of faces."""
     n = len(values)
     if not n:
-        return _NO_ESTIMATE
+        return NO_ESTIMATE
     return percentile_estimate(
         float(values.mean()), _weighted_sums(weights, values)[0] / n, n
     )
@@ -265,9 +247,7 @@ def _one_vs_rest(
         weights, *columns
     )
     f1 = 2 * hits / (true + predicted) if true + predicted else math.nan
-    resampled_f1 = divide_or_nan(
-        2 * resampled_hits, resampled_true + resampled_predicted
-    )
+    resampled_f1 = safe_divide(2 * resampled_hits, resampled_true + resampled_predicted)
     roc_area, average_precision = score_areas
     return OneVsRest(
         precision=proportion(int(hits), int(predicted)),
@@ -288,7 +268,7 @@ def calibration_error(
     """
     n = len(ground_truth)
     if not n:
-        return _NO_ESTIMATE
+        return NO_ESTIMATE
     gaps = np.zeros((n, N_BINS), np.float32)
     gaps[np.arange(n), bin_indices(scores)] = scores - ground_truth
     value = float(np.abs(gaps.sum(axis=0, dtype=np.float64)).sum()) / n

@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from maskdet.analyzers.pipelines import Analyzer
 from maskdet.datasets import Example
 from maskdet.media import read_image
-from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import (
     Estimate,
-    estimates_to_json,
+    MetricsReport,
     poisson_rate,
     proportion_of,
 )
@@ -70,7 +69,7 @@ _DrawImage = Callable[[np.random.Generator], Image]
 
 
 @dataclass(frozen=True)
-class FalsePositiveReport:
+class FalsePositiveReport(MetricsReport):
     """False positives per image.
 
     Attributes:
@@ -85,15 +84,6 @@ class FalsePositiveReport:
     overall: Estimate
     fraction_with_any: Estimate
     cartoons: dict[str, Estimate]
-
-    def to_json(self) -> Json:
-        """Return all metrics with their intervals."""
-        return {
-            "by_kind": estimates_to_json(self.by_kind),
-            "overall": self.overall.to_json(),
-            "fraction_with_any": self.fraction_with_any.to_json(),
-            "cartoons": estimates_to_json(self.cartoons),
-        }
 
 
 def evaluate_false_positives(
@@ -117,11 +107,14 @@ def evaluate_false_positives(
     def count_detections(images: Iterable[Image]) -> list[int]:
         return [len(analyzer.analyze(image, settings)) for image in images]
 
-    empty_drawers, cartoon_drawers = _image_drawers()
+    def count_drawn(draw: _DrawImage, *seeds: int) -> list[int]:
+        rng = np.random.default_rng((seed, *seeds))
+        return count_detections(draw(rng) for _ in range(n_per_kind))
+
     counts = {SCENE_PARTS: count_detections(_scene_parts(examples, seed))}
     counts |= {
-        name: count_detections(_draw_images(draw, n_per_kind, (seed, index)))
-        for index, (name, draw) in enumerate(empty_drawers.items(), 1)
+        name: count_drawn(draw, index)
+        for index, (name, draw) in enumerate(_image_drawers().items(), 1)
     }
     all_counts = [count for kind_counts in counts.values() for count in kind_counts]
     return FalsePositiveReport(
@@ -131,16 +124,14 @@ def evaluate_false_positives(
         overall=poisson_rate(all_counts),
         fraction_with_any=_fraction_with_any(all_counts),
         cartoons={
-            name: poisson_rate(
-                count_detections(_draw_images(draw, n_per_kind, (seed, 0, index)))
-            )
-            for index, (name, draw) in enumerate(cartoon_drawers.items())
+            kind: poisson_rate(count_drawn(partial(draw_cartoon, kind), 0, index))
+            for index, kind in enumerate(CARTOON_KINDS)
         },
     )
 
 
 @dataclass(frozen=True)
-class NegativeImageReport:
+class NegativeImageReport(MetricsReport):
     """False positives on the user's images without faces.
 
     Attributes:
@@ -154,15 +145,6 @@ class NegativeImageReport:
     fraction_with_any: Estimate
     by_kind: dict[str, Estimate]
     unreadable: dict[str, str]
-
-    def to_json(self) -> Json:
-        """Return all metrics with their intervals."""
-        return {
-            "per_image": self.per_image.to_json(),
-            "fraction_with_any": self.fraction_with_any.to_json(),
-            "by_kind": estimates_to_json(self.by_kind),
-            "unreadable": dict(self.unreadable),
-        }
 
 
 def evaluate_negative_images(
@@ -255,14 +237,9 @@ def _scene_parts(examples: Iterable[Example], seed: int) -> Iterator[Image]:
             yield np.ascontiguousarray(image[y1:y2, x1:x2])
 
 
-def _draw_images(draw: _DrawImage, n: int, seed: tuple[int, ...]) -> Iterator[Image]:
-    rng = np.random.default_rng(seed)
-    return (draw(rng) for _ in range(n))
-
-
-def _image_drawers() -> tuple[dict[str, _DrawImage], dict[str, _DrawImage]]:
-    """Return the drawing functions of images without faces, and of cartoon faces."""
-    empty: dict[str, _DrawImage] = {
+def _image_drawers() -> dict[str, _DrawImage]:
+    """Return the drawing functions of images without faces."""
+    return {
         **{kind: partial(draw_wall, kind) for kind in WALL_PATTERNS},
         **{kind: partial(draw_round_objects, kind) for kind in ROUND_OBJECT_KINDS},
         **{
@@ -270,10 +247,6 @@ def _image_drawers() -> tuple[dict[str, _DrawImage], dict[str, _DrawImage]]:
             for name, occluder in _OCCLUDERS.items()
         },
     }
-    faces: dict[str, _DrawImage] = {
-        kind: partial(draw_cartoon, kind) for kind in CARTOON_KINDS
-    }
-    return empty, faces
 
 
 def _draw_held_object(occluder: Occluder, rng: np.random.Generator) -> Image:

@@ -11,41 +11,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.detectors import LandmarkDetector
-from maskdet.metrics.classification import Json
-from maskdet.metrics.intervals import Estimate, estimates_to_json, proportion_of
+from maskdet.metrics.intervals import Estimate, MetricsReport, proportion_of
 from maskdet.robustness.occlusion import unmasked_faces
 from maskdet.synthetic import LOOKALIKES, Lookalike, render_lookalike
 from maskdet.types import Image, Label
 
 
 @dataclass(frozen=True)
-class LookalikeReport:
+class LookalikeReport(MetricsReport):
     """Rates of the prediction "no mask", unmodified and with each look-alike.
 
     Attributes:
+        min_confidence: the confidence threshold.
         baseline: rate of "no mask" for the unmodified faces: higher is better.
         predicted_no_mask: the same for each look-alike: lower is better.
-        unsure: rate of `UNKNOWN` for each look-alike.
-        min_confidence: the confidence threshold.
+        unknown: rate of `UNKNOWN` for each look-alike.
     """
 
+    min_confidence: float
     baseline: Estimate
     predicted_no_mask: dict[Lookalike, Estimate]
-    unsure: dict[Lookalike, Estimate]
-    min_confidence: float
-
-    def to_json(self) -> Json:
-        """Return all metrics with their intervals."""
-        return {
-            "min_confidence": self.min_confidence,
-            "baseline": self.baseline.to_json(),
-            "predicted_no_mask": estimates_to_json(self.predicted_no_mask),
-            "unknown": estimates_to_json(self.unsure),
-        }
+    unknown: dict[Lookalike, Estimate]
 
 
 def evaluate_lookalikes(
@@ -75,17 +64,17 @@ def evaluate_lookalikes(
             predicted[kind].append(
                 _predict_label(classifier, altered, box, min_confidence)
             )
+
+    def fractions(target: Label) -> dict[Lookalike, Estimate]:
+        return {
+            kind: _label_fraction(labels, target) for kind, labels in predicted.items()
+        }
+
     return LookalikeReport(
-        baseline=_label_fraction(baseline_labels, Label.NO_MASK),
-        predicted_no_mask={
-            kind: _label_fraction(labels, Label.NO_MASK)
-            for kind, labels in predicted.items()
-        },
-        unsure={
-            kind: _label_fraction(labels, Label.UNKNOWN)
-            for kind, labels in predicted.items()
-        },
-        min_confidence=min_confidence,
+        min_confidence,
+        _label_fraction(baseline_labels, Label.NO_MASK),
+        predicted_no_mask=fractions(Label.NO_MASK),
+        unknown=fractions(Label.UNKNOWN),
     )
 
 
@@ -95,8 +84,7 @@ def _predict_label(
     box: NDArray[np.float32],
     min_confidence: float,
 ) -> Label:
-    boxes: Boxes = box[None]
-    probs = classifier.predict(image, boxes)[0]
+    probs = classifier.predict(image, box[None])[0]
     likeliest = Label(int(probs.argmax()))
     return likeliest if probs[likeliest] >= min_confidence else Label.UNKNOWN
 

@@ -16,8 +16,7 @@ from maskdet.datasets import Example
 from maskdet.detectors import Detector
 from maskdet.evaluation import LARGE_PX
 from maskdet.media import read_image
-from maskdet.metrics.classification import Json
-from maskdet.metrics.intervals import Estimate, estimates_to_json, proportion_of
+from maskdet.metrics.intervals import Estimate, MetricsReport, proportion_of
 from maskdet.metrics.summary import bootstrap_mean, draw_face_weights
 from maskdet.robustness.occlusion import is_predicted_masked
 from maskdet.types import Image, Label
@@ -29,7 +28,7 @@ _MIN_LUMINANCE: Final = 12.0
 
 
 @dataclass(frozen=True)
-class LowLightReport:
+class LowLightReport(MetricsReport):
     """Accuracy of mask against no mask on the same faces, unmodified and darkened.
 
     Attributes:
@@ -41,10 +40,6 @@ class LowLightReport:
     baseline: Estimate
     darkened: Estimate
     accuracy_loss: Estimate
-
-    def to_json(self) -> Json:
-        """Return all metrics with their intervals."""
-        return estimates_to_json(vars(self))
 
 
 def evaluate_low_light(
@@ -69,13 +64,12 @@ def evaluate_low_light(
         image = read_image(example.path)
         for box, label in _labelled_faces(example, image, detector):
             dark_image = darken(image, box, rng)
-            unmasked = label == Label.NO_MASK
-            baseline_correct.append(
-                is_predicted_masked(classifier, image, box) != unmasked
-            )
-            darkened_correct.append(
-                is_predicted_masked(classifier, dark_image, box) != unmasked
-            )
+            for view, correct in (
+                (image, baseline_correct),
+                (dark_image, darkened_correct),
+            ):
+                is_masked = is_predicted_masked(classifier, view, box)
+                correct.append(is_masked != (label == Label.NO_MASK))
     differences = np.subtract(baseline_correct, darkened_correct, dtype=np.float64)
     return LowLightReport(
         baseline=proportion_of(baseline_correct),

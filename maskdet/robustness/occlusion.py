@@ -14,8 +14,8 @@ from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.detectors import LandmarkDetector
 from maskdet.media import read_image
-from maskdet.metrics.classification import Json, is_predicted_unmasked
-from maskdet.metrics.intervals import Estimate, estimates_to_json, proportion_of
+from maskdet.metrics.classification import is_predicted_unmasked
+from maskdet.metrics.intervals import Estimate, MetricsReport, proportion_of
 from maskdet.synthetic import OCCLUDERS, Occluder, render_occluder
 from maskdet.types import Image, Label
 
@@ -27,7 +27,7 @@ _SAME_FACE_IOU: Final = 0.3
 
 
 @dataclass(frozen=True)
-class OcclusionReport:
+class OcclusionReport(MetricsReport):
     """Rates of unmasked faces that are predicted masked, with and without occluders.
 
     Attributes:
@@ -39,14 +39,6 @@ class OcclusionReport:
     baseline: Estimate
     occluders: dict[Occluder, Estimate]
     overall: Estimate
-
-    def to_json(self) -> Json:
-        """Return all metrics with their intervals."""
-        return {
-            "baseline": self.baseline.to_json(),
-            "occluders": estimates_to_json(self.occluders),
-            "overall": self.overall.to_json(),
-        }
 
 
 def evaluate_occlusion(

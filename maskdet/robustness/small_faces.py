@@ -17,10 +17,9 @@ from maskdet.analyzers.pipelines import Analyzer
 from maskdet.boxes import Boxes
 from maskdet.datasets import Example
 from maskdet.media import read_image
-from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import (
     Estimate,
-    estimates_to_json,
+    MetricsReport,
     poisson_rate,
     proportion_of,
 )
@@ -36,7 +35,7 @@ _GAP_PX: Final = 12
 
 
 @dataclass(frozen=True)
-class SmallFaceReport:
+class SmallFaceReport(MetricsReport):
     """Results on pasted portraits by their longer side in pixels.
 
     Attributes:
@@ -49,14 +48,6 @@ class SmallFaceReport:
     recall: dict[int, Estimate]
     accuracy: dict[int, Estimate]
     false_positives: Estimate
-
-    def to_json(self) -> Json:
-        """Return all metrics with their intervals."""
-        return {
-            "recall": estimates_to_json(self.recall),
-            "accuracy": estimates_to_json(self.accuracy),
-            "false_positives": self.false_positives.to_json(),
-        }
 
 
 def evaluate_small_faces(
@@ -107,10 +98,8 @@ def _compose_scenes(
     rng = np.random.default_rng(seed)
     cell_px = side_px + _GAP_PX
     n_columns, n_rows = SIZE_WH[0] // cell_px, SIZE_WH[1] // cell_px
-    order, images_per_scene = (
-        rng.permutation(len(images)).tolist(),
-        max(1, n_columns * n_rows // 2),
-    )
+    order = rng.permutation(len(images)).tolist()
+    images_per_scene = max(1, n_columns * n_rows // 2)
     for start in range(0, len(order), images_per_scene):
         rows = tuple(order[start : start + images_per_scene])
         image = draw_background(rng)
@@ -119,12 +108,9 @@ def _compose_scenes(
         for index, (row, cell_index) in enumerate(zip(rows, cells, strict=True)):
             small = _resize_to_side(images[row], side_px)
             height, width = small.shape[:2]
-            x = cell_index % n_columns * cell_px + _GAP_PX // 2 + (side_px - width) // 2
-            y = (
-                cell_index // n_columns * cell_px
-                + _GAP_PX // 2
-                + (side_px - height) // 2
-            )
+            row_index, column = divmod(cell_index, n_columns)
+            x = column * cell_px + _GAP_PX // 2 + (side_px - width) // 2
+            y = row_index * cell_px + _GAP_PX // 2 + (side_px - height) // 2
             image[y : y + height, x : x + width] = small
             boxes[index] = x, y, x + width, y + height
         yield rows, image, boxes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
+from maskdet.datasets.files import read_text
 from maskdet.media import read_image
-from maskdet.metrics.classification import Json, is_predicted_unmasked
-from maskdet.metrics.intervals import Estimate, proportion_of
+from maskdet.metrics.classification import is_predicted_unmasked
+from maskdet.metrics.intervals import Estimate, MetricsReport, proportion_of
 from maskdet.metrics.slices import compare_with_rest
 from maskdet.types import Label
 
@@ -26,11 +28,11 @@ SubgroupsByFace = Mapping[tuple[str, int], frozenset[str]]
 
 
 @dataclass(frozen=True)
-class SubgroupReport:
+class SubgroupReport(MetricsReport):
     """Accuracy of mask against no mask in one group.
 
     Attributes:
-        name: the group, or `all`.
+        subgroup: the group, or `all`.
         accuracy: accuracy within the group.
         unmasked_accuracy: accuracy of its unmasked faces.
         accuracy_difference: `accuracy` minus that of all other faces, with Newcombe's
@@ -38,21 +40,11 @@ class SubgroupReport:
         is_worse: whether the accuracy is significantly lower than that of the others.
     """
 
-    name: str
+    subgroup: str
     accuracy: Estimate
     unmasked_accuracy: Estimate
     accuracy_difference: Estimate
     is_worse: bool
-
-    def to_json(self) -> Json:
-        """Return all metrics with their intervals."""
-        return {
-            "subgroup": self.name,
-            "accuracy": self.accuracy.to_json(),
-            "unmasked_accuracy": self.unmasked_accuracy.to_json(),
-            "accuracy_difference": self.accuracy_difference.to_json(),
-            "is_worse": self.is_worse,
-        }
 
 
 def read_subgroups(path: str | Path) -> SubgroupsByFace:
@@ -65,21 +57,17 @@ def read_subgroups(path: str | Path) -> SubgroupsByFace:
         FileNotFoundError: the file does not exist.
         ValueError: a column is missing or `face` is not a number.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        for column in ("file", "face", "groups"):
-            if column not in (rows.fieldnames or ()):
-                raise ValueError(f"{path}: the column {column!r} is missing")
-        try:
-            return {
-                (row["file"], int(row["face"])): frozenset(row["groups"].split())
-                for row in rows
-            }
-        except ValueError:
-            raise ValueError(f"{path}: `face` must be an integer") from None
+    rows = csv.DictReader(io.StringIO(read_text(Path(path))))
+    for column in ("file", "face", "groups"):
+        if column not in (rows.fieldnames or ()):
+            raise ValueError(f"{path}: the column {column!r} is missing")
+    try:
+        return {
+            (row["file"], int(row["face"])): frozenset(row["groups"].split())
+            for row in rows
+        }
+    except ValueError:
+        raise ValueError(f"{path}: `face` must be an integer") from None
 
 
 def compare_subgroups(
@@ -107,34 +95,19 @@ def compare_subgroups(
         if not rows:
             continue
         probs = classifier.predict(read_image(example.path), example.boxes[rows])
-        is_unmasked = example.label_values[rows] == Label.NO_MASK
-        unmasked += is_unmasked.tolist()
-        correct += (is_predicted_unmasked(probs) == is_unmasked).tolist()
+        is_true = example.label_values[rows] == Label.NO_MASK
+        unmasked += is_true.tolist()
+        correct += (is_predicted_unmasked(probs) == is_true).tolist()
         member_groups += [groups[name, row] for row in rows]
     if not correct:
         raise ValueError("none of the faces listed with groups is in the data")
-    return _build_reports(np.array(unmasked), np.array(correct), member_groups)
-
-
-def _build_reports(
-    unmasked: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    correct: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    member_groups: list[frozenset[str]],
-) -> list[SubgroupReport]:
-    names = sorted(frozenset().union(*member_groups))
+    is_unmasked, is_correct = np.array(unmasked), np.array(correct)
     reports = []
-    for name in (ALL_FACES, *names):
+    for name in (ALL_FACES, *sorted(frozenset[str]().union(*member_groups))):
         in_group = np.array(
             [name == ALL_FACES or name in face_groups for face_groups in member_groups]
         )
-        comparison = compare_with_rest(correct, in_group)
-        reports.append(
-            SubgroupReport(
-                name,
-                comparison.rate,
-                proportion_of(correct[in_group & unmasked]),
-                comparison.difference,
-                comparison.is_worse,
-            )
-        )
+        rate, difference, is_worse = compare_with_rest(is_correct, in_group)
+        unmasked_rate = proportion_of(is_correct[in_group & is_unmasked])
+        reports.append(SubgroupReport(name, rate, unmasked_rate, difference, is_worse))
     return reports

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskdet.evaluation.operating_point import NO_FACE, EvaluationResult, Evaluator
+from maskdet.evaluation.operating_point import NO_FACE, Evaluator
 from maskdet.metrics.intervals import Estimate, clustered_proportion
 from maskdet.metrics.matching import MIN_IOU, BoolArray
 from maskdet.settings import Settings
@@ -74,26 +74,16 @@ def evaluate_band(
         )
     without_confidence = dataclasses.replace(settings, min_confidence=0)
     result = evaluator(without_confidence, min_iou=min_iou, temperature=temperature)
-    return _count_band(result, low, high)
-
-
-def _count_band(result: EvaluationResult, low: float, high: float) -> AbstentionBand:
-    """Compute the rates of a band from a result without a confidence threshold."""
     counted_faces = result.actual >= 0
-    image_indices = result.predictions.faces.image_indices[
-        result.shown_rows[counted_faces]
-    ]
-    actual, no_mask_probs = (
-        result.actual[counted_faces],
-        result.probs[counted_faces, Label.NO_MASK],
-    )
+    image_indices = result.image_indices[counted_faces]
+    actual = result.actual[counted_faces]
+    no_mask_probs = result.probs[counted_faces, Label.NO_MASK]
 
     def estimate_rate(numerator: BoolArray, denominator: BoolArray) -> Estimate:
-        row_sets = (
-            image_indices[rows] for rows in (numerator & denominator, denominator)
+        return clustered_proportion(
+            result.count_images(image_indices[numerator & denominator]),
+            result.count_images(image_indices[denominator]),
         )
-        counts = [np.bincount(rows, minlength=result.n_images) for rows in row_sets]
-        return clustered_proportion(counts[0], counts[1])
 
     is_face, no_mask = actual != NO_FACE, actual == Label.NO_MASK
     predicted_no_mask, predicted_mask = no_mask_probs >= high, no_mask_probs < low

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from maskdet.datasets.files import (
 )
 from maskdet.datasets.issues import Issues
 from maskdet.evaluation.labelled_set import (
-    CancelCallback,
     ImageStore,
     ImportedDataset,
     ProgressCallback,
@@ -117,15 +116,12 @@ class Draft:
     def relabel_face(self, image_index: int, face_index: int, label: Label) -> Draft:
         """Return the draft with the class of a face, which confirms the face."""
         box = self.images[image_index].faces[face_index].box
-        return self._replace_face(
-            image_index, face_index, DraftFace(box, label, confirmed=True)
-        )
+        face = DraftFace(box, label, confirmed=True)
+        return self._replace_face(image_index, face_index, face)
 
     def remove_face(self, image_index: int, face_index: int) -> Draft:
         """Return the draft without a box that is not a face."""
-        faces = list(self.images[image_index].faces)
-        del faces[face_index]
-        return self._replace_faces(image_index, faces)
+        return self._replace_face(image_index, face_index)
 
     def add_face(self, image_index: int, box: Corners, label: Label) -> Draft:
         """Return the draft with a face that the analyzer missed.
@@ -150,29 +146,26 @@ class Draft:
 
     def complete_image(self, image_index: int) -> Draft:
         """Return the draft with an image complete and all its faces confirmed."""
-        old_image = self.images[image_index]
-        faces = [dataclasses.replace(face, confirmed=True) for face in old_image.faces]
-        changed = dataclasses.replace(old_image, faces=tuple(faces), complete=True)
-        return self._replace_image(image_index, changed)
+        faces = [
+            dataclasses.replace(face, confirmed=True)
+            for face in self.images[image_index].faces
+        ]
+        return self._replace_faces(image_index, faces, complete=True)
 
     def rank_unconfirmed(self) -> tuple[tuple[int, int], ...]:
         """Return image and face index of unconfirmed faces, most uncertain first."""
-        unconfirmed = [
-            (-face.uncertainty, image_index, face_index)
+        faces = {
+            (image_index, face_index): face
             for image_index, image in enumerate(self.images)
             for face_index, face in enumerate(image.faces)
             if not face.confirmed
-        ]
-        return tuple(
-            (image_index, face_index)
-            for _, image_index, face_index in sorted(unconfirmed)
-        )
+        }
+        return tuple(sorted(faces, key=lambda key: (-faces[key].uncertainty, key)))
 
     def to_coco(self) -> bytes:
         """Return the labels of all reviewed images as a COCO file."""
-        scenes = [
-            (_to_example(image), image.size_wh) for image in self._reviewed_images()
-        ]
+        reviewed = self._reviewed_images()
+        scenes = [(_to_example(image), image.size_wh) for image in reviewed]
         content = build_coco(scenes, _DRAFT_FOLDER)
         return (json.dumps(content, indent=1) + "\n").encode("utf-8")
 
@@ -218,19 +211,19 @@ class Draft:
         return tuple(image for image in self.images if image.is_reviewed)
 
     def _replace_face(
-        self, image_index: int, face_index: int, face: DraftFace
+        self, image_index: int, face_index: int, *new_faces: DraftFace
     ) -> Draft:
         faces = list(self.images[image_index].faces)
-        faces[face_index] = face
+        faces[face_index : face_index + 1] = new_faces
         return self._replace_faces(image_index, faces)
 
-    def _replace_faces(self, image_index: int, faces: Sequence[DraftFace]) -> Draft:
-        changed = dataclasses.replace(self.images[image_index], faces=tuple(faces))
-        return self._replace_image(image_index, changed)
-
-    def _replace_image(self, image_index: int, changed: DraftImage) -> Draft:
+    def _replace_faces(
+        self, image_index: int, faces: Sequence[DraftFace], **changes: Any
+    ) -> Draft:
         images = list(self.images)
-        images[image_index] = changed
+        images[image_index] = dataclasses.replace(
+            images[image_index], faces=tuple(faces), **changes
+        )
         return dataclasses.replace(self, images=tuple(images))
 
 
@@ -266,7 +259,6 @@ def create_draft(
     settings: Settings | None = None,
     *,
     progress: ProgressCallback | None = None,
-    cancelled: CancelCallback | None = None,
 ) -> Draft:
     """Return a draft of images with the faces that an analyzer detects.
 
@@ -276,16 +268,14 @@ def create_draft(
         analyzer: detects and classifies the faces.
         settings: select the faces; `Settings()` by default.
         progress: called with the progress after each image.
-        cancelled: called before each image; returns whether to stop.
 
     Raises:
         ValueError: no image can be read; one line.
-        CancelledError: `cancelled` returned True.
     """
     upload_list = list(uploads)
     images: dict[str, DraftImage] = {}
     notes = Issues()
-    for upload_name, content in iterate_with_progress(upload_list, progress, cancelled):
+    for upload_name, content in iterate_with_progress(upload_list, progress):
         try:
             image = read_image(content)
         except ValueError as error:
@@ -301,18 +291,13 @@ def create_draft(
 
 
 def _draft_faces(scene: Scene) -> tuple[DraftFace, ...]:
-    winners = scene.probs.argmax(axis=1) if len(scene) else ()
+    winners = scene.probs.argmax(axis=1)
+    columns = (scene.faces.boxes, winners, scene.confidences, scene.faces.scores)
     return tuple(
         DraftFace(
             to_corners(box), CLASSES[int(winner)], float(confidence), float(score)
         )
-        for box, winner, confidence, score in zip(
-            scene.faces.boxes,
-            winners,
-            scene.confidences,
-            scene.faces.scores,
-            strict=True,
-        )
+        for box, winner, confidence, score in zip(*columns, strict=True)
     )
 
 

@@ -65,7 +65,7 @@ def fit_calibration(result: EvaluationResult) -> CalibrationFit:
     )
     if not len(rows):
         raise ValueError("nothing to calibrate: no detected face has a known class")
-    image_indices = result.predictions.faces.image_indices[rows]
+    image_indices = result.image_indices[counted_faces]
     best_temperature = fit_temperature(labels.ground_truth, labels.probs)
     tempered = ClassificationResult(
         labels.ground_truth, _cross_fit_probs(labels, image_indices, result.n_images)

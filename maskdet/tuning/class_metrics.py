@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,24 +13,22 @@ from maskdet.evaluation.operating_point import (
     EvaluationResult,
     PerImageCounts,
 )
-from maskdet.evaluation.predictions import FaceRows
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import (
     Estimate,
-    bootstrap_sums,
+    MetricsReport,
+    bootstrap_ratio,
     clustered_proportion,
-    percentile_estimate,
     poisson_rate,
     proportion,
     proportion_of,
 )
-from maskdet.metrics.matching import BoolArray, Float32Array, IntArray
+from maskdet.metrics.matching import BoolArray
 from maskdet.metrics.slices import (
     compare_with_rest,
     slice_faces,
     tercile_bounds,
 )
-from maskdet.metrics.summary import divide_or_nan
 from maskdet.types import CLASSES, Label
 
 
@@ -66,7 +63,11 @@ class ClassMetrics:
             label,
             clustered_proportion(counts.true_positives, counts.predicted),
             clustered_proportion(counts.true_positives, counts.actual),
-            _bootstrap_f1(counts),
+            bootstrap_ratio(
+                2 * counts.true_positives,
+                counts.predicted + counts.actual,
+                int(counts.actual.sum()),
+            ),
             poisson_rate(counts.false_positives.tolist()),
         )
 
@@ -77,20 +78,8 @@ class ClassMetrics:
         return {name: getattr(self, name) for name in names}
 
 
-def _bootstrap_f1(counts: PerImageCounts) -> Estimate:
-    columns = counts.true_positives, counts.predicted, counts.actual
-    true_positives, predicted, actual = (int(column.sum()) for column in columns)
-    if not predicted + actual:
-        return Estimate(math.nan, math.nan, math.nan, actual)
-    sums = bootstrap_sums(*columns)
-    resampled = divide_or_nan(2 * sums[0], sums[1] + sums[2])
-    return percentile_estimate(
-        2 * true_positives / (predicted + actual), resampled, actual
-    )
-
-
 @dataclass(frozen=True)
-class ClassPerformance(ClassMetrics):
+class ClassPerformance(ClassMetrics, MetricsReport):
     """Metrics of settings for one class on some images.
 
     Attributes:
@@ -125,11 +114,7 @@ class ClassPerformance(ClassMetrics):
         is_unsure = (result.matched_ground_truth >= 0) & (
             result.predicted_columns == UNSURE
         )
-        unsure_rows = result.shown_rows[is_unsure]
-        unsure = np.bincount(
-            result.predictions.faces.image_indices[unsure_rows],
-            minlength=result.n_images,
-        )[image_mask]
+        unsure = result.count_images(result.image_indices[is_unsure])[image_mask]
         return cls(
             **{**vars(ClassMetrics.from_counts(label, counts)), "label": label},
             n_images=len(counts.actual),
@@ -143,11 +128,7 @@ class ClassPerformance(ClassMetrics):
 
     def to_json(self) -> Json:
         """Return every number with its interval."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {
-            name: value.to_json() if isinstance(value, Estimate) else value
-            for name, value in {**values, "label": self.label.key}.items()
-        }
+        return {**super().to_json(), "label": self.label.key}
 
 
 @dataclass(frozen=True)
@@ -175,17 +156,15 @@ class PerformanceChange:
         image_mask: BoolArray,
     ) -> PerformanceChange:
         """Compare two results of the same detections on the selected images."""
-        image_indices = before.predictions.faces.image_indices
         true_image_indices = before.predictions.ground_truth.faces.image_indices
         hits, false_positives = [], []
         for result in (before, after):
             predicted, correct, _ = result.select_class(label)
             true_rows = result.matched_ground_truth[correct]
             true_rows = true_rows[image_mask[true_image_indices[true_rows]]]
-            rows = result.shown_rows[predicted & ~correct]
-            rows = rows[image_mask[image_indices[rows]]]
+            is_wrong = predicted & ~correct & image_mask[result.image_indices]
             hits.append(set(true_rows.tolist()))
-            false_positives.append(set(rows.tolist()))
+            false_positives.append(set(result.shown_rows[is_wrong].tolist()))
         return cls(
             len(hits[1] - hits[0]),
             len(hits[0] - hits[1]),
@@ -248,29 +227,25 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
     The ground-truth box assigns a true face to a slice; its own box assigns a false
     positive. Sharpness is divided at the terciles of the true faces.
     """
-    ground_truth, predictions = (
-        evaluation.predictions.ground_truth,
-        evaluation.predictions,
-    )
+    predictions = evaluation.predictions
+    ground_truth = predictions.ground_truth
     labelled_rows = np.flatnonzero(ground_truth.labels != Label.UNKNOWN)
     wrong = evaluation.shown_rows[evaluation.matched_ground_truth == FALSE_POSITIVE]
     is_detected = evaluation.matched_detections[labelled_rows] >= 0
     is_correct = evaluation.is_correct[labelled_rows]
-    sizes, lights, sharpness = (
-        np.concatenate([actual_values, wrong_values])
-        for actual_values, wrong_values in zip(
-            _slice_features(ground_truth.faces, labelled_rows),
-            _slice_features(predictions.faces, wrong),
-            strict=True,
+    features = [
+        (sizes_px(faces.boxes[rows]), faces.lights[rows], faces.sharpness[rows])
+        for faces, rows in (
+            (ground_truth.faces, labelled_rows),
+            (predictions.faces, wrong),
         )
-    )
-    cut = tercile_bounds(sharpness[: len(labelled_rows)])
+    ]
+    sizes, lights, sharpness = map(np.concatenate, zip(*features, strict=True))
+    n_labelled = len(labelled_rows)
+    cut = tercile_bounds(sharpness[:n_labelled])
     result = []
     for name, part, face_mask in slice_faces(sizes, lights, sharpness, cut):
-        in_slice, wrong_values = (
-            face_mask[: len(labelled_rows)],
-            int(face_mask[len(labelled_rows) :].sum()),
-        )
+        in_slice, wrong_in_slice = face_mask[:n_labelled], face_mask[n_labelled:]
         if not in_slice.any():
             continue
         n_detected = int(is_detected[in_slice].sum())
@@ -279,15 +254,8 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
                 name,
                 part,
                 proportion_of(is_detected[in_slice]),
-                proportion(n_detected, n_detected + wrong_values),
+                proportion(n_detected, n_detected + int(wrong_in_slice.sum())),
                 *compare_with_rest(is_correct, in_slice),
             )
         )
     return tuple(result)
-
-
-def _slice_features(
-    faces: FaceRows, rows: IntArray
-) -> tuple[Float32Array, Float32Array, Float32Array]:
-    sizes = sizes_px(faces.boxes[rows])
-    return sizes, faces.lights[rows], faces.sharpness[rows]

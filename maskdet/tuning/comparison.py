@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +10,11 @@ from maskdet.evaluation.operating_point import EvaluationResult
 from maskdet.evaluation.predictions import LabelledSet
 from maskdet.metrics.intervals import (
     Estimate,
-    bootstrap_sums,
+    bootstrap_ratio,
     clustered_proportion,
-    percentile_estimate,
     poisson_rate,
 )
 from maskdet.metrics.matching import IntArray
-from maskdet.metrics.summary import divide_or_nan
 from maskdet.types import Label
 
 
@@ -88,7 +85,7 @@ def compare_results(a: EvaluationResult, b: EvaluationResult) -> Comparison:
         p_value=mcnemar_p_value(int(only_a.sum()), int(only_b.sum())),
         correct_rate_a=clustered_proportion(counts_a, totals),
         correct_rate_b=clustered_proportion(counts_b, totals),
-        difference=_bootstrap_difference(counts_a, counts_b, totals),
+        difference=bootstrap_ratio(counts_a - counts_b, totals, int(totals.sum())),
         false_positives_per_image_a=non_faces[0],
         false_positives_per_image_b=non_faces[1],
     )
@@ -123,12 +120,3 @@ def is_same_ground_truth(a: LabelledSet, b: LabelledSet) -> bool:
     )
     same = a.names == b.names and a.has_boxes == b.has_boxes
     return same and all(np.array_equal(first, second) for first, second in pairs)
-
-
-def _bootstrap_difference(a: IntArray, b: IntArray, totals: IntArray) -> Estimate:
-    n = int(totals.sum())
-    if not n:
-        return Estimate(math.nan, math.nan, math.nan, 0)
-    numerators, denominators = bootstrap_sums(a - b, totals)
-    value = int((a - b).sum()) / n
-    return percentile_estimate(value, divide_or_nan(numerators, denominators), n)

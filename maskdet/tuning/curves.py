@@ -23,14 +23,18 @@ from maskdet.metrics.classification import (
 )
 from maskdet.metrics.detection import (
     DetectionMatches,
-    average_precision,
-    average_precisions,
     cumulate_counts,
+    mean_average_precision,
     precision_recall_curve,
 )
-from maskdet.metrics.intervals import Estimate, draw_image_weights, percentile_estimate
-from maskdet.metrics.matching import MIN_IOU, IntArray
-from maskdet.metrics.summary import FaceWeights, Floats, divide_or_nan, resampled_areas
+from maskdet.metrics.intervals import (
+    Estimate,
+    draw_image_weights,
+    percentile_estimate,
+    safe_divide,
+)
+from maskdet.metrics.matching import MIN_IOU, Float32Array, IntArray
+from maskdet.metrics.summary import FaceWeights, Floats, resampled_areas
 from maskdet.settings import Settings
 from maskdet.types import CLASSES, Label
 
@@ -103,8 +107,12 @@ def compute_precision_recall(
     _check_label(label)
     unfiltered = dataclasses.replace(settings, min_score=0)
     result = evaluator(unfiltered, min_iou=min_iou, temperature=temperature)
-    weights = draw_image_weights(result.n_images, resamples=resamples, seed=seed)
-    return _precision_recall_curve(result, label, settings.min_score, weights)
+    matches = _rank_detections(result, label)
+    curve = precision_recall_curve(matches)
+    x, y, scores = curve.recalls, curve.precisions, curve.scores
+    area = mean_average_precision([matches], resamples=resamples, seed=seed)
+    point = _find_point(x, y, scores, settings.min_score, (math.nan, math.nan))
+    return TuningCurve(label, x, y, scores.astype(np.float64), area, point)
 
 
 def compute_roc(
@@ -143,11 +151,10 @@ def compute_roc(
     _check_label(label)
     n_images = len(evaluator.predictions.ground_truth.names)
     weights = draw_image_weights(n_images, resamples=resamples, seed=seed)
+    applied = dataclasses.replace(settings, min_score=0) if label is None else settings
+    result = evaluator(applied, min_iou=min_iou, temperature=temperature)
     if label is None:
-        unfiltered = dataclasses.replace(settings, min_score=0)
-        result = evaluator(unfiltered, min_iou=min_iou, temperature=temperature)
         return _froc_curve(result, settings.min_score, weights)
-    result = evaluator(settings, min_iou=min_iou, temperature=temperature)
     return _class_roc_curve(result, label, weights)
 
 
@@ -157,29 +164,16 @@ def _check_label(label: Label | None) -> None:
         raise ValueError(f"label must be one of {keys} or None, not {label.key!r}")
 
 
-def _precision_recall_curve(
-    result: EvaluationResult,
-    label: Label | None,
+def _find_point(
+    x: Floats,
+    y: Floats,
+    scores: Float32Array,
     min_score: float,
-    weights: FaceWeights,
-) -> TuningCurve:
-    """Return precision against recall from a result without a detection threshold."""
-    matches = _rank_detections(result, label)
-    pr_curve = precision_recall_curve(matches)
-    resampled = average_precisions(matches, weights)
-    value = average_precision(matches)
-    area = percentile_estimate(value, resampled, int(matches.n_ground_truth.sum()))
-    above = np.count_nonzero(pr_curve.scores >= min_score)
-    point = (math.nan, math.nan)
-    if above:
-        point = (
-            float(pr_curve.recalls[above - 1]),
-            float(pr_curve.precisions[above - 1]),
-        )
-    scores = pr_curve.scores.astype(np.float64)
-    return TuningCurve(
-        label, pr_curve.recalls, pr_curve.precisions, scores, area, point
-    )
+    origin: tuple[float, float],
+) -> tuple[float, float]:
+    """Return the last point at or above a threshold; `origin` if there is none."""
+    above = np.count_nonzero(scores >= min_score)
+    return (float(x[above - 1]), float(y[above - 1])) if above else origin
 
 
 def _rank_detections(result: EvaluationResult, label: Label | None) -> DetectionMatches:
@@ -188,7 +182,7 @@ def _rank_detections(result: EvaluationResult, label: Label | None) -> Detection
     return DetectionMatches.from_rows(
         result.scores[counted],
         is_correct[counted],
-        result.predictions.faces.image_indices[result.shown_rows[counted]],
+        result.image_indices[counted],
         result.count_per_image(label).actual,
     )
 
@@ -213,11 +207,10 @@ def _froc_curve(
     ]
     value = float(_mean_recall(x, y)[0]) if n else math.nan
     area = percentile_estimate(value, np.concatenate(resampled), n)
-    scores = matches.scores[ends].astype(np.float64)
-    above = np.count_nonzero(matches.scores[ends] >= min_score)
+    scores = matches.scores[ends]
     origin = (0.0, 0.0) if n else (math.nan, math.nan)
-    point = (float(x[0, above - 1]), float(y[0, above - 1])) if above else origin
-    return TuningCurve(None, x[0], y[0], scores, area, point)
+    point = _find_point(x[0], y[0], scores, min_score, origin)
+    return TuningCurve(None, x[0], y[0], scores.astype(np.float64), area, point)
 
 
 def _froc_rates(
@@ -225,12 +218,10 @@ def _froc_rates(
 ) -> tuple[Floats, Floats]:
     """Return false positives per image and recalls, `(resamples, k)` each."""
     true_positives, n_predicted = cumulate_counts(matches, weights, ends)
-    n_faces, n_images = (
-        np.broadcast_to(totals.astype(np.float64)[:, None], true_positives.shape)
-        for totals in (weights @ matches.n_ground_truth, weights.sum(axis=1))
-    )
-    recalls = divide_or_nan(true_positives, n_faces)
-    return divide_or_nan(n_predicted - true_positives, n_images), recalls
+    n_faces = (weights @ matches.n_ground_truth).astype(np.float64)[:, None]
+    n_images = weights.sum(axis=1).astype(np.float64)[:, None]
+    recalls = safe_divide(true_positives, n_faces)
+    return safe_divide(n_predicted - true_positives, n_images), recalls
 
 
 def _mean_recall(x: Floats, y: Floats) -> Floats:
@@ -260,9 +251,7 @@ def _class_roc_curve(
     true = result.actual[counted_faces] == label
     predicted = result.predicted[counted_faces] == label
     scores = result.probs[counted_faces, label].astype(np.float64)
-    image_indices = result.predictions.faces.image_indices[
-        result.shown_rows[counted_faces]
-    ]
+    image_indices = result.image_indices[counted_faces]
     task = BinaryTask(true, scores, predicted)
     roc_curve = threshold_curves(true, scores)
     resampled, _ = resampled_areas(weights[:, image_indices], task)
@@ -316,10 +305,7 @@ def compute_histogram(
         raise ValueError(f"bins must be at least 1, not {bins}")
     settings = result.settings
     if quantity == "score":
-        unfiltered = dataclasses.replace(settings, min_score=0)
-        result = result.evaluator(
-            unfiltered, min_iou=result.min_iou, temperature=result.temperature
-        )
+        result = result.change_settings(min_score=0)
         values, threshold = result.scores, settings.min_score
     else:
         values, threshold = result.confidences, settings.min_confidence

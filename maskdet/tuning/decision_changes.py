@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
@@ -89,16 +88,11 @@ def find_decision_changes(
     Raises:
         ValueError: the results are of different detections.
     """
-    predictions = after.predictions
-    other = before.predictions
-    if predictions is not other and not np.array_equal(
-        predictions.scores, other.scores
-    ):
+    predictions, other = after.predictions, before.predictions
+    if not (predictions is other or np.array_equal(predictions.scores, other.scores)):
         raise ValueError("the two results must be of the same detections")
-    (predicted_before, match_before), (predicted_after, match_after) = (
-        _spread_over_detections(before),
-        _spread_over_detections(after),
-    )
+    predicted_before, match_before = _spread_over_detections(before)
+    predicted_after, match_after = _spread_over_detections(after)
     both = (predicted_before != MISSED) & (predicted_after != MISSED)
     changed = np.flatnonzero(
         (predicted_before != predicted_after) | (both & (match_before != match_after))
@@ -155,13 +149,8 @@ def _find_suppressed(
     result: EvaluationResult, slider: ThresholdName
 ) -> Iterator[NearMiss]:
     """Yield the missed faces that a change of this slider alone would show."""
-    if slider == "min_score":
-        permissive = dataclasses.replace(result.settings, min_score=0)
-    else:
-        permissive = dataclasses.replace(result.settings, min_face_px=1)
-    unfiltered = result.evaluator(
-        permissive, min_iou=result.min_iou, temperature=result.temperature
-    )
+    lowest = 0 if slider == "min_score" else 1
+    unfiltered = result.change_settings(**{slider: lowest})
     labels = result.predictions.ground_truth.labels
     gained = (
         (result.matched_detections < 0)
@@ -179,10 +168,8 @@ def _find_suppressed(
 
 def _find_false_positives(result: EvaluationResult) -> Iterator[NearMiss]:
     """Yield the false positives, with the slider that would remove them first."""
-    scores, sizes = (
-        _shown_values(result, "min_score"),
-        _shown_values(result, "min_face_px"),
-    )
+    scores = _shown_values(result, "min_score")
+    sizes = _shown_values(result, "min_face_px")
     for index in np.flatnonzero(result.matched_ground_truth == FALSE_POSITIVE).tolist():
         face, settings = result.shown_face(index), result.settings
         by_score = _near_miss(face, "min_score", scores[index], settings)
@@ -221,15 +208,10 @@ def _near_miss(
 
 def _spread_over_detections(result: EvaluationResult) -> tuple[IntArray, IntArray]:
     """Return the predicted column and the match of each detected face."""
-    n = len(result.predictions.faces)
-    predicted, matches = (
-        np.full(n, MISSED, np.int64),
-        np.full(n, IGNORED_MATCH, np.int64),
-    )
-    predicted[result.shown_rows], matches[result.shown_rows] = (
-        result.predicted_columns,
-        result.matched_ground_truth,
-    )
+    predicted = np.full(len(result.predictions.faces), MISSED, np.int64)
+    matches = np.full(len(predicted), IGNORED_MATCH, np.int64)
+    predicted[result.shown_rows] = result.predicted_columns
+    matches[result.shown_rows] = result.matched_ground_truth
     return predicted, matches
 
 
@@ -258,20 +240,17 @@ def _distances_to_crossed(
     before: EvaluationResult, after: EvaluationResult
 ) -> Float32Array:
     """Return the distance of each detected face to the nearest crossed threshold."""
-    n, sliders = len(after.predictions.faces), get_args(ThresholdName)
+    n = len(after.predictions.faces)
     distances = np.full(n, NO_THRESHOLD_CROSSED, np.float32)
-    for slider in sliders:
+    for slider in get_args(ThresholdName):
         old_threshold, new_threshold = (
             float(getattr(result.settings, slider)) for result in (before, after)
         )
         old_values, new_values = (
             _all_values(result, slider) for result in (before, after)
         )
-        crossed = (
-            ((old_values >= old_threshold) != (new_values >= new_threshold))
-            & ~np.isnan(old_values)
-            & ~np.isnan(new_values)
-        )
+        crossed = (old_values >= old_threshold) != (new_values >= new_threshold)
+        crossed &= ~np.isnan(old_values + new_values)
         gaps = np.abs(new_values - new_threshold) / _slider_range(slider, new_threshold)
         distances[crossed] = np.minimum(distances, gaps)[crossed]
     return distances

@@ -20,9 +20,14 @@ from maskdet.evaluation.operating_point import (
 )
 from maskdet.evaluation.predictions import LabelledSet
 from maskdet.metrics.classification import Json
-from maskdet.metrics.intervals import Estimate, draw_image_weights, percentile_estimate
+from maskdet.metrics.intervals import (
+    Estimate,
+    draw_image_weights,
+    percentile_estimate,
+    safe_divide,
+)
 from maskdet.metrics.matching import MIN_IOU, BoolArray, IntArray
-from maskdet.metrics.summary import FaceWeights, Floats, divide_or_nan
+from maskdet.metrics.summary import FaceWeights, Floats
 from maskdet.settings import Settings
 from maskdet.tuning.class_metrics import (
     ClassPerformance,
@@ -59,6 +64,28 @@ PER_IMAGE_NOTE: Final = (
 
 _MIN_NOTABLE_CHANGE: Final = 0.03
 """Smallest change of a rate that gets a warning."""
+
+_SIDE_EFFECTS: Final = (
+    (
+        "detection_recall",
+        -1,
+        "Fewer faces of any class are detected: {} instead of {}.",
+        format_rate,
+    ),
+    (
+        "unsure_rate",
+        1,
+        "More detected faces are unsure: {} instead of {}.",
+        format_rate,
+    ),
+    (
+        "non_faces_per_image",
+        1,
+        "More boxes are not a face: {} per image instead of {}.",
+        "{:.2f}".format,
+    ),
+)
+"""Rate, sign of a change for the worse, warning and format of its two values."""
 
 
 def count_classes_per_image(ground_truth: LabelledSet) -> NDArray[np.int64]:
@@ -143,30 +170,24 @@ class GridSearch:
             image_mask: `(p,)` the images that count.
         """
         scores, confidences = _SCORE_GRID, _CONFIDENCE_GRID
-        image_indices = result.predictions.faces.image_indices[result.shown_rows]
-        predicted = (result.probs.argmax(axis=1) == label) & image_mask[image_indices]
-        shown_scores = result.predictions.scores[result.shown_rows]
+        is_counted = image_mask[result.image_indices]
+        predicted = (result.probs.argmax(axis=1) == label) & is_counted
 
         def count_grid(face_mask: NDArray[np.bool_]) -> IntArray:
             rows = np.flatnonzero(predicted & face_mask)
             # As float32, because thresholds are compared with float32 scores.
-            score_indices = (
-                np.searchsorted(scores.astype(np.float32), shown_scores[rows], "right")
-                - 1
-            )
-            confidence_edges = confidences.astype(np.float32)
-            confidence_indices = (
-                np.searchsorted(confidence_edges, result.confidences[rows], "right") - 1
+            cells = np.stack(
+                [
+                    np.searchsorted(edges.astype(np.float32), values[rows], "right") - 1
+                    for edges, values in (
+                        (scores, result.scores),
+                        (confidences, result.confidences),
+                    )
+                ]
             )
             counts = np.zeros((len(scores), len(confidences)), np.int64)
-            is_in_grid = (score_indices >= 0) & (confidence_indices >= 0)
-            np.add.at(
-                counts, (score_indices[is_in_grid], confidence_indices[is_in_grid]), 1
-            )
-            total: IntArray = (
-                counts[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1]
-            )
-            return total
+            np.add.at(counts, tuple(cells[:, (cells >= 0).all(axis=0)]), 1)
+            return counts[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1]
 
         ground_truth = result.predictions.ground_truth
         is_actual = (ground_truth.labels == label) & image_mask[
@@ -220,18 +241,15 @@ def compute_goal_losses(
     The loss is 1 - F1 for `f1`, the cost for `cost`, and the larger of false negatives
     and false positives for `equal`, which is smallest when both are equal.
     """
+    loss: Floats
     if goal.kind == "cost":
-        cost: Floats = goal.cost * false_negatives.astype(np.float64) + false_positives
-        return cost
-    if goal.kind == "equal":
-        larger: Floats = np.maximum(false_negatives, false_positives).astype(np.float64)
-        return larger
-    true_positive_counts = true_positives.astype(np.float64)
-    f1_loss: Floats = 1 - divide_or_nan(
-        2 * true_positive_counts,
-        2 * true_positive_counts + false_negatives + false_positives,
-    )
-    return f1_loss
+        loss = goal.cost * false_negatives.astype(np.float64) + false_positives
+    elif goal.kind == "equal":
+        loss = np.maximum(false_negatives, false_positives).astype(np.float64)
+    else:
+        doubled = 2 * true_positives.astype(np.float64)
+        loss = 1 - safe_divide(doubled, doubled + false_negatives + false_positives)
+    return loss
 
 
 def _goal_sort_keys(
@@ -260,28 +278,57 @@ class Proposal:
         settings_after: the proposed settings; only detection threshold, confidence
             threshold and, if it helps significantly, minimum face size differ.
         selection_mask: `(p,)` the images for selection; the others are the holdout.
-        reached: whether any settings reached the goal on the selection half; always
-            True for goals other than `recall`.
         selection_performance: `settings_after` on the selection half, which is
             optimistic.
         performance_before: `settings_before` on the holdout half.
         performance_after: `settings_after` on the holdout half.
         change: faces of the holdout half whose decision changes, in both directions.
         guarantee: whether the goal is guaranteed.
-        warnings: side effects and limitations, one sentence each.
     """
 
     goal: Goal
     settings_before: Settings
     settings_after: Settings
     selection_mask: BoolArray
-    reached: bool
     selection_performance: ClassPerformance
     performance_before: ClassPerformance
     performance_after: ClassPerformance
     change: PerformanceChange
     guarantee: Guarantee
-    warnings: tuple[str, ...]
+
+    @property
+    def reached(self) -> bool:
+        """Whether the settings reach the recall of the goal on the selection half."""
+        performance = self.selection_performance
+        return is_recall_reached(
+            self.goal, performance.true_positives, performance.recall.n
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Side effects and limitations, one sentence each."""
+        lines = []
+        recall = self.selection_performance.recall
+        if not self.reached:
+            lines.append(
+                f"No settings reach {format_rate(self.goal.recall)}: the highest "
+                f"recall is {format_rate(recall.value)} in the selection half."
+            )
+        n_faces = min(recall.n, self.performance_after.recall.n)
+        if n_faces < FEW_FACES:
+            lines.append(
+                f"There {pluralize(n_faces, 'is', 'are')} only "
+                f"{format_count(n_faces, 'true face')} of the class in one half: each "
+                f"face changes the rates by {format_rate(1 / n_faces)}."
+            )
+        for name, sign, text, format_value in _SIDE_EFFECTS:
+            before, after = (
+                getattr(performance, name).value
+                for performance in (self.performance_before, self.performance_after)
+            )
+            if sign * (after - before) > _MIN_NOTABLE_CHANGE:
+                lines.append(text.format(format_value(after), format_value(before)))
+        return (*lines, PER_IMAGE_NOTE)
 
     @property
     def messages(self) -> tuple[str, ...]:
@@ -329,61 +376,41 @@ def propose_settings(
         ValueError: fewer than two images have a face of the class, so one half would
             have none.
     """
-    selection_mask = split_stratified(evaluator.predictions.ground_truth, seed=seed)
-    _check_enough_images(evaluator, goal, selection_mask)
+    ground_truth = evaluator.predictions.ground_truth
+    selection_mask = split_stratified(ground_truth, seed=seed)
+    counts = count_classes_per_image(ground_truth)[:, goal.label]
+    if not counts[selection_mask].sum() or not counts[~selection_mask].sum():
+        raise ValueError(
+            "a goal needs faces of its class in at least two images, one for selection "
+            f"and one for holdout; this set has them in {int((counts > 0).sum())}"
+        )
     search = _SettingsSearch(evaluator, goal, selection_mask, min_iou)
-    after = search.find_best(settings)
-    return _build_proposal(goal, selection_mask, search(settings), search(after))
-
-
-def _build_proposal(
-    goal: Goal,
-    selection_mask: BoolArray,
-    result_before: EvaluationResult,
-    result_after: EvaluationResult,
-) -> Proposal:
-    """Compare two results on the holdout half."""
-    counts = [
-        result.count_per_image(goal.label) for result in (result_before, result_after)
-    ]
+    before, after = search(settings), search(search.find_best(settings))
+    holdout_mask = ~selection_mask
     selection_performance, performance_before, performance_after = (
         ClassPerformance.from_result(result, goal.label, half)
         for result, half in (
-            (result_after, selection_mask),
-            (result_before, ~selection_mask),
-            (result_after, ~selection_mask),
+            (after, selection_mask),
+            (before, holdout_mask),
+            (after, holdout_mask),
         )
-    )
-    reached = is_recall_reached(
-        goal,
-        selection_performance.true_positives,
-        selection_performance.true_positives + selection_performance.false_negatives,
     )
     return Proposal(
         goal,
-        result_before.settings,
-        result_after.settings,
+        settings,
+        after.settings,
         selection_mask,
-        reached,
         selection_performance,
         performance_before,
         performance_after,
-        PerformanceChange.from_results(
-            result_before, result_after, goal.label, ~selection_mask
-        ),
+        PerformanceChange.from_results(before, after, goal.label, holdout_mask),
         _guarantee_goal(
             goal,
             performance_after,
-            *(result.select_images(~selection_mask) for result in counts),
-        ),
-        tuple(
-            _collect_warnings(
-                goal,
-                reached,
-                selection_performance,
-                performance_before,
-                performance_after,
-            )
+            *(
+                result.count_per_image(goal.label).select_images(holdout_mask)
+                for result in (before, after)
+            ),
         ),
     )
 
@@ -424,27 +451,21 @@ class _SettingsSearch:
         )
 
     def _is_significantly_better(self, candidate: Settings, current: Settings) -> bool:
-        candidate_counts, current_counts = (
+        before, after = (
             self(settings)
             .count_per_image(self.goal.label)
             .select_images(self.selection_mask)
-            for settings in (candidate, current)
+            for settings in (current, candidate)
         )
-        n = int(
-            (candidate_counts.true_positives + candidate_counts.false_negatives).sum()
-        )
-        is_reached = [
+        n = int(after.actual.sum())
+        reached_before, reached_after = (
             is_recall_reached(self.goal, int(counts.true_positives.sum()), n)
-            for counts in (candidate_counts, current_counts)
-        ]
-        if is_reached[0] != is_reached[1]:
-            return is_reached[0]
-        return (
-            _estimate_gain(
-                self.goal, current_counts, candidate_counts, reached=is_reached[0]
-            ).low
-            > 0
+            for counts in (before, after)
         )
+        if reached_before != reached_after:
+            return reached_after
+        gain = _estimate_gain(self.goal, before, after, reached=reached_after)
+        return gain.low > 0
 
 
 def _estimate_gain(
@@ -456,7 +477,7 @@ def _estimate_gain(
     false positives per image if the goal is reached, else false negatives per image.
     """
     n = len(after.true_positives)
-    faces = int((after.true_positives + after.false_negatives).sum())
+    faces = int(after.actual.sum())
 
     def compute_loss(counts: PerImageCounts, weights: FaceWeights) -> Floats:
         sums = [
@@ -470,8 +491,7 @@ def _estimate_gain(
         if goal.kind == "recall":
             return np.asarray(sums[2] if reached else sums[1], np.float64) / n
         unit = {"f1": 1, "cost": n, "equal": max(faces, 1)}[goal.kind]
-        result: Floats = compute_goal_losses(goal, *sums) / unit
-        return result
+        return compute_goal_losses(goal, *sums) / unit
 
     weights = draw_image_weights(n)
     unweighted = np.ones((1, n), np.float32)
@@ -494,69 +514,3 @@ def _guarantee_goal(
         "equal": ("errors saved", " per face"),
     }[goal.kind]
     return guarantee_gain(_estimate_gain(goal, before, after), metric, unit)
-
-
-def _check_enough_images(
-    evaluator: Evaluator, goal: Goal, selection_mask: BoolArray
-) -> None:
-    counts = count_classes_per_image(evaluator.predictions.ground_truth)[:, goal.label]
-    if not counts[selection_mask].sum() or not counts[~selection_mask].sum():
-        raise ValueError(
-            "a goal needs faces of its class in at least two images, one for selection "
-            f"and one for holdout; this set has them in {int((counts > 0).sum())}"
-        )
-
-
-def _collect_warnings(
-    goal: Goal,
-    reached: bool,
-    selection_performance: ClassPerformance,
-    performance_before: ClassPerformance,
-    performance_after: ClassPerformance,
-) -> list[str]:
-    """Return side effects and limitations, one sentence each."""
-    lines = []
-    if not reached:
-        lines.append(
-            f"No settings reach {format_rate(goal.recall)}: the highest recall is "
-            f"{format_rate(selection_performance.recall.value)} in the selection half."
-        )
-    n_faces = min(
-        performance.true_positives + performance.false_negatives
-        for performance in (selection_performance, performance_after)
-    )
-    if n_faces < FEW_FACES:
-        lines.append(
-            f"There {pluralize(n_faces, 'is', 'are')} only "
-            f"{format_count(n_faces, 'true face')} of the class in one half: each face "
-            f"changes the rates by {format_rate(1 / n_faces)}."
-        )
-    if (
-        performance_after.detection_recall.value
-        < performance_before.detection_recall.value - _MIN_NOTABLE_CHANGE
-    ):
-        lines.append(
-            "Fewer faces of any class are detected: "
-            f"{format_rate(performance_after.detection_recall.value)} instead of "
-            f"{format_rate(performance_before.detection_recall.value)}."
-        )
-    if (
-        performance_after.unsure_rate.value
-        > performance_before.unsure_rate.value + _MIN_NOTABLE_CHANGE
-    ):
-        lines.append(
-            "More detected faces are unsure: "
-            f"{format_rate(performance_after.unsure_rate.value)} instead of "
-            f"{format_rate(performance_before.unsure_rate.value)}."
-        )
-    non_faces_increase = (
-        performance_after.non_faces_per_image.value
-        - performance_before.non_faces_per_image.value
-    )
-    if non_faces_increase > _MIN_NOTABLE_CHANGE:
-        lines.append(
-            "More boxes are not a face: "
-            f"{performance_after.non_faces_per_image.value:.2f} per image instead of "
-            f"{performance_before.non_faces_per_image.value:.2f}."
-        )
-    return [*lines, PER_IMAGE_NOTE]

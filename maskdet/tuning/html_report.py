@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from maskdet.charts.curves import FACES_TITLE, ThresholdCurveKind
 from maskdet.charts.spec import VegaSpec, render_svg
@@ -25,12 +25,12 @@ from maskdet.tuning.charts import (
     tuning_curves_chart,
 )
 from maskdet.tuning.class_metrics import (
-    ClassPerformance,
+    ClassMetrics,
     compute_class_metrics,
     compute_slice_metrics,
 )
 from maskdet.tuning.comparison import Comparison
-from maskdet.tuning.curves import TuningCurve, compute_precision_recall, compute_roc
+from maskdet.tuning.curves import compute_precision_recall, compute_roc
 from maskdet.tuning.goal_search import PER_IMAGE_NOTE, Proposal
 from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count
@@ -147,27 +147,24 @@ def _describe_curves(
     compute = (
         compute_precision_recall if panel.kind == "precision_recall" else compute_roc
     )
+    match: dict[str, Any] = {
+        "min_iou": result.min_iou,
+        "temperature": result.temperature,
+    }
     curves = [
-        compute(
-            result.evaluator,
-            result.settings,
-            label,
-            min_iou=result.min_iou,
-            temperature=result.temperature,
-        )
+        compute(result.evaluator, result.settings, label, **match)
         for label in panel.labels
     ]
     return {
         "title": panel.title,
         "description": panel.description,
         "svg": _draw(tuning_curves_chart(curves, panel.kind, style)),
-        "areas": "; ".join(_format_area(curve, style) for curve in curves),
+        "areas": "; ".join(
+            f"{'faces' if curve.label is None else style.title(curve.label)} "
+            f"{format_estimate(curve.area, ', ')}"
+            for curve in curves
+        ),
     }
-
-
-def _format_area(curve: TuningCurve, style: Style) -> str:
-    name = "faces" if curve.label is None else style.title(curve.label)
-    return f"{name} {format_estimate(curve.area, ', ')}"
 
 
 def _settings_table(columns: Sequence[tuple[str, Settings]]) -> _Table:
@@ -183,11 +180,7 @@ def _classes_table(result: EvaluationResult, style: Style) -> _Table:
     rows = [
         (
             FACES_TITLE if row.label is None else style.title(row.label),
-            *map(
-                format_estimate,
-                (row.precision, row.recall, row.f1, row.false_positives_per_image),
-            ),
-            f"{row.recall.n:,}",
+            *_metric_cells(row),
         )
         for row in compute_class_metrics(result)
     ]
@@ -212,12 +205,12 @@ def _slices_table(result: EvaluationResult) -> _Table:
 def _describe_proposal(proposal: Proposal, style: Style) -> dict[str, object]:
     """Return the goal, the proposed settings, and whether the goal is guaranteed."""
     rows = [
-        ("Current settings", *_performance_cells(proposal.performance_before)),
-        ("Proposed", *_performance_cells(proposal.performance_after)),
-        (
-            "Proposed, on the selection half",
-            *_performance_cells(proposal.selection_performance),
-        ),
+        (title, *_metric_cells(performance))
+        for title, performance in (
+            ("Current settings", proposal.performance_before),
+            ("Proposed", proposal.performance_after),
+            ("Proposed, on the selection half", proposal.selection_performance),
+        )
     ]
     both = (
         ("Current", proposal.settings_before),
@@ -235,16 +228,10 @@ def _describe_proposal(proposal: Proposal, style: Style) -> dict[str, object]:
     }
 
 
-def _performance_cells(performance: ClassPerformance) -> tuple[str, ...]:
-    numbers = (
-        performance.precision,
-        performance.recall,
-        performance.f1,
-        performance.false_positives_per_image,
-    )
+def _metric_cells(metrics: ClassMetrics) -> tuple[str, ...]:
     return (
-        *map(format_estimate, numbers),
-        f"{performance.true_positives + performance.false_negatives:,}",
+        *map(format_estimate, metrics.estimates.values()),
+        f"{metrics.recall.n:,}",
     )
 
 
@@ -252,17 +239,12 @@ def _describe_comparison(comparison: Comparison) -> dict[str, object]:
     """Return the comparison of two results with McNemar's test."""
     rows = [
         (
-            "A",
-            format_estimate(comparison.correct_rate_a),
-            f"{len(comparison.only_a):,}",
-            format_estimate(comparison.false_positives_per_image_a),
-        ),
-        (
-            "B",
-            format_estimate(comparison.correct_rate_b),
-            f"{len(comparison.only_b):,}",
-            format_estimate(comparison.false_positives_per_image_b),
-        ),
+            name.upper(),
+            format_estimate(getattr(comparison, f"correct_rate_{name}")),
+            f"{len(getattr(comparison, f'only_{name}')):,}",
+            format_estimate(getattr(comparison, f"false_positives_per_image_{name}")),
+        )
+        for name in "ab"
     ]
     head = ("", "Detected and correct", "Only this one", "False positives per image")
     verb = "is not" if comparison.p_value >= 0.05 else "is"

@@ -231,21 +231,19 @@ def test_predictions_have_size_light_and_source_of_each_face(tmp_path):
     assert judged.boxes.tolist() == [list(box) for box, _ in rows]
 
 
-def test_concat_keeps_rows_together_and_long_names_whole(image_path):
-    parts = [
-        evaluate_boxes(
-            FakeClassifier(), [example(image_path, row, source=source)]
-        ).face_predictions
+def test_joining_keeps_rows_together_and_long_names_whole(image_path):
+    examples = [
+        example(image_path, row, source=source)
         for row, source in [
             ((LARGE, MASK), "a"),
             ((ALSO_LARGE, NO_MASK), "a longer one"),
         ]
     ]
-    joined = FacePredictions.concat(parts)
+    joined = evaluate_boxes(FakeClassifier(), examples).face_predictions
     assert joined.predictions.ground_truth.tolist() == [MASK, NO_MASK]
     assert joined.predictions.sources.tolist() == ["a", "a longer one"]
     assert joined.boxes.tolist() == [list(LARGE), list(ALSO_LARGE)]
-    assert len(FacePredictions.concat([]).predictions) == 0
+    assert len(FacePredictions.from_images([]).predictions) == 0
 
 
 def test_reports_contain_all_metrics_and_predictions(image_path):

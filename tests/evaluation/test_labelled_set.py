@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from maskdet.evaluation.labelled_set import CancelledError, import_dataset
+from maskdet.evaluation.labelled_set import import_dataset
 from maskdet.media import read_image
 from maskdet.metrics.slices import crop_light
 from maskdet.types import Label
@@ -282,16 +282,8 @@ def test_a_wrong_image_size_in_the_labels_is_noted() -> None:
     assert "size differs from the labels" in loaded.notes[0]
 
 
-def test_import_reports_progress_and_can_be_cancelled() -> None:
+def test_import_reports_progress() -> None:
     content = make_zip({f"mask/{i}.jpg": make_jpeg(i) for i in range(4)})
     calls: list[tuple[int, int]] = []
     import_dataset(content, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    calls.clear()
-    with pytest.raises(CancelledError):
-        import_dataset(
-            content,
-            progress=lambda done, total: calls.append((done, total)),
-            cancelled=lambda: len(calls) == 2,
-        )
-    assert calls == [(1, 4), (2, 4)]

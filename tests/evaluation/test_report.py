@@ -12,6 +12,7 @@ import pytest
 from maskdet import charts
 from maskdet.datasets import Example
 from maskdet.evaluation import report as evaluation_report
+from maskdet.evaluation.predictions import MeasuredBoxes
 from maskdet.evaluation.report import (
     image_grid,
     mistakes_grid,
@@ -20,7 +21,7 @@ from maskdet.evaluation.report import (
     worst_mistakes,
     write_report,
 )
-from maskdet.evaluation.scoring import FacePredictions
+from maskdet.evaluation.scoring import ClassifiedFaces, FacePredictions
 from maskdet.extras import MissingExtraError
 from maskdet.media import encode_png
 from maskdet.style import Style
@@ -84,15 +85,16 @@ def judged(tmp_path):
     boxes = np.array([[0, 0, 30, 30]] * 4, np.float32)
     example = Example(paths[0], boxes[:2], (Label.NO_MASK, Label.NO_MASK), "town")
     other = Example(paths[1], boxes[2:], (Label.MASK, Label.MASK), "town")
-    return FacePredictions.concat(
-        FacePredictions.from_image(
-            one,
-            make_grey_image(100, 60),
-            one.boxes,
-            one.label_values,
-            np.array(rows, np.float32),
-        )
-        for one, rows in ((example, probs[:2]), (other, probs[2:]))
+    return FacePredictions.from_images(
+        [
+            ClassifiedFaces(
+                one,
+                MeasuredBoxes.from_image(make_grey_image(100, 60), one.boxes),
+                one.label_values,
+                np.array(rows, np.float32),
+            )
+            for one, rows in ((example, probs[:2]), (other, probs[2:]))
+        ]
     )
 
 

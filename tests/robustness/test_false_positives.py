@@ -14,10 +14,10 @@ from maskdet.cli import main, robustness
 from maskdet.datasets import Example
 from maskdet.media import encode_png
 from maskdet.metrics.intervals import poisson_rate
-from maskdet.robustness import evaluate_false_positives
 from maskdet.robustness.false_positives import (
     MIN_PART_PX,
     SCENE_PARTS,
+    evaluate_false_positives,
     face_free_windows,
 )
 from maskdet.settings import Settings

@@ -11,15 +11,10 @@ import pytest
 
 from maskdet.cli import main
 from maskdet.datasets import Example
-from maskdet.robustness import (
-    compare_subgroups,
-    darken,
-    evaluate_lookalikes,
-    evaluate_low_light,
-    evaluate_occlusion,
-    read_subgroups,
-)
-from maskdet.robustness.low_light import DARK_LUMINANCE
+from maskdet.robustness.lookalikes import evaluate_lookalikes
+from maskdet.robustness.low_light import DARK_LUMINANCE, darken, evaluate_low_light
+from maskdet.robustness.occlusion import evaluate_occlusion
+from maskdet.robustness.subgroups import compare_subgroups, read_subgroups
 from maskdet.synthetic import LOOKALIKES, OCCLUDERS, render_lookalike
 from maskdet.types import Faces, Label
 
@@ -147,7 +142,7 @@ def test_a_significantly_worse_group_is_marked(scene):
         for row in range(60)
     }
     reports = {
-        one.name: one for one in compare_subgroups(AlwaysNoMask(), [crowd], groups)
+        one.subgroup: one for one in compare_subgroups(AlwaysNoMask(), [crowd], groups)
     }
     assert reports["all"].accuracy.value == 0.5
     assert reports["masked"].is_worse
@@ -235,12 +230,12 @@ def test_confident_predictions_on_look_alikes_are_counted(scene):
     sure = evaluate_lookalikes(AlwaysNoMask(), OneFace(), [scene], min_confidence=0.6)
     assert sure.baseline.value == 1
     assert {one.value for one in sure.predicted_no_mask.values()} == {1.0}
-    assert {one.value for one in sure.unsure.values()} == {0.0}
+    assert {one.value for one in sure.unknown.values()} == {0.0}
     unsure = evaluate_lookalikes(
         UnsureClassifier(), OneFace(), [scene], min_confidence=0.6
     )
     assert {one.value for one in unsure.predicted_no_mask.values()} == {0.0}
-    assert {one.value for one in unsure.unsure.values()} == {1.0}
+    assert {one.value for one in unsure.unknown.values()} == {1.0}
     content = unsure.to_json()
     assert content["min_confidence"] == 0.6
     assert set(content["unknown"]) == set(LOOKALIKES)

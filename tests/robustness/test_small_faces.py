@@ -10,8 +10,7 @@ import pytest
 
 from maskdet.boxes import Boxes
 from maskdet.datasets import Example
-from maskdet.robustness import evaluate_small_faces
-from maskdet.robustness.small_faces import IMAGE_SIDES_PX
+from maskdet.robustness.small_faces import IMAGE_SIDES_PX, evaluate_small_faces
 from maskdet.settings import Settings
 from maskdet.types import Faces, Image, Label, Scene
 
