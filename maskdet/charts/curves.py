@@ -254,9 +254,7 @@ def roc_chart(
         task: a binary task, or `classes` for three curves for each run.
         style: names and colours of the classes.
     """
-    curves = list(_predictions_curves(predictions, "roc", task, style))
-    title = _predictions_title("ROC", predictions, task, style)
-    return threshold_curves_chart(curves, "roc", title=title)
+    return _predictions_chart("ROC", predictions, "roc", task, style)
 
 
 def precision_recall_chart(
@@ -266,14 +264,14 @@ def precision_recall_chart(
     style: Style = DEFAULT_STYLE,
 ) -> VegaSpec:
     """Return precision-recall curves; see `roc_chart` for the arguments and the dot."""
-    curves = list(_predictions_curves(predictions, "precision_recall", task, style))
-    title = _predictions_title("Precision and recall", predictions, task, style)
-    return threshold_curves_chart(curves, "precision_recall", title=title)
+    name = "Precision and recall"
+    return _predictions_chart(name, predictions, "precision_recall", task, style)
 
 
-def _predictions_title(
+def _predictions_chart(
     name: str,
     predictions: Mapping[str, Predictions],
+    kind: Literal["roc", "precision_recall"],
     task: CurveSelection,
     style: Style,
 ) -> VegaSpec:
@@ -282,7 +280,9 @@ def _predictions_title(
         label = CLASSES[CLASS_TASKS.index(task)]
         task_title = f"{style.title(label)} against the rest"
     count = format_face_count(map(len, predictions.values()))
-    return chart_title(f"{name}, {task_title}", count)
+    curves = list(_predictions_curves(predictions, kind, task, style))
+    title = chart_title(f"{name}, {task_title}", count)
+    return threshold_curves_chart(curves, kind, title=title)
 
 
 def _predictions_curves(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import streamlit as st
 
@@ -104,6 +104,8 @@ FileContent = str | bytes | Callable[[], str | bytes]
 
 Download = tuple[str, FileContent, str, str]
 """Title of the button, content, file name, MIME type."""
+
+_Option = TypeVar("_Option")
 
 _SAMPLES_FOLDER: Final = resource_path("samples")
 
@@ -248,6 +250,39 @@ def escape_markdown(text: str) -> str:
     Only ASCII punctuation is escaped: before other characters the backslash would show.
     """
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def select_segment(
+    label: str,
+    options: Mapping[_Option, str] | Sequence[_Option],
+    *,
+    key: str,
+    default: _Option | None = None,
+    show_label: bool = True,
+) -> _Option:
+    """Render a row of options, of which one is always selected; return it.
+
+    The selection is kept while the visitor is on another page.
+
+    Args:
+        label: name of the choice.
+        options: the options, or each option with its title.
+        key: key of the widget.
+        default: the option that is selected first; by default the first one.
+        show_label: whether the name is visible; screen readers always read it.
+    """
+    titles: Mapping[_Option, str] = options if isinstance(options, Mapping) else {}
+    names = list(options)
+    return st.segmented_control(
+        label,
+        names,
+        default=names[0] if default is None else default,
+        required=True,
+        format_func=lambda option: titles.get(option, str(option)),
+        label_visibility="visible" if show_label else "collapsed",
+        key=key,
+        persist_state="session",
+    )
 
 
 def render_downloads(files: Iterable[Download]) -> None:

@@ -46,6 +46,7 @@ from maskdet.web.widgets import (
     escape_markdown,
     label_tile,
     metrics_html,
+    select_segment,
 )
 from maskdet.wording import format_count, pluralize
 
@@ -352,15 +353,8 @@ def _render_history(store: EventStore, n_all: int) -> None:
 
 def _select_filter(store: EventStore) -> EventFilter:
     """Render the filter options; return the filter."""
-    period = st.segmented_control(
-        "Time",
-        list(PERIODS),
-        default="day",
-        required=True,
-        format_func=lambda name: PERIODS[name][0],
-        key="events.period",
-        persist_state="session",
-    )
+    titles = {name: title for name, (title, _) in PERIODS.items()}
+    period = select_segment("Time", titles, key="events.period", default="day")
     kinds_column, labels_column, cameras_column, refresh_column = st.columns(
         [4, 4, 4, 2], vertical_alignment="bottom"
     )
@@ -373,11 +367,11 @@ def _select_filter(store: EventStore) -> EventFilter:
         persist_state="session",
     )
     style = session.get_preferences().style
-    titles = {label.key: style.title(label) for label in Label}
+    label_titles = {label.key: style.title(label) for label in Label}
     labels = labels_column.multiselect(
         "Labels",
-        list(titles),
-        format_func=titles.__getitem__,
+        list(label_titles),
+        format_func=label_titles.__getitem__,
         placeholder="All",
         key="events.labels",
         persist_state="session",

@@ -25,7 +25,7 @@ from maskdet.web.server.uploads import reject_large_files
 from maskdet.web.tune.annotation import annotate_images
 from maskdet.web.tune.scoring import render_notes, render_scoring
 from maskdet.web.tune.tune_state import TuneState, TuningSet
-from maskdet.web.widgets import escape_markdown
+from maskdet.web.widgets import escape_markdown, select_segment
 from maskdet.wording import format_count
 
 MAX_ZIP_MB = 200
@@ -43,23 +43,13 @@ _STORED, _OWN, _LABEL = "Built-in data", "My dataset", "Label images"
 def select_tuning_set(state: TuneState) -> TuningSet | None:
     """Let the visitor choose the data; return it once it is ready."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        source = _select_source()
+        source = select_segment(
+            "Data", (_STORED, _OWN, _LABEL), key="tune.source", show_label=False
+        )
         name = _select_stored_name() if source == _STORED else ""
     if source == _STORED:
         return _load_stored(state, name)
     return _select_own(state) if source == _OWN else annotate_images(state)
-
-
-def _select_source() -> str:
-    return st.segmented_control(
-        "Data",
-        (_STORED, _OWN, _LABEL),
-        default=_STORED,
-        required=True,
-        label_visibility="collapsed",
-        key="tune.source",
-        persist_state="session",
-    )
 
 
 def _select_stored_name() -> str:

@@ -38,7 +38,12 @@ from maskdet.web.tune.tune_state import (
     TuningSet,
     clamp_settings,
 )
-from maskdet.web.widgets import MetricTile, escape_markdown, metrics_html
+from maskdet.web.widgets import (
+    MetricTile,
+    escape_markdown,
+    metrics_html,
+    select_segment,
+)
 from maskdet.wording import format_count
 
 CurveKind: TypeAlias = Literal["precision_recall", "roc"]
@@ -316,15 +321,8 @@ def render_kpis(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
 
 def render_histogram(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
     """Show the histogram of scores or confidences with the threshold."""
-    score_kind: HistogramQuantity = st.segmented_control(
-        "Quantity",
-        list(SCORE_TITLES),
-        default="score",
-        required=True,
-        format_func=SCORE_TITLES.__getitem__,
-        label_visibility="collapsed",
-        key="tune.quantity",
-        persist_state="session",
+    score_kind = select_segment(
+        "Quantity", SCORE_TITLES, key="tune.quantity", show_label=False
     )
     st.caption(
         _HISTOGRAM_NOTES[score_kind].format(
@@ -554,19 +552,14 @@ def _render_compared_faces(
     b: tuple[TuningSet, EvaluationResult],
     style: Style,
 ) -> None:
-    title = st.segmented_control(
-        "Faces",
-        ("Only A correct", "Only B correct"),
-        default="Only A correct",
-        required=True,
-        key="tune.compared_faces",
-        persist_state="session",
-        label_visibility="collapsed",
-    )
-    rows = comparison.only_a if title == "Only A correct" else comparison.only_b
+    titles = ("Only A correct", "Only B correct")
+    title = select_segment("Faces", titles, key="tune.compared_faces", show_label=False)
     # The cards show the prediction of the one that is wrong.
-    tuning_set, outcome = b if title == "Only A correct" else a
-    letter = "B" if title == "Only A correct" else "A"
+    rows, letter, (tuning_set, outcome) = (
+        (comparison.only_a, "B", b)
+        if title == "Only A correct"
+        else (comparison.only_b, "A", a)
+    )
     if not len(rows):
         st.caption("No such faces.")
         return
