@@ -195,7 +195,7 @@ def _prepare_live(page: Any) -> None:
 def _prepare_image(page: Any) -> None:
     page.get_by_text("Samples", exact=True).click()
     page.get_by_text("Group", exact=True).click()
-    page.locator(".maskdet-cards img").first.wait_for()
+    page.locator(".maskdet-faces img").first.wait_for()
 
 
 def _prepare_video(page: Any) -> None:
