@@ -246,10 +246,10 @@ def _render_progress(job: VideoAnalysisJob) -> None:
             on_click=discard_video,
             help="Deletes the video and its results.",
         )
-    if progress.preview:
+    if job.preview:
         # Inline the frame: Streamlit keeps every image of `st.image` until the next
         # rerun of the whole page.
-        source = encode_data_url(progress.preview)
+        source = encode_data_url(job.preview)
         image_html = f'<img src="{source}" alt="Current frame of the analysis">'
         st.html(f'{_PREVIEW_CSS}<div class="maskdet-video">{image_html}</div>')
 
