@@ -15,11 +15,10 @@ from maskdet.charts.spec import (
     ChartRow,
     VegaSpec,
     assign_run_colours,
-    chart_title,
     click_selection,
     encode_colour,
     encode_run_colour,
-    format_face_count,
+    face_count_title,
     layer_charts,
     nominal_field,
     percent_field,
@@ -73,7 +72,7 @@ def confusion_matrix_chart(
         confusion.counts[:, : len(CLASSES)].tolist(),
         titles,
         titles,
-        title=chart_title("Confusion matrix", format_face_count([confusion.n])),
+        title=face_count_title("Confusion matrix", [predictions]),
     )
 
 
@@ -225,9 +224,11 @@ def reliability_chart(
             task = binarize(result, target)
             curves[run] = reliability_curve(task.ground_truth, task.scores)
     title = f"Reliability, {_RELIABILITY_TITLES[target]}"
-    count = format_face_count(map(len, predictions.values()))
-    colours = assign_run_colours(predictions)
-    return reliability_curves_chart(curves, colours, title=chart_title(title, count))
+    return reliability_curves_chart(
+        curves,
+        assign_run_colours(predictions),
+        title=face_count_title(title, predictions.values()),
+    )
 
 
 def reliability_curves_chart(
@@ -366,12 +367,11 @@ def slices_chart(predictions: Mapping[str, Predictions]) -> VegaSpec:
         for run, run_predictions in predictions.items()
         for part in evaluate_slices(run_predictions)
     ]
-    count = format_face_count(map(len, predictions.values()))
     return slice_rates_chart(
         rows,
         assign_run_colours(predictions),
         x_title="Accuracy, mask against no mask",
-        title=chart_title("Accuracy by slice", count),
+        title=face_count_title("Accuracy by slice", predictions.values()),
     )
 
 

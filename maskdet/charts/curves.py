@@ -19,9 +19,8 @@ from maskdet.charts.spec import (
     ChartRow,
     VegaSpec,
     assign_run_colours,
-    chart_title,
     encode_colour,
-    format_face_count,
+    face_count_title,
     label_dash,
     layer_charts,
     nominal_field,
@@ -279,9 +278,8 @@ def _predictions_chart(
     if task_title is None:
         label = CLASSES[CLASS_TASKS.index(task)]
         task_title = f"{style.title(label)} against the rest"
-    count = format_face_count(map(len, predictions.values()))
     curves = list(_predictions_curves(predictions, kind, task, style))
-    title = chart_title(f"{name}, {task_title}", count)
+    title = face_count_title(f"{name}, {task_title}", predictions.values())
     return threshold_curves_chart(curves, kind, title=title)
 
 

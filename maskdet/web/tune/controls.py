@@ -52,6 +52,12 @@ _GOAL_TITLES: dict[GoalKind, str] = {
 }
 """Titles of the goals, in the order of the page."""
 
+_GOAL_NUMBERS: dict[GoalKind, tuple[str, tuple[float, float], float]] = {
+    "recall": ("Target recall (%)", (50.0, 99.9), 95.0),
+    "cost": ("Cost of a miss (in false positives)", (0.1, 1000.0), 5.0),
+}
+"""Title, range and default of the number that a goal needs."""
+
 _GOAL_ERROR_KEY = "maskdet.tuning.goal_error"
 
 _PROPOSE_KEY = "maskdet.tuning.propose"
@@ -335,29 +341,21 @@ def _select_goal() -> Goal:
         key="tune.goal_label",
         persist_state="session",
     )
+    if kind not in _GOAL_NUMBERS:
+        return Goal(kind, label=label)
+    title, range_, default = _GOAL_NUMBERS[kind]
+    number = st.number_input(
+        title,
+        *range_,
+        value=default,
+        step=1.0,
+        format="%g",
+        key=f"tune.goal_{kind}",
+        persist_state="session",
+    )
     if kind == "recall":
-        percent = st.number_input(
-            "Target recall (%)",
-            *(50.0, 99.9),
-            value=95.0,
-            step=1.0,
-            format="%g",
-            key="tune.goal_recall",
-            persist_state="session",
-        )
-        return Goal(kind, recall=percent / 100, label=label)
-    if kind == "cost":
-        cost = st.number_input(
-            "Cost of a miss (in false positives)",
-            *(0.1, 1000.0),
-            value=5.0,
-            step=1.0,
-            format="%g",
-            key="tune.goal_cost",
-            persist_state="session",
-        )
-        return Goal(kind, cost=cost, label=label)
-    return Goal(kind, label=label)
+        return Goal(kind, recall=number / 100, label=label)
+    return Goal(kind, cost=number, label=label)
 
 
 def _compute_proposal(state: TuneState, tuning_set: TuningSet, goal: Goal) -> None:
