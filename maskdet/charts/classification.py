@@ -449,13 +449,15 @@ def cost_chart(
             precision.
     """
     rows, names = list(rows), list(names)
+    costs = [float(row["cost"] or 0) for row in rows] or [1.0]
+    scale = "log" if max(costs) > 10 * min(costs) else "linear"
     number_format = PERCENT_FORMAT if as_percent else ".3f"
     shapes = [_SHAPES[index % len(_SHAPES)] for index in range(len(names))]
     common = {
         "x": quantitative_field(
             "cost",
             cost,
-            scale={"type": _cost_scale(rows), "zero": False, "padding": 20},
+            scale={"type": scale, "zero": False, "padding": 20},
             axis={"format": "~g", "tickCount": 5, "grid": False},
         ),
         "color": encode_run_colour(names),
@@ -474,9 +476,3 @@ def cost_chart(
     shape = nominal_field("run", scale={"domain": names, "range": shapes})
     layers = _interval_layers("costs", common, "y", y, size=110, shape=shape)
     return layer_charts(layers, {"costs": rows}, title=title or None)
-
-
-def _cost_scale(rows: Sequence[ChartRow]) -> Literal["log", "linear"]:
-    """Return the type of the scale: logarithmic if the costs differ by more than 10."""
-    costs = [float(row["cost"] or 0) for row in rows] or [1.0]
-    return "log" if max(costs) > 10 * min(costs) else "linear"

@@ -541,15 +541,10 @@ def _add_current_option(options: Sequence[_Option], key: str) -> list[_Option]:
 
 def _render_settings_files(preferences: Preferences) -> None:
     with st.expander("Save, load, link", icon=":material/save:"):
-        st.download_button(
+        render_settings_download(
             "Save settings",
-            preferences.to_json(),
-            file_name="maskdet-settings.json",
-            mime="application/json",
-            icon=":material/download:",
-            on_click="ignore",
-            width="stretch",
-            help="Downloads all sidebar settings as a JSON file.",
+            preferences,
+            help_="Downloads all sidebar settings as a JSON file.",
         )
         st.file_uploader(
             "Load settings",
@@ -566,10 +561,30 @@ def _render_settings_files(preferences: Preferences) -> None:
             args=(Preferences(),),
             width="stretch",
         )
-        st.caption("Link to these settings:")
-        st.code(
-            preferences.to_link(st.context.url or ""), language=None, wrap_lines=True
-        )
+        render_settings_link(preferences)
+
+
+def render_settings_download(
+    title: str, preferences: Preferences, *, help_: str, disabled: bool = False
+) -> None:
+    """Render the download of settings as a file that the sidebar can load."""
+    st.download_button(
+        title,
+        preferences.to_json(),
+        file_name="maskdet-settings.json",
+        mime="application/json",
+        icon=":material/download:",
+        on_click="ignore",
+        disabled=disabled,
+        width="stretch",
+        help=help_,
+    )
+
+
+def render_settings_link(preferences: Preferences) -> None:
+    """Render a link that opens this page with the settings."""
+    st.caption("Link to these settings:")
+    st.code(preferences.to_link(st.context.url or ""), language=None, wrap_lines=True)
 
 
 def _load_settings_file() -> None:

@@ -125,16 +125,11 @@ def _classify_samples(classifier: str, path: str, time_ns: int) -> SampleResult:
         probs.append(model.predict(image, boxes))
         crops += [encode_jpeg(crop_face(image, box, CROP_PX)) for box in boxes]
         rows += labelled_boxes
-    return _sort_worst_first(rows, np.concatenate(probs), crops)
-
-
-def _sort_worst_first(
-    rows: list[_LabelledBox], probs: NDArray[np.float32], crops: list[bytes]
-) -> SampleResult:
     ground_truth = [label for _, label in rows]
-    order = np.argsort(probs[np.arange(len(rows)), ground_truth], kind="stable")
-    boxes = np.array([box for box, _ in rows], np.float32)[order]
-    scene = Scene(Faces(boxes, np.ones(len(rows), np.float32)), probs[order])
+    all_probs = np.concatenate(probs)
+    order = np.argsort(all_probs[np.arange(len(rows)), ground_truth], kind="stable")
+    all_boxes = np.array([box for box, _ in rows], np.float32)[order]
+    scene = Scene(Faces(all_boxes, np.ones(len(rows), np.float32)), all_probs[order])
     return SampleResult(
         scene,
         tuple(ground_truth[row] for row in order),
@@ -368,7 +363,9 @@ def _render_files(catalog: RunCatalog, run: TrainingRun) -> None:
     title = f"Model card of {run.name}"
     expander = st.expander(title, icon=":material/description:")
     with expander, st.container(key="card"):
-        st.markdown(_demote_headings(run.card))
+        # Headings below the level of the page.
+        card = run.card.replace("\n## ", "\n#### ").replace("# ", "### ", 1)
+        st.markdown(card)
     command = tables.training_command(run)
     if command:
         st.caption("The command that trained it:")
@@ -391,8 +388,3 @@ def _render_files(catalog: RunCatalog, run: TrainingRun) -> None:
         ),
     ]
     render_downloads(files)
-
-
-def _demote_headings(card: str) -> str:
-    """Return the model card with headings below the level of the page."""
-    return card.replace("\n## ", "\n#### ").replace("# ", "### ", 1)

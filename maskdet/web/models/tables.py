@@ -293,7 +293,10 @@ def run_table(
             estimate.n if estimate else None for estimate in estimates
         ]
     for heading, (fact, unit) in COST_COLUMNS.items():
-        columns["Cost", heading] = [_scale_fact(run, fact, unit) for _, run in rows]
+        values = [run.facts[fact] for _, run in rows]
+        columns["Cost", heading] = [
+            None if value is None else value / unit for value in values
+        ]
     return columns
 
 
@@ -317,11 +320,6 @@ def _describe_run_use(
     if name in usable_names:
         return "available"
     return "not installed" if has_bundled_weights(run) else "metrics only"
-
-
-def _scale_fact(run: TrainingRun, fact: str, unit: float) -> float | None:
-    value = run.facts[fact]
-    return None if value is None else float(value) / unit
 
 
 def run_estimates_csv(catalog: RunCatalog, run_name: str | None = None) -> str:

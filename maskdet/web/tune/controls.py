@@ -25,6 +25,7 @@ from maskdet.tuning.html_report import render_html_report
 from maskdet.types import Label
 from maskdet.web import session
 from maskdet.web.preferences import Preferences
+from maskdet.web.sidebar import render_settings_download, render_settings_link
 from maskdet.web.tune.tune_state import (
     MIN_FACE_SLIDER_END_PX,
     SLIDER_FIELDS,
@@ -262,16 +263,11 @@ def _find_other_image_analyzer(preferences: Preferences) -> str:
 def _render_save(
     state: TuneState, tuning_set: TuningSet, preferences: Preferences
 ) -> None:
-    st.download_button(
+    render_settings_download(
         "Settings (JSON)",
-        preferences.to_json(),
-        file_name="maskdet-settings.json",
-        mime="application/json",
-        icon=":material/download:",
-        on_click="ignore",
+        preferences,
+        help_="Load it with “Load settings” in the sidebar.",
         disabled=state.sliders.calibrated,
-        width="stretch",
-        help="Load it with “Load settings” in the sidebar.",
     )
     st.download_button(
         "Report (HTML)",
@@ -287,8 +283,7 @@ def _render_save(
     if state.sliders.calibrated:
         st.caption(_CALIBRATED_NOTE)
         return
-    st.caption("Link to these settings:")
-    st.code(preferences.to_link(st.context.url or ""), language=None, wrap_lines=True)
+    render_settings_link(preferences)
 
 
 def _build_report(state: TuneState, tuning_set: TuningSet) -> str:

@@ -43,7 +43,6 @@ from maskdet.tuning.decision_changes import (
     find_near_misses,
 )
 from maskdet.types import Label
-from maskdet.web import session
 from maskdet.web.image.cache import CROP_PX
 from maskdet.web.image.results import shorten_name
 from maskdet.web.tune.tune_state import TuneState, TuningSet
@@ -56,6 +55,9 @@ _CARDS_STEP = 12
 """Cards shown at first, and added by each click on "Show more"."""
 
 _GALLERY_KEY = "tune.gallery"
+
+_CELL_KEY = "tune.cell"
+"""Session key of the selected row and column of the confusion matrix."""
 
 _SETTING_TITLES = {
     "min_score": "detection score",
@@ -83,20 +85,14 @@ def tune_cards_html(
     outcome: EvaluationResult,
     faces: Iterable[FaceCard],
     style: Style,
-    *,
-    blur: bool = False,
 ) -> Markup:
-    """Return the cards as HTML."""
-    cards = [_describe_face(tuning_set, outcome, card, style, blur) for card in faces]
+    """Return the cards as HTML; their faces are blurred if `style.blur` is on."""
+    cards = [_describe_face(tuning_set, outcome, card, style) for card in faces]
     return face_cards_html(cards)
 
 
 def _describe_face(
-    tuning_set: TuningSet,
-    outcome: EvaluationResult,
-    card: FaceCard,
-    style: Style,
-    blur: bool,
+    tuning_set: TuningSet, outcome: EvaluationResult, card: FaceCard, style: Style
 ) -> dict[str, object]:
     """Return the images, texts and bars of a card."""
     face = card.face
@@ -116,7 +112,7 @@ def _describe_face(
         facts = [("Detection score", f"{scored.scores[row]:.2f}")]
     name = shorten_name(scored.ground_truth.names[face.image_index])
     size_px = float(sizes_px(_face_box(scored, face)[None])[0])
-    crop = _crop_url(tuning_set, face, blur=blur)
+    crop = _crop_url(tuning_set, face, blur=style.blur)
     return {
         "images": [
             *[(crop, "The face")] * bool(crop),
@@ -215,7 +211,7 @@ def render_confusion(state: TuneState, tuning_set: TuningSet, style: Style) -> N
         "**Click a cell** to see its faces."
     )
     st.vega_lite_chart(
-        tuning_confusion_chart(outcome, style, state.cell),
+        tuning_confusion_chart(outcome, style, st.session_state.get(_CELL_KEY)),
         key="tune.matrix",
         on_select=lambda: _on_matrix_click(state),
         selection_mode=CLICK_SELECTION,
@@ -227,8 +223,8 @@ def render_confusion(state: TuneState, tuning_set: TuningSet, style: Style) -> N
 def _on_matrix_click(state: TuneState) -> None:
     selection = st.session_state["tune.matrix"]["selection"].get(CLICK_SELECTION) or []
     if selection:
-        state.cell = int(selection[0]["row"]), int(selection[0]["column"])
-        st.session_state["tune.cell"] = state.cell
+        cell = int(selection[0]["row"]), int(selection[0]["column"])
+        st.session_state[_CELL_KEY] = cell
         st.session_state[_GALLERY_KEY] = _CELL
         state.n_cards = _CARDS_STEP
 
@@ -257,10 +253,7 @@ def _render_gallery(
         cards = _list_cell_faces(state, outcome, style)
     if not cards:
         return
-    blur = session.get_preferences().style.blur
-    st.html(
-        tune_cards_html(tuning_set, outcome, cards[: state.n_cards], style, blur=blur)
-    )
+    st.html(tune_cards_html(tuning_set, outcome, cards[: state.n_cards], style))
     if len(cards) > state.n_cards:
         st.button(
             f"Show more (of {len(cards):,})",
@@ -359,27 +352,21 @@ def _list_cell_faces(
         for column in range(len(PREDICTED_KEYS))
         if (row, column) != (NO_FACE, MISSED)
     ]
-    if state.cell is None:
-        state.cell = 1, MISSED
-    if st.session_state.get("tune.cell") != state.cell:
-        st.session_state["tune.cell"] = state.cell
-    st.selectbox(
+    st.session_state.setdefault(_CELL_KEY, (1, MISSED))
+    cell = st.selectbox(
         "Cell",
         cells,
         format_func=lambda cell: _format_cell(outcome, cell, style),
-        key="tune.cell",
-        on_change=lambda: _on_cell_select(state),
+        key=_CELL_KEY,
+        on_change=_reset_card_count,
+        args=(state,),
+        persist_state="session",
         label_visibility="collapsed",
     )
-    face_refs = outcome.faces_in_cell(*state.cell)
+    face_refs = outcome.faces_in_cell(*cell)
     if not face_refs:
         st.caption("No faces in this cell.")
     return [FaceCard(face_ref) for face_ref in face_refs]
-
-
-def _on_cell_select(state: TuneState) -> None:
-    state.cell = st.session_state["tune.cell"]
-    state.n_cards = _CARDS_STEP
 
 
 def _format_cell(outcome: EvaluationResult, cell: tuple[int, int], style: Style) -> str:

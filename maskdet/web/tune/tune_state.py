@@ -123,7 +123,6 @@ class TuneState:
         draft: images being labelled, or None.
         annotated: key and dataset made of the labels, or None.
         n_cards: number of faces shown in the gallery.
-        cell: selected row and column of the confusion matrix, or None.
     """
 
     sliders: SliderValues
@@ -147,7 +146,6 @@ class TuneState:
     draft: Draft | None = None
     annotated: tuple[str, ImportedDataset] | None = None
     n_cards: int = 12
-    cell: tuple[int, int] | None = None
 
     def set_sliders(self, sliders: SliderValues) -> None:
         """Set the sliders, and remember their previous values."""

@@ -29,7 +29,6 @@ from maskdet.tuning.class_metrics import (
 from maskdet.tuning.comparison import Comparison, compare_results
 from maskdet.tuning.curves import HistogramQuantity, TuningCurve
 from maskdet.types import CLASSES, Label
-from maskdet.web import session
 from maskdet.web.tune.data import find_comparable_sets
 from maskdet.web.tune.gallery import FaceCard, tune_cards_html
 from maskdet.web.tune.tune_state import (
@@ -538,8 +537,7 @@ def _render_compared_faces(
     cards = [
         FaceCard(_face_ref(outcome, int(row))) for row in rows[:_MAX_COMPARED_FACES]
     ]
-    blur = session.get_preferences().style.blur
-    st.html(tune_cards_html(tuning_set, outcome, cards, style, blur=blur))
+    st.html(tune_cards_html(tuning_set, outcome, cards, style))
 
 
 def _face_ref(outcome: EvaluationResult, truth_row: int) -> FaceRef:

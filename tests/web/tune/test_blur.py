@@ -54,9 +54,7 @@ def test_faces_of_the_gallery_are_pixelated_with_blur() -> None:
     outcome = tuning_set.evaluate(SliderValues(Settings()))
     cards = [FaceCard(outcome.shown_face(0))]
     sharp = first_crop(tune_cards_html(tuning_set, outcome, cards, Style()))
-    blurred = first_crop(
-        tune_cards_html(tuning_set, outcome, cards, Style(), blur=True)
-    )
+    blurred = first_crop(tune_cards_html(tuning_set, outcome, cards, Style(blur=True)))
     again = first_crop(tune_cards_html(tuning_set, outcome, cards, Style()))
     assert roughness(sharp) > 8
     assert roughness(blurred) < 3
