@@ -343,12 +343,10 @@ def _render_analyzer_choice(in_use: str, missing: dict[str, str]) -> None:
 def _describe_analyzer(name: str) -> str:
     if name != AUTO:
         return ANALYZERS[name]
-    live_analyzer, image_analyzer = (
-        resolve_analyzer(AUTO, live=is_live) for is_live in (True, False)
-    )
-    if live_analyzer == image_analyzer:
+    live_analyzer, *others = describe_use(AUTO)
+    if not others:
         return f"the best installed analyzer, currently {live_analyzer}"
     return (
-        f"the best installed analyzers, {live_analyzer} on Live and {image_analyzer} "
-        "for images"
+        f"the best installed analyzers, {live_analyzer} on Live and {others[0]} for "
+        "images"
     )

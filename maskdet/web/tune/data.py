@@ -268,12 +268,8 @@ def _discard_import(state: TuneState) -> None:
     """Discard the imported dataset, but keep the upload and cached detections."""
     if state.set_key:
         state.drop_set(state.set_key)
-    state.set_key, state.dataset, state.import_error, state.class_name_counts = (
-        "",
-        None,
-        "",
-        {},
-    )
+    state.set_key, state.dataset, state.import_error = "", None, ""
+    state.class_name_counts = {}
     state.running, state.scoring_error, state.n_scored = "", "", 0
 
 

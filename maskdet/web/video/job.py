@@ -236,7 +236,14 @@ class VideoAnalysisJob:
         self._reader: VideoReader | None = None
         size = len(video) if isinstance(video, bytes) else video.stat().st_size
         self._scratch = ScratchFolder(size)
-        self._store_video(video)
+        try:
+            if isinstance(video, bytes):
+                self._video_path.write_bytes(video)
+            else:
+                shutil.copyfile(video, self._video_path)
+        except OSError:
+            self._scratch.close()
+            raise
 
     @property
     def busy(self) -> bool:
@@ -261,17 +268,6 @@ class VideoAnalysisJob:
     @property
     def _video_path(self) -> Path:
         return self._scratch.path / "video"
-
-    def _store_video(self, video: bytes | Path) -> None:
-        """Write the video to the scratch folder."""
-        try:
-            if isinstance(video, bytes):
-                self._video_path.write_bytes(video)
-            else:
-                shutil.copyfile(video, self._video_path)
-        except OSError:
-            self._scratch.close()
-            raise
 
     def start(self, options: VideoOptions | None = None) -> None:
         """Start the analysis, or repeat it, in the background; do nothing while busy.

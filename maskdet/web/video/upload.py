@@ -260,16 +260,11 @@ def _format_progress(job: VideoAnalysisJob) -> str:
         return "Waiting for the videos of other visitors ..."
     if not progress.n_frames:
         return "Opening the video ..."
-    has_estimate = (
-        progress.remaining_s is not None
-        and progress.fraction_done >= _MIN_ESTIMATE_FRACTION
-    )
-    remaining_text = (
-        f", {_format_remaining(progress.remaining_s or 0.0)} left"
-        if has_estimate
-        else ""
-    )
-    return f"{format_video_time(int(progress.time_s))} analyzed{remaining_text}"
+    text = f"{format_video_time(int(progress.time_s))} analyzed"
+    remaining_s = progress.remaining_s
+    if remaining_s is None or progress.fraction_done < _MIN_ESTIMATE_FRACTION:
+        return text
+    return f"{text}, {_format_remaining(remaining_s)} left"
 
 
 def _format_remaining(remaining_s: float) -> str:
