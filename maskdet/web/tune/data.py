@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import zipfile
@@ -75,18 +76,23 @@ def _load_stored(state: TuneState, name: str) -> TuningSet | None:
         )
         return None
     try:
-        evaluator = _load_evaluator(name)
+        tuning_set = _get_stored_set(state, name)
     except ValueError as error:
         st.error(escape_markdown(f"{error}"), icon=":material/error:")
         return None
     st.caption(
-        f"{describe_dataset(evaluator.predictions.ground_truth)}. Scores only, no "
+        f"{describe_dataset(tuning_set.predictions.ground_truth)}. Scores only, no "
         "images. No analyzer was trained on this set, but it was used for model "
         "selection, so results elsewhere may be slightly lower."
     )
+    return tuning_set
+
+
+def _get_stored_set(state: TuneState, name: str) -> TuningSet:
+    """Return stored predictions; raise `ValueError` if they cannot be read."""
     if name not in state.tuning_sets:
         state.tuning_sets[name] = TuningSet(
-            evaluator, classified_by=_BUNDLED_CLASSIFIER
+            _load_evaluator(name), classified_by=_BUNDLED_CLASSIFIER
         )
     return state.tuning_sets[name]
 
@@ -103,13 +109,10 @@ def find_comparable_sets(
     """Return the predictions of other analyzers for the same dataset, by name."""
     ground_truth = tuning_set.predictions.ground_truth
     for name in stored.list_bundled() if tuning_set.images is None else ():
-        if name.endswith(f" on {ground_truth.name}") and name not in state.tuning_sets:
-            try:
-                state.tuning_sets[name] = TuningSet(
-                    _load_evaluator(name), classified_by=_BUNDLED_CLASSIFIER
-                )
-            except ValueError:
-                continue  # the error is shown when this entry is chosen
+        if name.endswith(f" on {ground_truth.name}"):
+            # An error is shown when this entry is chosen.
+            with contextlib.suppress(ValueError):
+                _get_stored_set(state, name)
     return {
         name: other_set
         for name, other_set in state.tuning_sets.items()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.analyzers.pipelines import Analyzer, resolve_analyzer
 from maskdet.html_templates import encode_data_url
@@ -137,12 +136,12 @@ def render_video_upload() -> None:
     st.markdown(
         f"Your video: {results.to_code_markdown(file.name)}, {file.size / 1e6:.1f} MB"
     )
+    options = render_video_options()
     st.button(
         "Analyze video",
         type="primary",
         icon=":material/play_circle:",
-        on_click=_start_upload,
-        args=(file, render_video_options()),
+        on_click=lambda: start_video_job(file.name, file.getvalue(), options),
     )
 
 
@@ -163,10 +162,6 @@ def _render_sample() -> None:
             on_click=start_video_job,
             args=(VIDEO_SAMPLE.path.name, VIDEO_SAMPLE.path, render_video_options()),
         )
-
-
-def _start_upload(file: UploadedFile, options: VideoOptions) -> None:
-    start_video_job(file.name, file.getvalue(), options)
 
 
 def start_video_job(name: str, video: bytes | Path, options: VideoOptions) -> None:
