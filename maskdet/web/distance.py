@@ -35,7 +35,7 @@ from maskdet.web.point_editor import (
     POINT_EDITOR_HTML,
     POINT_EDITOR_JS,
 )
-from maskdet.web.widgets import STATS_CSS, shrink_image, stat_html
+from maskdet.web.widgets import STATS_CSS, limit_image_side, stat_html
 
 if TYPE_CHECKING:
     from maskdet.web.live.state import LiveSnapshot
@@ -278,7 +278,7 @@ def _get_editor() -> Any:
 def to_data_url(still: StillImage, style: Style) -> str:
     """Return the image as a `data:` URL, scaled down to the size on the page."""
     image = blur_faces(still.image, still.face_boxes) if style.blur else still.image
-    return encode_data_url(encode_jpeg(shrink_image(image, _EDITOR_MAX_SIDE_PX)))
+    return encode_data_url(encode_jpeg(limit_image_side(image, _EDITOR_MAX_SIDE_PX)))
 
 
 def render_birds_eye(

@@ -214,7 +214,7 @@ def face_cards_html(cards: Iterable[Mapping[str, object]]) -> Markup:
     return render_html(_CARDS_TEMPLATE, cards=cards)
 
 
-def shrink_image(image: Image, max_side_px: int) -> Image:
+def limit_image_side(image: Image, max_side_px: int) -> Image:
     """Return an image whose longer side has at most `max_side_px`."""
     height, width = image.shape[:2]
     scale = max_side_px / max(height, width)

@@ -12,7 +12,7 @@ from typing import Final, Self
 import streamlit as st
 from streamlit import config
 from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.runtime.uploaded_file_manager import UploadedFile
+from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
 from maskdet.validation import parse_whole_number
 from maskdet.web.server import streamlit_patches
@@ -225,12 +225,8 @@ def _count_stored_bytes() -> Counter[str]:
     manager = streamlit_patches.get_file_manager()
     # Copies, as scripts free files in other threads.
     sessions = [] if manager is None else [*manager.file_storage.items()]
-    return Counter(
-        {
-            name: sum(
-                len(file.data) + len(file.name) + _FILE_OVERHEAD_BYTES
-                for file in [*files.values()]
-            )
-            for name, files in sessions
-        }
-    )
+    return Counter({name: _sum_bytes([*files.values()]) for name, files in sessions})
+
+
+def _sum_bytes(files: Iterable[UploadedFileRec]) -> int:
+    return sum(len(file.data) + len(file.name) + _FILE_OVERHEAD_BYTES for file in files)

@@ -30,7 +30,7 @@ from maskdet.video import (
     run_video_analysis,
 )
 from maskdet.web.preferences import Preferences
-from maskdet.web.widgets import shrink_image
+from maskdet.web.widgets import limit_image_side
 
 logger = logging.getLogger(__name__)
 
@@ -431,7 +431,7 @@ class VideoAnalysisJob:
     def _update_progress(self, video_progress: VideoProgress) -> None:
         image = video_progress.preview
         if image is not None:
-            self.preview = encode_jpeg(shrink_image(image, _PREVIEW_SIDE_PX))
+            self.preview = encode_jpeg(limit_image_side(image, _PREVIEW_SIDE_PX))
         self.progress = replace(video_progress, preview=None)
 
     def _fail(self, message: str) -> None:
