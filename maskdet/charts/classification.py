@@ -15,11 +15,10 @@ from maskdet.charts.spec import (
     ChartRow,
     VegaSpec,
     assign_run_colours,
-    chart_title,
     click_selection,
     encode_colour,
     encode_run_colour,
-    format_face_count,
+    face_count_title,
     layer_charts,
     nominal_field,
     percent_field,
@@ -30,7 +29,7 @@ from maskdet.metrics.calibration import (
     correct_and_confidence,
     reliability_curve,
 )
-from maskdet.metrics.classification import ClassificationResult, Predictions, binarize
+from maskdet.metrics.classification import Predictions, binarize
 from maskdet.metrics.intervals import Estimate, proportion
 from maskdet.metrics.slices import evaluate_slices
 from maskdet.style import DEFAULT_STYLE, Style
@@ -73,7 +72,7 @@ def confusion_matrix_chart(
         confusion.counts[:, : len(CLASSES)].tolist(),
         titles,
         titles,
-        title=chart_title("Confusion matrix", format_face_count([confusion.n])),
+        title=face_count_title("Confusion matrix", [predictions]),
     )
 
 
@@ -216,23 +215,20 @@ def reliability_chart(
         predictions: predictions by name of the run, all on the same set.
         target: the probability of the predicted class, or of a mask.
     """
-    curves = {
-        run: _measure_reliability(run_predictions.classification, target)
-        for run, run_predictions in predictions.items()
-    }
+    curves = {}
+    for run, run_predictions in predictions.items():
+        result = run_predictions.classification
+        if target == "top":
+            curves[run] = reliability_curve(*correct_and_confidence(result))
+        else:
+            task = binarize(result, target)
+            curves[run] = reliability_curve(task.ground_truth, task.scores)
     title = f"Reliability, {_RELIABILITY_TITLES[target]}"
-    count = format_face_count(map(len, predictions.values()))
-    colours = assign_run_colours(predictions)
-    return reliability_curves_chart(curves, colours, title=chart_title(title, count))
-
-
-def _measure_reliability(
-    labels: ClassificationResult, target: ReliabilityTarget
-) -> ReliabilityCurve:
-    if target == "top":
-        return reliability_curve(*correct_and_confidence(labels))
-    task = binarize(labels, "wearing")
-    return reliability_curve(task.ground_truth, task.scores)
+    return reliability_curves_chart(
+        curves,
+        assign_run_colours(predictions),
+        title=face_count_title(title, predictions.values()),
+    )
 
 
 def reliability_curves_chart(
@@ -317,12 +313,41 @@ def interval_fields(estimate: Estimate) -> dict[str, float | int]:
     }
 
 
-def _interval_tooltips(title: str) -> list[VegaSpec]:
+def _interval_tooltips(
+    title: str, number_format: str = PERCENT_FORMAT
+) -> list[VegaSpec]:
+    rates = {"rate": title, "low": "From", "high": "To"}
     return [
-        percent_field("rate", title),
-        percent_field("low", "From"),
-        percent_field("high", "To"),
+        *(
+            quantitative_field(field, name, format=number_format)
+            for field, name in rates.items()
+        ),
         quantitative_field("n", "Faces", format=","),
+    ]
+
+
+def _interval_layers(
+    data: str,
+    common: VegaSpec,
+    channel: Literal["x", "y"],
+    rate: VegaSpec,
+    *,
+    size: int,
+    shape: VegaSpec,
+) -> list[VegaSpec]:
+    """Return a line from `low` to `high` with a point on it, for each row."""
+    ends = {channel: {**rate, "field": "low"}, f"{channel}2": {"field": "high"}}
+    return [
+        {
+            "data": {"name": data},
+            "mark": {"type": "rule", "strokeWidth": 2},
+            "encoding": {**common, **ends},
+        },
+        {
+            "data": {"name": data},
+            "mark": {"type": "point", "filled": True, "size": size, "opacity": 1},
+            "encoding": {**common, channel: rate, "shape": shape},
+        },
     ]
 
 
@@ -342,12 +367,11 @@ def slices_chart(predictions: Mapping[str, Predictions]) -> VegaSpec:
         for run, run_predictions in predictions.items()
         for part in evaluate_slices(run_predictions)
     ]
-    count = format_face_count(map(len, predictions.values()))
     return slice_rates_chart(
         rows,
         assign_run_colours(predictions),
         x_title="Accuracy, mask against no mask",
-        title=chart_title("Accuracy by slice", count),
+        title=face_count_title("Accuracy by slice", predictions.values()),
     )
 
 
@@ -394,19 +418,7 @@ def slice_rates_chart(
         "condition": {"test": "datum.worse", "value": "triangle-down"},
         "value": "circle",
     }
-    data = {"name": "slices"}
-    layers: list[VegaSpec] = [
-        {
-            "data": data,
-            "mark": {"type": "rule", "strokeWidth": 2},
-            "encoding": {**common, "x": {**x, "field": "low"}, "x2": {"field": "high"}},
-        },
-        {
-            "data": data,
-            "mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
-            "encoding": {**common, "x": x, "shape": shape},
-        },
-    ]
+    layers = _interval_layers("slices", common, "x", x, size=80, shape=shape)
     comparison = {True: "significantly worse", False: "not worse"}
     slices = [{**row, "comparison": comparison[bool(row.get("worse"))]} for row in rows]
     height = {"step": 24 if len(colours) < 2 else 14}
@@ -426,7 +438,7 @@ def cost_chart(
     """Return a metric against a cost: a point with its 95 % interval for each row.
 
     Args:
-        rows: `run` (its name), `cost`, `value`, `low`, `high` and `n` of each point.
+        rows: `run` (its name), `cost`, `rate`, `low`, `high` and `n` of each point.
         names: all names that can be shown, in a fixed order, which determines colours
             and shapes.
         kind: title of the names, as in "Model".
@@ -437,49 +449,30 @@ def cost_chart(
             precision.
     """
     rows, names = list(rows), list(names)
+    costs = [float(row["cost"] or 0) for row in rows] or [1.0]
+    scale = "log" if max(costs) > 10 * min(costs) else "linear"
     number_format = PERCENT_FORMAT if as_percent else ".3f"
     shapes = [_SHAPES[index % len(_SHAPES)] for index in range(len(names))]
     common = {
         "x": quantitative_field(
             "cost",
             cost,
-            scale={"type": _cost_scale(rows), "zero": False, "padding": 20},
+            scale={"type": scale, "zero": False, "padding": 20},
             axis={"format": "~g", "tickCount": 5, "grid": False},
         ),
         "color": encode_run_colour(names),
         "tooltip": [
             nominal_field("run", kind),
             quantitative_field("cost", cost, format=",.3~f"),
-            quantitative_field("value", value, format=number_format),
-            quantitative_field("low", "From", format=number_format),
-            quantitative_field("high", "To", format=number_format),
-            quantitative_field("n", "Faces", format=","),
+            *_interval_tooltips(value, number_format),
         ],
     }
     y = quantitative_field(
-        "value",
+        "rate",
         value,
         scale={"zero": False},
         axis={"format": "%" if as_percent else ".2f"},
     )
     shape = nominal_field("run", scale={"domain": names, "range": shapes})
-    data = {"name": "costs"}
-    layers: list[VegaSpec] = [
-        {
-            "data": data,
-            "mark": {"type": "rule", "strokeWidth": 2},
-            "encoding": {**common, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
-        },
-        {
-            "data": data,
-            "mark": {"type": "point", "filled": True, "size": 110, "opacity": 1},
-            "encoding": {**common, "y": y, "shape": shape},
-        },
-    ]
+    layers = _interval_layers("costs", common, "y", y, size=110, shape=shape)
     return layer_charts(layers, {"costs": rows}, title=title or None)
-
-
-def _cost_scale(rows: Sequence[ChartRow]) -> Literal["log", "linear"]:
-    """Return the type of the scale: logarithmic if the costs differ by more than 10."""
-    costs = [float(row["cost"] or 0) for row in rows] or [1.0]
-    return "log" if max(costs) > 10 * min(costs) else "linear"

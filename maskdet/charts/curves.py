@@ -19,9 +19,8 @@ from maskdet.charts.spec import (
     ChartRow,
     VegaSpec,
     assign_run_colours,
-    chart_title,
     encode_colour,
-    format_face_count,
+    face_count_title,
     label_dash,
     layer_charts,
     nominal_field,
@@ -254,9 +253,7 @@ def roc_chart(
         task: a binary task, or `classes` for three curves for each run.
         style: names and colours of the classes.
     """
-    curves = list(_predictions_curves(predictions, "roc", task, style))
-    title = _predictions_title("ROC", predictions, task, style)
-    return threshold_curves_chart(curves, "roc", title=title)
+    return _predictions_chart("ROC", predictions, "roc", task, style)
 
 
 def precision_recall_chart(
@@ -266,14 +263,14 @@ def precision_recall_chart(
     style: Style = DEFAULT_STYLE,
 ) -> VegaSpec:
     """Return precision-recall curves; see `roc_chart` for the arguments and the dot."""
-    curves = list(_predictions_curves(predictions, "precision_recall", task, style))
-    title = _predictions_title("Precision and recall", predictions, task, style)
-    return threshold_curves_chart(curves, "precision_recall", title=title)
+    name = "Precision and recall"
+    return _predictions_chart(name, predictions, "precision_recall", task, style)
 
 
-def _predictions_title(
+def _predictions_chart(
     name: str,
     predictions: Mapping[str, Predictions],
+    kind: Literal["roc", "precision_recall"],
     task: CurveSelection,
     style: Style,
 ) -> VegaSpec:
@@ -281,8 +278,9 @@ def _predictions_title(
     if task_title is None:
         label = CLASSES[CLASS_TASKS.index(task)]
         task_title = f"{style.title(label)} against the rest"
-    count = format_face_count(map(len, predictions.values()))
-    return chart_title(f"{name}, {task_title}", count)
+    curves = list(_predictions_curves(predictions, kind, task, style))
+    title = face_count_title(f"{name}, {task_title}", predictions.values())
+    return threshold_curves_chart(curves, kind, title=title)
 
 
 def _predictions_curves(

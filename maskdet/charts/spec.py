@@ -7,7 +7,7 @@ that a slider change replaces only these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, Final, TypeAlias
 
 from maskdet.extras import require_libraries
@@ -167,12 +167,11 @@ def label_dash(label: Label) -> list[int]:
     return _DASHES[line_style(label)]
 
 
-def format_face_count(counts: Iterable[int]) -> str:
-    """Format numbers of faces, as in "n = 512" or "n = 512 to 520"."""
-    distinct_counts = sorted(set(counts)) or [0]
-    if len(distinct_counts) == 1:
-        return f"n = {distinct_counts[0]:,}"
-    return f"n = {distinct_counts[0]:,} to {distinct_counts[-1]:,}"
+def face_count_title(text: str, sets: Iterable[Sized]) -> VegaSpec:
+    """Return a title with numbers of faces, as in "n = 512" or "n = 512 to 520"."""
+    counts = sorted({len(faces) for faces in sets}) or [0]
+    count = f"n = {counts[0]:,}"
+    return chart_title(text, count + f" to {counts[-1]:,}" * (len(counts) > 1))
 
 
 def render_svg(spec: VegaSpec, *, inline: bool = False) -> str:

@@ -17,6 +17,8 @@ from maskdet.charts.spec import (
     nominal_field,
     quantitative_field,
 )
+from maskdet.style import uncapitalize
+from maskdet.wording import format_count
 
 LoggedQuantity: TypeAlias = Literal["accuracy", "loss", "faces", "mean"]
 
@@ -91,7 +93,7 @@ def learning_curves(
             row for run, log in logs.items() for row in _log_rows(run, log, quantity)
         ],
     }
-    heading = chart_title(f"Learning: {_lower_first(title)}", _format_epochs(logs))
+    heading = chart_title(f"Learning: {uncapitalize(title)}", _format_epochs(logs))
     return layer_charts(layers, datasets, title=heading)
 
 
@@ -115,10 +117,6 @@ def is_logged(log: TrainingLog, quantity: LoggedQuantity) -> bool:
     return bool(_log_rows("", log, quantity))
 
 
-def _lower_first(title: str) -> str:
-    return title[:1].lower() + title[1:]
-
-
 def _stage_starts(log: TrainingLog) -> list[float]:
     """Return the positions between epochs at which a further stage starts."""
     return [
@@ -130,6 +128,5 @@ def _stage_starts(log: TrainingLog) -> list[float]:
 
 def _format_epochs(logs: Mapping[str, TrainingLog]) -> str:
     if len(logs) == 1:
-        count = len(next(iter(logs.values())))
-        return f"{count} epoch{'' if count == 1 else 's'}"
+        return format_count(len(next(iter(logs.values()))), "epoch")
     return f"{len(logs)} runs"

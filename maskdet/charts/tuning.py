@@ -69,7 +69,17 @@ def threshold_histogram(
         style: names and colours of the classes.
     """
     bars, bins = _stack_bars(edges, parts, set(below))
-    x, y = _score_axis(edges), _count_axis(bars)
+    x = quantitative_field(
+        "low",
+        scale={"domain": [edges[0], edges[-1]], "nice": False},
+        axis={"format": ".1f", "tickCount": 10},
+    )
+    y = quantitative_field(
+        "y",
+        "Faces",
+        scale={"type": "sqrt", "domain": _y_domain(bars), "nice": False},
+        axis={"labelExpr": "format(abs(datum.value), ',')", "tickCount": 6},
+    )
     class_colours = {**label_colours(style), NO_FACE_TITLE: GREY}
     colour = encode_colour("actual", {title: class_colours[title] for title in parts})
     threshold_lines = {
@@ -90,23 +100,6 @@ def threshold_histogram(
         },
         height=280,
         grid=False,
-    )
-
-
-def _score_axis(edges: Sequence[float]) -> VegaSpec:
-    return quantitative_field(
-        "low",
-        scale={"domain": [edges[0], edges[-1]], "nice": False},
-        axis={"format": ".1f", "tickCount": 10},
-    )
-
-
-def _count_axis(bars: Sequence[Mapping[str, Any]]) -> VegaSpec:
-    return quantitative_field(
-        "y",
-        "Faces",
-        scale={"type": "sqrt", "domain": _y_domain(bars), "nice": False},
-        axis={"labelExpr": "format(abs(datum.value), ',')", "tickCount": 6},
     )
 
 

@@ -8,6 +8,7 @@ is the start of the clicked time bin in seconds. Time bins are rows as in the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from maskdet.charts.spec import (
@@ -48,77 +49,54 @@ _CONTACT_COLOURS: Final = {_WITHIN_LIMIT: "#c77700", _OVER_LIMIT: "#c4314b"}
 _Y_AXIS: Final = {"minExtent": 44, "maxExtent": 44}
 
 
-def people_chart(
+def video_charts(
     bins: Sequence[TimelineRow], *, marked_s: float, style: Style = DEFAULT_STYLE
-) -> VegaSpec:
-    """Return the number of people over time by class.
+) -> dict[str, VegaSpec]:
+    """Return the charts of a video over time, by name.
 
     Args:
         bins: time bins of the video.
         marked_s: time of the marker in seconds.
         style: names and colours of the classes.
+
+    Returns:
+        `people` by class; `mask_rate`, with gaps where no class is known; and
+        `contacts` within and over the time limit, if there are any.
     """
-    rows = [row for time_bin in bins for row in _stack_labels(time_bin, style)]
-    return _time_chart(
-        bins,
-        _bar_layer(bins, encode_colour("kind", label_colours(style, _LABELS))),
-        rows,
-        top=max((row["high"] for row in rows), default=0.0),
-        marked_s=marked_s,
-        style=style,
-        title=chart_title("People by class", "Mean of each time bin; click to jump"),
-        height=270,
-    )
-
-
-def mask_rate_chart(
-    bins: Sequence[TimelineRow], *, marked_s: float, style: Style = DEFAULT_STYLE
-) -> VegaSpec:
-    """Return the mask rate over time, with gaps where no class is known."""
-    rows = [
-        {
-            "middle": time_bin["start_s"] + time_bin["length_s"] / 2,
-            "rate": time_bin["mask_rate"],
-        }
-        for time_bin in bins
-    ]
-    axis = {**_Y_AXIS, "format": "%", "tickCount": 3}
-    line = {
-        "mark": {
-            "type": "line",
-            "color": "#1f83d6",
-            "strokeWidth": 2,
-            "point": {"size": 18},
-        },
-        "encoding": {
-            "x": {**_time_axis(bins), "field": "middle"},
-            "y": quantitative_field("rate", scale=UNIT_SCALE, axis=axis),
-        },
+    draw_chart = partial(_time_chart, bins, marked_s=marked_s, style=style)
+    people = [row for time_bin in bins for row in _stack_labels(time_bin, style)]
+    charts = {
+        "people": draw_chart(
+            _bar_layer(bins, encode_colour("kind", label_colours(style, _LABELS))),
+            people,
+            top=max((row["high"] for row in people), default=0.0),
+            title=chart_title(
+                "People by class", "Mean of each time bin; click to jump"
+            ),
+            height=270,
+        ),
+        "mask_rate": draw_chart(
+            _mask_rate_line(bins),
+            [
+                {
+                    "middle": time_bin["start_s"] + time_bin["length_s"] / 2,
+                    "rate": time_bin["mask_rate"],
+                }
+                for time_bin in bins
+            ],
+            top=1.0,
+            title=chart_title("Mask rate", "Unsure excluded"),
+        ),
     }
-    return _time_chart(
-        bins,
-        line,
-        rows,
-        top=1.0,
-        marked_s=marked_s,
-        style=style,
-        title=chart_title("Mask rate", "Unsure excluded"),
-    )
-
-
-def contacts_chart(
-    bins: Sequence[TimelineRow], *, marked_s: float, style: Style = DEFAULT_STYLE
-) -> VegaSpec:
-    """Return the number of contacts over time, within and over the time limit."""
-    return _time_chart(
-        bins,
-        _bar_layer(bins, encode_colour("kind", _CONTACT_COLOURS)),
-        [row for time_bin in bins for row in _contact_rows(time_bin)],
-        top=float(max((time_bin["n_contacts"] for time_bin in bins), default=0)),
-        marked_s=marked_s,
-        style=style,
-        title=chart_title("Contacts", "Maximum of each time bin"),
-    )
+    n_contacts = max((time_bin["n_contacts"] for time_bin in bins), default=0)
+    if n_contacts:
+        charts["contacts"] = draw_chart(
+            _bar_layer(bins, encode_colour("kind", _CONTACT_COLOURS)),
+            [row for time_bin in bins for row in _contact_rows(time_bin)],
+            top=float(n_contacts),
+            title=chart_title("Contacts", "Maximum of each time bin"),
+        )
+    return charts
 
 
 def _time_chart(
@@ -164,6 +142,22 @@ def _time_chart(
         "bins": [_bin_row(time_bin, top or 1.0) for time_bin in bins],
     }
     return layer_charts(layers, datasets, title=title, height=height)
+
+
+def _mask_rate_line(bins: Sequence[TimelineRow]) -> VegaSpec:
+    axis = {**_Y_AXIS, "format": "%", "tickCount": 3}
+    return {
+        "mark": {
+            "type": "line",
+            "color": "#1f83d6",
+            "strokeWidth": 2,
+            "point": {"size": 18},
+        },
+        "encoding": {
+            "x": {**_time_axis(bins), "field": "middle"},
+            "y": quantitative_field("rate", scale=UNIT_SCALE, axis=axis),
+        },
+    }
 
 
 def _bar_layer(bins: Sequence[TimelineRow], colour: VegaSpec) -> VegaSpec:

@@ -9,7 +9,7 @@ import streamlit as st
 from maskdet import __version__
 from maskdet.analyzers.pipelines import ANALYZERS, DEFAULT_ANALYZER
 from maskdet.evaluation.training_runs import CARD_NAME, list_training_runs
-from maskdet.model_files.model_zoo import MODEL_FILES, ModelFile
+from maskdet.model_files.model_zoo import MODEL_FILES
 from maskdet.resources import resource_path
 from maskdet.web import session
 from maskdet.web.widgets import legend_html
@@ -139,10 +139,11 @@ def _render_licences() -> None:
         "licence 2.0. These are the model files. Those that are not included in "
         "maskdet are downloaded from their publishers with `maskdet models fetch NAME`:"
     )
-    st.markdown("\n".join(_format_asset(asset) for asset in MODEL_FILES.values()))
+    availability = {True: "included", False: "downloaded on request"}
+    lines = [
+        f"- **{asset.name}** ({asset.licence}, {availability[asset.is_bundled]}): "
+        f"{asset.note}"
+        for asset in MODEL_FILES.values()
+    ]
+    st.markdown("\n".join(lines))
     st.markdown(_LIBRARIES)
-
-
-def _format_asset(asset: ModelFile) -> str:
-    availability = "included" if asset.is_bundled else "downloaded on request"
-    return f"- **{asset.name}** ({asset.licence}, {availability}): {asset.note}"

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-import cv2
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
@@ -36,7 +35,7 @@ from maskdet.web.point_editor import (
     POINT_EDITOR_HTML,
     POINT_EDITOR_JS,
 )
-from maskdet.web.widgets import STATS_CSS, stat_html
+from maskdet.web.widgets import STATS_CSS, limit_image_side, stat_html
 
 if TYPE_CHECKING:
     from maskdet.web.live.state import LiveSnapshot
@@ -123,7 +122,14 @@ def render_distance_settings() -> Settings:
         with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
             _render_contact_limits(settings)
             if mode == "pinhole":
-                _render_field_of_view()
+                _render_number_input(
+                    "field_of_view_deg",
+                    "Field of view (degrees)",
+                    (10.0, 170.0, 1.0),
+                    "The camera's horizontal field of view. Webcams and phones have 55 "
+                    "to 80, wide-angle cameras 90 or more; see the manufacturer's data "
+                    "sheet.",
+                )
     return settings
 
 
@@ -142,23 +148,6 @@ def _render_contact_limits(settings: Settings) -> None:
         f"{current_m:g} m are about {n_face_heights:.0f} face heights.",
     )
     _render_number_input("contact_duration_s", "Alert after (s)", (0.0, 3600.0, 1.0))
-
-
-def _render_field_of_view() -> None:
-    _render_number_input(
-        "field_of_view_deg",
-        "Field of view (degrees)",
-        (10.0, 170.0, 1.0),
-        "The camera's horizontal field of view. Webcams and phones have 55 to 80, "
-        "wide-angle cameras 90 or more; see the manufacturer's data sheet.",
-    )
-
-
-def render_rectangle_size() -> None:
-    """Render inputs for the two side lengths of the rectangle on the floor."""
-    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        _render_number_input("ground_width_m", "From 1 to 2 (m)", (0.1, 1000.0, 0.1))
-        _render_number_input("ground_depth_m", "From 2 to 3 (m)", (0.1, 1000.0, 0.1))
 
 
 def _render_number_input(
@@ -228,7 +217,9 @@ def render_point_editor(still: StillImage | None) -> None:
         key=_EDITOR_KEY,
         on_moved_change=_apply_moved_points,
     )
-    render_rectangle_size()
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        _render_number_input("ground_width_m", "From 1 to 2 (m)", (0.1, 1000.0, 0.1))
+        _render_number_input("ground_depth_m", "From 2 to 3 (m)", (0.1, 1000.0, 0.1))
     with st.expander("Enter coordinates", icon=":material/keyboard:"):
         _render_point_inputs(points)
 
@@ -287,13 +278,7 @@ def _get_editor() -> Any:
 def to_data_url(still: StillImage, style: Style) -> str:
     """Return the image as a `data:` URL, scaled down to the size on the page."""
     image = blur_faces(still.image, still.face_boxes) if style.blur else still.image
-    scale = min(1.0, _EDITOR_MAX_SIDE_PX / max(image.shape[:2]))
-    if scale < 1:
-        height, width = image.shape[:2]
-        size_wh = max(1, round(scale * width)), max(1, round(scale * height))
-        small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
-        image = np.asarray(small, np.uint8)
-    return encode_data_url(encode_jpeg(image))
+    return encode_data_url(encode_jpeg(limit_image_side(image, _EDITOR_MAX_SIDE_PX)))
 
 
 def render_birds_eye(
@@ -342,26 +327,23 @@ def distances_html(snapshot: LiveSnapshot, style: Style) -> str:
             stat_html("Contact time", format_duration(total_s)),
         )
     )
-    return (
-        f'{STATS_CSS}<div class="maskdet-live maskdet-distances">'
-        "<section><h2>Highest-risk contact</h2>"
-        f"{_format_highest_risk_pair(snapshot.scene, style)}</section>"
-        f'<section><dl class="three">{cells}</dl></section>'
-        f"{_format_contacts(snapshot, style)}</div>"
-    )
+    totals = f'<section><dl class="three">{cells}</dl></section>'
+    contacts = _format_contacts(snapshot, style)
+    return highest_risk_pair_html(snapshot.scene, style, totals + contacts)
 
 
-def highest_risk_pair_html(scene: Scene, style: Style) -> str:
+def highest_risk_pair_html(scene: Scene, style: Style, more_html: str = "") -> str:
     """Return the highest-risk contact of one scene as HTML.
 
     Args:
         scene: the scene; its pairs need no contact times.
         style: whether tracking IDs are shown.
+        more_html: further sections.
     """
     return (
         f'{STATS_CSS}<div class="maskdet-live maskdet-distances">'
         "<section><h2>Highest-risk contact</h2>"
-        f"{_format_highest_risk_pair(scene, style)}</section></div>"
+        f"{_format_highest_risk_pair(scene, style)}</section>{more_html}</div>"
     )
 
 

@@ -382,12 +382,10 @@ def list_unavailable_analyzers() -> dict[str, str]:
     lines: dict[str, str] = {}
     for name in ANALYZERS:
         asset = MODEL_FILES.get(analyzer_model_name(name))
-        for file in (asset.name, *asset.requires) if asset else ():
-            try:
-                model_path(file)
-            except (FileNotFoundError, RuntimeError) as error:
-                lines.setdefault(name, str(error))
-        if line := describe_missing_detector_library(name):
+        files = (asset.name, *asset.requires) if asset else ()
+        reasons = map(_describe_missing_file, files)
+        library_reason = describe_missing_detector_library(name)
+        if line := library_reason or next(filter(None, reasons), ""):
             lines[name] = line
     for name in (resolve_analyzer(AUTO, live=live) for live in (True, False)):
         if name in lines:
@@ -397,15 +395,21 @@ def list_unavailable_analyzers() -> dict[str, str]:
 
 def list_unavailable_classifiers() -> dict[str, str]:
     """Return each classifier whose file is missing, with one line on how to get it."""
-    lines: dict[str, str] = {}
-    for name, file in CLASSIFIERS.items():
-        if file.user_path is not None:  # unusable user models are not in CLASSIFIERS
-            continue
-        try:
-            model_path(file.model_name)
-        except (FileNotFoundError, RuntimeError) as error:
-            lines[name] = str(error)
-    return lines
+    lines = {
+        name: _describe_missing_file(file.model_name)
+        for name, file in CLASSIFIERS.items()
+        if file.user_path is None  # unusable user models are not in CLASSIFIERS
+    }
+    return {name: line for name, line in lines.items() if line}
+
+
+def _describe_missing_file(name: str) -> str:
+    """Return one line on how to get a model file; empty if it is there."""
+    try:
+        model_path(name)
+    except (FileNotFoundError, RuntimeError) as error:
+        return str(error)
+    return ""
 
 
 def _replace_unavailable(
@@ -444,15 +448,10 @@ def _get_pool() -> AnalyzerPool:
 def _set_current(preferences: Preferences) -> None:
     """Store the preferences; drop cached images if the classification changes."""
     previous: Preferences | None = st.session_state.get(_PREFERENCES_KEY)
-    if previous is not None and _get_classification_options(
-        previous
-    ) != _get_classification_options(preferences):
+    options = preferences.classifier, preferences.refine
+    if previous and (previous.classifier, previous.refine) != options:
         st.session_state.pop(IMAGE_CACHE_KEY, None)
     st.session_state[_PREFERENCES_KEY] = preferences
-
-
-def _get_classification_options(preferences: Preferences) -> tuple[str, bool]:
-    return preferences.classifier, preferences.refine
 
 
 def _load_link_preferences() -> None:

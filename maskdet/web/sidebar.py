@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import streamlit as st
 
@@ -19,7 +19,7 @@ from maskdet.analyzers.pipelines import (
 )
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.media import ROTATIONS
-from maskdet.settings import SMOOTHING_METHODS, Settings, SmoothingMethod
+from maskdet.settings import SMOOTHING_METHODS, Settings
 from maskdet.smoothing import TRACKING_PRESETS, TrackingPreset
 from maskdet.style import PALETTES, Style
 from maskdet.types import CLASSES, Label
@@ -36,6 +36,17 @@ _SMOOTHING_TITLES: Final = {
     "ema": "Exponential average",
 }
 
+_FIELDS: Final = ("analyzer", "classifier", "refine", "mirror", "rotate", "camera_fps")
+_SETTINGS_FIELDS: Final = (
+    *("min_score", "min_confidence", "min_face_px", "nms_iou"),
+    *("smoothing", "smoothing_window_s", "memory_s"),
+)
+_STYLE_FIELDS: Final = ("palette", "scale", "ids", "blur")
+"""Fields of `Preferences`, `Settings` and `Style` with the widget `choice.FIELD`."""
+
+_DRAWN_PARTS: Final = ("boxes", "labels", "percentages")
+"""Fields of `Style` with a widget in common."""
+
 _PRESET_FIELDS: Final = frozenset(
     {"min_score", "min_confidence", "min_face_px", "nms_iou"}
     | {"memory_s", "smoothing", "smoothing_window_s", "class_weights"}
@@ -51,8 +62,7 @@ _MAX_SETTINGS_MB = 1
 _Option = TypeVar("_Option")
 
 
-def render_smoothing() -> tuple[SmoothingMethod, float, float]:
-    """Render the options; return the method, its window and the memory in seconds."""
+def _render_smoothing() -> None:
     smoothing = st.selectbox(
         "Label smoothing",
         SMOOTHING_METHODS,
@@ -60,7 +70,7 @@ def render_smoothing() -> tuple[SmoothingMethod, float, float]:
         key="choice.smoothing",
         help="How the label of a person is computed from several frames.",
     )
-    window_s = st.slider(
+    st.slider(
         "Smoothing window (s)",
         *_get_slider_range_s("choice.smoothing_window_s", 10.0),
         key="choice.smoothing_window_s",
@@ -69,7 +79,7 @@ def render_smoothing() -> tuple[SmoothingMethod, float, float]:
         "takes the mask off.",
         disabled=smoothing in ("latest", "mean"),
     )
-    memory_s = st.slider(
+    st.slider(
         "Keep lost tracks for (s)",
         *_get_slider_range_s("choice.memory_s", 15.0),
         key="choice.memory_s",
@@ -94,7 +104,6 @@ def render_smoothing() -> tuple[SmoothingMethod, float, float]:
             for preset in TRACKING_PRESETS.values()
         )
     )
-    return smoothing, window_s, memory_s
 
 
 def _get_slider_range_s(key: str, max_s: float) -> tuple[float, float]:
@@ -115,7 +124,7 @@ def _apply_preset(preset: TrackingPreset) -> None:
     )
 
 
-def get_advanced_widget_values(preferences: Preferences) -> dict[str, object]:
+def _get_advanced_values(preferences: Preferences) -> dict[str, object]:
     """Return the value of each widget of the Advanced section by its key."""
     style = preferences.style
     weights = zip(CLASSES, preferences.settings.class_weights, strict=True)
@@ -132,7 +141,7 @@ def get_advanced_widget_values(preferences: Preferences) -> dict[str, object]:
     }
 
 
-def render_advanced_settings(
+def _render_advanced_settings(
     settings: Settings, style: Style, previous: Preferences
 ) -> tuple[Settings, Style]:
     """Render the Advanced section; return settings and style with its values.
@@ -247,14 +256,8 @@ def _get_class_widget_key(kind: str, label: Label) -> str:
     return f"choice.{kind}.{label.key}"
 
 
-def render_model_choice(*, live: bool) -> tuple[str, str, bool]:
-    """Render the model options; return analyzer, classifier and refinement.
-
-    Args:
-        live: whether the page shows video, for which `AUTO` selects another analyzer.
-    """
-    analyzer = _select_analyzer(live=live)
-    resolved_name = resolve_analyzer(analyzer, live=live)
+def _render_model_choice(*, live: bool) -> None:
+    resolved_name = _select_analyzer(live=live)
     refine = _toggle_refinement(resolved_name)
     classifier = _select_classifier()
     classifies_all = classifies_every_face(resolved_name, classifier)
@@ -264,18 +267,22 @@ def render_model_choice(*, live: bool) -> tuple[str, str, bool]:
         st.caption(":gray[Not used: this analyzer classifies faces itself.]")
     pipeline = describe_pipeline(resolved_name, classifier, refine=refine)
     st.caption(f"Pipeline: {escape_markdown(pipeline)}.")
-    _render_model_problems()
-    return analyzer, classifier, refine
+    problems = list_own_model_problems()
+    if problems:
+        with st.expander(f":gray[Unusable own models: {len(problems)}]"):
+            for line in problems:
+                st.caption(f"{escape_markdown(line)}.")
 
 
 def _select_analyzer(*, live: bool) -> str:
+    """Render the choice of the analyzer; return the name of the one in use."""
     missing = session.list_unavailable_analyzers()
     names = [name for name in (AUTO, *ANALYZERS) if name not in missing]
     _replace_missing_model("choice.analyzer", names)
     name = st.selectbox(
         "Analyzer",
         names,
-        format_func=_format_analyzer,
+        format_func=lambda name: "Auto (by page)" if name == AUTO else name,
         key="choice.analyzer",
         help="Detects the faces and classifies each of them. Analyzers differ in "
         "recall and speed. Auto selects a fast analyzer for video and an accurate one "
@@ -291,11 +298,7 @@ def _select_analyzer(*, live: bool) -> str:
         with st.expander(f":gray[Not installed: {', '.join(missing)}]"):
             for other, line in missing.items():
                 st.caption(f"**{other}**: {escape_markdown(line)}.")
-    return str(name)
-
-
-def _format_analyzer(name: str) -> str:
-    return "Auto (by page)" if name == AUTO else name
+    return resolved_name
 
 
 def _toggle_refinement(analyzer: str) -> bool:
@@ -320,7 +323,9 @@ def _select_classifier() -> str:
     name = st.selectbox(
         "Mask classifier",
         names,
-        format_func=_format_classifier,
+        format_func=lambda name: (
+            f"{name} (default)" if name == DEFAULT_CLASSIFIER else name
+        ),
         key="choice.classifier",
         help="The default classifier is used where the analyzer needs it, as the line "
         "below says. Any other classifies every face. The Models page compares them.",
@@ -337,19 +342,6 @@ def _replace_missing_model(key: str, names: Sequence[str]) -> None:
         st.session_state[key] = names[0]
         line = f"{selected} is no longer in your models folder; using {names[0]}."
         st.warning(escape_markdown(line), icon=":material/warning:")
-
-
-def _render_model_problems() -> None:
-    """List the user's model files that cannot be used, with the reasons."""
-    lines = list_own_model_problems()
-    if lines:
-        with st.expander(f":gray[Unusable own models: {len(lines)}]"):
-            for line in lines:
-                st.caption(f"{escape_markdown(line)}.")
-
-
-def _format_classifier(name: str) -> str:
-    return f"{name} (default)" if name == DEFAULT_CLASSIFIER else name
 
 
 def render_sidebar(*, live: bool = False) -> Preferences:
@@ -387,87 +379,61 @@ def _fill_sidebar(pending: Preferences | None) -> None:
 def _get_widget_values(preferences: Preferences) -> dict[str, object]:
     """Return the value of each widget by its key."""
     style, settings = preferences.style, preferences.settings
-    drawn_parts = {"boxes": style.boxes, "labels": style.labels}
-    drawn_parts["percentages"] = style.percentages
+    fields_by_part = (
+        (preferences, _FIELDS),
+        (settings, _SETTINGS_FIELDS),
+        (style, _STYLE_FIELDS),
+    )
     return {
-        "choice.analyzer": preferences.analyzer,
-        "choice.classifier": preferences.classifier,
-        "choice.refine": preferences.refine,
-        "choice.min_score": settings.min_score,
-        "choice.min_confidence": settings.min_confidence,
-        "choice.min_face_px": settings.min_face_px,
-        "choice.nms_iou": settings.nms_iou,
-        "choice.smoothing": settings.smoothing,
-        "choice.smoothing_window_s": settings.smoothing_window_s,
-        "choice.memory_s": settings.memory_s,
-        "choice.parts": [part for part, drawn in drawn_parts.items() if drawn],
-        "choice.palette": style.palette,
-        "choice.scale": style.scale,
-        "choice.ids": style.ids,
-        "choice.blur": style.blur,
-        "choice.mirror": preferences.mirror,
-        "choice.rotate": preferences.rotate,
+        **{
+            f"choice.{name}": getattr(part, name)
+            for part, names in fields_by_part
+            for name in names
+        },
+        "choice.parts": [name for name in _DRAWN_PARTS if getattr(style, name)],
         "choice.camera_wh": (preferences.camera_width, preferences.camera_height),
-        "choice.camera_fps": preferences.camera_fps,
-        **get_advanced_widget_values(preferences),
+        **_get_advanced_values(preferences),
         **distance.get_distance_widget_values(settings),
     }
 
 
 def _render_choices(*, live: bool) -> Preferences:
-    analyzer, classifier, refine = render_model_choice(live=live)
+    previous = session.get_preferences()
+    _render_model_choice(live=live)
     with st.expander("Thresholds", expanded=True, icon=":material/tune:"):
-        settings = _render_thresholds(session.get_preferences().settings)
+        _render_thresholds()
     with st.expander("Tracking", icon=":material/history:"):
-        smoothing, window_s, memory_s = render_smoothing()
-        settings = dataclasses.replace(
-            settings,
-            smoothing=smoothing,
-            smoothing_window_s=window_s,
-            memory_s=memory_s,
-        )
+        _render_smoothing()
     with st.expander("Overlay", icon=":material/palette:"):
-        style = _render_drawing_options()
+        _render_drawing_options()
+    settings = dataclasses.replace(previous.settings, **_read_widgets(_SETTINGS_FIELDS))
+    drawn = {name: name in st.session_state["choice.parts"] for name in _DRAWN_PARTS}
+    style = Style(**(_read_widgets(_STYLE_FIELDS) | drawn))
     with st.expander("Advanced", icon=":material/settings:"):
-        settings, style = render_advanced_settings(
-            settings, style, session.get_preferences()
-        )
+        settings, style = _render_advanced_settings(settings, style, previous)
     with st.expander("Camera", icon=":material/photo_camera:"):
-        mirror = st.toggle(
-            "Mirror the live video",
-            key="choice.mirror",
-            help="Flips the video left to right.",
-        )
-        rotate = st.selectbox(
-            "Rotate the live video",
-            ROTATIONS,
-            format_func=format_rotation,
-            key="choice.rotate",
-            help="For a camera that is mounted upside down or on its side.",
-        )
-        width, height = _select_camera_size()
-        fps = _select_camera_rate()
-    if mirror != session.get_preferences().mirror:
+        _render_camera()
+    width, height = st.session_state["choice.camera_wh"]
+    if st.session_state["choice.mirror"] != previous.mirror:
         settings = dataclasses.replace(
             settings, ground_points=mirror_points(settings.ground_points)
         )
     return Preferences(
-        analyzer=analyzer,
         settings=settings,
         style=style,
-        mirror=mirror,
-        rotate=rotate,
         camera_width=width,
         camera_height=height,
-        camera_fps=fps,
-        classifier=classifier,
-        refine=refine,
+        **_read_widgets(_FIELDS),
     )
 
 
-def _render_thresholds(previous: Settings) -> Settings:
-    """Render the thresholds; return `previous` with their values."""
-    min_score = st.slider(
+def _read_widgets(names: Sequence[str]) -> dict[str, Any]:
+    """Return the values of the widgets of some fields, by the name of the field."""
+    return {name: st.session_state[f"choice.{name}"] for name in names}
+
+
+def _render_thresholds() -> None:
+    st.slider(
         "Face detection threshold",
         *(0.0, 1.0),
         key="choice.min_score",
@@ -475,14 +441,14 @@ def _render_thresholds(previous: Settings) -> Settings:
         help="Minimum detection score of a face. A lower threshold finds more faces "
         "and more false positives.",
     )
-    min_confidence = st.slider(
+    st.slider(
         "Minimum confidence",
         *(0.0, 1.0),
         key="choice.min_confidence",
         step=0.01,
         help="Faces with a lower confidence are shown as unsure.",
     )
-    min_face_px = st.number_input(
+    st.number_input(
         "Minimum face size (px)",
         *(1.0, 2000.0),
         key="choice.min_face_px",
@@ -490,7 +456,7 @@ def _render_thresholds(previous: Settings) -> Settings:
         format="%g",
         help="Faces whose shorter side is smaller are ignored.",
     )
-    nms_iou = st.slider(
+    st.slider(
         "NMS IoU threshold",
         *(0.0, 1.0),
         key="choice.nms_iou",
@@ -498,62 +464,58 @@ def _render_thresholds(previous: Settings) -> Settings:
         help="Of two boxes with a higher IoU, the one with the lower score is removed "
         "(non-maximum suppression). Raise it in crowds.",
     )
-    return dataclasses.replace(
-        previous,
-        min_score=min_score,
-        min_confidence=min_confidence,
-        min_face_px=min_face_px,
-        nms_iou=nms_iou,
-    )
 
 
-def _render_drawing_options() -> Style:
-    blur = st.toggle(
+def _render_drawing_options() -> None:
+    st.toggle(
         "Blur faces (live, results and downloads)",
         key="choice.blur",
         help="Pixelates every detected face in the live video, results, cards and "
         "downloads.",
     )
-    ids = st.toggle(
+    st.toggle(
         "Show tracking IDs",
         key="choice.ids",
         help="As in “#3”, for people who are tracked over several frames.",
     )
-    parts = st.pills(
+    st.pills(
         "Show",
-        ("boxes", "labels", "percentages"),
+        _DRAWN_PARTS,
         selection_mode="multi",
         format_func=str.capitalize,
         key="choice.parts",
         help="What is drawn on each face.",
     )
-    palette = st.selectbox(
+    st.selectbox(
         "Colours",
         PALETTES,
         format_func=str.capitalize,
         key="choice.palette",
         help="Labels and line styles distinguish the classes in every palette.",
     )
-    scale = st.slider(
+    st.slider(
         "Label and line size",
         *(0.5, 3.0),
         key="choice.scale",
         step=0.25,
         help="Relative to the default size for the image.",
     )
-    return Style(
-        palette=palette,
-        scale=scale,
-        ids=ids,
-        blur=blur,
-        boxes="boxes" in parts,
-        labels="labels" in parts,
-        percentages="percentages" in parts,
+
+
+def _render_camera() -> None:
+    st.toggle(
+        "Mirror the live video",
+        key="choice.mirror",
+        help="Flips the video left to right.",
     )
-
-
-def _select_camera_size() -> tuple[int, int]:
-    return st.selectbox(
+    st.selectbox(
+        "Rotate the live video",
+        ROTATIONS,
+        format_func=format_rotation,
+        key="choice.rotate",
+        help="For a camera that is mounted upside down or on its side.",
+    )
+    st.selectbox(
         "Resolution",
         _add_current_option(_CAMERA_SIZES_WH, "choice.camera_wh"),
         format_func=lambda size_wh: f"{size_wh[0]} x {size_wh[1]}",
@@ -561,10 +523,7 @@ def _select_camera_size() -> tuple[int, int]:
         help="Requested when you press Start; the camera may deliver another. "
         "A higher resolution shows smaller faces and is slower.",
     )
-
-
-def _select_camera_rate() -> int:
-    return st.selectbox(
+    st.selectbox(
         "Frame rate",
         _add_current_option(_CAMERA_RATES_FPS, "choice.camera_fps"),
         format_func=lambda fps: f"{fps} fps",
@@ -582,15 +541,10 @@ def _add_current_option(options: Sequence[_Option], key: str) -> list[_Option]:
 
 def _render_settings_files(preferences: Preferences) -> None:
     with st.expander("Save, load, link", icon=":material/save:"):
-        st.download_button(
+        render_settings_download(
             "Save settings",
-            preferences.to_json(),
-            file_name="maskdet-settings.json",
-            mime="application/json",
-            icon=":material/download:",
-            on_click="ignore",
-            width="stretch",
-            help="Downloads all sidebar settings as a JSON file.",
+            preferences,
+            help_="Downloads all sidebar settings as a JSON file.",
         )
         st.file_uploader(
             "Load settings",
@@ -607,10 +561,30 @@ def _render_settings_files(preferences: Preferences) -> None:
             args=(Preferences(),),
             width="stretch",
         )
-        st.caption("Link to these settings:")
-        st.code(
-            preferences.to_link(st.context.url or ""), language=None, wrap_lines=True
-        )
+        render_settings_link(preferences)
+
+
+def render_settings_download(
+    title: str, preferences: Preferences, *, help_: str, disabled: bool = False
+) -> None:
+    """Render the download of settings as a file that the sidebar can load."""
+    st.download_button(
+        title,
+        preferences.to_json(),
+        file_name="maskdet-settings.json",
+        mime="application/json",
+        icon=":material/download:",
+        on_click="ignore",
+        disabled=disabled,
+        width="stretch",
+        help=help_,
+    )
+
+
+def render_settings_link(preferences: Preferences) -> None:
+    """Render a link that opens this page with the settings."""
+    st.caption("Link to these settings:")
+    st.code(preferences.to_link(st.context.url or ""), language=None, wrap_lines=True)
 
 
 def _load_settings_file() -> None:

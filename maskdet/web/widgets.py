@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+import cv2
+import numpy as np
 import streamlit as st
 
 from maskdet.html_templates import encode_data_url, render_html
 from maskdet.resources import resource_path
 from maskdet.style import Style, format_face_caption, format_percent, line_style
-from maskdet.types import CLASSES, Label, Scene
+from maskdet.types import CLASSES, Image, Label, Scene
 from maskdet.web.image.results import ImageTotals
 from maskdet.wording import pluralize
 
@@ -30,32 +32,46 @@ _LABEL_DESCRIPTIONS = {
 
 # Greys are derived from the text colour to suit the light and the dark theme.
 _CARDS_TEMPLATE: Final = """<style>
-.maskdet-cards {display: grid; gap: .75rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(16rem, 100%), 1fr));}
-.maskdet-cards figure {display: flex; gap: .75rem; margin: 0; padding: .6rem;
+.maskdet-faces {display: grid; gap: .7rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(15.5rem, 100%), 1fr));}
+.maskdet-faces figure {display: flex; gap: .7rem; margin: 0; padding: .6rem;
   border: 1px solid color-mix(in srgb, currentColor 20%, transparent);
   border-radius: .5rem; min-width: 0;}
-.maskdet-cards img {width: 88px; height: 88px; border-radius: .25rem; flex: none;}
-.maskdet-cards figcaption {flex: 1; min-width: 0; font-size: .8rem; line-height: 1.3;}
-.maskdet-cards b {font-size: .9rem; display: flex; align-items: center; gap: .4rem;}
-.maskdet-cards b i {width: .7rem; height: .7rem; border-radius: 50%; flex: none;}
-.maskdet-cards p {display: flex; justify-content: space-between; margin: .15rem 0 0;
-  font-size: inherit;}
-.maskdet-cards div {height: 5px; border-radius: 3px; overflow: hidden;
+.maskdet-faces .images {flex: none; width: 86px; display: flex; flex-direction: column;
+  gap: .35rem;}
+.maskdet-faces img {width: 86px; max-height: 86px; border-radius: .25rem;
+  background: color-mix(in srgb, currentColor 9%, transparent);}
+.maskdet-faces figcaption {flex: 1; min-width: 0; font-size: .8rem; line-height: 1.3;}
+.maskdet-faces b {font-size: .9rem; display: block;}
+.maskdet-faces b i {display: inline-block; width: .7rem; height: .7rem;
+  margin-right: .4rem; border-radius: 50%;}
+.maskdet-faces p {display: flex; justify-content: space-between; gap: .4rem;
+  margin: .15rem 0 0; font-size: inherit;}
+.maskdet-faces p span {white-space: nowrap; overflow: hidden; text-overflow: ellipsis;}
+.maskdet-faces .bar {height: 5px; border-radius: 3px; overflow: hidden;
   background: color-mix(in srgb, currentColor 15%, transparent);}
-.maskdet-cards div i {display: block; height: 100%;}
+.maskdet-faces .bar i {display: block; height: 100%;}
+.maskdet-faces .note span {white-space: normal;}
 </style>
-<section class="maskdet-cards" aria-label="Faces">
+{% macro row(name, value) %}
+<p><span>{{ name }}</span>
+{%- if value %}<span>{{ value }}</span>{% endif %}</p>
+{% endmacro %}
+<section class="maskdet-faces" aria-label="Faces">
 {% for card in cards %}
-<figure><img src="{{ card.crop }}" alt="Face {{ loop.index }}"><figcaption>
-<b><i style="background:{{ card.colour }}"></i>{{ loop.index }} · {{ card.caption }}</b>
-{% if card.ground_truth %}
-<p><span>Ground truth: {{ card.ground_truth }}</span><span>{{ card.outcome }}</span></p>
-{% endif %}
-{% for bar in card.bars %}
-<p><span>{{ bar.title }}</span><span>{{ bar.percent }}</span></p>
-<div><i style="width:{{ bar.width }};background:{{ bar.colour }}"></i></div>
+<figure><div class="images">
+{% for source, text in card.images %}<img src="{{ source }}" alt="{{ text }}">
 {% endfor %}
+</div><figcaption>
+<b>{% if card.colour %}<i style="background:{{ card.colour }}"></i>{% endif %}
+{{- card.title }}
+{%- if card.actual %} <small>· actual: {{ card.actual }}</small>{% endif %}</b>
+<div class="note">{% if card.note[0] %}{{ row(*card.note) }}{% endif %}</div>
+{% for bar in card.bars %}
+{{ row(bar.title, bar.percent) }}
+<div class="bar"><i style="width:{{ bar.width }};background:{{ bar.colour }}"></i></div>
+{% endfor %}
+{% for name, value in card.facts %}{{ row(name, value) }}{% endfor %}
 </figcaption></figure>
 {% endfor %}
 </section>"""
@@ -104,6 +120,8 @@ FileContent = str | bytes | Callable[[], str | bytes]
 
 Download = tuple[str, FileContent, str, str]
 """Title of the button, content, file name, MIME type."""
+
+_Option = TypeVar("_Option")
 
 _SAMPLES_FOLDER: Final = resource_path("samples")
 
@@ -159,22 +177,52 @@ def scene_cards_html(
     # Labels and percentages fit on a card.
     caption_style = replace(style, labels=True, percentages=True)
     columns = scene.labels, scene.likeliest, scene.confidences, scene.probs
-    cards = [
-        {
-            "crop": encode_data_url(crop),
-            "caption": format_face_caption(
-                label, float(confidence), caption_style, likeliest=likeliest
-            ),
-            "colour": style.colour_css(label),
-            "bars": prob_bars(probs, style),
-            "ground_truth": style.title(true_label) if true_label is not None else "",
-            "outcome": "correct" if label is true_label else "wrong",
-        }
-        for crop, label, likeliest, confidence, probs, true_label in zip(
-            crops, *columns, chain(ground_truth, repeat(None)), strict=False
+    cards = []
+    for number, (crop, label, likeliest, confidence, probs, true_label) in enumerate(
+        zip(crops, *columns, chain(ground_truth, repeat(None)), strict=False), start=1
+    ):
+        caption = format_face_caption(
+            label, float(confidence), caption_style, likeliest=likeliest
         )
-    ]
+        note = ("", "")
+        if true_label is not None:
+            outcome = "correct" if label is true_label else "wrong"
+            note = f"Ground truth: {style.title(true_label)}", outcome
+        cards.append(
+            {
+                "images": [(encode_data_url(crop), f"Face {number}")],
+                "colour": style.colour_css(label),
+                "title": f"{number} · {caption}",
+                "actual": "",
+                "note": note,
+                "bars": prob_bars(probs, style),
+                "facts": (),
+            }
+        )
+    return face_cards_html(cards)
+
+
+def face_cards_html(cards: Iterable[Mapping[str, object]]) -> Markup:
+    """Return cards of faces as HTML.
+
+    Args:
+        cards: of each card `images` (source and alternative text), `colour` of its
+            dot, `title`, `actual` class, `note` (a line and its value), `bars` of
+            `prob_bars`, and `facts` (more lines with their values). Where there is
+            nothing to show, texts are empty.
+    """
     return render_html(_CARDS_TEMPLATE, cards=cards)
+
+
+def limit_image_side(image: Image, max_side_px: int) -> Image:
+    """Return an image whose longer side has at most `max_side_px`."""
+    height, width = image.shape[:2]
+    scale = max_side_px / max(height, width)
+    if scale >= 1:
+        return image
+    size_wh = max(1, round(scale * width)), max(1, round(scale * height))
+    smaller = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+    return np.asarray(smaller, np.uint8)
 
 
 def prob_bars(probs: Iterable[float], style: Style) -> list[dict[str, str]]:
@@ -248,6 +296,39 @@ def escape_markdown(text: str) -> str:
     Only ASCII punctuation is escaped: before other characters the backslash would show.
     """
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def select_segment(
+    label: str,
+    options: Mapping[_Option, str] | Sequence[_Option],
+    *,
+    key: str,
+    default: _Option | None = None,
+    show_label: bool = True,
+) -> _Option:
+    """Render a row of options, of which one is always selected; return it.
+
+    The selection is kept while the visitor is on another page.
+
+    Args:
+        label: name of the choice.
+        options: the options, or each option with its title.
+        key: key of the widget.
+        default: the option that is selected first; by default the first one.
+        show_label: whether the name is visible; screen readers always read it.
+    """
+    titles: Mapping[_Option, str] = options if isinstance(options, Mapping) else {}
+    names = list(options)
+    return st.segmented_control(
+        label,
+        names,
+        default=names[0] if default is None else default,
+        required=True,
+        format_func=lambda option: titles.get(option, str(option)),
+        label_visibility="visible" if show_label else "collapsed",
+        key=key,
+        persist_state="session",
+    )
 
 
 def render_downloads(files: Iterable[Download]) -> None:

@@ -10,7 +10,7 @@ NAMES = tuple("abcdefg")
 
 
 def row(name, cost):
-    return {"run": name, "cost": cost, "value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+    return {"run": name, "cost": cost, "rate": 0.5, "low": 0.4, "high": 0.6, "n": 9}
 
 
 def spec(*rows, **options):

@@ -7,12 +7,7 @@ from typing import Any
 
 import pytest
 
-from maskdet.charts.video import (
-    TIME_SELECTION,
-    contacts_chart,
-    mask_rate_chart,
-    people_chart,
-)
+from maskdet.charts.video import TIME_SELECTION, video_charts
 from maskdet.people import TimelineBin
 from maskdet.style import Style
 from maskdet.types import Label
@@ -36,7 +31,8 @@ def rows(built: Mapping[str, Any], layer: int) -> list[dict[str, Any]]:
 
 
 def test_people_are_stacked_in_the_colours_of_their_labels() -> None:
-    built = people_chart(BINS, marked_s=1.5, style=Style(palette="colour-blind"))
+    style = Style(palette="colour-blind")
+    built = video_charts(BINS, marked_s=1.5, style=style)["people"]
     bars = [
         (row["start"], row["kind"], row["low"], row["high"]) for row in rows(built, 0)
     ]
@@ -55,7 +51,7 @@ def test_people_are_stacked_in_the_colours_of_their_labels() -> None:
 
 
 def test_the_mask_rate_is_none_without_people() -> None:
-    built = mask_rate_chart(BINS, marked_s=0)
+    built = video_charts(BINS, marked_s=0)["mask_rate"]
     line = next(
         number
         for number, layer in enumerate(built["layer"])
@@ -66,14 +62,14 @@ def test_the_mask_rate_is_none_without_people() -> None:
 
 
 def test_contacts_over_the_time_limit_are_at_the_bottom() -> None:
-    built = contacts_chart(BINS, marked_s=0)
+    built = video_charts(BINS, marked_s=0)["contacts"]
     bars = [(row["kind"], row["low"], row["high"]) for row in rows(built, 0)]
     assert bars == [("over the time limit", 0, 1), ("within the time limit", 1, 3)]
 
 
-@pytest.mark.parametrize("chart", [people_chart, mask_rate_chart, contacts_chart])
-def test_every_time_bin_can_be_clicked_also_an_empty_one(chart) -> None:
-    built = chart(BINS, marked_s=2.5)
+@pytest.mark.parametrize("name", ["people", "mask_rate", "contacts"])
+def test_every_time_bin_can_be_clicked_also_an_empty_one(name: str) -> None:
+    built = video_charts(BINS, marked_s=2.5)[name]
     (selection,) = built["layer"][-1]["params"]
     assert selection["name"] == TIME_SELECTION
     assert selection["select"]["fields"] == ["start"]
@@ -88,6 +84,7 @@ def test_every_time_bin_can_be_clicked_also_an_empty_one(chart) -> None:
     assert marks == [[{"time": 2.5}]] * 2
 
 
-@pytest.mark.parametrize("chart", [people_chart, mask_rate_chart, contacts_chart])
-def test_an_empty_video_has_charts(chart) -> None:
-    assert chart((), marked_s=0)["layer"]
+def test_an_empty_video_has_charts_except_contacts() -> None:
+    charts = video_charts((), marked_s=0)
+    assert list(charts) == ["people", "mask_rate"]
+    assert all(chart["layer"] for chart in charts.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -142,14 +142,8 @@ def _render_webhook() -> tuple[str, str]:
         help="Known to you and the receiver. `X-Maskdet-Signature` is `sha256=` and "
         "the HMAC-SHA256 of `X-Maskdet-Timestamp`, a dot and the body.",
     )
-    if not url:
-        return "", ""
-    try:
-        _check_host(urlsplit(validate_webhook_url(url)).hostname or "")
-    except ValueError as error:
-        st.warning(escape_markdown(f"Not used: {error}."), icon=":material/link_off:")
-        return "", ""
-    return url.strip(), secret
+    url = _accept_url(url, lambda url: urlsplit(validate_webhook_url(url)).hostname)
+    return url, secret if url else ""
 
 
 def _render_mqtt() -> str:
@@ -162,21 +156,32 @@ def _render_mqtt() -> str:
         placeholder="mqtts://user:password@host/topic",
         help="The same JSON, delivered at least once. `mqtts` is encrypted.",
     )
+    return _accept_url(url, _parse_broker_host)
+
+
+def _parse_broker_host(url: str) -> str:
+    MqttPublisher(url)  # its library may be missing
+    return Broker.from_url(url).host
+
+
+def _accept_url(url: str, parse_host: Callable[[str], str | None]) -> str:
+    """Return the URL of a receiver; if it is invalid, warn and return an empty text.
+
+    Args:
+        url: the URL; empty if there is no receiver.
+        parse_host: returns the host of a valid URL.
+    """
     if not url:
         return ""
     try:
-        _check_host(Broker.from_url(url).host)
-        MqttPublisher(url)
+        reason = delivery.describe_host_rejection(
+            parse_host(url) or "", is_local=service.is_local_admin()
+        )
     except (ValueError, MissingExtraError) as error:
-        st.warning(escape_markdown(f"Not used: {error}."), icon=":material/link_off:")
-        return ""
-    return url.strip()
-
-
-def _check_host(host: str) -> None:
-    reason = delivery.describe_host_rejection(host, is_local=service.is_local_admin())
+        reason = str(error)
     if reason:
-        raise ValueError(reason)
+        st.warning(escape_markdown(f"Not used: {reason}."), icon=":material/link_off:")
+    return "" if reason else url.strip()
 
 
 def render_test_alert() -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import partial
 from typing import Any, Final
 
 import pandas as pd
@@ -27,7 +25,6 @@ from maskdet.events.event import (
     EVENT_KINDS,
     MAX_CAMERA_NAME_LENGTH,
     Event,
-    EventCsvWriter,
     clean_camera_name,
     describe_event,
 )
@@ -46,6 +43,7 @@ from maskdet.web.widgets import (
     escape_markdown,
     label_tile,
     metrics_html,
+    select_segment,
 )
 from maskdet.wording import format_count, pluralize
 
@@ -268,20 +266,16 @@ def _render_recording_settings(database: service.DatabaseStatus) -> tuple[bool, 
     )
     store = service.get_event_store()
     if store is not None:
+        location = store.location.replace("`", "")
         st.caption(
             "Images are never stored. An event has the time, an anonymous ID that is "
             "valid for this stream only, label and confidence, the distance to others, "
-            f"and the camera name. Events are stored in {_format_code(store.location)} "
+            f"and the camera name. Events are stored in `{location}` "
             f"and deleted after **{database.keep_days} days**."
         )
     return record and bool(database.url), clean_camera_name(
         camera
     ) or service.DEFAULT_CAMERA
-
-
-def _format_code(text: str) -> str:
-    """Return Markdown that shows a path or URL literally."""
-    return f"`{text.replace('`', '')}`"
 
 
 def _render_writer_status(record: bool) -> None:
@@ -352,15 +346,8 @@ def _render_history(store: EventStore, n_all: int) -> None:
 
 def _select_filter(store: EventStore) -> EventFilter:
     """Render the filter options; return the filter."""
-    period = st.segmented_control(
-        "Time",
-        list(PERIODS),
-        default="day",
-        required=True,
-        format_func=lambda name: PERIODS[name][0],
-        key="events.period",
-        persist_state="session",
-    )
+    titles = {name: title for name, (title, _) in PERIODS.items()}
+    period = select_segment("Time", titles, key="events.period", default="day")
     kinds_column, labels_column, cameras_column, refresh_column = st.columns(
         [4, 4, 4, 2], vertical_alignment="bottom"
     )
@@ -373,11 +360,11 @@ def _select_filter(store: EventStore) -> EventFilter:
         persist_state="session",
     )
     style = session.get_preferences().style
-    titles = {label.key: style.title(label) for label in Label}
+    label_titles = {label.key: style.title(label) for label in Label}
     labels = labels_column.multiselect(
         "Labels",
-        list(titles),
-        format_func=titles.__getitem__,
+        list(label_titles),
+        format_func=label_titles.__getitem__,
         placeholder="All",
         key="events.labels",
         persist_state="session",
@@ -430,7 +417,7 @@ def _render_files(
     with st.container(horizontal=True):
         st.download_button(
             "Events (CSV)",
-            partial(_build_csv, store, event_filter),
+            lambda: service.events_csv(store.iterate(event_filter)),
             file_name="maskdet-events.csv",
             mime="text/csv",
             icon=":material/download:",
@@ -456,13 +443,6 @@ def _render_delete_button(store: EventStore, n_all: int) -> None:
             args=(store,),
             key="events.delete",
         )
-
-
-def _build_csv(store: EventStore, event_filter: EventFilter) -> io.StringIO:
-    """Return the CSV file of the matching events."""
-    file = io.StringIO()
-    EventCsvWriter(file).add(store.iterate(event_filter))
-    return file
 
 
 def _delete_all_events(store: EventStore) -> None:

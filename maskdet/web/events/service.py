@@ -8,7 +8,9 @@ The Live page calls `create_stream_monitor` in the script before the stream star
 from __future__ import annotations
 
 import atexit
+import io
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, cast
@@ -20,7 +22,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from maskdet.alerts.monitor import AlertConfig, AlertMonitor, StreamMonitor
 from maskdet.events.config import read_events_url, read_retention_days
 from maskdet.events.database import StoreError
-from maskdet.events.event import StreamInfo
+from maskdet.events.event import Event, EventCsvWriter, StreamInfo
 from maskdet.events.store import EventStore
 from maskdet.events.writer import EventWriter
 from maskdet.web.server import access, guard, streamlit_patches
@@ -95,17 +97,16 @@ def get_alert_monitor() -> AlertMonitor:
     return cast(AlertMonitor, st.session_state[_MONITOR_KEY])
 
 
-def create_stream_monitor(clock_s: float, camera: str = "") -> StreamMonitor:
+def create_stream_monitor(clock_s: float) -> StreamMonitor:
     """Return a monitor for the scenes of a stream that starts now.
 
     Call it in the script; its `observe` may be called in a frame callback.
 
     Args:
         clock_s: current time of the clock of `Scene.time_s`, in seconds.
-        camera: name of the stream; by default the visitor's camera name.
     """
     return get_alert_monitor().monitor_stream(
-        StreamInfo.now(camera or get_event_preferences().camera, clock_s)
+        StreamInfo.now(get_event_preferences().camera, clock_s)
     )
 
 
@@ -132,6 +133,13 @@ def get_event_writer() -> EventWriter | None:
     """Return this server's only writer to the database, or `None`."""
     status = get_database_status()
     return _open_writer(status.url, status.keep_days) if status.url else None
+
+
+def events_csv(events: Iterable[Event]) -> str:
+    """Return events as a CSV file."""
+    text = io.StringIO()
+    EventCsvWriter(text).add(events)
+    return text.getvalue()
 
 
 def delete_expired_events() -> str:

@@ -13,14 +13,17 @@ import streamlit as st
 from maskdet import charts
 from maskdet.analyzers.pipelines import ANALYZERS, AUTO, resolve_analyzer
 from maskdet.charts import VegaSpec
+from maskdet.charts.classification import interval_fields
+from maskdet.charts.spec import ChartRow
 from maskdet.evaluation import comparison
 from maskdet.evaluation.comparison import AnalyzerMetrics, read_comparison
 from maskdet.metrics.intervals import Estimate
 from maskdet.style import Style, uncapitalize
 from maskdet.types import CLASSES
 from maskdet.web import session
+from maskdet.web.models.choice import render_use_button
 from maskdet.web.models.tables import Column, Heading
-from maskdet.web.widgets import escape_markdown
+from maskdet.web.widgets import escape_markdown, select_segment
 
 MetricView: TypeAlias = Literal["ap", "ap_large", "default_thresholds"]
 
@@ -53,8 +56,6 @@ VALUE_HEADING, INTERVAL_HEADING = "Value", "95 % interval"
 
 TIME_HEADING: Final = "Time per image (ms)"
 """Heading of the columns of times."""
-
-_APPLIED_ANALYZER_KEY = "maskdet.models.applied_analyzer"
 
 _EVALUATE_COMMAND = "maskdet evaluate analyzers FILE.json ... --out "
 
@@ -204,6 +205,11 @@ def _format_interval(estimate: Estimate | None) -> str | None:
     return f"{estimate.low:.3f} to {estimate.high:.3f}"
 
 
+@st.cache_data(
+    max_entries=64,
+    show_spinner=False,
+    hash_funcs={AnalyzerComparison: lambda results: results.stamp},
+)
 def analyzer_chart(
     results: AnalyzerComparison,
     set_name: str,
@@ -212,47 +218,22 @@ def analyzer_chart(
     style: Style,
 ) -> VegaSpec:
     """Return a chart of one metric of all analyzers on a set against time."""
-    title = metric_titles(view, style)[measure]
-    return _build_analyzer_chart(results.stamp, set_name, view, measure, title, results)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _build_analyzer_chart(
-    stamp: tuple[int, int],
-    set_name: str,
-    view: MetricView,
-    measure: str,
-    title: str,
-    _results: AnalyzerComparison,
-) -> VegaSpec:
-    rows: list[dict[str, Any]] = []
-    for row in _results.rows:
+    rows: list[ChartRow] = []
+    for row in results.rows:
         estimate = get_metric(row, view, measure)
-        if row.set_name != set_name or not estimate.n:
-            continue
-        interval = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-        rows.append(
-            {
-                "run": row.analyzer,
-                "cost": round(row.median_ms, 2),
-                **{name: round(value, 4) for name, value in interval.items()},
-                "n": estimate.n,
-            }
-        )
+        if row.set_name == set_name and estimate.n:
+            cost = round(row.median_ms, 2)
+            fields = interval_fields(estimate)
+            rows.append({"run": row.analyzer, "cost": cost, **fields})
     return charts.cost_chart(
         rows,
-        _results.analyzer_names,
+        results.analyzer_names,
         kind="Analyzer",
         cost=TIME_HEADING,
-        value=title,
+        value=metric_titles(view, style)[measure],
         title=set_name,
         as_percent=view == "default_thresholds",
     )
-
-
-def analyzer_choices() -> tuple[str, ...]:
-    """Return the names of all analyzers, `AUTO` first."""
-    return (AUTO, *ANALYZERS)
 
 
 def render_analyzers() -> None:
@@ -287,15 +268,7 @@ def render_analyzers() -> None:
 def _render_analyzer_table(
     results: AnalyzerComparison, in_use: str, usable: list[str]
 ) -> None:
-    view: MetricView = st.segmented_control(
-        "Evaluate",
-        list(METRIC_VIEWS),
-        default="ap",
-        required=True,
-        format_func=METRIC_VIEWS.__getitem__,
-        key="models.view",
-        persist_state="session",
-    )
+    view = select_segment("Evaluate", METRIC_VIEWS, key="models.view")
     st.caption(
         f"{METRIC_VIEW_HELP[view]} Where two intervals overlap a lot, the difference "
         "may be chance."
@@ -336,14 +309,10 @@ def _column_config(results: AnalyzerComparison) -> dict[str, Any]:
 def _render_analyzer_charts(results: AnalyzerComparison, view: MetricView) -> None:
     style = session.get_preferences().style
     titles = metric_titles(view, style)
-    measure = st.segmented_control(
+    measure = select_segment(
         "Metric",
-        list(titles),
-        default=next(iter(titles)),
-        required=True,
-        format_func=lambda key: escape_markdown(titles[key]),
+        {name: escape_markdown(title) for name, title in titles.items()},
         key=f"models.metric.{'ap' if view == 'ap_large' else view}",
-        persist_state="session",
     )
     st.caption("With 95 % intervals. Up: more accurate, left: faster.")
     for start in range(0, len(results.set_names), 2):
@@ -358,57 +327,26 @@ def _render_analyzer_charts(results: AnalyzerComparison, view: MetricView) -> No
 def _render_analyzer_choice(in_use: str, missing: dict[str, str]) -> None:
     """Describe an analyzer, and let the visitor use it."""
     st.subheader("Choose an analyzer", divider="gray")
-    name = st.segmented_control(
-        "Analyzer",
-        analyzer_choices(),
-        default=in_use,
-        required=True,
-        key="models.analyzer",
-        persist_state="session",
+    name = select_segment(
+        "Analyzer", (AUTO, *ANALYZERS), key="models.analyzer", default=in_use
     )
     st.markdown(f"**{escape_markdown(name)}**: {_describe_analyzer(name)}.")
-    reason = _unusable_reason(name, in_use, missing)
-    st.button(
+    render_use_button(
         "Use this analyzer",
-        type="primary",
-        icon=":material/check:",
-        disabled=bool(reason),
-        on_click=_use_analyzer,
-        args=(name,),
+        name,
+        dataclasses.replace(session.get_preferences(), analyzer=name),
+        missing,
         key=f"models.use_analyzer.{name}",
     )
-    # A toast shown in the callback would be lost when the page is drawn.
-    if st.session_state.pop(_APPLIED_ANALYZER_KEY, "") == name:
-        text = f"Now using **{escape_markdown(name)}**."
-        st.toast(text, icon=":material/check:")
-    if reason:
-        st.caption(reason)
 
 
 def _describe_analyzer(name: str) -> str:
     if name != AUTO:
         return ANALYZERS[name]
-    live_analyzer, image_analyzer = (
-        resolve_analyzer(AUTO, live=is_live) for is_live in (True, False)
-    )
-    if live_analyzer == image_analyzer:
+    live_analyzer, *others = describe_use(AUTO)
+    if not others:
         return f"the best installed analyzer, currently {live_analyzer}"
     return (
-        f"the best installed analyzers, {live_analyzer} on Live and {image_analyzer} "
-        "for images"
+        f"the best installed analyzers, {live_analyzer} on Live and {others[0]} for "
+        "images"
     )
-
-
-def _unusable_reason(name: str, in_use: str, missing: dict[str, str]) -> str:
-    """Return why the button is disabled, or an empty text."""
-    if name == in_use:
-        return "Active on all pages."
-    if name in missing:
-        return f"Not available: {escape_markdown(missing[name])}."
-    return ""
-
-
-def _use_analyzer(name: str) -> None:
-    preferences = session.get_preferences()
-    session.set_preferences(dataclasses.replace(preferences, analyzer=name))
-    st.session_state[_APPLIED_ANALYZER_KEY] = name

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import streamlit as st
 
 from maskdet import charts
 from maskdet.charts import VegaSpec
+from maskdet.charts.classification import interval_fields
+from maskdet.charts.spec import ChartRow
 from maskdet.metrics.classification import Predictions
 from maskdet.style import Style
 from maskdet.web.models.tables import (
+    CATALOG_HASH,
     SET_TITLES,
-    FileStamp,
     RunCatalog,
     list_run_estimates,
 )
@@ -27,11 +29,11 @@ COST_FACT_TITLES: Final[Mapping[CostFact, str]] = {
 }
 """Costs that accuracy is drawn against, with their titles."""
 
-_COST_AXIS_TITLES: Final[Mapping[CostFact, str]] = {
-    "bytes": "File (MB)",
-    "one_face_ms": "One face (ms)",
+_COST_AXES: Final[Mapping[CostFact, tuple[str, float]]] = {
+    "bytes": ("File (MB)", 1e6),
+    "one_face_ms": ("One face (ms)", 1.0),
 }
-_COST_UNITS: Final[Mapping[CostFact, float]] = {"bytes": 1e6, "one_face_ms": 1.0}
+"""Title and unit of each cost."""
 
 COMPARED_SETS: Final = ("kaggle-val/true", "ilc-val/true")
 """The datasets of the charts of accuracy against cost."""
@@ -65,49 +67,29 @@ class CaptionedChart:
     spec: VegaSpec
 
 
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=CATALOG_HASH)
 def cost_comparison_chart(
     catalog: RunCatalog, set_name: str, cost: CostFact
 ) -> VegaSpec:
     """Return a chart of the accuracy of all runs on a set against a cost."""
-    return _build_cost_comparison(catalog.stamp, set_name, cost, catalog)
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def _build_cost_comparison(
-    stamp: FileStamp, set_name: str, cost: CostFact, _catalog: RunCatalog
-) -> VegaSpec:
+    axis_title, unit = _COST_AXES[cost]
+    rows: list[ChartRow] = []
+    for name, set_, measure, estimate in list_run_estimates(catalog):
+        fact = catalog.runs[name].facts[cost]
+        if (set_, measure) == (set_name, "mask_vs_no_mask") and estimate.n and fact:
+            fields = interval_fields(estimate)
+            rows.append({"run": name, "cost": round(fact / unit, 3), **fields})
     return charts.cost_chart(
-        _cost_comparison_rows(_catalog, set_name, cost),
-        _catalog.runs,
+        rows,
+        catalog.runs,
         kind="Model",
-        cost=_COST_AXIS_TITLES[cost],
+        cost=axis_title,
         value="Accuracy",
         title=SET_TITLES[set_name],
     )
 
 
-def _cost_comparison_rows(
-    catalog: RunCatalog, set_name: str, cost: CostFact
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "run": run_estimate.run,
-            "cost": round(
-                catalog.runs[run_estimate.run].facts[cost] / _COST_UNITS[cost], 3
-            ),
-            "value": round(run_estimate.estimate.value, 4),
-            "low": round(run_estimate.estimate.low, 4),
-            "high": round(run_estimate.estimate.high, 4),
-            "n": run_estimate.estimate.n,
-        }
-        for run_estimate in list_run_estimates(catalog)
-        if (run_estimate.set_name, run_estimate.measure)
-        == (set_name, "mask_vs_no_mask")
-        and run_estimate.estimate.n
-        and catalog.runs[run_estimate.run].facts[cost]
-    ]
-
-
+@st.cache_data(max_entries=64, show_spinner="Drawing …", hash_funcs=CATALOG_HASH)
 def run_charts(
     catalog: RunCatalog, names: tuple[str, ...], set_name: str, style: Style
 ) -> list[CaptionedChart]:
@@ -119,47 +101,30 @@ def run_charts(
         set_name: a name in `EVALUATION_SETS`.
         style: names and colours of the classes.
     """
-    return _build_run_charts(catalog.stamp, names, set_name, style, catalog)
-
-
-@st.cache_data(max_entries=64, show_spinner="Drawing …")
-def _build_run_charts(
-    stamp: FileStamp,
-    names: tuple[str, ...],
-    set_name: str,
-    style: Style,
-    _catalog: RunCatalog,
-) -> list[CaptionedChart]:
-    runs = {name: _catalog.runs[name] for name in names}
+    runs = {name: catalog.runs[name] for name in names}
     logs = {name: run.log for name, run in runs.items() if run.log}
     predictions = {
         name: run.predictions[set_name]
         for name, run in runs.items()
         if len(run.predictions.get(set_name, ()))
     }
-    captioned: list[CaptionedChart] = []
-    if logs:
-        captioned += [
-            CaptionedChart(
-                name,
-                caption,
-                charts.learning_curves(logs, quantity=quantity),
-            )
-            for name, caption, quantity in _LEARNING_CURVES
-        ]
-    if predictions:
-        captioned += _prediction_charts(predictions, names[0], style)
-    return captioned
+    learning_curves = [
+        CaptionedChart(name, caption, charts.learning_curves(logs, quantity=quantity))
+        for name, caption, quantity in (_LEARNING_CURVES if logs else ())
+    ]
+    return learning_curves + _prediction_charts(predictions, names[0], style)
 
 
 def _prediction_charts(
     predictions: Mapping[str, Predictions], selected: str, style: Style
 ) -> list[CaptionedChart]:
-    captioned = (
-        [_captioned_confusion_matrix(predictions[selected], selected, style)]
-        if selected in predictions
-        else []
-    )
+    if not predictions:
+        return []
+    captioned = []
+    if selected in predictions:
+        caption = f"Rows: actual class. Columns: predictions of {selected}."
+        matrix = charts.confusion_matrix_chart(predictions[selected], style=style)
+        captioned.append(CaptionedChart("Confusion matrix", caption, matrix))
     is_single = len(predictions) == 1
     task: Literal["classes", "wearing"] = "classes" if is_single else "wearing"
     return [
@@ -188,11 +153,3 @@ def _prediction_charts(
             charts.slices_chart(predictions),
         ),
     ]
-
-
-def _captioned_confusion_matrix(
-    predictions: Predictions, run_name: str, style: Style
-) -> CaptionedChart:
-    caption = f"Rows: actual class. Columns: predictions of {run_name}."
-    chart = charts.confusion_matrix_chart(predictions, style=style)
-    return CaptionedChart("Confusion matrix", caption, chart)

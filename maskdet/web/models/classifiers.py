@@ -32,6 +32,7 @@ from maskdet.web.models.charts import (
     cost_comparison_chart,
     run_charts,
 )
+from maskdet.web.models.choice import render_use_button
 from maskdet.web.models.tables import (
     COST_COLUMNS,
     COUNT_HEADING,
@@ -40,7 +41,6 @@ from maskdet.web.models.tables import (
     PERCENT_HEADING,
     PERCENT_INTERVAL_HEADING,
     SET_TITLES,
-    AccuracyMeasure,
     RunCatalog,
     describe_mistakes,
     run_estimates_csv,
@@ -52,6 +52,7 @@ from maskdet.web.widgets import (
     escape_markdown,
     render_downloads,
     scene_cards_html,
+    select_segment,
 )
 
 _LabelledBox: TypeAlias = tuple[tuple[float, float, float, float], Label]
@@ -78,8 +79,6 @@ SAMPLE_FACES: Final[Mapping[str, tuple[_LabelledBox, ...]]] = {
 _MAX_CARDS = 6
 """Number of sample faces shown: those with the worst predictions."""
 
-_APPLIED_CLASSIFIER_KEY = "maskdet.models.applied_classifier"
-
 
 @dataclass(frozen=True, eq=False)
 class SampleResult:
@@ -100,11 +99,6 @@ class SampleResult:
         """Number of faces with a wrong prediction."""
         pairs = zip(self.scene.labels, self.ground_truth, strict=True)
         return sum(label is not actual for label, actual in pairs)
-
-    def take(self, n: int) -> SampleResult:
-        """Return the `n` faces with the worst predictions."""
-        rows = np.arange(min(n, len(self.ground_truth)))
-        return SampleResult(self.scene[rows], self.ground_truth[:n], self.crops[:n])
 
 
 def classify_samples(classifier: str) -> SampleResult:
@@ -131,16 +125,11 @@ def _classify_samples(classifier: str, path: str, time_ns: int) -> SampleResult:
         probs.append(model.predict(image, boxes))
         crops += [encode_jpeg(crop_face(image, box, CROP_PX)) for box in boxes]
         rows += labelled_boxes
-    return _sort_worst_first(rows, np.concatenate(probs), crops)
-
-
-def _sort_worst_first(
-    rows: list[_LabelledBox], probs: NDArray[np.float32], crops: list[bytes]
-) -> SampleResult:
     ground_truth = [label for _, label in rows]
-    order = np.argsort(probs[np.arange(len(rows)), ground_truth], kind="stable")
-    boxes = np.array([box for box, _ in rows], np.float32)[order]
-    scene = Scene(Faces(boxes, np.ones(len(rows), np.float32)), probs[order])
+    all_probs = np.concatenate(probs)
+    order = np.argsort(all_probs[np.arange(len(rows)), ground_truth], kind="stable")
+    all_boxes = np.array([box for box, _ in rows], np.float32)[order]
+    scene = Scene(Faces(all_boxes, np.ones(len(rows), np.float32)), all_probs[order])
     return SampleResult(
         scene,
         tuple(ground_truth[row] for row in order),
@@ -171,7 +160,7 @@ def render_classifiers() -> None:
         catalog, in_use, [name for name in CLASSIFIERS if name not in missing]
     )
     run = _select_run(catalog, in_use)
-    _render_run(run, in_use, missing)
+    _render_run(run, missing)
     _render_run_charts(catalog, run)
     _render_mistakes(run, missing)
     _render_files(catalog, run)
@@ -179,15 +168,7 @@ def render_classifiers() -> None:
 
 def _render_run_table(catalog: RunCatalog, in_use: str, usable: list[str]) -> None:
     """Show the table of all runs, and the charts of accuracy against cost."""
-    measure: AccuracyMeasure = st.segmented_control(
-        "Metric",
-        list(MEASURE_TITLES),
-        default="mask_vs_no_mask",
-        required=True,
-        format_func=MEASURE_TITLES.__getitem__,
-        key="models.measure",
-        persist_state="session",
-    )
+    measure = select_segment("Metric", MEASURE_TITLES, key="models.measure")
     st.caption(
         f"{MEASURE_HELP[measure]} kaggle-val and ilc-val are the most informative: "
         "images of a single face are easy. Where two intervals overlap a lot, the "
@@ -251,40 +232,37 @@ def _render_cost_comparison(catalog: RunCatalog) -> None:
 
 def _select_run(catalog: RunCatalog, in_use: str) -> TrainingRun:
     st.subheader("Details", divider="gray")
+    default = in_use if in_use in catalog.runs else None
     names = list(catalog.runs)
-    name = st.segmented_control(
-        "Model",
-        names,
-        default=in_use if in_use in names else names[0],
-        required=True,
-        key="models.run",
-        persist_state="session",
-    )
+    name = select_segment("Model", names, key="models.run", default=default)
     return catalog.runs[name]
 
 
-def _render_run(run: TrainingRun, in_use: str, missing: dict[str, str]) -> None:
+def _render_run(run: TrainingRun, missing: dict[str, str]) -> None:
     """Describe a run, and let the visitor use its model."""
     st.markdown(
         f"**{escape_markdown(run.facts['title'])}.** "
         f"{escape_markdown(run.facts['about'])}"
     )
-    reason = _unusable_reason(run, in_use, missing)
-    st.button(
+    size = run.facts["bytes"]
+    size_text = f" ({size / 1e6:,.0f} MB)" if size else ""
+    preferences, problem = session.get_preferences(), ""
+    if run.name in CLASSIFIERS:
+        preferences = dataclasses.replace(preferences, classifier=run.name)
+    else:
+        problem = (
+            f"Not available: its weights{size_text} are not included, only its "
+            "metrics. Train it with the command in its model card."
+        )
+    render_use_button(
         "Use this model",
-        type="primary",
-        icon=":material/check:",
-        disabled=bool(reason),
-        on_click=_use_classifier,
-        args=(run.name,),
+        run.name,
+        preferences,
+        missing,
         key=f"models.use.{run.name}",
+        problem=problem,
+        note=_describe_pipelines(),
     )
-    # A toast shown in the callback would be lost when the page is drawn.
-    if st.session_state.pop(_APPLIED_CLASSIFIER_KEY, "") == run.name:
-        text = f"Now using **{escape_markdown(run.name)}**. {_describe_pipelines()}"
-        st.toast(text, icon=":material/check:")
-    if reason:
-        st.caption(reason)
 
 
 def _describe_pipelines() -> str:
@@ -301,28 +279,6 @@ def _describe_pipelines() -> str:
     return " ".join(
         f"On {medium}: {escape_markdown(line)}." for medium, line in lines.items()
     )
-
-
-def _unusable_reason(run: TrainingRun, in_use: str, missing: dict[str, str]) -> str:
-    """Return why the button is disabled, or an empty text."""
-    if run.name == in_use:
-        return "Active on all pages."
-    if run.name in missing:
-        return f"Not available: {escape_markdown(missing[run.name])}."
-    if run.name in CLASSIFIERS:
-        return ""
-    size = run.facts["bytes"]
-    size_text = f" ({size / 1e6:,.0f} MB)" if size else ""
-    return (
-        f"Not available: its weights{size_text} are not included, only its metrics. "
-        "Train it with the command in its model card."
-    )
-
-
-def _use_classifier(name: str) -> None:
-    preferences = session.get_preferences()
-    session.set_preferences(dataclasses.replace(preferences, classifier=name))
-    st.session_state[_APPLIED_CLASSIFIER_KEY] = name
 
 
 def _render_run_charts(catalog: RunCatalog, run: TrainingRun) -> None:
@@ -383,10 +339,12 @@ def _render_mistakes(run: TrainingRun, missing: dict[str, str]) -> None:
         f"{len(sample_result.ground_truth)} wrong**. Below: the faces with the lowest "
         "probability of the actual class."
     )
-    worst = sample_result.take(_MAX_CARDS)
     st.html(
         scene_cards_html(
-            worst.scene, worst.crops, style, ground_truth=worst.ground_truth
+            sample_result.scene,
+            sample_result.crops[:_MAX_CARDS],
+            style,
+            ground_truth=sample_result.ground_truth,
         )
     )
     st.caption(
@@ -405,7 +363,9 @@ def _render_files(catalog: RunCatalog, run: TrainingRun) -> None:
     title = f"Model card of {run.name}"
     expander = st.expander(title, icon=":material/description:")
     with expander, st.container(key="card"):
-        st.markdown(_demote_headings(run.card))
+        # Headings below the level of the page.
+        card = run.card.replace("\n## ", "\n#### ").replace("# ", "### ", 1)
+        st.markdown(card)
     command = tables.training_command(run)
     if command:
         st.caption("The command that trained it:")
@@ -428,8 +388,3 @@ def _render_files(catalog: RunCatalog, run: TrainingRun) -> None:
         ),
     ]
     render_downloads(files)
-
-
-def _demote_headings(card: str) -> str:
-    """Return the model card with headings below the level of the page."""
-    return card.replace("\n## ", "\n#### ").replace("# ", "### ", 1)

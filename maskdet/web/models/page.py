@@ -6,6 +6,7 @@ import streamlit as st
 
 from maskdet.web.models.analyzers import render_analyzers
 from maskdet.web.models.classifiers import render_classifiers
+from maskdet.web.widgets import select_segment
 
 _SECTIONS = {"Analyzers": render_analyzers, "Classifiers": render_classifiers}
 
@@ -13,13 +14,7 @@ _SECTIONS = {"Analyzers": render_analyzers, "Classifiers": render_classifiers}
 def render_models_page() -> None:
     """Show the page: one of its two sections."""
     st.title("Models")
-    section = st.segmented_control(
-        "Section",
-        list(_SECTIONS),
-        default=next(iter(_SECTIONS)),
-        required=True,
-        label_visibility="collapsed",
-        key="models.section",
-        persist_state="session",
+    section = select_segment(
+        "Section", list(_SECTIONS), key="models.section", show_label=False
     )
     _SECTIONS[section]()

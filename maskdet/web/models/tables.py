@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import streamlit as st
 
@@ -70,8 +70,6 @@ Column: TypeAlias = list[str] | list[str | None] | list[float | None] | list[int
 Heading: TypeAlias = tuple[str, str]
 """Heading of a group of columns, and of the column."""
 
-_CSV_FIELDS: Final = ("value", "low", "high")
-
 
 @dataclass(frozen=True, eq=False)
 class RunCatalog:
@@ -86,6 +84,12 @@ class RunCatalog:
     runs: Mapping[str, TrainingRun]
     problems: tuple[str, ...]
     stamp: FileStamp
+
+
+CATALOG_HASH: Final[dict[str | type[Any], Callable[[Any], Any]]] = {
+    RunCatalog: lambda catalog: catalog.stamp
+}
+"""Lets a cached function recognize a catalog by its files."""
 
 
 def load_run_catalog() -> RunCatalog:
@@ -206,8 +210,7 @@ def training_command(run: TrainingRun) -> str:
     return str(text)
 
 
-@dataclass(frozen=True)
-class RunEstimate:
+class RunEstimate(NamedTuple):
     """One metric of one run on one dataset.
 
     Attributes:
@@ -233,18 +236,16 @@ def compute_measure(predictions: Predictions, measure: AccuracyMeasure) -> Estim
     return labels.class_confusion.balanced_accuracy()
 
 
+@st.cache_data(
+    max_entries=2, show_spinner="Computing metrics …", hash_funcs=CATALOG_HASH
+)
 def list_run_estimates(catalog: RunCatalog) -> list[RunEstimate]:
     """Return all metrics of all runs; the result is cached."""
-    return _compute_run_estimates(catalog.stamp, catalog)
-
-
-@st.cache_data(max_entries=2, show_spinner="Computing metrics …")
-def _compute_run_estimates(stamp: FileStamp, _catalog: RunCatalog) -> list[RunEstimate]:
     return [
         RunEstimate(
             name, set_name, measure, compute_measure(run.predictions[set_name], measure)
         )
-        for name, run in _catalog.runs.items()
+        for name, run in catalog.runs.items()
         for set_name in EVALUATION_SETS
         if set_name in run.predictions
         for measure in get_args(AccuracyMeasure)
@@ -292,7 +293,10 @@ def run_table(
             estimate.n if estimate else None for estimate in estimates
         ]
     for heading, (fact, unit) in COST_COLUMNS.items():
-        columns["Cost", heading] = [_scale_fact(run, fact, unit) for _, run in rows]
+        values = [run.facts[fact] for _, run in rows]
+        columns["Cost", heading] = [
+            None if value is None else value / unit for value in values
+        ]
     return columns
 
 
@@ -318,11 +322,6 @@ def _describe_run_use(
     return "not installed" if has_bundled_weights(run) else "metrics only"
 
 
-def _scale_fact(run: TrainingRun, fact: str, unit: float) -> float | None:
-    value = run.facts[fact]
-    return None if value is None else float(value) / unit
-
-
 def run_estimates_csv(catalog: RunCatalog, run_name: str | None = None) -> str:
     """Return the metrics of one run, or of all, as CSV with a row per metric."""
     text = io.StringIO()
@@ -330,19 +329,8 @@ def run_estimates_csv(catalog: RunCatalog, run_name: str | None = None) -> str:
     writer.writerow(["run", "dataset", "measure", "value", "low", "high", "n"])
     for run_estimate in list_run_estimates(catalog):
         if run_name in (None, run_estimate.run):
-            rounded = run_estimate.estimate.to_json()
-            values = [
-                "" if rounded[key] is None else rounded[key] for key in _CSV_FIELDS
-            ]
-            writer.writerow(
-                [
-                    run_estimate.run,
-                    run_estimate.set_name,
-                    run_estimate.measure,
-                    *values,
-                    rounded["n"],
-                ]
-            )
+            *names, estimate = run_estimate
+            writer.writerow([*names, *estimate.to_json().values()])
     return text.getvalue()
 
 

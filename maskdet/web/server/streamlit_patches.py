@@ -296,7 +296,7 @@ def disable_address_lookup() -> None:
     start and whenever a page of another origin tries to connect.
     """
     for hook in (EXTERNAL_IP, INTERNAL_IP):
-        _replace(hook, _return_no_address)
+        _replace(hook, lambda: None)
 
 
 def guard_requests(
@@ -608,10 +608,6 @@ def _wrap(hook: Hook, make_replacement: Callable[[Any], Any]) -> None:
     if not hook.is_replaced_by(original):
         _applied[hook.target] = original, make_replacement(original)
         setattr(*place, _applied[hook.target][1])
-
-
-def _return_no_address() -> None:
-    return None
 
 
 def _wrap_callback_runner(original: Callable[..., None]) -> Callable[..., None]:

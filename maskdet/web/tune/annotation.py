@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import partial
 
 import numpy as np
 import streamlit as st
@@ -128,14 +127,10 @@ def _render_uncertain_faces(state: TuneState) -> None:
 def _render_face(
     state: TuneState, draft: Draft, image_index: int, face_index: int
 ) -> None:
-    draft_face, style = (
-        draft.images[image_index].faces[face_index],
-        session.get_preferences().style,
-    )
-    key, n_open = (
-        f"tune.label.{image_index}.{face_index}",
-        len(draft.rank_unconfirmed()),
-    )
+    draft_face = draft.images[image_index].faces[face_index]
+    style = session.get_preferences().style
+    key = f"tune.label.{image_index}.{face_index}"
+    n_open = len(draft.rank_unconfirmed())
     st.html(_crop_to_label_html(draft, image_index, face_index))
     for label in CLASSES:
         guess = label is draft_face.label
@@ -235,13 +230,11 @@ def _on_box_added(
 
 def _render_label_export(state: TuneState) -> TuningSet | None:
     """Show the downloads of the labels and the button that uses them for tuning."""
-    draft = state.draft
-    if draft is None:
-        return None
+    # A click on a face reruns only the faces, so files are built when downloaded.
     with st.container(horizontal=True):
         st.download_button(
             "Labels (COCO)",
-            partial(_export_coco, state),
+            lambda: state.draft.to_coco() if state.draft else b"",
             file_name="maskdet-labels.json",
             mime="application/json",
             icon=":material/download:",
@@ -249,7 +242,7 @@ def _render_label_export(state: TuneState) -> TuningSet | None:
         )
         st.download_button(
             "Labels and images (zip)",
-            partial(_export_zip, state),
+            lambda: state.draft.to_zip() if state.draft else b"",
             file_name="maskdet-set.zip",
             mime="application/zip",
             icon=":material/folder_zip:",
@@ -282,12 +275,3 @@ def _use_labels(state: TuneState) -> None:
             state.annotated = f"labels {key}", state.draft.to_dataset()
         except ValueError as error:
             st.session_state[_LABEL_ERROR_KEY] = str(error)
-
-
-# A click on a face reruns only the faces, so files are built when downloaded.
-def _export_coco(state: TuneState) -> bytes:
-    return state.draft.to_coco() if state.draft else b""
-
-
-def _export_zip(state: TuneState) -> bytes:
-    return state.draft.to_zip() if state.draft else b""

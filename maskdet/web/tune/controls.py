@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -18,8 +18,6 @@ from maskdet.analyzers.pipelines import (
 )
 from maskdet.evaluation.predictions import MIN_STORED_SCORE
 from maskdet.metrics.intervals import Estimate
-from maskdet.settings import Settings
-from maskdet.tuning.class_metrics import ClassPerformance
 from maskdet.tuning.comparison import compare_results
 from maskdet.tuning.goal_search import PER_IMAGE_NOTE, Proposal, propose_settings
 from maskdet.tuning.goals import Goal, GoalKind
@@ -27,8 +25,10 @@ from maskdet.tuning.html_report import render_html_report
 from maskdet.types import Label
 from maskdet.web import session
 from maskdet.web.preferences import Preferences
+from maskdet.web.sidebar import render_settings_download, render_settings_link
 from maskdet.web.tune.tune_state import (
     MIN_FACE_SLIDER_END_PX,
+    SLIDER_FIELDS,
     SliderValues,
     TuneState,
     TuningSet,
@@ -52,6 +52,12 @@ _GOAL_TITLES: dict[GoalKind, str] = {
     "equal": "Equal misses and false positives",
 }
 """Titles of the goals, in the order of the page."""
+
+_GOAL_NUMBERS: dict[GoalKind, tuple[str, tuple[float, float], float]] = {
+    "recall": ("Target recall (%)", (50.0, 99.9), 95.0),
+    "cost": ("Cost of a miss (in false positives)", (0.1, 1000.0), 5.0),
+}
+"""Title, range and default of the number that a goal needs."""
 
 _GOAL_ERROR_KEY = "maskdet.tuning.goal_error"
 
@@ -131,27 +137,16 @@ def render_undo_and_pin(state: TuneState) -> None:
             "Undo",
             icon=":material/undo:",
             disabled=state.previous is None,
-            on_click=_undo,
-            args=(state,),
+            on_click=state.undo,
             help="Undo the last change.",
         )
         st.button(
             "Save as B",
             icon=":material/bookmark:",
-            on_click=_pin,
-            args=(state,),
+            on_click=state.pin,
             disabled=state.pinned == state.sliders,
             help="Save the sliders and compare with them later under “Compare”.",
         )
-
-
-def _undo(state: TuneState) -> None:
-    if state.previous is not None:
-        state.set_sliders(state.previous)
-
-
-def _pin(state: TuneState) -> None:
-    state.pinned = state.sliders
 
 
 def render_apply(state: TuneState, tuning_set: TuningSet) -> None:
@@ -196,13 +191,10 @@ def _apply(preferences: Preferences) -> None:
 def _build_preferences(sliders: SliderValues, tuning_set: TuningSet) -> Preferences:
     """Return the visitor's preferences with the tuned thresholds and their analyzer."""
     current, name = session.get_preferences(), tuning_set.predictions.analyzer
-    settings = dataclasses.replace(
-        current.settings,
-        min_score=sliders.settings.min_score,
-        min_confidence=sliders.settings.min_confidence,
-        min_face_px=sliders.settings.min_face_px,
-        nms_iou=sliders.settings.nms_iou,
-    )
+    tuned: dict[str, Any] = {
+        name: getattr(sliders.settings, name) for name in SLIDER_FIELDS
+    }
+    settings = dataclasses.replace(current.settings, **tuned)
     analyzer = current.analyzer
     is_available = (
         name in ANALYZERS and name not in session.list_unavailable_analyzers()
@@ -233,18 +225,12 @@ def _set_classifier_used(
     return preferences
 
 
-def _has_classifier(name: str) -> bool:
-    return classifies_every_face(name) or has_refinement(name)
-
-
 def _describe_apply(
     tuning_set: TuningSet, preferences: Preferences, *, in_use: bool
 ) -> str:
-    name = escape_markdown(tuning_set.predictions.analyzer)
-    if (
-        resolve_analyzer(preferences.analyzer, live=True)
-        != tuning_set.predictions.analyzer
-    ):
+    analyzer = tuning_set.predictions.analyzer
+    name = escape_markdown(analyzer)
+    if resolve_analyzer(preferences.analyzer, live=True) != analyzer:
         return (
             f"Sets the thresholds only: **{name}** is not installed. Scores of other "
             "analyzers are not comparable."
@@ -256,9 +242,8 @@ def _describe_apply(
             f"Sets the thresholds, the analyzer **{name}** and its classifier: scores "
             "of other analyzers are not comparable."
         )
-    if tuning_set.classified_by is None and _has_classifier(
-        tuning_set.predictions.analyzer
-    ):
+    has_classifier = classifies_every_face(analyzer) or has_refinement(analyzer)
+    if tuning_set.classified_by is None and has_classifier:
         line += " This file does not name its classifier: yours may differ."
     image_analyzer = _find_other_image_analyzer(preferences)
     if image_analyzer:
@@ -278,16 +263,11 @@ def _find_other_image_analyzer(preferences: Preferences) -> str:
 def _render_save(
     state: TuneState, tuning_set: TuningSet, preferences: Preferences
 ) -> None:
-    st.download_button(
+    render_settings_download(
         "Settings (JSON)",
-        preferences.to_json(),
-        file_name="maskdet-settings.json",
-        mime="application/json",
-        icon=":material/download:",
-        on_click="ignore",
+        preferences,
+        help_="Load it with “Load settings” in the sidebar.",
         disabled=state.sliders.calibrated,
-        width="stretch",
-        help="Load it with “Load settings” in the sidebar.",
     )
     st.download_button(
         "Report (HTML)",
@@ -303,8 +283,7 @@ def _render_save(
     if state.sliders.calibrated:
         st.caption(_CALIBRATED_NOTE)
         return
-    st.caption("Link to these settings:")
-    st.code(preferences.to_link(st.context.url or ""), language=None, wrap_lines=True)
+    render_settings_link(preferences)
 
 
 def _build_report(state: TuneState, tuning_set: TuningSet) -> str:
@@ -357,29 +336,21 @@ def _select_goal() -> Goal:
         key="tune.goal_label",
         persist_state="session",
     )
+    if kind not in _GOAL_NUMBERS:
+        return Goal(kind, label=label)
+    title, range_, default = _GOAL_NUMBERS[kind]
+    number = st.number_input(
+        title,
+        *range_,
+        value=default,
+        step=1.0,
+        format="%g",
+        key=f"tune.goal_{kind}",
+        persist_state="session",
+    )
     if kind == "recall":
-        percent = st.number_input(
-            "Target recall (%)",
-            *(50.0, 99.9),
-            value=95.0,
-            step=1.0,
-            format="%g",
-            key="tune.goal_recall",
-            persist_state="session",
-        )
-        return Goal(kind, recall=percent / 100, label=label)
-    if kind == "cost":
-        cost = st.number_input(
-            "Cost of a miss (in false positives)",
-            *(0.1, 1000.0),
-            value=5.0,
-            step=1.0,
-            format="%g",
-            key="tune.goal_cost",
-            persist_state="session",
-        )
-        return Goal(kind, cost=cost, label=label)
-    return Goal(kind, label=label)
+        return Goal(kind, recall=number / 100, label=label)
+    return Goal(kind, cost=number, label=label)
 
 
 def _compute_proposal(state: TuneState, tuning_set: TuningSet, goal: Goal) -> None:
@@ -415,73 +386,62 @@ def render_goal_proposal(state: TuneState) -> None:
             "\n".join(f"- {escape_markdown(line)}" for line in proposal.messages)
         )
         _render_proposal_table(proposal)
+        suggested = clamp_settings(proposal.settings_after)
         with st.container(horizontal=True):
             st.button(
                 "Apply suggestion",
                 type="primary",
                 icon=":material/check:",
-                on_click=_apply_proposal,
-                args=(state, proposal.settings_after),
-                disabled=clamp_settings(proposal.settings_after)
-                == state.sliders.settings,
+                on_click=state.set_settings,
+                args=(suggested,),
+                disabled=suggested == state.sliders.settings,
                 key="tune.set",
             )
             st.button(
                 "Close",
                 icon=":material/close:",
-                on_click=_close_proposal,
-                args=(state,),
+                on_click=state.drop_proposal,
             )
 
 
 def _format_settings(proposal: Proposal) -> str:
-    before, after = proposal.settings_before, proposal.settings_after
-    rows = (
-        (
-            "face detection threshold",
-            f"{before.min_score:.2f}",
-            f"{after.min_score:.2f}",
-        ),
-        (
-            "minimum confidence",
-            f"{before.min_confidence:.2f}",
-            f"{after.min_confidence:.2f}",
-        ),
-        (
-            "minimum face size",
-            f"{before.min_face_px:g} px",
-            f"{after.min_face_px:g} px",
-        ),
+    before, after = (
+        {
+            "face detection threshold": f"{settings.min_score:.2f}",
+            "minimum confidence": f"{settings.min_confidence:.2f}",
+            "minimum face size": f"{settings.min_face_px:g} px",
+        }
+        for settings in (proposal.settings_before, proposal.settings_after)
     )
     parts = [
-        f"{name} **{new}** (was {old})"
-        if new != old
-        else f"{name} **{new}** (unchanged)"
-        for name, old, new in rows
+        f"{name} **{new}** "
+        + ("(unchanged)" if new == before[name] else f"(was {before[name]})")
+        for name, new in after.items()
     ]
     return f"Suggested: {', '.join(parts)}."
 
 
 def _render_proposal_table(proposal: Proposal) -> None:
     style = session.get_preferences().style
-    performances = (proposal.performance_before, proposal.performance_after)
-    values: dict[str, Callable[[ClassPerformance], str]] = {
-        "Recall": lambda item: _format_rate_interval(item.recall),
-        "Precision": lambda item: _format_rate_interval(item.precision),
-        "Missed": lambda item: f"{item.false_negatives:,}",
-        "False positives": lambda item: f"{item.false_positives:,}",
-        "False positives per image": _format_fp_per_image,
-        style.title(Label.UNKNOWN): lambda item: _format_rate_interval(
-            item.unsure_rate
-        ),
+    columns = {
+        title: {
+            "Recall": _format_rate_interval(performance.recall),
+            "Precision": _format_rate_interval(performance.precision),
+            "Missed": f"{performance.false_negatives:,}",
+            "False positives": f"{performance.false_positives:,}",
+            "False positives per image": (
+                f"{performance.false_positives_per_image.value:.2f}"
+            ),
+            style.title(Label.UNKNOWN): _format_rate_interval(performance.unsure_rate),
+        }
+        for title, performance in (
+            ("Current", proposal.performance_before),
+            ("Suggested", proposal.performance_after),
+        )
     }
     # A row for each metric, so that all of them are visible in a narrow column.
-    columns = ([form(item) for form in values.values()] for item in performances)
-    table = dict(zip(("Current", "Suggested"), columns, strict=True))
-    table = {"Metric": list(values), **table}
-    st.dataframe(
-        pd.DataFrame(table), hide_index=True, alt="Current and suggested settings"
-    )
+    table = pd.DataFrame(columns).rename_axis("Metric").reset_index()
+    st.dataframe(table, hide_index=True, alt="Current and suggested settings")
     name = escape_markdown(style.title(proposal.goal.label))
     st.caption(
         "Chosen on one half of the images, measured on the other half "
@@ -496,15 +456,3 @@ def _format_rate_interval(estimate: Estimate) -> str:
         return "\N{EN DASH}"
     low, high = 100 * estimate.low, 100 * estimate.high
     return f"{100 * estimate.value:.1f} % ({low:.0f} to {high:.0f})"
-
-
-def _format_fp_per_image(performance: ClassPerformance) -> str:
-    return f"{performance.false_positives_per_image.value:.2f}"
-
-
-def _apply_proposal(state: TuneState, settings: Settings) -> None:
-    state.set_settings(clamp_settings(settings))
-
-
-def _close_proposal(state: TuneState) -> None:
-    state.proposal = None

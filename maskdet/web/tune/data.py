@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import zipfile
@@ -25,7 +26,7 @@ from maskdet.web.server.uploads import reject_large_files
 from maskdet.web.tune.annotation import annotate_images
 from maskdet.web.tune.scoring import render_notes, render_scoring
 from maskdet.web.tune.tune_state import TuneState, TuningSet
-from maskdet.web.widgets import escape_markdown
+from maskdet.web.widgets import escape_markdown, select_segment
 from maskdet.wording import format_count
 
 MAX_ZIP_MB = 200
@@ -43,23 +44,13 @@ _STORED, _OWN, _LABEL = "Built-in data", "My dataset", "Label images"
 def select_tuning_set(state: TuneState) -> TuningSet | None:
     """Let the visitor choose the data; return it once it is ready."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        source = _select_source()
+        source = select_segment(
+            "Data", (_STORED, _OWN, _LABEL), key="tune.source", show_label=False
+        )
         name = _select_stored_name() if source == _STORED else ""
     if source == _STORED:
         return _load_stored(state, name)
     return _select_own(state) if source == _OWN else annotate_images(state)
-
-
-def _select_source() -> str:
-    return st.segmented_control(
-        "Data",
-        (_STORED, _OWN, _LABEL),
-        default=_STORED,
-        required=True,
-        label_visibility="collapsed",
-        key="tune.source",
-        persist_state="session",
-    )
 
 
 def _select_stored_name() -> str:
@@ -85,18 +76,23 @@ def _load_stored(state: TuneState, name: str) -> TuningSet | None:
         )
         return None
     try:
-        evaluator = _load_evaluator(name)
+        tuning_set = _get_stored_set(state, name)
     except ValueError as error:
         st.error(escape_markdown(f"{error}"), icon=":material/error:")
         return None
     st.caption(
-        f"{describe_dataset(evaluator.predictions.ground_truth)}. Scores only, no "
+        f"{describe_dataset(tuning_set.predictions.ground_truth)}. Scores only, no "
         "images. No analyzer was trained on this set, but it was used for model "
         "selection, so results elsewhere may be slightly lower."
     )
+    return tuning_set
+
+
+def _get_stored_set(state: TuneState, name: str) -> TuningSet:
+    """Return stored predictions; raise `ValueError` if they cannot be read."""
     if name not in state.tuning_sets:
         state.tuning_sets[name] = TuningSet(
-            evaluator, classified_by=_BUNDLED_CLASSIFIER
+            _load_evaluator(name), classified_by=_BUNDLED_CLASSIFIER
         )
     return state.tuning_sets[name]
 
@@ -113,13 +109,10 @@ def find_comparable_sets(
     """Return the predictions of other analyzers for the same dataset, by name."""
     ground_truth = tuning_set.predictions.ground_truth
     for name in stored.list_bundled() if tuning_set.images is None else ():
-        if name.endswith(f" on {ground_truth.name}") and name not in state.tuning_sets:
-            try:
-                state.tuning_sets[name] = TuningSet(
-                    _load_evaluator(name), classified_by=_BUNDLED_CLASSIFIER
-                )
-            except ValueError:
-                continue  # the error is shown when this entry is chosen
+        if name.endswith(f" on {ground_truth.name}"):
+            # An error is shown when this entry is chosen.
+            with contextlib.suppress(ValueError):
+                _get_stored_set(state, name)
     return {
         name: other_set
         for name, other_set in state.tuning_sets.items()
@@ -278,12 +271,8 @@ def _discard_import(state: TuneState) -> None:
     """Discard the imported dataset, but keep the upload and cached detections."""
     if state.set_key:
         state.drop_set(state.set_key)
-    state.set_key, state.dataset, state.import_error, state.class_name_counts = (
-        "",
-        None,
-        "",
-        {},
-    )
+    state.set_key, state.dataset, state.import_error = "", None, ""
+    state.class_name_counts = {}
     state.running, state.scoring_error, state.n_scored = "", "", 0
 
 

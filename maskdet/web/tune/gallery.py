@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
-from maskdet.boxes import sizes_px
+from maskdet.boxes import Boxes, sizes_px
 from maskdet.charts.spec import CLICK_SELECTION, GREY
 from maskdet.classifier import crop_face
 from maskdet.datasets.archives import DatasetError
@@ -26,10 +26,10 @@ from maskdet.evaluation.operating_point import (
     EvaluationResult,
     FaceRef,
 )
-from maskdet.html_templates import encode_data_url, render_html
+from maskdet.evaluation.predictions import AnalyzerPredictions
+from maskdet.html_templates import encode_data_url
 from maskdet.media import ImageReadError, encode_jpeg
 from maskdet.metrics.calibration import apply_temperature
-from maskdet.metrics.matching import Float32Array
 from maskdet.style import Style
 from maskdet.tuning.charts import (
     actual_titles,
@@ -43,60 +43,21 @@ from maskdet.tuning.decision_changes import (
     find_near_misses,
 )
 from maskdet.types import Label
-from maskdet.web import session
 from maskdet.web.image.cache import CROP_PX
 from maskdet.web.image.results import shorten_name
 from maskdet.web.tune.tune_state import TuneState, TuningSet
-from maskdet.web.widgets import prob_bars
+from maskdet.web.widgets import face_cards_html, prob_bars
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-
-# Greys derive from the text colour, so that cards suit the light and dark theme.
-_CARDS_TEMPLATE: Final = """<style>
-.maskdet-faces {display: grid; gap: .6rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(15.5rem, 100%), 1fr));}
-.maskdet-faces figure {display: flex; gap: .65rem; margin: 0; padding: .55rem;
-  border: 1px solid color-mix(in srgb, currentColor 20%, transparent);
-  border-radius: .5rem; min-width: 0;}
-.maskdet-faces .images {flex: none; width: 84px; display: flex; flex-direction: column;
-  gap: .35rem;}
-.maskdet-faces img {width: 84px; max-height: 84px; border-radius: .25rem;
-  background: color-mix(in srgb, currentColor 9%, transparent);}
-.maskdet-faces figcaption {flex: 1; min-width: 0; font-size: .78rem; line-height: 1.3;}
-.maskdet-faces b {font-size: .86rem; display: block;}
-.maskdet-faces p {display: flex; justify-content: space-between; gap: .4rem;
-  margin: .12rem 0 0; font-size: inherit;}
-.maskdet-faces p span {white-space: nowrap; overflow: hidden; text-overflow: ellipsis;}
-.maskdet-faces .bar {height: 4px; border-radius: 3px; overflow: hidden;
-  background: color-mix(in srgb, currentColor 15%, transparent);}
-.maskdet-faces .bar i {display: block; height: 100%;}
-.maskdet-faces .note {opacity: .85; white-space: normal;}
-</style>
-<section class="maskdet-faces" aria-label="Faces">
-{% for face in faces %}
-<figure><div class="images">
-{% if face.crop %}<img src="{{ face.crop }}" alt="The face">{% endif %}
-<img src="{{ face.location }}" alt="Position in the image">
-</div><figcaption>
-<b>{{ face.prediction }} <small>· actual: {{ face.actual }}</small></b>
-{% if face.note %}<p><span class="note">{{ face.note }}</span></p>{% endif %}
-{% for bar in face.bars %}
-<p><span>{{ bar.title }}</span><span>{{ bar.percent }}</span></p>
-<div class="bar"><i style="width:{{ bar.width }};background:{{ bar.colour }}"></i></div>
-{% endfor %}
-{% if face.score %}
-<p><span>Detection score</span><span>{{ face.score }}</span></p>
-{% endif %}
-<p><span>Image {{ face.name }}</span><span>{{ face.size_px }} px</span></p>
-</figcaption></figure>
-{% endfor %}
-</section>"""
 
 _CARDS_STEP = 12
 """Cards shown at first, and added by each click on "Show more"."""
 
 _GALLERY_KEY = "tune.gallery"
+
+_CELL_KEY = "tune.cell"
+"""Session key of the selected row and column of the confusion matrix."""
 
 _SETTING_TITLES = {
     "min_score": "detection score",
@@ -119,74 +80,67 @@ class FaceCard:
     note: str = ""
 
 
-def face_cards_html(
+def tune_cards_html(
     tuning_set: TuningSet,
     outcome: EvaluationResult,
-    cards: Iterable[FaceCard],
+    faces: Iterable[FaceCard],
     style: Style,
-    *,
-    blur: bool = False,
 ) -> Markup:
-    """Return the cards as HTML."""
-    faces = [
-        {
-            "note": card.note,
-            "crop": _crop_url(tuning_set, card.face, blur=blur),
-            "location": _location_url(outcome, card.face, style),
-            **_describe_face(outcome, card.face, style),
-        }
-        for card in cards
-    ]
-    return render_html(_CARDS_TEMPLATE, faces=faces)
+    """Return the cards as HTML; their faces are blurred if `style.blur` is on."""
+    cards = [_describe_face(tuning_set, outcome, card, style) for card in faces]
+    return face_cards_html(cards)
 
 
 def _describe_face(
-    outcome: EvaluationResult, face: FaceRef, style: Style
+    tuning_set: TuningSet, outcome: EvaluationResult, card: FaceCard, style: Style
 ) -> dict[str, object]:
-    """Return the texts and bars of a card."""
+    """Return the images, texts and bars of a card."""
+    face = card.face
     scored, row = outcome.predictions, face.detection_row
     actual = "No face"
     if face.ground_truth_row >= 0:
         label = Label(int(scored.ground_truth.labels[face.ground_truth_row]))
         actual = "A face" if label is Label.UNKNOWN else style.title(label)
+    prediction, bars, facts = "Missed", [], []
+    if row >= 0:
+        predicted = _predicted_label(outcome, face)
+        prediction = "Not shown" if predicted is None else style.title(predicted)
+        probs = scored.probs[row]
+        if outcome.temperature != 1:
+            probs = apply_temperature(probs[None], outcome.temperature)[0]
+        bars = prob_bars(probs, style)
+        facts = [("Detection score", f"{scored.scores[row]:.2f}")]
+    name = shorten_name(scored.ground_truth.names[face.image_index])
+    size_px = float(sizes_px(_face_box(scored, face)[None])[0])
+    crop = _crop_url(tuning_set, face, blur=style.blur)
     return {
-        "prediction": format_prediction(outcome, face, style),
+        "images": [
+            *[(crop, "The face")] * bool(crop),
+            (_location_url(outcome, face, style), "Position in the image"),
+        ],
+        "colour": "",
+        "title": prediction,
         "actual": actual,
-        "bars": prob_bars(_face_probs(outcome, row), style) if row >= 0 else (),
-        "score": f"{scored.scores[row]:.2f}" if row >= 0 else "",
-        "name": shorten_name(scored.ground_truth.names[face.image_index]),
-        "size_px": f"{_face_size_px(outcome, face):.0f}",
+        "note": (card.note, ""),
+        "bars": bars,
+        "facts": [*facts, (f"Image {name}", f"{size_px:.0f} px")],
     }
 
 
-def _face_probs(outcome: EvaluationResult, row: int) -> Float32Array:
-    """Return the class probabilities of a detection, whether it is shown or not."""
-    probs: Float32Array = outcome.predictions.probs[row]
-    if outcome.temperature == 1:
-        return probs
-    calibrated: Float32Array = apply_temperature(probs[None], outcome.temperature)[0]
-    return calibrated
-
-
-def format_prediction(outcome: EvaluationResult, face: FaceRef, style: Style) -> str:
-    """Return the predicted class, "Missed" or "Not shown"."""
+def _predicted_label(outcome: EvaluationResult, face: FaceRef) -> Label | None:
+    """Return the predicted class; `None` if the detection is not shown."""
     positions = np.flatnonzero(outcome.shown_rows == face.detection_row)
-    if face.detection_row < 0 or not len(positions):
-        return "Not shown" if face.detection_row >= 0 else "Missed"
-    return style.title(Label(int(outcome.predicted[positions[0]])))
+    return Label(int(outcome.predicted[positions[0]])) if len(positions) else None
 
 
-def _face_box(outcome: EvaluationResult, face: FaceRef) -> np.ndarray:
-    scored = outcome.predictions
-    if face.detection_row >= 0:
-        detected_box: np.ndarray = scored.faces.boxes[face.detection_row]
-        return detected_box
-    true_box: np.ndarray = scored.ground_truth.faces.boxes[face.ground_truth_row]
-    return true_box
-
-
-def _face_size_px(outcome: EvaluationResult, face: FaceRef) -> float:
-    return float(sizes_px(_face_box(outcome, face)[None])[0])
+def _face_box(predictions: AnalyzerPredictions, face: FaceRef) -> Boxes:
+    """Return the detected box of a face; without a detection, the true one."""
+    is_detected = face.detection_row >= 0
+    boxes: Boxes = (
+        predictions.faces if is_detected else predictions.ground_truth.faces
+    ).boxes
+    row = face.detection_row if is_detected else face.ground_truth_row
+    return np.asarray(boxes[row], np.float32)
 
 
 def _crop_url(tuning_set: TuningSet, face: FaceRef, *, blur: bool) -> str:
@@ -200,10 +154,7 @@ def _crop_url(tuning_set: TuningSet, face: FaceRef, *, blur: bool) -> str:
             image = images.load_image(face.image_index)
         except (DatasetError, ImageReadError):
             return ""
-        scored = tuning_set.predictions
-        faces = scored.faces if face.detection_row >= 0 else scored.ground_truth.faces
-        row = face.detection_row if face.detection_row >= 0 else face.ground_truth_row
-        crop = crop_face(image, faces.boxes[row], CROP_PX)
+        crop = crop_face(image, _face_box(tuning_set.predictions, face), CROP_PX)
         return encode_data_url(encode_jpeg(pixelate_image(crop) if blur else crop))
 
     return tuning_set.get_cached(("crop", face, blur), encode_crop)
@@ -227,7 +178,8 @@ def _location_url(outcome: EvaluationResult, face: FaceRef, style: Style) -> str
         dashed = 'stroke-dasharray="4 3" stroke-width="2"'
         rects.append((ground_truth.faces.boxes[face.ground_truth_row], dashed))
     if face.detection_row >= 0:
-        colour = style.colour_css(_predicted_label(outcome, face))
+        label = _predicted_label(outcome, face)
+        colour = style.colour_css(Label.UNKNOWN if label is None else label)
         solid = f'stroke="{colour}" stroke-width="2.5"'
         rects.append((scored.faces.boxes[face.detection_row], solid))
     shapes = "".join(_rect_svg(box, attributes) for box, attributes in rects)
@@ -237,13 +189,6 @@ def _location_url(outcome: EvaluationResult, face: FaceRef, style: Style) -> str
         f'<g fill="none" stroke="{GREY}">{shapes}</g></svg>'
     )
     return encode_data_url(svg.encode(), "image/svg+xml")
-
-
-def _predicted_label(outcome: EvaluationResult, face: FaceRef) -> Label:
-    positions = np.flatnonzero(outcome.shown_rows == face.detection_row)
-    return (
-        Label(int(outcome.predicted[positions[0]])) if len(positions) else Label.UNKNOWN
-    )
 
 
 def _rect_svg(box: np.ndarray, attributes: str) -> str:
@@ -266,7 +211,7 @@ def render_confusion(state: TuneState, tuning_set: TuningSet, style: Style) -> N
         "**Click a cell** to see its faces."
     )
     st.vega_lite_chart(
-        tuning_confusion_chart(outcome, style, state.cell),
+        tuning_confusion_chart(outcome, style, st.session_state.get(_CELL_KEY)),
         key="tune.matrix",
         on_select=lambda: _on_matrix_click(state),
         selection_mode=CLICK_SELECTION,
@@ -278,8 +223,8 @@ def render_confusion(state: TuneState, tuning_set: TuningSet, style: Style) -> N
 def _on_matrix_click(state: TuneState) -> None:
     selection = st.session_state["tune.matrix"]["selection"].get(CLICK_SELECTION) or []
     if selection:
-        state.cell = int(selection[0]["row"]), int(selection[0]["column"])
-        st.session_state["tune.cell"] = state.cell
+        cell = int(selection[0]["row"]), int(selection[0]["column"])
+        st.session_state[_CELL_KEY] = cell
         st.session_state[_GALLERY_KEY] = _CELL
         state.n_cards = _CARDS_STEP
 
@@ -308,10 +253,7 @@ def _render_gallery(
         cards = _list_cell_faces(state, outcome, style)
     if not cards:
         return
-    blur = session.get_preferences().style.blur
-    st.html(
-        face_cards_html(tuning_set, outcome, cards[: state.n_cards], style, blur=blur)
-    )
+    st.html(tune_cards_html(tuning_set, outcome, cards[: state.n_cards], style))
     if len(cards) > state.n_cards:
         st.button(
             f"Show more (of {len(cards):,})",
@@ -410,27 +352,21 @@ def _list_cell_faces(
         for column in range(len(PREDICTED_KEYS))
         if (row, column) != (NO_FACE, MISSED)
     ]
-    if state.cell is None:
-        state.cell = 1, MISSED
-    if st.session_state.get("tune.cell") != state.cell:
-        st.session_state["tune.cell"] = state.cell
-    st.selectbox(
+    st.session_state.setdefault(_CELL_KEY, (1, MISSED))
+    cell = st.selectbox(
         "Cell",
         cells,
         format_func=lambda cell: _format_cell(outcome, cell, style),
-        key="tune.cell",
-        on_change=lambda: _on_cell_select(state),
+        key=_CELL_KEY,
+        on_change=_reset_card_count,
+        args=(state,),
+        persist_state="session",
         label_visibility="collapsed",
     )
-    face_refs = outcome.faces_in_cell(*state.cell)
+    face_refs = outcome.faces_in_cell(*cell)
     if not face_refs:
         st.caption("No faces in this cell.")
     return [FaceCard(face_ref) for face_ref in face_refs]
-
-
-def _on_cell_select(state: TuneState) -> None:
-    state.cell = st.session_state["tune.cell"]
-    state.n_cards = _CARDS_STEP
 
 
 def _format_cell(outcome: EvaluationResult, cell: tuple[int, int], style: Style) -> str:

@@ -25,6 +25,7 @@ from maskdet.web.tune.views import (
     render_kpis,
     render_settings_comparison,
 )
+from maskdet.web.widgets import select_segment
 
 _VIEWS = {
     "Confusion matrix": render_confusion,
@@ -81,13 +82,5 @@ def _render_tuning(state: TuneState, tuning_set: TuningSet) -> None:
     with results_column:
         render_goal_proposal(state)
         render_histogram(state, tuning_set, style)
-        view = st.segmented_control(
-            "View",
-            list(_VIEWS),
-            default="Confusion matrix",
-            required=True,
-            label_visibility="collapsed",
-            key="tune.view",
-            persist_state="session",
-        )
+        view = select_segment("View", list(_VIEWS), key="tune.view", show_label=False)
         _VIEWS[view](state, tuning_set, style)

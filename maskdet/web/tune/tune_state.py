@@ -123,7 +123,6 @@ class TuneState:
         draft: images being labelled, or None.
         annotated: key and dataset made of the labels, or None.
         n_cards: number of faces shown in the gallery.
-        cell: selected row and column of the confusion matrix, or None.
     """
 
     sliders: SliderValues
@@ -147,12 +146,23 @@ class TuneState:
     draft: Draft | None = None
     annotated: tuple[str, ImportedDataset] | None = None
     n_cards: int = 12
-    cell: tuple[int, int] | None = None
 
     def set_sliders(self, sliders: SliderValues) -> None:
         """Set the sliders, and remember their previous values."""
         if sliders != self.sliders:
             self.previous, self.sliders = self.sliders, sliders
+
+    def undo(self) -> None:
+        """Undo the last change of the sliders."""
+        self.set_sliders(self.previous or self.sliders)
+
+    def pin(self) -> None:
+        """Save the sliders as B."""
+        self.pinned = self.sliders
+
+    def drop_proposal(self) -> None:
+        """Drop the settings suggested for a goal."""
+        self.proposal = None
 
     def drop_set(self, set_key: str) -> None:
         """Drop all sets whose name begins with the key."""
@@ -196,7 +206,17 @@ def sync_sliders(state: TuneState, *, force: bool = False) -> None:
         force: write values that have not changed, too. A run of the whole page needs
             this; in a fragment it would pull back a slider that is being dragged.
     """
-    for key, value in _widget_values(state.sliders).items():
+    sliders = state.sliders
+    settings = {
+        f"tune.{name}": getattr(sliders.settings, name) for name in SLIDER_FIELDS
+    }
+    values = {
+        **settings,
+        "tune.min_face_px": int(sliders.settings.min_face_px),
+        "tune.min_iou": sliders.min_iou,
+        "tune.calibrated": sliders.calibrated,
+    }
+    for key, value in values.items():
         if force or st.session_state.get(key) != value:
             st.session_state[key] = value
 
@@ -210,16 +230,3 @@ def on_slider_change() -> None:
     tune_state.set_sliders(
         SliderValues(settings, state["tune.min_iou"], state["tune.calibrated"])
     )
-
-
-def _widget_values(sliders: SliderValues) -> dict[str, object]:
-    """Return the values of the sliders by widget key."""
-    settings = sliders.settings
-    return {
-        "tune.min_score": settings.min_score,
-        "tune.min_confidence": settings.min_confidence,
-        "tune.min_face_px": int(settings.min_face_px),
-        "tune.nms_iou": settings.nms_iou,
-        "tune.min_iou": sliders.min_iou,
-        "tune.calibrated": sliders.calibrated,
-    }

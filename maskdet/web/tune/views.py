@@ -29,16 +29,20 @@ from maskdet.tuning.class_metrics import (
 from maskdet.tuning.comparison import Comparison, compare_results
 from maskdet.tuning.curves import HistogramQuantity, TuningCurve
 from maskdet.types import CLASSES, Label
-from maskdet.web import session
 from maskdet.web.tune.data import find_comparable_sets
-from maskdet.web.tune.gallery import FaceCard, face_cards_html
+from maskdet.web.tune.gallery import FaceCard, tune_cards_html
 from maskdet.web.tune.tune_state import (
     SliderValues,
     TuneState,
     TuningSet,
     clamp_settings,
 )
-from maskdet.web.widgets import MetricTile, escape_markdown, metrics_html
+from maskdet.web.widgets import (
+    MetricTile,
+    escape_markdown,
+    metrics_html,
+    select_segment,
+)
 from maskdet.wording import format_count
 
 CurveKind: TypeAlias = Literal["precision_recall", "roc"]
@@ -151,10 +155,10 @@ def _render_areas(
     rows = [
         {
             "": "Faces" if label is None else style.title(label),
-            "Average precision": _format_decimals(pr_curves[label].area),
+            "Average precision": _format_interval(pr_curves[label].area),
             "ROC area": _DASH
             if label is None
-            else _format_decimals(roc_curves[label].area),
+            else _format_interval(roc_curves[label].area),
             "n": pr_curves[label].area.n,
         }
         for label in pr_curves
@@ -175,7 +179,9 @@ def render_class_metrics(state: TuneState, tuning_set: TuningSet, style: Style) 
             "Precision": _format_percent(row.precision),
             "Recall": _format_percent(row.recall),
             "F1": _format_percent(row.f1),
-            "False positives per image": _format_rate(row.false_positives_per_image),
+            "False positives per image": _format_interval(
+                row.false_positives_per_image, number_format=".2f"
+            ),
             "n": row.recall.n,
         }
         for row in tuning_set.get_cached(
@@ -221,8 +227,8 @@ def render_calibration(state: TuneState, tuning_set: TuningSet, style: Style) ->
         st.caption("No temperature can be fitted: there are too few errors.")
         return
     st.caption(
-        f"Expected calibration error {_format_decimals(calibration_fit.ece_before)} "
-        f"uncalibrated, {_format_decimals(calibration_fit.ece_after)} with a "
+        f"Expected calibration error {_format_interval(calibration_fit.ece_before)} "
+        f"uncalibrated, {_format_interval(calibration_fit.ece_after)} with a "
         f"temperature of **{calibration_fit.temperature:.2f}**, fitted on "
         f"{format_count(calibration_fit.n, 'face')} (cross-fitted on two halves of the "
         "images). “Calibrate confidences” under “IoU and calibration” applies it to "
@@ -276,28 +282,17 @@ def _abstention_html(band_result: AbstentionBand, no_mask: str) -> str:
         f"False “{no_mask}” rate": band_result.false_no_mask_rate,
     }
     return metrics_html(
-        MetricTile(text, _format_short(estimate)) for text, estimate in rates.items()
+        MetricTile(text, _format_kpi(_percent_value(estimate)))
+        for text, estimate in rates.items()
     )
 
 
-def _format_short(estimate: Estimate) -> str:
-    return f"{100 * estimate.value:.1f} %" if estimate.n else _DASH
-
-
-def _format_percent(estimate: Estimate) -> str:
-    return _format_interval(estimate, 100, ".0f", " %")
-
-
-def _format_decimals(estimate: Estimate) -> str:
-    return _format_interval(estimate, 1, ".3f", "")
-
-
-def _format_rate(estimate: Estimate) -> str:
-    return _format_interval(estimate, 1, ".2f", "")
+def _format_percent(estimate: Estimate, number_format: str = ".0f") -> str:
+    return _format_interval(estimate, 100, number_format, " %")
 
 
 def _format_interval(
-    estimate: Estimate, factor: float, number_format: str, unit: str
+    estimate: Estimate, factor: float = 1, number_format: str = ".3f", unit: str = ""
 ) -> str:
     """Format an estimate with its interval; a dash if there is no value."""
     if not estimate.n or math.isnan(estimate.value):
@@ -311,20 +306,33 @@ def _format_interval(
 
 def render_kpis(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
     """Show the key figures, and how the last change affected them."""
-    st.html(_kpi_tiles_html(state, tuning_set, style))
+    current = _compute_kpis(tuning_set, state.sliders, style)
+    previous = (
+        _compute_kpis(tuning_set, state.previous, style) if state.previous else {}
+    )
+    no_mask = _format_no_mask(style)
+    edge = f"{line_style(Label.NO_MASK)} {style.colour_css(Label.NO_MASK)}"
+    st.html(
+        metrics_html(
+            MetricTile(
+                name,
+                _format_kpi(value),
+                edge if name.startswith(no_mask) else "",
+                _format_kpi_change(value, previous.get(name)),
+            )
+            for name, value in current.items()
+        )
+    )
+
+
+def _format_no_mask(style: Style) -> str:
+    return f"“{style.title(Label.NO_MASK)}”"
 
 
 def render_histogram(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
     """Show the histogram of scores or confidences with the threshold."""
-    score_kind: HistogramQuantity = st.segmented_control(
-        "Quantity",
-        list(SCORE_TITLES),
-        default="score",
-        required=True,
-        format_func=SCORE_TITLES.__getitem__,
-        label_visibility="collapsed",
-        key="tune.quantity",
-        persist_state="session",
+    score_kind = select_segment(
+        "Quantity", SCORE_TITLES, key="tune.quantity", show_label=False
     )
     st.caption(
         _HISTOGRAM_NOTES[score_kind].format(
@@ -356,30 +364,6 @@ def _on_histogram_click(
         state.set_settings(dataclasses.replace(settings, min_confidence=threshold))
 
 
-def _kpi_tiles_html(state: TuneState, tuning_set: TuningSet, style: Style) -> str:
-    current = _compute_kpis(tuning_set, state.sliders, style)
-    previous = (
-        _compute_kpis(tuning_set, state.previous, style) if state.previous else {}
-    )
-    no_mask_edge = f"{line_style(Label.NO_MASK)} {style.colour_css(Label.NO_MASK)}"
-    edges = dict.fromkeys(_no_mask_kpi_names(style), no_mask_edge)
-    return metrics_html(
-        MetricTile(
-            name,
-            _format_kpi(value),
-            edges.get(name, ""),
-            _format_kpi_change(value, previous.get(name)),
-        )
-        for name, value in current.items()
-    )
-
-
-def _no_mask_kpi_names(style: Style) -> tuple[str, str]:
-    """Return the titles of recall and precision of the class "no mask"."""
-    name = f"“{style.title(Label.NO_MASK)}”"
-    return f"{name} recall", f"{name} precision"
-
-
 def _compute_kpis(
     tuning_set: TuningSet, sliders: SliderValues, style: Style
 ) -> dict[str, tuple[float, str]]:
@@ -391,15 +375,17 @@ def _compute_kpis(
     by_label: dict[Label | None, ClassMetrics] = {row.label: row for row in rows}
     faces, no_mask_row = by_label[None], by_label[Label.NO_MASK]
     shown = int(outcome.confusion[:, :MISSED].sum())
-    recall_name, precision_name = _no_mask_kpi_names(style)
-    unsure_name = f"“{style.title(Label.UNKNOWN)}” rate"
+    no_mask = _format_no_mask(style)
     unsure = int(outcome.confusion[:, UNSURE].sum())
     return {
         "Face recall": _percent_value(faces.recall),
         "False positives per image": (faces.false_positives_per_image.value, ""),
-        recall_name: _percent_value(no_mask_row.recall),
-        precision_name: _percent_value(no_mask_row.precision),
-        unsure_name: (100 * unsure / shown if shown else math.nan, " %"),
+        f"{no_mask} recall": _percent_value(no_mask_row.recall),
+        f"{no_mask} precision": _percent_value(no_mask_row.precision),
+        f"“{style.title(Label.UNKNOWN)}” rate": (
+            100 * unsure / shown if shown else math.nan,
+            " %",
+        ),
     }
 
 
@@ -492,15 +478,11 @@ def _list_alternatives(
 def _describe_difference(comparison: Comparison) -> str:
     if not len(comparison.only_a) + len(comparison.only_b):
         return "A and B are correct on the same faces."
-    value, low, high = (
-        _format_points(fraction)
-        for fraction in (
-            comparison.difference.value,
-            comparison.difference.low,
-            comparison.difference.high,
-        )
+    points = comparison.difference
+    difference = (
+        f"A minus B: {100 * points.value:+.1f} points (95 % interval "
+        f"{100 * points.low:+.1f} to {100 * points.high:+.1f})."
     )
-    difference = f"A minus B: {value} points (95 % interval {low} to {high})."
     p = f"p = {comparison.p_value:.3f}" if comparison.p_value >= 0.001 else "p < 0.001"
     test_result = f"McNemar's test: {p}"
     if comparison.p_value >= _SIGNIFICANCE_LEVEL:
@@ -509,43 +491,26 @@ def _describe_difference(comparison: Comparison) -> str:
     return f"**{better} is significantly better.** {difference} {test_result}."
 
 
-def _format_points(fraction: float) -> str:
-    return f"{100 * fraction:+.1f}"
-
-
 def _render_comparison_table(
     comparison: Comparison, a: EvaluationResult, b: EvaluationResult
 ) -> None:
-    accuracies = comparison.correct_rate_a, comparison.correct_rate_b
-    false_positive_rates = (
-        comparison.false_positives_per_image_a,
-        comparison.false_positives_per_image_b,
-    )
-    rows: dict[str, list[str]] = {
-        "Analyzer": [item.predictions.analyzer for item in (a, b)],
-        "Correct": [_format_percent_interval(item) for item in accuracies],
-        "False positives per image": [
-            f"{item.value:.2f}" for item in false_positive_rates
-        ],
-        "Face detection threshold": [
-            f"{item.settings.min_score:.2f}" for item in (a, b)
-        ],
-        "Minimum confidence": [
-            f"{item.settings.min_confidence:.2f}" for item in (a, b)
-        ],
-        "Minimum face size (px)": [f"{item.settings.min_face_px:g}" for item in (a, b)],
-        "NMS IoU threshold": [f"{item.settings.nms_iou:.2f}" for item in (a, b)],
+    columns = {
+        name: {
+            "Analyzer": outcome.predictions.analyzer,
+            "Correct": _format_percent(correct_rate, ".1f"),
+            "False positives per image": f"{false_positives.value:.2f}",
+            "Face detection threshold": f"{outcome.settings.min_score:.2f}",
+            "Minimum confidence": f"{outcome.settings.min_confidence:.2f}",
+            "Minimum face size (px)": f"{outcome.settings.min_face_px:g}",
+            "NMS IoU threshold": f"{outcome.settings.nms_iou:.2f}",
+        }
+        for name, outcome, correct_rate, false_positives in (
+            ("A", a, comparison.correct_rate_a, comparison.false_positives_per_image_a),
+            ("B", b, comparison.correct_rate_b, comparison.false_positives_per_image_b),
+        )
     }
-    table = {"": list(rows)}
-    table |= {
-        name: [row[column] for row in rows.values()] for column, name in enumerate("AB")
-    }
-    st.dataframe(pd.DataFrame(table), hide_index=True, alt="A and B compared")
-
-
-def _format_percent_interval(estimate: Estimate) -> str:
-    low, high = 100 * estimate.low, 100 * estimate.high
-    return f"{100 * estimate.value:.1f} % ({low:.1f} to {high:.1f})"
+    table = pd.DataFrame(columns).rename_axis("").reset_index()
+    st.dataframe(table, hide_index=True, alt="A and B compared")
 
 
 def _render_compared_faces(
@@ -554,19 +519,14 @@ def _render_compared_faces(
     b: tuple[TuningSet, EvaluationResult],
     style: Style,
 ) -> None:
-    title = st.segmented_control(
-        "Faces",
-        ("Only A correct", "Only B correct"),
-        default="Only A correct",
-        required=True,
-        key="tune.compared_faces",
-        persist_state="session",
-        label_visibility="collapsed",
-    )
-    rows = comparison.only_a if title == "Only A correct" else comparison.only_b
+    titles = ("Only A correct", "Only B correct")
+    title = select_segment("Faces", titles, key="tune.compared_faces", show_label=False)
     # The cards show the prediction of the one that is wrong.
-    tuning_set, outcome = b if title == "Only A correct" else a
-    letter = "B" if title == "Only A correct" else "A"
+    rows, letter, (tuning_set, outcome) = (
+        (comparison.only_a, "B", b)
+        if title == "Only A correct"
+        else (comparison.only_b, "A", a)
+    )
     if not len(rows):
         st.caption("No such faces.")
         return
@@ -577,8 +537,7 @@ def _render_compared_faces(
     cards = [
         FaceCard(_face_ref(outcome, int(row))) for row in rows[:_MAX_COMPARED_FACES]
     ]
-    blur = session.get_preferences().style.blur
-    st.html(face_cards_html(tuning_set, outcome, cards, style, blur=blur))
+    st.html(tune_cards_html(tuning_set, outcome, cards, style))
 
 
 def _face_ref(outcome: EvaluationResult, truth_row: int) -> FaceRef:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from maskdet.events import EVENT_KINDS, Event, EventCsvWriter, describe_event
+from maskdet.events import EVENT_KINDS, Event, describe_event
 from maskdet.events.event import MAX_CAMERA_NAME_LENGTH, clean_camera_name
 from maskdet.style import DEFAULT_STYLE, Style, to_display_percent
 from maskdet.types import UNTRACKED
@@ -83,13 +82,6 @@ def video_event_table(
         ],
         "Other person": [_get_person_or_none(event.other) for event in listed_events],
     }
-
-
-def video_events_csv(report: VideoReport) -> str:
-    """Return the events as CSV, with the columns of the Events page."""
-    text = io.StringIO()
-    EventCsvWriter(text).add(report.events)
-    return text.getvalue()
 
 
 def _get_person_or_none(track_id: int) -> int | None:

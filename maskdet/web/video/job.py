@@ -14,17 +14,13 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 from weakref import WeakValueDictionary
 
-import cv2
-import numpy as np
-
 from maskdet.analyzers.pipelines import Analyzer
 from maskdet.media import VideoLimits, VideoReader, encode_jpeg, open_video_file
-from maskdet.types import Image
 from maskdet.video import (
     SceneStore,
     VideoCsvFile,
@@ -34,6 +30,7 @@ from maskdet.video import (
     run_video_analysis,
 )
 from maskdet.web.preferences import Preferences
+from maskdet.web.widgets import limit_image_side
 
 logger = logging.getLogger(__name__)
 
@@ -177,23 +174,7 @@ class VideoOptions:
     rotate: int = 0
 
 
-@dataclass(frozen=True)
-class VideoJobProgress:
-    """Progress of a video analysis.
-
-    Attributes:
-        fraction_done: finished fraction, 0 to 1.
-        remaining_s: estimated remaining time in seconds; `None` if not known yet.
-        time_s: current position in the video in seconds.
-        n_frames: number of analyzed frames.
-        preview: the last annotated frame as JPEG; empty before the first.
-    """
-
-    fraction_done: float = 0.0
-    remaining_s: float | None = None
-    time_s: float = 0.0
-    n_frames: int = 0
-    preview: bytes = field(default=b"", repr=False)
+_NO_PROGRESS: Final = VideoProgress(0.0, None, 0.0, 0)
 
 
 def format_video_time(time_s: float) -> str:
@@ -213,6 +194,7 @@ class VideoAnalysisJob:
         options: options of the analysis.
         state: `waiting` for a slot, `working`, `done`, `failed`, or `closed`.
         progress: progress of the analysis.
+        preview: the last annotated frame as JPEG; empty before the first.
         report: the result; `None` until `done`.
         scenes: the scenes of the video; `None` until `done`.
         problem: one line on why it `failed`, else empty.
@@ -242,7 +224,7 @@ class VideoAnalysisJob:
         self.number = next(_job_numbers)
         self.name, self.options = name, options
         self.state: VideoJobState = "waiting"
-        self.progress = VideoJobProgress()
+        self.progress, self.preview = _NO_PROGRESS, b""
         self.report: VideoReport | None = None
         self.scenes: SceneStore | None = None
         self.problem = ""
@@ -254,7 +236,14 @@ class VideoAnalysisJob:
         self._reader: VideoReader | None = None
         size = len(video) if isinstance(video, bytes) else video.stat().st_size
         self._scratch = ScratchFolder(size)
-        self._store_video(video)
+        try:
+            if isinstance(video, bytes):
+                self._video_path.write_bytes(video)
+            else:
+                shutil.copyfile(video, self._video_path)
+        except OSError:
+            self._scratch.close()
+            raise
 
     @property
     def busy(self) -> bool:
@@ -280,17 +269,6 @@ class VideoAnalysisJob:
     def _video_path(self) -> Path:
         return self._scratch.path / "video"
 
-    def _store_video(self, video: bytes | Path) -> None:
-        """Write the video to the scratch folder."""
-        try:
-            if isinstance(video, bytes):
-                self._video_path.write_bytes(video)
-            else:
-                shutil.copyfile(video, self._video_path)
-        except OSError:
-            self._scratch.close()
-            raise
-
     def start(self, options: VideoOptions | None = None) -> None:
         """Start the analysis, or repeat it, in the background; do nothing while busy.
 
@@ -304,7 +282,7 @@ class VideoAnalysisJob:
             self._active = True
             self.options = options or self.options
             self.number = next(_job_numbers)
-            self.state, self.progress = "waiting", VideoJobProgress()
+            self.state, self.progress, self.preview = "waiting", _NO_PROGRESS, b""
             self.report, self.scenes, self.problem = None, None, ""
             self._stopped.clear()
             self._thread = threading.Thread(
@@ -451,22 +429,17 @@ class VideoAnalysisJob:
         return report
 
     def _update_progress(self, video_progress: VideoProgress) -> None:
-        preview_jpeg = self.progress.preview
-        if video_progress.preview is not None:
-            preview_jpeg = encode_jpeg(_shrink_preview(video_progress.preview))
-        self.progress = VideoJobProgress(
-            video_progress.fraction_done,
-            video_progress.remaining_s,
-            video_progress.time_s,
-            video_progress.n_frames,
-            preview_jpeg,
-        )
+        image = video_progress.preview
+        if image is not None:
+            self.preview = encode_jpeg(limit_image_side(image, _PREVIEW_SIDE_PX))
+        self.progress = replace(video_progress, preview=None)
 
     def _fail(self, message: str) -> None:
         self.problem, self.state = message, "failed"
 
     def _delete_files(self) -> None:
-        self.report, self.progress, self.state = None, VideoJobProgress(), "closed"
+        self.report, self.progress, self.preview = None, _NO_PROGRESS, b""
+        self.state = "closed"
         self._scratch.close()
 
     def _close_when_abandoned(self) -> None:
@@ -494,14 +467,6 @@ def find_job_by_tab(
         return None
     job._is_present = is_present
     return job
-
-
-def _shrink_preview(image: Image) -> Image:
-    scale = _PREVIEW_SIDE_PX / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    smaller = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return np.asarray(smaller, np.uint8)
 
 
 def _format_failure(error: Exception) -> str:

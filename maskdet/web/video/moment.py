@@ -57,26 +57,18 @@ def render_moment(
 ) -> None:
     """Render a frame of the annotated video, and the people by label."""
     jpeg = get_frame_jpeg(job, video_path, time_s)
-    timeline_bins = [
-        timeline_bin
-        for timeline_bin in report.timeline
-        if timeline_bin.start_s <= time_s
-    ]
-    description, style = "", job.options.preferences.style
-    if timeline_bins:
-        rounded = {
-            label: round(number)
-            for label, number in timeline_bins[-1].counts.items()
+    bins = [time_bin for time_bin in report.timeline if time_bin.start_s <= time_s]
+    style = job.options.preferences.style
+    moment = format_video_time(time_s)
+    if bins:
+        people = [
+            f"{round(number)} {style.title(label)}"
+            for label, number in bins[-1].counts.items()
             if round(number)
-        }
-        counts_text = ", ".join(
-            f"{n} {style.title(label)}" for label, n in rounded.items()
-        )
-        description = f": {counts_text or 'nobody'}"
+        ]
+        moment += f": {', '.join(people) or 'nobody'}"
     if jpeg:
-        text = f"At {format_video_time(time_s)}{description}"
-        description = f"The video {text[0].lower()}{text[1:]}"
-        st.image(jpeg, text, alt=description, width="stretch")
+        st.image(jpeg, f"At {moment}", alt=f"The video at {moment}", width="stretch")
 
 
 def get_frame_jpeg(job: VideoAnalysisJob, video_path: Path, time_s: float) -> bytes:

@@ -7,12 +7,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from maskdet.charts.video import (
-    TIME_SELECTION,
-    contacts_chart,
-    mask_rate_chart,
-    people_chart,
-)
+from maskdet.charts.video import TIME_SELECTION, video_charts
 from maskdet.html_templates import encode_data_url
 from maskdet.people import Person
 from maskdet.style import (
@@ -23,6 +18,7 @@ from maskdet.style import (
 )
 from maskdet.types import Contact, Label
 from maskdet.video import VideoReport, reports_to_json, timeline_bin_to_dict
+from maskdet.web.events import service
 from maskdet.web.image import results
 from maskdet.web.video import distance, events
 from maskdet.web.video.job import VideoAnalysisJob, format_video_time
@@ -158,13 +154,7 @@ def _render_player(job: VideoAnalysisJob, report: VideoReport) -> None:
 def _render_charts(job: VideoAnalysisJob, report: VideoReport, at_s: float) -> None:
     style = job.options.preferences.style
     bins = list(map(timeline_bin_to_dict, report.timeline))
-    charts = {
-        "people": people_chart(bins, marked_s=at_s, style=style),
-        "mask_rate": mask_rate_chart(bins, marked_s=at_s, style=style),
-    }
-    if any(timeline_bin.n_contacts for timeline_bin in report.timeline):
-        charts["contacts"] = contacts_chart(bins, marked_s=at_s, style=style)
-    for name, chart in charts.items():
+    for name, chart in video_charts(bins, marked_s=at_s, style=style).items():
         # A second click on the same place would not send an event, so each slider
         # move creates a new chart.
         key = f"video.{name}.{job.number}.{count_slider_moves(job)}"
@@ -270,7 +260,7 @@ def _render_video_downloads(job: VideoAnalysisJob, report: VideoReport) -> None:
     events_file = f"{stem}-events.csv", "text/csv"
     files: list[Download] = [
         ("Per-frame data (CSV)", job.rows_path.read_bytes, f"{stem}.csv", "text/csv"),
-        ("Events (CSV)", partial(events.video_events_csv, report), *events_file),
+        ("Events (CSV)", partial(service.events_csv, report.events), *events_file),
         (
             "Summary (JSON)",
             reports_to_json([report]),

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.analyzers.pipelines import Analyzer, resolve_analyzer
 from maskdet.html_templates import encode_data_url
@@ -137,12 +136,12 @@ def render_video_upload() -> None:
     st.markdown(
         f"Your video: {results.to_code_markdown(file.name)}, {file.size / 1e6:.1f} MB"
     )
+    options = render_video_options()
     st.button(
         "Analyze video",
         type="primary",
         icon=":material/play_circle:",
-        on_click=_start_upload,
-        args=(file, render_video_options()),
+        on_click=lambda: start_video_job(file.name, file.getvalue(), options),
     )
 
 
@@ -163,10 +162,6 @@ def _render_sample() -> None:
             on_click=start_video_job,
             args=(VIDEO_SAMPLE.path.name, VIDEO_SAMPLE.path, render_video_options()),
         )
-
-
-def _start_upload(file: UploadedFile, options: VideoOptions) -> None:
-    start_video_job(file.name, file.getvalue(), options)
 
 
 def start_video_job(name: str, video: bytes | Path, options: VideoOptions) -> None:
@@ -246,10 +241,10 @@ def _render_progress(job: VideoAnalysisJob) -> None:
             on_click=discard_video,
             help="Deletes the video and its results.",
         )
-    if progress.preview:
+    if job.preview:
         # Inline the frame: Streamlit keeps every image of `st.image` until the next
         # rerun of the whole page.
-        source = encode_data_url(progress.preview)
+        source = encode_data_url(job.preview)
         image_html = f'<img src="{source}" alt="Current frame of the analysis">'
         st.html(f'{_PREVIEW_CSS}<div class="maskdet-video">{image_html}</div>')
 
@@ -260,16 +255,11 @@ def _format_progress(job: VideoAnalysisJob) -> str:
         return "Waiting for the videos of other visitors ..."
     if not progress.n_frames:
         return "Opening the video ..."
-    has_estimate = (
-        progress.remaining_s is not None
-        and progress.fraction_done >= _MIN_ESTIMATE_FRACTION
-    )
-    remaining_text = (
-        f", {_format_remaining(progress.remaining_s or 0.0)} left"
-        if has_estimate
-        else ""
-    )
-    return f"{format_video_time(int(progress.time_s))} analyzed{remaining_text}"
+    text = f"{format_video_time(int(progress.time_s))} analyzed"
+    remaining_s = progress.remaining_s
+    if remaining_s is None or progress.fraction_done < _MIN_ESTIMATE_FRACTION:
+        return text
+    return f"{text}, {_format_remaining(remaining_s)} left"
 
 
 def _format_remaining(remaining_s: float) -> str:

@@ -14,7 +14,7 @@ from maskdet.evaluation.operating_point import Evaluator
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.types import Image
-from maskdet.web.tune.gallery import FaceCard, face_cards_html
+from maskdet.web.tune.gallery import FaceCard, tune_cards_html
 from maskdet.web.tune.tune_state import SliderValues, TuningSet
 from tests.helpers.tune_page import (
     open_tune_page,
@@ -53,11 +53,9 @@ def test_faces_of_the_gallery_are_pixelated_with_blur() -> None:
     tuning_set = TuningSet(Evaluator(make_page_predictions()), NoiseImages())  # type: ignore[arg-type]
     outcome = tuning_set.evaluate(SliderValues(Settings()))
     cards = [FaceCard(outcome.shown_face(0))]
-    sharp = first_crop(face_cards_html(tuning_set, outcome, cards, Style()))
-    blurred = first_crop(
-        face_cards_html(tuning_set, outcome, cards, Style(), blur=True)
-    )
-    again = first_crop(face_cards_html(tuning_set, outcome, cards, Style()))
+    sharp = first_crop(tune_cards_html(tuning_set, outcome, cards, Style()))
+    blurred = first_crop(tune_cards_html(tuning_set, outcome, cards, Style(blur=True)))
+    again = first_crop(tune_cards_html(tuning_set, outcome, cards, Style()))
     assert roughness(sharp) > 8
     assert roughness(blurred) < 3
     assert np.array_equal(sharp, again)

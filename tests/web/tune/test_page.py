@@ -15,7 +15,7 @@ from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.tuning.goal_search import Proposal
 from maskdet.web.tune.controls import _build_report
-from maskdet.web.tune.gallery import FaceCard, face_cards_html
+from maskdet.web.tune.gallery import FaceCard, tune_cards_html
 from maskdet.web.tune.tune_state import SliderValues, TuneState, TuningSet
 from tests.helpers.app import run_app
 from tests.helpers.tune_page import (
@@ -264,7 +264,7 @@ def test_html_in_file_names_is_escaped() -> None:
     faces = [
         outcome.shown_face(position) for position in range(len(outcome.shown_rows))
     ]
-    html = face_cards_html(
+    html = tune_cards_html(
         tuning_set, outcome, [FaceCard(face) for face in faces], Style()
     )
     assert "<b>x</b>" not in html

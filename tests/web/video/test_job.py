@@ -88,7 +88,7 @@ def test_a_job_makes_a_report_an_annotated_video_and_rows(make: Make) -> None:
     assert {row["video"] for row in rows} == {"a.mp4"}
     assert job.annotated_path is not None
     assert job.annotated_path.read_bytes()[4:8] == b"ftyp"
-    assert job.progress.preview[:2] == b"\xff\xd8"
+    assert job.preview[:2] == b"\xff\xd8"
     scratch = folder(job)
     job.close()
     assert job.state == "closed"
