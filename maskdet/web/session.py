@@ -237,7 +237,7 @@ def begin_run() -> None:
     no model can be loaded then.
     """
     st.session_state[_COMPLETED_KEY] = (
-        st.session_state.pop(_COMPLETED_URL_KEY, "") == st.context.url
+        st.session_state.pop(_COMPLETED_URL_KEY, "") == _get_page_url()
     )
     try:
         model_folders()
@@ -247,8 +247,19 @@ def begin_run() -> None:
 
 
 def end_run() -> None:
-    """Mark the end of a script run; call it at the end of `app.py`."""
-    st.session_state[_COMPLETED_URL_KEY] = st.context.url
+    """Mark the end of a script run; call it at the end of `app.py`.
+
+    The address bar then has all choices that differ from the defaults, so that a
+    reload and a copied address keep them.
+    """
+    st.session_state[_COMPLETED_URL_KEY] = _get_page_url()
+    query = get_preferences().to_query()
+    if st.query_params.to_dict() != query:
+        st.query_params.from_dict(query)
+
+
+def _get_page_url() -> str:
+    return (st.context.url or "").partition("?")[0]
 
 
 def is_previous_run_complete() -> bool:

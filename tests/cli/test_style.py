@@ -204,7 +204,10 @@ def test_names_that_cannot_be_drawn_are_reported_with_out(
     image_file.write_bytes(encode_png(make_grey_image(320, 240)))
     named.write_text(json.dumps({"class_names": {"no_mask": "マスクなし"}}))
     words = ["detect", str(image_file), "--style", str(named)]
-    line = "images can only show Latin letters; they show “No mask” for “マスクなし”"
+    line = (
+        "images can only show Latin, Greek and Cyrillic letters; they show “No mask” "
+        "for “マスクなし”"
+    )
     assert main(words) == 0
     output = capsys.readouterr()
     assert "マスクなし 96 %" in output.out

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
@@ -16,6 +18,20 @@ def run_app(app: AppTest) -> AppTest:
     app.run()
     assert not app.exception
     return app
+
+
+def component_data(app: AppTest, name: str) -> dict[str, Any]:
+    """Return what a browser component draws; nothing if it is not on the page."""
+    for element in app.main.get("bidi_component"):
+        if element.proto.component_name.endswith(name):
+            data: dict[str, Any] = json.loads(element.proto.json)
+            return data
+    return {}
+
+
+def face_titles(app: AppTest) -> list[str]:
+    """Return the classes of the faces that the Image page shows."""
+    return [face["title"] for face in component_data(app, "overlay")["faces"]]
 
 
 def open_page(page: str, **query: str) -> AppTest:

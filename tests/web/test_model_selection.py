@@ -16,7 +16,7 @@ from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.model_files.model_zoo import MODEL_FILES
 from maskdet.settings import Settings
 from maskdet.web import session
-from tests.helpers.app import open_page, run_app
+from tests.helpers.app import face_titles, open_page, run_app
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
@@ -81,11 +81,6 @@ def captions(app: AppTest) -> list[str]:
     return [caption.value for caption in app.sidebar.caption]
 
 
-def labels(app: AppTest) -> list[str]:
-    column: list[str] = app.main.dataframe[-1].value["Label"].tolist()
-    return column
-
-
 def test_auto_is_fast_on_live_and_accurate_on_images(loaded_models):
     app = opened("live")
     assert app.sidebar.selectbox(key="choice.analyzer").value == AUTO
@@ -136,10 +131,10 @@ def test_refinement_is_enabled_where_the_analyzer_has_it(page, name, can):
 
 def test_images_are_classified_again_without_refinement(loaded_models):
     app = opened("image")
-    assert labels(app) == ["Mask"]
-    assert labels(set_refinement(app, False)) == ["No mask"]
+    assert face_titles(app) == ["Mask"]
+    assert face_titles(set_refinement(app, False)) == ["No mask"]
     assert "refine=false" in app.sidebar.code[0].value
-    assert labels(set_refinement(app, True)) == ["Mask"]
+    assert face_titles(set_refinement(app, True)) == ["Mask"]
     assert loaded_models == [(ACCURATE, True), (ACCURATE, False)], "each is loaded once"
 
 
@@ -162,8 +157,8 @@ def test_a_running_stream_continues_without_refinement(fast_refinement):
 
 def test_an_analyzer_without_refinement_is_not_reloaded(loaded_models):
     app = opened("image", refine="false")
-    assert labels(app) == ["No mask"]
-    assert labels(select_analyzer(app, "haar")) == ["Mask"]
+    assert face_titles(app) == ["No mask"]
+    assert face_titles(select_analyzer(app, "haar")) == ["Mask"]
     opened("image", analyzer="haar")
     assert loaded_models == [(ACCURATE, False), ("haar", True)]
 

@@ -11,7 +11,7 @@ from maskdet.style import Style
 from maskdet.types import Label
 from maskdet.web import session
 from maskdet.web.preferences import Preferences
-from tests.helpers.app import APP, open_page, run_app
+from tests.helpers.app import APP, component_data, open_page, run_app
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 
 
@@ -37,7 +37,8 @@ def name(app: AppTest, key: str, value: str) -> AppTest:
 def page(app: AppTest) -> str:
     html = "".join(part.proto.body for part in app.main if part.type == "html")
     tables = "".join(str(part.value.to_dict()) for part in app.main.dataframe)
-    return html + tables
+    faces = str(component_data(app, "overlay").get("faces", ""))
+    return html + tables + faces
 
 
 def test_custom_names_are_used_in_tables_tiles_and_cards() -> None:
@@ -98,8 +99,10 @@ def test_a_name_of_any_script_is_accepted_with_a_note_about_images() -> None:
     app = name(open_page("image"), "no_mask", "マスクなし")
     assert chosen(app).style.class_names == {"no_mask": "マスクなし"}
     assert page(app).count("マスクなし") >= 3
-    (line,) = (one.value for one in app.sidebar.caption if "Latin letters" in one.value)
+    (line,) = (
+        one.value for one in app.sidebar.caption if "Cyrillic letters" in one.value
+    )
     assert "they show “No mask” for “マスクなし”" in line
     assert app.sidebar.slider(key="choice.weight.no_mask").label == "マスクなし"
     name(app, "no_mask", "Porté")
-    assert not any("Latin letters" in one.value for one in app.sidebar.caption)
+    assert not any("Cyrillic letters" in one.value for one in app.sidebar.caption)

@@ -8,7 +8,6 @@ import struct
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from maskdet.media import IMAGE_FORMATS, encode_jpeg, encode_png
 from maskdet.web import session
 from maskdet.web.image import uploads
 from tests.helpers.analyzed_images import BOXES, SCORES, make_ramp_image
+from tests.helpers.app import component_data, face_titles
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
 from tests.helpers.waiting import WAIT_S
 from tests.media.image_files import (
@@ -69,25 +69,12 @@ def move(app: AppTest, label: str, value: float) -> AppTest:
     return run(app)
 
 
-def component(app: AppTest, name: str) -> dict[str, Any]:
-    """Return the data of a browser component; none if it is not on the page."""
-    for element in app.main.get("bidi_component"):
-        if element.proto.component_name.endswith(name):
-            data: dict[str, Any] = json.loads(element.proto.json)
-            return data
-    return {}
-
-
-def labels(app: AppTest) -> list[str]:
-    return [face["title"] for face in component(app, "overlay")["faces"]]
-
-
 def summary(app: AppTest) -> str:
-    return str(component(app, "overlay").get("alt", ""))
+    return str(component_data(app, "overlay").get("alt", ""))
 
 
 def shown_names(app: AppTest) -> list[str]:
-    return [item["name"] for item in component(app, "thumbnails").get("items", ())]
+    return [item["name"] for item in component_data(app, "thumbnails").get("items", ())]
 
 
 def texts(parts: Sequence[object]) -> str:
@@ -98,23 +85,23 @@ def test_the_first_visit_shows_a_sample_with_its_result(analyzer) -> None:
     app = opened()
     assert app.title[0].value == "Image"
     assert summary(app) == "Faces of the image: 1 face: 1 Mask"
-    assert labels(app) == ["Mask"]
+    assert face_titles(app) == ["Mask"]
     assert "Sample image" in texts(app.caption)
-    assert component(app, "thumbnails") == {}
+    assert component_data(app, "thumbnails") == {}
     assert analyzer.detector.calls == 1
 
 
 def test_a_moved_slider_changes_labels_without_inference(analyzer) -> None:
     app = upload(opened(), ("a.png", encode_png(make_ramp_image())))
     seen = analyzer.detector.calls
-    assert labels(app) == ["Mask"]
+    assert face_titles(app) == ["Mask"]
     move(app, "Minimum confidence", 0.8)
-    assert labels(app) == ["Unsure"]
+    assert face_titles(app) == ["Unsure"]
     assert summary(app) == "Faces of the image: 1 face: 1 Unsure"
     move(app, "Face detection threshold", 0.3)
-    assert labels(app) == ["Unsure", "Unsure"]
+    assert face_titles(app) == ["Unsure", "Unsure"]
     move(app, "Minimum confidence", 0.5)
-    assert labels(app) == ["Mask", "Mask"]
+    assert face_titles(app) == ["Mask", "Mask"]
     assert analyzer.detector.calls == seen
 
 
@@ -156,7 +143,7 @@ def test_tiles_find_faces_that_the_whole_image_misses(monkeypatch) -> None:
     assert "No face found" in texts(app.warning)
     app.main.toggle(key="image.tiles").set_value(True)
     run(app)
-    assert labels(app) == ["Mask", "Mask"]
+    assert face_titles(app) == ["Mask", "Mask"]
     run(app.switch_page("pages/about.py"))
     run(app.switch_page("pages/image.py"))
     assert app.main.toggle(key="image.tiles").value is True
@@ -171,10 +158,10 @@ def test_a_broken_file_is_reported_beside_the_result_of_a_good_one() -> None:
     assert "`<b>'x'</b>.jpg`: " in app.error[0].value
     assert "damaged" in app.error[0].value
     assert shown_names(app)[1] == "good.png"
-    assert component(app, "thumbnails")["items"][0]["kinds"] == ["error"]
-    assert component(app, "overlay") == {}, "the broken file is selected"
+    assert component_data(app, "thumbnails")["items"][0]["kinds"] == ["error"]
+    assert component_data(app, "overlay") == {}, "the broken file is selected"
     app.session_state["image.selected"] = 1
-    assert labels(run(app)) == ["Mask"]
+    assert face_titles(run(app)) == ["Mask"]
 
 
 def test_broken_files_alone_are_reported_in_one_line_each() -> None:
@@ -195,7 +182,7 @@ def test_broken_files_alone_are_reported_in_one_line_each() -> None:
         "`d.png`: the image has 1 x 40000000 pixels; a side may have at most 65500: "
         "crop it.",
     ]
-    assert component(app, "overlay") == {}
+    assert component_data(app, "overlay") == {}
 
 
 def test_images_of_any_name_and_depth_are_analyzed(download_data) -> None:
@@ -210,7 +197,7 @@ def test_images_of_any_name_and_depth_are_analyzed(download_data) -> None:
     ]
     app = upload(opened(), *files)
     assert len(app.error) == 0
-    items = component(app, "thumbnails")["items"]
+    items = component_data(app, "thumbnails")["items"]
     assert [item["kinds"] for item in items] == [["mask"]] * len(files)
     thumbnails = [
         kept.thumbnail for kept in app.session_state[IMAGE_CACHE]._images.values()
@@ -286,7 +273,9 @@ def test_several_images_get_totals_and_a_selection(download_data) -> None:
     app = upload(opened(), *files)
     assert "<dd>3</dd>" in texts(app.main.get("html"))
     assert shown_names(app) == ["0.png", "1.png", "2.png"]
-    assert [choice["title"] for choice in component(app, "thumbnails")["filters"]] == [
+    assert [
+        choice["title"] for choice in component_data(app, "thumbnails")["filters"]
+    ] == [
         "All",
         "Mask",
     ]
@@ -294,7 +283,7 @@ def test_several_images_get_totals_and_a_selection(download_data) -> None:
         assert len(archive.namelist()) == 5
     app.session_state["image.selected"] = 2
     run(app)
-    assert component(app, "thumbnails")["selected"] == 2
+    assert component_data(app, "thumbnails")["selected"] == 2
     assert json.loads(download_data["JSON"])["images"][0]["path"] == "2.png"
 
 
@@ -339,7 +328,7 @@ def test_uploads_stay_when_another_page_or_source_is_opened() -> None:
     app = upload(opened(), ("a.png", encode_png(make_ramp_image())))
     app = upload(app, ("b.png", encode_png(make_ramp_image(90, 80))))
     assert shown_names(app) == ["a.png", "b.png"]
-    assert component(app, "thumbnails")["selected"] == 1, "the newest is shown"
+    assert component_data(app, "thumbnails")["selected"] == 1, "the newest is shown"
     run(app.switch_page("pages/about.py"))
     run(app.switch_page("pages/image.py"))
     assert shown_names(app) == ["a.png", "b.png"]
@@ -358,7 +347,7 @@ def test_an_image_without_a_face_gets_tips() -> None:
 
 def test_the_overlay_has_boxes_in_pixels_of_the_original(monkeypatch) -> None:
     app = upload(opened(), ("a.png", encode_png(make_ramp_image(2500, 1200))))
-    overlay = component(app, "overlay")
+    overlay = component_data(app, "overlay")
     assert (overlay["width"], overlay["height"]) == (2500, 1200)
     (face,) = overlay["faces"]
     assert face["box"] == BOXES[0]
@@ -375,7 +364,7 @@ def test_samples_and_camera_can_be_chosen() -> None:
     assert "NASA, Eileen Collins, public domain" in texts(app.main.caption)
     app.main.button_group(key="image.origin").set_value("Camera")
     run(app)
-    assert component(app, "overlay") == {}
+    assert component_data(app, "overlay") == {}
     app.main.get("camera_input")[0].set_value(
         ("photo.jpg", encode_jpeg(make_ramp_image()), "image/jpeg")
     )
@@ -392,7 +381,7 @@ def test_settings_survive_a_visit_to_another_page() -> None:
     run(app.switch_page("pages/about.py"))
     run(app.switch_page("pages/image.py"))
     assert app.main.button_group(key="image.origin").value == "Samples"
-    assert set(labels(app)) == {"Unsure"}
+    assert set(face_titles(app)) == {"Unsure"}
 
 
 def test_nothing_is_written_to_disk(tmp_path, monkeypatch) -> None:
