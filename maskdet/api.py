@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import lru_cache
 from pathlib import Path
 
@@ -127,27 +127,20 @@ def analyze_video(
     )
     loaded_analyzer = _get_analyzer(analyzer, classifier, live=True)
     used_settings = Settings() if settings is None else settings
-    with closing(open_video(source, every=every, rotate=rotate)) as frames:
-        name = str(source)
-        if progress is not True:
-            callback = progress if callable(progress) else None
-            return run_video_analysis(
-                frames,
-                loaded_analyzer,
-                used_settings,
-                outputs,
-                name=name,
-                on_progress=callback,
-            )
-        with closing(_ProgressBar(name)) as bar:
-            return run_video_analysis(
-                frames,
-                loaded_analyzer,
-                used_settings,
-                outputs,
-                name=name,
-                on_progress=bar.update,
-            )
+    with ExitStack() as exit_stack:
+        frames = exit_stack.enter_context(
+            closing(open_video(source, every=every, rotate=rotate))
+        )
+        if progress is True:
+            progress = exit_stack.enter_context(closing(_ProgressBar(source))).update
+        return run_video_analysis(
+            frames,
+            loaded_analyzer,
+            used_settings,
+            outputs,
+            name=str(source),
+            on_progress=progress or None,
+        )
 
 
 def stream(
@@ -247,10 +240,10 @@ def evaluate(
 class _ProgressBar:
     """A progress bar on stderr; counts frames where the length is unknown."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, source: int | str | Path) -> None:
         from tqdm import tqdm
 
-        self._bar = tqdm(desc=Path(name).name, file=sys.stderr, leave=False)
+        self._bar = tqdm(desc=Path(str(source)).name, file=sys.stderr, leave=False)
 
     def update(self, progress: VideoProgress) -> None:
         """Show the progress of the video."""

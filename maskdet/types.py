@@ -175,18 +175,6 @@ class Faces:
         return Faces(self.boxes[rows], self.scores[rows])
 
 
-def _no_times() -> Mapping[str, float]:
-    return {}
-
-
-def _no_boxes() -> Boxes:
-    return np.zeros((0, 4), np.float32)
-
-
-def _no_positions() -> NDArray[np.float64]:
-    return np.zeros((0, 2))
-
-
 class PersonPair(NamedTuple):
     """Two people in a scene and the distance between them.
 
@@ -349,13 +337,13 @@ class Scene:
     track_ids: NDArray[np.int64] | None = None
     time_s: float = 0.0
     min_confidence: float = 0.0
-    stage_ms: Mapping[str, float] = field(default_factory=_no_times)
+    stage_ms: Mapping[str, float] = field(default_factory=dict)
     unseen_s: NDArray[np.float32] | None = None
     n_effective_views: NDArray[np.float32] | None = None
     pairs: tuple[PersonPair, ...] = ()
-    blur_boxes: Boxes = field(default_factory=_no_boxes)
+    blur_boxes: Boxes = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     removed_ids: tuple[int, ...] = ()
-    positions: NDArray[np.float64] = field(default_factory=_no_positions)
+    positions: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
     contacts: tuple[Contact, ...] = ()
 
     def __post_init__(self) -> None:

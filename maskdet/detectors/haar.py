@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, clip_boxes, nms, sizes_px
+from maskdet.media import resize_image
 from maskdet.types import Faces, Image, check_image
 
 # A cascade's square extends beyond the face at the sides and above. Median shift of
@@ -116,11 +117,9 @@ class Haar:
         scale = self._preset.width_px / width
         # Limit the height, so that a tall narrow image does not become very large.
         scale = min(scale, 2 * self._preset.width_px / height)
-        size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-        if min(size_wh) < self._preset.min_face_px:
+        small = resize_image(image, scale)
+        if min(small.shape[:2]) < self._preset.min_face_px:
             return Faces.empty()
-        resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        small = cv2.resize(image, size_wh, interpolation=resampling)
         grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
         with self._lock:
             detections = [

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, clip_boxes, sizes_px
 from maskdet.detectors import Landmarks
+from maskdet.media import resize_image
 from maskdet.types import Faces, Image, check_image
 
 OnnxAttribute = int | str | Sequence[int]
@@ -324,7 +325,7 @@ class MTCNN:
         long_side = max(width, height)
         scale = float(np.clip(long_side, *self._long_side_px)) / long_side
         with self._lock:
-            levels = _build_half_pyramid(_resize(image, scale))
+            levels = _build_half_pyramid(resize_image(image, scale))
             boxes = self._propose(levels)
             boxes, scores = self._refine(levels, boxes)
             boxes, scores, points = self._output_boxes(levels, boxes, scores)
@@ -436,19 +437,11 @@ def _square_boxes(boxes: Boxes) -> Boxes:
     return corners.astype(np.float32, copy=False)
 
 
-def _resize(image: Image, scale: float) -> Image:
-    if scale == 1:
-        return image
-    size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-    resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, size_wh, interpolation=resampling), np.uint8)
-
-
 def _build_half_pyramid(image: Image) -> list[Image]:
     """Return the image at full, half, quarter, ... size, down to P-Net's cell size."""
     levels = [image]
     while max(levels[-1].shape[:2]) >= 2 * _CELL_PX:
-        levels.append(_resize(levels[-1], 0.5))
+        levels.append(resize_image(levels[-1], 0.5))
     return levels
 
 

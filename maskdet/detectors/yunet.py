@@ -12,15 +12,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from maskdet.boxes import clip_boxes, nms, sizes_px
+from maskdet.boxes import clip_boxes, nms, select_candidates
 from maskdet.detectors import Landmarks
+from maskdet.media import resize_image
 from maskdet.model_files.model_zoo import model_path
 from maskdet.types import Faces, Image, check_image
 
 _STRIDES_PX = (8, 16, 32)
 _MIN_SCORE = 0.05
 _NMS_IOU = 0.45  # as in the publisher's demo
-_MAX_CANDIDATES = 500
 
 
 class YuNet:
@@ -59,7 +59,7 @@ class YuNet:
         """Return the faces in `image` and the five landmarks of each."""
         height, width = image.shape[:2]
         scale = self._long_side_px / max(width, height)
-        blob = _pad_to_stride(_resize(image, scale))
+        blob = _pad_to_stride(resize_image(image, scale))
         names = [
             f"{kind}_{stride}"
             for kind in ("cls", "obj", "bbox", "kps")
@@ -69,19 +69,10 @@ class YuNet:
         rows = _decode_outputs(outputs, blob.shape[2:])
         rows[:, :14] /= scale
         boxes, scores = clip_boxes(rows[:, :4], width, height), rows[:, 14]
-        order = np.argsort(-scores, kind="stable")
-        order = order[(scores[order] >= _MIN_SCORE) & (sizes_px(boxes[order]) > 0)][
-            :_MAX_CANDIDATES
-        ]
+        order = select_candidates(boxes, scores, _MIN_SCORE)
         order = order[nms(boxes[order], scores[order], _NMS_IOU)]
         points = rows[order, 4:14].reshape(-1, 5, 2)
         return Faces(boxes[order], scores[order]), points
-
-
-def _resize(image: Image, scale: float) -> Image:
-    size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-    resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, size_wh, interpolation=resampling), np.uint8)
 
 
 def _pad_to_stride(image: Image) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ from maskdet.media.images import (
     encode_jpeg,
     encode_png,
     read_image,
+    resize_image,
     rotate_image,
     write_image,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "open_video_file",
     "read_image",
     "redact_url",
+    "resize_image",
     "rotate_image",
     "validate_output_path",
     "validate_rotation",
