@@ -40,7 +40,7 @@ class ClassifierFile:
     """A registered classifier.
 
     Attributes:
-        model_name: name of its file in `model_files.model_zoo`; empty for a user's model.
+        model_name: name of its file in `model_zoo`; empty for a user's model.
         context: side of the crops it was trained on, in longer sides of the box.
         title: display name.
         user_path: path of a user's model file, otherwise None.

@@ -111,18 +111,11 @@ class Tracker:
 
         Args:
             faces: its detections, down to `low_threshold(min_score)`.
-            time_s: its time in seconds; must not decrease.
+            time_s: its time in seconds; not earlier than the last one.
             image: `(h, w, 3)` uint8, BGR; not changed. Without it, heads coast on
                 their last velocity only, and cuts are not detected.
             min_score: the detection threshold; faces below it are low-score faces.
-
-        Raises:
-            ValueError: the time decreases or is not a finite number.
         """
-        if not self._time_s <= time_s < math.inf:
-            raise ValueError(
-                f"time must not decrease: {time_s} s after {self._time_s} s"
-            )
         self._time_s = time_s
         previous_frame = self._shots.frame
         removed_ids = self._shots.update(
