@@ -167,15 +167,12 @@ class MaskClassifier:
         verifies: whether it also rejects crops without a face.
     """
 
-    def __init__(
-        self, path: str | Path, *, context: float = DEFAULT_CONTEXT, threads: int = 2
-    ) -> None:
+    def __init__(self, path: str | Path, *, context: float = DEFAULT_CONTEXT) -> None:
         """Load the file, check its signature and run it once.
 
         Args:
             path: the `.tflite` file.
             context: side of the crops it was trained on, in longer sides of the box.
-            threads: CPU threads of one call.
 
         Raises:
             FileNotFoundError: the file does not exist.
@@ -185,7 +182,7 @@ class MaskClassifier:
         # Imported late: drawing and reading videos do not need LiteRT.
         from maskdet.model_files.litert import open_interpreter
 
-        self._interpreter = open_interpreter(Path(path), "classifier", threads=threads)
+        self._interpreter = open_interpreter(Path(path), "classifier", threads=2)
         self.size_px, self.verifies = _check_signature(self._interpreter, Path(path))
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]

@@ -14,19 +14,14 @@ import io
 import math
 import struct
 import threading
-import time
 import wave
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from maskdet.alerts.delivery import (
-    DeliveryQueue,
-    DeliveryStatus,
-    RetryPolicy,
-    SendAlert,
-)
+from maskdet.alerts.delivery import DeliveryQueue, DeliveryStatus, SendAlert
 from maskdet.alerts.mqtt import MqttPublisher
 from maskdet.alerts.rules import AlertDetector, AlertRule
 from maskdet.alerts.webhook import Webhook
@@ -49,20 +44,15 @@ _MAX_ALERTS = 50
 class AlertInbox:
     """Alerts that the page has not shown yet; thread-safe."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Create an empty inbox.
-
-        Args:
-            clock: monotonic time in seconds.
-        """
-        self._clock = clock
+    def __init__(self) -> None:
+        """Create an empty inbox."""
         self._lock = threading.Lock()
         self._alerts: deque[tuple[float, Event]] = deque(maxlen=_MAX_ALERTS)
 
     def put(self, alerts: Iterable[Event]) -> None:
         """Add alerts; the oldest are dropped if there are too many."""
         with self._lock:
-            now_s = self._clock()
+            now_s = monotonic()
             self._alerts.extend((now_s, alert) for alert in alerts)
 
     def pop_all(self, max_age_s: float = math.inf) -> tuple[Event, ...]:
@@ -72,7 +62,7 @@ class AlertInbox:
             max_age_s: older alerts are discarded, in seconds.
         """
         with self._lock:
-            oldest_s = self._clock() - max_age_s
+            oldest_s = monotonic() - max_age_s
             alerts = tuple(
                 alert for arrived_s, alert in self._alerts if arrived_s >= oldest_s
             )
@@ -139,22 +129,18 @@ class AlertMonitor:
         self,
         config: AlertConfig | None = None,
         writer: EventWriter | None = None,
-        *,
-        retry_policy: RetryPolicy | None = None,
     ) -> None:
         """Create a monitor without streams.
 
         Args:
             config: rules and receivers.
             writer: records the events; None to record none.
-            retry_policy: number and pauses of delivery retries.
 
         Raises:
             ValueError: a URL of the configuration is invalid.
         """
         self.inbox = AlertInbox()
         self._lock = threading.Lock()
-        self._retry_policy = retry_policy
         self._config = AlertConfig()
         self._writer: EventWriter | None = None
         self._delivery_queues: dict[str, DeliveryQueue] = {}
@@ -198,9 +184,7 @@ class AlertMonitor:
                 if old_queue is not None:
                     old_queue.close()
                 if send is not None:
-                    self._delivery_queues[name] = DeliveryQueue(
-                        send, retry_policy=self._retry_policy
-                    )
+                    self._delivery_queues[name] = DeliveryQueue(send)
 
     def monitor_stream(self, stream_info: StreamInfo) -> StreamMonitor:
         """Return the observer of one run of a stream."""

@@ -15,6 +15,8 @@ from maskdet.extras import require_libraries
 
 DEFAULT_TOPIC: Final = "maskdet/alerts"
 TIMEOUT_S: Final = 5.0
+"""Timeout of each step, in seconds."""
+
 _POLL_INTERVAL_S: Final = 0.1
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _QOS_AT_LEAST_ONCE: Final = 1
@@ -71,29 +73,18 @@ class Broker:
 class MqttPublisher:
     """Publishes alerts, each over a new connection, as alerts are rare."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        timeout_s: float = TIMEOUT_S,
-        client_factory: Callable[[], Any] | None = None,
-    ) -> None:
+    def __init__(self, url: str) -> None:
         """Set the broker; nothing is sent yet.
 
         Args:
             url: URL as described in `Broker`.
-            timeout_s: timeout of each step, in seconds.
-            client_factory: creates a client with the interface of paho's.
 
         Raises:
             ValueError: the URL is invalid.
             MissingExtraError: paho-mqtt is not installed.
         """
         self._broker = Broker.from_url(url)
-        self._timeout_s = timeout_s
-        self._client_factory = client_factory or _create_paho_client
-        if client_factory is None:
-            _import_paho()
+        require_libraries("sending alerts by MQTT", "paho.mqtt.client")
 
     def __call__(self, alert: Event) -> None:
         """Publish one alert and wait for the broker to acknowledge it.
@@ -101,10 +92,10 @@ class MqttPublisher:
         Raises:
             DeliveryError: it was not acknowledged; the message has no password.
         """
-        client, broker = self._client_factory(), self._broker
+        client, broker = _create_client(), self._broker
         refusals: list[str] = []
         client.on_connect = _make_on_connect(refusals)
-        client.connect_timeout = self._timeout_s
+        client.connect_timeout = TIMEOUT_S
         if broker.user:
             client.username_pw_set(broker.user, broker.password or None)
         if broker.tls:
@@ -126,10 +117,10 @@ class MqttPublisher:
             sent = client.publish(
                 self._broker.topic, alert.to_json(), qos=_QOS_AT_LEAST_ONCE
             )
-            deadline_s = monotonic() + self._timeout_s
+            deadline_s = monotonic() + TIMEOUT_S
             # Stop waiting if the broker refuses the connection.
             while not refusals and monotonic() < deadline_s and not sent.is_published():
-                sent.wait_for_publish(min(_POLL_INTERVAL_S, self._timeout_s))
+                sent.wait_for_publish(_POLL_INTERVAL_S)
             is_delivered = sent.is_published()
         except (RuntimeError, ValueError):
             is_delivered = False
@@ -152,11 +143,6 @@ def _make_on_connect(refusals: list[str]) -> Callable[..., None]:
     return on_connect
 
 
-def _import_paho() -> Any:
-    require_libraries("sending alerts by MQTT", "paho.mqtt.client")
-    return importlib.import_module("paho.mqtt.client")
-
-
-def _create_paho_client() -> Any:
-    paho = _import_paho()
+def _create_client() -> Any:
+    paho = importlib.import_module("paho.mqtt.client")
     return paho.Client(paho.CallbackAPIVersion.VERSION2)

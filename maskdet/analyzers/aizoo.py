@@ -7,7 +7,6 @@ parameters at 260 px. It has the classes mask and no mask, but not incorrect.
 
 from __future__ import annotations
 
-from pathlib import Path
 from threading import Lock
 from time import perf_counter
 
@@ -45,19 +44,14 @@ _NMS_IOU = 0.5
 class Aizoo:
     """Detects and classifies with OpenCV's DNN module; thread-safe, serialized."""
 
-    def __init__(self, weights: Path | None = None, graph: Path | None = None) -> None:
+    def __init__(self) -> None:
         """Load the network and run it once.
-
-        Args:
-            weights: the `.caffemodel`; by default the published file.
-            graph: the `.prototxt` that belongs to it.
 
         Raises:
             FileNotFoundError: a file is missing; the message says how to get it.
             RuntimeError: a file does not have the published checksum.
         """
-        weights = model_path("aizoo") if weights is None else weights
-        graph = model_path("aizoo-graph") if graph is None else graph
+        weights, graph = model_path("aizoo"), model_path("aizoo-graph")
         self._net = cv2.dnn.readNet(str(weights), str(graph))
         self.pipeline = "Aizoo detects and classifies"
         self._anchors = build_anchors()

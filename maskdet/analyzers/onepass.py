@@ -152,12 +152,11 @@ class SingleStageNetwork:
     serialized.
     """
 
-    def __init__(self, path: str | Path, *, threads: int = 2) -> None:
+    def __init__(self, path: str | Path) -> None:
         """Load the file and check its signature.
 
         Args:
             path: the `.tflite` file.
-            threads: CPU threads of one call.
 
         Raises:
             FileNotFoundError: the file does not exist.
@@ -166,7 +165,7 @@ class SingleStageNetwork:
         # Imported late: drawing and reading videos do not need LiteRT.
         from maskdet.model_files.litert import open_interpreter
 
-        self._interpreter = open_interpreter(Path(path), "network", threads=threads)
+        self._interpreter = open_interpreter(Path(path), "network", threads=2)
         self._input = _get_input_index(self._interpreter, Path(path))
         self._outputs = _get_output_indices(self._interpreter, Path(path))
         self._size_hw = (0, 0)

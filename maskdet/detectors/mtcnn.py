@@ -47,6 +47,12 @@ _CELL_PX = 12  # side of P-Net's receptive field
 
 _STRIDE_PX = 2  # stride of P-Net
 
+# Size of the smallest face, at least that of a cell, in pixels of the resized image;
+# half the size takes four times as long.
+_MIN_FACE_PX = 16
+
+_LONG_SIDE_RANGE_PX = (640, 1280)  # images outside are resized to the limit
+
 _PYRAMID_FACTOR = 0.709  # between pyramid levels: half the area, as in the paper
 
 # Chosen on the validation scenes by average precision and time. Lower thresholds gain
@@ -280,35 +286,13 @@ _LEVEL_LIMIT, _PATCH_LIMIT, _FACE_LIMIT = 1000, 300, 100
 class MTCNN:
     """A detector of faces and five landmarks in each; thread-safe."""
 
-    def __init__(
-        self,
-        *,
-        min_face_px: float = 16,
-        long_side_px: tuple[int, int] = (640, 1280),
-    ) -> None:
+    def __init__(self) -> None:
         """Load the networks and run them once.
 
-        Args:
-            min_face_px: size of the smallest face, at least 12, in pixels of the
-                resized image; half the size takes four times as long.
-            long_side_px: lower and upper limit of the long side; images outside are
-                resized to the limit.
-
         Raises:
-            ValueError: a size is out of range.
             FileNotFoundError: the mtcnn package is missing.
             RuntimeError: its weights are not those of the pinned version.
         """
-        min_side, max_side = long_side_px
-        if not min_face_px >= _CELL_PX:
-            raise ValueError(f"min_face_px must be at least 12, not {min_face_px!r}")
-        if not _CELL_PX <= min_side <= max_side:
-            raise ValueError(
-                "long_side_px must be two increasing sizes of at least 12, "
-                f"not {long_side_px!r}"
-            )
-        self._min_face_px = min_face_px
-        self._long_side_px = (min_side, max_side)
         self._proposals = build_pnet()
         self._refinement = build_rnet()
         self._output = build_onet()
@@ -323,7 +307,7 @@ class MTCNN:
         """Return the faces in `image` and the five landmarks of each."""
         height, width = image.shape[:2]
         long_side = max(width, height)
-        scale = float(np.clip(long_side, *self._long_side_px)) / long_side
+        scale = float(np.clip(long_side, *_LONG_SIDE_RANGE_PX)) / long_side
         with self._lock:
             levels = _build_half_pyramid(resize_image(image, scale))
             boxes = self._propose(levels)
@@ -337,7 +321,7 @@ class MTCNN:
     def _propose(self, levels: list[Image]) -> Boxes:
         """Return the `(n, 4)` square proposals of P-Net."""
         proposals: list[tuple[Boxes, NDArray[np.float32]]] = []
-        scale = _CELL_PX / self._min_face_px
+        scale = _CELL_PX / _MIN_FACE_PX
         while min(levels[0].shape[:2]) * scale >= _CELL_PX:
             proposals.append(self._propose_at_scale(levels, scale))
             scale *= _PYRAMID_FACTOR

@@ -26,24 +26,20 @@ _NMS_IOU = 0.45  # as in the publisher's demo
 class YuNet:
     """A detector of faces and five landmarks in each; thread-safe."""
 
-    def __init__(self, long_side_px: int = 640, *, threads: int = 2) -> None:
+    def __init__(self, long_side_px: int = 640) -> None:
         """Load the network and run it once.
 
         Args:
             long_side_px: long side of the resized image; a larger value detects
                 smaller faces and takes longer.
-            threads: CPU threads of one call.
 
         Raises:
-            ValueError: `long_side_px` is less than one cell of the network.
             FileNotFoundError: the file is missing; the message says how to get it.
             RuntimeError: the file does not have the published checksum.
         """
-        if long_side_px < _STRIDES_PX[-1]:
-            raise ValueError(f"long_side_px must be at least 32, not {long_side_px!r}")
         self._long_side_px = long_side_px
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 2
         # Spinning threads would take a core from the video decoder.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
