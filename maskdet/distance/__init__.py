@@ -8,7 +8,6 @@ from maskdet.distance.geometry import (
     FACE_HEIGHT_M,
     CameraGeometry,
     compute_pairwise_distances,
-    compute_positions_m,
     get_geometry,
 )
 from maskdet.distance.ground_plane import GroundPlaneCamera
@@ -21,7 +20,6 @@ __all__ = [
     "ContactTracker",
     "GroundPlaneCamera",
     "compute_pairwise_distances",
-    "compute_positions_m",
     "draw_birds_eye",
     "find_highest_risk_pair",
     "get_geometry",

@@ -220,29 +220,6 @@ def _compute_focal_px(field_deg: float, width: int) -> float:
     return width / 2 / math.tan(math.radians(field_deg) / 2)
 
 
-def compute_positions_m(
-    boxes: Boxes, size_wh: tuple[int, int], settings: Settings
-) -> NDArray[np.float64]:
-    """Return `(n, 2)` x to the right and z away from the camera, in metres.
-
-    Args:
-        boxes: `(n, 4)` faces in pixels.
-        size_wh: width and height of the image in pixels.
-        settings: with `distance` pinhole or ground_plane.
-
-    Raises:
-        ValueError: distance is off or relative, or `ground_points` is impossible.
-    """
-    camera_geometry = get_geometry(settings, size_wh)
-    if camera_geometry.unit != "m":
-        raise ValueError(
-            f"distance must be pinhole or ground_plane for metres, not "
-            f"{settings.distance}"
-        )
-    positions: NDArray[np.float64] = camera_geometry.to_world(boxes)[:, [0, 2]]
-    return positions
-
-
 def compute_pairwise_distances(positions: Points3D) -> NDArray[np.float64]:
     """Return the `(n, n)` distances between positions."""
     differences = positions[:, None] - positions[None]

@@ -88,7 +88,7 @@ class ReconnectPolicy:
 _DEFAULT_RECONNECT_POLICY: Final = ReconnectPolicy()
 
 
-class LatestFrameSource:
+class LatestFrameSource(VideoSource):
     """A camera of which each iteration yields the newest frame; older ones are dropped.
 
     A thread reads the frames. If the connection is lost, it reconnects with increasing
@@ -148,14 +148,6 @@ class LatestFrameSource:
                 yield frame
         finally:
             self.close()
-
-    def __enter__(self) -> LatestFrameSource:
-        """Return the camera, which is closed at the end of the block."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Close the camera."""
-        self.close()
 
     def stop(self) -> None:
         """End the iteration soon; safe in a signal handler."""
@@ -251,7 +243,7 @@ class LatestFrameSource:
             self._condition.notify()
 
 
-class Webcam:
+class Webcam(VideoSource):
     """A local camera with all of its frames; wrap it in a `LatestFrameSource`.
 
     Attributes:
@@ -300,14 +292,6 @@ class Webcam:
                         )
         finally:
             self.close()
-
-    def __enter__(self) -> Webcam:
-        """Return the camera, which is closed at the end of the block."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Close the camera."""
-        self.close()
 
     def stop(self) -> None:
         """End the iteration soon."""

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
+from maskdet.tracking import config
 from maskdet.tracking.association import UNMATCHED
-from maskdet.tracking.config import TrackerConfig
 from maskdet.tracking.kalman import KalmanFilter
 from maskdet.types import UNTRACKED
 
@@ -41,9 +41,9 @@ class TrackTable:
         occluder_keys: `(n,)` key of the track that occludes each; `UNMATCHED` for none.
     """
 
-    def __init__(self, config: TrackerConfig) -> None:
+    def __init__(self) -> None:
         """Start without tracks."""
-        self.kalman = KalmanFilter(config)
+        self.kalman = KalmanFilter()
         self.ids = np.zeros(0, np.int64)
         self.first_seen_s = np.zeros(0)
         self.last_seen_s = np.zeros(0)
@@ -53,7 +53,6 @@ class TrackTable:
         self.keys = np.zeros(0, np.int64)
         self.occluder_keys = np.zeros(0, np.int64)
         self._next_key = 0
-        self._config = config
         self._time_s = 0.0
         self._step_s = 0.0
 
@@ -78,13 +77,11 @@ class TrackTable:
         unlocated_s = self._time_s - self.last_located_s
         # A track located in the previous frame still is, whatever the frame rate.
         max_unlocated_s = (
-            max(self._config.tentative_s, min(self._step_s, _MAX_FRAME_INTERVAL_S))
+            max(config.TENTATIVE_S, min(self._step_s, _MAX_FRAME_INTERVAL_S))
             + TIME_EPSILON_S
         )
         # A track with few detections may be a false positive.
-        max_coast_s = self._config.max_coast_ratio * (
-            self.last_seen_s - self.first_seen_s
-        )
+        max_coast_s = config.MAX_COAST_RATIO * (self.last_seen_s - self.first_seen_s)
         result: NDArray[np.bool_] = (
             self.has_id
             & (unlocated_s <= max_unlocated_s)
@@ -126,7 +123,7 @@ class TrackTable:
             (rows[is_high_score], 1.0),
             (rows[~is_high_score], _LOW_SCORE_NOISE_FACTOR),
         ):
-            measurement_std = factor * self._config.measurement_noise
+            measurement_std = factor * config.MEASUREMENT_NOISE
             self.kalman.update(subset, boxes[face_index[subset]], measurement_std)
         self.last_seen_s[rows] = self._time_s
         self.last_high_score_s[rows[is_high_score]] = self._time_s
@@ -150,7 +147,7 @@ class TrackTable:
 
     def update_coasting(self, rows: NDArray[np.int64], boxes: Boxes) -> None:
         """Update coasting tracks: `(k,)` rows and `(k, 4)` boxes."""
-        self.kalman.update(rows, boxes, self._config.flow_noise)
+        self.kalman.update(rows, boxes, config.FLOW_NOISE)
         self.last_located_s[rows] = self._time_s
         self.last_boxes[rows] = boxes
 
@@ -167,7 +164,7 @@ class TrackTable:
         """Assign IDs to tracks that are confirmed now; return the next free ID."""
         age_s = self._time_s - self.first_seen_s
         is_confirmed = ~self.has_id & (face_index != UNMATCHED)
-        is_confirmed &= age_s >= self._config.confirm_s - TIME_EPSILON_S
+        is_confirmed &= age_s >= config.CONFIRM_S - TIME_EPSILON_S
         count = int(np.count_nonzero(is_confirmed))
         self.ids[is_confirmed] = np.arange(first_id, first_id + count)
         return first_id + count
@@ -192,7 +189,7 @@ class TrackTable:
 
     def remove_expired(self, time_s: float, memory_s: float) -> tuple[int, ...]:
         """Remove tracks that were not seen for too long; return their IDs."""
-        tentative_s = min(memory_s, self._config.tentative_s)
+        tentative_s = min(memory_s, config.TENTATIVE_S)
         limits_s = np.where(self.has_id, memory_s, tentative_s) + TIME_EPSILON_S
         # Tracks of the previous frame are matched once more, whatever the frame rate
         # and `memory_s`.
