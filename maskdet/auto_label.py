@@ -10,7 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, box_areas, clip_boxes, nms, sizes_px
+from maskdet.boxes import (
+    Boxes,
+    box_areas,
+    clip_boxes,
+    intersection_areas,
+    nms,
+    sizes_px,
+)
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.datasets.example import empty_boxes
@@ -194,17 +201,9 @@ def _fractions_inside(
     boxes: Boxes, outer_box: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Return the `(n,)` fractions of the boxes' areas that lie inside `outer_box`."""
-    intersections = np.concatenate(
-        [
-            np.maximum(boxes[:, :2], outer_box[:2]),
-            np.minimum(boxes[:, 2:], outer_box[2:]),
-        ],
-        axis=1,
-    )
+    inside = intersection_areas(boxes, outer_box[None])[:, 0]
     inner_areas = np.maximum(box_areas(boxes), np.float32(1e-9))
-    result: NDArray[np.float32] = (box_areas(intersections) / inner_areas).astype(
-        np.float32
-    )
+    result: NDArray[np.float32] = (inside / inner_areas).astype(np.float32)
     return result
 
 

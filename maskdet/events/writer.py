@@ -79,6 +79,11 @@ class EventWriter:
         )
         self._thread.start()
 
+    @property
+    def location(self) -> str:
+        """Location of the database, without a password."""
+        return self._store.location
+
     def put(self, events: Iterable[Event]) -> None:
         """Queue events for writing; does not block."""
         for event in events:

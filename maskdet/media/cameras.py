@@ -180,32 +180,22 @@ class LatestFrameSource(VideoSource):
 
     def _read_with_reconnect(self) -> None:
         """Read and reconnect until `stop`, or until the timeout."""
-        last_frame_s, delay_s, is_open = (
-            time.monotonic(),
-            self._reconnect_policy.initial_delay_s,
-            True,
-        )
+        policy = self._reconnect_policy
+        last_frame_s, delay_s, is_open = time.monotonic(), policy.initial_delay_s, True
         while not self._stopped.is_set():
-            if is_open and self._read_until_lost(
-                is_reconnect=delay_s > self._reconnect_policy.initial_delay_s
-            ):
-                last_frame_s, delay_s = (
-                    time.monotonic(),
-                    self._reconnect_policy.initial_delay_s,
-                )
+            is_reconnect = delay_s > policy.initial_delay_s
+            if is_open and self._read_until_lost(is_reconnect=is_reconnect):
+                last_frame_s, delay_s = time.monotonic(), policy.initial_delay_s
             if self._stopped.is_set():
                 return
-            if (
-                time.monotonic() - last_frame_s + delay_s
-                > self._reconnect_policy.timeout_s
-            ):
+            if time.monotonic() - last_frame_s + delay_s > policy.timeout_s:
                 self._error = "the camera was disconnected for too long"
                 return
             self._on_status(
                 f"the camera is disconnected; next attempt in {delay_s:g} s"
             )
             self._stopped.wait(delay_s)
-            delay_s = min(2 * delay_s, self._reconnect_policy.max_delay_s)
+            delay_s = min(2 * delay_s, policy.max_delay_s)
             is_open = self._reopen()
 
     def _read_until_lost(self, *, is_reconnect: bool) -> bool:
