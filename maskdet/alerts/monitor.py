@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 import threading
 import wave
 from collections import deque
@@ -20,6 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from maskdet.alerts.delivery import DeliveryQueue, DeliveryStatus, SendAlert
 from maskdet.alerts.mqtt import MqttPublisher
@@ -77,32 +78,20 @@ def make_beep_wav(number: int = 0) -> bytes:
         number: encoded inaudibly, to make the file unique: a browser autoplays the same
             file only once.
     """
-    samples = [
-        int(
-            32767
-            * _AMPLITUDE
-            * _tone_envelope(time_s)
-            * math.sin(2 * math.pi * hz * time_s)
-        )
-        for hz in _TONES_HZ
-        for time_s in (
-            step / _SAMPLE_RATE_HZ for step in range(int(_TONE_S * _SAMPLE_RATE_HZ))
-        )
-    ]
+    times_s = np.arange(int(_TONE_S * _SAMPLE_RATE_HZ)) / _SAMPLE_RATE_HZ
+    # Each tone fades in and out.
+    fades = np.minimum(times_s, _TONE_S - times_s) / _FADE_S
+    volumes = 32767 * _AMPLITUDE * np.minimum(1, fades)
+    samples = [volumes * np.sin(2 * math.pi * hz * times_s) for hz in _TONES_HZ]
     # Values this small are inaudible.
-    samples += [(number >> shift) & 7 for shift in range(0, 30, 3)]
+    samples.append(np.array([(number >> shift) & 7 for shift in range(0, 30, 3)]))
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
         sound.setframerate(_SAMPLE_RATE_HZ)
-        sound.writeframes(struct.pack(f"<{len(samples)}h", *samples))
+        sound.writeframes(np.concatenate(samples).astype("<i2").tobytes())
     return file.getvalue()
-
-
-def _tone_envelope(time_s: float) -> float:
-    """Return the amplitude of a tone in [0, 1], with fade-in and fade-out."""
-    return min(1.0, time_s / _FADE_S, (_TONE_S - time_s) / _FADE_S)
 
 
 @dataclass(frozen=True)
@@ -123,7 +112,13 @@ class AlertConfig:
 
 
 class AlertMonitor:
-    """Events and alerts of all streams of one user."""
+    """Events and alerts of all streams of one user.
+
+    Attributes:
+        config: current rules and receivers; see `configure`.
+        writer: the current writer of events.
+        inbox: new alerts for the page.
+    """
 
     def __init__(
         self,
@@ -141,22 +136,10 @@ class AlertMonitor:
         """
         self.inbox = AlertInbox()
         self._lock = threading.Lock()
-        self._config = AlertConfig()
-        self._writer: EventWriter | None = None
+        self.config = AlertConfig()
+        self.writer: EventWriter | None = None
         self._delivery_queues: dict[str, DeliveryQueue] = {}
         self.configure(config or AlertConfig(), writer)
-
-    @property
-    def config(self) -> AlertConfig:
-        """Current rules and receivers."""
-        with self._lock:
-            return self._config
-
-    @property
-    def writer(self) -> EventWriter | None:
-        """The current writer of events."""
-        with self._lock:
-            return self._writer
 
     def configure(self, config: AlertConfig, writer: EventWriter | None) -> None:
         """Change the configuration, from the next scene on.
@@ -178,7 +161,7 @@ class AlertMonitor:
                 MqttPublisher(config.mqtt_url) if config.mqtt_url else None
             )
         with self._lock:
-            self._config, self._writer = config, writer
+            self.config, self.writer = config, writer
             for name, send in new_senders.items():
                 old_queue = self._delivery_queues.pop(name, None)
                 if old_queue is not None:
@@ -209,7 +192,7 @@ class AlertMonitor:
     def publish(self, events: tuple[Event, ...], alerts: tuple[Event, ...]) -> None:
         """Record events and alerts, and queue the alerts; does not block."""
         with self._lock:
-            writer, queues = self._writer, tuple(self._delivery_queues.values())
+            writer, queues = self.writer, tuple(self._delivery_queues.values())
         if writer is not None and (events or alerts):
             writer.put((*events, *alerts))
         if alerts:

@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from maskdet.boxes import Boxes, clip_boxes, sizes_px
 from maskdet.detectors import Landmarks
@@ -103,8 +104,6 @@ class OnnxGraph:
             *weights: further inputs, which are constant.
             **attributes: attributes of the operator, by their ONNX names.
         """
-        from onnx import helper, numpy_helper
-
         name = f"{op}{len(self._nodes)}"
         inputs = [source]
         for array in weights:
@@ -116,15 +115,11 @@ class OnnxGraph:
 
     def add_output(self, source: str, name: str, shape: Sequence[int | str]) -> None:
         """Make `source` an output of the network, called `name`."""
-        from onnx import helper
-
         self._nodes.append(helper.make_node("Identity", [source], [name]))
         self._outputs.append(_make_value_info(name, shape))
 
     def to_bytes(self) -> bytes:
         """Return the network as the content of an `.onnx` file."""
-        from onnx import helper
-
         graph = helper.make_graph(
             self._nodes, "graph", [self._source], self._outputs, self._weights
         )
@@ -134,8 +129,6 @@ class OnnxGraph:
 
 
 def _make_value_info(name: str, shape: Sequence[int | str]) -> Any:
-    from onnx import TensorProto, helper
-
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 

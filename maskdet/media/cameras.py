@@ -119,7 +119,7 @@ class LatestFrameSource(VideoSource):
             VideoReadError: the camera cannot be opened.
         """
         self._open_source, self._reconnect_policy = open_source, reconnect_policy
-        self._on_status = on_status if on_status is not None else _ignore_status
+        self._on_status = on_status or (lambda line: None)
         self._source = open_source() if opened_source is None else opened_source
         self.info = dataclasses.replace(
             self._source.info, duration_s=0.0, n_frames=0, has_audio=False
@@ -386,7 +386,3 @@ def _make_url_opener(
         _validate_url(url), unlimited, live=True, rotate=rotate
     )
     return lambda: VideoReader({**request, "every": every}, limits.frame_timeout_s)
-
-
-def _ignore_status(line: str) -> None:
-    """Ignore a status line (default of `on_status`)."""
