@@ -72,8 +72,7 @@ def analyze(
             unknown.
     """
     loaded_analyzer = _get_analyzer(analyzer, classifier, live=False)
-    used_settings = Settings() if settings is None else settings
-    return analyze_decoded(loaded_analyzer, decode_image(image), used_settings)
+    return analyze_decoded(loaded_analyzer, decode_image(image), settings or Settings())
 
 
 def analyze_video(
@@ -126,7 +125,6 @@ def analyze_video(
         style=style, out=None if out is None else Path(out), every=every
     )
     loaded_analyzer = _get_analyzer(analyzer, classifier, live=True)
-    used_settings = Settings() if settings is None else settings
     with ExitStack() as exit_stack:
         frames = exit_stack.enter_context(
             closing(open_video(source, every=every, rotate=rotate))
@@ -136,7 +134,7 @@ def analyze_video(
         return run_video_analysis(
             frames,
             loaded_analyzer,
-            used_settings,
+            settings or Settings(),
             outputs,
             name=str(source),
             on_progress=progress or None,
@@ -233,8 +231,9 @@ def evaluate(
             f"none of the {len(examples)} images has boxes"
         )
     loaded_analyzer = _get_analyzer(analyzer, classifier, live=False)
-    used_settings = Settings() if settings is None else settings
-    return evaluate_detection(loaded_analyzer, examples_with_boxes, used_settings)
+    return evaluate_detection(
+        loaded_analyzer, examples_with_boxes, settings or Settings()
+    )
 
 
 class _ProgressBar:

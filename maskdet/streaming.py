@@ -118,11 +118,7 @@ class Stream:
         size_wh = image.shape[1], image.shape[0]
         probs = np.concatenate([visible_labels.probs, coasting_labels.probs])
         pairs, positions = self._contacts.update(
-            all_faces.boxes,
-            track_ids,
-            self._time_s,
-            size_wh,
-            settings,
+            all_faces.boxes, track_ids, self._time_s, size_wh, settings
         )
         self.people.advance(self._time_s)
         scene = Scene(

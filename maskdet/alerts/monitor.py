@@ -121,9 +121,7 @@ class AlertMonitor:
     """
 
     def __init__(
-        self,
-        config: AlertConfig | None = None,
-        writer: EventWriter | None = None,
+        self, config: AlertConfig | None = None, writer: EventWriter | None = None
     ) -> None:
         """Create a monitor without streams.
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -39,12 +38,8 @@ class Broker:
     port: int
     topic: str = DEFAULT_TOPIC
     tls: bool = False
-    user: str = ""
-    password: str = ""
-
-    def __repr__(self) -> str:
-        """Return the broker without user and password."""
-        return f"Broker({self.host}:{self.port}/{self.topic})"
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
 
     @classmethod
     def from_url(cls, url: str) -> Broker:
@@ -94,7 +89,14 @@ class MqttPublisher:
         """
         client, broker = _create_client(), self._broker
         refusals: list[str] = []
-        client.on_connect = _make_on_connect(refusals)
+
+        def note_refusal(
+            _client: Any, _data: Any, _flags: Any, reason: Any, *_: Any
+        ) -> None:
+            if getattr(reason, "is_failure", False):
+                refusals.append(str(reason))
+
+        client.on_connect = note_refusal
         client.connect_timeout = TIMEOUT_S
         if broker.user:
             client.username_pw_set(broker.user, broker.password or None)
@@ -131,16 +133,6 @@ class MqttPublisher:
             )
         if not is_delivered:
             raise DeliveryError("the MQTT broker did not acknowledge the alert in time")
-
-
-def _make_on_connect(refusals: list[str]) -> Callable[..., None]:
-    """Return the callback for the response of the broker to a connection."""
-
-    def on_connect(_client: Any, _data: Any, _flags: Any, reason: Any, *_: Any) -> None:
-        if getattr(reason, "is_failure", False):
-            refusals.append(str(reason))
-
-    return on_connect
 
 
 def _create_client() -> Any:

@@ -122,17 +122,14 @@ class _AnalyzerRegistry(MutableMapping[str, str]):
                 if point.name in self._descriptions or point.name == AUTO:
                     continue
                 package = "another package" if point.dist is None else point.dist.name
-                self.add(point.name, _entry_point_factory(point), f"added by {package}")
+                load = partial(_load_entry_point, point)
+                self.add(point.name, load, f"added by {package}")
 
 
-def _entry_point_factory(point: EntryPoint) -> Callable[[], Analyzer]:
-    """Return a factory that imports an entry point when it is called."""
-
-    def load() -> Analyzer:
-        analyzer: Analyzer = point.load()()
-        return analyzer
-
-    return load
+def _load_entry_point(point: EntryPoint) -> Analyzer:
+    """Import an entry point, and create its analyzer."""
+    analyzer: Analyzer = point.load()()
+    return analyzer
 
 
 def _own_descriptions() -> dict[str, str]:

@@ -96,7 +96,12 @@ def draw_birds_eye(
             f"positions must have shape ({len(scene)}, 2), got {positions.shape}"
         )
     projection = _fit_projection(positions, corners_m, size_wh)
-    canvas = _draw_ground(projection, corners_m)
+    canvas = np.full((*size_wh[::-1], 3), _BACKGROUND_COLOUR, np.uint8)
+    if corners_m is not None:
+        corners = [projection.to_pixel(float(x), float(z)) for x, z in corners_m]
+        _fill_polygon(canvas, corners, _GROUND_COLOUR)
+    _draw_grid(canvas, projection)
+    _draw_camera(canvas, projection)
     points = [projection.to_pixel(float(x), float(z)) for x, z in positions]
     pairs = [pair for pair in reversed(scene.pairs) if pair.in_contact]
     for pair in pairs:
@@ -105,21 +110,6 @@ def draw_birds_eye(
     _draw_people(canvas, scene, points, style)
     for pair in pairs:
         _draw_distance(canvas, points, pair)
-    return canvas
-
-
-def _draw_ground(projection: _Projection, corners_m: _Floats | None) -> Image:
-    """Draw the empty floor with grid and camera."""
-    width, height = projection.size_wh
-    canvas = np.full((height, width, 3), _BACKGROUND_COLOUR, np.uint8)
-    if corners_m is not None:
-        _fill_polygon(
-            canvas,
-            [projection.to_pixel(*map(float, corner)) for corner in corners_m],
-            _GROUND_COLOUR,
-        )
-    _draw_grid(canvas, projection)
-    _draw_camera(canvas, projection)
     return canvas
 
 

@@ -53,12 +53,7 @@ class EventWriter:
     if the queue is full or if the database rejects them.
     """
 
-    def __init__(
-        self,
-        store: EventStore,
-        *,
-        retention_days: int,
-    ) -> None:
+    def __init__(self, store: EventStore, *, retention_days: int) -> None:
         """Start the thread.
 
         Args:

@@ -46,17 +46,6 @@ _UNLIMITED_S: Final = 2**31 - 1
 _POLL_S: Final = 0.25
 
 
-def _validate_url(url: str) -> str:
-    """Return a URL, if its scheme is supported.
-
-    Raises:
-        ValueError: the scheme is not one of `_URL_SCHEMES`.
-    """
-    if urlsplit(url).scheme.lower() not in _URL_SCHEMES:
-        raise ValueError(f"an address must begin with {', '.join(_URL_SCHEMES)}")
-    return url
-
-
 def redact_url(name: str) -> str:
     """Return the name of a source without user, password and tokens of a URL."""
     if "://" not in name:
@@ -378,11 +367,15 @@ def _parse_camera_index(source: int | str | Path) -> int | None:
 def _make_url_opener(
     url: str, limits: VideoLimits, every: int, rotate: int
 ) -> Callable[[], VideoReader]:
-    """Return a function that opens a URL, for each new connection."""
+    """Return a function that opens a URL, for each new connection.
+
+    Raises:
+        ValueError: the scheme is not one of `_URL_SCHEMES`.
+    """
+    if urlsplit(url).scheme.lower() not in _URL_SCHEMES:
+        raise ValueError(f"an address must begin with {', '.join(_URL_SCHEMES)}")
     unlimited = dataclasses.replace(
         limits, max_duration_s=_UNLIMITED_S, cpu_s=_UNLIMITED_S
     )
-    request = build_decode_request(
-        _validate_url(url), unlimited, live=True, rotate=rotate
-    )
+    request = build_decode_request(url, unlimited, live=True, rotate=rotate)
     return lambda: VideoReader({**request, "every": every}, limits.frame_timeout_s)

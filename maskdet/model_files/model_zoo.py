@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,20 +266,17 @@ def write_verified(
     """
     sha256, n_bytes = model_file.sha256, model_file.n_bytes
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    temporary = Path(name)
-    try:
+    with AtomicFile(target, model_file.name) as file:
         digest = hashlib.sha256()
         received = 0
-        with os.fdopen(handle, "wb") as file:
-            for chunk in chunks:
-                received += len(chunk)
-                digest.update(chunk)
-                file.write(chunk)
-                if progress is not None:
-                    progress(received, n_bytes)
-                if received > n_bytes:
-                    break
+        for chunk in chunks:
+            received += len(chunk)
+            digest.update(chunk)
+            file.stream.buffer.write(chunk)
+            if progress is not None:
+                progress(received, n_bytes)
+            if received > n_bytes:
+                break
         if received > n_bytes or digest.hexdigest() != sha256:
             size = "more than" if received > n_bytes else f"{received} of"
             raise RuntimeError(
@@ -288,9 +284,7 @@ def write_verified(
                 f"sha256 {digest.hexdigest()[:12]}..., expected {sha256[:12]}...; "
                 "the download was discarded"
             )
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        file.commit()
 
 
 MODEL_FILES: dict[str, ModelFile] = read_manifest()

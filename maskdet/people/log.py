@@ -170,6 +170,10 @@ class Person:
     crop: bytes = field(default=b"", repr=False)
 
 
+def _no_times() -> dict[Label, float]:
+    return dict.fromkeys(Label, 0.0)
+
+
 @dataclass(frozen=True)
 class EvictedPeople:
     """Sums over the people who are no longer listed.
@@ -184,9 +188,7 @@ class EvictedPeople:
     label_counts: Mapping[Label, int] = field(
         default_factory=lambda: dict.fromkeys(Label, 0)
     )
-    label_s: Mapping[Label, float] = field(
-        default_factory=lambda: dict.fromkeys(Label, 0.0)
-    )
+    label_s: Mapping[Label, float] = field(default_factory=_no_times)
 
 
 @dataclass(frozen=True)
@@ -213,12 +215,8 @@ class _PersonTotals:
     last_s: float
     last_present_s: float
     seen_s: float = 0.0
-    label_s: dict[Label, float] = field(
-        default_factory=lambda: dict.fromkeys(Label, 0.0)
-    )
-    confidence_s: dict[Label, float] = field(
-        default_factory=lambda: dict.fromkeys(Label, 0.0)
-    )
+    label_s: dict[Label, float] = field(default_factory=_no_times)
+    confidence_s: dict[Label, float] = field(default_factory=_no_times)
     crop_quality: float = 0.0
     crop: bytes = b""
 

@@ -26,6 +26,10 @@ _MAX_FRAME_INTERVAL_S = 1.0
 if the interval is not longer than this."""
 
 
+_TIME_COLUMNS = ("first_seen_s", "last_seen_s", "last_high_score_s", "last_located_s")
+"""Columns of the table that are the current time for a new track."""
+
+
 class TrackTable:
     """The tracks of one shot, in order of their first detection.
 
@@ -172,19 +176,16 @@ class TrackTable:
     def add(self, boxes: Boxes) -> None:
         """Add new tracks."""
         n = len(boxes)
-        now = np.full(n, self._time_s)
         self.kalman.add(boxes)
-        self.ids = np.concatenate([self.ids, np.full(n, UNTRACKED, np.int64)])
-        self.first_seen_s = np.concatenate([self.first_seen_s, now])
-        self.last_seen_s = np.concatenate([self.last_seen_s, now])
-        self.last_high_score_s = np.concatenate([self.last_high_score_s, now])
-        self.last_located_s = np.concatenate([self.last_located_s, now])
-        self.last_boxes = np.concatenate([self.last_boxes, boxes])
-        keys = np.arange(self._next_key, self._next_key + n)
-        self.keys = np.concatenate([self.keys, keys])
-        self.occluder_keys = np.concatenate(
-            [self.occluder_keys, np.full(n, UNMATCHED, np.int64)]
-        )
+        new = {
+            **dict.fromkeys(_TIME_COLUMNS, np.full(n, self._time_s)),
+            "last_boxes": boxes,
+            "ids": np.full(n, UNTRACKED, np.int64),
+            "keys": np.arange(self._next_key, self._next_key + n),
+            "occluder_keys": np.full(n, UNMATCHED, np.int64),
+        }
+        for name, values in new.items():
+            setattr(self, name, np.concatenate([getattr(self, name), values]))
         self._next_key += n
 
     def remove_expired(self, time_s: float, memory_s: float) -> tuple[int, ...]:
@@ -201,14 +202,6 @@ class TrackTable:
             return ()
         removed = self.ids[~keep & self.has_id]
         self.kalman.select(keep)
-        self.ids, self.first_seen_s = self.ids[keep], self.first_seen_s[keep]
-        self.last_seen_s, self.last_located_s = (
-            self.last_seen_s[keep],
-            self.last_located_s[keep],
-        )
-        self.last_high_score_s, self.last_boxes = (
-            self.last_high_score_s[keep],
-            self.last_boxes[keep],
-        )
-        self.keys, self.occluder_keys = self.keys[keep], self.occluder_keys[keep]
+        for name in (*_TIME_COLUMNS, "last_boxes", "ids", "keys", "occluder_keys"):
+            setattr(self, name, getattr(self, name)[keep])
         return tuple(int(track_id) for track_id in removed)
