@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def analyze_video(
             closing(open_video(source, every=every, rotate=rotate))
         )
         if progress is True:
-            progress = exit_stack.enter_context(closing(_ProgressBar(source))).update
+            progress = exit_stack.enter_context(_show_progress_bar(source))
         return run_video_analysis(
             frames,
             loaded_analyzer,
@@ -236,25 +236,22 @@ def evaluate(
     )
 
 
-class _ProgressBar:
-    """A progress bar on stderr; counts frames where the length is unknown."""
+@contextmanager
+def _show_progress_bar(
+    source: int | str | Path,
+) -> Iterator[Callable[[VideoProgress], None]]:
+    """Show a progress bar on stderr; it counts frames where the length is unknown."""
+    from tqdm import tqdm
 
-    def __init__(self, source: int | str | Path) -> None:
-        from tqdm import tqdm
+    with tqdm(desc=Path(str(source)).name, file=sys.stderr, leave=False) as bar:
 
-        self._bar = tqdm(desc=Path(str(source)).name, file=sys.stderr, leave=False)
+        def update_bar(progress: VideoProgress) -> None:
+            n = progress.n_frames
+            if progress.fraction_done > 0:
+                bar.total = max(n, round(n / progress.fraction_done))
+            bar.update(n - bar.n)
 
-    def update(self, progress: VideoProgress) -> None:
-        """Show the progress of the video."""
-        if progress.fraction_done > 0:
-            self._bar.total = max(
-                progress.n_frames, round(progress.n_frames / progress.fraction_done)
-            )
-        self._bar.update(progress.n_frames - self._bar.n)
-
-    def close(self) -> None:
-        """Remove the bar."""
-        self._bar.close()
+        yield update_bar
 
 
 def _get_analyzer(

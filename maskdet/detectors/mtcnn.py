@@ -71,7 +71,13 @@ _BOX_SHIFT = np.array([0.02, 0.11, 0.02, 0.06], np.float32)
 
 
 class OnnxGraph:
-    """Builds an ONNX network layer by layer."""
+    """Builds an ONNX network layer by layer.
+
+    Attributes:
+        input: the name of the input, for the first layer.
+    """
+
+    input = "x"
 
     def __init__(self, shape: Sequence[int | str]) -> None:
         """Start with one float32 input.
@@ -83,11 +89,6 @@ class OnnxGraph:
         self._nodes: list[Any] = []
         self._weights: list[Any] = []
         self._outputs: list[Any] = []
-
-    @property
-    def input(self) -> str:
-        """The name of the input, for the first layer."""
-        return "x"
 
     def add_layer(
         self,
