@@ -504,11 +504,8 @@ class VideoObserver:
     ) -> None:
         """Start at the beginning; see `EventOutput.observe`."""
         self.stream_info = stream_monitor.stream_info
-        self._event_output, self._stream_monitor, self._is_live = (
-            event_output,
-            stream_monitor,
-            is_live,
-        )
+        self._event_output, self._stream_monitor = event_output, stream_monitor
+        self._is_live = is_live
 
     def observe(self, people: PersonLog) -> Sequence[Event]:
         """Publish and return the events of the last scene, or of the end."""

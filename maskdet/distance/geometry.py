@@ -150,10 +150,8 @@ def _project_to_ground(
     """
     ground_heads = heads @ ground_camera.rotation.T
     size_error = np.hypot(FACE_HEIGHT_ERROR, _BOX_ERROR_PX / heights_px)
-    rise, height_difference = (
-        ground_heads[:, 1],
-        FACE_ABOVE_FLOOR_M - ground_camera.height_m,
-    )
+    rise = ground_heads[:, 1]
+    height_difference = FACE_ABOVE_FLOOR_M - ground_camera.height_m
     height_error = np.full(len(heads), FACE_ABOVE_FLOOR_ERROR_M)
     deviation = np.abs(rise - height_difference) / np.hypot(
         height_error, rise * size_error

@@ -78,11 +78,8 @@ class KalmanFilter:
         # White noise on the velocity, integrated over the step (the usual covariance
         # of the constant-velocity model, Bar-Shalom 2001, 6.2.2).
         process_var = (config.PROCESS_NOISE * np.array([1.0, _SIZE_RATIO])) ** 2
-        state_var, velocity_var, covariance = (
-            self._state_var,
-            self._velocity_var,
-            self._covariance,
-        )
+        state_var, velocity_var = self._state_var, self._velocity_var
+        covariance = self._covariance
         self._state_var = (
             state_var
             + 2 * travel_s * covariance

@@ -110,10 +110,7 @@ class ShotMemory:
         if frame is None or previous is None:
             return ()
         if frame.size_wh != previous.size_wh:
-            factors = (
-                frame.size_wh[0] / previous.size_wh[0],
-                (frame.size_wh[1] / previous.size_wh[1]),
-            )
+            factors = np.divide(frame.size_wh, previous.size_wh).tolist()
             self.tracks.rescale(*factors)
             self._previous_tracks.rescale(*factors)
         if is_same_shot(previous.thumb, frame.thumb):

@@ -124,7 +124,10 @@ class Tracker:
         table.update(face_index, faces.boxes, n_high_score)
         self._next_id = table.assign_ids(face_index, self._next_id)
         tracks = self._build_tracks(face_index, len(faces), n_high_score, removed_ids)
-        self._spawn_tracks(face_index, faces.boxes[:n_high_score])
+        # New tracks start from left to right.
+        new_boxes = faces.boxes[_find_unassigned(0, n_high_score, face_index)]
+        if len(new_boxes):
+            table.add(new_boxes[np.argsort(new_boxes[:, 0], kind="stable")])
         return tracks
 
     def _associate(
@@ -189,10 +192,8 @@ class Tracker:
             return
         free = _find_unassigned(0, len(boxes), face_index)
         occluders = table.find_occluders(rows)
-        rows, occluders = (
-            rows[occluders != UNMATCHED],
-            occluders[occluders != UNMATCHED],
-        )
+        is_known = occluders != UNMATCHED
+        rows, occluders = rows[is_known], occluders[is_known]
         if not len(rows) or not len(free):
             return
         heads = table.kalman.boxes
@@ -249,7 +250,10 @@ class Tracker:
             )
             # Not tried again in the next frame: flow would track the background.
             table.mark_lost(unoccluded[~flow.is_tracked])
-            self._lose_out_of_frame(rows, frame.size_wh)
+            heads = table.kalman.boxes[rows]
+            visible = clip_boxes(heads, *frame.size_wh)
+            visible_fractions = box_areas(visible) / box_areas(heads)
+            table.mark_lost(rows[visible_fractions < config.MIN_VISIBLE])
 
     def _mark_occluded(
         self, rows: NDArray[np.int64], face_index: NDArray[np.int64], boxes: Boxes
@@ -281,14 +285,6 @@ class Tracker:
         result: NDArray[np.bool_] = is_occluded | was_occluded
         return result
 
-    def _lose_out_of_frame(
-        self, rows: NDArray[np.int64], size_wh: tuple[int, int]
-    ) -> None:
-        table = self._shots.tracks
-        boxes = table.kalman.boxes[rows]
-        visible_fractions = box_areas(clip_boxes(boxes, *size_wh)) / box_areas(boxes)
-        table.mark_lost(rows[visible_fractions < config.MIN_VISIBLE])
-
     def _build_tracks(
         self,
         face_index: NDArray[np.int64],
@@ -312,14 +308,6 @@ class Tracker:
             lost_boxes=np.concatenate([table.last_boxes[is_lost], boxes[is_lost]]),
             removed_ids=removed_ids,
         )
-
-    def _spawn_tracks(self, face_index: NDArray[np.int64], boxes: Boxes) -> None:
-        """Start tracks for unmatched high-score faces, from left to right."""
-        new_boxes = boxes[_find_unassigned(0, len(boxes), face_index)]
-        if len(new_boxes):
-            self._shots.tracks.add(
-                new_boxes[np.argsort(new_boxes[:, 0], kind="stable")]
-            )
 
 
 def _find_unassigned(

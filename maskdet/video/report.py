@@ -35,7 +35,6 @@ recording if it is known, else that of the analysis.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
@@ -47,7 +46,7 @@ from maskdet.events import Event
 from maskdet.events.event import format_utc
 from maskdet.media import VideoInfo
 from maskdet.people import EvictedContacts, EvictedPeople, Person, TimelineBin
-from maskdet.results_io import to_utf8
+from maskdet.results_io import format_json_list, to_utf8
 from maskdet.types import CLASSES, Contact, Label
 
 REPORT_JSON_VERSION: Final = 3
@@ -196,10 +195,7 @@ class VideoReport:
 
 def reports_to_json(reports: Iterable[VideoReport]) -> str:
     """Return reports as JSON text with one video per line."""
-    lines = ",\n  ".join(
-        json.dumps(report.to_dict(), ensure_ascii=False) for report in reports
-    )
-    videos = f"[\n  {lines}\n]" if lines else "[]"
+    videos = format_json_list(report.to_dict() for report in reports)
     return f'{{"version": {REPORT_JSON_VERSION}, "videos": {videos}}}\n'
 
 
