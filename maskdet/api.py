@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -72,8 +72,7 @@ def analyze(
             unknown.
     """
     loaded_analyzer = _get_analyzer(analyzer, classifier, live=False)
-    used_settings = Settings() if settings is None else settings
-    return analyze_decoded(loaded_analyzer, decode_image(image), used_settings)
+    return analyze_decoded(loaded_analyzer, decode_image(image), settings or Settings())
 
 
 def analyze_video(
@@ -126,28 +125,20 @@ def analyze_video(
         style=style, out=None if out is None else Path(out), every=every
     )
     loaded_analyzer = _get_analyzer(analyzer, classifier, live=True)
-    used_settings = Settings() if settings is None else settings
-    with closing(open_video(source, every=every, rotate=rotate)) as frames:
-        name = str(source)
-        if progress is not True:
-            callback = progress if callable(progress) else None
-            return run_video_analysis(
-                frames,
-                loaded_analyzer,
-                used_settings,
-                outputs,
-                name=name,
-                on_progress=callback,
-            )
-        with closing(_ProgressBar(name)) as bar:
-            return run_video_analysis(
-                frames,
-                loaded_analyzer,
-                used_settings,
-                outputs,
-                name=name,
-                on_progress=bar.update,
-            )
+    with ExitStack() as exit_stack:
+        frames = exit_stack.enter_context(
+            closing(open_video(source, every=every, rotate=rotate))
+        )
+        if progress is True:
+            progress = exit_stack.enter_context(_show_progress_bar(source))
+        return run_video_analysis(
+            frames,
+            loaded_analyzer,
+            settings or Settings(),
+            outputs,
+            name=str(source),
+            on_progress=progress or None,
+        )
 
 
 def stream(
@@ -240,29 +231,27 @@ def evaluate(
             f"none of the {len(examples)} images has boxes"
         )
     loaded_analyzer = _get_analyzer(analyzer, classifier, live=False)
-    used_settings = Settings() if settings is None else settings
-    return evaluate_detection(loaded_analyzer, examples_with_boxes, used_settings)
+    return evaluate_detection(
+        loaded_analyzer, examples_with_boxes, settings or Settings()
+    )
 
 
-class _ProgressBar:
-    """A progress bar on stderr; counts frames where the length is unknown."""
+@contextmanager
+def _show_progress_bar(
+    source: int | str | Path,
+) -> Iterator[Callable[[VideoProgress], None]]:
+    """Show a progress bar on stderr; it counts frames where the length is unknown."""
+    from tqdm import tqdm
 
-    def __init__(self, name: str) -> None:
-        from tqdm import tqdm
+    with tqdm(desc=Path(str(source)).name, file=sys.stderr, leave=False) as bar:
 
-        self._bar = tqdm(desc=Path(name).name, file=sys.stderr, leave=False)
+        def update_bar(progress: VideoProgress) -> None:
+            n = progress.n_frames
+            if progress.fraction_done > 0:
+                bar.total = max(n, round(n / progress.fraction_done))
+            bar.update(n - bar.n)
 
-    def update(self, progress: VideoProgress) -> None:
-        """Show the progress of the video."""
-        if progress.fraction_done > 0:
-            self._bar.total = max(
-                progress.n_frames, round(progress.n_frames / progress.fraction_done)
-            )
-        self._bar.update(progress.n_frames - self._bar.n)
-
-    def close(self) -> None:
-        """Remove the bar."""
-        self._bar.close()
+        yield update_bar
 
 
 def _get_analyzer(

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 Boxes = NDArray[np.float32]
 """`(n, 4)` float32, `x1, y1, x2, y2` in pixels; empty where a side is not positive."""
 
+_MAX_CANDIDATES = 500
+"""Number of candidates before NMS, best first; images do not show so many faces."""
+
 
 def box_areas(boxes: Boxes) -> NDArray[np.float32]:
     """Return the `(n,)` areas in square pixels; 0 for an empty box."""
@@ -83,6 +86,15 @@ def nms(boxes: Boxes, scores: NDArray[np.float32], max_iou: float) -> NDArray[np
             kept.append(int(index))
             is_candidate &= ious[index] <= max_iou
     return np.array(kept, dtype=np.int64)
+
+
+def select_candidates(
+    boxes: Boxes, scores: NDArray[np.float32], min_score: float = 0.0
+) -> NDArray[np.int64]:
+    """Return the rows to give to `nms`: not empty, with a high score, best first."""
+    order = np.argsort(-scores, kind="stable")
+    is_candidate = (scores[order] >= min_score) & (sizes_px(boxes[order]) > 0)
+    return order[is_candidate][:_MAX_CANDIDATES]
 
 
 def clip_boxes(boxes: Boxes, width: int, height: int) -> Boxes:

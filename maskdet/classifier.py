@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections import UserDict
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -64,27 +65,19 @@ _BUILT_IN_FILES = {
 }
 
 
-class _ClassifierRegistry(MutableMapping[str, ClassifierFile]):
+class _ClassifierRegistry(UserDict[str, ClassifierFile]):
     """The bundled classifiers, then those in the user's model folder."""
 
-    def __init__(self, built_in: Mapping[str, ClassifierFile]) -> None:
-        self._built_in = dict(built_in)
-
-    def __getitem__(self, name: str) -> ClassifierFile:
-        if name in self._built_in:
-            return self._built_in[name]
+    def __missing__(self, name: str) -> ClassifierFile:
         model = get_own_models("classifier")[name]
         title = str(model.facts.get("title", name))
         return ClassifierFile("", model.context, title, model.path)
 
-    def __setitem__(self, name: str, file: ClassifierFile) -> None:
-        self._built_in[name] = file
-
-    def __delitem__(self, name: str) -> None:
-        del self._built_in[name]
+    def __contains__(self, name: object) -> bool:
+        return name in self.data or name in get_own_models("classifier")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*self._built_in, *get_own_models("classifier")]))
+        return iter(dict.fromkeys([*self.data, *get_own_models("classifier")]))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -167,15 +160,12 @@ class MaskClassifier:
         verifies: whether it also rejects crops without a face.
     """
 
-    def __init__(
-        self, path: str | Path, *, context: float = DEFAULT_CONTEXT, threads: int = 2
-    ) -> None:
+    def __init__(self, path: str | Path, *, context: float = DEFAULT_CONTEXT) -> None:
         """Load the file, check its signature and run it once.
 
         Args:
             path: the `.tflite` file.
             context: side of the crops it was trained on, in longer sides of the box.
-            threads: CPU threads of one call.
 
         Raises:
             FileNotFoundError: the file does not exist.
@@ -185,7 +175,7 @@ class MaskClassifier:
         # Imported late: drawing and reading videos do not need LiteRT.
         from maskdet.model_files.litert import open_interpreter
 
-        self._interpreter = open_interpreter(Path(path), "classifier", threads=threads)
+        self._interpreter = open_interpreter(Path(path), "classifier", threads=2)
         self.size_px, self.verifies = _check_signature(self._interpreter, Path(path))
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]

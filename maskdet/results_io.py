@@ -95,13 +95,18 @@ def format_results_json(
         skipped_paths: files in folders that are not images; without it, the text has
             no `left_out`.
     """
-    lines = ",\n  ".join(json.dumps(record, ensure_ascii=False) for record in records)
-    images = f"[\n  {lines}\n]" if lines else "[]"
+    images = format_json_list(records)
     skipped_json = ""
     if skipped_paths is not None:
         paths = [to_utf8(path) for path in skipped_paths]
         skipped_json = f', "left_out": {json.dumps(paths, ensure_ascii=False)}'
     return f'{{"version": {RESULTS_VERSION}, "images": {images}{skipped_json}}}\n'
+
+
+def format_json_list(records: Iterable[Any]) -> str:
+    """Return a JSON list with one record per line."""
+    lines = ",\n  ".join(json.dumps(record, ensure_ascii=False) for record in records)
+    return f"[\n  {lines}\n]" if lines else "[]"
 
 
 def format_results_csv(records: Iterable[ImageRecord]) -> str:

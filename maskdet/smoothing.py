@@ -5,7 +5,7 @@
   observation counts in full.
 - `LabelSmoother` keeps one aggregator per track and lets old labels fade:
 
-        smoother = LabelSmoother("log_pool", window_s=2.0, memory_s=3.0)
+        smoother = LabelSmoother(settings)
         weights = compute_observation_weights(faces, probs)
         labels = smoother.update(ids, probs, weights, time_s)
         coasting = smoother.predict_unseen(coasting_ids, time_s)
@@ -26,13 +26,13 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import sizes_px
-from maskdet.settings import SMOOTHING_METHODS, Settings
+from maskdet.settings import Settings
 from maskdet.types import CLASSES, UNTRACKED, Faces
 
 FRAMES_PER_S: Final = 30.0
@@ -108,8 +108,7 @@ def uncertainty_to_confidence(u: float) -> float:
     With n classes that is 1/n + u (1 - 1/n), to two digits: the fraction `u` of the
     way from a uniform distribution to certainty.
     """
-    chance = 1 / len(CLASSES)
-    return round(chance + u * (1 - chance), 2)
+    return round(_UNIFORM_PROB + u * (1 - _UNIFORM_PROB), 2)
 
 
 _COMMON: Final = Settings(
@@ -216,49 +215,15 @@ class Observation(NamedTuple):
     time_s: float
 
 
-class Aggregator(Protocol):
-    """Combines the observations of one person.
+class MeanAggregator:
+    """The weighted mean of all observations, however old (`mean`).
+
+    It is the base of the other aggregators, which combine the observations of one
+    person in other ways.
 
     Attributes:
         n_effective_views: sum of the observations' weights.
     """
-
-    n_effective_views: float
-
-    def add(self, observation: Observation, window_s: float) -> None:
-        """Add the next observation.
-
-        Args:
-            observation: the observation.
-            window_s: how far back observations count, in seconds.
-        """
-        ...
-
-    def compute_probs(self) -> ProbRow:
-        """Return the combined probabilities; they sum to 1."""
-        ...
-
-
-class LatestAggregator:
-    """The latest observation alone (`latest`)."""
-
-    def __init__(self) -> None:
-        """Start without observations."""
-        self.n_effective_views = 0.0
-        self._probs: ProbRow = np.zeros(3)
-
-    def add(self, observation: Observation, window_s: float) -> None:
-        """Replace the last observation; see `Aggregator.add`."""
-        self.n_effective_views = observation.weight
-        self._probs = observation.probs
-
-    def compute_probs(self) -> ProbRow:
-        """Return the probabilities of the last observation."""
-        return self._probs
-
-
-class MeanAggregator:
-    """The weighted mean of all observations, however old (`mean`)."""
 
     def __init__(self) -> None:
         """Start without observations."""
@@ -267,7 +232,12 @@ class MeanAggregator:
         self._time_s = -math.inf
 
     def add(self, observation: Observation, window_s: float) -> None:
-        """Add an observation; see `Aggregator.add`."""
+        """Add the next observation.
+
+        Args:
+            observation: the observation.
+            window_s: how far back observations count, in seconds.
+        """
         decay = self._compute_decay(observation.time_s - self._time_s, window_s)
         weight = observation.weight * observation.novelty
         self.n_effective_views = decay * self.n_effective_views + weight
@@ -275,7 +245,7 @@ class MeanAggregator:
         self._time_s = observation.time_s
 
     def compute_probs(self) -> ProbRow:
-        """Return the mean."""
+        """Return the combined probabilities; they sum to 1."""
         return self._sums / self.n_effective_views
 
     def _compute_decay(self, elapsed_s: float, window_s: float) -> float:
@@ -284,6 +254,18 @@ class MeanAggregator:
 
     def _transform(self, probs: ProbRow) -> ProbRow:
         return probs
+
+
+class LatestAggregator(MeanAggregator):
+    """The latest observation alone (`latest`)."""
+
+    def add(self, observation: Observation, window_s: float) -> None:
+        """Replace the last observation."""
+        self.n_effective_views, self._sums = observation.weight, observation.probs
+
+    def compute_probs(self) -> ProbRow:
+        """Return the probabilities of the last observation."""
+        return self._sums
 
 
 class EmaAggregator(MeanAggregator):
@@ -323,17 +305,16 @@ class LogPoolAggregator(EmaAggregator):
         return logs
 
 
-class WindowAggregator:
+class WindowAggregator(MeanAggregator):
     """The weighted mean of the observations in a moving window (`window`)."""
 
     def __init__(self) -> None:
         """Start without observations."""
-        self.n_effective_views = 0.0
-        self._sums: ProbRow = np.zeros(3)
+        super().__init__()
         self._observations: deque[Observation] = deque()
 
     def add(self, observation: Observation, window_s: float) -> None:
-        """Add an observation and drop old ones; see `Aggregator.add`."""
+        """Add an observation and drop old ones."""
         oldest_s = observation.time_s - window_s + _TIME_EPSILON_S
         while self._observations and self._observations[0].time_s <= oldest_s:
             self._accumulate(self._observations.popleft(), -1)
@@ -345,19 +326,13 @@ class WindowAggregator:
             self._observations.append(observation)
             self._accumulate(observation, 1)
 
-    def compute_probs(self) -> ProbRow:
-        """Return the mean."""
-        return self._sums / self.n_effective_views
-
     def _accumulate(self, observation: Observation, sign: int) -> None:
         weight = sign * observation.weight * observation.novelty
         self.n_effective_views += weight
         self._sums = self._sums + weight * observation.probs
 
 
-AGGREGATORS: Final[
-    dict[str, type[LatestAggregator | MeanAggregator | WindowAggregator]]
-] = {
+AGGREGATORS: Final[dict[str, type[MeanAggregator]]] = {
     "log_pool": LogPoolAggregator,
     "latest": LatestAggregator,
     "mean": MeanAggregator,
@@ -388,7 +363,7 @@ class _PersonState:
     """The aggregator of one track and the time of its last observation."""
 
     method: str
-    aggregator: Aggregator
+    aggregator: MeanAggregator
     last_view_s: float
 
 
@@ -402,47 +377,14 @@ class LabelSmoother:
     `memory_s`, and one of 80 % after 65 %.
 
     Attributes:
-        method: one of `SMOOTHING_METHODS`; a change keeps the current probabilities.
-        window_s: how far back observations count, in seconds.
-        memory_s: time without an observation after which probabilities are uniform, in
-            seconds.
-        class_weights: weight of an observation of each of `CLASSES`, in [0, 1]: its
-            weight is multiplied by the sum of probability times class weight.
+        settings: may change at any time; another method keeps the current
+            probabilities. After `memory_s` without an observation probabilities are
+            uniform.
     """
 
-    def __init__(
-        self,
-        method: str = "log_pool",
-        window_s: float = 2.0,
-        memory_s: float = 3.0,
-        *,
-        class_weights: tuple[float, ...] = (1.0, 1.0, 1.0),
-    ) -> None:
-        """Start without tracks; the arguments are the attributes.
-
-        Raises:
-            ValueError: an argument is out of range.
-        """
-        if method not in SMOOTHING_METHODS:
-            raise ValueError(
-                f"smoothing must be one of {', '.join(SMOOTHING_METHODS)}, not "
-                f"{method!r}"
-            )
-        for name, seconds in (("window_s", window_s), ("memory_s", memory_s)):
-            if not 0 < seconds < math.inf:
-                raise ValueError(f"{name} must be above 0 seconds, not {seconds!r}")
-        weights = tuple(class_weights)
-        if len(weights) != len(CLASSES) or not all(
-            0 <= weight <= 1 for weight in weights
-        ):
-            raise ValueError(
-                f"class_weights must be {len(CLASSES)} numbers from 0 to 1, "
-                f"not {class_weights!r}"
-            )
-        self.method = method
-        self.window_s = window_s
-        self.memory_s = memory_s
-        self.class_weights = class_weights
+    def __init__(self, settings: Settings) -> None:
+        """Start without tracks; see the attribute."""
+        self.settings = settings
         self._people: dict[int, _PersonState] = {}
         self._time_s = -math.inf
 
@@ -470,7 +412,7 @@ class LabelSmoother:
         self._time_s = time_s
         frame_probs = np.asarray(probs, np.float64).reshape(len(ids), len(CLASSES))
         class_weighted = np.asarray(weights, np.float64) * (
-            frame_probs @ self.class_weights
+            frame_probs @ self.settings.class_weights
         )
         for track_id, row, weight in zip(ids, frame_probs, class_weighted, strict=True):
             if track_id != UNTRACKED and weight > 0:
@@ -491,7 +433,11 @@ class LabelSmoother:
             time_s: current time; not earlier than the last one.
         """
         self._time_s = time_s
-        unknown_row = (np.full(len(CLASSES), _UNIFORM_PROB), 0.0, self.memory_s)
+        unknown_row = (
+            np.full(len(CLASSES), _UNIFORM_PROB),
+            0.0,
+            self.settings.memory_s,
+        )
         return _stack_rows(
             [self._predict_row(int(track_id)) or unknown_row for track_id in ids]
         )
@@ -503,25 +449,27 @@ class LabelSmoother:
 
     def _add_observation(self, track_id: int, probs: ProbRow, weight: float) -> None:
         """Add an observation with a weight above 0."""
-        person = self._people.get(track_id)
+        person, method = self._people.get(track_id), self.settings.smoothing
         novelty = 1.0
         if person is None:
-            person = _PersonState(self.method, AGGREGATORS[self.method](), self._time_s)
+            person = _PersonState(method, AGGREGATORS[method](), self._time_s)
             self._people[track_id] = person
         else:
             novelty = min(
                 1.0, (self._time_s - person.last_view_s) / _INDEPENDENT_VIEW_S
             )
-        if person.method != self.method:
+        if person.method != method:
             self._switch_method(person)
         person.aggregator.add(
-            Observation(probs, weight, novelty, self._time_s), self.window_s
+            Observation(probs, weight, novelty, self._time_s),
+            self.settings.smoothing_window_s,
         )
         person.last_view_s = self._time_s
 
     def _switch_method(self, person: _PersonState) -> None:
         """Change the method; the old result is the first observation of the new one."""
-        old_aggregator, new_aggregator = person.aggregator, AGGREGATORS[self.method]()
+        method, old_aggregator = self.settings.smoothing, person.aggregator
+        new_aggregator = AGGREGATORS[method]()
         new_aggregator.add(
             Observation(
                 old_aggregator.compute_probs(),
@@ -531,7 +479,7 @@ class LabelSmoother:
             ),
             1.0,
         )
-        person.method, person.aggregator = self.method, new_aggregator
+        person.method, person.aggregator = method, new_aggregator
 
     def _predict_row(self, track_id: int) -> tuple[ProbRow, float, float] | None:
         """Return probabilities, weight and age, or None for an unknown track."""
@@ -539,7 +487,7 @@ class LabelSmoother:
         if person is None:
             return None
         age_s = self._time_s - person.last_view_s
-        retained = max(0.0, 1 - (age_s / self.memory_s) ** 2)
+        retained = max(0.0, 1 - (age_s / self.settings.memory_s) ** 2)
         probs = (
             retained * person.aggregator.compute_probs()
             + (1 - retained) * _UNIFORM_PROB

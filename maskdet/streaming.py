@@ -59,7 +59,7 @@ class Stream:
         self._analyzer = analyzer
         self._track = track
         self._tracker = Tracker(self._settings.memory_s)
-        self._smoother = LabelSmoother()
+        self._smoother = LabelSmoother(self._settings)
         self._time_s = -math.inf
 
     def step(
@@ -103,15 +103,12 @@ class Stream:
         tracks = self._tracker.update(
             detections.faces, self._time_s, image, min_score=settings.min_score
         )
-        self._prepare_smoother(tracks, settings)
-        faces, probs = (
-            detections.faces[tracks.is_visible],
-            detections.probs[tracks.is_visible],
-        )
-        ids, weights = (
-            tracks.ids[tracks.is_visible],
-            compute_observation_weights(faces, probs),
-        )
+        self._smoother.forget(tracks.removed_ids)
+        self._smoother.settings = settings
+        faces = detections.faces[tracks.is_visible]
+        probs = detections.probs[tracks.is_visible]
+        ids = tracks.ids[tracks.is_visible]
+        weights = compute_observation_weights(faces, probs)
         visible_labels = self._smoother.update(ids, probs, weights, self._time_s)
         coasting_labels = self._smoother.predict_unseen(
             tracks.coasting_ids.tolist(), self._time_s
@@ -121,11 +118,7 @@ class Stream:
         size_wh = image.shape[1], image.shape[0]
         probs = np.concatenate([visible_labels.probs, coasting_labels.probs])
         pairs, positions = self._contacts.update(
-            all_faces.boxes,
-            track_ids,
-            self._time_s,
-            size_wh,
-            settings,
+            all_faces.boxes, track_ids, self._time_s, size_wh, settings
         )
         self.people.advance(self._time_s)
         scene = Scene(
@@ -155,14 +148,6 @@ class Stream:
         )
         self.people.add(scene, image)
         return scene
-
-    def _prepare_smoother(self, tracks: Tracks, settings: Settings) -> None:
-        """Forget removed tracks, and apply the settings of this frame."""
-        self._smoother.forget(tracks.removed_ids)
-        self._smoother.method = settings.smoothing
-        self._smoother.window_s = settings.smoothing_window_s
-        self._smoother.memory_s = settings.memory_s
-        self._smoother.class_weights = settings.class_weights
 
 
 @lru_cache(maxsize=16)

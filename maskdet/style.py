@@ -158,9 +158,7 @@ class Style:
         custom_colour = self.class_colours.get(label.key)
         if custom_colour is None:
             return colour_bgr(label, self.palette)
-        red, green, blue = (
-            int(custom_colour[start : start + 2], 16) for start in (1, 3, 5)
-        )
+        red, green, blue = bytes.fromhex(custom_colour[1:])
         return blue, green, red
 
     def colour_css(self, label: Label) -> str:

@@ -175,18 +175,6 @@ class Faces:
         return Faces(self.boxes[rows], self.scores[rows])
 
 
-def _no_times() -> Mapping[str, float]:
-    return {}
-
-
-def _no_boxes() -> Boxes:
-    return np.zeros((0, 4), np.float32)
-
-
-def _no_positions() -> NDArray[np.float64]:
-    return np.zeros((0, 2))
-
-
 class PersonPair(NamedTuple):
     """Two people in a scene and the distance between them.
 
@@ -349,13 +337,13 @@ class Scene:
     track_ids: NDArray[np.int64] | None = None
     time_s: float = 0.0
     min_confidence: float = 0.0
-    stage_ms: Mapping[str, float] = field(default_factory=_no_times)
+    stage_ms: Mapping[str, float] = field(default_factory=dict)
     unseen_s: NDArray[np.float32] | None = None
     n_effective_views: NDArray[np.float32] | None = None
     pairs: tuple[PersonPair, ...] = ()
-    blur_boxes: Boxes = field(default_factory=_no_boxes)
+    blur_boxes: Boxes = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     removed_ids: tuple[int, ...] = ()
-    positions: NDArray[np.float64] = field(default_factory=_no_positions)
+    positions: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
     contacts: tuple[Contact, ...] = ()
 
     def __post_init__(self) -> None:
@@ -456,8 +444,6 @@ class Scene:
     @property
     def confidences(self) -> NDArray[np.float32]:
         """`(n,)` probability of each face's most likely label."""
-        if not len(self):
-            return np.zeros(0, np.float32)
         best: NDArray[np.float32] = self.probs.max(axis=1)
         return best
 
@@ -472,8 +458,7 @@ class Scene:
     @property
     def likeliest(self) -> tuple[Label, ...]:
         """The likeliest class of each face, even if its label is `UNKNOWN`."""
-        winners = self.probs.argmax(axis=1) if len(self) else ()
-        return tuple(Label(int(winner)) for winner in winners)
+        return tuple(Label(int(winner)) for winner in self.probs.argmax(axis=1))
 
     def _take_rows(self, rows: NDArray[np.int64]) -> Scene:
         # `Faces` sorts by score, so the other arrays need the same order.
@@ -585,16 +570,15 @@ class Scene:
         """
         corners = self.boxes.astype(float)
         sizes = corners[:, 2:] - corners[:, :2]
-        best = self.probs.argmax(axis=1) if len(self) else np.zeros(0, int)
         return [
             {
                 "image_id": image_id,
-                "category_id": int(column) + 1,
+                "category_id": int(label) + 1,
                 "bbox": [round(number, 2) for number in (*corner[:2], *size)],
                 "score": round(score, 4),
             }
-            for column, corner, size, score in zip(
-                best,
+            for label, corner, size, score in zip(
+                self.likeliest,
                 corners.tolist(),
                 sizes.tolist(),
                 self.scores.tolist(),

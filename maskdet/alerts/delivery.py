@@ -13,9 +13,8 @@ import os
 import queue
 import random
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from maskdet.events.event import Event
@@ -28,6 +27,16 @@ SendAlert = Callable[[Event], None]
 ALERT_HOSTS_VARIABLE: Final = "MASKDET_ALERT_HOSTS"
 """Variable with the hosts, separated by commas, to which alerts of every visitor may be
 sent; `*` allows all."""
+
+
+MAX_ATTEMPTS: Final = 12
+INITIAL_DELAY_S: Final = 1.0
+MAX_DELAY_S: Final = 60.0
+"""Retries: the pause doubles after each attempt, up to the longest one; all take 3 to 6
+minutes."""
+
+CAPACITY: Final = 100
+"""Maximum number of queued alerts; further ones are dropped and counted."""
 
 
 class DeliveryError(RuntimeError):
@@ -47,29 +56,13 @@ class DeliveryError(RuntimeError):
         self.retry_after_s = retry_after_s
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
-    """Exponential backoff of retries; the defaults take 3 to 6 minutes in all.
+def compute_delay_s(n_attempts: int, retry_after_s: float = 0.0) -> float:
+    """Return the pause after `n_attempts`, with jitter: 50 to 100 % of it.
 
-    Attributes:
-        max_attempts: maximum number of attempts.
-        initial_delay_s: pause after the first attempt; it doubles after each one.
-        max_delay_s: longest pause.
+    The jitter keeps many senders from retrying at the same time.
     """
-
-    max_attempts: int = 12
-    initial_delay_s: float = 1.0
-    max_delay_s: float = 60.0
-
-    def compute_delay_s(self, n_attempts: int, retry_after_s: float = 0.0) -> float:
-        """Return the pause after `n_attempts`, with jitter: 50 to 100 % of it.
-
-        The jitter keeps many senders from retrying at the same time.
-        """
-        delay_s = min(self.max_delay_s, self.initial_delay_s * 2.0 ** (n_attempts - 1))
-        return max(
-            min(retry_after_s, self.max_delay_s), delay_s * random.uniform(0.5, 1.0)
-        )
+    delay_s = min(MAX_DELAY_S, INITIAL_DELAY_S * 2.0 ** (n_attempts - 1))
+    return max(min(retry_after_s, MAX_DELAY_S), delay_s * random.uniform(0.5, 1.0))
 
 
 @dataclass(frozen=True)
@@ -97,24 +90,10 @@ class DeliveryQueue:
     Each receiver has its own queue, so that a slow one does not delay the others.
     """
 
-    def __init__(
-        self,
-        send: SendAlert,
-        *,
-        retry_policy: RetryPolicy | None = None,
-        capacity: int = 100,
-    ) -> None:
-        """Create an empty queue.
-
-        Args:
-            send: function that delivers one alert.
-            retry_policy: number and pauses of retries.
-            capacity: maximum number of queued alerts; further ones are dropped and
-                counted.
-        """
+    def __init__(self, send: SendAlert) -> None:
+        """Create an empty queue; `send` delivers one alert."""
         self._send = send
-        self._retry_policy = retry_policy or RetryPolicy()
-        self._queue: queue.Queue[Event] = queue.Queue(capacity)
+        self._queue: queue.Queue[Event] = queue.Queue(CAPACITY)
         self._lock = threading.Lock()
         self._status = DeliveryStatus()
         self._stop_requested = threading.Event()
@@ -134,13 +113,6 @@ class DeliveryQueue:
         """Return the current delivery status."""
         with self._lock:
             return self._status
-
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until the queue is empty; return whether it is."""
-        deadline_s = time.monotonic() + timeout_s
-        while self.status().n_waiting and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        return not self.status().n_waiting
 
     def close(self) -> None:
         """Stop the thread without sending the queued alerts; does not block."""
@@ -166,7 +138,7 @@ class DeliveryQueue:
             self._deliver(self._queue.get())
 
     def _deliver(self, alert: Event) -> None:
-        for n_attempts in range(1, self._retry_policy.max_attempts + 1):
+        for n_attempts in range(1, MAX_ATTEMPTS + 1):
             error = self._try_send(alert)
             if error is None:
                 self._update_status(n_sent=1, n_waiting=-1, problem="")
@@ -174,13 +146,8 @@ class DeliveryQueue:
             if not error.retryable:
                 break
             self._update_status(problem=str(error))
-            delay_s = self._retry_policy.compute_delay_s(
-                n_attempts, error.retry_after_s
-            )
-            if (
-                n_attempts < self._retry_policy.max_attempts
-                and self._stop_requested.wait(delay_s)
-            ):
+            delay_s = compute_delay_s(n_attempts, error.retry_after_s)
+            if n_attempts < MAX_ATTEMPTS and self._stop_requested.wait(delay_s):
                 return
         self._update_status(n_failed=1, n_waiting=-1, problem=str(error))
         logger.error("an alert was not delivered: %s", error)
@@ -197,24 +164,17 @@ class DeliveryQueue:
             )
         return None
 
-    def _update_status(
-        self,
-        *,
-        n_sent: int = 0,
-        n_waiting: int = 0,
-        n_failed: int = 0,
-        n_dropped: int = 0,
-        problem: str | None = None,
-    ) -> None:
+    def _update_status(self, problem: str | None = None, **increments: int) -> None:
+        """Change the problem of the status, and add to its numbers."""
         with self._lock:
             status = self._status
-            self._status = DeliveryStatus(
-                status.n_sent + n_sent,
-                status.n_waiting + n_waiting,
-                status.n_failed + n_failed,
-                status.n_dropped + n_dropped,
-                status.problem if problem is None else problem,
-            )
+            numbers = {
+                name: getattr(status, name) + increment
+                for name, increment in increments.items()
+            }
+            if problem is None:
+                problem = status.problem
+            self._status = replace(status, problem=problem, **numbers)
 
 
 def describe_host_rejection(

@@ -12,21 +12,17 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 import threading
-import time
 import wave
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from maskdet.alerts.delivery import (
-    DeliveryQueue,
-    DeliveryStatus,
-    RetryPolicy,
-    SendAlert,
-)
+import numpy as np
+
+from maskdet.alerts.delivery import DeliveryQueue, DeliveryStatus, SendAlert
 from maskdet.alerts.mqtt import MqttPublisher
 from maskdet.alerts.rules import AlertDetector, AlertRule
 from maskdet.alerts.webhook import Webhook
@@ -49,20 +45,15 @@ _MAX_ALERTS = 50
 class AlertInbox:
     """Alerts that the page has not shown yet; thread-safe."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Create an empty inbox.
-
-        Args:
-            clock: monotonic time in seconds.
-        """
-        self._clock = clock
+    def __init__(self) -> None:
+        """Create an empty inbox."""
         self._lock = threading.Lock()
         self._alerts: deque[tuple[float, Event]] = deque(maxlen=_MAX_ALERTS)
 
     def put(self, alerts: Iterable[Event]) -> None:
         """Add alerts; the oldest are dropped if there are too many."""
         with self._lock:
-            now_s = self._clock()
+            now_s = monotonic()
             self._alerts.extend((now_s, alert) for alert in alerts)
 
     def pop_all(self, max_age_s: float = math.inf) -> tuple[Event, ...]:
@@ -72,7 +63,7 @@ class AlertInbox:
             max_age_s: older alerts are discarded, in seconds.
         """
         with self._lock:
-            oldest_s = self._clock() - max_age_s
+            oldest_s = monotonic() - max_age_s
             alerts = tuple(
                 alert for arrived_s, alert in self._alerts if arrived_s >= oldest_s
             )
@@ -87,32 +78,20 @@ def make_beep_wav(number: int = 0) -> bytes:
         number: encoded inaudibly, to make the file unique: a browser autoplays the same
             file only once.
     """
-    samples = [
-        int(
-            32767
-            * _AMPLITUDE
-            * _tone_envelope(time_s)
-            * math.sin(2 * math.pi * hz * time_s)
-        )
-        for hz in _TONES_HZ
-        for time_s in (
-            step / _SAMPLE_RATE_HZ for step in range(int(_TONE_S * _SAMPLE_RATE_HZ))
-        )
-    ]
+    times_s = np.arange(int(_TONE_S * _SAMPLE_RATE_HZ)) / _SAMPLE_RATE_HZ
+    # Each tone fades in and out.
+    fades = np.minimum(times_s, _TONE_S - times_s) / _FADE_S
+    volumes = 32767 * _AMPLITUDE * np.minimum(1, fades)
+    samples = [volumes * np.sin(2 * math.pi * hz * times_s) for hz in _TONES_HZ]
     # Values this small are inaudible.
-    samples += [(number >> shift) & 7 for shift in range(0, 30, 3)]
+    samples.append(np.array([(number >> shift) & 7 for shift in range(0, 30, 3)]))
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
         sound.setframerate(_SAMPLE_RATE_HZ)
-        sound.writeframes(struct.pack(f"<{len(samples)}h", *samples))
+        sound.writeframes(np.concatenate(samples).astype("<i2").tobytes())
     return file.getvalue()
-
-
-def _tone_envelope(time_s: float) -> float:
-    """Return the amplitude of a tone in [0, 1], with fade-in and fade-out."""
-    return min(1.0, time_s / _FADE_S, (_TONE_S - time_s) / _FADE_S)
 
 
 @dataclass(frozen=True)
@@ -133,44 +112,32 @@ class AlertConfig:
 
 
 class AlertMonitor:
-    """Events and alerts of all streams of one user."""
+    """Events and alerts of all streams of one user.
+
+    Attributes:
+        config: current rules and receivers; see `configure`.
+        writer: the current writer of events.
+        inbox: new alerts for the page.
+    """
 
     def __init__(
-        self,
-        config: AlertConfig | None = None,
-        writer: EventWriter | None = None,
-        *,
-        retry_policy: RetryPolicy | None = None,
+        self, config: AlertConfig | None = None, writer: EventWriter | None = None
     ) -> None:
         """Create a monitor without streams.
 
         Args:
             config: rules and receivers.
             writer: records the events; None to record none.
-            retry_policy: number and pauses of delivery retries.
 
         Raises:
             ValueError: a URL of the configuration is invalid.
         """
         self.inbox = AlertInbox()
         self._lock = threading.Lock()
-        self._retry_policy = retry_policy
-        self._config = AlertConfig()
-        self._writer: EventWriter | None = None
+        self.config = AlertConfig()
+        self.writer: EventWriter | None = None
         self._delivery_queues: dict[str, DeliveryQueue] = {}
         self.configure(config or AlertConfig(), writer)
-
-    @property
-    def config(self) -> AlertConfig:
-        """Current rules and receivers."""
-        with self._lock:
-            return self._config
-
-    @property
-    def writer(self) -> EventWriter | None:
-        """The current writer of events."""
-        with self._lock:
-            return self._writer
 
     def configure(self, config: AlertConfig, writer: EventWriter | None) -> None:
         """Change the configuration, from the next scene on.
@@ -192,15 +159,13 @@ class AlertMonitor:
                 MqttPublisher(config.mqtt_url) if config.mqtt_url else None
             )
         with self._lock:
-            self._config, self._writer = config, writer
+            self.config, self.writer = config, writer
             for name, send in new_senders.items():
                 old_queue = self._delivery_queues.pop(name, None)
                 if old_queue is not None:
                     old_queue.close()
                 if send is not None:
-                    self._delivery_queues[name] = DeliveryQueue(
-                        send, retry_policy=self._retry_policy
-                    )
+                    self._delivery_queues[name] = DeliveryQueue(send)
 
     def monitor_stream(self, stream_info: StreamInfo) -> StreamMonitor:
         """Return the observer of one run of a stream."""
@@ -225,7 +190,7 @@ class AlertMonitor:
     def publish(self, events: tuple[Event, ...], alerts: tuple[Event, ...]) -> None:
         """Record events and alerts, and queue the alerts; does not block."""
         with self._lock:
-            writer, queues = self._writer, tuple(self._delivery_queues.values())
+            writer, queues = self.writer, tuple(self._delivery_queues.values())
         if writer is not None and (events or alerts):
             writer.put((*events, *alerts))
         if alerts:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -15,6 +14,8 @@ from maskdet.extras import require_libraries
 
 DEFAULT_TOPIC: Final = "maskdet/alerts"
 TIMEOUT_S: Final = 5.0
+"""Timeout of each step, in seconds."""
+
 _POLL_INTERVAL_S: Final = 0.1
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _QOS_AT_LEAST_ONCE: Final = 1
@@ -37,12 +38,8 @@ class Broker:
     port: int
     topic: str = DEFAULT_TOPIC
     tls: bool = False
-    user: str = ""
-    password: str = ""
-
-    def __repr__(self) -> str:
-        """Return the broker without user and password."""
-        return f"Broker({self.host}:{self.port}/{self.topic})"
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
 
     @classmethod
     def from_url(cls, url: str) -> Broker:
@@ -71,29 +68,18 @@ class Broker:
 class MqttPublisher:
     """Publishes alerts, each over a new connection, as alerts are rare."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        timeout_s: float = TIMEOUT_S,
-        client_factory: Callable[[], Any] | None = None,
-    ) -> None:
+    def __init__(self, url: str) -> None:
         """Set the broker; nothing is sent yet.
 
         Args:
             url: URL as described in `Broker`.
-            timeout_s: timeout of each step, in seconds.
-            client_factory: creates a client with the interface of paho's.
 
         Raises:
             ValueError: the URL is invalid.
             MissingExtraError: paho-mqtt is not installed.
         """
         self._broker = Broker.from_url(url)
-        self._timeout_s = timeout_s
-        self._client_factory = client_factory or _create_paho_client
-        if client_factory is None:
-            _import_paho()
+        require_libraries("sending alerts by MQTT", "paho.mqtt.client")
 
     def __call__(self, alert: Event) -> None:
         """Publish one alert and wait for the broker to acknowledge it.
@@ -101,10 +87,17 @@ class MqttPublisher:
         Raises:
             DeliveryError: it was not acknowledged; the message has no password.
         """
-        client, broker = self._client_factory(), self._broker
+        client, broker = _create_client(), self._broker
         refusals: list[str] = []
-        client.on_connect = _make_on_connect(refusals)
-        client.connect_timeout = self._timeout_s
+
+        def note_refusal(
+            _client: Any, _data: Any, _flags: Any, reason: Any, *_: Any
+        ) -> None:
+            if getattr(reason, "is_failure", False):
+                refusals.append(str(reason))
+
+        client.on_connect = note_refusal
+        client.connect_timeout = TIMEOUT_S
         if broker.user:
             client.username_pw_set(broker.user, broker.password or None)
         if broker.tls:
@@ -126,10 +119,10 @@ class MqttPublisher:
             sent = client.publish(
                 self._broker.topic, alert.to_json(), qos=_QOS_AT_LEAST_ONCE
             )
-            deadline_s = monotonic() + self._timeout_s
+            deadline_s = monotonic() + TIMEOUT_S
             # Stop waiting if the broker refuses the connection.
             while not refusals and monotonic() < deadline_s and not sent.is_published():
-                sent.wait_for_publish(min(_POLL_INTERVAL_S, self._timeout_s))
+                sent.wait_for_publish(_POLL_INTERVAL_S)
             is_delivered = sent.is_published()
         except (RuntimeError, ValueError):
             is_delivered = False
@@ -142,21 +135,6 @@ class MqttPublisher:
             raise DeliveryError("the MQTT broker did not acknowledge the alert in time")
 
 
-def _make_on_connect(refusals: list[str]) -> Callable[..., None]:
-    """Return the callback for the response of the broker to a connection."""
-
-    def on_connect(_client: Any, _data: Any, _flags: Any, reason: Any, *_: Any) -> None:
-        if getattr(reason, "is_failure", False):
-            refusals.append(str(reason))
-
-    return on_connect
-
-
-def _import_paho() -> Any:
-    require_libraries("sending alerts by MQTT", "paho.mqtt.client")
-    return importlib.import_module("paho.mqtt.client")
-
-
-def _create_paho_client() -> Any:
-    paho = _import_paho()
+def _create_client() -> Any:
+    paho = importlib.import_module("paho.mqtt.client")
     return paho.Client(paho.CallbackAPIVersion.VERSION2)

@@ -78,7 +78,7 @@ class AlertDetector:
             rules: alert rules; see `set_rules`.
         """
         self.stream_info = stream_info
-        self._rule_states: dict[AlertRule, _RuleState] = {}
+        self._rule_states: list[_RuleState] = []
         self.set_rules(rules)
 
     def set_rules(self, rules: Iterable[AlertRule]) -> None:
@@ -88,20 +88,13 @@ class AlertDetector:
         change: moving a slider does not repeat alerts.
         """
         new_rules = tuple(dict.fromkeys(rules))
-        unchanged = {
-            rule: self._rule_states[rule]
-            for rule in new_rules
-            if rule in self._rule_states
-        }
-        changed = {
-            rule.kind: state
-            for rule, state in self._rule_states.items()
-            if rule not in new_rules
-        }
+        states = {state.rule: state for state in self._rule_states}
+        changed = {rule.kind: states[rule] for rule in states if rule not in new_rules}
+        self._rule_states = []
         for rule in new_rules:
-            if rule not in unchanged:
-                unchanged[rule] = changed.pop(rule.kind, _RuleState())
-        self._rule_states = {rule: unchanged[rule] for rule in new_rules}
+            state = states.get(rule) or changed.pop(rule.kind, None) or _RuleState(rule)
+            state.rule = rule
+            self._rule_states.append(state)
 
     def observe(self, people: PersonLog) -> tuple[Event, ...]:
         """Return the alerts of the last scene as events; none at the end."""
@@ -117,8 +110,8 @@ class AlertDetector:
         )
         return tuple(
             alert
-            for rule, state in self._rule_states.items()
-            for alert in state.update(rule, people, now_s, make_alert)
+            for state in self._rule_states
+            for alert in state.update(people, now_s, make_alert)
         )
 
 
@@ -127,92 +120,80 @@ _MakeAlert: TypeAlias = Callable[..., Event]
 
 
 class _RuleState:
-    """State of one rule, whose values may change: its past alerts."""
+    """A rule, whose values may change, and its past alerts."""
 
-    def __init__(self) -> None:
+    def __init__(self, rule: AlertRule) -> None:
+        self.rule = rule
         self._last_alert_s: dict[int, float] = {}
         self._rearmed_ids: set[int] = set()
         self._crowd_since_s: float | None = None
         self._crowd_last_seen_s = -math.inf
 
     def update(
-        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: _MakeAlert
+        self, people: PersonLog, now_s: float, make_alert: _MakeAlert
     ) -> list[Event]:
-        """Return the alerts of `rule`; `make_alert` adds their common fields."""
-        make_alert = partial(make_alert, rule=rule.kind)
-        if rule.kind == "crowd":
-            alerts = self._check_crowd(rule, people, now_s, make_alert)
-        elif rule.kind == "close":
-            alerts = self._check_contacts(rule, people, now_s, make_alert)
-        else:
-            alerts = self._check_labels(rule, people, now_s, make_alert)
+        """Return the alerts of the rule; `make_alert` adds their common fields."""
+        checks = {"crowd": self._check_crowd, "close": self._check_contacts}
+        check = checks.get(self.rule.kind, self._check_labels)
+        alerts = check(people, now_s, partial(make_alert, rule=self.rule.kind))
         for person in people.left:
             self._last_alert_s.pop(person.track_id, None)
             self._rearmed_ids.discard(person.track_id)
         return alerts
 
     def _check_labels(
-        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: _MakeAlert
+        self, people: PersonLog, now_s: float, make_alert: _MakeAlert
     ) -> list[Event]:
         """Return an alert for each person who had the label of the rule long enough."""
-        alert_label = Label.NO_MASK if rule.kind == "no_mask" else Label.INCORRECT
+        is_no_mask = self.rule.kind == "no_mask"
+        alert_label = Label.NO_MASK if is_no_mask else Label.INCORRECT
         alerts: list[Event] = []
         for person in people.present:
-            label = person.get_label(rule.min_confidence)
-            if (
-                label is Label.UNKNOWN
-                or person.get_stable_s(rule.min_confidence) < rule.for_s
-            ):
+            label = self._get_stable_label(person)
+            if label is Label.UNKNOWN:
                 continue
             if label is not alert_label:
                 self._rearmed_ids.add(person.track_id)
-            elif self._should_alert(rule, person.track_id, now_s):
-                alerts.append(_make_person_alert(make_alert, rule, person))
+            elif self._should_alert(person.track_id, now_s):
+                alerts.append(self._make_person_alert(make_alert, person))
         return alerts
 
     def _check_contacts(
-        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: _MakeAlert
+        self, people: PersonLog, now_s: float, make_alert: _MakeAlert
     ) -> list[Event]:
         """Return an alert for each long enough contact with an unmasked person."""
         alerts: list[Event] = []
         ids_in_contact: set[int] = set()
-        unmasked_ids = {
-            person.track_id for person in people.present if _is_unmasked(rule, person)
-        }
         for first, second, pair in people.contact_pairs:
             ids_in_contact.update((first.track_id, second.track_id))
             unmasked = [
-                person for person in (first, second) if person.track_id in unmasked_ids
+                person
+                for person in (first, second)
+                if self._get_stable_label(person) is Label.NO_MASK
             ]
-            if pair.contact_s < rule.for_s or not unmasked:
+            if pair.contact_s < self.rule.for_s or not unmasked:
                 continue
             # Call it for both people (no short circuit): a pair raises one alert.
-            if any(
-                [
-                    self._should_alert(rule, person.track_id, now_s)
-                    for person in unmasked
-                ]
-            ):
+            if any([self._should_alert(person.track_id, now_s) for person in unmasked]):
                 person = unmasked[0]
                 other = second if person is first else first
-                alert = _make_person_alert(make_alert, rule, person)
-                alerts.append(
-                    replace(
-                        alert,
-                        other=other.track_id,
-                        distance=pair.distance,
-                        unit=pair.unit,
-                        for_s=pair.contact_s,
-                    )
+                alert = replace(
+                    self._make_person_alert(make_alert, person),
+                    other=other.track_id,
+                    distance=pair.distance,
+                    unit=pair.unit,
+                    for_s=pair.contact_s,
                 )
+                alerts.append(alert)
         present_ids = {person.track_id for person in people.present}
         self._rearmed_ids |= present_ids - ids_in_contact
         return alerts
 
     def _check_crowd(
-        self, rule: AlertRule, people: PersonLog, now_s: float, make_alert: _MakeAlert
+        self, people: PersonLog, now_s: float, make_alert: _MakeAlert
     ) -> list[Event]:
         """Return an alert if too many people are unmasked for long enough."""
+        rule = self.rule
         unmasked = [
             person
             for person in people.present
@@ -227,7 +208,7 @@ class _RuleState:
             self._crowd_since_s = now_s
         self._crowd_last_seen_s = now_s
         for_s = now_s - self._crowd_since_s
-        if for_s < rule.for_s or not self._should_alert(rule, UNTRACKED, now_s):
+        if for_s < rule.for_s or not self._should_alert(UNTRACKED, now_s):
             return []
         return [
             make_alert(
@@ -238,31 +219,29 @@ class _RuleState:
             )
         ]
 
-    def _should_alert(self, rule: AlertRule, person: int, now_s: float) -> bool:
+    def _should_alert(self, person: int, now_s: float) -> bool:
         """Return whether a person may raise an alert now, and record it if so."""
         last_alert_s = self._last_alert_s.get(person)
         if last_alert_s is not None:
-            is_cooled_down = now_s - last_alert_s >= rule.cooldown_s
+            is_cooled_down = now_s - last_alert_s >= self.rule.cooldown_s
             if person not in self._rearmed_ids or not is_cooled_down:
                 return False
         self._last_alert_s[person] = now_s
         self._rearmed_ids.discard(person)
         return True
 
+    def _get_stable_label(self, person: PersonState) -> Label:
+        """Return the label of a person; `UNKNOWN` if it is not old enough."""
+        stable_s = person.get_stable_s(self.rule.min_confidence)
+        is_stable = stable_s >= self.rule.for_s
+        return (
+            person.get_label(self.rule.min_confidence) if is_stable else Label.UNKNOWN
+        )
 
-def _is_unmasked(rule: AlertRule, person: PersonState) -> bool:
-    return (
-        person.get_label(rule.min_confidence) is Label.NO_MASK
-        and person.get_stable_s(rule.min_confidence) >= rule.for_s
-    )
-
-
-def _make_person_alert(
-    make_alert: _MakeAlert, rule: AlertRule, person: PersonState
-) -> Event:
-    return make_alert(
-        person=person.track_id,
-        label=person.get_label(rule.min_confidence),
-        confidence=person.confidence,
-        for_s=person.get_stable_s(rule.min_confidence),
-    )
+    def _make_person_alert(self, make_alert: _MakeAlert, person: PersonState) -> Event:
+        return make_alert(
+            person=person.track_id,
+            label=person.get_label(self.rule.min_confidence),
+            confidence=person.confidence,
+            for_s=person.get_stable_s(self.rule.min_confidence),
+        )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import http.client
-import time
-from collections.abc import Callable
+from time import time
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -21,6 +20,8 @@ SIGNATURE_HEADER: Final = "X-Maskdet-Signature"
 """Header with `sha256=` and the HMAC-SHA256 of timestamp, `.` and body, in hex."""
 
 TIMEOUT_S: Final = 5.0
+"""Timeout of the response, in seconds."""
+
 _MAX_REDIRECTS: Final = 3
 _RETRYABLE_STATUS_CODES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -63,29 +64,18 @@ def validate_webhook_url(url: str) -> str:
 class Webhook:
     """Sends each alert as a POST request with JSON; see `Event.to_json`."""
 
-    def __init__(
-        self,
-        url: str,
-        secret: str = "",
-        *,
-        timeout_s: float = TIMEOUT_S,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, url: str, secret: str = "") -> None:
         """Set the receiver; nothing is sent yet.
 
         Args:
             url: URL of the receiver.
             secret: shared secret of the signature; empty for no signature.
-            timeout_s: timeout of the response, in seconds.
-            clock: seconds since 1970.
 
         Raises:
             ValueError: the URL is invalid.
         """
         self._url = validate_webhook_url(url)
         self._secret = secret
-        self._timeout_s = timeout_s
-        self._clock = clock
 
     def __call__(self, alert: Event) -> None:
         """Send one alert.
@@ -120,7 +110,7 @@ class Webhook:
                     url,
                     body,
                     headers=self._headers(body),
-                    timeout=self._timeout_s,
+                    timeout=TIMEOUT_S,
                     allow_redirects=False,
                     stream=True,
                 ) as response,
@@ -139,7 +129,7 @@ class Webhook:
         raise _make_rejection_error(code, headers.get("Retry-After", ""))
 
     def _headers(self, body: bytes) -> dict[str, str]:
-        timestamp = str(int(self._clock()))
+        timestamp = str(int(time()))
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": "maskdet",

@@ -7,7 +7,6 @@ parameters at 260 px. It has the classes mask and no mask, but not incorrect.
 
 from __future__ import annotations
 
-from pathlib import Path
 from threading import Lock
 from time import perf_counter
 
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, clip_boxes, nms, sizes_px
+from maskdet.boxes import Boxes, clip_boxes, nms, select_candidates
 from maskdet.model_files.model_zoo import model_path
 from maskdet.settings import Settings
 from maskdet.types import (
@@ -26,8 +25,6 @@ from maskdet.types import (
     Label,
     Scene,
     check_image,
-    rejected_boxes,
-    select_rows,
 )
 
 _INPUT_WH = (260, 260)
@@ -42,25 +39,19 @@ _CLASS_COLUMNS = (Label.MASK, Label.NO_MASK)
 
 _MIN_SCORE = 0.02
 _NMS_IOU = 0.5
-_MAX_CANDIDATES = 500
 
 
 class Aizoo:
     """Detects and classifies with OpenCV's DNN module; thread-safe, serialized."""
 
-    def __init__(self, weights: Path | None = None, graph: Path | None = None) -> None:
+    def __init__(self) -> None:
         """Load the network and run it once.
-
-        Args:
-            weights: the `.caffemodel`; by default the published file.
-            graph: the `.prototxt` that belongs to it.
 
         Raises:
             FileNotFoundError: a file is missing; the message says how to get it.
             RuntimeError: a file does not have the published checksum.
         """
-        weights = model_path("aizoo") if weights is None else weights
-        graph = model_path("aizoo-graph") if graph is None else graph
+        weights, graph = model_path("aizoo"), model_path("aizoo-graph")
         self._net = cv2.dnn.readNet(str(weights), str(graph))
         self.pipeline = "Aizoo detects and classifies"
         self._anchors = build_anchors()
@@ -87,16 +78,12 @@ class Aizoo:
         boxes = clip_boxes(
             relative_boxes * np.array([width, height] * 2, np.float32), width, height
         )
-        faces, probs, blur_boxes = _select_faces(boxes, class_scores, settings)
+        min_score = max(_MIN_SCORE, min(BLUR_MIN_SCORE, settings.min_score))
+        faces, probs = _select_faces(boxes, class_scores, min_score)
         times.append(perf_counter())
         names = ("resize", "detect", "decode")
-        return Scene(
-            faces,
-            probs,
-            min_confidence=settings.min_confidence,
-            stage_ms=dict(zip(names, np.diff(times) * 1e3, strict=True)),
-            blur_boxes=blur_boxes,
-        )
+        stage_ms = dict(zip(names, np.diff(times) * 1e3, strict=True))
+        return Scene(faces, probs, stage_ms=stage_ms).filter(settings)
 
 
 def build_anchors() -> Boxes:
@@ -138,26 +125,18 @@ def decode_boxes(anchors: Boxes, shifts: NDArray[np.float32]) -> Boxes:
 
 
 def _select_faces(
-    boxes: Boxes, class_scores: NDArray[np.float32], settings: Settings
-) -> tuple[Faces, NDArray[np.float32], Boxes]:
-    """Return the faces after NMS, their probabilities, and further boxes to blur.
+    boxes: Boxes, class_scores: NDArray[np.float32], min_score: float
+) -> tuple[Faces, NDArray[np.float32]]:
+    """Return the faces after NMS, and their probabilities.
 
     The score of a face is that of its likelier class.
     """
     scores = np.clip(class_scores.max(axis=1), 0, 1)
-    min_score = max(_MIN_SCORE, min(BLUR_MIN_SCORE, settings.min_score))
-    rows = np.flatnonzero((scores >= min_score) & (sizes_px(boxes) > 0))
-    order = rows[np.argsort(-scores[rows], kind="stable")][:_MAX_CANDIDATES]
+    order = select_candidates(boxes, scores, min_score)
     order = order[nms(boxes[order], scores[order], _NMS_IOU)]
     probs = np.zeros((len(order), len(CLASSES)), np.float32)
     selected_scores = np.clip(class_scores[order], 0, 1)
     probs[:, _CLASS_COLUMNS] = selected_scores / selected_scores.sum(
         axis=1, keepdims=True
     )
-    faces = Faces(boxes[order], scores[order])
-    selected_rows = select_rows(faces, settings)
-    return (
-        faces[selected_rows],
-        probs[selected_rows],
-        rejected_boxes(faces, selected_rows, settings),
-    )
+    return Faces(boxes[order], scores[order]), probs

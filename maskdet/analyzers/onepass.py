@@ -16,24 +16,22 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 from annotated_types import Interval
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, clip_boxes, iou_matrix, nms, sizes_px
-from maskdet.classifier import Classifier, Verifier
-from maskdet.settings import Fraction, Settings
-from maskdet.types import (
-    BLUR_MIN_SCORE,
-    CLASSES,
-    Faces,
-    Image,
-    Scene,
-    check_image,
-    rejected_boxes,
-    select_rows,
+from maskdet.boxes import (
+    Boxes,
+    clip_boxes,
+    iou_matrix,
+    nms,
+    select_candidates,
+    sizes_px,
 )
+from maskdet.classifier import Classifier, Verifier
+from maskdet.media import resize_image
+from maskdet.settings import Fraction, Settings
+from maskdet.types import BLUR_MIN_SCORE, CLASSES, Faces, Image, Scene, check_image
 from maskdet.validation import check_fields
 
 STRIDES_PX = (8, 16, 32)
@@ -63,9 +61,6 @@ MAX_STRIDE_PX = STRIDES_PX[-1]
 
 _NMS_IOU = 0.5
 """IoU threshold of the first NMS; `Settings.nms_iou` can be stricter."""
-
-_MAX_CANDIDATES = 500
-"""Number of candidates before NMS, best first; images do not show so many faces."""
 
 _MIN_VOTER_RATIO = 0.3
 """A candidate takes part in box voting if its score is at least this fraction of the
@@ -157,12 +152,11 @@ class SingleStageNetwork:
     serialized.
     """
 
-    def __init__(self, path: str | Path, *, threads: int = 2) -> None:
+    def __init__(self, path: str | Path) -> None:
         """Load the file and check its signature.
 
         Args:
             path: the `.tflite` file.
-            threads: CPU threads of one call.
 
         Raises:
             FileNotFoundError: the file does not exist.
@@ -171,7 +165,7 @@ class SingleStageNetwork:
         # Imported late: drawing and reading videos do not need LiteRT.
         from maskdet.model_files.litert import open_interpreter
 
-        self._interpreter = open_interpreter(Path(path), "network", threads=threads)
+        self._interpreter = open_interpreter(Path(path), "network", threads=2)
         self._input = _get_input_index(self._interpreter, Path(path))
         self._outputs = _get_output_indices(self._interpreter, Path(path))
         self._size_hw = (0, 0)
@@ -277,15 +271,8 @@ class Resize:
 
     def apply(self, image: Image) -> Image:
         """Return the resized image; the input is not changed."""
-        height, width = image.shape[:2]
-        factor = min(self.long_side_px / max(height, width), self.max_upscale)
-        size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))
-        if size_wh == (width, height):
-            return image
-        resampling = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-        return np.asarray(
-            cv2.resize(image, size_wh, interpolation=resampling), np.uint8
-        )
+        factor = self.long_side_px / max(image.shape[:2])
+        return resize_image(image, min(factor, self.max_upscale))
 
 
 @dataclass(frozen=True, eq=False)
@@ -423,18 +410,10 @@ class SingleStage:
         if self.refiner is not None:
             min_score = settings.min_score
             faces, probs = self.refiner.refine(image, faces, probs, min_score)
-        rows = select_rows(faces, settings)
-        blur_boxes = rejected_boxes(faces, rows, settings)
-        faces, probs = faces[rows], probs[rows]
         times.append(perf_counter())
         names = ("resize", "detect", "decode", "classify")
-        return Scene(
-            faces,
-            probs,
-            min_confidence=settings.min_confidence,
-            stage_ms=dict(zip(names, np.diff(times) * 1e3, strict=True)),
-            blur_boxes=blur_boxes,
-        )
+        stage_ms = dict(zip(names, np.diff(times) * 1e3, strict=True))
+        return Scene(faces, probs, stage_ms=stage_ms).filter(settings)
 
 
 def _decode_faces(
@@ -451,8 +430,7 @@ def _decode_faces(
     factor_x, factor_y = width / resized.shape[1], height / resized.shape[0]
     factors = np.array([factor_x, factor_y, factor_x, factor_y], np.float32)
     boxes = clip_boxes(boxes * factors, width, height)
-    order = np.argsort(-scores, kind="stable")
-    order = order[sizes_px(boxes[order]) > 0][:_MAX_CANDIDATES]
+    order = select_candidates(boxes, scores)
     boxes, scores, probs = boxes[order], scores[order], probs[order]
     kept = nms(boxes, scores, _NMS_IOU)
     return Faces(_vote_boxes(boxes, scores, kept), scores[kept]), probs[kept]

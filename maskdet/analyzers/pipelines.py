@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections import UserDict
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -62,7 +63,7 @@ _ENTRY_POINT_GROUP: Final = "maskdet.analyzers"
 """The entry point group with which a package registers its analyzers."""
 
 
-class _AnalyzerRegistry(MutableMapping[str, str]):
+class _AnalyzerRegistry(UserDict[str, str]):
     """Analyzer names and descriptions: built-in, registered, entry points, user models.
 
     Entry points are discovered once, at the first lookup of a name that is not built
@@ -71,31 +72,26 @@ class _AnalyzerRegistry(MutableMapping[str, str]):
     """
 
     def __init__(self, built_in: Mapping[str, str]) -> None:
-        self._descriptions = dict(built_in)
+        super().__init__(built_in)
         self.built_in = frozenset(built_in)
         self._factories: dict[str, Callable[[], Analyzer]] = {}
         self._discovered = False
         self._lock = threading.Lock()
 
-    def __getitem__(self, name: str) -> str:
-        if name not in self._descriptions:
-            self._discover()
-        return (
-            self._descriptions[name]
-            if name in self._descriptions
-            else _own_descriptions()[name]
-        )
+    def __missing__(self, name: str) -> str:
+        self._discover()
+        return self.data[name] if name in self.data else _own_descriptions()[name]
 
-    def __setitem__(self, name: str, description: str) -> None:
-        self._descriptions[name] = description
+    def __contains__(self, name: object) -> bool:
+        return name in self.data or name in list(self)
 
     def __delitem__(self, name: str) -> None:
-        del self._descriptions[name]
+        super().__delitem__(name)
         self._factories.pop(name, None)
 
     def __iter__(self) -> Iterator[str]:
         self._discover()
-        return iter(dict.fromkeys([*self._descriptions, *_own_descriptions()]))
+        return iter(dict.fromkeys([*self.data, *_own_descriptions()]))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -107,7 +103,7 @@ class _AnalyzerRegistry(MutableMapping[str, str]):
                 f"{name!r} is the name of an analyzer that ships with maskdet; choose "
                 "another name"
             )
-        self._factories[name], self._descriptions[name] = factory, description
+        self._factories[name], self.data[name] = factory, description
 
     def factory(self, name: str) -> Callable[[], Analyzer] | None:
         """Return the factory of an analyzer, or None if it is built in."""
@@ -119,20 +115,17 @@ class _AnalyzerRegistry(MutableMapping[str, str]):
                 return
             self._discovered = True
             for point in entry_points(group=_ENTRY_POINT_GROUP):
-                if point.name in self._descriptions or point.name == AUTO:
+                if point.name in self.data or point.name == AUTO:
                     continue
                 package = "another package" if point.dist is None else point.dist.name
-                self.add(point.name, _entry_point_factory(point), f"added by {package}")
+                load = partial(_load_entry_point, point)
+                self.add(point.name, load, f"added by {package}")
 
 
-def _entry_point_factory(point: EntryPoint) -> Callable[[], Analyzer]:
-    """Return a factory that imports an entry point when it is called."""
-
-    def load() -> Analyzer:
-        analyzer: Analyzer = point.load()()
-        return analyzer
-
-    return load
+def _load_entry_point(point: EntryPoint) -> Analyzer:
+    """Import an entry point, and create its analyzer."""
+    analyzer: Analyzer = point.load()()
+    return analyzer
 
 
 def _own_descriptions() -> dict[str, str]:

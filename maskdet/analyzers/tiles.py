@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -111,7 +110,11 @@ class TiledAnalyzer:
         tiles = self.tiling.split(width, height)
         if len(tiles) == 1:
             return self.analyzer.analyze(image, settings)
-        tile_settings = _settings_before_merging(settings)
+        # Other thresholds are applied after merging: a box that is dropped for its size
+        # could have suppressed a larger one.
+        tile_settings = dataclasses.replace(
+            Settings.permissive(), min_score=settings.min_score
+        )
         image_settings = dataclasses.replace(
             tile_settings, min_score=min(_MIN_GUESS_SCORE, tile_settings.min_score)
         )
@@ -133,15 +136,6 @@ class TiledAnalyzer:
         if isinstance(resize, Resize):
             return _VISIBLE_PX * long_side_px / resize.long_side_px
         return _VISIBLE_RATIO * long_side_px
-
-
-def _settings_before_merging(settings: Settings) -> Settings:
-    """Return the thresholds that can be applied before merging, the score only.
-
-    Others would change the result: a box that is dropped for its size could have
-    suppressed a larger one.
-    """
-    return dataclasses.replace(Settings.permissive(), min_score=settings.min_score)
 
 
 def _shift_to_image(scene: Scene, tile: Tile, size_wh: tuple[int, int]) -> Scene:
@@ -201,17 +195,13 @@ def _merge_scenes(scenes: list[Scene]) -> Scene:
     scores = np.concatenate([scene.faces.scores for scene in scenes])
     probs = np.concatenate([scene.probs for scene in scenes])
     kept = nms(boxes, scores, _NMS_IOU)
+    stage_ms: dict[str, float] = {}
+    for scene in scenes:
+        for stage, time_ms in scene.stage_ms.items():
+            stage_ms[stage] = stage_ms.get(stage, 0.0) + time_ms
     return Scene(
         Faces(boxes[kept], scores[kept]),
         probs[kept],
-        stage_ms=_sum_stage_times(scenes),
+        stage_ms=stage_ms,
         blur_boxes=np.concatenate([scene.blur_boxes for scene in scenes]),
     )
-
-
-def _sum_stage_times(scenes: Iterable[Scene]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for scene in scenes:
-        for stage, time_ms in scene.stage_ms.items():
-            total[stage] = total.get(stage, 0.0) + time_ms
-    return total

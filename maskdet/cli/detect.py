@@ -236,20 +236,13 @@ def _format_scene(name: str, scene: Scene, style: Style) -> list[str]:
     count_text = format_count(len(scene), "face") if len(scene) else "no face found"
     lines = [f"{name}: {count_text}"]
     text_style = dataclasses.replace(style, labels=True, percentages=True)
-    for label, likeliest, confidence, box, score in zip(
-        scene.labels,
-        scene.likeliest,
-        scene.confidences,
-        scene.faces.boxes,
-        scene.faces.scores,
-        strict=True,
-    ):
-        x1, y1, x2, y2 = (round(float(corner)) for corner in box)
+    for face, likeliest in zip(scene, scene.likeliest, strict=True):
+        x1, y1, x2, y2 = map(round, face.box)
         box_text = f"{x2 - x1} x {y2 - y1} px at {x1}, {y1}"
         label_text = format_face_caption(
-            label, float(confidence), text_style, likeliest=likeliest
+            face.label, face.confidence, text_style, likeliest=likeliest
         )
-        lines.append(f"  {label_text:22} {box_text:28} score {score:.2f}")
+        lines.append(f"  {label_text:22} {box_text:28} score {face.score:.2f}")
     return lines
 
 

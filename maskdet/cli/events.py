@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -174,7 +175,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     extent = deletion.add_mutually_exclusive_group(required=True)
     extent.add_argument(
         "--before",
-        type=_parse_start,
+        type=_parse_time_argument,
         metavar="WHEN",
         help="delete events before this time",
     )
@@ -209,14 +210,14 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--from",
         dest="since",
-        type=_parse_start,
+        type=_parse_time_argument,
         metavar="WHEN",
         help="only events since this time",
     )
     group.add_argument(
         "--to",
         dest="until",
-        type=_parse_end,
+        type=partial(_parse_time_argument, whole_day=True),
         metavar="WHEN",
         help="only events until this time; a date without time includes the day",
     )
@@ -374,15 +375,7 @@ def _to_ms(when: datetime | None) -> int | None:
     return None if when is None else round(when.timestamp() * 1e3)
 
 
-def _parse_start(text: str) -> datetime:
-    return _parse_time_argument(text, whole_day=False)
-
-
-def _parse_end(text: str) -> datetime:
-    return _parse_time_argument(text, whole_day=True)
-
-
-def _parse_time_argument(text: str, *, whole_day: bool) -> datetime:
+def _parse_time_argument(text: str, *, whole_day: bool = False) -> datetime:
     try:
         return parse_time(text, whole_day=whole_day)
     except ValueError as error:

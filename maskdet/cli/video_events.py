@@ -327,21 +327,6 @@ def _parse_start_time(text: str) -> datetime:
     return start_time
 
 
-@dataclass(frozen=True)
-class _Recorder:
-    """Recording of events into a database.
-
-    Attributes:
-        writer: writer of the events.
-        location: location of the database, without a password.
-        retention_days: for how many days events are kept.
-    """
-
-    writer: EventWriter
-    location: str
-    retention_days: int
-
-
 class EventOutput:
     """Output of the events of one command, as a context manager.
 
@@ -370,7 +355,7 @@ class EventOutput:
         self._options, self._data_only, self._style = options, data_only, style
         self._alert_monitor = AlertMonitor(options.alert_config)
         self._csv_sink: EventCsvWriter | None = None
-        self._recorder: _Recorder | None = None
+        self._writer: EventWriter | None = None
         self._exit_stack = contextlib.ExitStack()
 
     def __enter__(self) -> EventOutput:
@@ -386,11 +371,9 @@ class EventOutput:
                 self._alert_monitor.configure, type(self._options.alert_config)(), None
             )
             if self._options.store_url:
-                self._recorder = _open_recorder(self._options)
-                exit_stack.callback(self._recorder.writer.close)
-                self._alert_monitor.configure(
-                    self._options.alert_config, self._recorder.writer
-                )
+                self._writer = _open_writer(self._options)
+                exit_stack.callback(self._writer.close)
+                self._alert_monitor.configure(self._options.alert_config, self._writer)
             if self._options.csv_path == STDOUT:
                 self._csv_sink = EventCsvWriter(sys.stdout)
             elif self._options.csv_path is not None:
@@ -417,7 +400,7 @@ class EventOutput:
         start_time = (
             now if is_live else options.start_time or frames.info.taken_at or now
         )
-        retention_days = 0 if self._recorder is None else self._recorder.retention_days
+        retention_days = 0 if self._writer is None else self._writer.retention_days
         if retention_days and start_time < now - timedelta(days=retention_days):
             raise ValueError(
                 f"recorded on {start_time.astimezone():%Y-%m-%d}, but events are "
@@ -470,12 +453,9 @@ class EventOutput:
         return status
 
     def _print_recording_status(self) -> int:
-        if self._recorder is None:
+        if self._writer is None:
             return 0
-        writer_status, location = (
-            self._recorder.writer.status(),
-            self._recorder.location,
-        )
+        writer_status, location = self._writer.status(), self._writer.location
         n_lost = writer_status.n_dropped + writer_status.n_waiting
         if not n_lost:
             count_text = format_count(writer_status.n_written, "event")
@@ -506,8 +486,7 @@ class EventOutput:
 
     def _count_waiting(self) -> int:
         delivery_statuses = self._alert_monitor.delivery_statuses().values()
-        recorder = self._recorder
-        n_events = 0 if recorder is None else recorder.writer.status().n_waiting
+        n_events = 0 if self._writer is None else self._writer.status().n_waiting
         return n_events + sum(
             delivery_status.n_waiting for delivery_status in delivery_statuses
         )
@@ -525,11 +504,8 @@ class VideoObserver:
     ) -> None:
         """Start at the beginning; see `EventOutput.observe`."""
         self.stream_info = stream_monitor.stream_info
-        self._event_output, self._stream_monitor, self._is_live = (
-            event_output,
-            stream_monitor,
-            is_live,
-        )
+        self._event_output, self._stream_monitor = event_output, stream_monitor
+        self._is_live = is_live
 
     def observe(self, people: PersonLog) -> Sequence[Event]:
         """Publish and return the events of the last scene, or of the end."""
@@ -553,15 +529,14 @@ def default_camera_name(source: str) -> str:
     return f"{parts.netloc}{parts.path}".rstrip("/")
 
 
-def _open_recorder(options: EventOptions) -> _Recorder:
+def _open_writer(options: EventOptions) -> EventWriter:
     """Open the database before the analysis, so that errors are reported early."""
     from maskdet.events.store import EventStore
     from maskdet.events.writer import EventWriter
 
     store = EventStore(options.store_url)
     store.create()
-    writer = EventWriter(store, retention_days=options.retention_days)
-    return _Recorder(writer, store.location, options.retention_days)
+    return EventWriter(store, retention_days=options.retention_days)
 
 
 def _print_delivery_status(name: str, delivery_status: DeliveryStatus) -> int:

@@ -19,9 +19,11 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from maskdet.boxes import Boxes, clip_boxes, sizes_px
 from maskdet.detectors import Landmarks
+from maskdet.media import resize_image
 from maskdet.types import Faces, Image, check_image
 
 OnnxAttribute = int | str | Sequence[int]
@@ -46,6 +48,12 @@ _CELL_PX = 12  # side of P-Net's receptive field
 
 _STRIDE_PX = 2  # stride of P-Net
 
+# Size of the smallest face, at least that of a cell, in pixels of the resized image;
+# half the size takes four times as long.
+_MIN_FACE_PX = 16
+
+_LONG_SIDE_RANGE_PX = (640, 1280)  # images outside are resized to the limit
+
 _PYRAMID_FACTOR = 0.709  # between pyramid levels: half the area, as in the paper
 
 # Chosen on the validation scenes by average precision and time. Lower thresholds gain
@@ -63,7 +71,13 @@ _BOX_SHIFT = np.array([0.02, 0.11, 0.02, 0.06], np.float32)
 
 
 class OnnxGraph:
-    """Builds an ONNX network layer by layer."""
+    """Builds an ONNX network layer by layer.
+
+    Attributes:
+        input: the name of the input, for the first layer.
+    """
+
+    input = "x"
 
     def __init__(self, shape: Sequence[int | str]) -> None:
         """Start with one float32 input.
@@ -75,11 +89,6 @@ class OnnxGraph:
         self._nodes: list[Any] = []
         self._weights: list[Any] = []
         self._outputs: list[Any] = []
-
-    @property
-    def input(self) -> str:
-        """The name of the input, for the first layer."""
-        return "x"
 
     def add_layer(
         self,
@@ -96,8 +105,6 @@ class OnnxGraph:
             *weights: further inputs, which are constant.
             **attributes: attributes of the operator, by their ONNX names.
         """
-        from onnx import helper, numpy_helper
-
         name = f"{op}{len(self._nodes)}"
         inputs = [source]
         for array in weights:
@@ -109,15 +116,11 @@ class OnnxGraph:
 
     def add_output(self, source: str, name: str, shape: Sequence[int | str]) -> None:
         """Make `source` an output of the network, called `name`."""
-        from onnx import helper
-
         self._nodes.append(helper.make_node("Identity", [source], [name]))
         self._outputs.append(_make_value_info(name, shape))
 
     def to_bytes(self) -> bytes:
         """Return the network as the content of an `.onnx` file."""
-        from onnx import helper
-
         graph = helper.make_graph(
             self._nodes, "graph", [self._source], self._outputs, self._weights
         )
@@ -127,8 +130,6 @@ class OnnxGraph:
 
 
 def _make_value_info(name: str, shape: Sequence[int | str]) -> Any:
-    from onnx import TensorProto, helper
-
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
@@ -279,35 +280,13 @@ _LEVEL_LIMIT, _PATCH_LIMIT, _FACE_LIMIT = 1000, 300, 100
 class MTCNN:
     """A detector of faces and five landmarks in each; thread-safe."""
 
-    def __init__(
-        self,
-        *,
-        min_face_px: float = 16,
-        long_side_px: tuple[int, int] = (640, 1280),
-    ) -> None:
+    def __init__(self) -> None:
         """Load the networks and run them once.
 
-        Args:
-            min_face_px: size of the smallest face, at least 12, in pixels of the
-                resized image; half the size takes four times as long.
-            long_side_px: lower and upper limit of the long side; images outside are
-                resized to the limit.
-
         Raises:
-            ValueError: a size is out of range.
             FileNotFoundError: the mtcnn package is missing.
             RuntimeError: its weights are not those of the pinned version.
         """
-        min_side, max_side = long_side_px
-        if not min_face_px >= _CELL_PX:
-            raise ValueError(f"min_face_px must be at least 12, not {min_face_px!r}")
-        if not _CELL_PX <= min_side <= max_side:
-            raise ValueError(
-                "long_side_px must be two increasing sizes of at least 12, "
-                f"not {long_side_px!r}"
-            )
-        self._min_face_px = min_face_px
-        self._long_side_px = (min_side, max_side)
         self._proposals = build_pnet()
         self._refinement = build_rnet()
         self._output = build_onet()
@@ -322,9 +301,9 @@ class MTCNN:
         """Return the faces in `image` and the five landmarks of each."""
         height, width = image.shape[:2]
         long_side = max(width, height)
-        scale = float(np.clip(long_side, *self._long_side_px)) / long_side
+        scale = float(np.clip(long_side, *_LONG_SIDE_RANGE_PX)) / long_side
         with self._lock:
-            levels = _build_half_pyramid(_resize(image, scale))
+            levels = _build_half_pyramid(resize_image(image, scale))
             boxes = self._propose(levels)
             boxes, scores = self._refine(levels, boxes)
             boxes, scores, points = self._output_boxes(levels, boxes, scores)
@@ -336,7 +315,7 @@ class MTCNN:
     def _propose(self, levels: list[Image]) -> Boxes:
         """Return the `(n, 4)` square proposals of P-Net."""
         proposals: list[tuple[Boxes, NDArray[np.float32]]] = []
-        scale = _CELL_PX / self._min_face_px
+        scale = _CELL_PX / _MIN_FACE_PX
         while min(levels[0].shape[:2]) * scale >= _CELL_PX:
             proposals.append(self._propose_at_scale(levels, scale))
             scale *= _PYRAMID_FACTOR
@@ -436,19 +415,11 @@ def _square_boxes(boxes: Boxes) -> Boxes:
     return corners.astype(np.float32, copy=False)
 
 
-def _resize(image: Image, scale: float) -> Image:
-    if scale == 1:
-        return image
-    size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-    resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, size_wh, interpolation=resampling), np.uint8)
-
-
 def _build_half_pyramid(image: Image) -> list[Image]:
     """Return the image at full, half, quarter, ... size, down to P-Net's cell size."""
     levels = [image]
     while max(levels[-1].shape[:2]) >= 2 * _CELL_PX:
-        levels.append(_resize(levels[-1], 0.5))
+        levels.append(resize_image(levels[-1], 0.5))
     return levels
 
 

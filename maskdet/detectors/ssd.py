@@ -6,7 +6,6 @@ OpenCV's `samples/dnn/face_detector`.
 
 from __future__ import annotations
 
-from pathlib import Path
 from threading import Lock
 
 import cv2
@@ -24,21 +23,16 @@ _MIN_SCORE = 0.05  # nearly all of the network's 200 boxes have a lower score
 class SSD:
     """A face detector on OpenCV's DNN module; thread-safe."""
 
-    def __init__(self, weights: Path | None = None, graph: Path | None = None) -> None:
+    def __init__(self) -> None:
         """Load the network and run it once.
-
-        Args:
-            weights: TensorFlow `.pb` or `.caffemodel`; by default the published 8-bit
-                file.
-            graph: the `.pbtxt` or `.prototxt` that belongs to `weights`.
 
         Raises:
             FileNotFoundError: a file is missing; the message says how to get it.
             RuntimeError: a file does not have the published checksum.
         """
-        weights = model_path("ssd") if weights is None else weights
-        graph = model_path("ssd-graph") if graph is None else graph
-        self._net = cv2.dnn.readNet(str(weights), str(graph))
+        self._net = cv2.dnn.readNet(
+            str(model_path("ssd")), str(model_path("ssd-graph"))
+        )
         self._lock = Lock()
         self.detect(np.zeros((48, 64, 3), np.uint8))
 

@@ -12,38 +12,34 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from maskdet.boxes import clip_boxes, nms, sizes_px
+from maskdet.boxes import clip_boxes, nms, select_candidates
 from maskdet.detectors import Landmarks
+from maskdet.media import resize_image
 from maskdet.model_files.model_zoo import model_path
 from maskdet.types import Faces, Image, check_image
 
 _STRIDES_PX = (8, 16, 32)
 _MIN_SCORE = 0.05
 _NMS_IOU = 0.45  # as in the publisher's demo
-_MAX_CANDIDATES = 500
 
 
 class YuNet:
     """A detector of faces and five landmarks in each; thread-safe."""
 
-    def __init__(self, long_side_px: int = 640, *, threads: int = 2) -> None:
+    def __init__(self, long_side_px: int = 640) -> None:
         """Load the network and run it once.
 
         Args:
             long_side_px: long side of the resized image; a larger value detects
                 smaller faces and takes longer.
-            threads: CPU threads of one call.
 
         Raises:
-            ValueError: `long_side_px` is less than one cell of the network.
             FileNotFoundError: the file is missing; the message says how to get it.
             RuntimeError: the file does not have the published checksum.
         """
-        if long_side_px < _STRIDES_PX[-1]:
-            raise ValueError(f"long_side_px must be at least 32, not {long_side_px!r}")
         self._long_side_px = long_side_px
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 2
         # Spinning threads would take a core from the video decoder.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
@@ -59,7 +55,7 @@ class YuNet:
         """Return the faces in `image` and the five landmarks of each."""
         height, width = image.shape[:2]
         scale = self._long_side_px / max(width, height)
-        blob = _pad_to_stride(_resize(image, scale))
+        blob = _pad_to_stride(resize_image(image, scale))
         names = [
             f"{kind}_{stride}"
             for kind in ("cls", "obj", "bbox", "kps")
@@ -69,19 +65,10 @@ class YuNet:
         rows = _decode_outputs(outputs, blob.shape[2:])
         rows[:, :14] /= scale
         boxes, scores = clip_boxes(rows[:, :4], width, height), rows[:, 14]
-        order = np.argsort(-scores, kind="stable")
-        order = order[(scores[order] >= _MIN_SCORE) & (sizes_px(boxes[order]) > 0)][
-            :_MAX_CANDIDATES
-        ]
+        order = select_candidates(boxes, scores, _MIN_SCORE)
         order = order[nms(boxes[order], scores[order], _NMS_IOU)]
         points = rows[order, 4:14].reshape(-1, 5, 2)
         return Faces(boxes[order], scores[order]), points
-
-
-def _resize(image: Image, scale: float) -> Image:
-    size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-    resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, size_wh, interpolation=resampling), np.uint8)
 
 
 def _pad_to_stride(image: Image) -> NDArray[np.float32]:

@@ -6,22 +6,16 @@ from maskdet.distance.birds_eye import draw_birds_eye
 from maskdet.distance.geometry import (
     FACE_ABOVE_FLOOR_M,
     FACE_HEIGHT_M,
-    CameraGeometry,
     compute_pairwise_distances,
-    compute_positions_m,
     get_geometry,
 )
-from maskdet.distance.ground_plane import GroundPlaneCamera
 from maskdet.distance.pairs import ContactTracker, find_highest_risk_pair
 
 __all__ = [
     "FACE_ABOVE_FLOOR_M",
     "FACE_HEIGHT_M",
-    "CameraGeometry",
     "ContactTracker",
-    "GroundPlaneCamera",
     "compute_pairwise_distances",
-    "compute_positions_m",
     "draw_birds_eye",
     "find_highest_risk_pair",
     "get_geometry",

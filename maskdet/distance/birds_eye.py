@@ -96,29 +96,20 @@ def draw_birds_eye(
             f"positions must have shape ({len(scene)}, 2), got {positions.shape}"
         )
     projection = _fit_projection(positions, corners_m, size_wh)
-    canvas = _draw_ground(projection, corners_m)
+    canvas = np.full((*size_wh[::-1], 3), _BACKGROUND_COLOUR, np.uint8)
+    if corners_m is not None:
+        corners = [projection.to_pixel(float(x), float(z)) for x, z in corners_m]
+        _fill_polygon(canvas, corners, _GROUND_COLOUR)
+    _draw_grid(canvas, projection)
+    _draw_camera(canvas, projection)
     points = [projection.to_pixel(float(x), float(z)) for x, z in positions]
     pairs = [pair for pair in reversed(scene.pairs) if pair.in_contact]
     for pair in pairs:
-        _draw_contact_line(canvas, points, pair)
+        colour, px = (_WARNING_COLOUR, 3) if pair.exceeds_limit else (_DARK_COLOUR, 1)
+        _draw_line(canvas, points[pair.first], points[pair.second], colour, px)
     _draw_people(canvas, scene, points, style)
     for pair in pairs:
         _draw_distance(canvas, points, pair)
-    return canvas
-
-
-def _draw_ground(projection: _Projection, corners_m: _Floats | None) -> Image:
-    """Draw the empty floor with grid and camera."""
-    width, height = projection.size_wh
-    canvas = np.full((height, width, 3), _BACKGROUND_COLOUR, np.uint8)
-    if corners_m is not None:
-        _fill_polygon(
-            canvas,
-            [projection.to_pixel(*map(float, corner)) for corner in corners_m],
-            _GROUND_COLOUR,
-        )
-    _draw_grid(canvas, projection)
-    _draw_camera(canvas, projection)
     return canvas
 
 
@@ -130,24 +121,14 @@ def _draw_people(
 ) -> None:
     """Draw a marker for each person, then the track IDs on top."""
     radius = max(5.0, min(canvas.shape[:2]) / 55)
-    for row in reversed(range(len(scene))):
-        label = scene.labels[row]
-        colour = style.colour_bgr(label)
-        _draw_marker(
-            canvas, points[row], label, colour, radius, is_hollow=_is_unseen(scene, row)
-        )
-    for row, id_text in enumerate(_format_ids(scene)):
-        x, y = points[row]
-        _draw_text(canvas, id_text, (x + 1.5 * radius, y + 1.2 * radius), _DARK_COLOUR)
-
-
-def _is_unseen(scene: Scene, row: int) -> bool:
-    return bool(scene.unseen_s is not None and scene.unseen_s[row] > 0)
-
-
-def _format_ids(scene: Scene) -> list[str]:
-    ids = [] if scene.track_ids is None else scene.track_ids.tolist()
-    return ["" if track_id == UNTRACKED else str(track_id) for track_id in ids]
+    people = list(zip(scene, points, strict=True))
+    for face, point in reversed(people):
+        colour, is_hollow = style.colour_bgr(face.label), face.unseen_s > 0
+        _draw_marker(canvas, point, face.label, colour, radius, is_hollow=is_hollow)
+    for face, (x, y) in people:
+        if face.track_id != UNTRACKED:
+            text, place = str(face.track_id), (x + 1.5 * radius, y + 1.2 * radius)
+            _draw_text(canvas, text, place, _DARK_COLOUR)
 
 
 def _fit_projection(
@@ -228,13 +209,6 @@ def _draw_camera(canvas: Image, projection: _Projection) -> None:
         [(x, y + side / 2), (x - side, y - side), (x + side, y - side)],
         _DARK_COLOUR,
     )
-
-
-def _draw_contact_line(
-    canvas: Image, points: list[tuple[float, float]], pair: PersonPair
-) -> None:
-    colour, px = (_WARNING_COLOUR, 3) if pair.exceeds_limit else (_DARK_COLOUR, 1)
-    _draw_line(canvas, points[pair.first], points[pair.second], colour, px)
 
 
 def _draw_distance(

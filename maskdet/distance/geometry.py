@@ -150,10 +150,8 @@ def _project_to_ground(
     """
     ground_heads = heads @ ground_camera.rotation.T
     size_error = np.hypot(FACE_HEIGHT_ERROR, _BOX_ERROR_PX / heights_px)
-    rise, height_difference = (
-        ground_heads[:, 1],
-        FACE_ABOVE_FLOOR_M - ground_camera.height_m,
-    )
+    rise = ground_heads[:, 1]
+    height_difference = FACE_ABOVE_FLOOR_M - ground_camera.height_m
     height_error = np.full(len(heads), FACE_ABOVE_FLOOR_ERROR_M)
     deviation = np.abs(rise - height_difference) / np.hypot(
         height_error, rise * size_error
@@ -218,29 +216,6 @@ def _build_geometry(
 def _compute_focal_px(field_deg: float, width: int) -> float:
     """Return the focal length for a horizontal field of view."""
     return width / 2 / math.tan(math.radians(field_deg) / 2)
-
-
-def compute_positions_m(
-    boxes: Boxes, size_wh: tuple[int, int], settings: Settings
-) -> NDArray[np.float64]:
-    """Return `(n, 2)` x to the right and z away from the camera, in metres.
-
-    Args:
-        boxes: `(n, 4)` faces in pixels.
-        size_wh: width and height of the image in pixels.
-        settings: with `distance` pinhole or ground_plane.
-
-    Raises:
-        ValueError: distance is off or relative, or `ground_points` is impossible.
-    """
-    camera_geometry = get_geometry(settings, size_wh)
-    if camera_geometry.unit != "m":
-        raise ValueError(
-            f"distance must be pinhole or ground_plane for metres, not "
-            f"{settings.distance}"
-        )
-    positions: NDArray[np.float64] = camera_geometry.to_world(boxes)[:, [0, 2]]
-    return positions
 
 
 def compute_pairwise_distances(positions: Points3D) -> NDArray[np.float64]:

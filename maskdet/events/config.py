@@ -33,7 +33,8 @@ def read_events_url(environment: Mapping[str, str] = os.environ) -> str:
     text = environment.get(EVENTS_URL_VARIABLE, "").strip()
     if text.lower() == "off":
         return ""
-    return text or sqlite_url(default_events_file())
+    folder = platformdirs.user_data_path("maskdet", appauthor=False)
+    return text or sqlite_url(folder / "events.sqlite3")
 
 
 def read_retention_days(environment: Mapping[str, str] = os.environ) -> int:
@@ -46,12 +47,6 @@ def read_retention_days(environment: Mapping[str, str] = os.environ) -> int:
         DEFAULT_RETENTION_DAYS
     )
     return parse_whole_number(text, 1, MAX_RETENTION_DAYS, name=RETENTION_DAYS_VARIABLE)
-
-
-def default_events_file() -> Path:
-    """Return the default SQLite file of the events database."""
-    folder = platformdirs.user_data_path("maskdet", appauthor=False)
-    return folder / "events.sqlite3"
 
 
 def to_store_url(location: str) -> str:

@@ -54,11 +54,11 @@ SCHEMA_VERSION: Final = 1
 
 HOUR_MS: Final = 3_600_000
 
-_METADATA = sa.MetaData()
+METADATA: Final = sa.MetaData()
 
 INFO_TABLE: Final = sa.Table(
     "maskdet_about",
-    _METADATA,
+    METADATA,
     sa.Column("name", sa.String(40), primary_key=True),
     sa.Column("value", sa.String(200), nullable=False),
 )
@@ -66,7 +66,7 @@ INFO_TABLE: Final = sa.Table(
 
 EVENTS_TABLE: Final = sa.Table(
     "maskdet_events",
-    _METADATA,
+    METADATA,
     sa.Column(
         "id",
         sa.BigInteger().with_variant(sa.Integer, "sqlite"),
@@ -316,11 +316,6 @@ class EventFilter:
     cameras: tuple[str, ...] = ()
 
 
-def get_metadata() -> sa.MetaData:
-    """Return the metadata of all tables."""
-    return _METADATA
-
-
 def to_event_row(event: Event) -> dict[str, str | int | float | None]:
     """Return an event as a row of `EVENTS_TABLE`."""
     values = event.to_record()
@@ -351,26 +346,9 @@ def build_conditions(event_filter: EventFilter) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-def select_newest_events(
-    event_filter: EventFilter, limit: int | None = None
-) -> sa.Select[Any]:
-    """Select events, newest first, at most `limit`."""
-    order = (EVENTS_TABLE.c.at_ms.desc(), EVENTS_TABLE.c.id.desc())
-    return (
-        sa.select(EVENTS_TABLE)
-        .where(*build_conditions(event_filter))
-        .order_by(*order)
-        .limit(limit)
-    )
-
-
-def select_oldest_events(event_filter: EventFilter) -> sa.Select[Any]:
-    """Select events, oldest first."""
-    return (
-        sa.select(EVENTS_TABLE)
-        .where(*build_conditions(event_filter))
-        .order_by(EVENTS_TABLE.c.at_ms, EVENTS_TABLE.c.id)
-    )
+def select_events(event_filter: EventFilter) -> sa.Select[Any]:
+    """Select events, in any order."""
+    return sa.select(EVENTS_TABLE).where(*build_conditions(event_filter))
 
 
 def select_kind_counts(event_filter: EventFilter) -> sa.Select[Any]:
@@ -385,9 +363,7 @@ def select_cameras() -> sa.Select[Any]:
     return sa.select(EVENTS_TABLE.c.camera).distinct().order_by(EVENTS_TABLE.c.camera)
 
 
-def select_hourly_people(
-    event_filter: EventFilter, offset_ms: int = 0
-) -> sa.Select[Any]:
+def select_hourly_people(event_filter: EventFilter, offset_ms: int) -> sa.Select[Any]:
     """Select hour, label and number of people; each person counts once per hour.
 
     The last label of the hour counts; people without a label are not counted. An hour
@@ -398,18 +374,13 @@ def select_hourly_people(
         offset_ms: offset of local time from UTC, in milliseconds.
     """
     hour = ((EVENTS_TABLE.c.at_ms + offset_ms) // HOUR_MS).label("hour")
-    return _select_people_by(event_filter, hour)
+    return select_people(event_filter, hour)
 
 
-def select_people(event_filter: EventFilter) -> sa.Select[Any]:
-    """Select label and number of people; each counts once, with the last label."""
-    return _select_people_by(event_filter)
-
-
-def _select_people_by(
+def select_people(
     event_filter: EventFilter, *group_columns: sa.Label[Any]
 ) -> sa.Select[Any]:
-    """Select the number of people by label in each group."""
+    """Select label and number of people in each group; the last label counts."""
     has_label = EVENTS_TABLE.c.label != Label.UNKNOWN.key
     has_person = EVENTS_TABLE.c.person.is_not(None)
     rank = sa.func.row_number().over(
@@ -443,16 +414,6 @@ def select_unique_people(event_filter: EventFilter) -> sa.Select[Any]:
     return sa.select(sa.func.count()).select_from(distinct_people)
 
 
-def insert_events() -> sa.Insert:
-    """Return the statement that inserts rows of `to_event_row`."""
-    return sa.insert(EVENTS_TABLE)
-
-
-def delete_events(before_ms: int | None = None) -> sa.Delete:
-    """Return the statement that deletes events before a time, or all."""
-    statement = sa.delete(EVENTS_TABLE)
-    return (
-        statement
-        if before_ms is None
-        else statement.where(EVENTS_TABLE.c.at_ms < before_ms)
-    )
+def delete_events(event_filter: EventFilter) -> sa.Delete:
+    """Return the statement that deletes events."""
+    return sa.delete(EVENTS_TABLE).where(*build_conditions(event_filter))

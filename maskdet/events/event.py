@@ -37,6 +37,12 @@ MAX_CAMERA_NAME_LENGTH = 60
 """Maximum length of a camera name, in characters."""
 
 
+def format_utc(moment: datetime) -> str:
+    """Return a time in UTC as text, to the millisecond."""
+    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
 @dataclass(frozen=True)
 class Event:
     """Event of a tracked person.
@@ -99,7 +105,7 @@ class Event:
         at = _EPOCH + timedelta(milliseconds=self.at_ms)
         return {
             "kind": self.kind,
-            "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "at": format_utc(at),
             "camera": self.camera,
             "session": self.session,
             "person": None if self.person == UNTRACKED else self.person,

@@ -90,7 +90,7 @@ class EventStore:
     def _create_tables(self) -> None:
         with self._open_transaction() as connection:
             database.enable_concurrent_reads(connection)
-            database.get_metadata().create_all(connection)
+            database.METADATA.create_all(connection)
             if self._read_schema_version(connection) is None:
                 value = str(database.SCHEMA_VERSION)
                 row = {"name": "schema_version", "value": value}
@@ -103,16 +103,14 @@ class EventStore:
         self.create()
         with self._open_transaction() as connection:
             rows = [database.to_event_row(event) for event in events]
-            connection.execute(database.insert_events(), rows)
+            connection.execute(sa.insert(database.EVENTS_TABLE), rows)
 
     def read(self, event_filter: EventFilter, limit: int | None = None) -> list[Event]:
         """Return events, newest first, at most `limit` of them."""
-        return [
-            _event_from_row(row)
-            for row in self._fetch_rows(
-                database.select_newest_events(event_filter, limit)
-            )
-        ]
+        columns = database.EVENTS_TABLE.c
+        query = database.select_events(event_filter).limit(limit)
+        query = query.order_by(columns.at_ms.desc(), columns.id.desc())
+        return [_event_from_row(row) for row in self._fetch_rows(query)]
 
     def count_by_kind(self, event_filter: EventFilter) -> Counter[str]:
         """Return the number of events by kind."""
@@ -142,9 +140,8 @@ class EventStore:
             Counts by start of the hour, in milliseconds since 1970 in UTC.
         """
         counts_by_hour: dict[int, Counter[Label]] = {}
-        for row in self._fetch_rows(
-            database.select_hourly_people(event_filter, offset_ms)
-        ):
+        query = database.select_hourly_people(event_filter, offset_ms)
+        for row in self._fetch_rows(query):
             start_ms = int(row.hour) * database.HOUR_MS - offset_ms
             counts_by_hour.setdefault(start_ms, Counter())[parse_label(row.label)] = (
                 row.n
@@ -157,29 +154,30 @@ class EventStore:
 
     def iterate(self, event_filter: EventFilter) -> Iterator[Event]:
         """Yield events, oldest first, without holding all of them in memory."""
-        for row in self._stream_rows(database.select_oldest_events(event_filter)):
-            yield _event_from_row(row)
+        if not self.exists():
+            return
+        columns = database.EVENTS_TABLE.c
+        query = database.select_events(event_filter)
+        query = query.order_by(columns.at_ms, columns.id)
+        with self._open_transaction(self._engine_for_reading()) as connection:
+            options = {"yield_per": _CSV_ROWS}
+            for row in connection.execute(query, execution_options=options):
+                yield _event_from_row(row)
 
     def delete(self, before: datetime | None = None) -> int:
         """Delete events before a time, or all, and return their number."""
         if not self.exists():
             return 0
         before_ms = None if before is None else round(before.timestamp() * 1e3)
+        statement = database.delete_events(EventFilter(before_ms=before_ms))
         with self._open_transaction() as connection:
-            return int(connection.execute(database.delete_events(before_ms)).rowcount)
+            return int(connection.execute(statement).rowcount)
 
     def _fetch_rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         if not self.exists():
             return ()
         with self._open_transaction(self._engine_for_reading()) as connection:
             return connection.execute(query).all()
-
-    def _stream_rows(self, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
-        if not self.exists():
-            return
-        with self._open_transaction(self._engine_for_reading()) as connection:
-            options = {"yield_per": _CSV_ROWS}
-            yield from connection.execute(query, execution_options=options)
 
     def _engine_for_reading(self) -> sa.Engine:
         return self._engine if database.can_write(self._url) else self._read_only_engine

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 from maskdet.events.database import StoreError
 from maskdet.events.event import Event
@@ -53,26 +53,16 @@ class EventWriter:
     if the queue is full or if the database rejects them.
     """
 
-    def __init__(
-        self,
-        store: EventStore,
-        *,
-        retention_days: int,
-        capacity: int = CAPACITY,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, store: EventStore, *, retention_days: int) -> None:
         """Start the thread.
 
         Args:
             store: database to write to.
             retention_days: older events are deleted at the start and once a day.
-            capacity: maximum number of queued events.
-            clock: monotonic time in seconds.
         """
         self.retention_days = retention_days
         self._store = store
-        self._clock = clock
-        self._queue: queue.Queue[Event] = queue.Queue(capacity)
+        self._queue: queue.Queue[Event] = queue.Queue(CAPACITY)
         self._lock = threading.Lock()
         self._n_written = self._n_dropped = self._n_pending = 0
         self._n_rejections = 0  # consecutive rejections of the current batch
@@ -83,6 +73,11 @@ class EventWriter:
             target=self._run, name="maskdet-events", daemon=True
         )
         self._thread.start()
+
+    @property
+    def location(self) -> str:
+        """Location of the database, without a password."""
+        return self._store.location
 
     def put(self, events: Iterable[Event]) -> None:
         """Queue events for writing; does not block."""
@@ -100,13 +95,6 @@ class EventWriter:
             return WriterStatus(
                 self._n_written, self._n_pending, self._n_dropped, self._problem
             )
-
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until all events are written; return whether they are."""
-        deadline_s = time.monotonic() + timeout_s
-        while self.status().n_waiting and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        return not self.status().n_waiting
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Try to write the queued events, and end the thread."""
@@ -174,7 +162,7 @@ class EventWriter:
 
     def _delete_expired(self) -> None:
         """Delete events past the retention period, at the start and once a day."""
-        now_s = self._clock()
+        now_s = monotonic()
         if self._last_cleanup_s is not None and now_s - self._last_cleanup_s < _DAY_S:
             return
         self._store.delete(datetime.now(UTC) - timedelta(days=self.retention_days))

@@ -9,18 +9,18 @@ from maskdet.media.cameras import (
     open_video,
     redact_url,
 )
-from maskdet.media.image_folder import ImageFolder, find_images
+from maskdet.media.image_folder import find_images
 from maskdet.media.image_formats import IMAGE_FORMATS, IMAGE_SUFFIXES, ImageReadError
 from maskdet.media.images import (
     MAX_BYTES,
     MAX_JPEG_PIXELS,
     MAX_PIXELS,
-    MAX_SIDE_PX,
     DecodedImage,
     decode_image,
     encode_jpeg,
     encode_png,
     read_image,
+    resize_image,
     rotate_image,
     write_image,
 )
@@ -44,11 +44,9 @@ __all__ = [
     "MAX_BYTES",
     "MAX_JPEG_PIXELS",
     "MAX_PIXELS",
-    "MAX_SIDE_PX",
     "ROTATIONS",
     "AudioTrack",
     "DecodedImage",
-    "ImageFolder",
     "ImageReadError",
     "LatestFrameSource",
     "ReconnectPolicy",
@@ -67,6 +65,7 @@ __all__ = [
     "open_video_file",
     "read_image",
     "redact_url",
+    "resize_image",
     "rotate_image",
     "validate_output_path",
     "validate_rotation",

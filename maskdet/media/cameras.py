@@ -46,17 +46,6 @@ _UNLIMITED_S: Final = 2**31 - 1
 _POLL_S: Final = 0.25
 
 
-def _validate_url(url: str) -> str:
-    """Return a URL, if its scheme is supported.
-
-    Raises:
-        ValueError: the scheme is not one of `_URL_SCHEMES`.
-    """
-    if urlsplit(url).scheme.lower() not in _URL_SCHEMES:
-        raise ValueError(f"an address must begin with {', '.join(_URL_SCHEMES)}")
-    return url
-
-
 def redact_url(name: str) -> str:
     """Return the name of a source without user, password and tokens of a URL."""
     if "://" not in name:
@@ -88,7 +77,7 @@ class ReconnectPolicy:
 _DEFAULT_RECONNECT_POLICY: Final = ReconnectPolicy()
 
 
-class LatestFrameSource:
+class LatestFrameSource(VideoSource):
     """A camera of which each iteration yields the newest frame; older ones are dropped.
 
     A thread reads the frames. If the connection is lost, it reconnects with increasing
@@ -119,7 +108,7 @@ class LatestFrameSource:
             VideoReadError: the camera cannot be opened.
         """
         self._open_source, self._reconnect_policy = open_source, reconnect_policy
-        self._on_status = on_status if on_status is not None else _ignore_status
+        self._on_status = on_status or (lambda line: None)
         self._source = open_source() if opened_source is None else opened_source
         self.info = dataclasses.replace(
             self._source.info, duration_s=0.0, n_frames=0, has_audio=False
@@ -148,14 +137,6 @@ class LatestFrameSource:
                 yield frame
         finally:
             self.close()
-
-    def __enter__(self) -> LatestFrameSource:
-        """Return the camera, which is closed at the end of the block."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Close the camera."""
-        self.close()
 
     def stop(self) -> None:
         """End the iteration soon; safe in a signal handler."""
@@ -188,32 +169,22 @@ class LatestFrameSource:
 
     def _read_with_reconnect(self) -> None:
         """Read and reconnect until `stop`, or until the timeout."""
-        last_frame_s, delay_s, is_open = (
-            time.monotonic(),
-            self._reconnect_policy.initial_delay_s,
-            True,
-        )
+        policy = self._reconnect_policy
+        last_frame_s, delay_s, is_open = time.monotonic(), policy.initial_delay_s, True
         while not self._stopped.is_set():
-            if is_open and self._read_until_lost(
-                is_reconnect=delay_s > self._reconnect_policy.initial_delay_s
-            ):
-                last_frame_s, delay_s = (
-                    time.monotonic(),
-                    self._reconnect_policy.initial_delay_s,
-                )
+            is_reconnect = delay_s > policy.initial_delay_s
+            if is_open and self._read_until_lost(is_reconnect=is_reconnect):
+                last_frame_s, delay_s = time.monotonic(), policy.initial_delay_s
             if self._stopped.is_set():
                 return
-            if (
-                time.monotonic() - last_frame_s + delay_s
-                > self._reconnect_policy.timeout_s
-            ):
+            if time.monotonic() - last_frame_s + delay_s > policy.timeout_s:
                 self._error = "the camera was disconnected for too long"
                 return
             self._on_status(
                 f"the camera is disconnected; next attempt in {delay_s:g} s"
             )
             self._stopped.wait(delay_s)
-            delay_s = min(2 * delay_s, self._reconnect_policy.max_delay_s)
+            delay_s = min(2 * delay_s, policy.max_delay_s)
             is_open = self._reopen()
 
     def _read_until_lost(self, *, is_reconnect: bool) -> bool:
@@ -251,7 +222,7 @@ class LatestFrameSource:
             self._condition.notify()
 
 
-class Webcam:
+class Webcam(VideoSource):
     """A local camera with all of its frames; wrap it in a `LatestFrameSource`.
 
     Attributes:
@@ -300,14 +271,6 @@ class Webcam:
                         )
         finally:
             self.close()
-
-    def __enter__(self) -> Webcam:
-        """Return the camera, which is closed at the end of the block."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Close the camera."""
-        self.close()
 
     def stop(self) -> None:
         """End the iteration soon."""
@@ -404,15 +367,15 @@ def _parse_camera_index(source: int | str | Path) -> int | None:
 def _make_url_opener(
     url: str, limits: VideoLimits, every: int, rotate: int
 ) -> Callable[[], VideoReader]:
-    """Return a function that opens a URL, for each new connection."""
+    """Return a function that opens a URL, for each new connection.
+
+    Raises:
+        ValueError: the scheme is not one of `_URL_SCHEMES`.
+    """
+    if urlsplit(url).scheme.lower() not in _URL_SCHEMES:
+        raise ValueError(f"an address must begin with {', '.join(_URL_SCHEMES)}")
     unlimited = dataclasses.replace(
         limits, max_duration_s=_UNLIMITED_S, cpu_s=_UNLIMITED_S
     )
-    request = build_decode_request(
-        _validate_url(url), unlimited, live=True, rotate=rotate
-    )
+    request = build_decode_request(url, unlimited, live=True, rotate=rotate)
     return lambda: VideoReader({**request, "every": every}, limits.frame_timeout_s)
-
-
-def _ignore_status(line: str) -> None:
-    """Ignore a status line (default of `on_status`)."""

@@ -15,7 +15,7 @@ import uuid
 import weakref
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import numpy as np
 
@@ -166,11 +166,8 @@ class DecoderClient:
             if not chunk:
                 break
             data += chunk
-        if len(data) < n:
-            self._raise_decoder_error()
-        return data
-
-    def _raise_decoder_error(self) -> NoReturn:
+        if len(data) == n:
+            return data
         self.close()
         timed_out = (
             self._timed_out or self._process.returncode in _CPU_LIMIT_RETURN_CODES

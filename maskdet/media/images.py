@@ -88,6 +88,15 @@ def rotate_image(image: Image, rotate: int) -> Image:
     return result
 
 
+def resize_image(image: Image, scale: float) -> Image:
+    """Return an image resized by a factor, or the same image if no side changes."""
+    size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+    if size_wh == [*image.shape[1::-1]]:
+        return image
+    resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size_wh, interpolation=resampling), np.uint8)
+
+
 @dataclass(frozen=True, eq=False)
 class DecodedImage:
     """The pixels of an image, and its original size.

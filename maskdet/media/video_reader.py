@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol, Self
 
 from maskdet.media.decoder_client import DecoderClient, DecoderError
 from maskdet.media.images import MAX_PIXELS
@@ -349,6 +349,9 @@ class VideoSource(Protocol):
 
     Iterate it once. A `with` block closes it.
 
+    Attributes:
+        info: the metadata: size, frame rate, duration.
+
     Examples:
         >>> with maskdet.open_video("lobby.mp4") as source:
         ...     size = source.info.width, source.info.height
@@ -357,10 +360,7 @@ class VideoSource(Protocol):
         ((640, 360), (360, 640, 3), 0.0)
     """
 
-    @property
-    def info(self) -> VideoInfo:
-        """The metadata: size, frame rate, duration."""
-        ...
+    info: VideoInfo
 
     @property
     def end_s(self) -> float:
@@ -384,16 +384,16 @@ class VideoSource(Protocol):
         """Release the file or camera; can be called twice."""
         ...
 
-    def __enter__(self) -> VideoSource:
+    def __enter__(self) -> Self:
         """Return the source, which is closed at the end of the block."""
-        ...
+        return self
 
     def __exit__(self, *error: object) -> None:
         """Close the source."""
-        ...
+        self.close()
 
 
-class VideoReader:
+class VideoReader(VideoSource):
     """A `VideoSource` of a file or URL; open it with `open_video_file`.
 
     Attributes:
@@ -441,14 +441,6 @@ class VideoReader:
                 self._next_frame = self._read_next()
         finally:
             self.close()
-
-    def __enter__(self) -> VideoReader:
-        """Return the video, which is closed at the end of the block."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Close the video."""
-        self.close()
 
     def stop(self) -> None:
         """End the iteration soon; safe in a signal handler."""

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,20 +198,14 @@ def _parse_row(row: Any) -> ModelFile:
 
 
 def download(
-    url: str,
-    target: Path,
-    *,
-    sha256: str,
-    n_bytes: int,
-    progress: DownloadProgress | None = None,
+    model_file: ModelFile, target: Path, progress: DownloadProgress | None = None
 ) -> None:
-    """Download `url` to `target`, replacing an existing file.
+    """Download a model file to `target`, replacing an existing file.
 
     Args:
-        url: an HTTPS URL; it may redirect, but only to HTTPS.
+        model_file: its HTTPS URL may redirect, but only to HTTPS; a response of another
+            size or checksum is an error.
         target: written only when the download is complete and verified.
-        sha256: expected checksum, in hexadecimal.
-        n_bytes: expected size; a longer response is an error.
         progress: called after each chunk.
 
     Raises:
@@ -222,13 +215,7 @@ def download(
     from requests import RequestException
 
     try:
-        write_verified(
-            _iter_content(url),
-            target,
-            sha256=sha256,
-            n_bytes=n_bytes,
-            progress=progress,
-        )
+        write_verified(_iter_content(model_file.url), target, model_file, progress)
     except RequestException as error:
         reason = describe_http_error(error)
     except ConnectionError as error:
@@ -236,7 +223,7 @@ def download(
     else:
         return
     raise ConnectionError(
-        f"could not download {target.name} from {url} ({reason}); "
+        f"could not download {target.name} from {model_file.url} ({reason}); "
         f"check the network, or copy the file to {target.parent}"
     )
 
@@ -269,9 +256,7 @@ def _iter_content(url: str) -> Iterator[bytes]:
 def write_verified(
     chunks: Iterable[bytes],
     target: Path,
-    *,
-    sha256: str,
-    n_bytes: int,
+    model_file: ModelFile,
     progress: DownloadProgress | None = None,
 ) -> None:
     """Write chunks of bytes to `target`, with the same checks as `download`.
@@ -279,21 +264,19 @@ def write_verified(
     Raises:
         RuntimeError: size or checksum differs.
     """
+    sha256, n_bytes = model_file.sha256, model_file.n_bytes
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    temporary = Path(name)
-    try:
+    with AtomicFile(target, model_file.name) as file:
         digest = hashlib.sha256()
         received = 0
-        with os.fdopen(handle, "wb") as file:
-            for chunk in chunks:
-                received += len(chunk)
-                digest.update(chunk)
-                file.write(chunk)
-                if progress is not None:
-                    progress(received, n_bytes)
-                if received > n_bytes:
-                    break
+        for chunk in chunks:
+            received += len(chunk)
+            digest.update(chunk)
+            file.stream.buffer.write(chunk)
+            if progress is not None:
+                progress(received, n_bytes)
+            if received > n_bytes:
+                break
         if received > n_bytes or digest.hexdigest() != sha256:
             size = "more than" if received > n_bytes else f"{received} of"
             raise RuntimeError(
@@ -301,9 +284,7 @@ def write_verified(
                 f"sha256 {digest.hexdigest()[:12]}..., expected {sha256[:12]}...; "
                 "the download was discarded"
             )
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        file.commit()
 
 
 MODEL_FILES: dict[str, ModelFile] = read_manifest()
@@ -411,13 +392,7 @@ def fetch_model(name: str, progress: DownloadProgress | None = None) -> Path:
     except FileNotFoundError:
         if not model_file.url:
             raise
-    download(
-        model_file.url,
-        target,
-        sha256=model_file.sha256,
-        n_bytes=model_file.n_bytes,
-        progress=progress,
-    )
+    download(model_file, target, progress)
     return model_path(name)
 
 

@@ -40,10 +40,12 @@ MIN_LABEL_DURATION_S: Final = 1.0
 """How long a label must be stable until it counts, in seconds."""
 
 MAX_PEOPLE: Final = 10_000
-"""Maximum number of people in a list, at about 1 kB each; of others only sums."""
+"""Maximum number of people in a list, those who were present last, at about 1 kB each;
+of others only sums are kept."""
 
 MAX_CONTACTS: Final = 10_000
-"""Maximum number of pairs in a list; of others only sums are kept."""
+"""Maximum number of pairs in a list: first those in contact now, then by exceeded
+limit, time without a mask, and time in contact; of others only sums are kept."""
 
 _MAX_FRAME_DURATION_S: Final = 1.0
 """At most so much of a longer pause between two frames is counted."""
@@ -168,6 +170,10 @@ class Person:
     crop: bytes = field(default=b"", repr=False)
 
 
+def _no_times() -> dict[Label, float]:
+    return dict.fromkeys(Label, 0.0)
+
+
 @dataclass(frozen=True)
 class EvictedPeople:
     """Sums over the people who are no longer listed.
@@ -182,9 +188,7 @@ class EvictedPeople:
     label_counts: Mapping[Label, int] = field(
         default_factory=lambda: dict.fromkeys(Label, 0)
     )
-    label_s: Mapping[Label, float] = field(
-        default_factory=lambda: dict.fromkeys(Label, 0.0)
-    )
+    label_s: Mapping[Label, float] = field(default_factory=_no_times)
 
 
 @dataclass(frozen=True)
@@ -211,12 +215,8 @@ class _PersonTotals:
     last_s: float
     last_present_s: float
     seen_s: float = 0.0
-    label_s: dict[Label, float] = field(
-        default_factory=lambda: dict.fromkeys(Label, 0.0)
-    )
-    confidence_s: dict[Label, float] = field(
-        default_factory=lambda: dict.fromkeys(Label, 0.0)
-    )
+    label_s: dict[Label, float] = field(default_factory=_no_times)
+    confidence_s: dict[Label, float] = field(default_factory=_no_times)
     crop_quality: float = 0.0
     crop: bytes = b""
 
@@ -263,28 +263,21 @@ class PersonLog:
         new_contact_pairs: those of them whose contact has just exceeded the limit.
         left: the people who left with it, or all of them after `end`.
         label_counts: number of people so far, by the last label other than `UNKNOWN`.
+        evicted_people: sums over the people who are no longer listed.
         evicted_contacts: sums over the pairs that are no longer listed.
     """
 
     def __init__(
         self,
         *,
-        min_label_duration_s: float = MIN_LABEL_DURATION_S,
         keep_crops: bool = False,
         timeline: Timeline | None = None,
-        max_people: int = MAX_PEOPLE,
-        max_contacts: int = MAX_CONTACTS,
     ) -> None:
         """Start without people.
 
         Args:
-            min_label_duration_s: how long a label must be stable until it counts, in
-                seconds.
             keep_crops: whether to keep the best face crop of each person.
             timeline: counts the people of each scene over time, if given.
-            max_people: how many people are kept, those who were present last.
-            max_contacts: how many pairs are kept: first those in contact now, then by
-                exceeded limit, time without a mask, and time in contact.
         """
         self.scene: Scene | None = None
         self.present: list[PersonState] = []
@@ -292,15 +285,12 @@ class PersonLog:
         self.new_contact_pairs: list[ContactPair] = []
         self.left: list[PersonState] = []
         self.label_counts: Counter[Label] = Counter()
-        self._min_label_duration_s, self._keep_crops = min_label_duration_s, keep_crops
+        self._keep_crops = keep_crops
         self._timeline = timeline
-        self._max_people, self._max_contacts = max_people, max_contacts
         self._states: dict[int, PersonState] = {}
         self._totals: dict[int, _PersonTotals] = {}
         self._contact_totals: dict[tuple[int, int], _ContactTotals] = {}
-        self._evicted_counts: Counter[Label] = Counter()
-        self._evicted_label_s = dict.fromkeys(Label, 0.0)
-        self.evicted_contacts = EvictedContacts()
+        self.evicted_people, self.evicted_contacts = EvictedPeople(), EvictedContacts()
         self._n_crops = 0
         self._pending: _PendingScene | None = None
         self._last_scene_s = -math.inf
@@ -330,9 +320,9 @@ class PersonLog:
             contact_totals.unmasked_s += duration_s if is_unmasked else 0.0
         if self._timeline is not None:
             self._timeline.add(pending.scene, duration_s)
-        if len(self._totals) > _SLACK * self._max_people:
+        if len(self._totals) > _SLACK * MAX_PEOPLE:
             self._evict_people()
-        if len(self._contact_totals) > _SLACK * self._max_contacts:
+        if len(self._contact_totals) > _SLACK * MAX_CONTACTS:
             self._evict_contacts(pending.scene.time_s)
 
     def add(self, scene: Scene, image: Image | None = None) -> None:
@@ -400,18 +390,10 @@ class PersonLog:
             self._contacts, self._contacts_s = tuple(contacts), self._last_scene_s
         return self._contacts
 
-    @property
-    def evicted_people(self) -> EvictedPeople:
-        """Sums over the evicted people so far."""
-        label_counts = {label: self._evicted_counts[label] for label in Label}
-        return EvictedPeople(
-            self._evicted_counts.total(), label_counts, dict(self._evicted_label_s)
-        )
-
     def list_people(self) -> tuple[Person, ...]:
         """Return the people, in order of their first detection.
 
-        Evicts people beyond `max_people` first.
+        Evicts people beyond `MAX_PEOPLE` first.
         """
         self._evict_people()
         return tuple(
@@ -424,7 +406,7 @@ class PersonLog:
     def list_contacts(self) -> tuple[Contact, ...]:
         """Return the pairs, sorted by time without a mask, then by time in contact.
 
-        Evicts pairs beyond `max_contacts` first.
+        Evicts pairs beyond `MAX_CONTACTS` first.
         """
         self._evict_contacts(math.inf)
         return tuple(
@@ -462,7 +444,7 @@ class PersonLog:
         person.previous_label = None
         stable_label = person.get_label(min_confidence)
         stable_s = person.get_stable_s(min_confidence)
-        if stable_label is Label.UNKNOWN or stable_s < self._min_label_duration_s:
+        if stable_label is Label.UNKNOWN or stable_s < MIN_LABEL_DURATION_S:
             return
         if stable_label is not person.label:
             person.previous_label = person.label
@@ -554,22 +536,27 @@ class PersonLog:
 
     def _evict_people(self) -> None:
         """Replace the people who left first, beyond the limit, by their sums."""
-        n_over = len(self._totals) - self._max_people
+        n_over = len(self._totals) - MAX_PEOPLE
         if n_over <= 0:
             return
         oldest = sorted(
             self._totals, key=lambda track_id: self._totals[track_id].last_present_s
         )
+        evicted = self.evicted_people
+        label_counts, label_s = dict(evicted.label_counts), dict(evicted.label_s)
         for track_id in oldest[:n_over]:
             totals = self._totals.pop(track_id)
             self._n_crops -= bool(totals.crop)
-            self._evicted_counts[_build_person(track_id, totals).label] += 1
+            label_counts[_build_person(track_id, totals).label] += 1
             for label in Label:
-                self._evicted_label_s[label] += totals.label_s[label]
+                label_s[label] += totals.label_s[label]
+        self.evicted_people = EvictedPeople(
+            evicted.n_people + n_over, label_counts, label_s
+        )
 
     def _evict_contacts(self, now_s: float) -> None:
         """Replace the least important pairs beyond the limit by their sums."""
-        n_over = len(self._contact_totals) - self._max_contacts
+        n_over = len(self._contact_totals) - MAX_CONTACTS
         if n_over <= 0:
             return
 

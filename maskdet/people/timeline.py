@@ -52,11 +52,10 @@ class _Bin:
 
 
 class Timeline:
-    """Counts people over time in at most `max_bins` bins."""
+    """Counts people over time in at most `_MAX_BINS` bins."""
 
-    def __init__(self, max_bins: int = _MAX_BINS) -> None:
+    def __init__(self) -> None:
         """Start with bins of one second; they are doubled when there are too many."""
-        self._max_bins = max_bins
         self._length_s = 1.0
         self._bins: dict[int, _Bin] = {}
 
@@ -80,7 +79,7 @@ class Timeline:
         time_bin.n_over_limit = max(
             time_bin.n_over_limit, sum(pair.exceeds_limit for pair in scene.pairs)
         )
-        if len(self._bins) > self._max_bins:
+        if len(self._bins) > _MAX_BINS:
             self._double_bin_length()
 
     def get_bins(self) -> tuple[TimelineBin, ...]:

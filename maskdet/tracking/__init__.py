@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from maskdet.tracking.config import TrackerConfig
 from maskdet.tracking.tracker import Tracker, Tracks
 
-__all__ = ["Tracker", "TrackerConfig", "Tracks"]
+__all__ = ["Tracker", "Tracks"]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
-from maskdet.tracking.config import TrackerConfig
+from maskdet.tracking import config
 
 Array = NDArray[np.float64]
 
@@ -34,9 +34,8 @@ class KalmanFilter:
         velocities: `(n, 4)` the same per second.
     """
 
-    def __init__(self, config: TrackerConfig) -> None:
+    def __init__(self) -> None:
         """Create a filter without heads."""
-        self._config = config
         self.states: Array = np.zeros((0, 4))
         self.velocities: Array = np.zeros((0, 4))
         # Columns: centre, size. Variances of state and velocity, and their covariance.
@@ -50,12 +49,12 @@ class KalmanFilter:
 
     def add(self, boxes: Boxes) -> None:
         """Add new heads, with a velocity of 0."""
-        n, config = len(boxes), self._config
+        n = len(boxes)
         scale = np.array([1.0, _SIZE_RATIO])
         self.states = np.concatenate([self.states, _to_states(boxes)])
         self.velocities = np.concatenate([self.velocities, np.zeros((n, 4))])
-        initial_state_var = np.full((n, 2), config.measurement_noise**2)
-        initial_velocity_var = np.tile((config.initial_speed * scale) ** 2, (n, 1))
+        initial_state_var = np.full((n, 2), config.MEASUREMENT_NOISE**2)
+        initial_velocity_var = np.tile((config.INITIAL_SPEED * scale) ** 2, (n, 1))
         self._state_var = np.concatenate([self._state_var, initial_state_var])
         self._velocity_var = np.concatenate([self._velocity_var, initial_velocity_var])
         self._covariance = np.concatenate([self._covariance, np.zeros((n, 2))])
@@ -71,19 +70,16 @@ class KalmanFilter:
         """Predict every head `dt_s` seconds ahead."""
         if dt_s <= 0:
             return
-        decay_s = self._config.velocity_decay_s
+        decay_s = config.VELOCITY_DECAY_S
         decay = math.exp(-dt_s / decay_s)
         travel_s = decay_s * (1 - decay)
         self.states = self.states + travel_s * self.velocities
         self.velocities = decay * self.velocities
         # White noise on the velocity, integrated over the step (the usual covariance
         # of the constant-velocity model, Bar-Shalom 2001, 6.2.2).
-        process_var = (self._config.process_noise * np.array([1.0, _SIZE_RATIO])) ** 2
-        state_var, velocity_var, covariance = (
-            self._state_var,
-            self._velocity_var,
-            self._covariance,
-        )
+        process_var = (config.PROCESS_NOISE * np.array([1.0, _SIZE_RATIO])) ** 2
+        state_var, velocity_var = self._state_var, self._velocity_var
+        covariance = self._covariance
         self._state_var = (
             state_var
             + 2 * travel_s * covariance

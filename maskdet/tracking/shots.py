@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.tracking.config import TrackerConfig
 from maskdet.tracking.optical_flow import GreyImage, downscale_to_grey
 from maskdet.tracking.tracks import TrackTable
 from maskdet.types import Image
@@ -94,12 +93,11 @@ class ShotMemory:
         frame: its last frame, if frames are given.
     """
 
-    def __init__(self, config: TrackerConfig) -> None:
+    def __init__(self) -> None:
         """Start without tracks and without a frame."""
-        self.tracks = TrackTable(config)
+        self.tracks = TrackTable()
         self.frame: FrameThumbnail | None = None
-        self._config = config
-        self._previous_tracks = TrackTable(config)
+        self._previous_tracks = TrackTable()
         self._previous_frame: FrameThumbnail | None = None
 
     def update(self, frame: FrameThumbnail | None) -> tuple[int, ...]:
@@ -112,10 +110,7 @@ class ShotMemory:
         if frame is None or previous is None:
             return ()
         if frame.size_wh != previous.size_wh:
-            factors = (
-                frame.size_wh[0] / previous.size_wh[0],
-                (frame.size_wh[1] / previous.size_wh[1]),
-            )
+            factors = np.divide(frame.size_wh, previous.size_wh).tolist()
             self.tracks.rescale(*factors)
             self._previous_tracks.rescale(*factors)
         if is_same_shot(previous.thumb, frame.thumb):
@@ -126,7 +121,7 @@ class ShotMemory:
         if stored_frame is not None and is_same_shot(stored_frame.thumb, frame.thumb):
             self.tracks = stored_tracks
             return ()
-        self.tracks = TrackTable(self._config)
+        self.tracks = TrackTable()
         return tuple(
             int(track_id) for track_id in stored_tracks.ids[stored_tracks.has_id]
         )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, box_areas, clip_boxes
+from maskdet.tracking import config
 from maskdet.tracking.association import (
     UNMATCHED,
     compute_costs,
@@ -21,7 +22,6 @@ from maskdet.tracking.association import (
     compute_reappearance_costs,
     match_min_cost,
 )
-from maskdet.tracking.config import TrackerConfig
 from maskdet.tracking.optical_flow import track_boxes
 from maskdet.tracking.shots import FrameThumbnail, ShotMemory
 from maskdet.tracking.tracks import TIME_EPSILON_S
@@ -73,21 +73,13 @@ class Tracker:
             can be changed at any time.
     """
 
-    def __init__(
-        self, memory_s: float = 3.0, config: TrackerConfig | None = None
-    ) -> None:
-        """Start without tracks.
-
-        Args:
-            memory_s: see the attribute.
-            config: motion model and matching thresholds.
-        """
+    def __init__(self, memory_s: float = 3.0) -> None:
+        """Start without tracks; see the attribute."""
         # Loading SciPy takes as long as ten frames: now, not during the first one.
         import scipy.optimize  # noqa: F401
 
         self.memory_s = memory_s
-        self._config = TrackerConfig() if config is None else config
-        self._shots = ShotMemory(self._config)
+        self._shots = ShotMemory()
         self._time_s = -math.inf
         self._next_id = 1
 
@@ -111,18 +103,11 @@ class Tracker:
 
         Args:
             faces: its detections, down to `low_threshold(min_score)`.
-            time_s: its time in seconds; must not decrease.
+            time_s: its time in seconds; not earlier than the last one.
             image: `(h, w, 3)` uint8, BGR; not changed. Without it, heads coast on
                 their last velocity only, and cuts are not detected.
             min_score: the detection threshold; faces below it are low-score faces.
-
-        Raises:
-            ValueError: the time decreases or is not a finite number.
         """
-        if not self._time_s <= time_s < math.inf:
-            raise ValueError(
-                f"time must not decrease: {time_s} s after {self._time_s} s"
-            )
         self._time_s = time_s
         previous_frame = self._shots.frame
         removed_ids = self._shots.update(
@@ -139,7 +124,10 @@ class Tracker:
         table.update(face_index, faces.boxes, n_high_score)
         self._next_id = table.assign_ids(face_index, self._next_id)
         tracks = self._build_tracks(face_index, len(faces), n_high_score, removed_ids)
-        self._spawn_tracks(face_index, faces.boxes[:n_high_score])
+        # New tracks start from left to right.
+        new_boxes = faces.boxes[_find_unassigned(0, n_high_score, face_index)]
+        if len(new_boxes):
+            table.add(new_boxes[np.argsort(new_boxes[:, 0], kind="stable")])
         return tracks
 
     def _associate(
@@ -150,24 +138,24 @@ class Tracker:
         previous_frame: FrameThumbnail | None,
     ) -> NDArray[np.int64]:
         """Return the `(n_tracks,)` face of each track; `UNMATCHED` for none."""
-        table, config = self._shots.tracks, self._config
+        table = self._shots.tracks
         previous_boxes = table.kalman.boxes
         table.predict(self._time_s)
         face_index = np.full(len(table), UNMATCHED, np.int64)
         is_any = np.ones(len(table), np.bool_)
-        self._match_stage(face_index, is_any, boxes[:n_high_score], 0, config.max_gate)
+        self._match_stage(face_index, is_any, boxes[:n_high_score], 0, config.MAX_GATE)
         low_score_boxes = boxes[n_high_score:n_usable]
         self._match_stage(
             face_index,
             table.has_recent_high_score,
             low_score_boxes,
             n_high_score,
-            config.low_score_gate,
+            config.LOW_SCORE_GATE,
         )
         self._coast(face_index, previous_boxes, boxes, previous_frame)
         # After optical flow, a face may be inside the gate of a track.
         self._match_stage(
-            face_index, table.is_located, boxes[:n_high_score], 0, config.max_gate
+            face_index, table.is_located, boxes[:n_high_score], 0, config.MAX_GATE
         )
         self._recover_occluded(face_index, boxes[:n_high_score])
         return face_index
@@ -181,16 +169,16 @@ class Tracker:
         max_gate: float,
     ) -> None:
         """Match faces to unmatched tracks in place; `boxes` start at face `first`."""
-        table, config = self._shots.tracks, self._config
+        table = self._shots.tracks
         rows = np.flatnonzero(is_allowed & (face_index == UNMATCHED))
         free = _find_unassigned(first, first + len(boxes), face_index)
         if not len(rows) or not len(free):
             return
         stds = table.kalman.std[rows, 0]
-        gates = np.minimum(config.min_gate + _GATE_STDS * stds, max_gate)
+        gates = np.minimum(config.MIN_GATE + _GATE_STDS * stds, max_gate)
         heads = table.kalman.boxes[rows]
         costs_matrix = compute_costs(
-            heads, boxes[free - first], gates, config.max_growth
+            heads, boxes[free - first], gates, config.MAX_GROWTH
         )
         self._assign_faces(face_index, rows, free, costs_matrix)
 
@@ -204,15 +192,13 @@ class Tracker:
             return
         free = _find_unassigned(0, len(boxes), face_index)
         occluders = table.find_occluders(rows)
-        rows, occluders = (
-            rows[occluders != UNMATCHED],
-            occluders[occluders != UNMATCHED],
-        )
+        is_known = occluders != UNMATCHED
+        rows, occluders = rows[is_known], occluders[is_known]
         if not len(rows) or not len(free):
             return
         heads = table.kalman.boxes
         costs_matrix = compute_reappearance_costs(
-            heads[rows], boxes[free], heads[occluders], self._config.max_growth
+            heads[rows], boxes[free], heads[occluders], config.MAX_GROWTH
         )
         self._assign_faces(face_index, rows, free, costs_matrix)
 
@@ -229,7 +215,7 @@ class Tracker:
         # An occluded track must not take the face of its occluder.
         penalties += _OCCLUSION_COST * table.is_occluded[rows]
         costs_matrix = costs_matrix + penalties[:, None]
-        matches = match_min_cost(costs_matrix, self._config.max_cost)
+        matches = match_min_cost(costs_matrix, config.MAX_COST)
         is_matched = matches != UNMATCHED
         face_index[rows[is_matched]] = free[matches[is_matched]]
 
@@ -264,7 +250,10 @@ class Tracker:
             )
             # Not tried again in the next frame: flow would track the background.
             table.mark_lost(unoccluded[~flow.is_tracked])
-            self._lose_out_of_frame(rows, frame.size_wh)
+            heads = table.kalman.boxes[rows]
+            visible = clip_boxes(heads, *frame.size_wh)
+            visible_fractions = box_areas(visible) / box_areas(heads)
+            table.mark_lost(rows[visible_fractions < config.MIN_VISIBLE])
 
     def _mark_occluded(
         self, rows: NDArray[np.int64], face_index: NDArray[np.int64], boxes: Boxes
@@ -283,7 +272,7 @@ class Tracker:
             fractions = compute_occlusion(
                 table.kalman.boxes[rows], boxes[face_index[occluders]]
             )
-            is_occluded = fractions.max(axis=1) > self._config.min_occlusion
+            is_occluded = fractions.max(axis=1) > config.MIN_OCCLUSION
             table.mark_occluded(
                 rows[is_occluded], occluders[fractions[is_occluded].argmax(axis=1)]
             )
@@ -295,14 +284,6 @@ class Tracker:
         table.occluder_keys[rows[~is_occluded & is_gone]] = UNMATCHED
         result: NDArray[np.bool_] = is_occluded | was_occluded
         return result
-
-    def _lose_out_of_frame(
-        self, rows: NDArray[np.int64], size_wh: tuple[int, int]
-    ) -> None:
-        table = self._shots.tracks
-        boxes = table.kalman.boxes[rows]
-        visible_fractions = box_areas(clip_boxes(boxes, *size_wh)) / box_areas(boxes)
-        table.mark_lost(rows[visible_fractions < self._config.min_visible])
 
     def _build_tracks(
         self,
@@ -327,14 +308,6 @@ class Tracker:
             lost_boxes=np.concatenate([table.last_boxes[is_lost], boxes[is_lost]]),
             removed_ids=removed_ids,
         )
-
-    def _spawn_tracks(self, face_index: NDArray[np.int64], boxes: Boxes) -> None:
-        """Start tracks for unmatched high-score faces, from left to right."""
-        new_boxes = boxes[_find_unassigned(0, len(boxes), face_index)]
-        if len(new_boxes):
-            self._shots.tracks.add(
-                new_boxes[np.argsort(new_boxes[:, 0], kind="stable")]
-            )
 
 
 def _find_unassigned(

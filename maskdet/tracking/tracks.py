@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
+from maskdet.tracking import config
 from maskdet.tracking.association import UNMATCHED
-from maskdet.tracking.config import TrackerConfig
 from maskdet.tracking.kalman import KalmanFilter
 from maskdet.types import UNTRACKED
 
@@ -26,6 +26,10 @@ _MAX_FRAME_INTERVAL_S = 1.0
 if the interval is not longer than this."""
 
 
+_TIME_COLUMNS = ("first_seen_s", "last_seen_s", "last_high_score_s", "last_located_s")
+"""Columns of the table that are the current time for a new track."""
+
+
 class TrackTable:
     """The tracks of one shot, in order of their first detection.
 
@@ -41,9 +45,9 @@ class TrackTable:
         occluder_keys: `(n,)` key of the track that occludes each; `UNMATCHED` for none.
     """
 
-    def __init__(self, config: TrackerConfig) -> None:
+    def __init__(self) -> None:
         """Start without tracks."""
-        self.kalman = KalmanFilter(config)
+        self.kalman = KalmanFilter()
         self.ids = np.zeros(0, np.int64)
         self.first_seen_s = np.zeros(0)
         self.last_seen_s = np.zeros(0)
@@ -53,7 +57,6 @@ class TrackTable:
         self.keys = np.zeros(0, np.int64)
         self.occluder_keys = np.zeros(0, np.int64)
         self._next_key = 0
-        self._config = config
         self._time_s = 0.0
         self._step_s = 0.0
 
@@ -78,13 +81,11 @@ class TrackTable:
         unlocated_s = self._time_s - self.last_located_s
         # A track located in the previous frame still is, whatever the frame rate.
         max_unlocated_s = (
-            max(self._config.tentative_s, min(self._step_s, _MAX_FRAME_INTERVAL_S))
+            max(config.TENTATIVE_S, min(self._step_s, _MAX_FRAME_INTERVAL_S))
             + TIME_EPSILON_S
         )
         # A track with few detections may be a false positive.
-        max_coast_s = self._config.max_coast_ratio * (
-            self.last_seen_s - self.first_seen_s
-        )
+        max_coast_s = config.MAX_COAST_RATIO * (self.last_seen_s - self.first_seen_s)
         result: NDArray[np.bool_] = (
             self.has_id
             & (unlocated_s <= max_unlocated_s)
@@ -126,7 +127,7 @@ class TrackTable:
             (rows[is_high_score], 1.0),
             (rows[~is_high_score], _LOW_SCORE_NOISE_FACTOR),
         ):
-            measurement_std = factor * self._config.measurement_noise
+            measurement_std = factor * config.MEASUREMENT_NOISE
             self.kalman.update(subset, boxes[face_index[subset]], measurement_std)
         self.last_seen_s[rows] = self._time_s
         self.last_high_score_s[rows[is_high_score]] = self._time_s
@@ -150,7 +151,7 @@ class TrackTable:
 
     def update_coasting(self, rows: NDArray[np.int64], boxes: Boxes) -> None:
         """Update coasting tracks: `(k,)` rows and `(k, 4)` boxes."""
-        self.kalman.update(rows, boxes, self._config.flow_noise)
+        self.kalman.update(rows, boxes, config.FLOW_NOISE)
         self.last_located_s[rows] = self._time_s
         self.last_boxes[rows] = boxes
 
@@ -167,7 +168,7 @@ class TrackTable:
         """Assign IDs to tracks that are confirmed now; return the next free ID."""
         age_s = self._time_s - self.first_seen_s
         is_confirmed = ~self.has_id & (face_index != UNMATCHED)
-        is_confirmed &= age_s >= self._config.confirm_s - TIME_EPSILON_S
+        is_confirmed &= age_s >= config.CONFIRM_S - TIME_EPSILON_S
         count = int(np.count_nonzero(is_confirmed))
         self.ids[is_confirmed] = np.arange(first_id, first_id + count)
         return first_id + count
@@ -175,24 +176,21 @@ class TrackTable:
     def add(self, boxes: Boxes) -> None:
         """Add new tracks."""
         n = len(boxes)
-        now = np.full(n, self._time_s)
         self.kalman.add(boxes)
-        self.ids = np.concatenate([self.ids, np.full(n, UNTRACKED, np.int64)])
-        self.first_seen_s = np.concatenate([self.first_seen_s, now])
-        self.last_seen_s = np.concatenate([self.last_seen_s, now])
-        self.last_high_score_s = np.concatenate([self.last_high_score_s, now])
-        self.last_located_s = np.concatenate([self.last_located_s, now])
-        self.last_boxes = np.concatenate([self.last_boxes, boxes])
-        keys = np.arange(self._next_key, self._next_key + n)
-        self.keys = np.concatenate([self.keys, keys])
-        self.occluder_keys = np.concatenate(
-            [self.occluder_keys, np.full(n, UNMATCHED, np.int64)]
-        )
+        new = {
+            **dict.fromkeys(_TIME_COLUMNS, np.full(n, self._time_s)),
+            "last_boxes": boxes,
+            "ids": np.full(n, UNTRACKED, np.int64),
+            "keys": np.arange(self._next_key, self._next_key + n),
+            "occluder_keys": np.full(n, UNMATCHED, np.int64),
+        }
+        for name, values in new.items():
+            setattr(self, name, np.concatenate([getattr(self, name), values]))
         self._next_key += n
 
     def remove_expired(self, time_s: float, memory_s: float) -> tuple[int, ...]:
         """Remove tracks that were not seen for too long; return their IDs."""
-        tentative_s = min(memory_s, self._config.tentative_s)
+        tentative_s = min(memory_s, config.TENTATIVE_S)
         limits_s = np.where(self.has_id, memory_s, tentative_s) + TIME_EPSILON_S
         # Tracks of the previous frame are matched once more, whatever the frame rate
         # and `memory_s`.
@@ -204,14 +202,6 @@ class TrackTable:
             return ()
         removed = self.ids[~keep & self.has_id]
         self.kalman.select(keep)
-        self.ids, self.first_seen_s = self.ids[keep], self.first_seen_s[keep]
-        self.last_seen_s, self.last_located_s = (
-            self.last_seen_s[keep],
-            self.last_located_s[keep],
-        )
-        self.last_high_score_s, self.last_boxes = (
-            self.last_high_score_s[keep],
-            self.last_boxes[keep],
-        )
-        self.keys, self.occluder_keys = self.keys[keep], self.occluder_keys[keep]
+        for name in (*_TIME_COLUMNS, "last_boxes", "ids", "keys", "occluder_keys"):
+            setattr(self, name, getattr(self, name)[keep])
         return tuple(int(track_id) for track_id in removed)

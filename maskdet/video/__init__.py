@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from maskdet.video.analysis import (
-    MAX_EVENTS,
     OutputError,
     VideoOutputs,
     VideoProgress,
@@ -18,7 +17,6 @@ from maskdet.video.rows import (
 from maskdet.video.scene_store import SceneStore
 
 __all__ = [
-    "MAX_EVENTS",
     "VIDEO_COLUMNS",
     "OutputError",
     "SceneStore",

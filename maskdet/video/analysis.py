@@ -64,13 +64,8 @@ class OutputError(OSError):
 
     def __init__(self, error: OSError, output: OutputKind) -> None:
         """Copy number, message and file name of the original error."""
-        if error.errno is None:
-            super().__init__(*error.args)
-        elif error.filename is None:
-            super().__init__(error.errno, error.strerror)
-        else:
-            super().__init__(error.errno, error.strerror, error.filename)
-        self.output = output
+        super().__init__(*error.args)
+        self.filename, self.output = error.filename, output
         self.report: VideoReport | None = None
 
 
@@ -93,11 +88,6 @@ def open_video_writer(out: Path, source: VideoSource) -> VideoWriter:
     )
     size_wh = (info.width, info.height)
     return VideoWriter(out, size_wh, frame_rate=info.frame_rate, audio=audio)
-
-
-def describe_lost_audio(source: VideoSource) -> str:
-    """Return a note if the audio is lost, as that of a URL is; else an empty text."""
-    return AUDIO_LOST if source.info.has_audio and not source.info.source else ""
 
 
 @dataclass(frozen=True)
@@ -185,20 +175,20 @@ def run_video_analysis(
     if isinstance(source, str | Path):
         name = name or redact_url(str(source))
         source = open_video(str(source), every=outputs.every)
-    with closing(source):
-        analysis = _VideoAnalysis(name, source, analyzer, settings, outputs)
-        with closing(analysis):
-            return _process_video(
-                analysis, is_cancelled or _never_cancelled, on_progress
-            )
+    with (
+        closing(source),
+        closing(_VideoAnalysis(name, source, analyzer, settings, outputs)) as analysis,
+    ):
+        return _process_video(analysis, is_cancelled, on_progress)
 
 
 def _process_video(
     analysis: _VideoAnalysis,
-    is_cancelled: Callable[[], bool],
+    is_cancelled: Callable[[], bool] | None,
     on_progress: Callable[[VideoProgress], None] | None,
 ) -> VideoReport:
     """Analyze all frames, or those before it is cancelled."""
+    is_cancelled = is_cancelled or (lambda: False)
     try:
         for image, time_s in analysis.iter_frames():
             if is_cancelled():
@@ -241,7 +231,8 @@ class _VideoAnalysis:
         self._people = PersonLog(keep_crops=crops, timeline=self._timeline)
         self._stream = Stream(analyzer, settings, people=self._people)
         self._pipeline = get_pipeline(analyzer)
-        info = _build_stream_info(name, source)
+        start_utc = source.info.taken_at or datetime.now(UTC)
+        info = StreamInfo(Path(name).name, start_utc)
         self._observer: SceneObserver = outputs.observer or EventDetector(info)
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._n_events = 0
@@ -302,7 +293,10 @@ class _VideoAnalysis:
             with wrap_output_errors("video"):
                 end_s = self.end_s or self._source.end_s
                 self._out = self._writer.finish(end_s, trim_audio=not self._is_complete)
-            self._note = self._writer.note or describe_lost_audio(self._source)
+            info = self._source.info
+            # The audio of a URL is lost.
+            is_lost = info.has_audio and not info.source
+            self._note = self._writer.note or (AUDIO_LOST if is_lost else "")
         if self._error and self._outputs.csv_writer is not None:
             with wrap_output_errors("csv"):
                 self._outputs.csv_writer.add_error(
@@ -377,12 +371,3 @@ class _VideoAnalysis:
         return VideoProgress(
             fraction_done, remaining_s, time_s, self._n_frames, preview
         )
-
-
-def _build_stream_info(name: str, source: VideoSource) -> StreamInfo:
-    """Return name and start time for events; now if the video has no date."""
-    return StreamInfo(Path(name).name, source.info.taken_at or datetime.now(UTC))
-
-
-def _never_cancelled() -> bool:
-    return False

@@ -35,18 +35,18 @@ recording if it is known, else that of the analysis.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from maskdet.events import Event
+from maskdet.events.event import format_utc
 from maskdet.media import VideoInfo
 from maskdet.people import EvictedContacts, EvictedPeople, Person, TimelineBin
-from maskdet.results_io import to_utf8
+from maskdet.results_io import format_json_list, to_utf8
 from maskdet.types import CLASSES, Contact, Label
 
 REPORT_JSON_VERSION: Final = 3
@@ -157,25 +157,35 @@ class VideoReport:
             "error": to_utf8(self.error) or None,
             "is_complete": self.is_complete,
             "pipeline": self.pipeline or None,
-            "width": None if info is None else info.width,
-            "height": None if info is None else info.height,
-            "frame_rate": None if info is None else _round(float(info.frame_rate)),
-            "rate_is_assumed": None if info is None else info.rate_is_assumed,
-            "duration_s": None if info is None else _round(self._duration_s(info)),
-            "has_audio": None if info is None else info.has_audio,
+            "width": info and info.width,
+            "height": info and info.height,
+            "frame_rate": info and _to_json(float(info.frame_rate)),
+            "rate_is_assumed": info and info.rate_is_assumed,
+            "duration_s": info and _to_json(self._duration_s(info)),
+            "has_audio": info and info.has_audio,
             "n_frames": self.n_frames,
-            "analyzed_s": _round(self.analyzed_s),
-            "label_s": _values_by_key(self.label_s),
-            "mask_rate": _round(self.mask_rate),
-            "people": [_person_to_dict(person) for person in self.people],
-            "contacts": [_contact_to_dict(contact) for contact in self.contacts],
+            "analyzed_s": _to_json(self.analyzed_s),
+            "label_s": _to_json(self.label_s),
+            "mask_rate": _to_json(self.mask_rate),
+            "people": [
+                {"person": person.track_id, **_list_fields(person, "track_id", "crop")}
+                for person in self.people
+            ],
+            "contacts": [
+                {
+                    "people": [contact.first_id, contact.second_id],
+                    **_list_fields(contact, "first_id", "second_id", "longest_s"),
+                }
+                for contact in self.contacts
+            ],
             "timeline": [
                 timeline_bin_to_dict(timeline_bin) for timeline_bin in self.timeline
             ],
-            "evicted": _evicted_to_dict(self.evicted_people, self.evicted_contacts),
-            "started_at": (
-                None if self.started_at is None else _format_utc(self.started_at)
-            ),
+            "evicted": {
+                **_list_fields(self.evicted_people, "label_s"),
+                **_list_fields(self.evicted_contacts),
+            },
+            "started_at": self.started_at and format_utc(self.started_at),
             "n_events": self.n_events,
             "events": [
                 _event_to_dict(event, self.event_time_s(event)) for event in self.events
@@ -185,57 +195,17 @@ class VideoReport:
 
 def reports_to_json(reports: Iterable[VideoReport]) -> str:
     """Return reports as JSON text with one video per line."""
-    lines = ",\n  ".join(
-        json.dumps(report.to_dict(), ensure_ascii=False) for report in reports
-    )
-    videos = f"[\n  {lines}\n]" if lines else "[]"
+    videos = format_json_list(report.to_dict() for report in reports)
     return f'{{"version": {REPORT_JSON_VERSION}, "videos": {videos}}}\n'
-
-
-def _person_to_dict(person: Person) -> dict[str, Any]:
-    return {
-        "person": person.track_id,
-        "first_s": _round(person.first_s),
-        "last_s": _round(person.last_s),
-        "seen_s": _round(person.seen_s),
-        "label": person.label.key,
-        "confidence": _round(person.confidence),
-        "label_s": _values_by_key(person.label_s),
-    }
-
-
-def _contact_to_dict(contact: Contact) -> dict[str, Any]:
-    return {
-        "people": [contact.first_id, contact.second_id],
-        "start_s": _round(contact.start_s),
-        "total_s": _round(contact.total_s),
-        "unmasked_s": _round(contact.unmasked_s),
-        "min_distance": _round(contact.min_distance),
-        "unit": contact.unit,
-        "exceeds_limit": contact.exceeds_limit,
-    }
-
-
-def _evicted_to_dict(
-    people: EvictedPeople, contacts: EvictedContacts
-) -> dict[str, Any]:
-    return {
-        "n_people": people.n_people,
-        "label_counts": {label.key: people.label_counts[label] for label in Label},
-        "n_contacts": contacts.n_contacts,
-        "n_over_limit": contacts.n_over_limit,
-        "total_s": _round(contacts.total_s),
-        "unmasked_s": _round(contacts.unmasked_s),
-    }
 
 
 def timeline_bin_to_dict(timeline_bin: TimelineBin) -> dict[str, Any]:
     """Return a time bin as in the JSON of a report."""
     return {
-        "start_s": _round(timeline_bin.start_s),
-        "length_s": _round(timeline_bin.length_s),
-        **_values_by_key(timeline_bin.counts),
-        "mask_rate": _round(timeline_bin.mask_rate),
+        "start_s": _to_json(timeline_bin.start_s),
+        "length_s": _to_json(timeline_bin.length_s),
+        **_to_json(timeline_bin.counts),
+        "mask_rate": _to_json(timeline_bin.mask_rate),
         "n_contacts": timeline_bin.n_contacts,
         "n_over_limit": timeline_bin.n_over_limit,
     }
@@ -243,20 +213,25 @@ def timeline_bin_to_dict(timeline_bin: TimelineBin) -> dict[str, Any]:
 
 def _event_to_dict(event: Event, time_s: float) -> dict[str, Any]:
     """Return an event without the fields that are the same in the whole video."""
-    fields = event.to_record()
+    record = event.to_record()
     for name in ("at", "camera", "session"):
-        del fields[name]
-    return {"time_s": _round(time_s), **fields}
+        del record[name]
+    return {"time_s": _to_json(time_s), **record}
 
 
-def _values_by_key(values: dict[Label, float]) -> dict[str, float | None]:
-    return {label.key: _round(values[label]) for label in Label}
+def _list_fields(record: Any, *left_out: str) -> dict[str, Any]:
+    """Return the fields of a dataclass as JSON values."""
+    return {
+        member.name: _to_json(getattr(record, member.name))
+        for member in fields(record)
+        if member.name not in left_out
+    }
 
 
-def _format_utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
-
-
-def _round(value: float | None) -> float | None:
-    """Return a number rounded to three decimals, or None."""
-    return None if value is None else round(value, 3)
+def _to_json(value: Any) -> Any:
+    """Return a value with classes as keys and numbers of three decimals."""
+    if isinstance(value, Label):
+        return value.key
+    if isinstance(value, dict):
+        return {label.key: _to_json(value[label]) for label in Label}
+    return round(value, 3) if isinstance(value, float) else value

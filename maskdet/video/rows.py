@@ -34,7 +34,7 @@ import numpy as np
 
 from maskdet.atomic_file import AtomicFile, TextWriter
 from maskdet.results_io import escape_formula
-from maskdet.types import CLASSES, PersonPair, Scene
+from maskdet.types import CLASSES, Scene
 
 VIDEO_CSV_VERSION: Final = 2
 """Incremented when a column is changed or removed, not when one is added."""
@@ -65,24 +65,20 @@ class VideoCsvWriter:
         head = [escape_formula(video_name), f"{scene.time_s:.3f}"]
         if not len(scene):
             self._writer.writerow(_pad_row(head))
-        ids, unseen_s = np.asarray(scene.track_ids), np.asarray(scene.unseen_s)
         n_views = np.asarray(scene.n_effective_views)
-        for row, label in enumerate(scene.labels):
+        for row, face in enumerate(scene):
             values = [
-                int(ids[row]),
-                *(round(float(corner), 1) for corner in scene.faces.boxes[row]),
-                round(float(scene.faces.scores[row]), 4),
-                label.key,
-                *(round(float(prob), 4) for prob in scene.probs[row]),
-                round(float(unseen_s[row]), 2),
+                face.track_id,
+                *(round(corner, 1) for corner in face.box),
+                round(face.score, 4),
+                face.label.key,
+                *(round(prob, 4) for prob in face.probs),
+                round(face.unseen_s, 2),
                 round(float(n_views[row]), 2),
+                *_format_nearest(scene, row),
             ]
-            position: list[object] = ["", ""]
             if len(scene.positions):
-                position = [
-                    round(float(coordinate), 2) for coordinate in scene.positions[row]
-                ]
-            values = [*values, *_format_nearest(scene, row), *position]
+                values += [round(float(value), 2) for value in scene.positions[row]]
             self._writer.writerow(_pad_row([*head, *values]))
 
     def add_error(self, video_name: str, time_s: float | None, error: str) -> None:
@@ -132,8 +128,5 @@ def _format_nearest(scene: Scene, row: int) -> list[object]:
         return ["", "", "", ""]
     other = pair.second if pair.first == row else pair.first
     other_id = int(np.asarray(scene.track_ids)[other])
-    return [other_id, round(pair.distance, 2), pair.unit, _get_contact_level(pair)]
-
-
-def _get_contact_level(pair: PersonPair) -> int:
-    return (1 + pair.exceeds_limit) if pair.in_contact else 0
+    contact_level = (1 + pair.exceeds_limit) if pair.in_contact else 0
+    return [other_id, round(pair.distance, 2), pair.unit, contact_level]

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import pytest
 
 from maskdet.alerts.delivery import (
+    MAX_ATTEMPTS,
     DeliveryError,
     DeliveryQueue,
-    RetryPolicy,
+    compute_delay_s,
     describe_host_rejection,
 )
 from maskdet.alerts.webhook import (
@@ -24,16 +25,16 @@ from maskdet.alerts.webhook import (
 from maskdet.events import Event
 from maskdet.types import Label
 from tests.alerts.receivers import run_silent_receiver, run_web_receiver
-from tests.helpers.waiting import WAIT_S, wait_until
+from tests.helpers.waiting import WAIT_S, wait_until, wait_until_empty
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 ALERT = Event("alert", NOON, "Tür", "run", 3, Label.NO_MASK, 0.93, rule="no_mask")
-FAST_RETRIES = RetryPolicy(max_attempts=3, initial_delay_s=0.01, max_delay_s=0.05)
 
 
-def test_a_webhook_gets_signed_json() -> None:
+def test_a_webhook_gets_signed_json(monkeypatch) -> None:
+    monkeypatch.setattr("maskdet.alerts.webhook.time", lambda: 1234.9)
     with run_web_receiver() as receiver:
-        Webhook(f"{receiver.url}/hook?a=1", "geheim", clock=lambda: 1234.9)(ALERT)
+        Webhook(f"{receiver.url}/hook?a=1", "geheim")(ALERT)
     (path, headers, body) = receiver.requests[0]
     assert path == "/hook?a=1"
     assert headers[TIME_HEADER] == "1234"
@@ -107,9 +108,10 @@ def test_a_redirect_loop_is_an_error() -> None:
     assert len(receiver.requests) == 4
 
 
-def test_an_unresponsive_receiver_times_out() -> None:
+def test_an_unresponsive_receiver_times_out(monkeypatch) -> None:
+    monkeypatch.setattr("maskdet.alerts.webhook.TIMEOUT_S", 0.1)
     with run_silent_receiver() as url, pytest.raises(DeliveryError, match="in time"):
-        Webhook(url, timeout_s=0.1)(ALERT)
+        Webhook(url)(ALERT)
     with pytest.raises(
         DeliveryError, match="reach the webhook: Connection refused"
     ) as raised:
@@ -153,50 +155,51 @@ def test_an_invalid_url_is_rejected_without_repeating_it(url) -> None:
     assert "geheim" not in str(raised.value)
 
 
-def test_a_delivery_is_retried_until_it_succeeds() -> None:
+def test_a_delivery_is_retried_until_it_succeeds(fast_retries) -> None:
     with run_web_receiver((500, {}), (503, {})) as receiver:
-        delivery_queue = DeliveryQueue(Webhook(receiver.url), retry_policy=FAST_RETRIES)
+        delivery_queue = DeliveryQueue(Webhook(receiver.url))
         delivery_queue.put([ALERT])
-        assert delivery_queue.flush(WAIT_S)
+        wait_until_empty(delivery_queue)
     assert len(receiver.requests) == 3
     status = delivery_queue.status()
     assert (status.n_sent, status.n_failed, status.problem) == (1, 0, "")
 
 
-def test_a_delivery_fails_after_the_last_retry_with_a_reason() -> None:
+def test_a_delivery_fails_after_the_last_retry_with_a_reason(fast_retries) -> None:
     with run_web_receiver(*[(500, {})] * 9) as receiver:
-        delivery_queue = DeliveryQueue(Webhook(receiver.url), retry_policy=FAST_RETRIES)
+        delivery_queue = DeliveryQueue(Webhook(receiver.url))
         delivery_queue.put([ALERT, ALERT])
-        assert delivery_queue.flush(WAIT_S)
+        wait_until_empty(delivery_queue)
     assert len(receiver.requests) == 6
     status = delivery_queue.status()
     assert (status.n_sent, status.n_failed) == (0, 2)
     assert status.problem.startswith("the webhook returned status 500")
 
 
-def test_a_permanent_failure_is_not_retried() -> None:
+def test_a_permanent_failure_is_not_retried(fast_retries) -> None:
     with run_web_receiver((404, {})) as receiver:
-        delivery_queue = DeliveryQueue(Webhook(receiver.url), retry_policy=FAST_RETRIES)
+        delivery_queue = DeliveryQueue(Webhook(receiver.url))
         delivery_queue.put([ALERT])
-        assert delivery_queue.flush(WAIT_S)
+        wait_until_empty(delivery_queue)
     assert len(receiver.requests) == 1
     assert delivery_queue.status().n_failed == 1
 
 
-def test_a_slow_receiver_does_not_block_and_drops_are_counted() -> None:
+def test_a_slow_receiver_does_not_block_and_drops_are_counted(monkeypatch) -> None:
+    monkeypatch.setattr("maskdet.alerts.delivery.CAPACITY", 5)
     go_on, sent = threading.Event(), []
 
     def slow(alert: Event) -> None:
         go_on.wait(WAIT_S)
         sent.append(alert)
 
-    delivery_queue = DeliveryQueue(slow, capacity=5)
+    delivery_queue = DeliveryQueue(slow)
     delivery_queue.put([ALERT] * 20)
     status = delivery_queue.status()
     assert status.n_dropped >= 14
     assert status.n_dropped + status.n_waiting == 20
     go_on.set()
-    assert delivery_queue.flush(WAIT_S)
+    wait_until_empty(delivery_queue)
     assert len(sent) == status.n_waiting
 
 
@@ -209,7 +212,7 @@ def test_an_idle_delivery_queue_has_no_thread() -> None:
     assert n_threads() == before
     for _ in range(3):
         delivery_queue.put([ALERT])
-        assert delivery_queue.flush(WAIT_S)
+        wait_until_empty(delivery_queue)
     wait_until(lambda: n_threads() <= before, "the thread to end")
     assert delivery_queue.status().n_sent == 3
 
@@ -223,20 +226,19 @@ def test_a_bug_loses_only_one_alert() -> None:
 
     delivery_queue = DeliveryQueue(sometimes)
     delivery_queue.put([ALERT])
-    assert delivery_queue.flush(WAIT_S)
+    wait_until_empty(delivery_queue)
     assert delivery_queue.status().problem == "not delivered: KeyError"
     delivery_queue.put([ALERT])
-    assert delivery_queue.flush(WAIT_S)
+    wait_until_empty(delivery_queue)
     assert (delivery_queue.status().n_sent, delivery_queue.status().n_failed) == (1, 1)
 
 
 def test_retry_pauses_grow_with_jitter_up_to_a_limit() -> None:
-    policy = RetryPolicy(initial_delay_s=1.0, max_delay_s=60.0)
     for n_tried, whole_s in ((1, 1), (2, 2), (3, 4), (7, 60), (50, 60)):
-        pauses = [policy.compute_delay_s(n_tried) for _ in range(50)]
+        pauses = [compute_delay_s(n_tried) for _ in range(50)]
         assert whole_s / 2 <= min(pauses) < max(pauses) <= whole_s
-    assert policy.compute_delay_s(1, retry_after_s=20) == 20
-    assert policy.compute_delay_s(1, retry_after_s=9999) == 60
+    assert compute_delay_s(1, retry_after_s=20) == 20
+    assert compute_delay_s(1, retry_after_s=9999) == 60
 
 
 def test_only_visitors_of_this_machine_may_name_any_host() -> None:
@@ -263,7 +265,6 @@ def test_only_visitors_of_this_machine_may_name_any_host() -> None:
 def test_an_alert_is_retried_for_3_to_6_minutes(monkeypatch) -> None:
     for chance, longest_s in ((0.5, 180), (1.0, 360)):
         monkeypatch.setattr("random.uniform", lambda *_, chance=chance: chance)
-        policy = RetryPolicy()
-        pauses_s = [policy.compute_delay_s(n) for n in range(1, policy.max_attempts)]
+        pauses_s = [compute_delay_s(n) for n in range(1, MAX_ATTEMPTS)]
         assert sum(pauses_s) == pytest.approx(longest_s, rel=0.05)
         assert max(pauses_s) <= 60

@@ -6,7 +6,7 @@ import json
 import threading
 from datetime import UTC, datetime
 
-from maskdet.alerts.delivery import DeliveryQueue, RetryPolicy
+from maskdet.alerts.delivery import DeliveryQueue
 from maskdet.alerts.monitor import AlertConfig, AlertMonitor
 from maskdet.alerts.webhook import Webhook
 from maskdet.events import Event
@@ -15,10 +15,9 @@ from tests.alerts.receivers import (
     run_silent_receiver,
     run_web_receiver,
 )
-from tests.helpers.waiting import WAIT_S
+from tests.helpers.waiting import WAIT_S, wait_until_empty
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
-FAST_RETRIES = RetryPolicy(max_attempts=3, initial_delay_s=0.01, max_delay_s=0.05)
 
 
 def alert(person: int) -> Event:
@@ -30,7 +29,7 @@ def test_an_unresponsive_webhook_does_not_delay_the_broker() -> None:
         address = f"mqtt://127.0.0.1:{port}/doors"
         monitor = AlertMonitor(AlertConfig(webhook_url=silent, mqtt_url=address))
         monitor.send_test(alert(1))
-        assert monitor._delivery_queues["mqtt"].flush(WAIT_S)
+        wait_until_empty(monitor._delivery_queues["mqtt"])
         now = monitor.delivery_statuses()
         assert (now["mqtt"].n_sent, now["webhook"].n_waiting) == (1, 1)
         assert len(packets) == 1
@@ -45,7 +44,7 @@ def test_a_slow_receiver_of_one_user_does_not_delay_others() -> None:
         for monitor in monitors:
             for person in range(3):
                 monitor.send_test(alert(person))
-        assert monitors[1]._delivery_queues["webhook"].flush(WAIT_S)
+        wait_until_empty(monitors[1]._delivery_queues["webhook"])
         assert [
             monitor.delivery_statuses()["webhook"].n_sent for monitor in monitors
         ] == [
@@ -61,11 +60,11 @@ def test_a_slow_receiver_of_one_user_does_not_delay_others() -> None:
             monitor.configure(AlertConfig(), None)
 
 
-def test_a_retried_alert_keeps_its_order() -> None:
+def test_a_retried_alert_keeps_its_order(fast_retries) -> None:
     with run_web_receiver((500, {}), (503, {})) as receiver:
-        delivery_queue = DeliveryQueue(Webhook(receiver.url), retry_policy=FAST_RETRIES)
+        delivery_queue = DeliveryQueue(Webhook(receiver.url))
         delivery_queue.put([alert(1), alert(2), alert(3)])
-        assert delivery_queue.flush(WAIT_S)
+        wait_until_empty(delivery_queue)
     people = [json.loads(body)["person"] for _, _, body in receiver.requests]
     assert people == [1, 1, 1, 2, 3]
 

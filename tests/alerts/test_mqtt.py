@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from maskdet.alerts import mqtt
 from maskdet.alerts.delivery import DeliveryError
 from maskdet.alerts.mqtt import Broker, MqttPublisher
 from maskdet.events import Event
@@ -37,11 +38,20 @@ class FakeClient:
         return self._arrives
 
 
-def test_mqtt_with_tls_and_password() -> None:
+@pytest.fixture(autouse=True)
+def waits_as_long_as_needed(monkeypatch) -> None:
+    monkeypatch.setattr(mqtt, "TIMEOUT_S", WAIT_S)
+
+
+def use_client(monkeypatch, client: FakeClient) -> None:
+    monkeypatch.setattr(mqtt, "_create_client", lambda: client)
+    monkeypatch.setattr(mqtt, "require_libraries", lambda *_: None)
+
+
+def test_mqtt_with_tls_and_password(monkeypatch) -> None:
     client = FakeClient()
-    MqttPublisher("mqtts://who:ge%40heim@broker/a/b", client_factory=lambda: client)(
-        ALERT
-    )
+    use_client(monkeypatch, client)
+    MqttPublisher("mqtts://who:ge%40heim@broker/a/b")(ALERT)
     assert ("username_pw_set", "who", "ge@heim") in client.calls
     assert ("tls_set",) in client.calls
     assert ("connect", "broker", 8883, 30) in client.calls
@@ -49,12 +59,12 @@ def test_mqtt_with_tls_and_password() -> None:
     assert client.calls[-2:] == [("disconnect",), ("loop_stop",)]
 
 
-def test_an_unacknowledged_publish_is_an_error_and_disconnects() -> None:
+def test_an_unacknowledged_publish_is_an_error_and_disconnects(monkeypatch) -> None:
     client = FakeClient(arrives=False)
+    use_client(monkeypatch, client)
+    monkeypatch.setattr(mqtt, "TIMEOUT_S", 0.01)
     with pytest.raises(DeliveryError, match="did not acknowledge"):
-        MqttPublisher("mqtt://broker", timeout_s=0.01, client_factory=lambda: client)(
-            ALERT
-        )
+        MqttPublisher("mqtt://broker")(ALERT)
     assert ("loop_stop",) in client.calls
 
 
@@ -73,7 +83,7 @@ def test_a_broker_that_refuses_or_is_not_there_is_one_line() -> None:
         run_mqtt_broker(accept=False) as (port, _),
         pytest.raises(DeliveryError) as raised,
     ):
-        MqttPublisher(f"mqtt://who:geheim@127.0.0.1:{port}", timeout_s=WAIT_S)(ALERT)
+        MqttPublisher(f"mqtt://who:geheim@127.0.0.1:{port}")(ALERT)
     assert str(raised.value).startswith(
         "the MQTT broker refused the connection: Not auth"
     )

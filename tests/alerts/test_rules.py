@@ -85,7 +85,7 @@ def test_a_person_who_left_is_forgotten() -> None:
     detector = alerts(AlertRule("no_mask", for_s=1.0))
     assert len(play(detector, 3, lambda s: [(1, NO_MASK, 0.95)])) == 1
     assert detector.update(make_tracked_scene(6.0, removed_ids=(1,))) == ()
-    state = next(iter(detector.observer._rule_states.values()))
+    (state,) = detector.observer._rule_states
     assert (state._last_alert_s, state._rearmed_ids) == ({}, set())
 
 

@@ -14,12 +14,12 @@ from benchmarks.distance import (
 from maskdet.distance import (
     FACE_HEIGHT_M,
     compute_pairwise_distances,
-    compute_positions_m,
     draw_birds_eye,
     get_geometry,
 )
 from maskdet.settings import Settings
 from maskdet.types import Scene
+from tests.distance.positions import compute_positions_m
 
 WH = (640, 480)
 PINHOLE = Settings(distance="pinhole", field_of_view_deg=90.0)  # focal length: 320 px
@@ -125,7 +125,6 @@ def test_an_empty_box_gives_a_far_position() -> None:
     ("settings", "message"),
     [
         (Settings(), "distance is off"),
-        (RELATIVE, "for metres, not relative"),
         (Settings(distance="ground_plane"), "four points"),
     ],
 )

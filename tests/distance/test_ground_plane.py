@@ -13,10 +13,10 @@ from benchmarks.distance import (
 )
 from maskdet.distance import (
     compute_pairwise_distances,
-    compute_positions_m,
     get_geometry,
 )
 from maskdet.settings import Settings
+from tests.distance.positions import compute_positions_m
 
 FEET = [(-1.0, 4.0), (1.0, 4.0), (0.5, 6.0)]
 

@@ -157,7 +157,7 @@ def predicted(
     request: pytest.FixtureRequest, samples: ImportedDataset
 ) -> tuple[Analyzer, AnalyzerPredictions]:
     analyzer: Analyzer = (
-        TwoStage(Haar("live"), load_classifier())
+        TwoStage(Haar(), load_classifier())
         if request.param == "haar"
         else load_analyzer(request.param)
     )

@@ -22,11 +22,8 @@ MASK, NO_MASK, UNKNOWN = Label.MASK, Label.NO_MASK, Label.UNKNOWN
 START = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def make_detector(hold_s: float = 1.0) -> ObservedStream:
-    return ObservedStream(
-        EventDetector(StreamInfo("Door", START, "run")),
-        PersonLog(min_label_duration_s=hold_s),
-    )
+def make_detector() -> ObservedStream:
+    return ObservedStream(EventDetector(StreamInfo("Door", START, "run")), PersonLog())
 
 
 def kinds_and_people(events: tuple[Event, ...]) -> list[tuple[str, int]]:
@@ -99,8 +96,9 @@ def test_a_label_below_the_threshold_raises_no_event() -> None:
     assert sum(again, ()) == ()
 
 
-def test_the_time_of_an_absence_does_not_count() -> None:
-    detector = make_detector(hold_s=2.0)
+def test_the_time_of_an_absence_does_not_count(monkeypatch) -> None:
+    monkeypatch.setattr("maskdet.people.log.MIN_LABEL_DURATION_S", 2.0)
+    detector = make_detector()
     detector.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
     for time_s in (1.0, 2.0):
         assert detector.update(make_tracked_scene(time_s, [])) == ()
@@ -116,8 +114,9 @@ def test_the_time_of_an_absence_does_not_count() -> None:
     assert back[2][0].for_s == pytest.approx(2.0)
 
 
-def test_the_time_without_a_detection_does_not_count() -> None:
-    detector = make_detector(hold_s=2.0)
+def test_the_time_without_a_detection_does_not_count(monkeypatch) -> None:
+    monkeypatch.setattr("maskdet.people.log.MIN_LABEL_DURATION_S", 2.0)
+    detector = make_detector()
     detector.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
     detector.update(make_tracked_scene(0.5, [(1, MASK, 0.9)]))
     for time_s in (1.0, 2.0, 3.0):
@@ -130,11 +129,12 @@ def test_the_time_without_a_detection_does_not_count() -> None:
     ) == [("classified", 1)]
 
 
-def test_untracked_faces_raise_no_events() -> None:
+def test_untracked_faces_raise_no_events(monkeypatch) -> None:
     still = Scene(
         Faces(np.float32([[0, 0, 9, 9]]), np.float32([0.9])), np.float32([[1, 0, 0]])
     )
-    detector = make_detector(hold_s=0.0)
+    monkeypatch.setattr("maskdet.people.log.MIN_LABEL_DURATION_S", 0.0)
+    detector = make_detector()
     assert detector.update(still) == ()
     both = make_tracked_scene(
         1.0,
@@ -147,8 +147,9 @@ def test_untracked_faces_raise_no_events() -> None:
     ]
 
 
-def test_a_contact_is_reported_once_with_the_unmasked_person_first() -> None:
-    detector = make_detector(hold_s=0.5)
+def test_a_contact_is_reported_once_with_the_unmasked_person_first(monkeypatch) -> None:
+    monkeypatch.setattr("maskdet.people.log.MIN_LABEL_DURATION_S", 0.5)
+    detector = make_detector()
     pair = [(1, MASK, 0.9), (2, NO_MASK, 0.95)]
     all_events: list[Event] = []
     for number in range(80):

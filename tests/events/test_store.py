@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
@@ -172,21 +173,20 @@ def test_messages_and_locations_contain_no_password(url) -> None:
 def test_every_statement_compiles_for_postgresql() -> None:
     wanted = EventFilter(1, 2, ("left",), ("mask",), ("Door",))
     queries = [
-        database.select_newest_events(wanted, 5),
-        database.select_oldest_events(wanted),
+        database.select_events(wanted).limit(5),
         database.select_kind_counts(wanted),
         database.select_cameras(),
         database.select_hourly_people(wanted, 1800),
         database.select_people(wanted),
         database.select_unique_people(wanted),
-        database.insert_events(),
-        database.delete_events(7),
-        database.delete_events(),
-        *(CreateTable(table) for table in database.get_metadata().sorted_tables),
+        insert(database.EVENTS_TABLE),
+        database.delete_events(EventFilter(before_ms=7)),
+        database.delete_events(ALL),
+        *(CreateTable(table) for table in database.METADATA.sorted_tables),
     ]
     texts = [str(query.compile(dialect=postgresql.dialect())) for query in queries]
     assert "BIGSERIAL" in texts[-1]
-    assert "row_number() OVER (PARTITION BY" in texts[4]
+    assert "row_number() OVER (PARTITION BY" in texts[3]
     assert "ON CONFLICT" not in "".join(texts)
     ours = str(queries[-1].compile(dialect=sqlite.dialect()))
     assert "id INTEGER NOT NULL" in ours

@@ -15,7 +15,7 @@ from maskdet.events.store import EventStore
 from maskdet.events.writer import EventWriter
 from tests.events.postgres import PostgresServer, find_programs, run_server
 from tests.events.store_contract import ALL, DAY_EVENTS, StoreContract, make_event
-from tests.helpers.waiting import WAIT_S, wait_until
+from tests.helpers.waiting import wait_until, wait_until_empty
 
 find_programs()  # skips all of them at once where there is no PostgreSQL
 psycopg = pytest.importorskip("psycopg")
@@ -149,14 +149,14 @@ def test_events_are_queued_while_the_server_is_down(running, name, monkeypatch) 
     store = EventStore(running.url(name))
     recorder = EventWriter(store, retention_days=3650)
     recorder.put(DAY_EVENTS[:1])
-    assert recorder.flush(WAIT_S)
+    wait_until_empty(recorder)
     running.stop()
     recorder.put(DAY_EVENTS[1:])
     wait_until(lambda: recorder.status().problem, "the problem")
     assert "Connection refused" in recorder.status().problem
     assert "\n" not in recorder.status().problem
     running.start()
-    assert recorder.flush(WAIT_S)
+    wait_until_empty(recorder)
     recorder.close()
     status = recorder.status()
     assert (status.n_written, status.n_dropped, status.problem) == (

@@ -14,7 +14,7 @@ from maskdet.events.config import sqlite_url
 from maskdet.events.database import EventFilter, StoreError
 from maskdet.events.store import EventStore
 from maskdet.events.writer import EventWriter
-from tests.helpers.waiting import WAIT_S, wait_until
+from tests.helpers.waiting import WAIT_S, wait_until, wait_until_empty
 
 ALL = EventFilter()
 
@@ -69,7 +69,7 @@ def store(tmp_path: Path) -> EventStore:
 def test_events_are_in_the_database_soon(store) -> None:
     writing = EventWriter(store, retention_days=30)
     writing.put(events(500))
-    assert writing.flush(WAIT_S)
+    wait_until_empty(writing)
     assert len(store.read(ALL)) == 500
     assert (writing.status().n_written, writing.status().problem) == (500, "")
     writing.close()
@@ -82,13 +82,14 @@ def test_closing_writes_the_queue(store) -> None:
     assert len(store.read(ALL)) == 300
 
 
-def test_old_events_are_deleted_at_the_start_and_once_a_day(store) -> None:
+def test_old_events_are_deleted_at_the_start_and_once_a_day(store, monkeypatch) -> None:
     store.add(events(3, days_ago=40) + events(2, days_ago=1))
     clock = Clock()
-    writing = EventWriter(store, retention_days=30, clock=clock)
+    monkeypatch.setattr(writer, "monotonic", clock)
+    writing = EventWriter(store, retention_days=30)
     wait_until(lambda: len(store.read(ALL)) == 2)
     writing.put(events(1, days_ago=35))
-    assert writing.flush(WAIT_S)
+    wait_until_empty(writing)
     assert len(store.read(ALL)) == 3, "the day is not over"
     clock.now_s += 86_400
     wait_until(lambda: len(store.read(ALL)) == 2)
@@ -107,7 +108,7 @@ def test_a_database_error_is_reported_and_no_event_is_lost(quick) -> None:
     wait_until(lambda: writing.status().problem == trouble.line)
     writing.put(events(2))
     trouble.error = None
-    assert writing.flush(WAIT_S)
+    wait_until_empty(writing)
     assert len(trouble.taken) == 5
     assert (writing.status().problem, writing.status().n_dropped) == ("", 0)
     writing.close()
@@ -122,18 +123,19 @@ def test_a_repeated_error_is_logged_once(quick, caplog) -> None:
     assert caplog.text.count("is locked by another program") == 1
 
 
-def test_a_slow_disk_does_not_block_and_drops_are_counted() -> None:
+def test_a_slow_disk_does_not_block_and_drops_are_counted(monkeypatch) -> None:
+    monkeypatch.setattr(writer, "CAPACITY", 10)
     slow = Trouble()
     slow.error = None
     slow.open.clear()
-    writing = EventWriter(slow, retention_days=30, capacity=10)
+    writing = EventWriter(slow, retention_days=30)
     writing.put(events(1))
     wait_until(lambda: writing._queue.empty())
     writing.put(events(25))
     status = writing.status()
     assert (status.n_waiting, status.n_dropped) == (11, 15)
     slow.open.set()
-    assert writing.flush(WAIT_S)
+    wait_until_empty(writing)
     assert writing.status().n_written == 11
     writing.close()
 
@@ -158,9 +160,9 @@ def test_a_rejected_event_is_dropped_and_blocks_no_other(quick, refused) -> None
     picky = Picky(refused, {2, 4})
     writing = EventWriter(picky, retention_days=30)
     writing.put(events(6))
-    assert writing.flush(WAIT_S)
+    wait_until_empty(writing)
     writing.put(events(2))
-    assert writing.flush(WAIT_S)
+    wait_until_empty(writing)
     assert [event.person for event in picky.taken] == [0, 1, 3, 5, 0, 1]
     status = writing.status()
     assert (status.n_written, status.n_dropped, status.n_waiting) == (6, 2, 0)
@@ -171,7 +173,7 @@ def test_a_number_that_sqlite_cannot_hold_blocks_nothing_else(quick, store) -> N
     writing = EventWriter(store, retention_days=30)
     good = events(3)
     writing.put([good[0], replace(good[1], person=2**70), good[2]])
-    assert writing.flush(WAIT_S)
+    wait_until_empty(writing)
     assert [event.person for event in store.read(ALL)] == [2, 0]
     assert writing.status().n_dropped == 1
     writing.close()
@@ -194,5 +196,5 @@ def test_a_bug_does_not_end_the_writer_thread(quick) -> None:
     wait_until(lambda: writing.status().problem)
     assert writing.status().problem == "events were not written: KeyError"
     trouble.error = None
-    assert writing.flush(WAIT_S)
+    wait_until_empty(writing)
     writing.close()

@@ -8,11 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, Protocol
 
 WAIT_S: Final = 120.0
 WAIT_MS: Final = 1000 * WAIT_S
 """The same limit in milliseconds, for Playwright."""
+
+
+class _Pending(Protocol):
+    """An `EventWriter` or a `DeliveryQueue`."""
+
+    def status(self) -> Any:
+        """Return the status, with `n_waiting`."""
+
+
+def wait_until_empty(pending: _Pending) -> None:
+    """Return as soon as no event waits to be written or sent."""
+    wait_until(lambda: not pending.status().n_waiting, "an empty queue")
 
 
 def wait_until(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from maskdet.model_files.model_zoo import download, write_verified
+from maskdet.model_files.model_zoo import ModelFile, download, write_verified
 
 CONTENT = bytes(range(256)) * 1000
 CHECKSUM = hashlib.sha256(CONTENT).hexdigest()
@@ -71,9 +71,15 @@ def address(server, monkeypatch) -> str:
     return url
 
 
-def download_content(url: str, target: Path, **changes) -> None:
-    words = {"sha256": CHECKSUM, "n_bytes": len(CONTENT), **changes}
-    download(url, target, **words)
+N_BYTES = len(CONTENT)
+
+
+def describe_file(url: str = "", sha256=CHECKSUM, n_bytes=N_BYTES) -> ModelFile:
+    return ModelFile("x", "x", sha256, n_bytes, "MIT", url, "A test.")
+
+
+def download_content(url: str, target: Path, progress=None, **changes) -> None:
+    download(describe_file(url, **changes), target, progress)
 
 
 def list_names(folder: Path) -> list[str]:
@@ -153,8 +159,7 @@ def test_a_file_with_another_checksum_is_discarded(content, message, tmp_path):
         write_verified(
             [content[:1000], content[1000:]],
             tmp_path / "x",
-            sha256=CHECKSUM,
-            n_bytes=len(CONTENT),
+            describe_file(),
         )
     assert list_names(tmp_path) == []
 
@@ -169,7 +174,5 @@ def test_an_endless_stream_is_aborted(tmp_path):
             yield bytes(1000)
 
     with pytest.raises(RuntimeError, match="more than 1000000 bytes"):
-        write_verified(
-            make_chunks(), tmp_path / "x", sha256=CHECKSUM, n_bytes=1_000_000
-        )
+        write_verified(make_chunks(), tmp_path / "x", describe_file(n_bytes=1_000_000))
     assert n_chunks == 1001

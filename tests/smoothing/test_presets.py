@@ -9,7 +9,6 @@ import pytest
 from maskdet.settings import Settings
 from maskdet.smoothing import (
     TRACKING_PRESETS,
-    LabelSmoother,
     beta_to_window_s,
     frames_to_window_s,
     uncertainty_to_confidence,
@@ -32,7 +31,6 @@ def test_presets_have_the_published_values(name, min_score, smoothing, min_confi
     assert preset.min_confidence == min_confidence
     assert preset.nms_iou == 0.3
     assert preset.memory_s * 30 == pytest.approx(10)
-    LabelSmoother(preset.smoothing, preset.smoothing_window_s, preset.memory_s)
 
 
 def test_frames_and_beta_are_converted_at_30_frames_per_second():

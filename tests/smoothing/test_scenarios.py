@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from maskdet.settings import SMOOTHING_METHODS
-from maskdet.smoothing import LabelSmoother
 from tests.smoothing.updates import (
     MASK,
     NO_MASK,
     UNCERTAIN,
     frame_times_at_rate,
+    make_smoother,
     update_label,
     update_smoother,
 )
@@ -20,14 +20,14 @@ from tests.smoothing.updates import (
 @pytest.mark.parametrize("per_s", [5, 10, 30])
 @pytest.mark.parametrize("method", ["log_pool", "window", "ema", "mean"])
 def test_one_wrong_frame_in_ten_does_not_change_the_label(method, per_s) -> None:
-    smoother = LabelSmoother(method)
+    smoother = make_smoother(method)
     for n, time_s in enumerate(frame_times_at_rate(per_s, 4)):
         assert update_label(smoother, NO_MASK if n % 10 == 5 else MASK, time_s) == 0
 
 
 @pytest.mark.parametrize("method", ["log_pool", "window", "ema"])
 def test_a_real_change_shows_within_the_window(method) -> None:
-    smoother = LabelSmoother(method, 2.0)
+    smoother = make_smoother(method, 2.0)
     for time_s in frame_times_at_rate(15, 5):
         update_smoother(smoother, MASK, time_s)
     changed_s = next(
@@ -40,7 +40,7 @@ def test_a_real_change_shows_within_the_window(method) -> None:
 
 def collect_labels(method: str, per_s: int) -> dict[float, np.ndarray]:
     """Return the smoothed labels of a 6 s video at multiples of 0.1 s."""
-    smoother, labels_by_time = LabelSmoother(method), {}
+    smoother, labels_by_time = make_smoother(method), {}
     for time_s in frame_times_at_rate(per_s, 6):
         phase_s = time_s % 3
         row = MASK if phase_s < 1.5 else UNCERTAIN if phase_s < 2 else NO_MASK
@@ -66,7 +66,7 @@ def test_labels_agree_at_10_and_30_frames_per_second(method) -> None:
 
 @pytest.mark.parametrize("method", ["log_pool", "window", "ema", "mean"])
 def test_irregular_frame_times_give_the_same_weights(method) -> None:
-    regular, irregular = LabelSmoother(method), LabelSmoother(method)
+    regular, irregular = make_smoother(method), make_smoother(method)
     for time_s in frame_times_at_rate(20, 4):
         probs, n_views, _ = update_smoother(
             regular, MASK if time_s < 3 else NO_MASK, time_s
@@ -82,7 +82,7 @@ def test_irregular_frame_times_give_the_same_weights(method) -> None:
 
 @pytest.mark.parametrize("method", SMOOTHING_METHODS)
 def test_frames_at_the_same_time_add_nothing_except_for_latest(method) -> None:
-    smoother = LabelSmoother(method)
+    smoother = make_smoother(method)
     before, weight_sum, _ = update_smoother(smoother, MASK, 1.0)
     after, unchanged, _ = update_smoother(smoother, NO_MASK, 1.0)
     assert unchanged == pytest.approx(weight_sum)
@@ -91,7 +91,7 @@ def test_frames_at_the_same_time_add_nothing_except_for_latest(method) -> None:
 
 @pytest.mark.parametrize("method", SMOOTHING_METHODS)
 def test_after_a_long_gap_the_new_observation_decides(method) -> None:
-    smoother = LabelSmoother(method, 2.0)
+    smoother = make_smoother(method, 2.0)
     update_smoother(smoother, MASK, 0.0)
     probs, _, age_s = update_smoother(smoother, NO_MASK, 1e6)
     assert age_s == 0
@@ -102,7 +102,7 @@ def test_after_a_long_gap_the_new_observation_decides(method) -> None:
 
 @pytest.mark.parametrize("method", SMOOTHING_METHODS)
 def test_probabilities_fade_to_uniform_without_observations(method) -> None:
-    smoother = LabelSmoother(method, memory_s=3.0)
+    smoother = make_smoother(method, memory_s=3.0)
     probs, _, _ = update_smoother(smoother, MASK, 10.0)
     faded = smoother.predict_unseen([7], 11.5)
     assert faded.ages_s[0] == pytest.approx(1.5)
@@ -115,14 +115,14 @@ def test_probabilities_fade_to_uniform_without_observations(method) -> None:
 
 
 def test_full_confidence_falls_below_the_threshold_before_the_end_of_memory() -> None:
-    smoother = LabelSmoother("latest", memory_s=10.0)
+    smoother = make_smoother("latest", memory_s=10.0)
     update_smoother(smoother, (1.0, 0.0, 0.0), 0.0)
     assert smoother.predict_unseen([7], 7.7).probs[0].max() > 0.6
     assert smoother.predict_unseen([7], 7.8).probs[0].max() < 0.6
 
 
 def test_predict_unseen_adds_no_observation() -> None:
-    queried, not_queried = LabelSmoother(), LabelSmoother()
+    queried, not_queried = make_smoother(), make_smoother()
     for smoother in (queried, not_queried):
         update_smoother(smoother, MASK, 0.0, 0.7)
     for time_s in frame_times_at_rate(10, 1, 0.1):

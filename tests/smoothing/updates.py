@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from maskdet.settings import Settings
 from maskdet.smoothing import LabelSmoother
 
 MASK = (0.95, 0.04, 0.01)
 NO_MASK = (0.04, 0.95, 0.01)
 UNCERTAIN = (0.40, 0.35, 0.25)
+
+
+def make_smoother(
+    method="log_pool", window_s=2.0, memory_s=3.0, *, class_weights=(1.0, 1.0, 1.0)
+) -> LabelSmoother:
+    return LabelSmoother(
+        Settings(
+            smoothing=method,
+            smoothing_window_s=window_s,
+            memory_s=memory_s,
+            class_weights=class_weights,
+        )
+    )
 
 
 def update_smoother(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from maskdet.tracking import TrackerConfig
 from maskdet.tracking.association import (
     UNMATCHED,
     compute_costs,
     compute_occlusion,
     match_min_cost,
 )
+from maskdet.tracking.config import VELOCITY_DECAY_S
 from maskdet.tracking.kalman import KalmanFilter
 from maskdet.tracking.optical_flow import downscale_to_grey, track_boxes
 from maskdet.tracking.shots import is_same_shot, make_thumbnail
@@ -24,18 +22,9 @@ def boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:
     return np.array(rows, np.float32).reshape(-1, 4)
 
 
-@pytest.mark.parametrize(
-    "name", [field.name for field in dataclasses.fields(TrackerConfig)]
-)
-@pytest.mark.parametrize("value", [0, -1, float("nan")])
-def test_config_values_must_be_above_zero(name, value) -> None:
-    with pytest.raises(ValueError, match=name):
-        TrackerConfig(**{name: value})
-
-
 @pytest.mark.parametrize("rate_hz", [5, 10, 30])
 def test_the_kalman_filter_estimates_the_velocity_at_any_frame_rate(rate_hz) -> None:
-    motion = KalmanFilter(TrackerConfig())
+    motion = KalmanFilter()
     motion.add(boxes((0, 0, 40, 40)))
     for frame in range(1, 2 * rate_hz + 1):
         motion.predict(1 / rate_hz)
@@ -49,13 +38,13 @@ def test_the_kalman_filter_estimates_the_velocity_at_any_frame_rate(rate_hz) -> 
 def test_predictions_and_their_std_do_not_depend_on_the_number_of_steps() -> None:
     ends = []
     for steps in (1, 10, 100):
-        motion = KalmanFilter(TrackerConfig())
+        motion = KalmanFilter()
         motion.add(boxes((0, 0, 40, 40)))
         motion.velocities[0, 0] = 80.0
         for _ in range(steps):
             motion.predict(1.0 / steps)
         ends.append((motion.boxes[0, 0], motion.velocities[0, 0], motion.std[0, 0]))
-    decay_s = TrackerConfig().velocity_decay_s
+    decay_s = VELOCITY_DECAY_S
     assert ends[0][0] == pytest.approx(80 * decay_s * (1 - np.exp(-1 / decay_s)))
     for position, velocity, _ in ends:
         assert position == pytest.approx(ends[0][0], abs=1e-3)
@@ -66,7 +55,7 @@ def test_predictions_and_their_std_do_not_depend_on_the_number_of_steps() -> Non
 def test_precise_measurements_have_a_larger_gain() -> None:
     positions = []
     for measurement_std in (0.06, 0.5):
-        motion = KalmanFilter(TrackerConfig())
+        motion = KalmanFilter()
         motion.add(boxes((0, 0, 40, 40)))
         motion.predict(0.1)
         motion.update(np.array([0]), boxes((20, 0, 60, 40)), measurement_std)
@@ -75,7 +64,7 @@ def test_precise_measurements_have_a_larger_gain() -> None:
 
 
 def test_a_new_frame_size_rescales_the_boxes() -> None:
-    motion = KalmanFilter(TrackerConfig())
+    motion = KalmanFilter()
     motion.add(boxes((10, 20, 50, 80)))
     motion.rescale(2, 0.5)
     np.testing.assert_allclose(motion.boxes, boxes((20, 10, 100, 40)), atol=1e-3)

@@ -177,15 +177,11 @@ def test_ids_survive_dropped_frames() -> None:
     assert seen[-1][0] == {"ann": 1, "ben": 2}
 
 
-def test_times_can_repeat_but_not_decrease() -> None:
+def test_times_can_repeat() -> None:
     tracker = Tracker()
     for time_s in (0, 0, 0, 0.2, 0.2, 0.2):
         ids, _ = update_tracker(tracker, standing("ann"), time_s)
     assert ids["ann"] == 1
-    with pytest.raises(ValueError, match="must not decrease"):
-        update_tracker(tracker, standing("ann"), 0.1)
-    with pytest.raises(ValueError, match="nan"):
-        update_tracker(tracker, standing("ann"), float("nan"))
 
 
 def test_memory_s_can_change_at_any_time() -> None:

@@ -34,8 +34,9 @@ def test_of_thirty_thousand_people_ten_thousand_are_kept() -> None:
     assert evicted.label_s[NO_MASK] == pytest.approx(6_667 * 0.5)
 
 
-def test_memory_does_not_grow_with_the_number_of_people() -> None:
-    people = PersonLog(max_people=1000)
+def test_memory_does_not_grow_with_the_number_of_people(monkeypatch) -> None:
+    monkeypatch.setattr(people_module, "MAX_PEOPLE", 1000)
+    people = PersonLog()
     half_way = 0
     tracemalloc.start()
     for number in range(3000):
@@ -47,8 +48,9 @@ def test_memory_does_not_grow_with_the_number_of_people() -> None:
     assert growth < 1.1
 
 
-def test_people_who_are_still_present_are_not_evicted() -> None:
-    people = PersonLog(max_people=10)
+def test_people_who_are_still_present_are_not_evicted(monkeypatch) -> None:
+    monkeypatch.setattr(people_module, "MAX_PEOPLE", 10)
+    people = PersonLog()
     for number in range(1, 200):
         show(
             people,
@@ -63,15 +65,17 @@ def test_people_who_are_still_present_are_not_evicted() -> None:
 
 def test_crops_of_evicted_people_make_room_for_others(monkeypatch) -> None:
     monkeypatch.setattr(people_module, "_MAX_CROPS", 3)
-    people = PersonLog(keep_crops=True, max_people=3)
+    monkeypatch.setattr(people_module, "MAX_PEOPLE", 3)
+    people = PersonLog(keep_crops=True)
     image = np.zeros((60, 80, 3), np.uint8)
     for step in range(40):
         show(people, make_people_scene(float(step), [(step // 2, MASK)]), 1.0, image)
     assert [bool(person.crop) for person in people.list_people()] == [True] * 3
 
 
-def test_the_most_important_pairs_are_kept() -> None:
-    contacts = PersonLog(max_contacts=10)
+def test_the_most_important_pairs_are_kept(monkeypatch) -> None:
+    monkeypatch.setattr(people_module, "MAX_CONTACTS", 10)
+    contacts = PersonLog()
     for number in range(1000):
         label = NO_MASK if number == 3 else MASK
         labels = [(2 * number, label), (2 * number + 1, MASK)]
@@ -87,8 +91,9 @@ def test_the_most_important_pairs_are_kept() -> None:
     assert contacts.evicted_contacts == EvictedContacts(990, 0, 495.0, 0.0)
 
 
-def test_pairs_in_contact_are_not_evicted() -> None:
-    contacts = PersonLog(max_contacts=3)
+def test_pairs_in_contact_are_not_evicted(monkeypatch) -> None:
+    monkeypatch.setattr(people_module, "MAX_CONTACTS", 3)
+    contacts = PersonLog()
     for step in range(50):
         labels = [(0, MASK), (1, MASK), (100 + step, MASK)]
         pairs = [make_people_pair(0, 1, 0.7), make_people_pair(1, 2, 1.0)]
@@ -103,8 +108,10 @@ def test_pairs_in_contact_are_not_evicted() -> None:
     assert contacts.evicted_contacts.n_contacts == 51 - 3
 
 
-def make_report() -> VideoReport:
-    people = PersonLog(max_people=2, max_contacts=1)
+def make_report(monkeypatch) -> VideoReport:
+    monkeypatch.setattr(people_module, "MAX_PEOPLE", 2)
+    monkeypatch.setattr(people_module, "MAX_CONTACTS", 1)
+    people = PersonLog()
     for number in range(8):
         label = NO_MASK if number == 1 else MASK
         labels = [(2 * number, label), (2 * number + 1, MASK)]
@@ -124,8 +131,8 @@ def make_report() -> VideoReport:
     )
 
 
-def test_the_sums_of_a_report_include_evicted_people() -> None:
-    report = make_report()
+def test_the_sums_of_a_report_include_evicted_people(monkeypatch) -> None:
+    report = make_report(monkeypatch)
     assert (report.n_people, len(report.people)) == (16, 2)
     assert (report.label_counts[MASK], report.label_counts[NO_MASK]) == (15, 1)
     assert report.label_s[MASK] == pytest.approx(15.0)
@@ -143,8 +150,8 @@ def test_the_sums_of_a_report_include_evicted_people() -> None:
     }
 
 
-def test_the_summary_counts_people_who_are_not_listed() -> None:
-    lines = summarize_video(make_report())
+def test_the_summary_counts_people_who_are_not_listed(monkeypatch) -> None:
+    lines = summarize_video(make_report(monkeypatch))
     assert lines[0].startswith("door: 16 people in 701.0 s, 94 % of the time")
     assert lines[1] == "  the newest 2 of them:"
     assert lines[-1] == "  and 7 pairs more were close"
