@@ -237,7 +237,7 @@ def begin_run() -> None:
     no model can be loaded then.
     """
     st.session_state[_COMPLETED_KEY] = (
-        st.session_state.pop(_COMPLETED_URL_KEY, "") == _get_page_url()
+        st.session_state.pop(_COMPLETED_URL_KEY, None) == _get_page_url()
     )
     try:
         model_folders()

@@ -27,3 +27,21 @@ def test_leaving_the_live_page_does_not_navigate_back(
     heading.wait_for()
     wait_until_idle(live.page, quiet_s=1.0)
     assert heading.is_visible()
+
+
+def test_the_address_keeps_the_settings_for_a_reload_and_on_other_pages(
+    open_page: Callable[..., Any], fake_dashboard: Dashboard
+) -> None:
+    page = open_page(fake_dashboard.url)
+    live = LivePage(page)
+    live.button("Start").wait_for()
+    wait_until_idle(page)
+    live.press_slider_key("Minimum confidence", "End")
+    page.wait_for_url("**/?min_confidence=1.0")
+    live.open_page("About")
+    page.wait_for_url("**/about?min_confidence=1.0")
+    page.reload()
+    slider = page.get_by_role("slider", name="Minimum confidence")
+    slider.wait_for()
+    assert slider.get_attribute("aria-valuetext") == "1.00"
+    page.get_by_role("heading", name="About", exact=True).wait_for()

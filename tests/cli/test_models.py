@@ -70,8 +70,8 @@ def test_an_unknown_name_is_rejected(capsys) -> None:
 
 
 def test_fetch_goes_on_after_a_failure(folder, capsys, monkeypatch) -> None:
-    def refuse(url: str, target: Path, **_: object) -> None:
-        raise ConnectionError(f"could not fetch {target.name} from {url}")
+    def refuse(model_file: model_zoo.ModelFile, target: Path, *_: object) -> None:
+        raise ConnectionError(f"could not fetch {target.name} from {model_file.url}")
 
     monkeypatch.setattr(model_zoo, "download", refuse)
     assert main(["models", "fetch", "best", "yunet"]) == 1

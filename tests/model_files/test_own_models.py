@@ -31,7 +31,7 @@ from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE, model_path, sha256
 from maskdet.model_files.own_models import get_own_models, read_own_models
 from maskdet.resources import resource_path
 from maskdet.web.widgets import IMAGE_SAMPLES
-from tests.helpers.app import open_page, run_app
+from tests.helpers.app import face_titles, open_page, run_app
 
 GROUP = resource_path("samples/group.jpg")
 
@@ -333,7 +333,7 @@ def test_the_dashboard_offers_user_models_and_shows_the_pipeline(
     run_app(app.switch_page("pages/image.py"))
     image = read_image(IMAGE_SAMPLES[0].path)
     expected = load_analyzer("onepass", "mine").analyze(image)
-    predicted = app.main.dataframe[-1].value["Label"].tolist()
+    predicted = face_titles(app)
     assert predicted == [label.title for label in expected.labels]
 
 
