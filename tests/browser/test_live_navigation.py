@@ -44,4 +44,4 @@ def test_the_address_keeps_the_settings_for_a_reload_and_on_other_pages(
     slider = page.get_by_role("slider", name="Minimum confidence")
     slider.wait_for()
     assert slider.get_attribute("aria-valuetext") == "1.00"
-    page.get_by_role("heading", name="About", exact=True).wait_for()
+    page.get_by_role("heading", name="About", level=1).wait_for()
