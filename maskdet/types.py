@@ -21,7 +21,7 @@ from maskdet.wording import format_count
 Image = NDArray[np.uint8]
 """`(h, w, 3)` uint8, **BGR**, never modified in place."""
 
-Rng: TypeAlias = np.random.Generator
+Rng: TypeAlias = "np.random.Generator"  # a name only: loading it takes 8 ms
 """The source of the random choices of a function."""
 
 UNTRACKED = -1
