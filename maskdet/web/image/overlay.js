@@ -136,9 +136,10 @@ class Overlay {
     box.scrollTo({ top: Math.max(0, top) });
   }
 
-  hover(i) {
-    if (this.hovered === i) return;
+  hover(i, onBox = false) {
+    if (this.hovered === i && this.onBox === onBox) return;
     this.hovered = i;
+    this.onBox = onBox;
     this.paint();
   }
 
@@ -166,7 +167,8 @@ class Overlay {
   // The probabilities of the face under the pointer, beside its box.
   tell(unit) {
     const face = this.data.faces[this.hovered];
-    this.tip.hidden = !face || !this.showsBoxes || this.hidden.has(face.key);
+    // The row of the list has them already.
+    this.tip.hidden = !face || !this.onBox || !this.showsBoxes || this.hidden.has(face.key);
     if (this.tip.hidden) return;
     this.tip.replaceChildren(element('b', {}, `${this.hovered + 1}  ${face.title}`), ...face.probs.map(meter));
     const { clientWidth, clientHeight } = this.stage;
@@ -195,7 +197,7 @@ class Overlay {
     const full = `${i + 1} ${face.caption}`;
     const fits = width / unit > this.measure(full);
     this.plate(group, active || fits ? full : String(i + 1), face, kind, unit);
-    group.onpointerenter = () => this.hover(i);
+    group.onpointerenter = () => this.hover(i, true);
     group.onpointerleave = () => this.hover(-1);
     group.onclick = () => { if (!this.moved) this.select(i); };
     return group;
