@@ -17,6 +17,8 @@ from aiortc.contrib.media import MediaRelay, RelayStreamTrack
 from starlette.formparsers import MultiPartParser
 from streamlit import error_util, net_util, runtime
 from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.media_file_manager import MediaFileManager
+from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.runtime import Runtime
 from streamlit.runtime.scriptrunner import RerunException, StopException
@@ -26,6 +28,7 @@ from streamlit.web.server import server_util
 from streamlit.web.server.starlette import starlette_server, starlette_websocket
 
 from maskdet.web.events import service
+from maskdet.web.image.overlay import to_media_url
 from maskdet.web.live import page as live_page
 from maskdet.web.live.relay import NewestFrameRelay
 from maskdet.web.server import guard, launch, navigation, streamlit_patches, uploads
@@ -115,6 +118,7 @@ class Session:
 def server(monkeypatch: pytest.MonkeyPatch) -> None:
     """The parts of a running server that the hooks reach."""
     fake = SimpleNamespace(
+        media_file_mgr=MediaFileManager(MemoryMediaFileStorage("/media")),
         uploaded_file_mgr=MemoryUploadedFileManager("/"),
         get_app_session=lambda session_id: Session(),
         get_client=lambda session_id: None,
@@ -145,6 +149,7 @@ async def use_every_hook() -> None:
     assert streamlit_patches.is_session_active("a")
     assert uploads.IncomingUpload("a").rejection_reason() == ""
     uploads.delete_abandoned_file("a", "file")
+    assert to_media_url(b"a").startswith(("/media/", "data:image/jpeg;base64,"))
     assert launch._read_allowed_hosts() == []
     assert not guard.is_public_server()
 

@@ -26,6 +26,7 @@ from maskdet.style import (
 from maskdet.types import CLASSES, Label
 from maskdet.web.image.cache import render_original_preview
 from maskdet.web.image.results import ImageResult, summarize_scene
+from maskdet.web.server import streamlit_patches
 
 
 def render_overlay(result: ImageResult, preview: bytes, style: Style) -> None:
@@ -107,7 +108,7 @@ def to_media_url(jpeg: bytes) -> str:
     Streamlit serves it from memory until a later run of the page no longer asks for it,
     so that a slider sends an address again and not the image.
     """
-    if not runtime.exists():
+    if not runtime.exists() or streamlit_patches.MEDIA_FILES.find() is None:
         return f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
     digest = hashlib.sha256(jpeg).hexdigest()
     media_files = runtime.get_instance().media_file_mgr

@@ -58,9 +58,7 @@ _SHUTDOWN_TIMEOUT_S: Final = 5
 """Time that the server waits for running requests when it is stopped."""
 
 _CLOSE_TIMEOUT_S: Final = 3.0
-
 _MESSAGE_MARGIN_BYTES: Final = 64 * 1024
-
 _TOAST_S: Final = 20
 
 _REFERENCE_PREFIX: Final = "reference: "
@@ -248,6 +246,14 @@ MANUAL_OPTIONS: Final = Hook(
     "streamlit.config:is_manually_set",
     "browser.serverAddress is not accepted as an origin",
     ("option_name",),
+)
+MEDIA_FILES: Final = Hook(
+    "streamlit.runtime.media_file_manager:MediaFileManager.add",
+    "images of the Image page are sent again with each change",
+    (
+        *("self", "path_or_data", "mimetype", "coordinates", "file_name"),
+        "is_for_static_download",
+    ),
 )
 RELAY: Final = Hook(
     "streamlit_webrtc.relay:MediaRelay",
