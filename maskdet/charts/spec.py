@@ -61,7 +61,7 @@ DIAGONAL_MARK: Final = {
 """The line of a guess in a ROC, and of a calibrated model in a reliability chart."""
 
 # A legend beside the chart is too wide for a phone.
-_CONFIG: Final = {"legend": {"orient": "bottom", "columns": 3, "title": None}}
+_CONFIG: Final = {"legend": {"orient": "bottom", "columns": 4, "title": None}}
 
 # Text and lines in the colour of the page around the SVG, in light and dark themes.
 _INLINE_CONFIG: Final[VegaSpec] = {

@@ -20,7 +20,8 @@ _CSS = """<style>
   .st-key-page_columns > * > [data-testid=stHorizontalBlock] {flex-wrap: wrap;}
   .st-key-page_columns > * > * > [data-testid=stColumn] {min-width: 100%;}}
 /* White on the accent of the dark theme has a contrast of only 2.3:1. */
-[data-testid=stBaseButton-primary], [data-testid=stBaseButton-primary] * {
+[data-testid=stBaseButton-primary]:enabled,
+[data-testid=stBaseButton-primary]:enabled * {
   color: light-dark(#fff, #10141e) !important;}
 </style>"""
 

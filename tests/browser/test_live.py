@@ -156,7 +156,7 @@ def test_distances_are_shown_below_the_running_video(live: LivePage) -> None:
     live.start()
     live.wait_for_image(outlined(Label.MASK), "a green outline")
     live.page.get_by_role("radio", name="From camera angle").click()
-    live.page.get_by_alt_text("Top view of where people stand").wait_for()
+    live.page.get_by_alt_text("Bird's-eye view of where people stand").wait_for()
     live.page.locator(".maskdet-distances").get_by_text("Close pairs").wait_for()
     live.page.get_by_role("radio", name="From floor marks").click()
     alert = live.page.get_by_test_id("stAlert")

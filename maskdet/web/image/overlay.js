@@ -17,7 +17,7 @@ const shape = (name, attributes) => {
 };
 const ruler = document.createElement('canvas').getContext('2d');
 
-// A share as a bar below its name and number.
+// A probability as a bar below its name and number.
 const meter = ([title, text, fraction, colour]) => {
   const bar = element('i');
   bar.style.width = `${100 * fraction}%`;

@@ -35,11 +35,11 @@ export default function ({ parentElement, data, setTriggerValue }) {
       badge.style.color = ink;
       return badge;
     });
-    const picture = item.image ? element('img', { src: item.image, alt: '', loading: 'lazy' })
+    const image = item.image ? element('img', { src: item.image, alt: '', loading: 'lazy' })
       : element('span', { class: 'broken' }, 'not readable');
     const open = element('button', { type: 'button', class: 'open', 'aria-label': item.label, title: item.name,
       'aria-current': i === data.selected },
-      picture, element('span', { class: 'facts' }, ...facts, item.note), element('span', { class: 'title' }, item.name));
+      image, element('span', { class: 'facts' }, ...facts, item.note), element('span', { class: 'title' }, item.name));
     open.onclick = () => setTriggerValue('opened', i);
     open.onkeydown = (event) => {
       if (!STEPS[event.key]) return;

@@ -85,8 +85,8 @@ def _render_distances() -> None:
     image_column, distances_column = st.columns(2)
     image_column.image(
         birds_eye_image,
-        "Top view (1 m grid)",
+        "Bird's-eye view (1 m grid)",
         channels="BGR",
-        alt="Top view of where people stand",
+        alt="Bird's-eye view of where people stand",
     )
     distances_column.html(distances_html(snapshot, preferences.style))

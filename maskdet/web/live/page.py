@@ -56,6 +56,8 @@ logger = logging.getLogger(__name__)
 _STREAMER_KEY = "camera"
 _CONNECTION_KEY = "maskdet.connection"
 _BUTTON_KEY = "maskdet.button"
+# The part of the sample that has the shape of a camera image and cuts off no face.
+_STILL_LEFT_PX, _STILL_RIGHT_PX = 256, 896
 _STOPPED: Final = WebRtcStreamerState(playing=False, signalling=False)
 
 # Only the browser knows whether the visitor stopped a stream or it was interrupted: the
@@ -485,11 +487,9 @@ def _get_still(preferences: Preferences) -> str:
 @st.cache_data(show_spinner=False, max_entries=16)
 def _draw_still(style: str) -> bytes:
     image = read_image(IMAGE_SAMPLES[0].path)
-    height, width = image.shape[:2]
-    left = (width - 4 * height // 3) // 2
     analyzer = session.get_analyzer(resolve_analyzer(AUTO, live=True))
     drawn = draw(image, analyzer.analyze(image, Settings()), Style.from_json(style))
-    return encode_jpeg(drawn[:, left : width - left])
+    return encode_jpeg(drawn[:, _STILL_LEFT_PX:_STILL_RIGHT_PX])
 
 
 def _render_other_ways() -> None:

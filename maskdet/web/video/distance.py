@@ -84,8 +84,8 @@ def render_moment_distances(
     image_column, pair_column = st.columns(2, gap="medium", vertical_alignment="center")
     image_column.image(
         birds_eye_image,
-        "Top view (1 m grid)",
+        "Bird's-eye view (1 m grid)",
         channels="BGR",
-        alt="Top view of where people stand",
+        alt="Bird's-eye view of where people stand",
     )
     pair_column.html(pair_html)
