@@ -1,8 +1,7 @@
-"""Distances between people: geometry, ground plane, contacts, bird's-eye view."""
+"""Distances between people: geometry, ground plane, contacts."""
 
 from __future__ import annotations
 
-from maskdet.distance.birds_eye import draw_birds_eye
 from maskdet.distance.geometry import (
     FACE_ABOVE_FLOOR_M,
     FACE_HEIGHT_M,
@@ -16,7 +15,6 @@ __all__ = [
     "FACE_HEIGHT_M",
     "ContactTracker",
     "compute_pairwise_distances",
-    "draw_birds_eye",
     "find_highest_risk_pair",
     "get_geometry",
 ]

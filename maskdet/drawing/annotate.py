@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, box_areas, clip_boxes, intersection_areas, sizes_px
+from maskdet.distance import find_highest_risk_pair
 from maskdet.drawing.anonymize import anonymize_scene
 from maskdet.drawing.label_layout import Caption, place_captions
 from maskdet.drawing.text import blend, measure_text, render_text
@@ -135,7 +136,8 @@ def draw(
     is_unseen = unseen_s >= _MIN_UNSEEN_S
     line_px = _compute_line_px(shown.faces.boxes, style, size_wh)
     outline_boxes = _compute_outline_boxes(shown.faces.boxes, line_px, size_wh)
-    _draw_pair_lines(canvas, shown.pairs, outline_boxes, style)
+    pairs = _select_drawn_pairs(shown)
+    _draw_pair_lines(canvas, pairs, outline_boxes, style)
     if style.boxes:
         # The face with the best score is drawn last, so that its outline is on top.
         for row in reversed(range(len(shown))):
@@ -159,11 +161,12 @@ def draw(
             colours[placed_caption.face],
         )
     plates = [placed_caption.box for placed_caption in placed_captions]
-    distance_label = _place_distance_label(
-        shown.pairs, outline_boxes, plates, style, size_wh
-    )
-    if distance_label is not None:
-        _draw_caption(canvas, *distance_label)
+    if pairs:
+        distance_label = _place_distance_label(
+            pairs[0], outline_boxes, plates, style, size_wh
+        )
+        if distance_label is not None:
+            _draw_caption(canvas, *distance_label)
     return canvas
 
 
@@ -445,14 +448,14 @@ def _draw_pair_lines(
 
     Args:
         canvas: image to draw on.
-        pairs: the pairs, by rows of `outline_boxes`.
+        pairs: the pairs to draw, by rows of `outline_boxes`.
         outline_boxes: `(n, 4)` the outlines of the faces.
         style: colours and widths.
     """
     size_wh = canvas.shape[1], canvas.shape[0]
     usual_px = _compute_default_line_px(style, size_wh)
-    # Reversed, so that the closest pair is drawn on top.
-    for pair in reversed(_select_drawn_pairs(pairs, len(outline_boxes))):
+    # Reversed, so that the first pair is drawn on top.
+    for pair in reversed(pairs):
         ends = _clip_line_to_boxes(
             outline_boxes[pair.first], outline_boxes[pair.second]
         )
@@ -467,36 +470,32 @@ def _draw_pair_lines(
 
 
 def _place_distance_label(
-    pairs: Sequence[PersonPair],
+    pair: PersonPair,
     outline_boxes: Boxes,
     plates: Sequence[tuple[int, int, int, int]],
     style: Style,
     image_wh: tuple[int, int],
 ) -> tuple[Caption, tuple[int, int, int, int], BGR] | None:
-    """Return caption, position and colour of the worst pair's distance.
+    """Return caption, position and colour of a pair's distance.
 
     The position is the first one on its line that does not cover a face or a plate,
-    else the one that covers least. Other lines have no number: in a group they would
-    cover faces.
+    else the one that covers least. It is `None` if the caption is larger than the
+    image.
 
     Args:
-        pairs: the pairs, by rows of `outline_boxes`.
+        pair: the pair, by rows of `outline_boxes`.
         outline_boxes: `(n, 4)` the outlines of the faces.
         plates: boxes of the placed captions.
         style: colours and sizes.
         image_wh: width and height of the image.
     """
-    drawn_pairs = _select_drawn_pairs(pairs, len(outline_boxes))
-    if not drawn_pairs:
-        return None
-    worst = drawn_pairs[0]
     text, text_px = (
-        format_pair_caption(worst),
+        format_pair_caption(pair),
         _compute_text_sizes_px(style, image_wh)[1],
     )
     caption = Caption(text, text_px, compute_plate_wh(text, text_px))
     candidates = _list_label_boxes(
-        outline_boxes[worst.first], outline_boxes[worst.second], caption, image_wh
+        outline_boxes[pair.first], outline_boxes[pair.second], caption, image_wh
     )
     if not len(candidates):
         return None
@@ -505,16 +504,23 @@ def _place_distance_label(
         candidates.astype(np.float32), np.concatenate([outline_boxes, occupied])
     ).sum(axis=1)
     x1, y1, x2, y2 = candidates[int(overlaps.argmin())].tolist()
-    return caption, (x1, y1, x2, y2), _get_pair_style(worst, style)[1]
+    return caption, (x1, y1, x2, y2), _get_pair_style(pair, style)[1]
 
 
-def _select_drawn_pairs(pairs: Sequence[PersonPair], n: int) -> list[PersonPair]:
-    """Return the pairs to draw, the worst first, then by distance."""
+def _select_drawn_pairs(scene: Scene) -> list[PersonPair]:
+    """Return the pairs that get a line; the first also gets its distance as text.
+
+    More numbers would cover faces in a group.
+    """
+    highest = find_highest_risk_pair(scene)
     selected = [
-        pair for pair in pairs if pair.in_contact or n <= _MAX_PEOPLE_FOR_ALL_PAIRS
+        pair
+        for pair in scene.pairs
+        if pair.in_contact or len(scene) <= _MAX_PEOPLE_FOR_ALL_PAIRS
     ]
     return sorted(
-        selected, key=lambda pair: (not pair.exceeds_limit, not pair.in_contact)
+        selected,
+        key=lambda pair: (pair != highest, not pair.exceeds_limit, not pair.in_contact),
     )[:_MAX_LINES]
 
 

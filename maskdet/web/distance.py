@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes
 from maskdet.distance import (
     FACE_HEIGHT_M,
-    draw_birds_eye,
     find_highest_risk_pair,
     get_geometry,
 )
 from maskdet.distance.geometry import FACE_HEIGHT_ERROR
-from maskdet.drawing import blur_faces
+from maskdet.drawing import blur_faces, draw_birds_eye
 from maskdet.html_templates import encode_data_url
 from maskdet.media import encode_jpeg
 from maskdet.settings import DISTANCE_METHODS, Settings

@@ -14,9 +14,9 @@ from benchmarks.distance import (
 from maskdet.distance import (
     FACE_HEIGHT_M,
     compute_pairwise_distances,
-    draw_birds_eye,
     get_geometry,
 )
+from maskdet.drawing import draw_birds_eye
 from maskdet.settings import Settings
 from maskdet.types import Scene
 from tests.distance.positions import compute_positions_m

@@ -28,11 +28,9 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"settings"}),
     frozenset({"types"}),
     frozenset({"media", "model_files", "style", "synthetic"}),
-    frozenset(
-        {"classifier", "datasets", "detectors", "drawing", "metrics", "results_io"}
-    ),
+    frozenset({"classifier", "datasets", "detectors", "metrics", "results_io"}),
     frozenset({"distance", "people", "smoothing", "tracking"}),
-    frozenset({"auto_label", "charts"}),
+    frozenset({"auto_label", "charts", "drawing"}),
     frozenset({"analyzers"}),
     frozenset({"events", "streaming"}),
     frozenset({"evaluation", "video"}),

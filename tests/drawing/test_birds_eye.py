@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskdet.distance import draw_birds_eye
+from maskdet.drawing import draw_birds_eye
 from maskdet.style import colour_bgr
 from maskdet.types import Faces, Image, Label, PersonPair, Scene
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.distance import find_highest_risk_pair
 from maskdet.drawing.text import draw_text
 from maskdet.style import BGR, DEFAULT_STYLE, Style
 from maskdet.types import UNTRACKED, Image, Label, PersonPair, Scene
@@ -77,8 +78,9 @@ def draw_birds_eye(
 
     Classes have a colour and a shape (mask: circle, no mask: square, incorrectly worn:
     triangle, unsure: cross). The marker of a person without a current detection is
-    hollow. A line with the distance joins each pair in contact; it is thick and red if
-    the contact exceeds the limit.
+    hollow. A line joins each pair in contact; it is thick and red if the contact
+    exceeds the limit. The pair with the highest risk, else the closest one, has its
+    distance.
 
     Args:
         scene: the people and their pairs.
@@ -108,8 +110,9 @@ def draw_birds_eye(
         colour, px = (_WARNING_COLOUR, 3) if pair.exceeds_limit else (_DARK_COLOUR, 1)
         _draw_line(canvas, points[pair.first], points[pair.second], colour, px)
     _draw_people(canvas, scene, points, style)
-    for pair in pairs:
-        _draw_distance(canvas, points, pair)
+    if pairs:
+        highest = find_highest_risk_pair(scene) or pairs[-1]
+        _draw_distance(canvas, points, highest)
     return canvas
 
 
