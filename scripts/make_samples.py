@@ -1,5 +1,8 @@
 """Make the images under samples/ with `python scripts/make_samples.py`.
 
+`maskdet/web/live/example.jpg`, which stands in the place of the video, is the middle of
+the group as `maskdet.draw` annotates it.
+
 All of them are made from a public-domain portrait in scikit-image, with masks rendered
 by `maskdet.synthetic`; no network is needed.
 """
@@ -19,6 +22,7 @@ from skimage import data
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import maskdet
 from maskdet.media import encode_jpeg
 from maskdet.synthetic import Mask, render_mask
 from maskdet.types import Image
@@ -29,6 +33,7 @@ LANDMARKS = np.array(
 )
 FACE_BOX = np.array([178.1, 65.0, 269.5, 176.4])
 MAX_BYTES = 200_000
+EXAMPLE = ROOT / "maskdet" / "web" / "live" / "example.jpg"
 
 SURGICAL = Mask("surgical")
 DOTTED = Mask("cloth", "worn", (120, 60, 40), "dots", (235, 235, 235))
@@ -165,6 +170,12 @@ def make_samples() -> dict[str, Image]:
     }
 
 
+def make_example(group: Path) -> Image:
+    """Annotate the group, and cut out a 4:3 part that cuts off no face."""
+    annotated = maskdet.draw(group, maskdet.analyze(group))
+    return annotated[:, 256:896]
+
+
 def main() -> None:
     """Write the samples."""
     parser = argparse.ArgumentParser(description="Make the images under samples/.")
@@ -177,6 +188,9 @@ def main() -> None:
             sys.exit(f"{name} has {len(content)} bytes, more than {MAX_BYTES}")
         (out / name).write_bytes(content)
         print(f"{out / name}  {len(content) / 1000:.0f} kB")
+    if out == ROOT / "samples":
+        EXAMPLE.write_bytes(encode_jpeg(make_example(out / "group.jpg"), 88))
+        print(EXAMPLE)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import streamlit as st
@@ -23,18 +23,13 @@ from maskdet.distance import (
 )
 from maskdet.distance.geometry import FACE_HEIGHT_ERROR
 from maskdet.drawing import blur_faces, draw_birds_eye
-from maskdet.html_templates import encode_data_url
-from maskdet.media import encode_jpeg
+from maskdet.media import encode_jpeg, resize_image
 from maskdet.settings import DISTANCE_METHODS, Settings
 from maskdet.style import Style, format_face_caption, format_pair_caption
 from maskdet.types import Image, Scene
 from maskdet.web import session
-from maskdet.web.point_editor import (
-    POINT_EDITOR_CSS,
-    POINT_EDITOR_HTML,
-    POINT_EDITOR_JS,
-)
-from maskdet.web.widgets import STATS_CSS, limit_image_side, stat_html
+from maskdet.web.components import load_component, to_media_url
+from maskdet.web.widgets import STATS_CSS, stat_html
 
 if TYPE_CHECKING:
     from maskdet.web.live.state import LiveSnapshot
@@ -207,9 +202,9 @@ def render_point_editor(still: StillImage | None) -> None:
     preferences = session.get_preferences()
     points = preferences.settings.ground_points or DEFAULT_GROUND_POINTS
     style = preferences.style
-    _get_editor()(
+    load_component("maskdet.web", "point_editor")(
         data={
-            "image": "" if still is None else to_data_url(still, style),
+            "image": "" if still is None else to_media_url(_render_still(still, style)),
             "points": [round(number, _POINT_DIGITS) for number in points],
             "names": list(CORNER_NAMES),
         },
@@ -262,22 +257,11 @@ def _apply_moved_points() -> None:
         return
 
 
-# One component for all visitors: it holds only the code that browsers run.
-@st.cache_resource(show_spinner=False)
-def _get_editor() -> Any:
-    return st.components.v2.component(
-        "maskdet_floor",
-        html=POINT_EDITOR_HTML,
-        css=POINT_EDITOR_CSS,
-        js=POINT_EDITOR_JS,
-        isolate_styles=True,
-    )
-
-
-def to_data_url(still: StillImage, style: Style) -> str:
-    """Return the image as a `data:` URL, scaled down to the size on the page."""
+def _render_still(still: StillImage, style: Style) -> bytes:
+    """Return the image as JPEG, scaled down to the size on the page."""
     image = blur_faces(still.image, still.face_boxes) if style.blur else still.image
-    return encode_data_url(encode_jpeg(limit_image_side(image, _EDITOR_MAX_SIDE_PX)))
+    scale = min(1.0, _EDITOR_MAX_SIDE_PX / max(image.shape[:2]))
+    return encode_jpeg(resize_image(image, scale))
 
 
 def render_birds_eye(

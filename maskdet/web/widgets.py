@@ -9,14 +9,12 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-import cv2
-import numpy as np
 import streamlit as st
 
 from maskdet.html_templates import encode_data_url, render_html
 from maskdet.resources import resource_path
 from maskdet.style import Style, format_face_caption, format_percent, line_style
-from maskdet.types import CLASSES, Image, Label, Scene
+from maskdet.types import CLASSES, Label, Scene
 from maskdet.web.image.results import ImageTotals
 from maskdet.wording import pluralize
 
@@ -212,17 +210,6 @@ def face_cards_html(cards: Iterable[Mapping[str, object]]) -> Markup:
             nothing to show, texts are empty.
     """
     return render_html(_CARDS_TEMPLATE, cards=cards)
-
-
-def limit_image_side(image: Image, max_side_px: int) -> Image:
-    """Return an image whose longer side has at most `max_side_px`."""
-    height, width = image.shape[:2]
-    scale = max_side_px / max(height, width)
-    if scale >= 1:
-        return image
-    size_wh = max(1, round(scale * width)), max(1, round(scale * height))
-    smaller = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
-    return np.asarray(smaller, np.uint8)
 
 
 def prob_bars(probs: Iterable[float], style: Style) -> list[dict[str, str]]:

@@ -23,19 +23,25 @@ RUN_AXE = """async () => {
   return result.violations.map(rule => [rule.id, rule.nodes.map(node => node.html)]);
 }"""
 
-# What sticks out of the window to the side, without an own scroll bar.
+# What sticks out of the window to the side, without an own scroll bar; also in the
+# shadow trees of components.
 FIND_CUT_OFF = """() => {
   const main = document.querySelector('[data-testid=stMain]');
   const width = document.documentElement.clientWidth;
+  const list = (root) => [...root.querySelectorAll('*')].flatMap(
+    (e) => [e, ...(e.shadowRoot ? list(e.shadowRoot) : [])]);
   const inside = (box) => box.left >= -1 && box.right <= width + 1;
+  const parent = (e) => e.parentElement ?? e.getRootNode().host;
   const scrolls = (element) => {
-    for (let e = element.parentElement; e && e !== main; e = e.parentElement) {
-      const clips = getComputedStyle(e).overflowX !== 'visible';
-      if (clips && inside(e.getBoundingClientRect())) return true;
+    for (let e = parent(element); e && e !== main; e = parent(e)) {
+      const style = getComputedStyle(e);
+      const shortens = style.textOverflow === 'ellipsis';
+      const bar = ['auto', 'scroll'].includes(style.overflowX) || shortens;
+      if (bar && inside(e.getBoundingClientRect())) return true;
     }
     return false;
   };
-  return [...main.querySelectorAll('*')].filter((element) => {
+  return list(main).filter((element) => {
     const box = element.getBoundingClientRect();
     return box.width > 1 && box.height > 1 && element.checkVisibility()
       && !inside(box) && !scrolls(element);

@@ -10,7 +10,7 @@ from maskdet.analyzers.pipelines import TwoStage
 from maskdet.media import encode_png
 from maskdet.settings import Settings
 from maskdet.types import Image
-from maskdet.web.image.cache import ImageCache, SourceImage, analyze_upload
+from maskdet.web.image.cache import ImageCache, ImageView, SourceImage
 from maskdet.web.image.results import ImageResult
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 
@@ -62,12 +62,16 @@ def make_result(settings: Settings | None = None, name: str = "a.png") -> ImageR
 
 
 def make_broken_result(name: str = "b.jpg") -> ImageResult:
-    image_source = ImageCache().add_file(name, b"no image", file_id=name)
-    return ImageResult(
-        image_source,
-        analyze_upload(image_source.read(), make_two_stage(), Settings()),
-        Settings(),
+    album = ImageCache()
+    image_source = album.add_file(name, b"no image", file_id=name)
+    analyzed = album.get_or_analyze(
+        image_source, make_two_stage(), analyzer_name=NAME, settings=Settings()
     )
+    return ImageResult(image_source, analyzed, Settings())
+
+
+def make_view(result: ImageResult, *, blur: bool = False) -> ImageView:
+    return ImageCache().get_view(result.source, result.analyzed, blur=blur)
 
 
 def decode_image(content: bytes) -> Image:

@@ -88,7 +88,7 @@ def test_the_wheel_contains_the_bundled_files(wheel) -> None:
     others = [
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "maskdet").rglob("*")
-        if path.suffix in {".css", ".html", ".jinja", ".js", ".svg", ".typed"}
+        if path.suffix in {".css", ".html", ".jinja", ".jpg", ".js", ".svg", ".typed"}
     ]
     assert len(others) >= 10
     assert set(others) <= set(names)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-
 import cv2
 import numpy as np
 
@@ -11,9 +9,9 @@ from maskdet.style import Style
 from maskdet.types import Contact, Faces, PersonPair, Scene
 from maskdet.web.distance import (
     StillImage,
+    _render_still,
     distances_html,
     format_duration,
-    to_data_url,
 )
 from maskdet.web.live.state import LiveSnapshot
 from tests.helpers.analyzed_images import make_ramp_image
@@ -88,18 +86,17 @@ def test_durations_are_short() -> None:
     ]
 
 
-def pixels(url: str) -> np.ndarray:
-    content = base64.b64decode(url.removeprefix("data:image/jpeg;base64,"))
-    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+def pixels(jpeg: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
 
 
 def test_the_floor_image_is_scaled_down_and_blurred_if_blur_is_on() -> None:
     board = (np.indices((800, 1600)).sum(axis=0) // 10 % 2 * 200).astype(np.uint8)
     large = np.stack([board] * 3, axis=2)
     faces = np.array([[400.0, 200, 560, 400]], np.float32)
-    sharp = pixels(to_data_url(StillImage(large, faces), Style()))
+    sharp = pixels(_render_still(StillImage(large, faces), Style()))
     assert sharp.shape == (480, 960, 3)
-    coarse = pixels(to_data_url(StillImage(large, faces), Style(blur=True)))
+    coarse = pixels(_render_still(StillImage(large, faces), Style(blur=True)))
     off = np.abs(sharp.astype(int) - coarse).max(axis=2)
     assert off[130:230, 250:330].mean() > 50
     assert off[:, 600:].mean() < 5

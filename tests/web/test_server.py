@@ -482,7 +482,7 @@ def test_most_checks_work_without_the_launcher_after_the_first_visit(
 
 # As if every private attribute were gone in a later version.
 NO_HOOKS = """
-from maskdet.web.server.streamlit_patches import Hook
+from maskdet.web.server.hooks import Hook
 Hook.find = lambda self: self.report("is missing")
 Hook.is_attribute_of = lambda self, instance: bool(self.report("is missing"))
 """

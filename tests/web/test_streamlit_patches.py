@@ -27,20 +27,23 @@ from streamlit.testing.v1 import AppTest
 from streamlit.web.server import server_util
 from streamlit.web.server.starlette import starlette_server, starlette_websocket
 
+from maskdet.web.components import to_media_url
 from maskdet.web.events import service
-from maskdet.web.image.overlay import to_media_url
 from maskdet.web.live import page as live_page
 from maskdet.web.live.relay import NewestFrameRelay
-from maskdet.web.server import guard, launch, navigation, streamlit_patches, uploads
-from maskdet.web.server.streamlit_patches import TESTED_VERSIONS, Hook
+from maskdet.web.server import (
+    guard,
+    hooks,
+    launch,
+    navigation,
+    streamlit_patches,
+    uploads,
+)
+from maskdet.web.server.hooks import TESTED_VERSIONS, Hook
 from tests.helpers.app import APP, run_app
 from tests.helpers.waiting import WAIT_S
 
-HOOKS = {
-    name: hook
-    for name, hook in vars(streamlit_patches).items()
-    if isinstance(hook, Hook)
-}
+HOOKS = {name: hook for name, hook in vars(hooks).items() if isinstance(hook, Hook)}
 # Attributes of instances, which their classes do not have.
 OF_INSTANCES = {"FILE_STORAGE", "FRAME_EVENT"}
 
@@ -49,26 +52,26 @@ OF_INSTANCES = {"FILE_STORAGE", "FRAME_EVENT"}
 def unpatched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is replaced or logged yet, whatever ran before in this process."""
     for original, (owner, name) in [
-        (streamlit_patches._applied.get(hook.target, [getattr(*place)])[0], place)
+        (hooks._applied.get(hook.target, [getattr(*place)])[0], place)
         for key, hook in HOOKS.items()
         if key not in OF_INSTANCES and (place := hook.find())
     ]:
         monkeypatch.setattr(owner, name, original)
-    monkeypatch.setattr(streamlit_patches, "_applied", {})
-    monkeypatch.setattr(streamlit_patches, "_reported", set())
-    streamlit_patches.report_untested_versions.cache_clear()
+    monkeypatch.setattr(hooks, "_applied", {})
+    monkeypatch.setattr(hooks, "_reported", set())
+    hooks.report_untested_versions.cache_clear()
 
 
 @pytest.mark.parametrize("package", TESTED_VERSIONS)
 def test_the_installed_versions_were_tested(package: str) -> None:
     assert f"{version(package)}.".startswith(f"{TESTED_VERSIONS[package]}."), (
-        f"{package} has changed: compare maskdet/web/server/streamlit_patches.py with "
+        f"{package} has changed: compare maskdet/web/server/hooks.py with "
         "its code, then name the new version in TESTED_VERSIONS"
     )
 
 
 def test_another_version_is_logged_once_and_patched(monkeypatch, caplog) -> None:
-    monkeypatch.setattr(streamlit_patches, "TESTED_VERSIONS", {"streamlit": "1.6"})
+    monkeypatch.setattr(hooks, "TESTED_VERSIONS", {"streamlit": "1.6"})
     for _ in range(2):
         streamlit_patches.patch_streamlit()
     installed = version("streamlit")
@@ -93,7 +96,7 @@ def test_a_hook_fits_unless_its_attribute_is_gone_or_changed(
         assert [hook.find() for _ in range(2)] == [None, None]
         assert caplog.messages == [f"{hook.target} {problem}: {hook.loss}"]
     caplog.clear()
-    streamlit_patches._reported.clear()
+    hooks._reported.clear()
     monkeypatch.setattr(*place, lambda one, more, *others: None)
     assert (hook.find() is None) is (hook.parameters is not None)
     if hook.parameters is not None:
@@ -160,7 +163,7 @@ def gone(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     Streamlit itself needs most of them.
     """
     hook = dataclasses.replace(HOOKS[name], target=f"{HOOKS[name].target}_gone")
-    monkeypatch.setattr(streamlit_patches, name, hook)
+    monkeypatch.setattr(hooks, name, hook)
     return f"{hook.target} is missing: {hook.loss}"
 
 
@@ -168,7 +171,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [
         entry.getMessage()
         for entry in caplog.records
-        if entry.name == streamlit_patches.logger.name and entry.levelname == "WARNING"
+        if entry.name == hooks.logger.name and entry.levelname == "WARNING"
     ]
 
 
@@ -182,7 +185,7 @@ def test_without_a_hook_all_others_work_and_the_log_has_one_line(
     assert warnings_of(caplog) == [line]
     # Those that belong together are replaced together.
     n_missing = int(name in REPLACED or name == "EVENT_LOOP")
-    assert len(streamlit_patches._applied) == len(REPLACED) - n_missing
+    assert len(hooks._applied) == len(REPLACED) - n_missing
 
 
 REPLACED = {
@@ -207,7 +210,7 @@ def test_the_dashboard_works_without_any_hook(monkeypatch, caplog) -> None:
     lines = warnings_of(caplog)
     assert lines
     assert len(lines) == len(set(lines))
-    assert streamlit_patches._applied == {}
+    assert hooks._applied == {}
 
 
 def test_a_request_of_another_version_is_passed_on(monkeypatch, caplog) -> None:
@@ -216,7 +219,7 @@ def test_a_request_of_another_version_is_passed_on(monkeypatch, caplog) -> None:
     def request_rerun(self: object, client_state: object) -> None:
         seen.append(client_state)
 
-    monkeypatch.setattr(*streamlit_patches.RERUN.find(), request_rerun)
+    monkeypatch.setattr(*hooks.RERUN.find(), request_rerun)
     navigation.ignore_stale_reruns()
     requests = [object(), object(), None]
     for request in requests:
@@ -261,7 +264,7 @@ def test_patches_can_be_applied_twice(server) -> None:
     for _ in range(2):
         asyncio.run(use_every_hook())
     for name, original in originals.items():
-        applied = streamlit_patches._applied[HOOKS[name].target]
+        applied = hooks._applied[HOOKS[name].target]
         assert applied == (original, getattr(*HOOKS[name].find()))
         assert original is not applied[1]
     options = starlette_server._get_uvicorn_config_kwargs()

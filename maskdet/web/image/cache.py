@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from maskdet.media import (
     decode_image,
     encode_jpeg,
     encode_png,
+    resize_image,
 )
 from maskdet.settings import Settings
 from maskdet.style import Style
@@ -32,10 +34,10 @@ MAX_IMAGES: Final = 500
 
 _IMAGE_CACHE_SIZE: Final = 600
 """Number of analyzed images that a session keeps (least recently used are evicted): all
-at once and some samples. Without their pixels they take little memory."""
+at once and some samples. Without pixels each takes some 10 kB."""
 
-_PREVIEW_CACHE_SIZE: Final = 8
-"""Number of previews that a session keeps; others are decoded again."""
+_VIEW_CACHE_SIZE: Final = 8
+"""Number of views that a session keeps; others are decoded again."""
 
 _PERMISSIVE_IMAGE_SETTINGS: Final = Settings(
     min_score=0.1, min_confidence=0, min_face_px=4, nms_iou=1
@@ -61,11 +63,13 @@ class SourceImage:
         name: its file name; untrusted, so only shown as plain text.
         read: returns the bytes of the file, which may still be packed in a zip.
         digest: identifies the content.
+        number: different for each image, also of the same content.
     """
 
     name: str
     read: Callable[[], bytes]
     digest: str
+    number: int = dataclasses.field(default_factory=itertools.count().__next__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +80,6 @@ class AnalyzedImage:
         width: in pixels; 0 if it could not be read.
         height: in pixels; 0 if it could not be read.
         thumbnail: the image as JPEG, in the size of a list of images.
-        crops: one JPEG per row of `raw_scene`: the input of the classifier.
         raw_scene: every face that passes `base_settings`, in pixels of the original.
         base_settings: the settings of `raw_scene`; stricter ones need no inference.
         error: why it could not be read, or empty.
@@ -85,17 +88,22 @@ class AnalyzedImage:
     width: int = 0
     height: int = 0
     thumbnail: bytes = b""
-    crops: tuple[bytes, ...] = ()
     raw_scene: Scene = dataclasses.field(default_factory=Scene.empty)
     base_settings: Settings = _PERMISSIVE_IMAGE_SETTINGS
     error: str = ""
 
     @cached_property
     def blurred_thumbnail(self) -> bytes:
-        """The thumbnail with every face blurred, whatever the settings."""
+        """The thumbnail with every face blurred."""
         image = _decode_jpeg(self.thumbnail)
-        scene = _scale_scene(self, self.base_settings, image)
-        return encode_jpeg(anonymize_scene(image, scene))
+        return encode_jpeg(
+            anonymize_scene(image, self.scale_scene(self.raw_scene, image))
+        )
+
+    def scale_scene(self, scene: Scene, image: Image) -> Scene:
+        """Return a scene in the pixels of a smaller or larger copy of the image."""
+        height, width = image.shape[:2]
+        return scene.scale(width / self.width, height / self.height)
 
     def select_rows(self, settings: Settings) -> list[int]:
         """Return the rows of `raw_scene` that `settings` accept, best first."""
@@ -107,6 +115,19 @@ class AnalyzedImage:
             self.base_settings.min_score <= settings.min_score
             and self.base_settings.min_face_px <= settings.min_face_px
         )
+
+
+@dataclass(frozen=True, eq=False)
+class ImageView:
+    """The pixels of an image that the page shows.
+
+    Attributes:
+        preview: the image as JPEG, in the size of the page.
+        crops: one JPEG per row of `AnalyzedImage.raw_scene`.
+    """
+
+    preview: bytes
+    crops: tuple[bytes, ...]
 
 
 class ImageCache:
@@ -121,7 +142,7 @@ class ImageCache:
         self._capacity = capacity
         self._images: OrderedDict[tuple[str, str], AnalyzedImage] = OrderedDict()
         self._digests: OrderedDict[str, str] = OrderedDict()
-        self._previews: OrderedDict[str, bytes] = OrderedDict()
+        self._views: OrderedDict[tuple[AnalyzedImage, bool], ImageView] = OrderedDict()
 
     def __len__(self) -> int:
         """Return the number of cached images."""
@@ -165,28 +186,20 @@ class ImageCache:
         _evict_oldest(self._images, self._capacity)
         return self._images[key]
 
-    def get_preview(self, source: SourceImage) -> bytes:
-        """Return a readable image as JPEG, in the size of the page."""
-        if source.digest not in self._previews:
-            pixels = decode_image(source.read()).pixels
-            self._previews[source.digest] = encode_jpeg(_resize_for_page(pixels))
-        self._previews.move_to_end(source.digest)
-        _evict_oldest(self._previews, _PREVIEW_CACHE_SIZE)
-        return self._previews[source.digest]
+    def get_view(
+        self, source: SourceImage, analyzed: AnalyzedImage, *, blur: bool
+    ) -> ImageView:
+        """Return the pixels of a readable image, with all faces blurred if wanted."""
+        key = analyzed, blur
+        if key not in self._views:
+            self._views[key] = _build_view(source, analyzed, blur=blur)
+        self._views.move_to_end(key)
+        _evict_oldest(self._views, _VIEW_CACHE_SIZE)
+        return self._views[key]
 
 
 def _analyze_source(
     source: SourceImage, analyzer: Analyzer, settings: Settings
-) -> AnalyzedImage:
-    try:
-        content = source.read()
-    except DatasetError as error:  # from a zip
-        return AnalyzedImage(error=str(error))
-    return analyze_upload(content, analyzer, settings)
-
-
-def analyze_upload(
-    content: bytes, analyzer: Analyzer, settings: Settings
 ) -> AnalyzedImage:
     """Decode one file and analyze it with permissive settings.
 
@@ -194,48 +207,47 @@ def analyze_upload(
     the file is not a readable image, the result has only an `error`.
     """
     try:
-        image = decode_image(content)
-    except ImageReadError as error:
+        image = decode_image(source.read())
+    except (DatasetError, ImageReadError) as error:
         return AnalyzedImage(error=str(error))
     base_settings = dataclasses.replace(
         _PERMISSIVE_IMAGE_SETTINGS,
         min_score=min(_PERMISSIVE_IMAGE_SETTINGS.min_score, settings.min_score),
         min_face_px=min(_PERMISSIVE_IMAGE_SETTINGS.min_face_px, settings.min_face_px),
     )
-    raw_scene = analyze_decoded(analyzer, image, base_settings)
-    boxes = image.scale_scene(raw_scene).faces.boxes
-    crops = (crop_face(image.pixels, box, CROP_PX) for box in boxes)
     return AnalyzedImage(
         width=image.width,
         height=image.height,
-        thumbnail=encode_jpeg(_scale_down(image.pixels, _THUMBNAIL_WH)),
-        crops=tuple(encode_jpeg(crop) for crop in crops),
-        raw_scene=raw_scene,
+        thumbnail=encode_jpeg(_limit_size(image.pixels, _THUMBNAIL_WH)),
+        raw_scene=analyze_decoded(analyzer, image, base_settings),
         base_settings=base_settings,
     )
 
 
+def _build_view(
+    source: SourceImage, analyzed: AnalyzedImage, *, blur: bool
+) -> ImageView:
+    image = decode_image(source.read())
+    crops = [
+        crop_face(image.pixels, box, CROP_PX)
+        for box in image.scale_scene(analyzed.raw_scene).faces.boxes
+    ]
+    preview = _resize_for_page(image.pixels)
+    if blur:
+        crops = [pixelate_image(crop) for crop in crops]
+        preview = anonymize_scene(
+            preview, analyzed.scale_scene(analyzed.raw_scene, preview)
+        )
+    return ImageView(encode_jpeg(preview), tuple(encode_jpeg(crop) for crop in crops))
+
+
 def render_result_preview(
-    preview: bytes, analyzed: AnalyzedImage, settings: Settings, style: Style
+    view: ImageView, analyzed: AnalyzedImage, settings: Settings, style: Style
 ) -> bytes:
     """Return the preview with the accepted faces drawn on it, as JPEG."""
-    image = _decode_jpeg(preview)
-    return encode_jpeg(draw(image, _scale_scene(analyzed, settings, image), style))
-
-
-def render_original_preview(
-    preview: bytes, analyzed: AnalyzedImage, settings: Settings, style: Style
-) -> bytes:
-    """Return the preview without overlay as JPEG, blurred if `style.blur` is on."""
-    if not style.blur:
-        return preview
-    image = _decode_jpeg(preview)
-    return encode_jpeg(anonymize_scene(image, _scale_scene(analyzed, settings, image)))
-
-
-def blur_crop(crop: bytes) -> bytes:
-    """Return a JPEG face crop pixelated beyond recognition."""
-    return encode_jpeg(pixelate_image(_decode_jpeg(crop)))
+    image = _decode_jpeg(view.preview)
+    scene = analyzed.scale_scene(analyzed.raw_scene.filter(settings), image)
+    return encode_jpeg(draw(image, scene, style))
 
 
 def render_result_png(
@@ -248,13 +260,6 @@ def render_result_png(
     return encode_png(draw(source.read(), analyzed.raw_scene.filter(settings), style))
 
 
-def _scale_scene(analyzed: AnalyzedImage, settings: Settings, image: Image) -> Scene:
-    """Return the accepted faces in the pixels of a smaller copy of the image."""
-    height, width = image.shape[:2]
-    scene = analyzed.raw_scene.filter(settings)
-    return scene.scale(width / analyzed.width, height / analyzed.height)
-
-
 def _decode_jpeg(jpeg: bytes) -> Image:
     content = np.frombuffer(jpeg, np.uint8)
     image: Image = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
@@ -262,33 +267,22 @@ def _decode_jpeg(jpeg: bytes) -> Image:
 
 
 def _resize_for_page(image: Image) -> Image:
-    height, width = image.shape[:2]
-    scale = _MIN_PREVIEW_SIDE_PX / max(height, width)
-    if scale <= 1:
-        return _scale_down(image, _MAX_PREVIEW_WH)
-    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-    result: Image = np.asarray(
-        cv2.resize(image, size_wh, interpolation=cv2.INTER_CUBIC), np.uint8
-    )
-    return result
+    scale = _MIN_PREVIEW_SIDE_PX / max(image.shape[:2])
+    if scale > 1:
+        return resize_image(image, scale)
+    return _limit_size(image, _MAX_PREVIEW_WH)
 
 
-def _scale_down(image: Image, max_wh: tuple[int, int]) -> Image:
+def _limit_size(image: Image, max_wh: tuple[int, int]) -> Image:
+    """Return an image that is at most so wide and high, in its own proportions."""
     height, width = image.shape[:2]
-    scale = min(1, max_wh[0] / width, max_wh[1] / height)
-    if scale == 1:
-        return image
-    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-    result: Image = np.asarray(
-        cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8
-    )
-    return result
+    return resize_image(image, min(1.0, max_wh[0] / width, max_wh[1] / height))
 
 
 def _evict_oldest(
     cache: OrderedDict[str, str]
-    | OrderedDict[str, bytes]
-    | OrderedDict[tuple[str, str], AnalyzedImage],
+    | OrderedDict[tuple[str, str], AnalyzedImage]
+    | OrderedDict[tuple[AnalyzedImage, bool], ImageView],
     capacity: int,
 ) -> None:
     while len(cache) > capacity:

@@ -38,13 +38,13 @@ class Overlay {
     this.hidden = new Set();
     this.selected = this.hovered = -1;
     this.showsBoxes = true;
-    this.home();
+    this.resetView();
     new ResizeObserver(() => this.paint()).observe(this.stage);
     this.stage.addEventListener('wheel', (event) => this.wheel(event), { passive: false });
     this.stage.onpointerdown = (event) => this.press(event);
     this.stage.onpointermove = (event) => this.drag(event);
     this.stage.onpointerup = this.stage.onpointercancel = () => { this.pointers.clear(); };
-    this.stage.ondblclick = () => { this.home(); this.paint(); };
+    this.stage.ondblclick = () => { this.resetView(); this.paint(); };
     this.stage.onkeydown = (event) => this.key(event);
     this.rows.onkeydown = (event) => this.key(event);
   }
@@ -53,36 +53,38 @@ class Overlay {
     if (data.image !== this.data?.image) {
       this.image.src = data.image;
       this.selected = this.hovered = -1;
-      this.home();
+      this.resetView();
     }
     this.image.alt = data.alt;
+    // Another threshold can move the selected face to another row.
+    const box = String(this.data?.faces[this.selected]?.box);
+    this.selected = data.faces.findIndex((face) => String(face.box) === box);
     if (data.boxes !== this.data?.boxes) this.showsBoxes = data.boxes;
     this.data = data;
-    if (this.selected >= data.faces.length) this.selected = -1;
     this.root.querySelector('.panes').classList.toggle('with-faces', data.faces.length > 0);
     this.root.querySelector('.list').hidden = !data.faces.length;
     this.svg.setAttribute('viewBox', `0 0 ${data.width} ${data.height}`);
     this.stage.style.aspectRatio = `${data.width} / ${data.height}`;
     // A tall image must not push everything below out of sight.
     this.stage.style.maxWidth = `calc(70vh * ${data.width / data.height})`;
-    this.list();
+    this.renderList();
     this.paint();
   }
 
-  home() {
+  resetView() {
     this.zoom = 1;
     this.pan = [0, 0];
     this.pointers = new Map();
   }
 
   // The classes with their numbers, and the buttons of the view.
-  legend() {
+  renderLegend() {
     const button = (name, label, pressed, act) => {
       const chip = element('button', { type: 'button', class: name, 'aria-pressed': pressed }, ...label);
-      chip.onclick = () => { act(); this.list(); this.paint(); };
+      chip.onclick = () => { act(); this.renderList(); this.paint(); };
       return chip;
     };
-    const focused = [...this.chips.children].indexOf(this.root.activeElement ?? this.chips.getRootNode().activeElement);
+    const focused = [...this.chips.children].indexOf(this.root.getRootNode().activeElement);
     const chips = this.data.classes.map(({ key, title, colour, line }) => {
       const count = this.data.faces.filter((face) => face.key === key).length;
       const sample = element('i');
@@ -98,8 +100,8 @@ class Overlay {
     this.chips.children[focused]?.focus();
   }
 
-  list() {
-    this.legend();
+  renderList() {
+    this.renderLegend();
     const rows = this.data.faces.map((face, i) => {
       const kind = this.data.classes.find(({ key }) => key === face.key);
       const swatch = element('i', { class: 'swatch' });
@@ -119,14 +121,14 @@ class Overlay {
       row.onpointerleave = () => this.hover(-1);
       return row;
     });
-    const focused = [...this.rows.children].indexOf(this.rows.getRootNode().activeElement);
+    const focused = this.focusedRow();
     this.rows.replaceChildren(...rows);
     if (focused >= 0) this.rows.children[this.selected >= 0 ? this.selected : focused]?.focus();
   }
 
   select(i) {
     this.selected = this.selected === i ? -1 : i;
-    this.list();
+    this.renderList();
     this.paint();
     const row = this.rows.children[this.selected];
     if (!row) return;
@@ -150,22 +152,25 @@ class Overlay {
     // Pixels of the image in one pixel of the screen: lines and text keep their size.
     const unit = width / shown / this.zoom;
     const [x, y] = this.pan;
+    // A finger scrolls the page over the whole image, and moves an enlarged one.
+    this.stage.style.touchAction = this.zoom > 1 ? 'none' : '';
     this.view.style.transform = `translate(${100 * x}%, ${100 * y}%) scale(${this.zoom})`;
     const layers = [];
     faces.forEach((face, i) => {
-      if (this.showsBoxes && !this.hidden.has(face.key)) layers.push([i, this.box(face, i, unit)]);
+      if (this.showsBoxes && !this.hidden.has(face.key)) layers.push([i, this.drawBox(face, i, unit)]);
     });
     // What is pointed at lies on top.
     const rank = ([i]) => (i === this.hovered ? 2 : i === this.selected ? 1 : 0);
     layers.sort((a, b) => rank(a) - rank(b));
     this.svg.replaceChildren(...layers.map(([, group]) => group));
-    this.svg.classList.toggle('dim', this.selected >= 0);
+    const chosen = faces[this.selected];
+    this.svg.classList.toggle('dim', Boolean(chosen) && !this.hidden.has(chosen.key));
     [...this.rows.children].forEach((row, i) => row.classList.toggle('hover', i === this.hovered));
-    this.tell(unit);
+    this.showTip(unit);
   }
 
   // The probabilities of the face under the pointer, beside its box.
-  tell(unit) {
+  showTip(unit) {
     const face = this.data.faces[this.hovered];
     // The row of the list has them already.
     this.tip.hidden = !face || !this.onBox || !this.showsBoxes || this.hidden.has(face.key);
@@ -179,7 +184,7 @@ class Overlay {
     this.tip.style.top = `${Math.max(0, Math.min(top, clientHeight - this.tip.offsetHeight))}px`;
   }
 
-  box(face, i, unit) {
+  drawBox(face, i, unit) {
     const kind = this.data.classes.find(({ key }) => key === face.key);
     const [x, y, right, bottom] = face.box;
     const [width, height] = [right - x, bottom - y];
@@ -196,14 +201,14 @@ class Overlay {
     if (kind.line === 'double') group.append(ring(2 * line, kind.colour, { 'stroke-width': line / 2, 'pointer-events': 'none' }));
     const full = `${i + 1} ${face.caption}`;
     const fits = width / unit > this.measure(full);
-    this.plate(group, active || fits ? full : String(i + 1), face, kind, unit);
+    this.drawPlate(group, active || fits ? full : String(i + 1), face, kind, unit);
     group.onpointerenter = () => this.hover(i, true);
     group.onpointerleave = () => this.hover(-1);
     group.onclick = () => { if (!this.moved) this.select(i); };
     return group;
   }
 
-  plate(group, words, face, kind, unit) {
+  drawPlate(group, words, face, kind, unit) {
     const [x, y, , bottom] = face.box;
     const text = shape('text', { 'font-size': 13 * unit, fill: kind.ink });
     text.textContent = words;
@@ -252,6 +257,10 @@ class Overlay {
   drag(event) {
     const before = this.pointers.get(event.pointerId);
     if (!before) return;
+    if (!event.buttons) { // released outside
+      this.pointers.delete(event.pointerId);
+      return;
+    }
     const now = [event.clientX, event.clientY];
     if (!this.moved && Math.hypot(now[0] - before[0], now[1] - before[1]) < 4) return;
     this.moved = true;
@@ -277,7 +286,7 @@ class Overlay {
     const step = (by) => {
       const visible = this.data.faces.map((_, i) => i).filter((i) => !this.hidden.has(this.data.faces[i].key));
       if (!visible.length) return;
-      const focused = [...this.rows.children].indexOf(this.rows.getRootNode().activeElement);
+      const focused = this.focusedRow();
       const place = visible.indexOf(this.selected >= 0 ? this.selected : focused - by);
       const next = visible[Math.min(visible.length - 1, Math.max(0, place + by))];
       if (next !== this.selected) this.select(next);
@@ -285,7 +294,7 @@ class Overlay {
     const acts = {
       ArrowDown: () => step(1), ArrowRight: () => step(1), ArrowUp: () => step(-1), ArrowLeft: () => step(-1),
       '+': () => this.zoomAt(1.5, ...middle()), '-': () => this.zoomAt(1 / 1.5, ...middle()),
-      0: () => { this.home(); this.paint(); },
+      0: () => { this.resetView(); this.paint(); },
       Escape: () => { if (this.selected >= 0) this.select(this.selected); },
       Enter: () => this.toggleFocused(), ' ': () => this.toggleFocused(),
     };
@@ -294,8 +303,12 @@ class Overlay {
     acts[event.key]();
   }
 
+  focusedRow() {
+    return [...this.rows.children].indexOf(this.rows.getRootNode().activeElement);
+  }
+
   toggleFocused() {
-    const focused = [...this.rows.children].indexOf(this.rows.getRootNode().activeElement);
+    const focused = this.focusedRow();
     if (focused >= 0) this.select(focused);
   }
 }

@@ -15,6 +15,7 @@ from maskdet.web.image import results, uploads
 from maskdet.web.image.cache import (
     MAX_IMAGES,
     ImageCache,
+    ImageView,
     SourceImage,
 )
 from maskdet.web.image.overlay import render_overlay
@@ -54,9 +55,10 @@ def render_image_page() -> None:
     _render_read_errors([result for result in image_results if result.analyzed.error])
     if selected.analyzed.error:
         return
-    _render_image(
-        selected, cache.get_preview(selected.source), preferences, tiles=tiles
+    view = cache.get_view(
+        selected.source, selected.analyzed, blur=preferences.style.blur
     )
+    _render_image(selected, view, preferences, tiles=tiles)
     _render_image_downloads(selected, image_results, preferences)
 
 
@@ -203,10 +205,10 @@ def _select_result(
 
 
 def _render_image(
-    result: ImageResult, preview: bytes, preferences: Preferences, *, tiles: bool
+    result: ImageResult, view: ImageView, preferences: Preferences, *, tiles: bool
 ) -> None:
     """Render the image with its faces, or tips if none was found."""
-    render_overlay(result, preview, preferences.style)
+    render_overlay(result, view, preferences.style)
     if not len(result.scene):
         tips = results.suggest_changes(result.analyzed, result.settings, tiles=tiles)
         lines = "\n".join(f"- {tip}" for tip in tips)

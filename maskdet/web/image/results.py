@@ -22,14 +22,16 @@ from maskdet.style import DEFAULT_STYLE, Style, format_percent
 from maskdet.types import CLASSES, Label, Scene
 from maskdet.web.image.cache import (
     AnalyzedImage,
+    ImageView,
     SourceImage,
-    blur_crop,
     render_result_png,
 )
 from maskdet.wording import format_count
 
 TILES_TITLE = "Detect small faces (tiled, slower)"
 """Title of the toggle of tiled analysis."""
+
+_MAX_ARCHIVE_BYTES = 500_000_000
 
 _MAX_NAME_LENGTH = 60
 """Displayed characters of a file name; longer names would break the layout."""
@@ -54,12 +56,10 @@ class ImageResult:
         """The faces that the settings accept, in pixels of the original."""
         return self.analyzed.raw_scene.filter(self.settings)
 
-    def crops(self, style: Style) -> list[bytes]:
-        """Return one JPEG per face of `scene`, blurred if `style.blur` is on."""
-        crops = [
-            self.analyzed.crops[row] for row in self.analyzed.select_rows(self.settings)
-        ]
-        return [blur_crop(crop) for crop in crops] if style.blur else crops
+    def select_crops(self, view: ImageView) -> list[bytes]:
+        """Return one JPEG of a view per face of `scene`."""
+        rows = self.analyzed.select_rows(self.settings)
+        return [view.crops[row] for row in rows]
 
     @property
     def record(self) -> results_io.ImageRecord:
@@ -224,7 +224,10 @@ def annotated_png(result: ImageResult, style: Style) -> bytes:
 
 
 def build_results_zip(results: Sequence[ImageResult], style: Style) -> bytes:
-    """Return a ZIP of all annotated images, `results.json` and `results.csv`."""
+    """Return a ZIP of all annotated images, `results.json` and `results.csv`.
+
+    The archive is in memory, so it has a limit; a text file in it says what is missing.
+    """
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as files:
         files.writestr("results.json", results_json(results))
@@ -234,5 +237,13 @@ def build_results_zip(results: Sequence[ImageResult], style: Style) -> bytes:
                 # The number distinguishes files of the same name.
                 name = f"{number:03d}-{to_file_stem(result.source.name)}-annotated.png"
                 content = annotated_png(result, style)
+                if archive.tell() + len(content) > _MAX_ARCHIVE_BYTES:
+                    line = (
+                        f"Images from number {number} on are left out: the archive has "
+                        f"at most {_MAX_ARCHIVE_BYTES / 1e6:g} MB. Remove images and "
+                        "download again. results.json and results.csv have all.\n"
+                    )
+                    files.writestr("README.txt", line)
+                    break
                 files.writestr(name, content, compress_type=zipfile.ZIP_STORED)
     return archive.getvalue()

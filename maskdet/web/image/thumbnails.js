@@ -40,7 +40,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     const open = element('button', { type: 'button', class: 'open', 'aria-label': item.label, title: item.name,
       'aria-current': i === data.selected },
       image, element('span', { class: 'facts' }, ...facts, item.note), element('span', { class: 'title' }, item.name));
-    open.onclick = () => setTriggerValue('opened', i);
+    open.onclick = () => setTriggerValue('opened', item.number);
     open.onkeydown = (event) => {
       if (!STEPS[event.key]) return;
       event.preventDefault();
@@ -50,7 +50,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       next?.querySelector('.open').click();
     };
     const remove = element('button', { type: 'button', class: 'remove', 'aria-label': `Remove ${item.name}`, title: 'Remove' }, '\u00d7');
-    remove.onclick = () => setTriggerValue('removed', i);
+    remove.onclick = () => setTriggerValue('removed', item.number);
     return element('li', {}, open, remove);
   }));
   paint();

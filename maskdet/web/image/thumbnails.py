@@ -10,7 +10,8 @@ import streamlit as st
 
 from maskdet.style import Style
 from maskdet.types import Label
-from maskdet.web.image.overlay import describe_class, load_component, to_media_url
+from maskdet.web.components import load_component, to_media_url
+from maskdet.web.image.overlay import describe_class
 from maskdet.web.image.results import ImageResult, shorten_name, summarize_scene
 
 _KEY: Final = "image.thumbnails"
@@ -37,12 +38,13 @@ def render_thumbnails(
     """
 
     def call(function: Callable[[int], None], event: str) -> None:
-        index = st.session_state[_KEY].get(event)
+        number = st.session_state[_KEY].get(event)
         # The list may have changed since the browser drew it.
-        if isinstance(index, int) and 0 <= index < len(image_results):
-            function(index)
+        for index, result in enumerate(image_results):
+            if result.source.number == number:
+                function(index)
 
-    load_component("thumbnails")(
+    load_component("maskdet.web.image", "thumbnails")(
         data=build_thumbnails(image_results, selected, style),
         key=_KEY,
         on_opened_change=lambda: call(on_open, "opened"),
@@ -74,6 +76,7 @@ def _build_item(result: ImageResult, style: Style) -> dict[str, Any]:
     name = shorten_name(result.source.name)
     if result.analyzed.error:
         return {
+            "number": result.source.number,
             "name": name,
             "label": f"{name}: {result.analyzed.error}",
             "image": "",
@@ -84,6 +87,7 @@ def _build_item(result: ImageResult, style: Style) -> dict[str, Any]:
     counts = Counter(result.scene.labels)
     labels = [label for label in Label if counts[label]]
     return {
+        "number": result.source.number,
         "name": name,
         "label": f"{name}: {summarize_scene(result.scene, style)}",
         "image": to_media_url(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import json
 import logging
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
@@ -16,15 +15,11 @@ from streamlit_webrtc import (
     webrtc_streamer,
 )
 
-from maskdet.analyzers.pipelines import AUTO, resolve_analyzer
-from maskdet.drawing import draw
-from maskdet.media import encode_jpeg, read_image
-from maskdet.settings import Settings
-from maskdet.style import Style
+from maskdet.analyzers.pipelines import resolve_analyzer
 from maskdet.web import session
+from maskdet.web.components import to_media_url
 from maskdet.web.events import alerts, service
 from maskdet.web.image.cache import ImageCache, render_result_preview
-from maskdet.web.image.overlay import to_media_url
 from maskdet.web.image.results import ImageResult
 from maskdet.web.live import distance
 from maskdet.web.live.connection import (
@@ -56,14 +51,12 @@ logger = logging.getLogger(__name__)
 _STREAMER_KEY = "camera"
 _CONNECTION_KEY = "maskdet.connection"
 _BUTTON_KEY = "maskdet.button"
-# The part of the sample that has the shape of a camera image and cuts off no face.
-_STILL_LEFT_PX, _STILL_RIGHT_PX = 256, 896
 _STOPPED: Final = WebRtcStreamerState(playing=False, signalling=False)
 
 # Only the browser knows whether the visitor stopped a stream or it was interrupted: the
 # streamer reports the same state for both. Never start a camera after Stop.
 _BUTTON_LISTENER_JS: Final = """
-const observed = new WeakSet();
+const styles = new WeakMap();
 let report = () => {};
 let reportError = () => {};
 let lastError = "";
@@ -76,20 +69,23 @@ const listen = () => {
     // The page says what to do instead of "NotFoundError: Requested device not found".
     let error = "";
     for (const alert of inside.querySelectorAll("[role=alert]")) {
-      const name = /^[A-Z][A-Za-z]*Error/.exec(alert.textContent.trim())?.[0];
-      if (!name) continue;
-      error = name;
-      alert.style.display = "none";
+      const name = /^[A-Z][A-Za-z]*Error/.exec(alert.textContent.trim())?.[0] ?? "";
+      alert.style.display = name ? "none" : "";
+      error ||= name;
     }
     if (error !== lastError) reportError(lastError = error);
     // The library does not notice a height that the styles below have changed.
     const height = inside.getElementById("root")?.offsetHeight;
     if (height && Math.abs(frame.clientHeight - height) > 1) frame.height = height;
-    if (observed.has(inside)) continue;
-    observed.add(inside);
+    const known = styles.get(inside);
+    if (known) {
+      if (known.textContent !== look) known.textContent = look;
+      continue;
+    }
     const style = inside.createElement("style");
     style.textContent = look;
     inside.head.append(style);
+    styles.set(inside, style);
     inside.addEventListener("click", (event) => {
       const name = event.target.closest("button")?.textContent?.trim();
       if (name === "Start" || name === "Stop") report(name);
@@ -102,7 +98,7 @@ export default function ({ setStateValue, parentElement, data }) {
   // The buttons look like those of the page.
   const get = (name) => getComputedStyle(parentElement.host ?? parentElement)
     .getPropertyValue(name).trim();
-  const still = new URL(data.still, location);
+  const example = new URL(data.example, location);
   look = `button {text-transform: none !important; box-shadow: none !important;
     font: 600 1rem ${get("--st-font") || "sans-serif"} !important;
     letter-spacing: 0 !important; padding: .5rem 1.2rem !important;
@@ -112,7 +108,7 @@ export default function ({ setStateValue, parentElement, data }) {
     .MuiButton-text {color: ${get("--st-primary-color")} !important;}
     [data-testid=VideoLabelIcon] {display: none !important;}
     .MuiPaper-root:has(> [data-testid=VideoLabelIcon]) {aspect-ratio: 4 / 3;
-    border-radius: 8px; background: url(${still}) center / cover;}`;
+    border-radius: 8px; background: url(${example}) center / cover;}`;
   listen();
   const timer = setInterval(listen, 250);
   return () => clearInterval(timer);
@@ -142,7 +138,7 @@ def render_stream(preferences: Preferences) -> WebRtcStreamerState:
     loading_area, warning_area, video_area = st.container(), st.empty(), st.container()
     _button_listener(
         key=_BUTTON_KEY,
-        data={"still": _get_still(preferences)},
+        data={"example": to_media_url(_read_example())},
         default={"pressed": "", "camera_error": ""},
         on_pressed_change=lambda: None,
         on_camera_error_change=lambda: None,
@@ -467,29 +463,19 @@ def _analyze_snapshot(preferences: Preferences) -> None:
         st.error(escape_markdown(f"{analyzed.error}."), icon=":material/error:")
         return
     result, style = ImageResult(source, analyzed, settings), preferences.style
-    st.image(
-        render_result_preview(cache.get_preview(source), analyzed, settings, style)
-    )
-    crops = result.crops(style)
+    view = cache.get_view(source, analyzed, blur=style.blur)
+    st.image(render_result_preview(view, analyzed, settings, style))
+    crops = result.select_crops(view)
     if crops:
         st.html(scene_cards_html(result.scene, crops, style))
     else:
         st.info("No face found. Move closer, with light on your face.")
 
 
-def _get_still(preferences: Preferences) -> str:
-    """Return the address of an annotated example, shown in the place of the video."""
-    style = json.dumps(dataclasses.asdict(preferences.style))
-    return to_media_url(_draw_still(style))
-
-
-# The example is the same for all visitors with a style.
-@st.cache_data(show_spinner=False, max_entries=16)
-def _draw_still(style: str) -> bytes:
-    image = read_image(IMAGE_SAMPLES[0].path)
-    analyzer = session.get_analyzer(resolve_analyzer(AUTO, live=True))
-    drawn = draw(image, analyzer.analyze(image, Settings()), Style.from_json(style))
-    return encode_jpeg(drawn[:, _STILL_LEFT_PX:_STILL_RIGHT_PX])
+@st.cache_data(show_spinner=False)
+def _read_example() -> bytes:
+    """Return the annotated example that stands in the place of the video."""
+    return (files("maskdet.web.live") / "example.jpg").read_bytes()
 
 
 def _render_other_ways() -> None:

@@ -20,7 +20,13 @@ from typing import Final, Literal, TypeAlias
 from weakref import WeakValueDictionary
 
 from maskdet.analyzers.pipelines import Analyzer
-from maskdet.media import VideoLimits, VideoReader, encode_jpeg, open_video_file
+from maskdet.media import (
+    VideoLimits,
+    VideoReader,
+    encode_jpeg,
+    open_video_file,
+    resize_image,
+)
 from maskdet.video import (
     SceneStore,
     VideoCsvFile,
@@ -30,7 +36,6 @@ from maskdet.video import (
     run_video_analysis,
 )
 from maskdet.web.preferences import Preferences
-from maskdet.web.widgets import limit_image_side
 
 logger = logging.getLogger(__name__)
 
@@ -431,7 +436,8 @@ class VideoAnalysisJob:
     def _update_progress(self, video_progress: VideoProgress) -> None:
         image = video_progress.preview
         if image is not None:
-            self.preview = encode_jpeg(limit_image_side(image, _PREVIEW_SIDE_PX))
+            scale = min(1.0, _PREVIEW_SIDE_PX / max(image.shape[:2]))
+            self.preview = encode_jpeg(resize_image(image, scale))
         self.progress = replace(video_progress, preview=None)
 
     def _fail(self, message: str) -> None:

@@ -8,7 +8,8 @@ from maskdet.media import encode_jpeg
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.web.image import cache, results
-from maskdet.web.image.cache import ImageCache
+from maskdet.web.image.cache import ImageCache, ImageView
+from maskdet.web.image.results import ImageResult
 from tests.helpers.analyzed_images import (
     NAME,
     count_detector_calls,
@@ -17,6 +18,7 @@ from tests.helpers.analyzed_images import (
     make_result,
     make_source,
     make_two_stage,
+    make_view,
     pixel_changes,
 )
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
@@ -136,39 +138,42 @@ def test_a_broken_file_is_reported_and_not_retried() -> None:
 def test_the_preview_fits_the_page(width, height, shown_wh) -> None:
     image_cache = ImageCache()
     image_source = make_source(image_cache, make_grey_image(width, height))
-    preview = image_cache.get_preview(image_source)
-    assert decode_image(preview).shape[1::-1] == shown_wh
     analyzed = image_cache.get_or_analyze(
         image_source,
         TwoStage(FakeDetector(), FakeClassifier()),
         analyzer_name=NAME,
         settings=Settings(),
     )
+    view = image_cache.get_view(image_source, analyzed, blur=False)
+    assert decode_image(view.preview).shape[1::-1] == shown_wh
     assert (analyzed.width, analyzed.height) == (width, height)
     thumbnail = decode_image(analyzed.thumbnail)
     assert thumbnail.shape[1] <= 280
     assert thumbnail.shape[0] <= 210
 
 
-def test_only_some_previews_are_kept_and_others_decoded_again() -> None:
-    image_cache = ImageCache()
-    sources = [
-        make_source(image_cache, make_grey_image(20 + n, 20), name=f"{n}.png")
-        for n in range(12)
-    ]
-    first = image_cache.get_preview(sources[0])
-    for image_source in sources:
-        image_cache.get_preview(image_source)
-    assert len(image_cache._previews) < len(sources)
-    assert image_cache.get_preview(sources[0]) == first
+def test_only_some_views_are_kept_and_others_decoded_again() -> None:
+    image_cache, shown = ImageCache(), [make_result(name=f"{n}") for n in range(12)]
+
+    def get_view(result: ImageResult) -> ImageView:
+        return image_cache.get_view(result.source, result.analyzed, blur=False)
+
+    first = get_view(shown[0])
+    assert get_view(shown[0]) is first
+    for result in shown:
+        get_view(result)
+    assert len(image_cache._views) < len(shown)
+    again = get_view(shown[0])
+    assert again is not first
+    assert again.preview == first.preview
 
 
 def test_boxes_are_drawn_at_the_right_place_of_preview_and_png() -> None:
     shown = make_result()
-    jpeg = ImageCache().get_preview(shown.source)
-    preview = decode_image(jpeg)
+    view = make_view(shown)
+    preview = decode_image(view.preview)
     drawn = decode_image(
-        cache.render_result_preview(jpeg, shown.analyzed, Settings(), Style())
+        cache.render_result_preview(view, shown.analyzed, Settings(), Style())
     )
     changed = pixel_changes(preview, drawn)
     scale = 640 / 200
@@ -186,8 +191,8 @@ def test_boxes_are_drawn_at_the_right_place_of_preview_and_png() -> None:
 
 def test_crops_belong_to_the_faces_that_are_shown() -> None:
     shown = make_result(Settings(min_score=0.3, nms_iou=0.3, min_face_px=12))
-    assert len(shown.scene) == len(shown.crops(Style())) == 2
-    second = decode_image(shown.crops(Style())[1])
+    assert len(shown.scene) == len(shown.select_crops(make_view(shown))) == 2
+    second = decode_image(shown.select_crops(make_view(shown))[1])
     # Row 1 of the raw faces, the overlapping twin, was dropped: this is the third box.
     expected = make_ramp_image()[45, 100].astype(int)
     middle = second[second.shape[0] // 2, second.shape[1] // 2].astype(int)
@@ -197,15 +202,13 @@ def test_crops_belong_to_the_faces_that_are_shown() -> None:
 def test_blur_also_hides_faces_in_the_original() -> None:
     shown = make_result()
     style, settings = Style(blur=True), Settings()
-    preview, analyzed = ImageCache().get_preview(shown.source), shown.analyzed
-    given = cache.render_original_preview(preview, analyzed, settings, Style())
-    assert given == preview
-    clear = decode_image(given)
-    original = decode_image(
-        cache.render_original_preview(preview, analyzed, settings, style)
+    analyzed, blurred = shown.analyzed, make_view(shown, blur=True)
+    clear, original = (
+        decode_image(make_view(shown).preview),
+        decode_image(blurred.preview),
     )
     drawn = decode_image(
-        cache.render_result_preview(preview, analyzed, settings, style)
+        cache.render_result_preview(blurred, analyzed, settings, style)
     )
     thumbnails = (
         decode_image(analyzed.thumbnail),

@@ -263,7 +263,7 @@ def test_a_rotated_photo_is_shown_and_analyzed_upright(
     record = json.loads(download_data["JSON"])["images"][0]
     assert (record["width"], record["height"]) == (240, 120)
     image_cache = app.session_state[IMAGE_CACHE]
-    shown = Pillow.open(io.BytesIO(list(image_cache._previews.values())[-1]))
+    shown = Pillow.open(io.BytesIO(list(image_cache._views.values())[-1].preview))
     small = np.asarray(shown.resize((240, 120)), np.int16)
     assert np.abs(small - np.asarray(upright, np.int16)).mean() < 12
 

@@ -19,6 +19,7 @@ from tests.helpers.analyzed_images import (
     decode_image,
     make_broken_result,
     make_result,
+    make_view,
     pixel_changes,
 )
 
@@ -172,18 +173,21 @@ def test_downloads_get_safe_file_names(name: str, stem: str) -> None:
 
 def test_cards_show_a_bar_for_each_probability() -> None:
     shown = make_result(Settings(min_score=0.3))
-    html = scene_cards_html(shown.scene, shown.crops(Style()), Style())
+    html = scene_cards_html(shown.scene, shown.select_crops(make_view(shown)), Style())
     assert html.count("<figure>") == 2
     assert html.count("<span>55 %</span>") == 2
     assert html.count('style="width:35%;background:#e60000"') == 2
     assert "1 · Unsure (55 % " in html
-    fewer = scene_cards_html(shown.scene, shown.crops(Style())[:1], Style())
+    fewer = scene_cards_html(
+        shown.scene, shown.select_crops(make_view(shown))[:1], Style()
+    )
     assert fewer.count("<figure>") == 1
 
 
 def test_face_crops_are_blurred_completely_if_blur_is_on() -> None:
     shown = make_result(Settings(min_score=0.3))
-    sharp, coarse = shown.crops(Style()), shown.crops(Style(blur=True))
+    sharp = shown.select_crops(make_view(shown))
+    coarse = shown.select_crops(make_view(shown, blur=True))
     assert len(sharp) == len(coarse) == 2
     for clear, blurry in zip(sharp, coarse, strict=True):
         whole = np.array([[0, 0, *decode_image(clear).shape[1::-1]]], np.float32)
@@ -196,3 +200,16 @@ def test_the_legend_names_every_label() -> None:
     html = legend_html(Style(palette="colour-blind"))
     for label in Label:
         assert label.title in html
+
+
+def test_a_zip_that_would_be_too_large_says_what_is_missing(monkeypatch) -> None:
+    shown = [make_result(name=f"{n}.png") for n in range(4)]
+    size = len(results.annotated_png(shown[0], Style()))
+    monkeypatch.setattr(results, "_MAX_ARCHIVE_BYTES", int(2.9 * size))
+    archive = io.BytesIO(results.build_results_zip(shown, Style()))
+    with zipfile.ZipFile(archive) as files:
+        images = [name for name in files.namelist() if name.endswith(".png")]
+        assert 1 <= len(images) <= 2
+        line = files.read("README.txt").decode()
+        assert f"from number {len(images) + 1} on are left out" in line
+        assert len(json.loads(files.read("results.json"))["images"]) == 4

@@ -27,7 +27,7 @@ from maskdet.web.live.relay import (
 )
 from maskdet.web.live.state import LiveState, LiveStats
 from maskdet.web.preferences import Preferences
-from maskdet.web.server import streamlit_patches
+from maskdet.web.server import hooks, streamlit_patches
 from tests.helpers.waiting import WAIT_S
 
 
@@ -161,8 +161,8 @@ def test_without_the_event_frames_are_relayed_but_not_counted(
     library_relay, monkeypatch, caplog
 ) -> None:
     track = "aiortc.contrib.media:RelayStreamTrack._other_event"
-    hook = dataclasses.replace(streamlit_patches.FRAME_EVENT, target=track)
-    monkeypatch.setattr(streamlit_patches, "FRAME_EVENT", hook)
+    hook = dataclasses.replace(hooks.FRAME_EVENT, target=track)
+    monkeypatch.setattr(hooks, "FRAME_EVENT", hook)
 
     async def read() -> None:
         source = Source()

@@ -1,43 +1,6 @@
-"""Browser component to move four points over an image: HTML, CSS and JavaScript.
-
-Its data are the URL of an image, eight coordinates as fractions of width and height,
-and the names of the points. After each move it triggers `moved` with eight numbers.
-"""
-
-from __future__ import annotations
-
-from typing import Final
-
-POINT_EDITOR_HTML: Final = """
-<div class="stage" role="group" aria-label="Four points on the floor">
-  <img alt="" draggable="false">
-  <svg viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">
-    <polygon class="edge"/><polygon class="line"/>
-  </svg>
-</div>
-"""
-
-# White on black lines and black on yellow points show on any image.
-POINT_EDITOR_CSS: Final = """
-.stage {position: relative; overflow: hidden; border-radius: .5rem; line-height: 0;
-  min-height: 8rem; touch-action: none; cursor: crosshair; user-select: none;
-  background: var(--st-secondary-background-color);}
-.stage img {width: 100%; display: block;}
-.stage.empty {aspect-ratio: 4 / 3;}
-.stage.empty img {display: none;}
-svg {position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none;}
-polygon {fill: none; vector-effect: non-scaling-stroke; stroke-linejoin: round;}
-.edge {stroke: #000; stroke-width: 4px;}
-.line {stroke: #fff; stroke-width: 2px; fill: rgb(255 255 255 / 20%);}
-button {position: absolute; width: 1.5rem; height: 1.5rem; padding: 0;
-  transform: translate(-50%, -50%); border: 2px solid #000; border-radius: 50%;
-  background: rgb(255 214 0 / 85%); color: #000; font: 700 .8rem/1 sans-serif;
-  cursor: grab;}
-button:focus-visible {outline: 3px solid var(--st-primary-color);
-  outline-offset: 2px;}
-"""
-
-POINT_EDITOR_JS: Final = """
+// Moves four points over an image. The data are the URL of an image, eight coordinates as
+// fractions of width and height, and the names of the points. After each move it triggers
+// `moved` with eight numbers.
 export default function ({ parentElement, data, setTriggerValue }) {
   const stage = parentElement.querySelector('.stage');
   const img = stage.querySelector('img');
@@ -112,4 +75,3 @@ export default function ({ parentElement, data, setTriggerValue }) {
   });
   paint();
 }
-"""

@@ -1,0 +1,39 @@
+"""Browser components made of files, and images for them."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+import streamlit as st
+
+from maskdet.html_templates import encode_data_url
+from maskdet.web.server import streamlit_patches
+
+
+# One component for all visitors: it holds only the code that browsers run.
+@st.cache_resource(show_spinner=False)
+def load_component(folder: str, name: str) -> Any:
+    """Return the component whose HTML, CSS and JavaScript have this name.
+
+    Args:
+        folder: package of the files, such as `maskdet.web.image`.
+        name: of the files, without suffix.
+    """
+    html, css, js = (
+        (files(folder) / f"{name}.{suffix}").read_text("utf-8")
+        for suffix in ("html", "css", "js")
+    )
+    return st.components.v2.component(f"maskdet_{name}", html=html, css=css, js=js)
+
+
+def to_media_url(jpeg: bytes) -> str:
+    """Return a URL at which the browser of this visitor gets an image.
+
+    Streamlit serves it from memory until a later run of the page no longer asks for it,
+    so that a slider sends the URL again and not the image.
+    """
+    digest = hashlib.sha256(jpeg).hexdigest()
+    url = streamlit_patches.add_media_file(jpeg, "image/jpeg", f"maskdet.{digest}")
+    return url or encode_data_url(jpeg)
