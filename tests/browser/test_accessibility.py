@@ -10,6 +10,7 @@ import axe_playwright_python
 import pytest
 
 from tests.browser.dashboard import Dashboard, wait_until_idle
+from tests.helpers.waiting import wait_until
 
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 PAGES = ("Live", "Image", "Video", "Tune", "Models", "Events", "About")
@@ -43,7 +44,9 @@ FIND_CUT_OFF = """() => {
   };
   return list(main).filter((element) => {
     const box = element.getBoundingClientRect();
-    return box.width > 1 && box.height > 1 && element.checkVisibility()
+    // A drawing clips its own parts.
+    return !element.ownerSVGElement
+      && box.width > 1 && box.height > 1 && element.checkVisibility()
       && !inside(box) && !scrolls(element);
   }).map((element) => element.outerHTML.slice(0, 120));
 }"""
@@ -77,5 +80,5 @@ def test_a_page_is_accessible_and_fits_every_width(
 
     for width in WIDTHS_PX:
         page.set_viewport_size({"width": width, "height": 1000})
-        wait_until_idle(page)
-        assert page.evaluate(FIND_CUT_OFF) == [], f"at {width} px"
+        # Charts are drawn again a moment after the change.
+        wait_until(lambda: page.evaluate(FIND_CUT_OFF) == [], f"a page {width} px wide")
