@@ -52,7 +52,8 @@ _PRIVACY = """
 - If the computer is not yours, your images are sent to it and no further.
 - Uploaded images and their results stay in the memory of your own session, so that a
   moved slider takes effect at once. They are deleted soon after you close this page.
-  Other visitors cannot see them.
+  Other visitors cannot see them. After live video stops, its last frame and a summary
+  stay there until the next start.
 - Streamlit's usage statistics are switched off.
 """
 
