@@ -35,6 +35,9 @@ LIBRARIES: Final[Mapping[str, Library]] = {
     "paho.mqtt.client": Library("paho-mqtt", "mqtt"),
     "psycopg": Library("psycopg", "postgresql"),
     "vl_convert": Library("vl-convert", "report"),
+    "fastapi": Library("FastAPI", "serve"),
+    "uvicorn": Library("uvicorn", "serve"),
+    "prometheus_client": Library("the Prometheus client", "serve"),
 }
 """Optional libraries by import name."""
 

@@ -16,6 +16,7 @@ COMMANDS: dict[str, str] = {
     "app": "open the dashboard",
     "detect": "detect and classify the faces of images",
     "video": "track and classify the people in videos and cameras",
+    "serve": "offer the analysis over HTTP",
     "events": "list, summarize, export and delete recorded events",
     "evaluate": "measure an analyzer on labelled images",
     "tune": "report what thresholds cost, and choose them for a goal",

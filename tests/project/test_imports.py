@@ -37,6 +37,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"alerts", "api", "robustness", "tuning"}),
     frozenset({"training"}),
     frozenset({"web"}),
+    frozenset({"http_api"}),
     frozenset({"cli"}),
 )
 LEVEL = {folder: level for level, folders in enumerate(LEVELS) for folder in folders}

@@ -1,0 +1,1 @@
+"""The analysis of images and videos over HTTP, for `maskdet serve`."""

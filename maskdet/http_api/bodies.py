@@ -1,0 +1,102 @@
+"""Bodies of requests: received into memory, within limits of size and time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Final, NamedTuple
+
+from fastapi import HTTPException, Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+RECEIVE_TIMEOUT_S: Final = 120.0
+"""Time in which the body of a request must arrive."""
+
+_MULTIPART: Final = "multipart/form-data"
+
+
+class ReceivedFile(NamedTuple):
+    """A file of a request.
+
+    Attributes:
+        name: file name that the client gave; untrusted, and empty for a plain body.
+        content: the bytes.
+    """
+
+    name: str
+    content: bytes
+
+
+class _MemoryParser(MultiPartParser):
+    """Keeps files in memory; Starlette's own writes those above 1 MB to a disk."""
+
+    spool_max_size = 2**40
+
+
+async def receive_files(
+    request: Request, *, max_bytes: int, max_files: int
+) -> list[ReceivedFile]:
+    """Return the files of a `multipart/form-data` request, or its body as one file.
+
+    Raises:
+        HTTPException: 413 too large, 408 too slow, 400 not valid multipart, or 422 no
+            file or more than `max_files`.
+    """
+    is_multipart = request.headers.get("content-type", "").startswith(_MULTIPART)
+    try:
+        async with asyncio.timeout(RECEIVE_TIMEOUT_S):
+            stream = _limit_stream(request, max_bytes)
+            if not is_multipart:
+                content = b"".join([chunk async for chunk in stream])
+                files = [ReceivedFile("", content)] if content else []
+            else:
+                files = await _parse_multipart(request, stream, max_files)
+    except TimeoutError:
+        raise HTTPException(
+            408, f"the request did not arrive within {RECEIVE_TIMEOUT_S:.0f} s"
+        ) from None
+    except MultiPartException as error:
+        if "Too many files" in error.message:
+            raise _too_many_files(max_files) from None
+        raise HTTPException(400, f"not valid {_MULTIPART}: {error.message}") from None
+    if not files:
+        raise HTTPException(
+            422, f"no file: send it as the body, or several as {_MULTIPART}"
+        )
+    return files
+
+
+async def _limit_stream(
+    request: Request, max_bytes: int
+) -> AsyncGenerator[bytes, None]:
+    announced = request.headers.get("content-length", "")
+    n_received = int(announced) if announced.isdecimal() else 0
+    if n_received <= max_bytes:
+        n_received = 0
+        async for chunk in request.stream():
+            n_received += len(chunk)
+            if n_received > max_bytes:
+                break
+            yield chunk
+    if n_received > max_bytes:
+        raise HTTPException(
+            413, f"the request is larger than {max_bytes / 1e6:.0f} MB; send less"
+        )
+
+
+async def _parse_multipart(
+    request: Request, stream: AsyncGenerator[bytes, None], max_files: int
+) -> list[ReceivedFile]:
+    parser = _MemoryParser(request.headers, stream, max_files=max_files, max_fields=0)
+    form = await parser.parse()
+    return [
+        ReceivedFile(part.filename or "", await part.read())
+        for _, part in form.multi_items()
+        if isinstance(part, UploadFile)
+    ]
+
+
+def _too_many_files(max_files: int) -> HTTPException:
+    files = "one file" if max_files == 1 else f"at most {max_files} files"
+    return HTTPException(422, f"too many files: send {files} in a request")

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import requests
+
+from maskdet.resources import resource_path
+from tests.http_api.test_application import KEY, OTHER_KEY, authorize
+from tests.http_api.test_images import wait_until
+
+VIDEO = resource_path("samples/video.mp4").read_bytes()
+
+
+def submit(client, content=VIDEO, **parameters):
+    headers = parameters.pop("headers", {})
+    return client.post(
+        "/v1/videos",
+        content=content,
+        params={"every": 30, **parameters},
+        headers=headers,
+    )
+
+
+def wait_for_end(client, url, **kwargs):
+    answers = []
+
+    def has_ended():
+        answers.append(client.get(url, **kwargs).json())
+        return answers[-1]["state"] not in ("waiting", "working")
+
+    wait_until(has_ended)
+    return answers[-1]
+
+
+def test_a_video_is_analyzed_and_deleted(client):
+    answer = submit(client, name="lobby.mp4")
+    assert answer.status_code == 202
+    url = answer.headers["location"]
+    assert client.get(f"{url}/annotated").status_code in (200, 409)
+    result = wait_for_end(client, url)
+    assert (result["state"], result["error"]) == ("done", None)
+    assert result["name"] == "lobby.mp4"
+    assert result["report"]["is_complete"]
+    assert 0 < result["progress"]["frames"] <= 10
+    assert client.get(f"{url}/annotated").content[4:8] == b"ftyp"
+    assert client.get(f"{url}/rows").text.startswith("video,time_s,")
+    assert client.delete(url).status_code == 204
+    assert client.get(url).status_code == 404
+
+
+def test_what_is_no_video_fails_with_one_line(client):
+    result = wait_for_end(client, submit(client, b"no video").headers["location"])
+    assert (result["state"], result["report"]) == ("failed", None)
+    assert result["error"]
+    assert "\n" not in result["error"]
+    assert submit(client, every=0).status_code == 422
+
+
+def test_a_video_can_be_stopped(client, gate):
+    url = submit(client, every=1).headers["location"]
+    gate.clear()
+    assert client.post(f"{url}/stop").status_code == 200
+    gate.set()
+    assert wait_for_end(client, url)["state"] in ("done", "failed")
+
+
+def test_another_caller_does_not_see_a_video(serve):
+    with serve(keys=(KEY, OTHER_KEY)) as client:
+        url = submit(client, headers=authorize(KEY)).headers["location"]
+        for method in (client.get, client.delete):
+            assert method(url, headers=authorize(OTHER_KEY)).status_code == 404
+        assert wait_for_end(client, url, headers=authorize(KEY))["state"] == "done"
+
+
+def test_too_many_videos_are_refused(serve, gate):
+    with serve(max_video_jobs=1) as client:
+        gate.clear()
+        url = submit(client).headers["location"]
+        refused = submit(client)
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) > 0
+        gate.set()
+        wait_for_end(client, url)
+        assert submit(client).status_code == 202
+
+
+def test_results_are_deleted_some_time_after_the_end(serve, monkeypatch):
+    monkeypatch.setattr("maskdet.web.video.job._PRESENCE_INTERVAL_S", 0.01)
+    monkeypatch.setattr("maskdet.web.video.job.ABANDONED_AFTER_S", 0.02)
+    with serve(keep_results_s=0.0) as client:
+        url = submit(client, every=100).headers["location"]
+        wait_until(lambda: client.get(url).status_code == 404)
+
+
+def test_the_end_of_the_server_deletes_videos(serve):
+    with serve() as client:
+        url = submit(client).headers["location"]
+        wait_for_end(client, url)
+        video = client.app.state.server.videos.find(url.rpartition("/")[2], "")
+        path = video.job.annotated_path
+        assert path.is_file()
+    assert not path.exists()
+
+
+@pytest.mark.slow
+def test_real_models_answer_over_a_real_connection():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "maskdet", "serve", "--port", str(port)],
+        env=os.environ,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for _ in range(600):
+            try:
+                if requests.get(f"{url}/healthz", timeout=5).ok:
+                    break
+            except requests.ConnectionError:
+                assert process.poll() is None
+                time.sleep(0.1)
+        image = resource_path("samples/group.jpg").read_bytes()
+        answer = requests.post(f"{url}/v1/images", data=image, timeout=60).json()
+        labels = sorted(face["label"] for face in answer["images"][0]["faces"])
+        assert labels == ["incorrect"] * 2 + ["mask"] * 3 + ["no_mask"] * 2
+    finally:
+        process.terminate()
+        # After its own shutdown, uvicorn ends with the signal it received.
+        assert process.wait(60) in (0, -signal.SIGTERM)
