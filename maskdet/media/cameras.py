@@ -85,6 +85,7 @@ class LatestFrameSource(VideoSource):
 
     Attributes:
         info: the metadata.
+        n_received: number of frames that have arrived, including dropped ones.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class LatestFrameSource(VideoSource):
         )
         self._start_s, self._last_s = time.monotonic(), 0.0
         self._error = ""
+        self.n_received = 0
         self._latest_frame: tuple[Image, float] | None = None
         self._condition, self._stopped = threading.Condition(), threading.Event()
         self._thread = threading.Thread(target=self._read_thread, daemon=True)
@@ -218,6 +220,7 @@ class LatestFrameSource(VideoSource):
         if image.shape[1::-1] != size_wh:  # the size changed on reconnecting
             image = np.asarray(cv2.resize(image, size_wh), np.uint8)
         with self._condition:
+            self.n_received += 1
             self._latest_frame = image, time.monotonic() - self._start_s
             self._condition.notify()
 

@@ -276,6 +276,12 @@ class LiveState:
         with self._lock:
             self._preferences = preferences
 
+    @property
+    def active_session(self) -> LiveSession | None:
+        """The active run; `None` before the first one and after the end of one."""
+        with self._lock:
+            return None if self._active is None else self._active[1]
+
     def get_or_create_session(
         self,
         analyzer_name: str,
