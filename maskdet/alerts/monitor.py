@@ -17,6 +17,7 @@ import wave
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +41,9 @@ _FADE_S: Final = 0.01  # an abrupt start would click
 _AMPLITUDE: Final = 0.4
 
 _MAX_ALERTS = 50
+
+_MAX_RECENT: Final = 500
+"""Maximum number of events that `AlertMonitor.get_recent` can return."""
 
 
 class AlertInbox:
@@ -134,6 +138,7 @@ class AlertMonitor:
         """
         self.inbox = AlertInbox()
         self._lock = threading.Lock()
+        self._recent: deque[Event] = deque(maxlen=_MAX_RECENT)
         self.config = AlertConfig()
         self.writer: EventWriter | None = None
         self._delivery_queues: dict[str, DeliveryQueue] = {}
@@ -187,9 +192,30 @@ class AlertMonitor:
                 for name, delivery_queue in self._delivery_queues.items()
             }
 
+    def get_recent(
+        self, n: int, *, camera: str | None = None, alerts_only: bool = False
+    ) -> tuple[Event, ...]:
+        """Return the newest events and alerts, newest first; safe in any thread.
+
+        Args:
+            n: maximum number; at most the last 500 events are kept.
+            camera: name of the camera; None for all.
+            alerts_only: leave out the events that are not alerts.
+        """
+        with self._lock:
+            recent = list(self._recent)
+        matching = (
+            event
+            for event in reversed(recent)
+            if (camera is None or event.camera == camera)
+            and (event.kind == "alert" or not alerts_only)
+        )
+        return tuple(islice(matching, n))
+
     def publish(self, events: tuple[Event, ...], alerts: tuple[Event, ...]) -> None:
         """Record events and alerts, and queue the alerts; does not block."""
         with self._lock:
+            self._recent.extend((*events, *alerts))
             writer, queues = self.writer, tuple(self._delivery_queues.values())
         if writer is not None and (events or alerts):
             writer.put((*events, *alerts))

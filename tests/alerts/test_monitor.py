@@ -123,6 +123,25 @@ def test_an_invalid_url_keeps_the_old_configuration() -> None:
     assert monitor.config == AlertConfig((RULE,))
 
 
+def test_recent_events_and_alerts_are_kept_newest_first() -> None:
+    monitor = AlertMonitor(AlertConfig((RULE,)))
+    assert monitor.get_recent(5) == ()
+    observed = observe(monitor)
+    play(observed, 3)
+    assert [event.kind for event in monitor.get_recent(2)] == ["alert", "classified"]
+    assert [event.kind for event in monitor.get_recent(9, alerts_only=True)] == [
+        "alert"
+    ]
+    assert monitor.get_recent(9, camera="Hall") == ()
+    assert len(monitor.get_recent(9, camera="Door")) == 3
+    monitor.publish(
+        tuple(Event("entered", NOON, "Hall", "run", number) for number in range(900)),
+        (),
+    )
+    recent = monitor.get_recent(1000)
+    assert [event.person for event in recent] == list(range(899, 399, -1))
+
+
 def test_an_error_of_the_database_does_not_stop_a_stream(caplog) -> None:
     class Broken:
         def put(self, events) -> None:

@@ -22,7 +22,12 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from maskdet.alerts.monitor import AlertConfig, AlertMonitor, StreamMonitor
 from maskdet.events.config import read_events_url, read_retention_days
 from maskdet.events.database import StoreError
-from maskdet.events.event import Event, EventCsvWriter, StreamInfo
+from maskdet.events.event import (
+    Event,
+    EventCsvWriter,
+    StreamInfo,
+    clean_camera_name,
+)
 from maskdet.events.store import EventStore
 from maskdet.events.writer import EventWriter
 from maskdet.web.server import access, guard, streamlit_patches
@@ -33,6 +38,9 @@ _MONITOR_KEY: Final = "maskdet.monitor"
 DEFAULT_CAMERA: Final = "Camera"
 
 _DAY_S: Final = 86_400
+
+_camera_monitor: Final = AlertMonitor()
+"""Monitor of the network cameras, which the server reads without a visitor."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,28 @@ def create_stream_monitor(clock_s: float) -> StreamMonitor:
     """
     return get_alert_monitor().monitor_stream(
         StreamInfo.now(get_event_preferences().camera, clock_s)
+    )
+
+
+def create_camera_monitor(camera: str, clock_s: float) -> StreamMonitor:
+    """Return a monitor for a network camera that the server reads itself.
+
+    It follows the event settings of the server's cameras, which only a local admin can
+    change on the Events page; by default nothing is recorded or sent. Safe to call
+    outside of a script run.
+
+    Args:
+        camera: name of the camera in events.
+        clock_s: current time of the clock of `Scene.time_s`, in seconds.
+    """
+    return _camera_monitor.monitor_stream(StreamInfo.now(camera, clock_s))
+
+
+def get_last_camera_alert(camera: str) -> Event | None:
+    """Return the last alert of a camera that the server reads; safe in any thread."""
+    name = clean_camera_name(camera)
+    return next(
+        iter(_camera_monitor.get_recent(1, camera=name, alerts_only=True)), None
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -27,6 +28,7 @@ from maskdet.web.events.page import (
     query_events,
 )
 from maskdet.web.server.access import ADMIN_VARIABLE
+from tests.events.scenes import ObservedStream, make_tracked_scene
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 MASK, NO_MASK, INCORRECT = Label.MASK, Label.NO_MASK, Label.INCORRECT
@@ -185,3 +187,21 @@ def test_an_unknown_time_zone_becomes_utc(monkeypatch) -> None:
         context = SimpleNamespace(timezone=name)
         monkeypatch.setattr("maskdet.web.events.service.st.context", context)
         assert service.get_time_zone() == zone
+
+
+def test_a_camera_of_the_server_records_and_sends_nothing_by_default() -> None:
+    """In a thread, as there is no script run that reads the frames."""
+    events: list[Event] = []
+
+    def watch() -> None:
+        stream = ObservedStream(service.create_camera_monitor("Back\ndoor", 0.0))
+        for number in range(60):
+            scene = make_tracked_scene(number / 10, [(1, NO_MASK, 0.95)])
+            events.extend(stream.update(scene))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    thread.join()
+    assert {event.camera for event in events} == {"Back door"}
+    assert [event.kind for event in events] == ["entered", "classified"]
+    assert service.get_last_camera_alert("Back\ndoor") is None
