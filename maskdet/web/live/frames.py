@@ -43,7 +43,7 @@ def make_callback(state: LiveState, live_session: LiveSession) -> FrameCallback:
         try:
             return [_annotate_frame(frame, n_arrived, state, live_session)]
         except Exception as error:
-            state.record_failure(n_arrived, error)
+            state.record_failure(live_session, n_arrived, error)
             _log_failure(live_session, error)
             # Drawing the error failed too: return the unmarked frame, or a black one
             # if faces must be blurred.
@@ -86,7 +86,7 @@ def annotate_image(
         analyzed_s = time.perf_counter()
         annotated = draw(image, snapshot.scene, preferences.style)
     except Exception as error:
-        n_failed = state.record_failure(n_arrived, error)
+        n_failed = state.record_failure(live_session, n_arrived, error)
         _log_failure(live_session, error)
         # The positions of the faces are not known, so pixelate the whole image.
         background = pixelate_image(image) if preferences.style.blur else image
@@ -96,7 +96,7 @@ def annotate_image(
         **snapshot.scene.stage_ms,
         "draw": (time.perf_counter() - analyzed_s) * 1e3,
     }
-    state.record_frame(n_arrived, stage_ms, snapshot)
+    state.record_frame(live_session, n_arrived, stage_ms, snapshot)
     return annotated
 
 

@@ -112,7 +112,7 @@ class LiveSession:
         self._observer = observer
         self._distance_guard = DistanceGuard()
         self._lock = threading.Lock()  # held for a whole frame
-        self._started = self._ended = False
+        self._ended = False
         self._started_at = datetime.now(UTC)
         self._first_s = self._last_s = 0.0
         self._n_frames = 0
@@ -123,7 +123,7 @@ class LiveSession:
         The page is often opened long before Start, and the name of the camera may
         change in between.
         """
-        if not self._started:
+        if not self._n_frames:
             self._observer = observer
 
     def step(self, image: Image, time_s: float, settings: Settings) -> LiveSnapshot:
@@ -135,51 +135,54 @@ class LiveSession:
         size_wh = image.shape[1], image.shape[0]
         settings = self._distance_guard.effective_settings(settings, size_wh)
         with self._lock:
-            if not self._started:
-                self._started, self._first_s = True, time_s
-                self._started_at = datetime.now(UTC)
+            scene = self._stream.step(image, time_s, settings)
+            if not self._n_frames:
+                self._first_s, self._started_at = time_s, datetime.now(UTC)
             self._last_s = time_s
             self._n_frames += 1
-            scene = self._stream.step(image, time_s, settings)
             people = count_people(self._stream.people)
             # The last frame may arrive after the end; it must not create events.
             if self._observer is not None and not self._ended:
                 observe_safely(self._observer, self._stream.people)
         return LiveSnapshot(image, scene, people, settings)
 
-    def end(self) -> None:
-        """End the run after the current frame; may be called twice."""
+    def end(self) -> VideoReport | None:
+        """End the run after the current frame; may be called twice.
+
+        Returns:
+            What the run has seen, with times since its first analyzed frame; None if
+            no frame was analyzed.
+        """
         with self._lock:
             self._ended = True
-            self._stream.people.end(self._last_s)
+            self._stream.people.end(self._last_s if self._n_frames else None)
             if self._observer is not None:
                 observe_safely(self._observer, self._stream.people)
+            return self._build_report() if self._n_frames else None
 
-    def build_report(self) -> VideoReport:
-        """Return what the run has seen, with times since its first frame."""
-        with self._lock:
-            people, start_s = self._stream.people, self._first_s
-            return VideoReport(
-                source="camera",
-                n_frames=self._n_frames,
-                analyzed_s=self._last_s - start_s,
-                people=tuple(
-                    replace(
-                        person,
-                        first_s=person.first_s - start_s,
-                        last_s=person.last_s - start_s,
-                    )
-                    for person in people.list_people()
-                ),
-                contacts=tuple(
-                    replace(contact, start_s=contact.start_s - start_s)
-                    for contact in people.list_contacts()
-                ),
-                evicted_people=people.evicted_people,
-                evicted_contacts=people.evicted_contacts,
-                is_complete=self._ended,
-                started_at=self._started_at,
-            )
+    def _build_report(self) -> VideoReport:
+        people, start_s = self._stream.people, self._first_s
+        return VideoReport(
+            source="camera",
+            n_frames=self._n_frames,
+            analyzed_s=self._last_s - start_s,
+            people=tuple(
+                replace(
+                    person,
+                    first_s=person.first_s - start_s,
+                    last_s=person.last_s - start_s,
+                )
+                for person in people.list_people()
+            ),
+            contacts=tuple(
+                replace(contact, start_s=contact.start_s - start_s)
+                for contact in people.list_contacts()
+            ),
+            evicted_people=people.evicted_people,
+            evicted_contacts=people.evicted_contacts,
+            is_complete=True,
+            started_at=self._started_at,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,6 +262,7 @@ class LiveState:
         self._lock = threading.Lock()
         self._preferences = preferences
         self._active: tuple[str, LiveSession] | None = None
+        self._ending: LiveSession | None = None
         self._records: deque[_FrameRecord] = deque()
         self._started_s = self._last_frame_s = clock()
         self._snapshot: LiveSnapshot | None = None
@@ -316,33 +320,39 @@ class LiveState:
         started a new run.
         """
         with self._lock:
-            is_active = self._active is not None and self._active[1] is session
+            is_active = self._is_active(session)
             snapshot = self._snapshot if is_active else None
             if is_active:
-                self._active = None
+                self._active, self._ending = None, session
                 self._reset()
-        session.end()
-        if snapshot is not None:
-            last_run = LastRun(session.build_report(), snapshot)
-            with self._lock:
-                self._last_run = last_run
+        report = session.end()
+        with self._lock:
+            if self._ending is not session:
+                return
+            self._ending = None
+            if report is not None and snapshot is not None and not self._n_processed:
+                self._last_run = LastRun(report, snapshot)
 
     def get_last_run(self) -> LastRun | None:
         """Return the run that ended last; None before, and once another has begun."""
         with self._lock:
-            return None if self._n_processed else self._last_run
+            return self._last_run
 
     def is_running(self) -> bool:
-        """Return whether frames have arrived in a run that has not ended."""
+        """Return whether frames have arrived in a run whose end is not complete."""
         with self._lock:
-            return self._n_processed > 0
+            return self._n_processed > 0 or self._ending is not None
 
     def record_frame(
-        self, n_arrived: int, stage_ms: Mapping[str, float], snapshot: LiveSnapshot
+        self,
+        session: LiveSession,
+        n_arrived: int,
+        stage_ms: Mapping[str, float],
+        snapshot: LiveSnapshot,
     ) -> None:
-        """Count an analyzed frame; ignore frames after the end of the run."""
+        """Count an analyzed frame, unless its run has ended or was replaced."""
         with self._lock:
-            if self._active is not None:
+            if self._is_active(session):
                 self._add_record(n_arrived, stage_ms)
                 self._snapshot = snapshot
 
@@ -351,12 +361,19 @@ class LiveState:
         with self._lock:
             return self._snapshot
 
-    def record_failure(self, n_arrived: int, error: Exception) -> int:
-        """Count a failed frame; return the number of failures since Start."""
+    def record_failure(
+        self, session: LiveSession, n_arrived: int, error: Exception
+    ) -> int:
+        """Count a failed frame, unless its run has ended or was replaced.
+
+        Returns:
+            The number of failures since Start.
+        """
         with self._lock:
-            self._add_record(n_arrived, {})
-            self._n_failed += 1
-            self._last_error = f"{type(error).__name__}: {error}"
+            if self._is_active(session):
+                self._add_record(n_arrived, {})
+                self._n_failed += 1
+                self._last_error = f"{type(error).__name__}: {error}"
             return self._n_failed
 
     def get_last_frame_s(self) -> float:
@@ -398,6 +415,9 @@ class LiveState:
                 is_failing=len(succeeded) < len(records),
             )
 
+    def _is_active(self, session: LiveSession) -> bool:
+        return self._active is not None and self._active[1] is session
+
     def _reset(self) -> None:
         self._records.clear()
         self._n_processed = self._n_skipped = self._n_failed = 0
@@ -407,7 +427,7 @@ class LiveState:
     def _add_record(self, n_arrived: int, stage_ms: Mapping[str, float]) -> None:
         now_s = self._last_frame_s = self.clock()
         if not self._n_processed:
-            self._started_s = now_s
+            self._started_s, self._last_run = now_s, None
         self._n_processed += 1
         self._n_skipped += n_arrived - 1
         self._records.append(_FrameRecord(now_s, n_arrived, stage_ms))

@@ -73,7 +73,7 @@ def play(app: AppTest, seconds: float = 2.0) -> None:
     for number in range(round(10 * seconds)):
         time_s = now_s - seconds + number / 10
         view = running.step(image, time_s, state.preferences.settings)
-        state.record_frame(1, {"detect": 1.0}, view)
+        state.record_frame(running, 1, {"detect": 1.0}, view)
 
 
 def test_distances_are_off_on_the_first_visit() -> None:
