@@ -423,6 +423,8 @@ def _render_choices(*, live: bool) -> Preferences:
         style=style,
         camera_width=width,
         camera_height=height,
+        source=previous.source,
+        camera=previous.camera,
         **_read_widgets(_FIELDS),
     )
 

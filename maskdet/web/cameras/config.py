@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,6 +24,9 @@ WATCH_CAMERAS_VARIABLE: Final = "MASKDET_WATCH_CAMERAS"
 
 _SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
 _EXAMPLE: Final = "Door=rtsp://camera.local/stream"
+OTHER_ADDRESS: Final = "other address"
+"""Not a name of a camera: the choice of an address that the visitor enters."""
+
 _MAX_NAME_LENGTH: Final = 40
 _MAX_ADDRESS_LENGTH: Final = 2000
 
@@ -59,9 +62,7 @@ def parse_address(text: str) -> str:
     except ValueError:
         raise ValueError("the address is not a valid URL") from None
     if parts.scheme.lower() not in _SCHEMES:
-        raise ValueError(
-            f"the address must begin with {', '.join(f'{name}://' for name in _SCHEMES)}"
-        )
+        raise ValueError(f"the address must begin with {'://, '.join(_SCHEMES)}://")
     if not has_host:
         raise ValueError("the address has no host, as in rtsp://camera.local/stream")
     if len(address) > _MAX_ADDRESS_LENGTH or not address.isprintable():
@@ -71,14 +72,19 @@ def parse_address(text: str) -> str:
     return address
 
 
-def make_entered_camera(text: str) -> Camera:
+def make_entered_camera(text: str, cameras: Sequence[Camera]) -> Camera:
     """Return the camera at an address that a visitor entered.
+
+    Args:
+        text: what they entered.
+        cameras: the named cameras, one of which may have this address.
 
     Raises:
         ValueError: see `parse_address`.
     """
     address = parse_address(text)
-    return Camera(redact_url(address), address, is_named=False)
+    entered = Camera(redact_url(address), address, is_named=False)
+    return next((named for named in cameras if named.address == address), entered)
 
 
 def parse_camera(text: str) -> Camera:
@@ -104,14 +110,26 @@ def read_cameras(environment: Mapping[str, str] = os.environ) -> tuple[Camera, .
         return ()
     values = parse_json_object(text, f"{CAMERAS_VARIABLE} is")
     try:
-        return tuple(_make_camera(name, address) for name, address in values.items())
+        cameras = tuple(_make_camera(name, address) for name, address in values.items())
+        _check_unique(cameras)
     except ValueError as error:
         raise ValueError(f"{CAMERAS_VARIABLE}: {error}") from None
+    return cameras
 
 
-def format_cameras(cameras: Iterable[Camera]) -> str:
-    """Return the value of `CAMERAS_VARIABLE` for these cameras."""
-    return json.dumps({camera.name: camera.address for camera in cameras})
+def add_cameras(
+    cameras: Sequence[Camera], environment: MutableMapping[str, str]
+) -> None:
+    """Add cameras to the variable; they replace others of the same name.
+
+    Raises:
+        ValueError: two cameras have the same name or address, or the variable is not
+            valid.
+    """
+    _check_unique(cameras)
+    merged = {camera.name: camera.address for camera in read_cameras(environment)}
+    merged |= {camera.name: camera.address for camera in cameras}
+    environment[CAMERAS_VARIABLE] = json.dumps(merged)
 
 
 def may_enter_address(
@@ -151,6 +169,17 @@ def check_environment(environment: Mapping[str, str]) -> None:
     parse_switch(environment, ANY_CAMERA_VARIABLE)
 
 
+def _check_unique(cameras: Sequence[Camera]) -> None:
+    for index, camera in enumerate(cameras):
+        for other in cameras[:index]:
+            if other.name == camera.name:
+                raise ValueError(f"two cameras have the name {camera.name!r}")
+            if other.address == camera.address:
+                raise ValueError(
+                    f"cameras {other.name!r} and {camera.name!r} have the same address"
+                )
+
+
 def _make_camera(name: str, address: object) -> Camera:
     name = name.strip()
     if not 1 <= len(name) <= _MAX_NAME_LENGTH or not name.isprintable():
@@ -158,6 +187,8 @@ def _make_camera(name: str, address: object) -> Camera:
             f"a camera needs a name of 1 to {_MAX_NAME_LENGTH} characters, as in "
             f"{_EXAMPLE}"
         )
+    if name.lower() == OTHER_ADDRESS:
+        raise ValueError(f"a camera cannot be named {name!r}")
     if not isinstance(address, str):
         raise ValueError(f"camera {name!r}: the address must be a text")
     try:

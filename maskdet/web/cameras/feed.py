@@ -76,7 +76,7 @@ class CameraFeed:
 
     Attributes:
         name: name of the camera.
-        state: preferences, numbers and the last analyzed frame.
+        state: preferences, numbers and the last analyzed frame, of this feed alone.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class CameraFeed:
         Args:
             name: name of the camera, without a password.
             open_source: opens the camera; called again after each failure.
-            state: of this feed alone, or of its only visitor.
+            state: has the preferences, and gets the numbers.
             get_session: returns the run for the next frame, called on the thread of
                 the feed; `None` ends the feed. It may load an analyzer.
             linger_s: how long it runs without viewers, in seconds.
@@ -168,9 +168,8 @@ class CameraFeed:
 
     def _is_wanted(self) -> bool:
         with self._lock:
-            if self._viewers or time.monotonic() < self._wanted_until_s:
-                return True
-        return self._is_kept_running()
+            has_viewers = self._has_viewers()
+        return has_viewers or self._is_kept_running()
 
     def _run(self) -> None:
         """Read until nobody wants the feed, on its thread."""
@@ -199,21 +198,21 @@ class CameraFeed:
             delay_s = min(2 * delay_s, MAX_DELAY_S)
 
     def _end_if_unwanted(self) -> bool:
-        """End the run and return whether nobody wants the feed, or it has no run."""
+        """End the run if nobody wants the feed; return whether that is so."""
         is_kept_running = self._is_kept_running()
         with self._lock:
-            if (
-                self._viewers
-                or is_kept_running
-                or time.monotonic() < self._wanted_until_s
-            ):
+            if is_kept_running or self._has_viewers():
                 return False
-            # A viewer who comes from now on starts another thread.
+            # A viewer who comes from now on starts another thread, and another run.
+            session = self.state.active_session
+            if session is not None:
+                self.state.end_session(session)
             self._thread, self._status = None, FeedStatus()
-        session = self.state.active_session
-        if session is not None:
-            self.state.end_session(session)
-        return True
+            return True
+
+    def _has_viewers(self) -> bool:
+        """Return whether somebody watches, or did so recently; the lock is held."""
+        return bool(self._viewers) or time.monotonic() < self._wanted_until_s
 
     def _wait(self, delay_s: float) -> None:
         """Wait, but not if the last viewer leaves meanwhile."""

@@ -8,11 +8,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from maskdet.alerts.monitor import StreamMonitor
 from maskdet.analyzers.pipelines import Analyzer, resolve_analyzer
-from maskdet.events import Event
 from maskdet.media import LatestFrameSource, ReconnectPolicy, VideoSource, open_video
-from maskdet.people import PersonLog
 from maskdet.web import session
 from maskdet.web.cameras.config import Camera, are_cameras_watched
 from maskdet.web.cameras.feed import CameraFeed
@@ -32,19 +29,20 @@ class SharedFeed(CameraFeed):
 
     Attributes:
         camera: name and address.
-        last_alert: the last alert of the camera, since the server started.
+        number: identifies the feed in the browser, in place of its address.
     """
 
-    def __init__(self, camera: Camera, number: int, load_analyzer: LoadAnalyzer) -> None:
+    def __init__(
+        self, camera: Camera, number: int, load_analyzer: LoadAnalyzer
+    ) -> None:
         """Create a feed that does not run yet, with the default settings.
 
         Args:
             camera: name and address.
-            number: identifies the feed in the browser, in place of its address.
+            number: see the attribute.
             load_analyzer: see `session.load_private_analyzer`.
         """
         self.camera, self.number = camera, number
-        self.last_alert: Event | None = None
         self._load_analyzer = load_analyzer
         self._analyzer: tuple[str, Analyzer] | None = None
         super().__init__(
@@ -71,29 +69,11 @@ class SharedFeed(CameraFeed):
             self._analyzer = key, self._load_analyzer(name, preferences)
         elif (active := self.state.active_session) is not None:
             return active
-        return self.state.get_or_create_session(
-            key, self._analyzer[1], _AlertWatcher(self)
-        )
+        monitor = service.create_camera_monitor(self.name, self.state.clock())
+        return self.state.get_or_create_session(key, self._analyzer[1], monitor)
 
     def _is_recorded(self) -> bool:
         return self.camera.is_named and are_cameras_watched()
-
-
-class _AlertWatcher:
-    """Observer of a run of a camera that keeps the last alert."""
-
-    def __init__(self, feed: SharedFeed) -> None:
-        self._feed = feed
-        self._monitor: StreamMonitor = service.create_camera_monitor(
-            feed.name, feed.state.clock()
-        )
-
-    def observe(self, people: PersonLog) -> Sequence[Event]:
-        events = self._monitor.observe(people)
-        for event in events:
-            if event.kind == "alert":
-                self._feed.last_alert = event
-        return events
 
 
 class CameraFeeds:
@@ -116,7 +96,7 @@ class CameraFeeds:
         """Return the feed of a camera; it does not run before it has a viewer."""
         with self._lock:
             feed = self._feeds.get(camera.address)
-            if feed is None or feed.camera.name != camera.name:
+            if feed is None:
                 self._forget_stopped()
                 self._n_created += 1
                 feed = SharedFeed(camera, self._n_created, self._load_analyzer)

@@ -87,6 +87,34 @@ class FeedPlayer:
         self.video = FeedTrack(feed)
 
 
+class FeedOutlet:
+    """Sends the video of a feed to one visitor, each time that they press Start.
+
+    Pass it to `webrtc_streamer` as `player_factory`.
+    """
+
+    def __init__(self, feed: CameraFeed) -> None:
+        """Start with nothing sent.
+
+        Args:
+            feed: what is sent.
+        """
+        self.feed = feed
+        self._player: FeedPlayer | None = None
+
+    def __call__(self) -> FeedPlayer:
+        """Return the video for a new connection; the previous one ends."""
+        self.close()
+        self._player = FeedPlayer(self.feed)
+        return self._player
+
+    def close(self) -> None:
+        """End the video."""
+        if self._player is not None:
+            self._player.video.stop()
+            self._player = None
+
+
 def _make_dark_image() -> Image:
     width, height = _DARK_SIZE_WH
     return np.full((height, width, 3), 32, np.uint8)

@@ -17,6 +17,8 @@ from streamlit_webrtc import (
 
 from maskdet.analyzers.pipelines import resolve_analyzer
 from maskdet.web import session
+from maskdet.web.cameras.feed import CameraFeed
+from maskdet.web.cameras.feeds import SharedFeed
 from maskdet.web.components import to_media_url
 from maskdet.web.events import alerts, service
 from maskdet.web.image.cache import ImageCache, render_result_preview
@@ -33,22 +35,42 @@ from maskdet.web.live.connection import (
 from maskdet.web.live.frames import make_callback
 from maskdet.web.live.last_run import render_last_run
 from maskdet.web.live.readouts import live_stats_html
-from maskdet.web.live.state import LiveSession, LiveState, get_live_state
+from maskdet.web.live.sources import (
+    BROWSER_STREAMER_KEY,
+    LiveSource,
+    close_outlet,
+    get_outlet,
+    play_sample,
+    pop_start_request,
+    render_feed_status,
+    render_source_choice,
+)
+from maskdet.web.live.state import (
+    get_live_state,
+    get_own_live_state,
+    show_live_state,
+)
 from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE as VIEWERS_VARIABLE
 from maskdet.web.live.viewers import ViewerSlots, get_max_viewers
 from maskdet.web.preferences import Preferences
 from maskdet.web.server import streamlit_patches
 from maskdet.web.server.uploads import MAX_IMAGE_MB, reject_large_files
 from maskdet.web.theme import make_page_columns
-from maskdet.web.widgets import IMAGE_SAMPLES, escape_markdown, scene_cards_html
+from maskdet.web.widgets import (
+    IMAGE_SAMPLES,
+    VIDEO_SAMPLE,
+    escape_markdown,
+    scene_cards_html,
+)
 
 if TYPE_CHECKING:
     from streamlit_webrtc.config import Translations
 
 logger = logging.getLogger(__name__)
 
-# `webrtc_streamer` stores its own object under this key.
-_STREAMER_KEY = "camera"
+_STREAMER_KEY = "maskdet.streamer"
+"""Where the session has the key of the streamer that the page shows."""
+
 _CONNECTION_KEY = "maskdet.connection"
 _BUTTON_KEY = "maskdet.button"
 _STOPPED: Final = WebRtcStreamerState(playing=False, signalling=False)
@@ -128,16 +150,21 @@ _button_listener = st.components.v2.component(
 )
 
 
-def render_stream(preferences: Preferences) -> WebRtcStreamerState:
+def render_stream(preferences: Preferences, source: LiveSource) -> WebRtcStreamerState:
     """Render the live video with its Start button; return its state.
 
     The analyzer is loaded and warmed up first, so that no frame waits for a model.
+
+    Args:
+        preferences: of this visitor.
+        source: what is shown; it must be ready.
     """
     # Reserve the places above the video: the browser rebuilds a video that moves
     # down the page, which would stop it.
     loading_area, warning_area, video_area = st.container(), st.empty(), st.container()
+    _switch_source(source)
     _button_listener(
-        key=_BUTTON_KEY,
+        key=_get_button_key(),
         data={"example": to_media_url(_read_example())},
         default={"pressed": "", "camera_error": ""},
         on_pressed_change=lambda: None,
@@ -149,23 +176,19 @@ def render_stream(preferences: Preferences) -> WebRtcStreamerState:
         # Otherwise the visitor comes from another page, and the last stream has ended.
         _update_connection(get_connection(), _get_stream_state())
     stream_connection = get_connection()
+    if pop_start_request():
+        stream_connection.start(get_live_state().clock())
     was_visible = stream_connection.streamer_visible
     stream_connection.server_full = not _try_admit(stream_connection)
     if not stream_connection.streamer_visible or not was_visible:
         # A removed streamer may still report its state for a moment.
-        st.session_state[_STREAMER_KEY] = WebRtcStreamerContext(None, _STOPPED)
+        st.session_state[source.streamer_key] = WebRtcStreamerContext(None, _STOPPED)
     if stream_connection.server_full:
         stream_connection.cancel()  # the visitor must press Start again
     if not stream_connection.streamer_visible:
         return _STOPPED
     with loading_area:
-        analyzer_name = resolve_analyzer(preferences.analyzer, live=True)
-        analyzer = session.get_analyzer(analyzer_name)
-    state = get_live_state()
-    state.set_preferences(preferences)
-    live_session = state.get_or_create_session(
-        analyzer_name, analyzer, service.create_stream_monitor(state.clock())
-    )
+        options = _prepare_source(preferences, source)
     try:
         configuration = get_rtc_configuration()
     except ValueError as error:
@@ -173,32 +196,73 @@ def render_stream(preferences: Preferences) -> WebRtcStreamerState:
         configuration = {"iceServers": []}
     try:
         with video_area:
-            _render_streamer(preferences, configuration, state, live_session)
+            _render_streamer(preferences, configuration, source, options)
     except Exception:
         if not _get_stream_state().signalling:
             raise
         # For example, an overloaded server takes too long to process an offer. Report
         # it on the page and recreate the streamer.
         logger.exception("live video could not be started")
-        stream_connection.fail(state.clock())
+        stream_connection.fail(get_live_state().clock())
         st.rerun()
     return _get_stream_state()
+
+
+def _switch_source(source: LiveSource) -> None:
+    """Show the live state of a source; end the video of the previous one."""
+    previous_key = st.session_state.get(_STREAMER_KEY, source.streamer_key)
+    st.session_state[_STREAMER_KEY] = source.streamer_key
+    show_live_state(source.feed.state if source.feed else get_own_live_state())
+    if previous_key == source.streamer_key:
+        return
+    # The browser notices only after half a minute that nobody shows the video.
+    close_outlet()
+    previous = st.session_state.get(previous_key)
+    input_track = getattr(previous, "input_video_track", None)
+    if input_track is not None:
+        input_track.stop()
+    st.session_state.pop(_CONNECTION_KEY, None)
+
+
+def _prepare_source(preferences: Preferences, source: LiveSource) -> dict[str, Any]:
+    """Prepare the analysis of a source; return its options of `webrtc_streamer`."""
+    if isinstance(source.feed, SharedFeed):
+        if service.is_local_admin():
+            source.feed.apply_preferences(preferences)
+        return _get_feed_options(source.feed)
+    state = get_live_state()
+    state.set_preferences(preferences)
+    analyzer_name = resolve_analyzer(preferences.analyzer, live=True)
+    analyzer = session.get_analyzer(analyzer_name)
+    if source.feed is not None:  # its events are not those of a camera
+        state.get_or_create_session(analyzer_name, analyzer)
+        return _get_feed_options(source.feed)
+    live_session = state.get_or_create_session(
+        analyzer_name, analyzer, service.create_stream_monitor(state.clock())
+    )
+    return {
+        "mode": WebRtcMode.SENDRECV,
+        "media_stream_constraints": _build_constraints(preferences),
+        "queued_video_frames_callback": make_callback(state, live_session),
+        "on_video_ended": functools.partial(state.end_session, live_session),
+    }
+
+
+def _get_feed_options(feed: CameraFeed) -> dict[str, Any]:
+    return {"mode": WebRtcMode.RECVONLY, "player_factory": get_outlet(feed)}
 
 
 def _render_streamer(
     preferences: Preferences,
     configuration: dict[str, Any],
-    state: LiveState,
-    live_session: LiveSession,
+    source: LiveSource,
+    options: dict[str, Any],
 ) -> None:
     webrtc_streamer(
-        key=_STREAMER_KEY,
-        mode=WebRtcMode.SENDRECV,
+        key=source.streamer_key,
+        **options,
         rtc_configuration=configuration,
-        media_stream_constraints=_build_constraints(preferences),
         desired_playing_state=get_connection().desired_playing,
-        queued_video_frames_callback=make_callback(state, live_session),
-        on_video_ended=functools.partial(state.end_session, live_session),
         async_processing=True,
         sendback_audio=False,
         media_toggle_controls=False,
@@ -237,7 +301,7 @@ def release_viewer_slot() -> None:
 def _get_stream_state() -> WebRtcStreamerState:
     """Return the stream state that the browser reported last."""
     context: WebRtcStreamerContext[Any, Any] | None = st.session_state.get(
-        _STREAMER_KEY
+        st.session_state.get(_STREAMER_KEY, BROWSER_STREAMER_KEY)
     )
     if context is None or not get_connection().streamer_visible:
         return _STOPPED
@@ -248,26 +312,33 @@ def _update_connection(
     stream_connection: StreamConnection, stream_state: WebRtcStreamerState
 ) -> bool:
     """Update the connection; return whether the page must rerun to show a change."""
-    state = get_live_state()
+    state, now_s = get_live_state(), get_live_state().clock()
+    is_own_camera = st.session_state.get(_STREAMER_KEY) == BROWSER_STREAMER_KEY
     return stream_connection.update(
         playing=stream_state.playing,
         signalling=stream_state.signalling,
         last_button=_get_last_button(),
-        last_frame_s=state.get_last_frame_s(),
-        now_s=state.clock(),
+        # The server sends the last frame again while it has no connection to a camera.
+        last_frame_s=state.get_last_frame_s() if is_own_camera else now_s,
+        now_s=now_s,
     )
 
 
 def _get_camera_error() -> str:
     """Return why the browser could not open the camera; empty if it could."""
-    name = (st.session_state.get(_BUTTON_KEY) or {}).get("camera_error")
+    name = (st.session_state.get(_get_button_key()) or {}).get("camera_error")
     return describe_camera_error(name) if isinstance(name, str) else ""
 
 
 def _get_last_button() -> str:
     """Return the streamer's button that was pressed last, or an empty string."""
-    button = (st.session_state.get(_BUTTON_KEY) or {}).get("pressed")
+    button = (st.session_state.get(_get_button_key()) or {}).get("pressed")
     return button if button in ("Start", "Stop") else ""
+
+
+def _get_button_key() -> str:
+    """Return the key of the listener; that of a new source knows no button yet."""
+    return f"{_BUTTON_KEY}.{st.session_state.get(_STREAMER_KEY, '')}"
 
 
 @st.cache_resource(show_spinner=False)
@@ -296,8 +367,8 @@ def _try_admit(stream_connection: StreamConnection) -> bool:
 
 
 def get_frontend_key() -> str:
-    """Return the key under which the browser reports the streamer's state."""
-    return streamlit_patches.get_streamer_key(_STREAMER_KEY)
+    """Return the end of the keys under which the browser reports streamers."""
+    return streamlit_patches.get_streamer_key(BROWSER_STREAMER_KEY)
 
 
 def get_connection() -> StreamConnection:
@@ -354,10 +425,11 @@ def _render_stats() -> None:
 
 def render_connection_help() -> None:
     """Render the reasons why live video is late or not possible."""
-    if not can_use_camera(st.context.url or ""):
+    is_own_camera = session.get_preferences().source == "browser"
+    if is_own_camera and not can_use_camera(st.context.url or ""):
         st.warning(
             "Browsers allow camera access only over HTTPS or on localhost, which does "
-            "not apply to this page. You can still upload files on the Image page.",
+            "not apply to this page. Play the sample video, or open the Image page.",
             icon=":material/lock_open:",
         )
     try:
@@ -478,13 +550,18 @@ def _read_example() -> bytes:
     return (files("maskdet.web.live") / "example.jpg").read_bytes()
 
 
-def _render_other_ways() -> None:
-    """Credit the example, and link to what needs no camera."""
-    st.caption(f"Example: {IMAGE_SAMPLES[0].credit}.")
+def _render_other_ways(source: LiveSource) -> None:
+    """Offer what needs no camera, and credit the example."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("No camera?", width="content")
-        st.page_link("pages/video.py", label="Analyze the sample video")
+        if source.name != "sample":
+            st.button(
+                "No camera? Play the sample video",
+                icon=":material/play_circle:",
+                on_click=play_sample,
+            )
         st.page_link("pages/image.py", label="Drop an image")
+    credit = VIDEO_SAMPLE.credit if source.name == "sample" else IMAGE_SAMPLES[0].credit
+    st.caption(f"Example: {credit}.")
 
 
 def render_live_page() -> None:
@@ -497,12 +574,20 @@ def render_live_page() -> None:
     preferences = session.get_preferences()
     video_column, stats_column = make_page_columns([7, 3])
     with video_column:
-        stream_state = render_stream(preferences)
+        source = render_source_choice()
+        stream_state = _STOPPED
+        if source.is_ready:
+            stream_state = render_stream(preferences, source)
+        is_running = stream_state.playing or stream_state.signalling
+        if isinstance(source.feed, SharedFeed) and is_running:
+            st.fragment(render_feed_status, run_every=1.0)(source.feed)
         render_connection_help()
-        if not stream_state.playing and not stream_state.signalling:
-            _render_other_ways()
-            render_last_run()
-        render_snapshot(preferences)
+        if not is_running:
+            _render_other_ways(source)
+            if not isinstance(source.feed, SharedFeed):
+                render_last_run()
+        if source.name == "browser":
+            render_snapshot(preferences)
     with stats_column:
         render_live_stats(stream_state)
     distance.render_distance_section(stream_state)

@@ -32,6 +32,7 @@ STATS_WINDOW_S = 2.0
 """Rates and times are averages over this many seconds."""
 
 _STATE_KEY = "maskdet.live"
+_SHOWN_KEY = "maskdet.live.shown"
 
 
 def _make_zero_counts() -> Mapping[Label, int]:
@@ -436,8 +437,19 @@ class LiveState:
 
 
 def get_live_state() -> LiveState:
+    """Return the live state that the page shows, by default this session's own."""
+    shown: LiveState | None = st.session_state.get(_SHOWN_KEY)
+    return get_own_live_state() if shown is None else shown
+
+
+def get_own_live_state() -> LiveState:
     """Return the live state of this session."""
     if _STATE_KEY not in st.session_state:
         st.session_state[_STATE_KEY] = LiveState(session.get_preferences())
     state: LiveState = st.session_state[_STATE_KEY]
     return state
+
+
+def show_live_state(state: LiveState) -> None:
+    """Show another live state, for example that of a network camera."""
+    st.session_state[_SHOWN_KEY] = state
