@@ -107,7 +107,7 @@ def render_source_choice() -> LiveSource:
     name = st.segmented_control(
         "Source of the video",
         list(_TITLES),
-        format_func=_TITLES.__getitem__,
+        format_func=_format_source,
         required=True,
         label_visibility="collapsed",
         key=_SOURCE_KEY,
@@ -117,7 +117,11 @@ def render_source_choice() -> LiveSource:
         return LiveSource(name, _render_camera_choice())
     if name == "sample":
         return LiveSource(name, _get_sample_feed())
-    return LiveSource(name)
+    return LiveSource("browser")
+
+
+def _format_source(name: LiveSourceName) -> str:
+    return _TITLES[name]
 
 
 def get_outlet(feed: CameraFeed) -> FeedOutlet:
@@ -157,8 +161,12 @@ def render_feed_status(feed: SharedFeed) -> None:
     st.caption(f"{name}: {', '.join(facts)}.")
 
 
-def _choose(**changes: str) -> None:
-    session.store_preferences(dataclasses.replace(session.get_preferences(), **changes))
+def _choose(source: LiveSourceName, camera: str = "") -> None:
+    preferences = session.get_preferences()
+    camera = camera or preferences.camera
+    session.store_preferences(
+        dataclasses.replace(preferences, source=source, camera=camera)
+    )
 
 
 def _get_sample_feed() -> CameraFeed:
@@ -208,15 +216,20 @@ def _select_camera(names: Sequence[str]) -> str:
             icon=":material/warning:",
         )
     st.session_state[_CAMERA_KEY] = wanted if wanted in names else names[0]
-    return st.selectbox(
+    name: str = st.selectbox(
         "Network camera",
         names,
-        format_func=lambda name: "Other address …" if name == OTHER_ADDRESS else name,
+        format_func=_format_camera,
         key=_CAMERA_KEY,
         on_change=lambda: _choose("network", st.session_state[_CAMERA_KEY]),
         label_visibility="collapsed",
         width=360,
     )
+    return name
+
+
+def _format_camera(name: str) -> str:
+    return "Other address …" if name == OTHER_ADDRESS else name
 
 
 def _render_address_form(cameras: Sequence[Camera]) -> Camera | None:
