@@ -117,6 +117,14 @@ def read_cameras(environment: Mapping[str, str] = os.environ) -> tuple[Camera, .
     return cameras
 
 
+def list_cameras() -> tuple[Camera, ...]:
+    """Return the named cameras of this server; none if the variable is not valid."""
+    try:
+        return read_cameras()
+    except ValueError:  # the Live page shows the reason
+        return ()
+
+
 def add_cameras(
     cameras: Sequence[Camera], environment: MutableMapping[str, str]
 ) -> None:
@@ -158,7 +166,7 @@ def are_cameras_watched(environment: Mapping[str, str] = os.environ) -> bool:
     return bool(parse_switch(environment, WATCH_CAMERAS_VARIABLE))
 
 
-def check_environment(environment: Mapping[str, str]) -> None:
+def check_camera_variables(environment: Mapping[str, str]) -> None:
     """Check the variables of this module.
 
     Raises:

@@ -69,7 +69,7 @@ def annotate_image(
     state: LiveState,
     live_session: LiveSession,
     n_arrived: int = 1,
-    read_s: float = 0.0,
+    read_s: float | None = None,
 ) -> Image:
     """Return the next image of a run with its faces drawn, or with an error banner.
 
@@ -78,7 +78,7 @@ def annotate_image(
         state: has the preferences, and gets the numbers.
         live_session: the run.
         n_arrived: number of images that arrived since the last call.
-        read_s: how long it took to decode the image, in seconds.
+        read_s: how long it took to decode the image, in seconds, if it is known.
     """
     preferences = state.preferences
     try:
@@ -92,7 +92,7 @@ def annotate_image(
         background = pixelate_image(image) if preferences.style.blur else image
         return _draw_error_banner(background, n_failed)
     stage_ms = {
-        "read": read_s * 1e3,
+        **({} if read_s is None else {"read": read_s * 1e3}),
         **snapshot.scene.stage_ms,
         "draw": (time.perf_counter() - analyzed_s) * 1e3,
     }

@@ -129,7 +129,7 @@ export default function ({ setStateValue, parentElement, data }) {
     background: ${get("--st-primary-color")} !important;}
     .MuiButton-text {color: ${get("--st-primary-color")} !important;}
     [data-testid=VideoLabelIcon] {display: none !important;}
-    .MuiPaper-root:has(> [data-testid=VideoLabelIcon]) {aspect-ratio: 4 / 3;
+    .MuiPaper-root:has(> [data-testid=VideoLabelIcon]) {aspect-ratio: ${data.shape};
     border-radius: 8px; background: url(${example}) center / cover;}`;
   listen();
   const timer = setInterval(listen, 250);
@@ -162,10 +162,13 @@ def render_stream(preferences: Preferences, source: LiveSource) -> WebRtcStreame
     # Reserve the places above the video: the browser rebuilds a video that moves
     # down the page, which would stop it.
     loading_area, warning_area, video_area = st.container(), st.empty(), st.container()
-    _switch_source(source)
     _button_listener(
         key=_get_button_key(),
-        data={"example": to_media_url(_read_example())},
+        data={
+            "example": to_media_url(_read_example()),
+            # Nothing jumps at Start: most cameras of browsers are 4:3, others are not.
+            "shape": "4 / 3" if source.name == "browser" else "16 / 9",
+        },
         default={"pressed": "", "camera_error": ""},
         on_pressed_change=lambda: None,
         on_camera_error_change=lambda: None,
@@ -567,14 +570,13 @@ def _render_other_ways(source: LiveSource) -> None:
 def render_live_page() -> None:
     """Render the page."""
     st.title("Live")
-    st.write(
-        "See live who is wearing a mask. Press **Start** and allow the camera; no "
-        "image is recorded."
-    )
+    introduction = st.empty()
     preferences = session.get_preferences()
     video_column, stats_column = make_page_columns([7, 3])
     with video_column:
         source = render_source_choice()
+        introduction.write(f"See live who is wearing a mask. {source.introduction}")
+        _switch_source(source)
         stream_state = _STOPPED
         if source.is_ready:
             stream_state = render_stream(preferences, source)

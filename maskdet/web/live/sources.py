@@ -39,6 +39,12 @@ _TITLES: Final[dict[LiveSourceName, str]] = {
     "sample": "Sample video",
 }
 
+_INTRODUCTIONS: Final[dict[LiveSourceName, str]] = {
+    "browser": "Press **Start** and allow the camera; no image is recorded.",
+    "network": "The server reads the camera, once for all who watch it.",
+    "sample": "A video of twelve seconds, again and again; press **Start**.",
+}
+
 _SOURCE_KEY: Final = "live.source"
 _CAMERA_KEY: Final = "live.network"
 _ADDRESS_KEY: Final = "live.address"
@@ -69,6 +75,11 @@ class LiveSource:
     def is_ready(self) -> bool:
         """Whether there is something to start."""
         return self.name == "browser" or self.feed is not None
+
+    @property
+    def introduction(self) -> str:
+        """What the page says about the source, as Markdown."""
+        return _INTRODUCTIONS[self.name]
 
     @property
     def streamer_key(self) -> str:

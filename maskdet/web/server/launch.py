@@ -11,6 +11,13 @@ from pathlib import Path
 from streamlit.web import cli
 
 from maskdet.resources import resource_path
+from maskdet.web.cameras.config import (
+    ANY_CAMERA_VARIABLE,
+    WATCH_CAMERAS_VARIABLE,
+    Camera,
+    add_cameras,
+    check_camera_variables,
+)
 from maskdet.web.server import access, guard, streamlit_patches, uploads
 
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -23,10 +30,14 @@ def launch_dashboard(
     browser: bool | None = None,
     allowed_hosts: Sequence[str] = (),
     local_admin: bool | None = None,
+    cameras: Sequence[Camera] = (),
+    any_camera: bool | None = None,
+    watch_cameras: bool | None = None,
 ) -> None:
     """Serve the dashboard until it is stopped.
 
-    The server sends no requests to other machines. It accepts IP addresses, this
+    The server connects to the named cameras and sends no other requests to other
+    machines, unless a visitor enters an address. It accepts IP addresses, this
     machine's own names and the allowed hosts.
 
     Streamlit reads `.streamlit/config.toml` in the user's home, in the working
@@ -44,12 +55,27 @@ def launch_dashboard(
         local_admin: whether visitors on this machine may delete events and send alerts
             to any host. By default `MASKDET_LOCAL_ADMIN` decides; if that is unset,
             they may unless there are names or origins for other machines.
+        cameras: network cameras that visitors may watch, besides those of the variable
+            `MASKDET_CAMERAS`.
+        any_camera: whether visitors may enter the address of a camera. By default
+            `MASKDET_ANY_CAMERA` decides; if that is unset, those with admin rights may.
+        watch_cameras: whether the named cameras are analyzed even if nobody watches
+            them. By default `MASKDET_WATCH_CAMERAS` decides; if that is unset, no.
 
     Raises:
-        ValueError: an environment variable has an invalid value.
+        ValueError: an environment variable has an invalid value, or two cameras have
+            the same name or address.
     """
-    if local_admin is not None:
-        os.environ[access.ADMIN_VARIABLE] = "on" if local_admin else "off"
+    switches = {
+        access.ADMIN_VARIABLE: local_admin,
+        ANY_CAMERA_VARIABLE: any_camera,
+        WATCH_CAMERAS_VARIABLE: watch_cameras,
+    }
+    for name, switch in switches.items():
+        if switch is not None:
+            os.environ[name] = "on" if switch else "off"
+    if cameras:
+        add_cameras(cameras, os.environ)
     _check_environment(os.environ)
     streamlit_patches.patch_streamlit()
     streamlit_patches.limit_server()
@@ -74,6 +100,7 @@ def launch_dashboard(
 def _check_environment(environment: Mapping[str, str]) -> None:
     """Raise `ValueError` for an invalid environment variable."""
     access.is_local_admin_enabled(environment, public=False)
+    check_camera_variables(environment)
     guard.get_frame_ancestors(environment)
     uploads.UploadLimits.from_environment(environment, file_mb=1)
 
