@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
@@ -16,12 +17,14 @@ from streamlit_webrtc import (
 )
 
 from maskdet.analyzers.pipelines import resolve_analyzer
+from maskdet.media import encode_jpeg, read_image, resize_image
 from maskdet.web import session
 from maskdet.web.cameras.feed import CameraFeed
 from maskdet.web.cameras.feeds import SharedFeed
-from maskdet.web.components import to_media_url
+from maskdet.web.components import load_component, to_media_url
 from maskdet.web.events import alerts, service
 from maskdet.web.image.cache import ImageCache, render_result_preview
+from maskdet.web.image.page import choose_sample
 from maskdet.web.image.results import ImageResult
 from maskdet.web.live import distance
 from maskdet.web.live.connection import (
@@ -56,6 +59,7 @@ from maskdet.web.preferences import Preferences
 from maskdet.web.server import streamlit_patches
 from maskdet.web.server.uploads import MAX_IMAGE_MB, reject_large_files
 from maskdet.web.theme import make_page_columns
+from maskdet.web.tiles import Tile, render_tiles
 from maskdet.web.widgets import (
     IMAGE_SAMPLES,
     VIDEO_SAMPLE,
@@ -73,69 +77,10 @@ _STREAMER_KEY = "maskdet.streamer"
 
 _CONNECTION_KEY = "maskdet.connection"
 _BUTTON_KEY = "maskdet.button"
+_OPENED_SAMPLE_KEY = "maskdet.opened_sample"
+_THUMBNAIL_WIDTH: Final = 320
 _STOPPED: Final = WebRtcStreamerState(playing=False, signalling=False)
 
-# Only the browser knows whether the visitor stopped a stream or it was interrupted: the
-# streamer reports the same state for both. Never start a camera after Stop.
-_BUTTON_LISTENER_JS: Final = """
-const styles = new WeakMap();
-let report = () => {};
-let reportError = () => {};
-let lastError = "";
-let look = "";
-const listen = () => {
-  const streamers = 'iframe[title="streamlit_webrtc.component.webrtc_streamer"]';
-  for (const frame of document.querySelectorAll(streamers)) {
-    const inside = frame.contentDocument;
-    if (!inside?.head) continue;
-    // The page says what to do instead of "NotFoundError: Requested device not found".
-    let error = "";
-    for (const alert of inside.querySelectorAll("[role=alert]")) {
-      const name = /^[A-Z][A-Za-z]*Error/.exec(alert.textContent.trim())?.[0] ?? "";
-      alert.style.display = name ? "none" : "";
-      error ||= name;
-    }
-    if (error !== lastError) reportError(lastError = error);
-    // The library does not notice a height that the styles below have changed.
-    const height = inside.getElementById("root")?.offsetHeight;
-    if (height && Math.abs(frame.clientHeight - height) > 1) frame.height = height;
-    const known = styles.get(inside);
-    if (known) {
-      if (known.textContent !== look) known.textContent = look;
-      continue;
-    }
-    const style = inside.createElement("style");
-    style.textContent = look;
-    inside.head.append(style);
-    styles.set(inside, style);
-    inside.addEventListener("click", (event) => {
-      const name = event.target.closest("button")?.textContent?.trim();
-      if (name === "Start" || name === "Stop") report(name);
-    }, true);
-  }
-};
-export default function ({ setStateValue, parentElement, data }) {
-  report = (name) => setStateValue("pressed", name);
-  reportError = (name) => setStateValue("camera_error", name);
-  // The buttons look like those of the page.
-  const get = (name) => getComputedStyle(parentElement.host ?? parentElement)
-    .getPropertyValue(name).trim();
-  const example = new URL(data.example, location);
-  look = `button {text-transform: none !important; box-shadow: none !important;
-    font: 600 1rem ${get("--st-font") || "sans-serif"} !important;
-    letter-spacing: 0 !important; padding: .5rem 1.2rem !important;
-    border-radius: ${get("--st-button-radius") || ".5rem"} !important;}
-    .MuiButton-containedPrimary {color: ${get("--st-background-color")} !important;
-    background: ${get("--st-primary-color")} !important;}
-    .MuiButton-text {color: ${get("--st-primary-color")} !important;}
-    [data-testid=VideoLabelIcon] {display: none !important;}
-    .MuiPaper-root:has(> [data-testid=VideoLabelIcon]) {aspect-ratio: ${data.shape};
-    border-radius: 8px; background: url(${example}) center / cover;}`;
-  listen();
-  const timer = setInterval(listen, 250);
-  return () => clearInterval(timer);
-}
-"""
 _TRANSLATIONS: Final[Translations] = {
     "select_device": "Choose camera",
     "media_api_not_available": "This browser offers no camera to this page.",
@@ -144,10 +89,6 @@ _TRANSLATIONS: Final[Translations] = {
     "device_access_denied": "The browser may not use the camera. Allow it with the "
     "camera symbol in the address bar.",
 }
-
-_button_listener = st.components.v2.component(
-    "maskdet.button_listener", js=_BUTTON_LISTENER_JS
-)
 
 
 def render_stream(preferences: Preferences, source: LiveSource) -> WebRtcStreamerState:
@@ -162,7 +103,7 @@ def render_stream(preferences: Preferences, source: LiveSource) -> WebRtcStreame
     # Reserve the places above the video: the browser rebuilds a video that moves
     # down the page, which would stop it.
     loading_area, warning_area, video_area = st.container(), st.empty(), st.container()
-    _button_listener(
+    load_component("maskdet.web.live", "streamer_listener")(
         key=_get_button_key(),
         data={
             "example": to_media_url(_read_example()),
@@ -555,6 +496,8 @@ def _read_example() -> bytes:
 
 def _render_other_ways(source: LiveSource) -> None:
     """Offer what needs no camera, and credit the example."""
+    if st.session_state.pop(_OPENED_SAMPLE_KEY, False):
+        st.switch_page("pages/image.py")
     with st.container(horizontal=True, vertical_alignment="center"):
         if source.name != "sample":
             st.button(
@@ -563,8 +506,28 @@ def _render_other_ways(source: LiveSource) -> None:
                 on_click=play_sample,
             )
         st.page_link("pages/image.py", label="Drop an image")
+    render_tiles(
+        [
+            Tile(sample.title, to_media_url(_read_thumbnail(sample.path)))
+            for sample in IMAGE_SAMPLES[1:]
+        ],
+        label="Sample images",
+        key="live.samples",
+        on_open=_open_sample,
+    )
     credit = VIDEO_SAMPLE.credit if source.name == "sample" else IMAGE_SAMPLES[0].credit
-    st.caption(f"Example: {credit}.")
+    st.caption(f"Examples: {credit}.")
+
+
+def _open_sample(title: str) -> None:
+    choose_sample(title)
+    st.session_state[_OPENED_SAMPLE_KEY] = True  # a callback cannot change the page
+
+
+@st.cache_data(show_spinner=False)
+def _read_thumbnail(path: Path) -> bytes:
+    image = read_image(path)
+    return encode_jpeg(resize_image(image, _THUMBNAIL_WIDTH / image.shape[1]))
 
 
 def render_live_page() -> None:

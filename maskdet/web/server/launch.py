@@ -16,7 +16,9 @@ from maskdet.web.cameras.config import (
     WATCH_CAMERAS_VARIABLE,
     Camera,
     add_cameras,
+    are_cameras_watched,
     check_camera_variables,
+    read_cameras,
 )
 from maskdet.web.server import access, guard, streamlit_patches, uploads
 
@@ -80,6 +82,7 @@ def launch_dashboard(
     streamlit_patches.patch_streamlit()
     streamlit_patches.limit_server()
     guard.guard_server()
+    _watch_cameras()
     args = ["run", str(resource_path("app.py"))]
     if address is None and not _read_server_option("address"):
         address = "localhost"  # by default Streamlit listens on all addresses
@@ -95,6 +98,15 @@ def launch_dashboard(
     for host in (*_LOOPBACK_HOSTS, *_read_allowed_hosts(), *allowed_hosts):
         args += ["--server.allowedHosts", host]
     cli.main(args, prog_name="streamlit", standalone_mode=False)
+
+
+def _watch_cameras() -> None:
+    """Start the cameras that are analyzed before the first visitor comes."""
+    if are_cameras_watched():
+        # Imported here, as it loads Streamlit and the networks.
+        from maskdet.web.cameras.feeds import get_camera_feeds
+
+        get_camera_feeds().watch(read_cameras())
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:
