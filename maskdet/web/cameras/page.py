@@ -30,15 +30,17 @@ _PHASES: Final = {"live": "live", "reconnecting": "waiting"}
 
 def render_cameras_page() -> None:
     """Render the page."""
+    if name := st.session_state.pop(_OPENED_KEY, ""):
+        open_network_camera(name)
+        st.switch_page("pages/live.py")
     st.title("Cameras")
     st.write("The cameras of this server. Choose one to watch it on the Live page.")
     st.fragment(_render_tiles, run_every=_UPDATE_S)()
 
 
 def _render_tiles() -> None:
-    if name := st.session_state.pop(_OPENED_KEY, ""):
-        open_network_camera(name)
-        st.switch_page("pages/live.py")
+    if _OPENED_KEY in st.session_state:
+        st.rerun()  # a fragment cannot change the page
     feeds = [get_camera_feeds().get(camera) for camera in list_cameras()]
     for feed in feeds:
         feed.request()
@@ -52,7 +54,6 @@ def _render_tiles() -> None:
 
 
 def _open_camera(name: str) -> None:
-    # A callback cannot change the page.
     st.session_state[_OPENED_KEY] = name
 
 

@@ -208,8 +208,11 @@ class StreamConnection:
             self._schedule_reconnect(now_s)
         elif self.phase == "waiting" and now_s >= self._since_s:
             self.phase, self.restarting, self._since_s = "starting", False, now_s
-        elif self.phase == "starting" and now_s - self._since_s >= _START_TIMEOUT_S:
-            self._schedule_reconnect(now_s)
+        elif self.phase == "starting":
+            # The page that is started may still be loading.
+            timeout_s = _START_TIMEOUT_S if self.attempt else CONNECT_TIMEOUT_S
+            if now_s - self._since_s >= timeout_s:
+                self._schedule_reconnect(now_s)
 
     def _schedule_reconnect(self, now_s: float) -> None:
         self.attempt += 1

@@ -123,6 +123,7 @@ def render_source_choice() -> LiveSource:
         label_visibility="collapsed",
         key=_SOURCE_KEY,
         on_change=lambda: _choose(st.session_state[_SOURCE_KEY]),
+        wrap=True,
     )
     if name == "network":
         return LiveSource(name, _render_camera_choice())
