@@ -150,7 +150,8 @@ def test_an_error_of_the_database_does_not_stop_a_stream(caplog) -> None:
     monitor = AlertMonitor(AlertConfig((RULE,)), Broken())
     stream_monitor = monitor.monitor_stream(StreamInfo("Door", NOON))
     people = PersonLog()
-    people.update(make_tracked_scene(0.0, [(1, NO_MASK, 0.95)]))
+    for time_s in (0.0, 0.5):
+        people.update(make_tracked_scene(time_s, [(1, NO_MASK, 0.95)]))
     assert observe_safely(stream_monitor, people) == ()
     assert "events of a scene were lost (1 so far)" in caplog.text
 
