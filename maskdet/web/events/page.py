@@ -20,7 +20,13 @@ from maskdet.charts.spec import (
     nominal_field,
     quantitative_field,
 )
-from maskdet.events.database import HOUR_MS, EventFilter, StoreError
+from maskdet.events.database import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    EventFilter,
+    StoreError,
+)
 from maskdet.events.event import (
     EVENT_KINDS,
     MAX_CAMERA_NAME_LENGTH,
@@ -58,6 +64,16 @@ PERIODS: Final[Mapping[str, tuple[str, float | None]]] = {
 MAX_TABLE_EVENTS: Final = 500
 """Maximum number of events in the table; the CSV file has all."""
 
+_INTERVALS: Final[Sequence[tuple[int, int, str]]] = (
+    (2 * HOUR_MS, MINUTE_MS, "minute"),
+    (4 * DAY_MS, HOUR_MS, "hour"),
+)
+"""Length and name of the intervals of the chart, for events over less than the first
+number of milliseconds; over more, an interval is a day."""
+
+_MIN_CHART_INTERVALS: Final = 12
+"""So that the bar of a short run does not fill the chart."""
+
 _DELETED_KEY = "maskdet.events_deleted"
 
 
@@ -70,20 +86,28 @@ class EventQueryResult:
         kind_counts: number of events by kind.
         label_counts: number of people by their last label.
         n_people: number of people, with or without a label.
-        hourly_label_counts: number of people by label, by the start of the hour in
-            milliseconds.
+        interval_ms: length of the intervals, in milliseconds.
+        interval_label_counts: number of people by label, by the start of the interval
+            in milliseconds.
     """
 
     events: Sequence[Event]
     kind_counts: Counter[str]
     label_counts: Counter[Label]
     n_people: int
-    hourly_label_counts: Mapping[int, Counter[Label]]
+    interval_ms: int
+    interval_label_counts: Mapping[int, Counter[Label]]
 
     @property
     def n_events(self) -> int:
         """Number of events."""
         return sum(self.kind_counts.values())
+
+    @property
+    def interval(self) -> str:
+        """Name of the intervals: minute, hour or day."""
+        names = {interval_ms: name for _, interval_ms, name in _INTERVALS}
+        return names.get(self.interval_ms, "day")
 
 
 def query_events(
@@ -95,37 +119,52 @@ def query_events(
         StoreError: the database cannot be used.
     """
     utc_offset = datetime.now(zone).utcoffset() or timedelta()
+    first_ms, last_ms = store.get_time_range_ms(event_filter) or (0, 0)
+    interval_ms = choose_interval_ms(last_ms - first_ms)
     return EventQueryResult(
         store.read(event_filter, MAX_TABLE_EVENTS),
         store.count_by_kind(event_filter),
         store.count_people(event_filter),
         store.count_unique_people(event_filter),
-        store.count_people_by_hour(
-            event_filter, round(utc_offset.total_seconds() * 1e3)
+        interval_ms,
+        store.count_people_over_time(
+            event_filter, interval_ms, round(utc_offset.total_seconds() * 1e3)
         ),
     )
 
 
+def choose_interval_ms(duration_ms: int) -> int:
+    """Return the length of the chart's intervals for events over this time."""
+    lengths_ms = (
+        interval_ms for limit_ms, interval_ms, _ in _INTERVALS if duration_ms < limit_ms
+    )
+    return next(lengths_ms, DAY_MS)
+
+
 def event_totals_html(result: EventQueryResult, style: Style) -> str:
-    """Return the totals as HTML tiles."""
-    counts = result.label_counts
-    n_labelled = sum(counts.values())
+    """Return the totals as HTML tiles; the classes add up to the people."""
+    counts = result.label_counts.copy()
+    n_labelled = counts.total()
+    counts[Label.UNKNOWN] = result.n_people - n_labelled
     mask_rate_text = (
         format_percent(counts[Label.MASK] / n_labelled) if n_labelled else "\N{EN DASH}"
     )
     return metrics_html(
         [
             MetricTile("People", result.n_people),
-            *(label_tile(label, counts[label], style) for label in CLASSES),
-            MetricTile("Mask rate (unsure excluded)", mask_rate_text),
+            *(label_tile(label, counts[label], style) for label in Label),
+            MetricTile("Mask rate", mask_rate_text),
             MetricTile("Too close", result.kind_counts["close"]),
             MetricTile("Alerts", result.kind_counts["alert"]),
         ]
     )
 
 
-def hourly_label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
-    """Return a Vega-Lite chart of the fraction of people by label and hour."""
+def label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
+    """Return a Vega-Lite chart of the fraction of people by label over time."""
+    starts_ms, interval_ms = result.interval_label_counts, result.interval_ms
+    end_ms = max(starts_ms) + interval_ms
+    shown_ms = max(end_ms - min(starts_ms), _MIN_CHART_INTERVALS * interval_ms)
     bars = {
         "data": {"name": "bars"},
         "mark": {
@@ -140,6 +179,7 @@ def hourly_label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
                 "type": "temporal",
                 "title": None,
                 "axis": {"grid": False, "labelOverlap": True},
+                "scale": {"domain": [end_ms - shown_ms, end_ms]},
             },
             "x2": {"field": "end"},
             "y": quantitative_field(
@@ -154,7 +194,7 @@ def hourly_label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
                 {
                     "field": "start",
                     "type": "temporal",
-                    "title": "Hour",
+                    "title": f"{result.interval.capitalize()} from",
                     "format": "%Y-%m-%d %H:%M",
                 },
                 nominal_field("label", "Label"),
@@ -164,16 +204,16 @@ def hourly_label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
             ],
         },
     }
-    rows = _build_bars(result.hourly_label_counts, style)
+    rows = _build_bars(result, style)
     return layer_charts([bars], {"bars": rows}, height=300)
 
 
 def _build_bars(
-    hourly_label_counts: Mapping[int, Counter[Label]], style: Style
+    result: EventQueryResult, style: Style
 ) -> list[dict[str, int | float | str]]:
-    """Return the segments of each hour's bar, with masked people at the bottom."""
+    """Return the segments of each interval's bar, with masked people at the bottom."""
     rows: list[dict[str, int | float | str]] = []
-    for start_ms, label_counts in hourly_label_counts.items():
+    for start_ms, label_counts in result.interval_label_counts.items():
         n_all, n_below = sum(label_counts.values()), 0
         for label in CLASSES:
             n_people = label_counts[label]
@@ -181,7 +221,7 @@ def _build_bars(
                 rows.append(
                     {
                         "start": start_ms,
-                        "end": start_ms + HOUR_MS,
+                        "end": start_ms + result.interval_ms,
                         "label": style.title(label),
                         "low": n_below / n_all,
                         "high": (n_below + n_people) / n_all,
@@ -334,11 +374,15 @@ def _render_history(store: EventStore, n_all: int) -> None:
     st.html(event_totals_html(result, session.get_preferences().style))
     if not result.n_events:
         st.info("No matching events. Choose a longer period or fewer filters.")
-    if result.hourly_label_counts:
-        st.caption("Unique people per hour with at least one event, by last label.")
+    if result.interval_label_counts:
+        st.caption(
+            f"Unique people per {result.interval}, by their last class; unsure "
+            "excluded, as in the mask rate."
+        )
         st.vega_lite_chart(
-            hourly_label_chart(result, session.get_preferences().style),
-            alt="Fraction of people with a mask, incorrectly worn and without, by hour",
+            label_chart(result, session.get_preferences().style),
+            alt="Fraction of people with a mask, incorrectly worn and without, by "
+            + result.interval,
         )
     _render_table(result)
     _render_files(store, event_filter, result, n_all)

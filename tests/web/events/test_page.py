@@ -93,7 +93,7 @@ def test_events_of_the_last_day_are_shown(store) -> None:
     ]
     tiles = page_texts(app, "html")
     assert "<dt>People</dt><dd>2</dd>" in tiles
-    assert "<dt>Mask rate (unsure excluded)</dt><dd>50 %</dd>" in tiles
+    assert "<dt>Mask rate</dt><dd>50 %</dd>" in tiles
     assert "<dt>Alerts</dt><dd>1</dd>" in tiles
     assert len(app.main.get("vega_lite_chart")) == 1
 
