@@ -15,15 +15,22 @@ import math
 import threading
 import wave
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from maskdet.alerts.delivery import DeliveryQueue, DeliveryStatus, SendAlert
+from maskdet.alerts.delivery import (
+    DeliveryQueue,
+    DeliveryState,
+    DeliveryStatus,
+    SendAlert,
+)
 from maskdet.alerts.mqtt import MqttPublisher
 from maskdet.alerts.rules import AlertDetector, AlertRule
 from maskdet.alerts.webhook import Webhook
@@ -43,7 +50,7 @@ _AMPLITUDE: Final = 0.4
 _MAX_ALERTS = 50
 
 _MAX_RECENT: Final = 500
-"""Maximum number of events that `AlertMonitor.get_recent` can return."""
+"""Maximum number of events, and of alerts, that an `AlertMonitor` keeps in memory."""
 
 
 class AlertInbox:
@@ -115,6 +122,19 @@ class AlertConfig:
     mqtt_url: str = ""
 
 
+@dataclass(frozen=True)
+class AlertRecord:
+    """An alert, and how far its delivery is.
+
+    Attributes:
+        alert: the alert.
+        deliveries: the state by receiver, `webhook` or `mqtt`; empty without one.
+    """
+
+    alert: Event
+    deliveries: Mapping[str, DeliveryState]
+
+
 class AlertMonitor:
     """Events and alerts of all streams of one user.
 
@@ -139,6 +159,9 @@ class AlertMonitor:
         self.inbox = AlertInbox()
         self._lock = threading.Lock()
         self._recent: deque[Event] = deque(maxlen=_MAX_RECENT)
+        self._alerts: deque[tuple[Event, dict[str, DeliveryState]]] = deque(
+            maxlen=_MAX_RECENT
+        )
         self.config = AlertConfig()
         self.writer: EventWriter | None = None
         self._delivery_queues: dict[str, DeliveryQueue] = {}
@@ -170,7 +193,9 @@ class AlertMonitor:
                 if old_queue is not None:
                     old_queue.close()
                 if send is not None:
-                    self._delivery_queues[name] = DeliveryQueue(send)
+                    self._delivery_queues[name] = DeliveryQueue(
+                        send, partial(self._set_delivery_state, name)
+                    )
 
     def monitor_stream(self, stream_info: StreamInfo) -> StreamMonitor:
         """Return the observer of one run of a stream."""
@@ -180,6 +205,7 @@ class AlertMonitor:
         """Deliver a test alert without recording it."""
         with self._lock:
             delivery_queues = tuple(self._delivery_queues.values())
+            self._alerts.append((alert, {}))
         self.inbox.put((alert,))
         for delivery_queue in delivery_queues:
             delivery_queue.put((alert,))
@@ -191,6 +217,14 @@ class AlertMonitor:
                 name: delivery_queue.status()
                 for name, delivery_queue in self._delivery_queues.items()
             }
+
+    def list_alerts(self) -> list[AlertRecord]:
+        """Return the last alerts, also test alerts, newest first; at most 500."""
+        with self._lock:
+            return [
+                AlertRecord(alert, MappingProxyType(dict(states)))
+                for alert, states in reversed(self._alerts)
+            ]
 
     def get_recent(
         self, n: int, *, camera: str | None = None, alerts_only: bool = False
@@ -216,6 +250,7 @@ class AlertMonitor:
         """Record events and alerts, and queue the alerts; does not block."""
         with self._lock:
             self._recent.extend((*events, *alerts))
+            self._alerts.extend((alert, {}) for alert in alerts)
             writer, queues = self.writer, tuple(self._delivery_queues.values())
         if writer is not None and (events or alerts):
             writer.put((*events, *alerts))
@@ -223,6 +258,15 @@ class AlertMonitor:
             self.inbox.put(alerts)
             for delivery_queue in queues:
                 delivery_queue.put(alerts)
+
+    def _set_delivery_state(
+        self, receiver: str, alert: Event, state: DeliveryState
+    ) -> None:
+        with self._lock:
+            for listed_alert, states in reversed(self._alerts):
+                if listed_alert is alert:
+                    states[receiver] = state
+                    return
 
 
 class StreamMonitor:

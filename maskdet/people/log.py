@@ -47,6 +47,10 @@ MAX_CONTACTS: Final = 10_000
 """Maximum number of pairs in a list: first those in contact now, then by exceeded
 limit, time without a mask, and time in contact; of others only sums are kept."""
 
+MIN_PRESENCE_S: Final = 0.5
+"""A person has entered, for events, once seen over this time: a false positive is
+usually shorter. In seconds."""
+
 _MAX_FRAME_DURATION_S: Final = 1.0
 """At most so much of a longer pause between two frames is counted."""
 
@@ -83,7 +87,8 @@ class PersonState:
         last_present_s: time of the last scene with the person, detected or coasting.
         last_detected_s: time of the last detection.
         is_detected: whether the person was detected in the last scene of theirs.
-        has_entered: whether that scene is the first one.
+        is_confirmed: whether the person was seen for `MIN_PRESENCE_S`, or has a label.
+        has_entered: whether that scene has confirmed the person.
         likeliest: likeliest class at the last detection; `UNKNOWN` before it.
         confidence: its probability, in [0, 1].
         known_label: the last label other than `UNKNOWN`, stable or not.
@@ -97,7 +102,8 @@ class PersonState:
     last_present_s: float
     last_detected_s: float
     is_detected: bool = False
-    has_entered: bool = True
+    is_confirmed: bool = False
+    has_entered: bool = False
     likeliest: Label = Label.UNKNOWN
     confidence: float = 0.0
     known_label: Label = Label.UNKNOWN
@@ -354,6 +360,7 @@ class PersonLog:
                 person.is_detected = False
             person.last_present_s = scene.time_s
             self._settle_label(person, label, scene.min_confidence)
+            _confirm(person)
             people.append(person)
             totals = self._add_totals(track_id, scene.time_s, is_detected=is_detected)
             self._pending.people.append((totals, label, confidence, is_detected))
@@ -423,8 +430,6 @@ class PersonLog:
             person = PersonState(track_id, now_s, now_s, now_s)
             self._states[track_id] = person
             self.label_counts[Label.UNKNOWN] += 1
-        else:
-            person.has_entered = False
         return person
 
     def _time_since_last_scene_s(self, person: PersonState, now_s: float) -> float:
@@ -598,6 +603,14 @@ class PersonLog:
         step = max(1, max(x2 - x1, y2 - y1) // _MAX_CROP_SIDE_PX)
         totals.crop = encode_jpeg(np.ascontiguousarray(image[y1:y2:step, x1:x2:step]))
         totals.crop_quality = quality
+
+
+def _confirm(person: PersonState) -> None:
+    """Set whether the last scene has confirmed a person."""
+    seen_s = person.last_detected_s - person.entered_s
+    is_confirmed = seen_s >= MIN_PRESENCE_S or person.label is not Label.UNKNOWN
+    person.has_entered = is_confirmed and not person.is_confirmed
+    person.is_confirmed |= is_confirmed
 
 
 def _build_person(track_id: int, totals: _PersonTotals) -> Person:

@@ -184,9 +184,9 @@ def test_the_log_tells_who_has_entered_left_and_is_present() -> None:
             )
         )
     assert story == [
-        ([1], [1], []),
-        ([1, 2], [2], []),
-        ([2], [], []),
+        ([1], [], []),
+        ([1, 2], [1], []),
+        ([2], [2], []),
         ([2], [], [1]),
     ]
     people.end(4.0)
@@ -195,6 +195,25 @@ def test_the_log_tells_who_has_entered_left_and_is_present() -> None:
     people.end(4.0)
     assert people.left == []
     assert [person.seen_s for person in people.list_people()] == [2.0, 3.0]
+
+
+def test_a_person_enters_once_seen_for_half_a_second() -> None:
+    people = PersonLog()
+    story = []
+    for number in range(5):
+        time_s = number / 5
+        people.update(make_people_scene(time_s, [(1, MASK), (10 + number, MASK)]))
+        story.append(
+            [(person.has_entered, person.is_confirmed) for person in people.present]
+        )
+    assert [persons[0] for persons in story] == [
+        (False, False),
+        (False, False),
+        (False, False),
+        (True, True),
+        (False, True),
+    ]
+    assert {persons[1] for persons in story} == {(False, False)}
 
 
 def test_a_label_is_stable_for_each_threshold_since_it_was_last_below_it() -> None:
