@@ -32,7 +32,7 @@ from maskdet.web.live.connection import (
 )
 from maskdet.web.live.frames import make_callback
 from maskdet.web.live.last_run import render_last_run
-from maskdet.web.live.readouts import live_stats_html
+from maskdet.web.live.readouts import render_performance, render_readouts
 from maskdet.web.live.state import LiveSession, LiveState, get_live_state
 from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE as VIEWERS_VARIABLE
 from maskdet.web.live.viewers import ViewerSlots, get_max_viewers
@@ -51,6 +51,7 @@ logger = logging.getLogger(__name__)
 _STREAMER_KEY = "camera"
 _CONNECTION_KEY = "maskdet.connection"
 _BUTTON_KEY = "maskdet.button"
+_CROPS_KEY = "live.crops"
 _STOPPED: Final = WebRtcStreamerState(playing=False, signalling=False)
 
 # Only the browser knows whether the visitor stopped a stream or it was interrupted: the
@@ -344,12 +345,50 @@ def _render_stats() -> None:
         f"Frames that could not be analyzed this session: {stats.n_failed}. "
         f"Last error: {escape_markdown(stats.last_error)}"
     )
+    # Each part has a place of its own, or the expander would close.
     if stats.is_failing:
         st.error(error_text, icon=":material/error:")
-    st.html(live_stats_html(stats, session.get_preferences().style))
+    else:
+        st.empty()
+    style = session.get_preferences().style
+    state.keeps_crops = st.session_state.get(_CROPS_KEY, False) and not style.blur
+    zone = service.get_time_zone()
+    render_readouts(stats, style, zone, show_crops=state.keeps_crops)
+    st.toggle(
+        "Show faces beside events",
+        key=_CROPS_KEY,
+        persist_state="session",
+        disabled=style.blur,
+        help="Keeps the faces of the last events in memory until **Stop**, or until "
+        "you turn it off. Not available while faces are blurred.",
+    )
+    render_performance(stats)
     if stats.n_failed and not stats.is_failing:
         st.caption(error_text)
     alerts.render_new_alerts()
+
+
+def render_width_toggle(preferences: Preferences) -> None:
+    """Offer to show the video in the full width of the page, above the readouts.
+
+    Only styles change: in another place on the page the video would stop.
+    """
+    is_wide = st.toggle(
+        "Full-width video", key="live.wide", persist_state="session", width="content"
+    )
+    width, height = preferences.camera_width, preferences.camera_height
+    if preferences.rotate % 180:
+        width, height = height, width
+    # The whole video is visible without scrolling.
+    width_css = f"min(100%, {80 * width / height:.0f}vh)"
+    wide_css = f"""
+.st-key-page_columns > * > [data-testid=stHorizontalBlock] {{flex-wrap: wrap;}}
+.st-key-page_columns > * > * > [data-testid=stColumn] {{min-width: 100%;}}
+.st-key-page_columns > * > * > [data-testid=stColumn]:first-child {{
+  min-width: {width_css}; max-width: {width_css}; margin-inline: auto;}}"""
+    # On narrow pages the video has the full width anyway.
+    narrow_css = "@media (max-width: 1100px) {.st-key-live-wide {display: none;}}"
+    st.html(f"<style>{narrow_css}{wide_css if is_wide else ''}</style>")
 
 
 def render_connection_help() -> None:
@@ -504,5 +543,6 @@ def render_live_page() -> None:
             render_last_run()
         render_snapshot(preferences)
     with stats_column:
+        render_width_toggle(preferences)
         render_live_stats(stream_state)
     distance.render_distance_section(stream_state)

@@ -6,6 +6,7 @@ preferences, statistics and the last frame.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -18,18 +19,25 @@ import numpy as np
 import streamlit as st
 
 from maskdet.analyzers.pipelines import Analyzer
-from maskdet.events import SceneObserver, observe_safely
-from maskdet.people import PersonLog
+from maskdet.events import Event, SceneObserver, observe_safely
+from maskdet.people import PersonLog, Timeline, TimelineBin
 from maskdet.settings import Settings
 from maskdet.streaming import Stream
 from maskdet.types import UNTRACKED, Image, Label, Scene
 from maskdet.video import VideoReport
+from maskdet.video.analysis import MAX_EVENTS
 from maskdet.web import session
 from maskdet.web.distance import DistanceGuard
+from maskdet.web.live.history import LiveHistory, RunHistory
 from maskdet.web.preferences import Preferences
 
 STATS_WINDOW_S = 2.0
 """Rates and times are averages over this many seconds."""
+
+_MAX_BINS = 240
+"""Maximum number of bins of the mask rate of a run: more are not visible."""
+
+_TIMELINE_REFRESH_S = 1.0
 
 _STATE_KEY = "maskdet.live"
 
@@ -85,12 +93,17 @@ class LiveSnapshot:
         scene: its faces, positions, and the contacts since Start.
         people: counts of people, now and since Start.
         settings: the settings that the frame was analyzed with.
+        timeline: the run until now, with times since its first frame; updated once a
+            second.
+        events: the events and alerts of this frame.
     """
 
     image: Image
     scene: Scene
     people: PeopleCount = field(default_factory=PeopleCount)
     settings: Settings = field(default_factory=Settings)
+    timeline: tuple[TimelineBin, ...] = ()
+    events: tuple[Event, ...] = ()
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -115,7 +128,10 @@ class LiveSession:
         self._ended = False
         self._started_at = datetime.now(UTC)
         self._first_s = self._last_s = 0.0
-        self._n_frames = 0
+        self._n_frames = self._n_events = 0
+        self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._bins: tuple[TimelineBin, ...] = ()
+        self._next_bins_s = -math.inf
 
     def set_observer(self, observer: SceneObserver | None) -> None:
         """Replace the observer, unless the run has started.
@@ -142,9 +158,12 @@ class LiveSession:
             self._n_frames += 1
             people = count_people(self._stream.people)
             # The last frame may arrive after the end; it must not create events.
-            if self._observer is not None and not self._ended:
-                observe_safely(self._observer, self._stream.people)
-        return LiveSnapshot(image, scene, people, settings)
+            events = () if self._ended else self._observe()
+            if time_s >= self._next_bins_s:
+                # Bins for each frame would take too long.
+                self._bins = self._list_bins()
+                self._next_bins_s = time_s + _TIMELINE_REFRESH_S
+        return LiveSnapshot(image, scene, people, settings, self._bins, events)
 
     def end(self) -> VideoReport | None:
         """End the run after the current frame; may be called twice.
@@ -156,9 +175,24 @@ class LiveSession:
         with self._lock:
             self._ended = True
             self._stream.people.end(self._last_s if self._n_frames else None)
-            if self._observer is not None:
-                observe_safely(self._observer, self._stream.people)
+            self._observe()
             return self._build_report() if self._n_frames else None
+
+    def _observe(self) -> tuple[Event, ...]:
+        """Return the events of the last scene, or of the end, and keep them."""
+        if self._observer is None:
+            return ()
+        events = tuple(observe_safely(self._observer, self._stream.people))
+        self._events.extend(events)
+        self._n_events += len(events)
+        return events
+
+    def _list_bins(self) -> tuple[TimelineBin, ...]:
+        timeline, start_s = self._stream.people.timeline, self._first_s
+        return tuple(
+            replace(time_bin, start_s=max(0.0, time_bin.start_s - start_s))
+            for time_bin in (() if timeline is None else timeline.get_bins())
+        )
 
     def _build_report(self) -> VideoReport:
         people, start_s = self._stream.people, self._first_s
@@ -180,8 +214,11 @@ class LiveSession:
             ),
             evicted_people=people.evicted_people,
             evicted_contacts=people.evicted_contacts,
+            timeline=self._list_bins(),
             is_complete=True,
             started_at=self._started_at,
+            events=tuple(self._events),
+            n_events=self._n_events,
         )
 
 
@@ -214,6 +251,7 @@ class LiveStats:
         people: counts of people, now and since Start.
         has_started: whether a frame has arrived since Start.
         is_failing: whether a frame failed within the last `STATS_WINDOW_S`.
+        history: people, mask rate and events since Start.
     """
 
     fps_in: float = 0.0
@@ -226,6 +264,7 @@ class LiveStats:
     people: PeopleCount = field(default_factory=PeopleCount)
     has_started: bool = False
     is_failing: bool = False
+    history: LiveHistory = field(default_factory=LiveHistory)
 
 
 @dataclass(frozen=True)
@@ -264,6 +303,8 @@ class LiveState:
         self._active: tuple[str, LiveSession] | None = None
         self._ending: LiveSession | None = None
         self._records: deque[_FrameRecord] = deque()
+        self._history = RunHistory()
+        self._keeps_crops = False
         self._started_s = self._last_frame_s = clock()
         self._snapshot: LiveSnapshot | None = None
         self._last_run: LastRun | None = None
@@ -279,6 +320,17 @@ class LiveState:
         """Set the preferences for the next frame."""
         with self._lock:
             self._preferences = preferences
+
+    @property
+    def keeps_crops(self) -> bool:
+        """Whether the faces of the last events are kept; off by default."""
+        with self._lock:
+            return self._keeps_crops
+
+    @keeps_crops.setter
+    def keeps_crops(self, value: bool) -> None:
+        with self._lock:
+            self._keeps_crops = value
 
     def get_or_create_session(
         self,
@@ -298,8 +350,9 @@ class LiveState:
             if active is not None and active[0] == analyzer_name:
                 active[1].set_observer(observer)
                 return active[1]
+            people = PersonLog(timeline=Timeline(_MAX_BINS))
             new_session = LiveSession(
-                Stream(analyzer, self._preferences.settings), observer
+                Stream(analyzer, self._preferences.settings, people=people), observer
             )
             self._active = (analyzer_name, new_session)
             self._reset()
@@ -349,6 +402,13 @@ class LiveState:
             if self._is_active(session):
                 self._add_record(n_arrived, stage_ms)
                 self._snapshot = snapshot
+                self._history.add_counts(self._last_frame_s, snapshot.people.current)
+                keeps_crops = self._keeps_crops and not self._preferences.style.blur
+                self._history.add_events(
+                    snapshot.events,
+                    snapshot.scene,
+                    snapshot.image if keeps_crops else None,
+                )
 
     def get_snapshot(self) -> LiveSnapshot | None:
         """Return the last analyzed frame since Start, or `None`."""
@@ -407,6 +467,9 @@ class LiveState:
                 else self._snapshot.people,
                 has_started=self._n_processed > 0,
                 is_failing=len(succeeded) < len(records),
+                history=self._history.get(
+                    now_s, () if self._snapshot is None else self._snapshot.timeline
+                ),
             )
 
     def _is_active(self, session: LiveSession) -> bool:
@@ -417,6 +480,7 @@ class LiveState:
         self._n_processed = self._n_skipped = self._n_failed = 0
         self._last_error = ""
         self._snapshot = None
+        self._history = RunHistory()
 
     def _add_record(self, n_arrived: int, stage_ms: Mapping[str, float]) -> None:
         now_s = self._last_frame_s = self.clock()
