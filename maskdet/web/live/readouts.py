@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from maskdet.events import describe_event
-from maskdet.html_templates import render_html
+from maskdet.html_templates import encode_data_url, render_html
 from maskdet.style import Style, format_percent, line_style, uncapitalize
 from maskdet.types import CLASSES, Label
 from maskdet.web.components import to_media_url
@@ -38,45 +38,32 @@ _STAGE_TITLES: Final = {
 _DEFAULT_STAGES: Final = ("read", "detect", "classify", "track", "draw")
 
 _ICONS: Final[dict[Label | None, str]] = {
-    Label.MASK: "M12 2a10 10 0 1 0 0 20 10 10 0 0 0 0-20zm-2 15-5-5 1.4-1.4 3.6 3.6 "
-    "7.6-7.6L19 8z",
-    Label.NO_MASK: "M1 21h22L12 2zm12-3h-2v-2h2zm0-4h-2v-4h2z",
-    Label.INCORRECT: "M12 2a10 10 0 1 0 0 20 10 10 0 0 0 0-20zm1 15h-2v-2h2z"
-    "m0-4h-2V7h2z",
-    Label.UNKNOWN: "M12 2a10 10 0 1 0 0 20 10 10 0 0 0 0-20zm1 17h-2v-2h2zm2.1-7.7-.9.9"
-    "C13.4 12.9 13 13.5 13 15h-2v-.5c0-1.1.4-2.1 1.2-2.8l1.2-1.3A2 2 0 1 0 10 9H8a4 4 "
-    "0 1 1 7.1 2.3z",
-    None: "M12 2a10 10 0 1 0 0 20 10 10 0 0 0 0-20zm5 11H7v-2h10z",
+    Label.MASK: "check_circle",
+    Label.NO_MASK: "warning",
+    Label.INCORRECT: "error",
+    Label.UNKNOWN: "help",
+    None: "do_not_disturb_on",
 }
-"""Outlines on a square of 24 units; None: nobody is in view."""
-
-_BELL: Final = (
-    "M12 22a2 2 0 0 0 2-2h-4a2 2 0 0 0 2 2zm6-6v-5c0-3-1.6-5.6-4.5-6.3V4a1.5 1.5 0 0 "
-    "0-3 0v.7C7.6 5.4 6 7.9 6 11v5l-2 2v1h16v-1z"
-)
+"""Names in Streamlit's icon font; None: nobody is in view."""
 
 _STATUS_TEMPLATE: Final = """<div class="maskdet-status" role="status"
 {%- if edge %} style="border-left-style:{{ edge }};border-left-color:{{ colour }};
 background:color-mix(in srgb, {{ colour }} 18%, transparent)"{% endif %}>
-<svg viewBox="0 0 24 24" aria-hidden="true"><path d="{{ icon }}"/></svg>
-<span>{{ text }}</span></div>"""
+<i aria-hidden="true">{{ icon }}</i><span>{{ text }}</span></div>"""
 
 _PEOPLE_TEMPLATE: Final = """<div class="maskdet-live maskdet-readouts">
 <section><h2>People in view: {{ n_in_view }}</h2><dl>
 {% for tile in tiles %}
 <div class="label" style="border-left-style:{{ tile.edge }};border-left-color:
 {{- tile.colour }}"><dt>{{ tile.title }}</dt><dd>{{ tile.value }}</dd>
-<dd class="note">{{ tile.note }}</dd><dd class="spark">
-<svg viewBox="0 0 {{ recent_s }} 1" preserveAspectRatio="none" role="img"
-aria-label="{{ tile.range }}"><path d="{{ tile.path }}" stroke="{{ tile.colour }}"/>
-</svg></dd></div>
+<dd class="note">{{ tile.note }}</dd>
+<dd class="spark"><img src="{{ tile.chart }}" alt="{{ tile.range }}"></dd></div>
 {% endfor %}
 </dl>{% if turned_away %}<small>{{ turned_away }}</small>{% endif %}</section>
 <section><p><span>Mask rate (unsure excluded)</span><b>{{ mask_rate }}</b></p>
-<div class="rate"><small aria-hidden="true">100 %</small><small aria-hidden="true">0 %
-</small><svg viewBox="0 0 1 1" preserveAspectRatio="none" role="img"
-aria-label="{{ rate_range }}"><path d="{{ rate_path }}" stroke="{{ rate_colour }}"/>
-</svg></div><p class="times"><small>{{ first_time }}</small>
+<div class="rate"><small aria-hidden="true">100 %</small>
+<small aria-hidden="true">0 %</small><img src="{{ rate_chart }}" alt="{{ rate_range }}">
+</div><p class="times"><small>{{ first_time }}</small>
 <small>{{ last_time }}</small></p>
 </section></div>"""
 
@@ -85,9 +72,9 @@ _EVENTS_TEMPLATE: Final = """<div class="maskdet-live maskdet-events"><section>
 {% for row in rows %}
 <li{% if row.is_alert %} class="alert"{% endif %}><time>{{ row.time }}</time>
 {%- if row.crop %}<img src="{{ row.crop }}" alt="">{% endif %}
-<span>{% if row.is_alert %}<svg viewBox="0 0 24 24" role="img" aria-label="Alert:">
-<path d="{{ bell }}"/></svg>{% endif %}{{ row.text }}</span></li>
-{% else %}<li style="display:block">No events yet.</li>
+<span>{% if row.is_alert %}<i aria-hidden="true">notifications</i><b>Alert</b>
+{% endif %}{{ row.text }}</span></li>
+{% else %}<li class="none">No events yet.</li>
 {% endfor %}
 </ol></section></div>"""
 
@@ -199,9 +186,12 @@ def live_stats_html(stats: LiveStats, style: Style) -> Markup:
             "note": f"{people.total[label]} in total" if stats.has_started else _DASH,
             "edge": line_style(label),
             "colour": style.colour_css(label),
-            "path": _draw_steps(
-                (number, number + 1, None if n is None else n / top)
-                for number, n in enumerate(recent[label])
+            "chart": _draw_steps(
+                (
+                    (number / RECENT_S, (number + 1) / RECENT_S, n and n / top)
+                    for number, n in enumerate(recent[label])
+                ),
+                style.colour_css(label),
             ),
             "range": _describe_recent(recent[label]),
         }
@@ -212,7 +202,6 @@ def live_stats_html(stats: LiveStats, style: Style) -> Markup:
         _PEOPLE_TEMPLATE,
         n_in_view=sum(people.current.values()) if is_current else _DASH,
         tiles=tiles,
-        recent_s=RECENT_S,
         turned_away=n_turned_away
         and f"{n_turned_away} not facing the camera (last known label)",
         **_list_rate_values(stats, style),
@@ -230,29 +219,32 @@ def _list_rate_values(stats: LiveStats, style: Style) -> dict[str, str]:
         "mask_rate": format_percent(counts[Label.MASK] / n_classified)
         if n_classified
         else _DASH,
-        "rate_path": _draw_steps(
+        "rate_chart": _draw_steps(
             (
-                time_bin.start_s / end_s,
-                (time_bin.start_s + time_bin.length_s) / end_s,
-                rate,
-            )
-            for time_bin, rate in zip(timeline, rates, strict=True)
+                (
+                    time_bin.start_s / end_s,
+                    (time_bin.start_s + time_bin.length_s) / end_s,
+                    rate,
+                )
+                for time_bin, rate in zip(timeline, rates, strict=True)
+            ),
+            style.colour_css(Label.MASK),
         ),
         "rate_range": f"Since Start: {format_percent(min(known))} to "
         f"{format_percent(max(known))}"
         if known
         else "Since Start: not known",
-        "rate_colour": style.colour_css(Label.MASK),
         "first_time": "Start" if timeline else "",
         "last_time": _format_duration(end_s) if timeline else "",
     }
 
 
-def _draw_steps(steps: Iterable[tuple[float, float, float | None]]) -> str:
-    """Return the path of an SVG: a step line with gaps.
+def _draw_steps(steps: Iterable[tuple[float, float, float | None]], colour: str) -> str:
+    """Return a step line as the data URL of an SVG, which `st.html` shows only so.
 
     Args:
-        steps: x of both ends, and the height, 0 to 1; None for a gap.
+        steps: x of both ends and the height, each from 0 to 1; height None for a gap.
+        colour: of the line.
     """
     parts, end_x = [], -1.0
     for first_x, last_x, height in steps:
@@ -260,11 +252,16 @@ def _draw_steps(steps: Iterable[tuple[float, float, float | None]]) -> str:
             end_x = -1.0
             continue
         is_joined = abs(first_x - end_x) < 1e-6
-        y = f"{1 - height:.3g}"
-        parts.append(f"V{y}" if is_joined else f"M{first_x:.4g} {y}")
-        parts.append(f"H{last_x:.4g}")
+        y = f"{100 - 100 * height:.3g}"
+        parts.append(f"V{y}" if is_joined else f"M{100 * first_x:.4g} {y}")
+        parts.append(f"H{100 * last_x:.4g}")
         end_x = last_x
-    return "".join(parts)
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -6 100 112" '
+        f'preserveAspectRatio="none"><path d="{"".join(parts)}" fill="none" '
+        f'stroke="{colour}" stroke-width="2" vector-effect="non-scaling-stroke"/></svg>'
+    )
+    return encode_data_url(svg.encode(), "image/svg+xml")
 
 
 def _describe_recent(values: Iterable[float | None]) -> str:
@@ -301,7 +298,7 @@ def events_html(
         for recent in history.events
     ]
     n_alerts = history.n_alerts and format_count(history.n_alerts, "alert")
-    return render_html(_EVENTS_TEMPLATE, rows=rows, n_alerts=n_alerts, bell=_BELL)
+    return render_html(_EVENTS_TEMPLATE, rows=rows, n_alerts=n_alerts)
 
 
 def performance_text(stats: LiveStats) -> str:
