@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -64,13 +64,17 @@ class LiveHistory:
 
 
 class RunHistory:
-    """Collects the `LiveHistory` of one run; not thread-safe."""
+    """Collects the `LiveHistory` of one run; not thread-safe.
+
+    Attributes:
+        n_alerts: number of alerts so far.
+    """
 
     def __init__(self) -> None:
         """Start before the first frame."""
         self._seconds: deque[tuple[int, int, Counter[Label]]] = deque()
         self._events: deque[RecentEvent] = deque(maxlen=MAX_RECENT_EVENTS)
-        self._n_alerts = 0
+        self.n_alerts = 0
 
     def add_counts(self, now_s: float, counts: Mapping[Label, int]) -> None:
         """Count the people of a frame.
@@ -102,7 +106,7 @@ class RunHistory:
         if image is None and any(recent.crop for recent in self._events):
             kept = [RecentEvent(recent.event) for recent in self._events]
             self._events = deque(kept, maxlen=MAX_RECENT_EVENTS)
-        self._n_alerts += sum(event.kind == "alert" for event in events)
+        self.n_alerts += sum(event.kind == "alert" for event in events)
         for event in events[-MAX_RECENT_EVENTS:]:
             crop = b"" if image is None else _cut_face(event.person, scene, image)
             self._events.append(RecentEvent(event, crop))
@@ -130,7 +134,7 @@ class RunHistory:
             MappingProxyType(counts),
             timeline,
             tuple(reversed(self._events)),
-            self._n_alerts,
+            self.n_alerts,
         )
 
 
@@ -148,6 +152,5 @@ def _cut_face(track_id: int, scene: Scene, image: Image) -> bytes:
         return b""
     scale = min(1.0, _CROP_SIDE_PX / max(x2 - x1, y2 - y1))
     size_wh = max(1, round(scale * (x2 - x1))), max(1, round(scale * (y2 - y1)))
-    return encode_jpeg(
-        cv2.resize(image[y1:y2, x1:x2], size_wh, interpolation=cv2.INTER_AREA)
-    )
+    small: Any = cv2.resize(image[y1:y2, x1:x2], size_wh, interpolation=cv2.INTER_AREA)
+    return encode_jpeg(small)

@@ -144,26 +144,28 @@ def describe_status(stats: LiveStats, style: Style) -> tuple[str, Label | None]:
     counts = stats.people.current
     n_masked, n_unsure = counts[Label.MASK], counts[Label.UNKNOWN]
     problems = [label for label in (Label.NO_MASK, Label.INCORRECT) if counts[label]]
-    if problems:
-        parts = (_format_problem(label, counts[label], style) for label in problems)
-        return ", ".join(parts), problems[0]
-    if n_masked and not n_unsure:
+    if n_masked and not n_unsure and not problems:
         if Label.MASK.key in style.class_names:
             return f"Everyone: {style.title(Label.MASK)}", Label.MASK
         return "Everyone wears a mask", Label.MASK
-    if n_unsure:
-        unsure = f"{n_unsure} {uncapitalize(style.title(Label.UNKNOWN))}"
-        masked = f"{n_masked} {uncapitalize(style.title(Label.MASK))}, "
-        return (masked if n_masked else "") + unsure, Label.UNKNOWN
-    return "Nobody in view", None
+    mentioned = problems or [
+        label for label in (Label.MASK, Label.UNKNOWN) if counts[label]
+    ]
+    if not mentioned:
+        return "Nobody in view", None
+    parts = [_format_people(label, counts[label], style) for label in mentioned]
+    return ", ".join(parts), problems[0] if problems else Label.UNKNOWN
 
 
-def _format_problem(label: Label, n: int, style: Style) -> str:
-    if label.key in style.class_names:
-        return f"{n} {style.title(label)}"
-    if label is Label.NO_MASK:
-        return f"{n} without a mask"
-    return f"{n} {pluralize(n, 'wears', 'wear')} it incorrectly"
+def _format_people(label: Label, n: int, style: Style) -> str:
+    """Format a number of people: "2 without a mask"; with a custom name, "2 bare"."""
+    if label is Label.UNKNOWN or label.key in style.class_names:
+        return f"{n} {uncapitalize(style.title(label))}"
+    return {
+        Label.MASK: f"{n} with a mask",
+        Label.NO_MASK: f"{n} without a mask",
+        Label.INCORRECT: f"{n} {pluralize(n, 'wears', 'wear')} it incorrectly",
+    }[label]
 
 
 def live_stats_html(stats: LiveStats, style: Style) -> Markup:

@@ -229,10 +229,12 @@ class LastRun:
     Attributes:
         report: people and contacts, as of a video.
         snapshot: the last analyzed frame.
+        n_alerts: number of alerts.
     """
 
     report: VideoReport
     snapshot: LiveSnapshot
+    n_alerts: int = 0
 
 
 @dataclass(frozen=True)
@@ -369,6 +371,7 @@ class LiveState:
         with self._lock:
             is_active = self._is_active(session)
             snapshot = self._snapshot if is_active else None
+            n_alerts = self._history.n_alerts
             if is_active:
                 self._active, self._ending = None, session
                 self._reset()
@@ -378,7 +381,7 @@ class LiveState:
                 return
             self._ending = None
             if report is not None and snapshot is not None and not self._n_processed:
-                self._last_run = LastRun(report, snapshot)
+                self._last_run = LastRun(report, snapshot, n_alerts)
 
     def get_last_run(self) -> LastRun | None:
         """Return the run that ended last; None before, and once another has begun."""
