@@ -354,13 +354,15 @@ def _render_stats() -> None:
     state.keeps_crops = st.session_state.get(_CROPS_KEY, False) and not style.blur
     zone = service.get_time_zone()
     render_readouts(stats, style, zone, show_crops=state.keeps_crops)
+    # A disabled toggle keeps its place, so that the expander below it stays open.
     st.toggle(
         "Show faces beside events",
         key=_CROPS_KEY,
         persist_state="session",
-        disabled=style.blur,
+        disabled=style.blur or not state.allows_crops,
         help="Keeps the faces of the last events in memory until **Stop**, or until "
-        "you turn it off. Not available while faces are blurred.",
+        "you turn it off. Not available while faces are blurred, and for cameras that "
+        "others can see too.",
     )
     render_performance(stats)
     if stats.n_failed and not stats.is_failing:

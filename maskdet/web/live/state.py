@@ -291,14 +291,21 @@ class LiveState:
     """
 
     def __init__(
-        self, preferences: Preferences, *, clock: Callable[[], float] = time.monotonic
+        self,
+        preferences: Preferences,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        allows_crops: bool = False,
     ) -> None:
         """Start without a stream.
 
         Args:
             preferences: used from the next frame on.
             clock: monotonic time in seconds; tests pass their own.
+            allows_crops: whether `keeps_crops` can be set: only if nobody but this
+                visitor sees the video.
         """
+        self.allows_crops = allows_crops
         self.clock = clock
         self._lock = threading.Lock()
         self._preferences = preferences
@@ -325,14 +332,17 @@ class LiveState:
 
     @property
     def keeps_crops(self) -> bool:
-        """Whether the faces of the last events are kept; off by default."""
+        """Whether the faces of the last events are kept; off by default.
+
+        It stays off unless `allows_crops`.
+        """
         with self._lock:
             return self._keeps_crops
 
     @keeps_crops.setter
     def keeps_crops(self, value: bool) -> None:
         with self._lock:
-            self._keeps_crops = value
+            self._keeps_crops = value and self.allows_crops
 
     def get_or_create_session(
         self,
@@ -499,6 +509,8 @@ class LiveState:
 def get_live_state() -> LiveState:
     """Return the live state of this session."""
     if _STATE_KEY not in st.session_state:
-        st.session_state[_STATE_KEY] = LiveState(session.get_preferences())
+        st.session_state[_STATE_KEY] = LiveState(
+            session.get_preferences(), allows_crops=True
+        )
     state: LiveState = st.session_state[_STATE_KEY]
     return state
