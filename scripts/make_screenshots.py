@@ -187,7 +187,7 @@ def _prepare_live(page: Any) -> None:
 
     def all_faces_visible() -> bool:
         numbers = live.read_stats()
-        return "3" in numbers.splitlines()[0] and "turned" not in numbers
+        return "3" in numbers.splitlines()[0] and "not facing" not in numbers
 
     wait_until(all_faces_visible, "three faces")
 

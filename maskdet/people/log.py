@@ -271,6 +271,7 @@ class PersonLog:
         label_counts: number of people so far, by the last label other than `UNKNOWN`.
         evicted_people: sums over the people who are no longer listed.
         evicted_contacts: sums over the pairs that are no longer listed.
+        timeline: counts the people of each scene over time, if it was given.
     """
 
     def __init__(
@@ -292,7 +293,7 @@ class PersonLog:
         self.left: list[PersonState] = []
         self.label_counts: Counter[Label] = Counter()
         self._keep_crops = keep_crops
-        self._timeline = timeline
+        self.timeline = timeline
         self._states: dict[int, PersonState] = {}
         self._totals: dict[int, _PersonTotals] = {}
         self._contact_totals: dict[tuple[int, int], _ContactTotals] = {}
@@ -324,8 +325,8 @@ class PersonLog:
         for contact_totals, is_unmasked in pending.contacts:
             contact_totals.total_s += duration_s
             contact_totals.unmasked_s += duration_s if is_unmasked else 0.0
-        if self._timeline is not None:
-            self._timeline.add(pending.scene, weight_s)
+        if self.timeline is not None:
+            self.timeline.add(pending.scene, weight_s)
         if len(self._totals) > _SLACK * MAX_PEOPLE:
             self._evict_people()
         if len(self._contact_totals) > _SLACK * MAX_CONTACTS:

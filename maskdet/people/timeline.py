@@ -52,10 +52,15 @@ class _Bin:
 
 
 class Timeline:
-    """Counts people over time in at most `_MAX_BINS` bins."""
+    """Counts people over time."""
 
-    def __init__(self) -> None:
-        """Start with bins of one second; they are doubled when there are too many."""
+    def __init__(self, max_bins: int = _MAX_BINS) -> None:
+        """Start with bins of one second; they are doubled when there are too many.
+
+        Args:
+            max_bins: maximum number of bins.
+        """
+        self._max_bins = max_bins
         self._length_s = 1.0
         self._bins: dict[int, _Bin] = {}
 
@@ -82,7 +87,7 @@ class Timeline:
         time_bin.n_over_limit = max(
             time_bin.n_over_limit, sum(pair.exceeds_limit for pair in scene.pairs)
         )
-        if len(self._bins) > _MAX_BINS:
+        if len(self._bins) > self._max_bins:
             self._double_bin_length()
 
     def get_bins(self) -> tuple[TimelineBin, ...]:

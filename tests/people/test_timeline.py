@@ -61,9 +61,8 @@ def test_contacts_of_a_bin_are_the_maximum_at_once() -> None:
     assert (time_bin.n_contacts, time_bin.n_over_limit) == (2, 1)
 
 
-def test_long_videos_have_longer_bins(monkeypatch) -> None:
-    monkeypatch.setattr("maskdet.people.timeline._MAX_BINS", 8)
-    timeline = Timeline()
+def test_long_videos_have_longer_bins() -> None:
+    timeline = Timeline(max_bins=8)
     for second in range(100):
         timeline.add(make_people_scene(float(second), [(1, MASK)] * (second % 2)), 1.0)
     bins = timeline.get_bins()

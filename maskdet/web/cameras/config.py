@@ -158,12 +158,15 @@ def may_enter_address(
 
 
 def are_cameras_watched(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether named cameras are analyzed even if nobody watches them.
+    """Return whether the administrator chose to analyze all named cameras always.
 
-    Raises:
-        ValueError: the variable is neither on nor off.
+    Args:
+        environment: may set `WATCH_CAMERAS_VARIABLE`; an invalid value counts as `off`.
     """
-    return bool(parse_switch(environment, WATCH_CAMERAS_VARIABLE))
+    try:
+        return bool(parse_switch(environment, WATCH_CAMERAS_VARIABLE))
+    except ValueError:
+        return False
 
 
 def check_camera_variables(environment: Mapping[str, str]) -> None:
@@ -173,8 +176,8 @@ def check_camera_variables(environment: Mapping[str, str]) -> None:
         ValueError: one of them has an invalid value.
     """
     read_cameras(environment)
-    are_cameras_watched(environment)
-    parse_switch(environment, ANY_CAMERA_VARIABLE)
+    for name in (ANY_CAMERA_VARIABLE, WATCH_CAMERAS_VARIABLE):
+        parse_switch(environment, name)
 
 
 def _check_unique(cameras: Sequence[Camera]) -> None:

@@ -50,7 +50,7 @@ class SharedFeed(CameraFeed):
             functools.partial(open_camera, camera.address),
             LiveState(Preferences(mirror=False)),
             self._prepare_session,
-            is_kept_running=self._is_recorded,
+            is_kept_running=lambda: camera.is_named and are_all_analyzed(),
         )
 
     def apply_preferences(self, preferences: Preferences) -> None:
@@ -71,9 +71,6 @@ class SharedFeed(CameraFeed):
             return active
         monitor = service.create_camera_monitor(self.name, self.state.clock())
         return self.state.get_or_create_session(key, self._analyzer[1], monitor)
-
-    def _is_recorded(self) -> bool:
-        return self.camera.is_named and are_cameras_watched()
 
 
 class CameraFeeds:
@@ -104,8 +101,8 @@ class CameraFeeds:
             return feed
 
     def watch(self, cameras: Sequence[Camera]) -> None:
-        """Start the feeds that run without viewers."""
-        if are_cameras_watched():
+        """Start the named cameras if all of them run without viewers."""
+        if are_all_analyzed():
             for camera in cameras:
                 self.get(camera).request()
 
@@ -116,6 +113,14 @@ class CameraFeeds:
             for address, feed in self._feeds.items()
             if feed.camera.is_named or feed.status.phase != "stopped"
         }
+
+
+def are_all_analyzed() -> bool:
+    """Return whether named cameras are analyzed even if nobody watches them.
+
+    They are if the administrator chose so, or their events or alerts are wanted.
+    """
+    return are_cameras_watched() or service.are_cameras_recorded()
 
 
 @functools.cache

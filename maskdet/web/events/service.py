@@ -167,6 +167,12 @@ def create_camera_monitor(camera: str, clock_s: float) -> StreamMonitor:
     return monitor
 
 
+def are_cameras_recorded() -> bool:
+    """Return whether events or alerts of the server's cameras are wanted."""
+    preferences = _camera_recorder.preferences
+    return preferences.record or bool(preferences.alert_config.rules)
+
+
 def get_last_camera_alert(camera: str) -> Event | None:
     """Return the last alert of a camera that the server reads; safe in any thread."""
     name = clean_camera_name(camera)

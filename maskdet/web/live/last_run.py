@@ -12,6 +12,7 @@ from maskdet.media import encode_jpeg
 from maskdet.style import Style
 from maskdet.video import VideoReport, reports_to_json
 from maskdet.web import session
+from maskdet.web.events import service
 from maskdet.web.live.state import LastRun, LiveSnapshot, get_live_state
 from maskdet.web.video.job import format_video_time
 from maskdet.web.widgets import (
@@ -21,6 +22,7 @@ from maskdet.web.widgets import (
     metrics_html,
     render_downloads,
 )
+from maskdet.wording import pluralize
 
 
 def render_last_run() -> None:
@@ -40,7 +42,7 @@ def _render(*, is_ending: bool) -> None:
     report, style = last_run.report, session.get_preferences().style
     st.header("Last run", divider="gray")
     st.html(metrics_html(list_tiles(last_run, style)))
-    people_file = "people.csv", "text/csv"
+    people_file, events_file = ("people.csv", "text/csv"), ("events.csv", "text/csv")
     files: list[Download] = [
         (
             "Report (JSON)",
@@ -57,19 +59,24 @@ def _render(*, is_ending: bool) -> None:
     ]
     if report.people:
         files.insert(0, ("People (CSV)", partial(people_csv, report), *people_file))
+    if report.events:
+        read_events = partial(service.events_csv, report.events)
+        files.insert(-2, ("Events and alerts (CSV)", read_events, *events_file))
     render_downloads(files)
     st.caption("Kept in memory until the next Start; nothing is saved on the server.")
 
 
 def list_tiles(last_run: LastRun, style: Style) -> list[MetricTile]:
-    """Return duration, people by class, mask rate and contacts as tiles."""
+    """Return duration, people by class, mask rate, contacts and alerts as tiles."""
     report = last_run.report
     measures = last_run.snapshot.settings.distance != "off"
+    n_alerts = last_run.n_alerts
     return [
         MetricTile("Duration", format_video_time(round(report.analyzed_s))),
         *list_report_tiles(
             report, style, has_distances=measures or report.n_contacts > 0
         ),
+        *[MetricTile(pluralize(n_alerts, "Alert"), n_alerts)] * (n_alerts > 0),
     ]
 
 

@@ -37,7 +37,7 @@ from maskdet.web.live.connection import (
 )
 from maskdet.web.live.frames import make_callback
 from maskdet.web.live.last_run import render_last_run
-from maskdet.web.live.readouts import live_stats_html
+from maskdet.web.live.readouts import render_performance, render_readouts
 from maskdet.web.live.sources import (
     BROWSER_STREAMER_KEY,
     LiveSource,
@@ -79,6 +79,7 @@ _CONNECTION_KEY = "maskdet.connection"
 _BUTTON_KEY = "maskdet.button"
 _OPENED_SAMPLE_KEY = "maskdet.opened_sample"
 _THUMBNAIL_WIDTH: Final = 320
+_CROPS_KEY = "live.crops"
 _STOPPED: Final = WebRtcStreamerState(playing=False, signalling=False)
 
 _TRANSLATIONS: Final[Translations] = {
@@ -359,12 +360,52 @@ def _render_stats() -> None:
         f"Frames that could not be analyzed this session: {stats.n_failed}. "
         f"Last error: {escape_markdown(stats.last_error)}"
     )
+    # Each part has a place of its own, or the expander would close.
     if stats.is_failing:
         st.error(error_text, icon=":material/error:")
-    st.html(live_stats_html(stats, session.get_preferences().style))
+    else:
+        st.empty()
+    style = session.get_preferences().style
+    state.keeps_crops = st.session_state.get(_CROPS_KEY, False) and not style.blur
+    zone = service.get_time_zone()
+    render_readouts(stats, style, zone, show_crops=state.keeps_crops)
+    # A disabled toggle keeps its place, so that the expander below it stays open.
+    st.toggle(
+        "Show faces beside events",
+        key=_CROPS_KEY,
+        persist_state="session",
+        disabled=style.blur or not state.allows_crops,
+        help="Keeps the faces of the last events in memory until **Stop**, or until "
+        "you turn it off. Not available while faces are blurred, and for cameras that "
+        "others can see too.",
+    )
+    render_performance(stats)
     if stats.n_failed and not stats.is_failing:
         st.caption(error_text)
     alerts.render_new_alerts()
+
+
+def render_width_toggle(preferences: Preferences) -> None:
+    """Offer to show the video in the full width of the page, above the readouts.
+
+    Only styles change: in another place on the page the video would stop.
+    """
+    is_wide = st.toggle(
+        "Full-width video", key="live.wide", persist_state="session", width="content"
+    )
+    width, height = preferences.camera_width, preferences.camera_height
+    if preferences.rotate % 180:
+        width, height = height, width
+    # The whole video is visible without scrolling.
+    width_css = f"min(100%, {80 * width / height:.0f}vh)"
+    wide_css = f"""
+.st-key-page_columns > * > [data-testid=stHorizontalBlock] {{flex-wrap: wrap;}}
+.st-key-page_columns > * > * > [data-testid=stColumn] {{min-width: 100%;}}
+.st-key-page_columns > * > * > [data-testid=stColumn]:first-child {{
+  min-width: {width_css}; max-width: {width_css}; margin-inline: auto;}}"""
+    # On narrow pages the video has the full width anyway.
+    narrow_css = "@media (max-width: 1100px) {.st-key-live-wide {display: none;}}"
+    st.html(f"<style>{narrow_css}{wide_css if is_wide else ''}</style>")
 
 
 def render_connection_help() -> None:
@@ -554,5 +595,6 @@ def render_live_page() -> None:
         if source.name == "browser":
             render_snapshot(preferences)
     with stats_column:
+        render_width_toggle(preferences)
         render_live_stats(stream_state)
     distance.render_distance_section(stream_state)

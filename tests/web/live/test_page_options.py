@@ -178,9 +178,9 @@ def test_distances_of_a_running_stream_are_shown() -> None:
     html = "".join(one.value for one in app.main if one.type == "html")
     assert "#1 No mask and #2 No mask" in html
     assert "<dt>Close pairs</dt><dd>1</dd>" in html
-    assert "2 people this session" in html
+    assert "2 in total" in html
     (top_view,) = app.main.get("imgs") or app.main.get("image")
-    assert "1 m grid" in str(top_view.proto)
+    assert "s-eye view" in str(top_view.proto)
 
 
 def test_a_preset_sets_only_its_own_settings() -> None:
