@@ -52,6 +52,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="whether visitors on this machine may delete events and send alerts to "
         "any host (default: yes, unless other hosts or origins are allowed)",
     )
+    _add_camera_options(parser)
+    parser.add_argument(
+        "--browser",
+        action=argparse.BooleanOptionalAction,
+        help="open a browser (default: if there is a display)",
+    )
+    add_models_option(parser)
+
+
+def _add_camera_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--camera",
         action="append",
@@ -74,12 +84,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action=argparse.BooleanOptionalAction,
         help="analyze the named cameras even if nobody watches them (default: no)",
     )
-    parser.add_argument(
-        "--browser",
-        action=argparse.BooleanOptionalAction,
-        help="open a browser (default: if there is a display)",
-    )
-    add_models_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
