@@ -49,8 +49,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--local-admin",
         action=argparse.BooleanOptionalAction,
-        help="whether visitors on this machine may delete events and send alerts to "
-        "any host (default: yes, unless other hosts or origins are allowed)",
+        help="whether visitors on this machine may delete events, send alerts to "
+        "any host and enter addresses of cameras (default: yes, unless other hosts or origins are allowed)",
     )
     _add_camera_options(parser)
     parser.add_argument(
