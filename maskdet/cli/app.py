@@ -50,7 +50,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--local-admin",
         action=argparse.BooleanOptionalAction,
         help="whether visitors on this machine may delete events, send alerts to "
-        "any host and enter addresses of cameras (default: yes, unless other hosts or origins are allowed)",
+        "any host and enter addresses of cameras (default: yes, unless other hosts or "
+        "origins are allowed)",
     )
     _add_camera_options(parser)
     parser.add_argument(

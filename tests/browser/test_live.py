@@ -150,7 +150,9 @@ def test_each_class_gets_its_colour_and_updates_the_metrics(live: LivePage) -> N
     assert charts.count() >= 2
     assert charts.first.evaluate("(chart) => chart.complete && chart.naturalWidth > 0")
     live.page.get_by_alt_text("Since Start: 0 % to 100 %").wait_for()
-    live.page.get_by_role("listitem").filter(has_text="Person 1: No mask").wait_for()
+    live.page.get_by_role("listitem").filter(
+        has_text="Person 1: No mask"
+    ).first.wait_for()
     received, processed, dropped = (
         float(live.read_stat(name).split()[0])
         for name in ("Camera", "Processed", "Dropped")

@@ -95,7 +95,9 @@ _PERFORMANCE_TEMPLATE: Final = """<div class="maskdet-live">
 def render_readouts(
     stats: LiveStats, style: Style, zone: tzinfo, *, show_crops: bool = False
 ) -> None:
-    """Render all readouts; call it about once a second, in a fragment.
+    """Render status, people, mask rate and events, from nothing but these arguments.
+
+    Call it about once a second, in a fragment.
 
     Args:
         stats: statistics of the stream.
