@@ -39,7 +39,7 @@ render_theme()
 session.begin_run()
 if page.title != "Live":
     live_page.release_viewer_slot()
-render_sidebar(live=page.title in ("Live", "Video"))
+render_sidebar(page.title)
 page.run()
 session.end_run()
 uploads.delete_unused_files()
