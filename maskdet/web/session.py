@@ -211,23 +211,24 @@ def pop_pending_preferences() -> Preferences | None:
     """Return the preferences that the widgets do not show yet, once; else `None`.
 
     An analyzer or classifier that is not available on this server, for example one
-    that a link names, is replaced by the first available one.
+    that a link names or that was deleted, is replaced by the first available one.
     """
-    get_preferences()
-    pending: Preferences | None = st.session_state.pop(_PENDING_KEY, None)
-    if pending is None:
-        return None
+    current = get_preferences()
+    is_pending = st.session_state.pop(_PENDING_KEY, None) is not None
     analyzers = (AUTO, DEFAULT_ANALYZER, *ANALYZERS)
     analyzer = _replace_unavailable(
-        pending.analyzer, analyzers, list_unavailable_analyzers()
+        current.analyzer, analyzers, list_unavailable_analyzers()
     )
     classifiers = (DEFAULT_CLASSIFIER, *CLASSIFIERS)
     classifier = _replace_unavailable(
-        pending.classifier, classifiers, list_unavailable_classifiers()
+        current.classifier, classifiers, list_unavailable_classifiers()
     )
-    pending = dataclasses.replace(pending, analyzer=analyzer, classifier=classifier)
-    _set_current(pending)
-    return pending
+    if (analyzer, classifier) != (current.analyzer, current.classifier):
+        current = dataclasses.replace(current, analyzer=analyzer, classifier=classifier)
+    elif not is_pending:
+        return None
+    _set_current(current)
+    return current
 
 
 def begin_run() -> None:
@@ -427,10 +428,15 @@ def _replace_unavailable(
     requested: str, names: Sequence[str], missing: Mapping[str, str]
 ) -> str:
     """Return `requested`; if missing, warn and return the first available name."""
-    if requested not in missing:
+    if requested in names and requested not in missing:
         return requested
-    set_warning(f"{requested} is not available on this server: {missing[requested]}.")
-    return next((name for name in names if name not in missing), names[0])
+    other = next((name for name in names if name not in missing), names[0])
+    if requested in missing:
+        line = f"{requested} is not available on this server: {missing[requested]}."
+    else:
+        line = f"{requested} is no longer in your models folder; using {other}."
+    set_warning(line)
+    return other
 
 
 class _SessionAnalyzer:

@@ -357,7 +357,6 @@ def _select_analyzer(*, live: bool) -> None:
     """Render the choice of the analyzer, and what it is."""
     missing = session.list_unavailable_analyzers()
     names = [name for name in (AUTO, *ANALYZERS) if name not in missing]
-    _replace_missing_model("choice.analyzer", names)
     name = st.selectbox(
         "Analyzer",
         names,
@@ -409,7 +408,6 @@ def _select_classifier() -> str:
     """Render the choice of the classifier, if more than one is available."""
     missing = session.list_unavailable_classifiers()
     names = [name for name in CLASSIFIERS if name not in missing]
-    _replace_missing_model("choice.classifier", names)
     if len(names) < 2:
         return cast(str, st.session_state["choice.classifier"])
     name = st.selectbox(
@@ -423,15 +421,6 @@ def _select_classifier() -> str:
         "below says. Any other classifies every face. The Models page compares them.",
     )
     return str(name)
-
-
-def _replace_missing_model(key: str, names: Sequence[str]) -> None:
-    """Select the first of `names` if the selected model no longer exists."""
-    selected = st.session_state[key]
-    if selected not in names and names:
-        st.session_state[key] = names[0]
-        line = f"{selected} is no longer in your models folder; using {names[0]}."
-        st.warning(escape_markdown(line), icon=":material/warning:")
 
 
 def _render_thresholds() -> None:
@@ -609,10 +598,12 @@ def _load_settings_file() -> None:
     try:
         session.set_preferences(Preferences.from_json(file.getvalue()))
     except ValueError as error:
-        st.session_state[_FILE_WARNING_KEY] = f"Not loaded: {describe_error(error)}."
+        st.session_state[_FILE_WARNING_KEY] = (
+            f"Not loaded: {describe_file_error(error)}."
+        )
 
 
-def describe_error(error: ValueError) -> str:
+def describe_file_error(error: ValueError) -> str:
     """Return the message about a settings file in words of the page."""
     line, _, _ = str(error).partition("; accepted are ")
     for name, title in _FIELD_TITLES.items():

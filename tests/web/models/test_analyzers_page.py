@@ -113,13 +113,13 @@ def test_the_button_applies_the_analyzer() -> None:
     use_button(app).click()
     run_app(app)
     assert "yunet" in app.toast[0].value
-    assert app.sidebar.selectbox(key="choice.analyzer").value == "yunet"
+    assert app.session_state["maskdet.preferences"].analyzer == "yunet"
     assert use_button(app).disabled
     assert column(app, "", "Status")[1] == "active"
     assert "analyzer=yunet" in app.sidebar.code[0].value
     use_button(choose(app, "analyzer", AUTO)).click()
     run_app(app)
-    assert app.sidebar.selectbox(key="choice.analyzer").value == AUTO
+    assert app.session_state["maskdet.preferences"].analyzer == AUTO
 
 
 def test_auto_names_the_active_analyzers() -> None:
@@ -153,7 +153,7 @@ def test_without_a_comparison_one_line_says_how_to_create_it(
     assert not app.main.dataframe
     use_button(choose(app, "analyzer", "haar")).click()
     run_app(app)
-    assert app.sidebar.selectbox(key="choice.analyzer").value == "haar"
+    assert app.session_state["maskdet.preferences"].analyzer == "haar"
 
 
 def test_a_broken_comparison_is_one_line_without_a_path(comparison_file: Path) -> None:
