@@ -161,7 +161,7 @@ def test_a_preset_of_a_missing_model_cannot_be_used(monkeypatch) -> None:
 def test_a_wrong_file_is_reported_in_words_of_the_page(
     content: bytes, line: str
 ) -> None:
-    with pytest.raises(ValueError, match="setting|must|JSON") as error:
+    with pytest.raises(ValueError, match=r"setting|must|JSON") as error:
         Preferences.from_json(content)
     message = describe_file_error(error.value)
     assert line in message
