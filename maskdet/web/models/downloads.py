@@ -11,6 +11,8 @@ from maskdet.model_files.model_zoo import MODEL_FILES, fetch_model, model_path
 from maskdet.web.events.service import is_local_admin
 from maskdet.web.widgets import escape_markdown
 
+_REQUESTED_KEY: Final = "maskdet.models.requested"
+
 _FETCHED_KEY: Final = "maskdet.models.fetched"
 
 
@@ -31,15 +33,21 @@ def render_download(name: str) -> None:
     if not is_local_admin():
         st.caption(f"It can be downloaded ({size}) on the server's own machine.")
         return
-    is_clicked = st.button(
+    st.button(
         f"Download ({size})",
         icon=":material/download:",
+        on_click=_request_download,
+        args=(name,),
         key=f"models.download.{name}",
         help=f"From {host}. The file is kept only if its checksum is right. No image "
         "is sent.",
     )
-    if is_clicked:
+    if st.session_state.pop(_REQUESTED_KEY, "") == name:
         _download(name)
+
+
+def _request_download(name: str) -> None:
+    st.session_state[_REQUESTED_KEY] = name
 
 
 def _list_missing_files(name: str) -> list[str]:

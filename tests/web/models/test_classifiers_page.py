@@ -138,6 +138,8 @@ def test_the_charts_are_of_the_selected_dataset() -> None:
 def test_the_button_applies_the_model(loaded_models) -> None:
     app = choose(open_dashboard(), OTHER)
     assert not use_button(app).disabled
+    pipeline = f"{FIRST} detects, classifier {OTHER} classifies every face"
+    assert f"With it: On video: {pipeline}." in texts(app, "caption")
     use_button(app).click()
     run_app(app)
     assert "twin" in app.toast[0].value
@@ -239,11 +241,7 @@ def test_each_pair_of_analyzer_and_model_is_loaded_once(loaded_models) -> None:
 
 def test_the_model_card_is_shown_without_html(tmp_path) -> None:
     app = open_dashboard()
-    card = next(
-        expander
-        for expander in app.main.expander
-        if expander.label.startswith("Model card")
-    )
+    card = next(tab for tab in app.main.tabs if tab.label == "Model card")
     assert "#### Limits" in card.markdown[0].value
     assert not card.markdown[0].allow_html
 
