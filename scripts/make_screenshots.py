@@ -1,8 +1,10 @@
 """Make the images of README and docs: `python scripts/make_screenshots.py [NAME ...]`.
 
 Starts the dashboard like the browser tests, opens its pages in Chromium, whose camera
-plays `samples/video.mp4`, and writes `docs/images/NAME.webp`. It needs
-`requirements-dev.txt` and Chromium, but no network.
+plays `samples/video.mp4`, and writes `docs/images/NAME.webp`; `demo` is the animation
+of README. With `--survey FOLDER`, each page is written to FOLDER at five widths and at
+200 % zoom, in both themes, with `index.html`; the exit status is 1 if an element is cut
+off. It needs `requirements-dev.txt` and Chromium, but no network.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from maskdet.events.config import EVENTS_URL_VARIABLE, sqlite_url
+from scripts.page_survey import State, survey
 from tests.browser.conftest import FLAGS
 from tests.browser.dashboard import (
     Dashboard,
     LivePage,
+    upload_files,
     wait_until_idle,
     write_camera_video,
 )
@@ -57,13 +61,21 @@ PreparePage = Callable[[Any], None]
 def main() -> int:
     """Write the requested images, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SCREENSHOTS))
-    requested = parser.parse_args().names or list(SCREENSHOTS)
-    unknown = sorted(set(requested) - set(SCREENSHOTS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help="images, or states")
+    parser.add_argument("--survey", type=Path, metavar="FOLDER")
+    args = parser.parse_args()
+    available = list(SURVEY if args.survey else SCREENSHOTS)
+    requested = args.names or available
+    unknown = sorted(set(requested) - set(available))
     if unknown:
-        parser.error(
-            f"unknown image {unknown[0]}; available are {', '.join(SCREENSHOTS)}"
-        )
+        parser.error(f"unknown name {unknown[0]}; available are {', '.join(available)}")
+    if args.survey:
+        states = {name: SURVEY[name] for name in requested}
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            _open_browser(Path(folder)) as open_page,
+        ):
+            return int(survey(open_page, states, args.survey) > 0)
     IMAGES.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -84,7 +96,7 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def _open_browser(folder: Path) -> Iterator[Callable[[str, tuple[int, int]], Any]]:
+def _open_browser(folder: Path) -> Iterator[Callable[..., Any]]:
     """Start the dashboard and a browser; yield a function that opens a page."""
     from playwright.sync_api import sync_playwright
 
@@ -101,11 +113,13 @@ def _open_browser(folder: Path) -> Iterator[Callable[[str, tuple[int, int]], Any
                 executable_path=_find_chromium(), args=flags
             )
 
-            def open_page(path: str, size_wh: tuple[int, int]) -> Any:
+            def open_page(
+                path: str, size_wh: tuple[int, int], theme: str = "light"
+            ) -> Any:
                 width, height = size_wh
                 context = browser.new_context(
                     viewport={"width": width, "height": height},
-                    color_scheme="light",
+                    color_scheme=theme,
                     timezone_id="UTC",
                 )
                 page = context.new_page()
@@ -205,7 +219,8 @@ def _prepare_video(page: Any) -> None:
 
 
 def _prepare_models(page: Any) -> None:
-    page.get_by_test_id("stDataFrame").first.wait_for()
+    page.locator(".maskdet-ranking").wait_for()
+    page.get_by_test_id("stVegaLiteChart").first.wait_for()
 
 
 def _prepare_tune(page: Any) -> None:
@@ -220,6 +235,25 @@ def _prepare_about(page: Any) -> None:
     page.get_by_role("heading", level=1).wait_for()
 
 
+def _open_models_classifiers(page: Any) -> None:
+    page.get_by_test_id("stButtonGroup").get_by_text("Classifiers", exact=True).click()
+    page.get_by_role("tab", name="Mistakes").wait_for()
+
+
+def _upload_images(page: Any) -> None:
+    uploader = page.get_by_test_id("stMain").locator("input[type=file]").first
+    images = sorted((ROOT / "samples").glob("*.jpg"))
+    last = page.get_by_text(images[-1].name).first
+    upload_files(page, uploader, images, last)
+    page.locator(".overlay tbody tr").first.wait_for()
+
+
+def _start_live(page: Any) -> None:
+    live = LivePage(page)
+    live.start()
+    wait_until(lambda: live.read_stats() != "", "the counts beside the video")
+
+
 SCREENSHOTS: dict[str, tuple[str, PreparePage]] = {
     "live": ("live", _prepare_live),
     "image": ("image", _prepare_image),
@@ -230,6 +264,19 @@ SCREENSHOTS: dict[str, tuple[str, PreparePage]] = {
     "about": ("about", _prepare_about),
 }
 """Page address and preparation by name of the image."""
+
+SURVEY: dict[str, State] = {
+    "live": ("live", _prepare_about),
+    "live-running": ("live", _start_live),
+    "image": ("image", _upload_images),
+    "video": ("video", _prepare_video),
+    "tune": ("tune", _prepare_tune),
+    "models": ("models", _prepare_models),
+    "models-classifiers": ("models", _open_models_classifiers),
+    "events": ("events", _prepare_events),
+    "about": ("about", _prepare_about),
+}
+"""Address and preparation by name of the state; see `scripts.page_survey`."""
 
 
 if __name__ == "__main__":
