@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import gc
@@ -54,6 +55,9 @@ _COMPLETED_URL_KEY = "maskdet.completed_url"
 _COMPLETED_KEY = "maskdet.completed"
 
 _ANALYZERS_KEY = "maskdet.analyzers"
+
+_PRELOAD_ID: Final = "preload"
+"""In place of a session ID, where no session acquires an analyzer."""
 
 IMAGE_CACHE_KEY = "maskdet.image_cache"
 """Session key of the `ImageCache`, which the Image and Live pages use."""
@@ -379,6 +383,20 @@ def collect_and_freeze() -> None:
     gc.freeze()
 
 
+def preload_analyzers() -> None:
+    """Load the default analyzers into the pool, so that the first visitor has them.
+
+    Safe to call from any thread. A model that is missing or broken is left to the page
+    that needs it, which says so.
+    """
+    for live in (True, False):
+        name = resolve_analyzer(AUTO, live=live)
+        key = AnalyzerKey(name, DEFAULT_CLASSIFIER, refine=True)
+        with contextlib.suppress(FileNotFoundError, RuntimeError, ValueError):
+            pool = _get_pool()
+            pool.release(pool.acquire(key, _PRELOAD_ID), _PRELOAD_ID)
+
+
 def get_session_id() -> str:
     """Return the ID of this session; call it in the script only."""
     context = get_script_run_ctx()
@@ -456,7 +474,9 @@ class _SessionAnalyzer:
 @st.cache_resource(show_spinner=False)
 def _get_pool() -> AnalyzerPool:
     def load(key: AnalyzerKey) -> Analyzer:
-        with st.spinner("Loading the models …"):
+        is_visible = get_script_run_ctx(suppress_warning=True) is not None
+        spinner = st.spinner("Loading the models …")
+        with spinner if is_visible else contextlib.nullcontext():
             return load_analyzer(key.name, key.classifier, refine=key.refine)
 
     return AnalyzerPool(load, streamlit_patches.is_session_active)

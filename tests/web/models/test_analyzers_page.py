@@ -10,7 +10,12 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from maskdet.analyzers.pipelines import ANALYZERS, AUTO, get_analyzer_title, resolve_analyzer
+from maskdet.analyzers.pipelines import (
+    ANALYZERS,
+    AUTO,
+    get_analyzer_title,
+    resolve_analyzer,
+)
 from maskdet.evaluation import comparison
 from maskdet.evaluation.comparison import format_comparison
 from maskdet.web import session
