@@ -225,5 +225,5 @@ def test_the_server_warms_up_once_it_runs(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(launch.importlib, "import_module", steps.append)
     monkeypatch.setattr(session, "preload_analyzers", lambda: steps.append("models"))
     launch.warm_up()
-    assert steps[:5] == ["asked"] * 3 + ["maskdet.web.live.page", "models"]
+    assert steps[:5] == [*["asked"] * 3, "models", "aiortc"]
     assert "maskdet.web.image.page" in steps

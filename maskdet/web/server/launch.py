@@ -19,12 +19,16 @@ from maskdet.resources import resource_path
 from maskdet.web.server import access, guard, streamlit_patches, uploads
 
 _WARM_MODULES: Final = (
-    "maskdet.web.live.page",
+    "aiortc",
+    "altair",
     *(f"maskdet.web.{name}.page" for name in ("image", "video", "tune", "models")),
     "maskdet.web.events.page",
-    "altair",
 )
-"""Modules that the first visitors would otherwise wait for, the most urgent first."""
+"""Modules that the first visitors would otherwise wait for, the most urgent first.
+
+The Live page is not among them: streamlit-webrtc warns if it is imported by a thread
+without a visitor. Most of the time goes into the import of aiortc.
+"""
 
 _START_DEADLINE_S: Final = 60.0
 
@@ -100,9 +104,8 @@ def warm_up() -> None:
         time.sleep(0.05)
     from maskdet.web import session
 
-    importlib.import_module(_WARM_MODULES[0])
     session.preload_analyzers()
-    for name in _WARM_MODULES[1:]:
+    for name in _WARM_MODULES:
         importlib.import_module(name)
 
 
