@@ -1,4 +1,4 @@
-"""Times that a visitor waits for, in a real browser: page ready, video, sliders, images.
+"""Times that a visitor waits for, in a real browser: pages, video, sliders, images.
 
 Run `python benchmarks/pages.py` from the root of the project, on an idle machine with
 Chromium. It starts the dashboard and prints the median and the range of:
@@ -77,8 +77,8 @@ COUNT_CHANGED_PIXELS = """() => {
   if (!before) { window.maskdetPixels = pixels; return 0; }
   let changed = 0;
   for (let i = 0; i < pixels.length; i += 4) {
-    const difference = Math.abs(pixels[i] - before[i])
-      + Math.abs(pixels[i + 1] - before[i + 1]) + Math.abs(pixels[i + 2] - before[i + 2]);
+    const difference = [i, i + 1, i + 2].reduce(
+      (sum, index) => sum + Math.abs(pixels[index] - before[index]), 0);
     if (difference > 150) changed += 1;
   }
   return changed;
