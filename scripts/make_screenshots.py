@@ -34,6 +34,7 @@ from tests.browser.conftest import FLAGS
 from tests.browser.dashboard import (
     Dashboard,
     LivePage,
+    open_page_from_sidebar,
     upload_files,
     wait_until_idle,
     write_camera_video,
@@ -51,8 +52,14 @@ LIVE_S = 6.0
 LIVE_STEP_S = 0.1  # fewer images a second, for a smaller file
 """Length of the animation of the Live page."""
 
-LIVE_WH = (1120, 780)
+SIZES_WH = {"live": (1120, 780), "demo": (1120, 720)}
 LIVE_QUALITY = 60
+
+DEMO_QUALITIES = (55, 40, 25)
+DEMO_MAX_BYTES = 3_000_000
+"""The first quality that gives a file of this size is used."""
+
+DEMO_FRAME_MS = 140
 
 PreparePage = Callable[[Any], None]
 """Brings an open page into the state of the screenshot."""
@@ -83,13 +90,14 @@ def main() -> int:
     ):
         for name in requested:
             path, prepare = SCREENSHOTS[name]
-            page = open_page(path, LIVE_WH if name == "live" else SIZE_WH)
-            prepare(page)
+            page = open_page(path, SIZES_WH.get(name, SIZE_WH))
             target = IMAGES / f"{name}.webp"
-            if name == "live":
-                _save_animation(page, target)
+            if name == "demo":
+                _save_demo(page, target)
             else:
-                _save_screenshot(page, target)
+                prepare(page)
+                save = _save_animation if name == "live" else _save_screenshot
+                save(page, target)
             page.context.close()
             print(f"wrote {target.relative_to(ROOT)}: {target.stat().st_size:,} bytes")
     return 0
@@ -193,6 +201,76 @@ def _save_animation(page: Any, target: Path) -> None:
     )
 
 
+class Recorder:
+    """Takes the frames of an animation from a page.
+
+    Each frame is shown equally long, so that a busy machine does not make it slower.
+    """
+
+    def __init__(self, page: Any) -> None:
+        self._page = page
+        self._frames: list[Image.Image] = []
+        self._durations_ms: list[int] = []
+
+    def add_frame(self, *, hold_s: float = 0.0) -> None:
+        """Take a frame, and show it longer than others by some seconds."""
+        with Image.open(io.BytesIO(self._page.screenshot())) as image:
+            self._frames.append(image.convert("RGB"))
+        self._durations_ms.append(DEMO_FRAME_MS + round(1e3 * hold_s))
+
+    def save(self, target: Path) -> None:
+        """Write the animation with the best quality that is small enough."""
+        for quality in DEMO_QUALITIES:
+            self._frames[0].save(
+                target,
+                save_all=True,
+                append_images=self._frames[1:],
+                duration=self._durations_ms,
+                loop=0,
+                quality=quality,
+                method=6,
+            )
+            if target.stat().st_size <= DEMO_MAX_BYTES:
+                return
+        raise SystemExit(f"{target} is larger than {DEMO_MAX_BYTES:,} bytes")
+
+
+def _save_demo(page: Any, target: Path) -> None:
+    """Record Live, then a selected face on Image, then a slider on Tune."""
+    recorder = Recorder(page)
+    _prepare_about(page)
+    wait_until_idle(page)
+    recorder.add_frame(hold_s=1)
+    _prepare_live(page)
+    for _ in range(30):
+        recorder.add_frame()
+        page.wait_for_timeout(DEMO_FRAME_MS)
+    open_page_from_sidebar(page, "Image")
+    wait_until_idle(page)
+    page.get_by_text("Samples", exact=True).click()
+    page.get_by_text("Group", exact=True).click()
+    rows = page.locator(".overlay tbody tr")
+    rows.nth(6).wait_for()
+    wait_until_idle(page)
+    recorder.add_frame(hold_s=1)
+    for number in range(7):
+        rows.nth(number).click()
+        wait_until_idle(page)
+        recorder.add_frame(hold_s=0.4)
+    open_page_from_sidebar(page, "Tune")
+    _prepare_tune(page)
+    wait_until_idle(page)
+    recorder.add_frame(hold_s=1)
+    slider = page.get_by_test_id("stMain").get_by_role("slider").first
+    for _ in range(12):
+        for _ in range(3):
+            slider.press("ArrowRight")
+        wait_until_idle(page)
+        recorder.add_frame()
+    recorder.add_frame(hold_s=1.5)
+    recorder.save(target)
+
+
 def _prepare_live(page: Any) -> None:
     live = LivePage(page)
     live.start()
@@ -262,6 +340,7 @@ SCREENSHOTS: dict[str, tuple[str, PreparePage]] = {
     "models": ("models", _prepare_models),
     "events": ("events", _prepare_events),
     "about": ("about", _prepare_about),
+    "demo": ("live", _prepare_about),
 }
 """Page address and preparation by name of the image."""
 

@@ -61,7 +61,7 @@ def rank_cells(
     Args:
         values: of each model; `None` if nothing was measured.
         notes: shown below them.
-        digits: after the point; values that look equal share the first place.
+        digits: after the point; of values that look equal, each is the best.
         is_lower_better: whether the lowest value is the best, as for times.
     """
     known = [round(value, digits) for value in values if value is not None]
