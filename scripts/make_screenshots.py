@@ -208,6 +208,7 @@ class Recorder:
     """
 
     def __init__(self, page: Any) -> None:
+        """Start without a frame."""
         self._page = page
         self._frames: list[Image.Image] = []
         self._durations_ms: list[int] = []

@@ -23,6 +23,9 @@ QUALITY: Final = 72
 MAX_HEIGHT_PX: Final = 6000
 """Longer pages are cut off below."""
 
+HEADER_PX: Final = 64
+"""Height of Streamlit's header, with a margin."""
+
 SETTLE_S: Final = 1.2
 """Charts are drawn again that long after a change of the width."""
 
@@ -118,11 +121,14 @@ def _save_whole_page(page: Any, viewport: Viewport, target: Path) -> None:
     main = page.get_by_test_id("stMain")
     height = min(main.evaluate("e => e.scrollHeight"), MAX_HEIGHT_PX)
     whole = Image.new("RGB", (viewport.width, max(height, viewport.height)))
-    for top in range(0, max(height - 1, 1), viewport.height):
+    for top in range(0, max(height - HEADER_PX, 1), viewport.height - HEADER_PX):
         scrolled = main.evaluate(f"e => {{ e.scrollTop = {top}; return e.scrollTop; }}")
         page.wait_for_timeout(150)
         with Image.open(io.BytesIO(page.screenshot())) as part:
-            whole.paste(part.convert("RGB"), (0, round(scrolled)))
+            # The header stays on top of a scrolled page.
+            hidden_px = HEADER_PX if top else 0
+            visible = part.convert("RGB").crop((0, hidden_px, *part.size))
+            whole.paste(visible, (0, round(scrolled) + hidden_px))
     main.evaluate("e => { e.scrollTop = 0; }")
     whole.save(target, quality=QUALITY)
 
