@@ -242,7 +242,8 @@ def _save_demo(page: Any, target: Path) -> None:
     _prepare_about(page)
     wait_until_idle(page)
     recorder.add_frame(hold_s=1)
-    _prepare_live(page)
+    _start_live(page)
+    page.wait_for_timeout(2000)
     for _ in range(30):
         recorder.add_frame()
         page.wait_for_timeout(DEMO_FRAME_MS)
