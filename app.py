@@ -51,7 +51,7 @@ session.begin_run()
 render_recording_badge()
 if page.title != "Live":
     live_page.release_viewer_slot()
-render_sidebar(live=page.title in ("Live", "Video"))
+render_sidebar(page.title)
 with st.sidebar:
     session.render_tab_reporter()
 page.run()

@@ -155,6 +155,27 @@ ANALYZERS: Final = _AnalyzerRegistry(
 """Analyzer names and one-line descriptions; `register_analyzer` adds to it."""
 
 
+_TITLES: Final[Mapping[str, str]] = {
+    AUTO: "Auto",
+    _ONEPASS: "Accurate",
+    _ONEPASS_FAST: "Fast",
+    "mtcnn": "MTCNN (classic)",
+    "haar": "Haar (classic)",
+    "haar-live": "Haar for video (classic)",
+    "yunet": "YuNet",
+    "ssd": "SSD",
+    "aizoo": "AIZOO",
+}
+
+
+def get_analyzer_title(name: str) -> str:
+    """Return the title of an analyzer, or of `AUTO`, in the dashboard.
+
+    Other analyzers than the built-in ones have their name as the title.
+    """
+    return _TITLES.get(name, name)
+
+
 def register_analyzer(
     name: str, factory: Callable[[], Analyzer], description: str = ""
 ) -> None:

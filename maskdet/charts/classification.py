@@ -473,6 +473,11 @@ def cost_chart(
         scale={"zero": False},
         axis={"format": "%" if as_percent else ".2f"},
     )
-    shape = nominal_field("run", scale={"domain": names, "range": shapes})
+    shape = nominal_field(
+        "run",
+        scale={"domain": names, "range": shapes},
+        # Names of analyzers are longer than those of classes.
+        legend={"columns": 2},
+    )
     layers = _interval_layers("costs", common, "y", y, size=110, shape=shape)
     return layer_charts(layers, {"costs": rows}, title=title or None)

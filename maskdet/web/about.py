@@ -7,12 +7,17 @@ from pathlib import Path
 import streamlit as st
 
 from maskdet import __version__
-from maskdet.analyzers.pipelines import ANALYZERS, DEFAULT_ANALYZER
+from maskdet.analyzers.pipelines import (
+    ANALYZERS,
+    AUTO,
+    get_analyzer_title,
+    resolve_analyzer,
+)
 from maskdet.evaluation.training_runs import CARD_NAME, list_training_runs
 from maskdet.model_files.model_zoo import MODEL_FILES
 from maskdet.resources import resource_path
 from maskdet.web import session
-from maskdet.web.widgets import legend_html
+from maskdet.web.widgets import escape_markdown, legend_html
 
 _CAPABILITIES = """
 maskdet detects the faces in a camera stream, an image or a video and classifies each
@@ -64,8 +69,9 @@ _SCORES = """
   guarantee: on faces unlike the training data it can be wrong at any confidence.
 - **Detection score** is the face detector's confidence that a box contains a face. It
   does not depend on the mask, and its scale differs between detectors.
-- The thresholds for both are in the sidebar. A higher detection threshold shows fewer
-  faces; a higher minimum confidence shows more of them as "Unsure".
+- The thresholds for both are in the sidebar of Live, Image and Video. A higher
+  detection threshold shows fewer faces; a higher minimum confidence shows more of them
+  as "Unsure".
 """
 
 _LIBRARIES = """
@@ -77,8 +83,8 @@ Built on [Streamlit](https://streamlit.io) (Apache-2.0),
 and [Keras](https://keras.io) (Apache-2.0),
 [ONNX Runtime](https://onnxruntime.ai) (MIT),
 [mtcnn](https://github.com/ipazc/mtcnn) (MIT),
-[YuNet](https://github.com/ShiqiYu/libfacedetection.train) (Apache-2.0; our one-pass
-network was trained on from its weights),
+[YuNet](https://github.com/ShiqiYu/libfacedetection.train) (Apache-2.0; the
+training of our single-stage network started from its weights),
 [NumPy](https://numpy.org) (BSD-3-Clause),
 [SQLAlchemy](https://www.sqlalchemy.org) (MIT),
 [Pillow](https://python-pillow.org) (MIT-CMU) and
@@ -105,10 +111,17 @@ def render_about_page() -> None:
 
 def _render_models() -> None:
     lines = [
-        f"- **{name}**: {line}" + (" (the default)" if name == DEFAULT_ANALYZER else "")
+        f"- **{escape_markdown(get_analyzer_title(name))}** (`{name}`): {line}"
         for name, line in ANALYZERS.items()
     ]
-    st.markdown("These analyzers can be chosen in the sidebar:\n\n" + "\n".join(lines))
+    fast, accurate = (
+        get_analyzer_title(resolve_analyzer(AUTO, live=live)) for live in (True, False)
+    )
+    st.markdown(
+        f"An analyzer detects and classifies faces. **Auto** uses {fast} for video and "
+        f"{accurate} for images. The Models page compares all of them:\n\n"
+        + "\n".join(lines)
+    )
     # Wide tables and a checksum of 64 letters would make the page wider than a phone.
     st.html(
         "<style>.st-key-cards table {display: block; overflow-x: auto;}"
@@ -138,9 +151,10 @@ def _read_model_card(path: Path) -> tuple[str, str]:
 
 def _render_licences() -> None:
     st.markdown(
-        "maskdet itself and the models trained for it are free under the Apache "
-        "licence 2.0. These are the model files. Those that are not included in "
-        "maskdet are downloaded from their publishers with `maskdet models fetch NAME`:"
+        "maskdet and the models trained for it are free under the Apache licence 2.0. "
+        "These are the model files. Those that are not included come from their "
+        "publishers, only on request: with a button on the Models page, or "
+        "`maskdet models fetch NAME`."
     )
     availability = {True: "included", False: "downloaded on request"}
     lines = [

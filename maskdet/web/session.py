@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import gc
@@ -54,6 +55,9 @@ _COMPLETED_URL_KEY = "maskdet.completed_url"
 _COMPLETED_KEY = "maskdet.completed"
 
 _ANALYZERS_KEY = "maskdet.analyzers"
+
+_PRELOAD_ID: Final = "preload"
+"""In place of a session ID, where no session acquires an analyzer."""
 
 IMAGE_CACHE_KEY = "maskdet.image_cache"
 """Session key of the `ImageCache`, which the Image and Live pages use."""
@@ -219,23 +223,24 @@ def pop_pending_preferences() -> Preferences | None:
     """Return the preferences that the widgets do not show yet, once; else `None`.
 
     An analyzer or classifier that is not available on this server, for example one
-    that a link names, is replaced by the first available one.
+    that a link names or that was deleted, is replaced by the first available one.
     """
-    get_preferences()
-    pending: Preferences | None = st.session_state.pop(_PENDING_KEY, None)
-    if pending is None:
-        return None
+    current = get_preferences()
+    is_pending = st.session_state.pop(_PENDING_KEY, None) is not None
     analyzers = (AUTO, DEFAULT_ANALYZER, *ANALYZERS)
     analyzer = _replace_unavailable(
-        pending.analyzer, analyzers, list_unavailable_analyzers()
+        current.analyzer, analyzers, list_unavailable_analyzers()
     )
     classifiers = (DEFAULT_CLASSIFIER, *CLASSIFIERS)
     classifier = _replace_unavailable(
-        pending.classifier, classifiers, list_unavailable_classifiers()
+        current.classifier, classifiers, list_unavailable_classifiers()
     )
-    pending = dataclasses.replace(pending, analyzer=analyzer, classifier=classifier)
-    _set_current(pending)
-    return pending
+    if (analyzer, classifier) != (current.analyzer, current.classifier):
+        current = dataclasses.replace(current, analyzer=analyzer, classifier=classifier)
+    elif not is_pending:
+        return None
+    _set_current(current)
+    return current
 
 
 def begin_run() -> None:
@@ -387,6 +392,20 @@ def collect_and_freeze() -> None:
     gc.freeze()
 
 
+def preload_analyzers() -> None:
+    """Load the default analyzers into the pool, so that the first visitor has them.
+
+    Safe to call from any thread. A model that is missing or broken is left to the page
+    that needs it, which says so.
+    """
+    for live in (True, False):
+        name = resolve_analyzer(AUTO, live=live)
+        key = AnalyzerKey(name, DEFAULT_CLASSIFIER, refine=True)
+        with contextlib.suppress(FileNotFoundError, RuntimeError, ValueError):
+            pool = _get_pool()
+            pool.release(pool.acquire(key, _PRELOAD_ID), _PRELOAD_ID)
+
+
 def get_session_id() -> str:
     """Return the ID of this session; call it in the script only."""
     context = get_script_run_ctx()
@@ -436,10 +455,15 @@ def _replace_unavailable(
     requested: str, names: Sequence[str], missing: Mapping[str, str]
 ) -> str:
     """Return `requested`; if missing, warn and return the first available name."""
-    if requested not in missing:
+    if requested in names and requested not in missing:
         return requested
-    set_warning(f"{requested} is not available on this server: {missing[requested]}.")
-    return next((name for name in names if name not in missing), names[0])
+    other = next((name for name in names if name not in missing), names[0])
+    if requested in missing:
+        line = f"{requested} is not available on this server: {missing[requested]}."
+    else:
+        line = f"{requested} is no longer in your models folder; using {other}."
+    set_warning(line)
+    return other
 
 
 class _SessionAnalyzer:
@@ -459,7 +483,9 @@ class _SessionAnalyzer:
 @st.cache_resource(show_spinner=False)
 def _get_pool() -> AnalyzerPool:
     def load(key: AnalyzerKey) -> Analyzer:
-        with st.spinner("Loading the models …"):
+        is_visible = get_script_run_ctx(suppress_warning=True) is not None
+        spinner = st.spinner("Loading the models …")
+        with spinner if is_visible else contextlib.nullcontext():
             return load_analyzer(key.name, key.classifier, refine=key.refine)
 
     return AnalyzerPool(load, streamlit_patches.is_session_active)

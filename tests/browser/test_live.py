@@ -196,7 +196,6 @@ def test_blur_hides_the_face_in_the_video(live: LivePage) -> None:
         return float(image[165:225, 186:204, 2].mean()) > 100
 
     assert not smeared(live.wait_for_image(lambda image: True, "an image"))
-    live.page.get_by_text("Overlay", exact=True).click()
     live.page.get_by_text("Blur faces (live, results and downloads)").click()
     live.wait_for_image(smeared, "a blurred face")
     assert moving(live)
@@ -224,7 +223,7 @@ def test_messages_above_the_video_do_not_stop_it(
     warning = alert.filter(has_text="this file is not valid JSON")
     upload_files(live.page, live.page.locator("input[type=file]").first, torn, warning)
     assert moving(live)
-    select_option(live.page, "Analyzer", "haar")
+    select_option(live.page, "Analyzer", "Haar (classic)")
     live.page.get_by_text("Haar cascades detect").wait_for()
     live.wait_for_image(outlined(Label.NO_MASK), "a red outline")
     assert moving(live)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
+import threading
+import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
+from streamlit import runtime
 from streamlit.web import cli
 
 from maskdet.resources import resource_path
@@ -21,6 +26,20 @@ from maskdet.web.cameras.config import (
     read_cameras,
 )
 from maskdet.web.server import access, guard, streamlit_patches, uploads
+
+_WARM_MODULES: Final = (
+    "aiortc",
+    "altair",
+    *(f"maskdet.web.{name}.page" for name in ("image", "video", "tune", "models")),
+    "maskdet.web.events.page",
+)
+"""Modules that the first visitors would otherwise wait for, the most urgent first.
+
+The Live page is not among them: streamlit-webrtc warns if it is imported by a thread
+without a visitor. Most of the time goes into the import of aiortc.
+"""
+
+_START_DEADLINE_S: Final = 60.0
 
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
@@ -97,6 +116,7 @@ def launch_dashboard(
         args += ["--server.headless", "false" if browser else "true"]
     for host in (*_LOOPBACK_HOSTS, *_read_allowed_hosts(), *allowed_hosts):
         args += ["--server.allowedHosts", host]
+    threading.Thread(target=warm_up, name="maskdet-warm-up", daemon=True).start()
     cli.main(args, prog_name="streamlit", standalone_mode=False)
 
 
@@ -107,6 +127,22 @@ def _watch_cameras() -> None:
         from maskdet.web.cameras.feeds import get_camera_feeds
 
         get_camera_feeds().watch(read_cameras())
+def warm_up() -> None:
+    """Load the pages, their libraries and the default models, once the server runs.
+
+    Otherwise the first visitor would wait for them. Components are registered with the
+    running server when a page is imported, so this waits for it.
+    """
+    deadline_s = time.monotonic() + _START_DEADLINE_S
+    while not runtime.exists():
+        if time.monotonic() > deadline_s:
+            return
+        time.sleep(0.05)
+    from maskdet.web import session
+
+    session.preload_analyzers()
+    for name in _WARM_MODULES:
+        importlib.import_module(name)
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:

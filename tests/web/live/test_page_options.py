@@ -112,7 +112,7 @@ def test_a_widget_value_of_none_changes_nothing() -> None:
 
 def test_distance_settings_survive_other_pages_and_a_moved_slider() -> None:
     app = choose(opened(), "distance.distance", "relative")
-    app.switch_page("pages/about.py").run()
+    app.switch_page("pages/image.py").run()
     slider = next(
         one for one in app.sidebar.slider if one.label == "Minimum confidence"
     )

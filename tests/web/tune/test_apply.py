@@ -24,10 +24,10 @@ def fake_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_live_uses_the_sliders_only_after_use_on_live_is_pressed() -> None:
     app = move_slider(open_tune_page(smoothing="latest"), "min_score", 0.35)
-    assert app.sidebar.slider(key="choice.min_score").value == 0.5
+    assert app.session_state["maskdet.preferences"].settings.min_score == 0.5
     app.main.button(key="tune.use").click()
     run_app(app)
-    assert app.sidebar.slider(key="choice.min_score").value == 0.35
+    assert app.session_state["maskdet.preferences"].settings.min_score == 0.35
     applied = app.session_state["maskdet.preferences"]
     assert applied.analyzer == "onepass"
     assert applied.settings.smoothing == "latest"

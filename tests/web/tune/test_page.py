@@ -161,8 +161,10 @@ def test_the_sliders_follow_the_sidebar_and_a_link() -> None:
     app = open_tune_page(min_score="0.4", min_face_px="300")
     assert app.main.slider(key="tune.min_score").value == 0.4
     assert app.main.slider(key="tune.min_face_px").value == 300
+    run_app(app.switch_page("pages/image.py"))
     app.sidebar.slider(key="choice.min_confidence").set_value(0.8)
     run_app(app)
+    run_app(app.switch_page("pages/tune.py"))
     assert app.main.slider(key="tune.min_confidence").value == 0.8
 
 
