@@ -317,3 +317,54 @@ def compute_histogram(
     columns = np.clip(bin_indices[counted_faces], 0, bins - 1)
     np.add.at(counts, (result.actual[counted_faces], columns), 1)
     return ScoreHistogram(quantity, edges, counts, threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdRates:
+    """Precision, recall and F1 at each step of the detection threshold.
+
+    Attributes:
+        thresholds: `(k,)` ascending, as on the slider.
+        precisions: `(k,)`; NaN where nothing is detected.
+        recalls: `(k,)`; NaN without true faces.
+        f1s: `(k,)`; NaN where one of the two is.
+    """
+
+    thresholds: Floats
+    precisions: Floats
+    recalls: Floats
+    f1s: Floats
+
+    @classmethod
+    def from_curve(cls, curve: TuningCurve) -> ThresholdRates:
+        """Read the rates from a precision-recall curve."""
+        thresholds = np.arange(2, 101) / 100
+        # Scores are float32, so thresholds are compared as float32.
+        scores = np.sort(curve.thresholds.astype(np.float32))
+        n_above = len(scores) - np.searchsorted(scores, thresholds.astype(np.float32))
+        has_any = n_above > 0
+        precisions, recalls = np.full((2, len(thresholds)), math.nan)
+        precisions[has_any] = curve.y[n_above[has_any] - 1]
+        recalls[has_any] = curve.x[n_above[has_any] - 1]
+        if len(curve.x):
+            recalls[~has_any] = 0.0
+        total = precisions + recalls
+        f1s = safe_divide(2 * precisions * recalls, total)
+        f1s[np.isnan(total)] = math.nan
+        return cls(thresholds, precisions, recalls, f1s)
+
+    @property
+    def best_threshold(self) -> float | None:
+        """The threshold with the highest F1; None if there is no true positive.
+
+        Of equal ones, the middle one, which is farthest from a change.
+        """
+        best = np.nanmax(self.f1s, initial=0.0)
+        if best <= 0:
+            return None
+        (steps,) = np.nonzero(self.f1s >= best - 1e-9)
+        return float(self.thresholds[steps[len(steps) // 2]])
+
+    def f1_at(self, threshold: float) -> float:
+        """Return F1 at the step nearest to a threshold."""
+        return float(self.f1s[int(np.abs(self.thresholds - threshold).argmin())])

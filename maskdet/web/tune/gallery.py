@@ -45,6 +45,7 @@ from maskdet.tuning.decision_changes import (
 from maskdet.types import Label
 from maskdet.web.image.cache import CROP_PX
 from maskdet.web.image.results import shorten_name
+from maskdet.web.theme import is_dark_theme
 from maskdet.web.tune.tune_state import TuneState, TuningSet
 from maskdet.web.widgets import face_cards_html, prob_bars
 
@@ -211,7 +212,9 @@ def render_confusion(state: TuneState, tuning_set: TuningSet, style: Style) -> N
         "**Click a cell** to see its faces."
     )
     st.vega_lite_chart(
-        tuning_confusion_chart(outcome, style, st.session_state.get(_CELL_KEY)),
+        tuning_confusion_chart(
+            outcome, style, st.session_state.get(_CELL_KEY), dark=is_dark_theme()
+        ),
         key="tune.matrix",
         on_select=lambda: _on_matrix_click(state),
         selection_mode=CLICK_SELECTION,
