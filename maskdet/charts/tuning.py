@@ -186,20 +186,22 @@ def _optimal_marker(x: VegaSpec) -> list[VegaSpec]:
     """Return a dotted line at the optimal threshold and its name."""
     at = {**x, "field": "threshold"}
     line = {"type": "rule", "color": GREY, "strokeDash": [4, 4], "strokeWidth": 2}
-    text: VegaSpec = {"type": "text", "color": GREY, "fontSize": 13}
-    text |= {"fontWeight": 600, "y": {"expr": "height - 14"}}
-    return [
-        {"data": {"name": "optimal"}, "mark": line, "encoding": {"x": at}},
-        *(
+    layers: list[VegaSpec] = [
+        {"data": {"name": "optimal"}, "mark": line, "encoding": {"x": at}}
+    ]
+    for align, dx in (("left", 6), ("right", -6)):
+        text: VegaSpec = {"type": "text", "color": GREY, "fontSize": 13}
+        text |= {"fontWeight": 600, "y": {"expr": "height - 14"}}
+        text |= {"align": align, "dx": dx}
+        layers.append(
             {
                 "data": {"name": "optimal"},
                 "transform": [{"filter": f"datum.align === '{align}'"}],
-                "mark": {**text, "align": align, "dx": dx},
+                "mark": text,
                 "encoding": {"x": at, "text": nominal_field("text")},
             }
-            for align, dx in (("left", 6), ("right", -6))
-        ),
-    ]
+        )
+    return layers
 
 
 def _score_axis(low: float, high: float, title: str) -> VegaSpec:

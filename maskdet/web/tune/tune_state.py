@@ -28,6 +28,11 @@ _MAX_CACHED: Final = 200
 SLIDER_FIELDS: Final = ("min_score", "min_confidence", "min_face_px", "nms_iou")
 """The fields of `Settings` that have a slider on the page."""
 
+COMPARE_KEY: Final = "tune.compare_with"
+"""Key of the choice of what the sliders are compared with."""
+
+PINNED_TITLE: Final = "B: saved settings"
+
 MIN_FACE_SLIDER_END_PX: Final = 120
 """End of the slider for the minimum face size, unless the settings exceed it."""
 

@@ -31,6 +31,8 @@ from maskdet.types import CLASSES, Label
 from maskdet.web.tune.data import find_comparable_sets
 from maskdet.web.tune.gallery import FaceCard, tune_cards_html
 from maskdet.web.tune.tune_state import (
+    COMPARE_KEY,
+    PINNED_TITLE,
     SliderValues,
     TuneState,
     TuningSet,
@@ -102,7 +104,11 @@ def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None
 
 
 def _get_curve(
-    state: TuneState, tuning_set: TuningSet, kind: CurveKind, label: Label | None
+    state: TuneState,
+    tuning_set: TuningSet,
+    kind: CurveKind,
+    label: Label | None,
+    resamples: int = curves.CURVE_RESAMPLES,
 ) -> TuningCurve:
     """Return a curve, cached for all settings that change only its point.
 
@@ -111,6 +117,7 @@ def _get_curve(
         tuning_set: the data.
         kind: which curve.
         label: the class; None for faces of any class.
+        resamples: bootstrap resamples for the interval of the area.
     """
     sliders = state.sliders
     settings = sliders.settings
@@ -126,13 +133,14 @@ def _get_curve(
         else curves.compute_roc
     )
     curve = tuning_set.get_cached(
-        (kind, label, settings, sliders.min_iou, sliders.calibrated),
+        (kind, label, settings, sliders.min_iou, sliders.calibrated, resamples),
         lambda: compute(
             tuning_set.evaluator,
             settings,
             label,
             min_iou=sliders.min_iou,
             temperature=temperature,
+            resamples=resamples,
         ),
     )
     return _set_curve_point(curve, sliders.settings.min_score) if is_swept else curve
@@ -377,7 +385,8 @@ def _select_rates_label(style: Style) -> Label | None:
 
 def _render_rates(state: TuneState, tuning_set: TuningSet, label: Label | None) -> None:
     """Show precision, recall and F1 by detection threshold, and the optimal one."""
-    curve = _get_curve(state, tuning_set, "precision_recall", label)
+    # Its interval is not shown, and computing one would slow a slider down.
+    curve = _get_curve(state, tuning_set, "precision_recall", label, resamples=2)
     rates = ThresholdRates.from_curve(curve)
     best, now = rates.best_threshold, state.sliders.settings.min_score
     if best is None:
@@ -474,11 +483,7 @@ def _kpi_digits(unit: str) -> int:
     return 1 if unit else 2
 
 
-_PINNED, _PREVIOUS, _LIVE = (
-    "B: saved settings",
-    "B: before the last change",
-    "B: settings of Live",
-)
+_PREVIOUS, _LIVE = "B: before the last change", "B: settings of Live"
 
 
 def render_settings_comparison(
@@ -496,7 +501,7 @@ def render_settings_comparison(
             icon=":material/compare_arrows:",
         )
         return
-    name = st.selectbox("Compare with", list(alternatives), key="tune.compare_with")
+    name = st.selectbox("Compare with", list(alternatives), key=COMPARE_KEY)
     other_set, other_sliders = alternatives[name]
     a, b = tuning_set.evaluate(state.sliders), other_set.evaluate(other_sliders)
     comparison: Comparison = tuning_set.get_cached(
@@ -522,11 +527,11 @@ def _list_alternatives(
 ) -> dict[str, tuple[TuningSet, SliderValues]]:
     """Return what the sliders can be compared with, by title."""
     live = dataclasses.replace(state.sliders, settings=clamp_settings(state.baseline))
-    candidates = {_PINNED: state.pinned, _LIVE: live, _PREVIOUS: state.previous}
+    candidates = {PINNED_TITLE: state.pinned, _LIVE: live, _PREVIOUS: state.previous}
     alternatives = {
         title: (tuning_set, sliders)
         for title, sliders in candidates.items()
-        if sliders is not None and sliders != state.sliders
+        if sliders is not None and (sliders != state.sliders or title == PINNED_TITLE)
     }
     for other_set in find_comparable_sets(state, tuning_set).values():
         alternatives[f"B: {other_set.predictions.analyzer}, same sliders"] = (
