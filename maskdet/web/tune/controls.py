@@ -308,8 +308,8 @@ def _describe_apply(
         line = (
             "Changes the thresholds only."
             if not _list_model_changes(preferences)
-            else f"Also changes the models to those of **{name}**, after asking: scores "
-            "of others are not comparable."
+            else f"Also changes the models to those of **{name}**, after asking: "
+            "scores of others are not comparable."
         )
     has_classifier = classifies_every_face(analyzer) or has_refinement(analyzer)
     if tuning_set.classified_by is None and has_classifier:

@@ -6,7 +6,7 @@ import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import streamlit as st
 
@@ -35,6 +35,9 @@ PINNED_TITLE: Final = "B: saved settings"
 
 MIN_FACE_SLIDER_END_PX: Final = 120
 """End of the slider for the minimum face size, unless the settings exceed it."""
+
+FaceKey: TypeAlias = tuple[int, int]
+"""Image and face index of a face of a draft."""
 
 _Value = TypeVar("_Value")
 
@@ -126,6 +129,9 @@ class TuneState:
         scoring_error: why the run failed, in one line; may be empty.
         n_scored: number of images analyzed before the run was stopped.
         draft: images being labelled, or None.
+        draft_history: earlier drafts, and the face whose label changed next; the
+            newest last.
+        labelled_face: the face shown for labelling; None for the first one.
         annotated: key and dataset made of the labels, or None.
         n_cards: number of faces shown in the gallery.
     """
@@ -149,6 +155,8 @@ class TuneState:
     scoring_error: str = ""
     n_scored: int = 0
     draft: Draft | None = None
+    draft_history: list[tuple[Draft, FaceKey | None]] = field(default_factory=list)
+    labelled_face: FaceKey | None = None
     annotated: tuple[str, ImportedDataset] | None = None
     n_cards: int = 12
 
