@@ -6,9 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-import cv2
-import numpy as np
-
 from maskdet.charts.spec import (
     CLICK_SELECTION,
     GREY,
@@ -25,6 +22,7 @@ from maskdet.charts.spec import (
     quantitative_field,
 )
 from maskdet.html_templates import encode_data_url
+from maskdet.media import encode_jpeg, resize_image
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import Image, Label
 
@@ -343,9 +341,5 @@ def _pixel_scale(length: int, *, down: bool = False) -> VegaSpec:
 
 
 def _image_data_url(image: Image) -> str:
-    height, width = image.shape[:2]
-    scale = min(1.0, _SENT_LONG_SIDE_PX / max(width, height))
-    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-    small = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA))
-    jpeg = cv2.imencode(".jpg", small)[1].tobytes()
-    return encode_data_url(jpeg)
+    small = resize_image(image, min(1.0, _SENT_LONG_SIDE_PX / max(image.shape[:2])))
+    return encode_data_url(encode_jpeg(small, 95))

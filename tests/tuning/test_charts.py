@@ -26,7 +26,7 @@ def result():
 
 def make_curve(label, x, point=(np.nan, np.nan)):
     area = Estimate(0.5, 0.4, 0.6, 9)
-    return TuningCurve(label, x, np.linspace(0, 1, len(x)), x[::-1], area, point)
+    return TuningCurve(label, x, np.linspace(0, 1, len(x)), x[::-1], area, point=point)
 
 
 def test_histogram_bars_count_every_face(result):

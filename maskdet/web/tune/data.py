@@ -36,6 +36,9 @@ from maskdet.wording import format_count
 MAX_ZIP_MB = 200
 """Maximum size of an upload, which is read in memory."""
 
+_ZIP_KEY = "tune.zip"
+"""Key of the uploader of a dataset or predictions in one file."""
+
 _MAX_CLASS_NAMES = 60
 """Maximum number of class names that can be mapped on the page."""
 
@@ -219,7 +222,7 @@ def _select_own(state: TuneState) -> TuningSet | None:
     file = zip_column.file_uploader(
         "ZIP file with images and labels",
         type=["zip", "npz"],
-        key="tune.zip",
+        key=_ZIP_KEY,
         max_upload_size=MAX_ZIP_MB,
         on_change=_reset_upload,
         args=(state,),
@@ -328,7 +331,12 @@ def _apply_class_mapping(state: TuneState, class_names: Sequence[str]) -> None:
 
 
 def _reset_upload(state: TuneState) -> None:
-    """Discard the dataset and its images; a visitor has one at a time."""
+    """Discard the dataset and its images; a visitor has one at a time.
+
+    Uploaded predictions are kept for a comparison until the visitor removes them.
+    """
+    if st.session_state.get(_ZIP_KEY) is None:
+        state.drop_uploaded_scores()
     _discard_import(state)
     state.archive, state.class_mapping = ("", b""), {}
     state.detection_cache.clear()
@@ -357,7 +365,7 @@ def _load_uploaded_scores(state: TuneState, file: UploadedFile) -> TuningSet | N
         except ValueError as error:
             st.error(escape_markdown(f"{error}."), icon=":material/broken_image:")
             return None
-        state.tuning_sets[name] = TuningSet(evaluator)
+        state.add_uploaded_scores(name, TuningSet(evaluator))
     tuning_set = state.tuning_sets[name]
     st.caption(
         f"{escape_markdown(tuning_set.predictions.analyzer)} on "

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Literal, TypeAlias
+from collections import Counter
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -26,7 +26,7 @@ from maskdet.tuning.class_metrics import (
     compute_slice_metrics,
 )
 from maskdet.tuning.comparison import Comparison, compare_results
-from maskdet.tuning.curves import ThresholdRates, TuningCurve
+from maskdet.tuning.curves import CurveKind, ThresholdRates, TuningCurve
 from maskdet.types import CLASSES, Label
 from maskdet.web.tune.data import find_comparable_sets
 from maskdet.web.tune.gallery import FaceCard, tune_cards_html
@@ -45,8 +45,6 @@ from maskdet.web.widgets import (
     select_segment,
 )
 from maskdet.wording import format_count
-
-CurveKind: TypeAlias = Literal["precision_recall", "roc"]
 
 _DASH = "\N{EN DASH}"
 
@@ -119,42 +117,18 @@ def _get_curve(
         label: the class; None for faces of any class.
         resamples: bootstrap resamples for the interval of the area.
     """
-    sliders = state.sliders
+    outcome, sliders = tuning_set.evaluate(state.sliders), state.sliders
     settings = sliders.settings
     is_swept = kind == "precision_recall" or label is None
     if is_swept:
         settings = dataclasses.replace(settings, min_score=0)
     if label is None:
         settings = dataclasses.replace(settings, min_confidence=0)
-    temperature = tuning_set.calibration_fit.temperature if sliders.calibrated else 1.0
-    compute = (
-        curves.compute_precision_recall
-        if kind == "precision_recall"
-        else curves.compute_roc
-    )
     curve = tuning_set.get_cached(
         (kind, label, settings, sliders.min_iou, sliders.calibrated, resamples),
-        lambda: compute(
-            tuning_set.evaluator,
-            settings,
-            label,
-            min_iou=sliders.min_iou,
-            temperature=temperature,
-            resamples=resamples,
-        ),
+        lambda: curves.compute_curve(outcome, kind, label, resamples=resamples),
     )
-    return _set_curve_point(curve, sliders.settings.min_score) if is_swept else curve
-
-
-def _set_curve_point(curve: TuningCurve, min_score: float) -> TuningCurve:
-    """Return a curve over the detection score with the point of another threshold."""
-    # Scores are float32, so the threshold is compared as float32.
-    threshold = np.float32(min_score)
-    n_above = int(np.count_nonzero(curve.thresholds.astype(np.float32) >= threshold))
-    index = n_above - 1
-    no_point = (math.nan, math.nan)
-    point = (float(curve.x[index]), float(curve.y[index])) if n_above else no_point
-    return dataclasses.replace(curve, point=point)
+    return curve.move_point(sliders.settings.min_score) if is_swept else curve
 
 
 def _render_areas(
@@ -267,14 +241,7 @@ def _render_abstention(state: TuneState, tuning_set: TuningSet, style: Style) ->
     outcome = tuning_set.evaluate(state.sliders)
     band_result = tuning_set.get_cached(
         ("band", state.sliders, low, high),
-        lambda: evaluate_band(
-            tuning_set.evaluator,
-            state.sliders.settings,
-            low,
-            high,
-            min_iou=state.sliders.min_iou,
-            temperature=outcome.temperature,
-        ),
+        lambda: evaluate_band(outcome, low, high),
     )
     st.html(_abstention_html(band_result, no_mask))
     st.vega_lite_chart(
@@ -486,6 +453,20 @@ def _kpi_digits(unit: str) -> int:
 _PREVIOUS, _LIVE = "B: before the last change", "B: settings of Live"
 
 
+class _Alternative(NamedTuple):
+    """What the sliders are compared with.
+
+    Attributes:
+        set_name: name of the other set; empty for this one.
+        tuning_set: the set.
+        sliders: its settings.
+    """
+
+    set_name: str
+    tuning_set: TuningSet
+    sliders: SliderValues
+
+
 def render_settings_comparison(
     state: TuneState, tuning_set: TuningSet, style: Style
 ) -> None:
@@ -501,8 +482,8 @@ def render_settings_comparison(
             icon=":material/compare_arrows:",
         )
         return
-    name = st.selectbox("Compare with", list(alternatives), key=COMPARE_KEY)
-    other_set, other_sliders = alternatives[name]
+    title = st.selectbox("Compare with", list(alternatives), key=COMPARE_KEY)
+    name, other_set, other_sliders = alternatives[title]
     a, b = tuning_set.evaluate(state.sliders), other_set.evaluate(other_sliders)
     comparison: Comparison = tuning_set.get_cached(
         ("compare", state.sliders, name, other_sliders), lambda: compare_results(a, b)
@@ -524,20 +505,23 @@ def render_settings_comparison(
 
 def _list_alternatives(
     state: TuneState, tuning_set: TuningSet
-) -> dict[str, tuple[TuningSet, SliderValues]]:
+) -> dict[str, _Alternative]:
     """Return what the sliders can be compared with, by title."""
     live = dataclasses.replace(state.sliders, settings=clamp_settings(state.baseline))
     candidates = {PINNED_TITLE: state.pinned, _LIVE: live, _PREVIOUS: state.previous}
     alternatives = {
-        title: (tuning_set, sliders)
+        title: _Alternative("", tuning_set, sliders)
         for title, sliders in candidates.items()
         if sliders is not None and (sliders != state.sliders or title == PINNED_TITLE)
     }
-    for other_set in find_comparable_sets(state, tuning_set).values():
-        alternatives[f"B: {other_set.predictions.analyzer}, same sliders"] = (
-            other_set,
-            state.sliders,
-        )
+    counts: Counter[str] = Counter()
+    for name, other_set in find_comparable_sets(state, tuning_set).items():
+        analyzer = other_set.predictions.analyzer
+        counts[analyzer] += 1
+        # The same analyzer may have run with another classifier.
+        number = f" ({counts[analyzer]})" if counts[analyzer] > 1 else ""
+        title = f"B: {analyzer}{number}, same sliders"
+        alternatives[title] = _Alternative(name, other_set, state.sliders)
     return alternatives
 
 
