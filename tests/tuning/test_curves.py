@@ -12,8 +12,10 @@ from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import precision_score, recall_score, roc_auc_score, roc_curve
 
 from maskdet.evaluation.operating_point import ACTUAL_KEYS, MISSED, NO_FACE, Evaluator
+from maskdet.metrics.intervals import Estimate
 from maskdet.settings import Settings
-from maskdet.tuning.curves import compute_curve
+from maskdet.tuning.class_metrics import compute_class_metrics
+from maskdet.tuning.curves import ThresholdRates, TuningCurve, compute_curve
 from maskdet.types import CLASSES, Label
 from tests.helpers.counting_fakes import (
     ELSEWHERE,
@@ -230,3 +232,36 @@ def test_the_same_seed_gives_the_same_interval():
     assert first == same
     assert first != other_seed
     assert first.value == other_seed.value
+
+
+def test_rates_by_threshold_are_those_of_the_evaluator():
+    evaluator = Evaluator(make_random_predictions(8))
+    settings = Settings(min_confidence=0.4, min_face_px=1)
+    for label in (None, Label.MASK):
+        curve = compute_curve(evaluator(settings), "precision_recall", label)
+        rates = ThresholdRates.from_curve(curve)
+        for threshold in (0.02, 0.3, 0.55, 0.8):
+            step = int(np.abs(rates.thresholds - threshold).argmin())
+            result = evaluator(dataclasses.replace(settings, min_score=threshold))
+            row = next(
+                row for row in compute_class_metrics(result) if row.label == label
+            )
+            assert rates.recalls[step] == pytest.approx(row.recall.value)
+            assert rates.precisions[step] == pytest.approx(row.precision.value)
+            assert rates.f1s[step] == pytest.approx(row.f1.value)
+            assert rates.f1_at(threshold) == pytest.approx(row.f1.value)
+        best = rates.f1_at(rates.best_threshold)
+        assert best == pytest.approx(np.nanmax(rates.f1s))
+
+
+def test_of_equally_good_thresholds_the_middle_one_is_optimal():
+    area = Estimate(1.0, 1.0, 1.0, 1)
+    one = np.ones(1)
+    curve = TuningCurve(None, one, one, np.array([0.8]), area)
+    # From 0.02 to 0.80 the face is detected.
+    rates = ThresholdRates.from_curve(curve)
+    assert rates.best_threshold == pytest.approx(0.41)
+    assert rates.recalls[-1] == 0.0
+    assert np.isnan(rates.f1s[-1])
+    nothing = TuningCurve(None, one, np.zeros(1), np.array([0.8]), area)
+    assert ThresholdRates.from_curve(nothing).best_threshold is None

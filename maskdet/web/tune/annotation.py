@@ -29,7 +29,7 @@ from maskdet.wording import format_count
 _DETECT_KEY = "maskdet.tuning.detect"
 
 _STALE_KEY = "maskdet.tuning.labels_changed"
-"""Session key of whether charts of older labels are still on the page."""
+"""Session key of whether the page beyond the labels must be drawn again."""
 
 _LABELLER_KEY = "tune.labeller"
 
@@ -346,13 +346,15 @@ def _render_label_export(state: TuneState, draft: Draft) -> None:
     """Show the downloads of the labels and the button that uses them for tuning."""
     n_missing = max(0, MIN_CONFIRMED - draft.count_labelled())
     with st.container(horizontal=True, vertical_alignment="center"):
-        pressed = st.button(
+        st.button(
             "Tune on these labels",
             # Once they are in use, the button that runs the analyzer stands out.
             type="secondary" if state.annotated else "primary",
             icon=":material/tune:",
             key="tune.on_labels",
             disabled=bool(n_missing or state.annotated),
+            on_click=_use_labels,
+            args=(state, draft),
         )
         st.download_button(
             "Labels (COCO)",
@@ -375,8 +377,10 @@ def _render_label_export(state: TuneState, draft: Draft) -> None:
             f"Confirm {format_count(n_missing, 'more face')} to tune on these labels: "
             f"with fewer than {MIN_CONFIRMED}, each face would move the rates too much."
         )
-    if pressed:
-        # Other labels make another dataset.
-        key = hashlib.sha256(draft.to_coco()).hexdigest()
-        state.annotated = f"labels {key}", draft.to_dataset()
-        st.rerun()
+
+
+def _use_labels(state: TuneState, draft: Draft) -> None:
+    # Other labels make another dataset.
+    key = hashlib.sha256(draft.to_coco()).hexdigest()
+    state.annotated = f"labels {key}", draft.to_dataset()
+    st.session_state[_STALE_KEY] = True

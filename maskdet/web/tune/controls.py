@@ -41,7 +41,10 @@ from maskdet.web.tune.tune_state import (
 from maskdet.web.widgets import escape_markdown
 from maskdet.wording import format_count
 
+_ASK_KEY = "maskdet.tuning.ask"
+
 _APPLIED_KEY = "maskdet.tuning.applied"
+_APPLIED, _SHOW_TOAST = "applied", "show_toast"
 _CALIBRATED_NOTE = (
     "Live does not calibrate confidences, so these thresholds would mean something "
     "else there. Turn off “Calibrate confidences” to apply or save the settings."
@@ -159,7 +162,11 @@ def render_apply(state: TuneState, tuning_set: TuningSet) -> None:
     preferences = _build_preferences(state.sliders, tuning_set)
     in_use = preferences == session.get_preferences()
     is_proposing = state.proposal is not None and state.proposal.improves
-    pressed = st.button(
+    # The sidebar was drawn before this; it shows the new settings in the next run.
+    if st.session_state.get(_APPLIED_KEY) == _APPLIED:
+        st.session_state[_APPLIED_KEY] = _SHOW_TOAST
+        st.rerun()
+    st.button(
         "Use on Live and Image",
         # Only one button of the page is to stand out.
         type="secondary" if is_proposing else "primary",
@@ -167,17 +174,17 @@ def render_apply(state: TuneState, tuning_set: TuningSet) -> None:
         disabled=in_use or state.sliders.calibrated,
         width="stretch",
         key="tune.use",
+        on_click=_ask_or_apply,
+        args=(preferences,),
     )
-    if pressed and _list_model_changes(preferences):
+    if st.session_state.pop(_ASK_KEY, False):
         _confirm_models(preferences)
-    elif pressed:
-        _apply(preferences)
     if state.sliders.calibrated:
         st.caption(_CALIBRATED_NOTE)
     else:
         st.caption(_describe_apply(tuning_set, preferences, in_use=in_use))
         st.caption(PER_IMAGE_NOTE)
-    if st.session_state.pop(_APPLIED_KEY, False):
+    if st.session_state.pop(_APPLIED_KEY, "") == _SHOW_TOAST:
         subject = (
             "Live now uses"
             if _find_other_image_analyzer(preferences)
@@ -188,24 +195,36 @@ def render_apply(state: TuneState, tuning_set: TuningSet) -> None:
         _render_save(state, tuning_set, preferences)
 
 
+def _ask_or_apply(preferences: Preferences) -> None:
+    if _list_model_changes(preferences):
+        st.session_state[_ASK_KEY] = True
+    else:
+        _apply(preferences)
+
+
 def _apply(preferences: Preferences) -> None:
-    """Apply the preferences; the whole page runs again, as the sidebar shows them."""
     session.set_preferences(preferences)
-    st.session_state[_APPLIED_KEY] = True
-    st.rerun()
+    st.session_state[_APPLIED_KEY] = _APPLIED
 
 
 @st.dialog("Change the models too?")
 def _confirm_models(preferences: Preferences) -> None:
-    """Ask before thresholds change more than thresholds."""
+    """Ask before more than thresholds changes."""
+    if st.session_state.get(_APPLIED_KEY) == _APPLIED:
+        st.rerun()  # which closes the dialog
     st.markdown(
         "These thresholds only fit the models that they were tuned for. Applying them "
         "changes:"
     )
     st.markdown("\n".join(f"- {line}" for line in _list_model_changes(preferences)))
     with st.container(horizontal=True):
-        if st.button("Change and apply", type="primary", key="tune.confirm"):
-            _apply(preferences)
+        st.button(
+            "Change and apply",
+            type="primary",
+            key="tune.confirm",
+            on_click=_apply,
+            args=(preferences,),
+        )
         if st.button("Cancel", key="tune.cancel"):
             st.rerun()
 

@@ -482,7 +482,9 @@ def render_settings_comparison(
             icon=":material/compare_arrows:",
         )
         return
-    title = st.selectbox("Compare with", list(alternatives), key=COMPARE_KEY)
+    title = st.selectbox(
+        "Compare with", list(alternatives), key=COMPARE_KEY, persist_state="session"
+    )
     name, other_set, other_sliders = alternatives[title]
     a, b = tuning_set.evaluate(state.sliders), other_set.evaluate(other_sliders)
     comparison: Comparison = tuning_set.get_cached(

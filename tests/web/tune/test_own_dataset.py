@@ -50,6 +50,8 @@ def test_stored_predictions_can_be_uploaded() -> None:
     before = app.session_state["maskdet.preferences"]
     app.main.button(key="tune.use").click()
     run_app(app)
+    app.button(key="tune.confirm").click()
+    run_app(app)
     applied = app.session_state["maskdet.preferences"]
     assert applied.analyzer == "onepass"
     assert applied.classifier == before.classifier
