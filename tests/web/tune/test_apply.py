@@ -46,7 +46,7 @@ def test_the_analyzer_changes_only_after_a_question() -> None:
     before = app.session_state["maskdet.preferences"]
     press_use(app)
     assert app.session_state["maskdet.preferences"] == before
-    question = "\n".join(part.value for part in app._tree.get("markdown"))
+    question = "\n".join(part.value for part in app.markdown)
     assert "from **onepass\\-fast** to **onepass**: **slower**" in question
     app.button(key="tune.cancel").click()
     run_app(app)
@@ -63,7 +63,7 @@ def test_live_gets_the_classifier_of_the_stored_predictions_after_a_question() -
     app = open_tune_page(classifier="tutorial", refine="false", analyzer="onepass")
     assert "Also changes the models" in page_texts(app)
     press_use(app)
-    question = "\n".join(part.value for part in app._tree.get("markdown"))
+    question = "\n".join(part.value for part in app.markdown)
     assert "the classifier, from **tutorial**" in question
     assert "refinement is switched on" in question
     assert "the analyzer of" not in question
