@@ -5,8 +5,7 @@ other objects rendered by `maskdet.synthetic` and drawn backgrounds, so boxes an
 classes are known. They show what thresholds do; they do not measure accuracy. No
 network is needed. Afterwards store the predictions of the analyzers:
 
-    maskdet tune scores samples/scenes --out models/tune --analyzer onepass-fast
-    maskdet tune scores samples/scenes --out models/tune --analyzer onepass
+    maskdet tune scores samples/scenes --out models/tune
 """
 
 from __future__ import annotations
