@@ -55,7 +55,7 @@ def score_histogram_chart(outcome: EvaluationResult) -> VegaSpec:
         score_counts.edges.tolist(),
         {title: counts.tolist() for title, counts in parts.items()},
         [score_counts.threshold],
-        colours={FACES_TITLE: THRESHOLD_COLOUR, NO_FACE_TITLE: GREY},
+        colours={FACES_TITLE: "#1f83d6", NO_FACE_TITLE: GREY},
         x_title="Detection score",
     )
 
