@@ -305,6 +305,26 @@ class Proposal:
         )
 
     @property
+    def improves(self) -> bool:
+        """Whether the goal is served better on the holdout half than before.
+
+        For `recall`, fewer faces are missing to the target; if none is missing before
+        and after, there are fewer false positives.
+        """
+        if self.settings_after == self.settings_before:
+            return False
+        if self.goal.kind != "recall":
+            return self.guarantee.measured.value > 0
+        before, after = (
+            (
+                max(0.0, self.goal.recall * half.recall.n - half.true_positives),
+                half.false_positives,
+            )
+            for half in (self.performance_before, self.performance_after)
+        )
+        return after < before
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Side effects and limitations, one sentence each."""
         lines = []

@@ -263,7 +263,7 @@ def image_totals_html(image_totals: ImageTotals, style: Style) -> Markup:
             MetricTile(pluralize(n_faces, "Face"), n_faces),
             *(label_tile(label, counts[label], style) for label in Label),
             MetricTile("Mask rate (unsure excluded)", image_totals.mask_rate_text),
-            MetricTile("No face found", image_totals.n_without_face),
+            MetricTile("No face detected", image_totals.n_without_face),
         ]
     )
 

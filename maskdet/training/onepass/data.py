@@ -17,7 +17,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +32,7 @@ from maskdet.boxes import (
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.datasets.example import empty_boxes
-from maskdet.media import find_images, read_image
+from maskdet.media import find_images, read_image, resize_image
 from maskdet.settings import Settings
 from maskdet.training.checkpoint import read_cached_arrays, save_arrays
 from maskdet.training.classifier.crops import ProgressWrapper
@@ -213,11 +212,7 @@ def read_training_images(
 def shrink_image(image: Image) -> tuple[Image, float]:
     """Downscale an image to at most `MAX_SIDE_PX`; return it and the scale."""
     scale = min(1.0, MAX_SIDE_PX / max(image.shape[:2]))
-    if scale == 1:
-        return image, scale
-    size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-    small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.uint8), scale
+    return resize_image(image, scale), scale
 
 
 def _read_training_image(teacher: Classifier | None, example: Example) -> TrainingImage:

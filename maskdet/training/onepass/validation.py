@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from maskdet.analyzers.onepass import STRIDES_PX, decode_maps
 from maskdet.boxes import Boxes, clip_boxes, nms, sizes_px
 from maskdet.evaluation import LARGE_PX
+from maskdet.media import resize_image
 from maskdet.metrics.detection import (
     average_precision,
     match_detections,
@@ -120,15 +120,15 @@ def detect_with_keras(
     costs a new graph.
     """
     scale = long_side_px / max(image.shape[:2])
-    size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-    resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    resized = cv2.resize(image, size_wh, interpolation=resampling)
+    resized = resize_image(image, scale)
     cell = STRIDES_PX[-1]
     side = -(-long_side_px // cell) * cell
     # Two input shapes, landscape and square, fit most images with little padding.
-    height = side if size_wh[1] > 0.75 * side else -(-side * 3 // 4 // cell) * cell
+    height = (
+        side if resized.shape[0] > 0.75 * side else -(-side * 3 // 4 // cell) * cell
+    )
     padded = np.zeros((1, height, side, 3), np.float32)
-    padded[0, : size_wh[1], : size_wh[0]] = resized
+    padded[0, : resized.shape[0], : resized.shape[1]] = resized
     maps = [
         np.asarray(feature_map)[0] for feature_map in model.predict_on_batch(padded)
     ]

@@ -228,7 +228,7 @@ def _render_image(
     if not len(result.scene):
         tips = results.suggest_changes(result.analyzed, result.settings, tiles=tiles)
         lines = "\n".join(f"- {tip}" for tip in tips)
-        st.warning(f"**No face found.** What you can try:\n{lines}")
+        st.warning(f"**No face detected.** What you can try:\n{lines}")
 
 
 def _render_image_downloads(

@@ -526,7 +526,7 @@ def _analyze_snapshot(preferences: Preferences) -> None:
     if crops:
         st.html(scene_cards_html(result.scene, crops, style))
     else:
-        st.info("No face found. Move closer, with light on your face.")
+        st.info("No face detected. Move closer, with light on your face.")
 
 
 @st.cache_data(show_spinner=False)

@@ -127,6 +127,8 @@ def _watch_cameras() -> None:
         from maskdet.web.cameras.feeds import get_camera_feeds
 
         get_camera_feeds().watch(read_cameras())
+
+
 def warm_up() -> None:
     """Load the pages, their libraries and the default models, once the server runs.
 
