@@ -8,7 +8,7 @@ const element = (name, attributes = {}, ...children) => {
   return result;
 };
 const TICKS_S = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600];
-const MAX_TICKS = 8;
+const TICK_PX = 64;
 // A moment later than its time stamp, a frame is certainly shown.
 const EPSILON_S = 0.002;
 
@@ -38,6 +38,7 @@ class Player {
     this.table.onkeydown = (event) => this.tableKey(event);
     this.sheet.onpointerdown = (event) => this.press(event);
     this.sheet.onpointermove = (event) => this.point(event);
+    new ResizeObserver(() => this.renderAxis()).observe(this.sheet);
     this.sheet.onpointerleave = () => { this.tip.hidden = true; };
   }
 
@@ -192,17 +193,29 @@ class Player {
       }), ...lane.marks.map(([time, kind]) => place(element('i', { class: `mark ${kind}` }), time)));
       return element('div', { class: 'lane' }, element('span', { class: 'who' }, lane.name), track);
     });
-    const step = TICKS_S.find((s) => this.data.duration / s <= MAX_TICKS) ?? this.data.duration;
-    const axis = element('span', { class: 'track' });
-    for (let time = 0; time < this.data.duration - 0.6 * step; time += step) {
-      axis.append(place(element('b', {}, clock(time)), time));
-    }
-    axis.append(place(element('b', { class: 'end' }, clock(this.data.duration)), this.data.duration));
+    this.axis = element('span', { class: 'track' });
     this.rows.replaceChildren(
-      element('div', { class: 'lane axis' }, element('span', { class: 'who' }, 'ID'), axis), ...lanes);
+      element('div', { class: 'lane axis' }, element('span', { class: 'who' }, 'ID'), this.axis), ...lanes);
     this.people.hidden = !lanes.length;
     this.lanes.setAttribute('aria-valuemax', Math.round(10 * this.data.duration) / 10);
     this.selectLane(this.lane, false);
+    this.renderAxis();
+  }
+
+  // As many times as there is room for.
+  renderAxis() {
+    if (!this.axis) return;
+    const { duration } = this.data;
+    const nTicks = Math.max(1, Math.floor(this.axis.clientWidth / TICK_PX));
+    const step = TICKS_S.find((s) => duration / s <= nTicks) ?? duration;
+    const tick = (time, attributes) => {
+      const label = element('b', attributes, clock(time));
+      label.style.left = `${100 * time / duration}%`;
+      return label;
+    };
+    const times = [...Array(Math.ceil(duration / step)).keys()].map((i) => i * step);
+    this.axis.replaceChildren(...times.filter((time) => time <= duration - 0.8 * step || !time)
+      .map((time) => tick(time, {})), tick(duration, { class: 'end' }));
   }
 
   selectLane(number, scrolls = true) {
