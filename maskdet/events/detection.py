@@ -49,7 +49,8 @@ def observe_safely(observer: SceneObserver, people: PersonLog) -> Sequence[Event
     try:
         return observer.observe(people)
     except Exception:
-        logger.exception("events of a scene were lost", extra={"source": observer})
+        # An observer need not be hashable, which a source must be.
+        logger.exception("events of a scene were lost", extra={"source": people})
         return ()
 
 

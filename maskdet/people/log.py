@@ -308,7 +308,7 @@ class PersonLog:
         if pending is None:
             return
         duration_s = min(_MAX_FRAME_DURATION_S, time_s - pending.scene.time_s)
-        # A frame of duration 0 gets a small weight.
+        # A frame of duration 0 gets a small weight, also in the timeline.
         weight_s = max(duration_s, 1e-6)
         for totals, label, confidence, is_detected in pending.people:
             totals.label_s[label] += weight_s
@@ -319,7 +319,7 @@ class PersonLog:
             contact_totals.total_s += duration_s
             contact_totals.unmasked_s += duration_s if is_unmasked else 0.0
         if self._timeline is not None:
-            self._timeline.add(pending.scene, duration_s)
+            self._timeline.add(pending.scene, weight_s)
         if len(self._totals) > _SLACK * MAX_PEOPLE:
             self._evict_people()
         if len(self._contact_totals) > _SLACK * MAX_CONTACTS:
@@ -605,13 +605,16 @@ def _build_person(track_id: int, totals: _PersonTotals) -> Person:
     label = max(known_s, key=lambda label: known_s[label])
     if known_s[label] <= 0:
         label = Label.UNKNOWN
+    # The only scene of somebody who has just entered is not counted yet.
+    label_s = totals.label_s[label]
+    confidence = min(1.0, totals.confidence_s[label] / label_s) if label_s > 0 else 0.0
     return Person(
         track_id,
         totals.first_s,
         totals.last_s,
         totals.seen_s,
         label,
-        min(1.0, totals.confidence_s[label] / totals.label_s[label]),
+        confidence,
         dict(totals.label_s),
         totals.crop,
     )

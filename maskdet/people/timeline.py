@@ -99,21 +99,24 @@ class Timeline:
         self._spans: dict[int, list[_Span]] = {}
         self._n_spans = 0
 
-    def add(self, scene: Scene, duration_s: float) -> None:
-        """Add a scene that is shown for `duration_s` seconds."""
+    def add(self, scene: Scene, weight_s: float) -> None:
+        """Add a scene.
+
+        Args:
+            scene: the people and their pairs.
+            weight_s: for how long it is shown, in seconds; more than 0.
+        """
         index = int(scene.time_s // self._length_s)
         time_bin = self._bins.get(index)
         if time_bin is None:
             time_bin = self._bins[index] = _Bin(0.0, dict.fromkeys(Label, 0.0))
-        # A frame of duration 0 gets a small weight.
-        duration_s = max(duration_s, 1e-6)
-        time_bin.observed_s += duration_s
+        time_bin.observed_s += weight_s
         for label, track_id in zip(
             scene.labels, np.asarray(scene.track_ids), strict=True
         ):
             if track_id != UNTRACKED:
-                time_bin.people_s[label] += duration_s
-                end_s = scene.time_s + duration_s
+                time_bin.people_s[label] += weight_s
+                end_s = scene.time_s + weight_s
                 self._add_span(int(track_id), _Span(scene.time_s, end_s, label))
         time_bin.n_contacts = max(
             time_bin.n_contacts, sum(pair.in_contact for pair in scene.pairs)

@@ -135,6 +135,11 @@ class VideoReport:
         )
 
     @property
+    def n_contacts(self) -> int:
+        """The total number of pairs who were in contact."""
+        return len(self.contacts) + self.evicted_contacts.n_contacts
+
+    @property
     def n_over_limit(self) -> int:
         """The number of pairs whose contact exceeds the limit."""
         listed = sum(contact.exceeds_limit for contact in self.contacts)

@@ -45,6 +45,14 @@ def test_a_person_without_a_known_class_is_unknown() -> None:
     assert person.confidence == pytest.approx(0.4)
 
 
+def test_a_person_who_has_just_entered_is_listed_without_a_class() -> None:
+    """Their only scene counts once its duration is known."""
+    people = PersonLog()
+    people.add(make_people_scene(0.0, [(1, MASK)]))
+    (person,) = people.list_people()
+    assert (person.label, person.confidence, person.seen_s) == (UNKNOWN, 0.0, 0.0)
+
+
 def test_an_unseen_head_counts_as_present_but_not_as_seen() -> None:
     people = PersonLog()
     show(people, make_people_scene(0.0, [(1, MASK)]), 1.0)

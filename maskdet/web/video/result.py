@@ -13,7 +13,6 @@ from maskdet.people import Person
 from maskdet.style import (
     DEFAULT_STYLE,
     Style,
-    format_percent,
     to_display_percent,
 )
 from maskdet.types import Contact, Label
@@ -27,9 +26,8 @@ from maskdet.web.video.player import describe_left_out, render_player
 from maskdet.web.video.upload import render_storage_note, render_video_heading
 from maskdet.web.widgets import (
     Download,
-    MetricTile,
     escape_markdown,
-    label_tile,
+    list_report_tiles,
     metrics_html,
     render_downloads,
 )
@@ -48,7 +46,7 @@ def render_video_result(job: VideoAnalysisJob, report: VideoReport) -> None:
     has_distances = preferences.settings.distance != "off"
     st.html(
         metrics_html(
-            _build_metrics(report, preferences.style, has_distances=has_distances)
+            list_report_tiles(report, preferences.style, has_distances=has_distances)
         )
     )
     if job.annotated_path is not None:
@@ -91,19 +89,6 @@ def _render_heading(job: VideoAnalysisJob, report: VideoReport) -> None:
         st.caption(
             f"The annotated video is incomplete: {escape_markdown(report.note)}."
         )
-
-
-def _build_metrics(
-    report: VideoReport, style: Style, *, has_distances: bool
-) -> list[MetricTile]:
-    counts, mask_rate = report.label_counts, report.mask_rate
-    mask_rate_text = "-" if mask_rate is None else format_percent(mask_rate)
-    return [
-        MetricTile("People", report.n_people),
-        *(label_tile(label, counts[label], style) for label in Label),
-        MetricTile("Time masked", mask_rate_text),
-        *[MetricTile("Pairs over the limit", report.n_over_limit)] * has_distances,
-    ]
 
 
 @st.fragment
@@ -219,7 +204,7 @@ def _render_video_downloads(job: VideoAnalysisJob, report: VideoReport) -> None:
         ("Events (CSV)", partial(service.events_csv, report.events), *events_file),
         (
             "Summary (JSON)",
-            reports_to_json([report]),
+            partial(reports_to_json, [report]),
             f"{stem}.json",
             "application/json",
         ),
