@@ -162,7 +162,7 @@ def test_lanes_show_the_labels_and_can_be_used_with_keys(video_page, tmp_path) -
     spans = video_page.page.locator(".player .lane .span")
     lines = spans.evaluate_all("spans => spans.map(span => span.className)")
     # Colour is not the only difference between labels.
-    assert lines == ["span double", "span solid"]
+    assert lines == ["span double", "span dotted", "span solid"]
     spans.first.hover()
     tip = video_page.page.locator(".player .tip")
     assert tip.inner_text().startswith("Person 1 No mask, 0:00")
@@ -174,11 +174,15 @@ def test_lanes_show_the_labels_and_can_be_used_with_keys(video_page, tmp_path) -
     video_page.page.keyboard.press("ArrowDown")
     text = video_page.lanes.get_attribute("aria-valuetext")
     assert text == "0:01, Person 1: No mask"
-    video_page.page.keyboard.press("Enter")
-    wait_until(
-        lambda: video_page.lanes.get_attribute("aria-valuetext").endswith(": Mask"),
-        "the next change",
-    )
+    for label in ("Unsure", "Mask"):
+        video_page.page.keyboard.press("Enter")
+        end = f", Person 1: {label}"
+        wait_until(
+            lambda end=end: video_page.lanes.get_attribute("aria-valuetext").endswith(
+                end
+            ),
+            f"the change to {label}",
+        )
     assert video_page.is_at(LENGTH_S / 2, 0.8)
 
 
