@@ -485,6 +485,7 @@ class VideoAnalysisJob:
 
     def _delete_files(self) -> None:
         self.report, self.progress, self.preview = None, _NO_PROGRESS, b""
+        self._first_frame = None
         self.state = "closed"
         self._scratch.close()
 

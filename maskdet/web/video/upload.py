@@ -14,6 +14,7 @@ from maskdet.analyzers.pipelines import Analyzer, resolve_analyzer
 from maskdet.html_templates import encode_data_url
 from maskdet.media import ROTATIONS, VideoInfo, encode_jpeg, rotate_image
 from maskdet.web import session
+from maskdet.web.components import to_media_url
 from maskdet.web.image import results
 from maskdet.web.preferences import Preferences, format_rotation
 from maskdet.web.server.streamlit_patches import is_session_active
@@ -194,8 +195,8 @@ def render_uploaded_video(job: VideoAnalysisJob, first_frame: FirstFrame) -> Non
                 icon=":material/blur_on:",
             )
         else:
-            image = rotate_image(first_frame.image, options.rotate)
-            _render_frame(encode_jpeg(image), "First frame of the video")
+            jpeg = encode_jpeg(rotate_image(first_frame.image, options.rotate))
+            _render_frame(to_media_url(jpeg), "First frame of the video")
     render_storage_note(job)
 
 
@@ -314,14 +315,15 @@ def _render_progress(job: VideoAnalysisJob) -> None:
             help="Deletes the video and its results.",
         )
     if job.preview:
-        _render_frame(job.preview, "Current frame of the analysis")
+        # Inline the frame: Streamlit keeps every other image until the next rerun of
+        # the whole page.
+        source = encode_data_url(job.preview)
+        _render_frame(source, "Current frame of the analysis")
 
 
-def _render_frame(jpeg: bytes, alt: str) -> None:
-    """Render a frame, at most 60 % as high as the window."""
-    # Inline the frame: Streamlit keeps every image of `st.image` until the next rerun
-    # of the whole page.
-    image_html = f'<img src="{encode_data_url(jpeg)}" alt="{alt}">'
+def _render_frame(source: str, alt: str) -> None:
+    """Render an image, at most 60 % as high as the window."""
+    image_html = f'<img src="{source}" alt="{alt}">'
     st.html(f'{_PREVIEW_CSS}<div class="maskdet-video">{image_html}</div>')
 
 
