@@ -92,7 +92,7 @@ def render_moment_distances(
     st.html(_BIRDS_EYE_CSS)
     with st.container(key="birds_eye"):
         image_column, pair_column = st.columns(
-            2, gap="medium", vertical_alignment="center"
+            [1, 2], gap="medium", vertical_alignment="center"
         )
         image_column.image(
             birds_eye_image,

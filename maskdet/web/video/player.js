@@ -333,7 +333,7 @@ class Player {
     const isNow = (event) => event && Math.abs(event.time + EPSILON_S - time) < 0.05;
     let number = isNow(events[this.row]) ? this.row : -1;
     for (let i = 0; number < 0 && i < events.length; i += 1) {
-      if (events[i].time > time + EPSILON_S) { number = i - 1; break; }
+      if (events[i].time > time + 2 * EPSILON_S) { number = i - 1; break; }
       if (i === events.length - 1) number = i;
     }
     if (number === this.current) return;
