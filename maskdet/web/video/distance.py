@@ -96,7 +96,7 @@ def render_moment_distances(
         )
         image_column.image(
             birds_eye_image,
-            "Bird's-eye view (1 m grid)",
+            "Bird's-eye view",
             channels="BGR",
             alt="Bird's-eye view of where people stand",
         )

@@ -132,7 +132,7 @@ def test_distances_add_a_top_view_of_each_moment(
     choose(app, "distance.distance", "pinhole")
     finished(press(app, "Analyze sample"))
     captions = [text for one in app.main.get("image") for text in one.captions]
-    assert "Bird's-eye view (1 m grid)" in captions
+    assert "Bird's-eye view" in captions
     html = texts(app.main.get("html"))
     assert "Highest-risk contact" in html
     assert "over the limit" in html
