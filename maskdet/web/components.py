@@ -44,7 +44,7 @@ def add_video(path: Path, media_type: str = "video/mp4") -> str:
     """Return a URL at which the browser of this visitor streams a video.
 
     Streamlit keeps a copy in memory until a later run of the whole page no longer asks
-    for it, and answers requests for parts of it.
+    for it, and sends the parts that the browser requests.
 
     Returns:
         The path on this server; empty without a server, or if the file is gone.
