@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -37,3 +38,19 @@ def to_media_url(jpeg: bytes) -> str:
     digest = hashlib.sha256(jpeg).hexdigest()
     url = streamlit_patches.add_media_file(jpeg, "image/jpeg", f"maskdet.{digest}")
     return url or encode_data_url(jpeg)
+
+
+def add_video(path: Path, media_type: str = "video/mp4") -> str:
+    """Return a URL at which the browser of this visitor streams a video.
+
+    Streamlit keeps a copy in memory until a later run of the whole page no longer asks
+    for it, and sends the parts that the browser requests.
+
+    Returns:
+        The path on this server; empty without a server, or if the file is gone.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:  # the visitor removed the video in another run
+        return ""
+    return streamlit_patches.add_media_file(content, media_type, f"maskdet.{path}")
