@@ -47,7 +47,7 @@ _RESIZES = {_ONEPASS: Resize(640, 2.0), _ONEPASS_FAST: Resize(320, 1.0)}
 
 _onepass_refiner = partial(Refiner, min_px=12, weight=0.5, verify_power=0.35)
 
-_REFINERS: dict[str, Callable[[Classifier], Refiner]] = {
+_REFINERS: dict[str, partial[Refiner]] = {
     _ONEPASS: partial(_onepass_refiner, skip_above=0.98, verify_below=0.9),
     _ONEPASS_FAST: partial(
         _onepass_refiner, skip_above=0.9, verify_below=0.85, min_score=0.4, max_faces=8
@@ -320,6 +320,16 @@ def has_refinement(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
     A classifier other than the default one classifies every face instead.
     """
     return _preset_name(name) in _REFINERS and classifier == DEFAULT_CLASSIFIER
+
+
+def max_refined_faces(
+    name: str, classifier: str = DEFAULT_CLASSIFIER, *, refine: bool = True
+) -> int | None:
+    """Return how many faces of an image are refined at most; None without a limit."""
+    if not refine or not has_refinement(name, classifier):
+        return None
+    limit: int | None = _REFINERS[_preset_name(name)].keywords.get("max_faces")
+    return limit
 
 
 def classifies_every_face(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
