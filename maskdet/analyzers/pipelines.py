@@ -43,7 +43,8 @@ _FAST_SUFFIX = "-fast"
 suffix."""
 
 # `onepass` enlarges images to detect small faces; `onepass-fast` never does.
-_RESIZES = {_ONEPASS: Resize(640, 2.0), _ONEPASS_FAST: Resize(320, 1.0)}
+RESIZES: Final = {_ONEPASS: Resize(640, 2.0), _ONEPASS_FAST: Resize(320, 1.0)}
+"""Input scaling of the two analyzers of a single-stage network."""
 
 _onepass_refiner = partial(Refiner, min_px=12, weight=0.5, verify_power=0.35)
 
@@ -419,7 +420,7 @@ def analyzer_model_name(name: str) -> str:
 
     It is not in `MODEL_FILES` if the analyzer does not have one.
     """
-    return _ONEPASS if name in _RESIZES else name
+    return _ONEPASS if name in RESIZES else name
 
 
 def load_analyzer(
@@ -482,10 +483,10 @@ def _build_base_analyzer(name: str, refiner: Refiner | None) -> Analyzer:
     if factory is not None:
         return _call_factory(name, factory)
     kind = _preset_name(name)
-    if kind not in _RESIZES:
+    if kind not in RESIZES:
         return Aizoo()
     network = SingleStageNetwork(network_path(name))
-    return SingleStage(network, _RESIZES[kind], refiner=refiner)
+    return SingleStage(network, RESIZES[kind], refiner=refiner)
 
 
 class _AnalyzerAsDetector:

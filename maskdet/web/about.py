@@ -75,7 +75,7 @@ Built on [Streamlit](https://streamlit.io) (Apache-2.0),
 and [Keras](https://keras.io) (Apache-2.0),
 [ONNX Runtime](https://onnxruntime.ai) (MIT),
 [mtcnn](https://github.com/ipazc/mtcnn) (MIT),
-[YuNet](https://github.com/ShiqiYu/libfacedetection.train) (Apache-2.0; our one-pass
+[YuNet](https://github.com/ShiqiYu/libfacedetection.train) (Apache-2.0; our single-stage
 network was trained on from its weights),
 [NumPy](https://numpy.org) (BSD-3-Clause),
 [SQLAlchemy](https://www.sqlalchemy.org) (MIT),
