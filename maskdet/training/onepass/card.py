@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from maskdet.analyzers.onepass import OUTPUT_NAMES
+from maskdet.analyzers.onepass import MAX_STRIDE_PX, OUTPUT_NAMES, STRIDES_PX
 from maskdet.analyzers.pipelines import RESIZES
 from maskdet.evaluation import LARGE_PX
 from maskdet.training.card import (
@@ -39,8 +39,9 @@ ABOUT = (
 
 _PROPERTIES = """\
 | Network | {parameters:,} parameters, convolutions only |
-| Input | `image`: (1, h, w, 3) float32 BGR, 0 to 255; h and w are multiples of 32 |
-| Output | {outputs}: (1, h/s, w/s, 9) at the strides 8, 16 and 32: class and \
+| Input | `image`: (1, h, w, 3) float32 BGR, 0 to 255; h and w are multiples of \
+{multiple_px} |
+| Output | {outputs}: (1, h/s, w/s, 9) at the strides {strides}: class and \
 objectness logit, `dx, dy, log w, log h`, logits of {labels} \
 (`maskdet.analyzers.onepass`) |
 | File | `{name}.tflite`: {n_bytes:,} bytes, {weights} weights, sha256 `{sha256}` |"""
@@ -95,6 +96,8 @@ def format_onepass_card(model_export: OnePassExport, command: str) -> str:
             name=model_export.name,
             parameters=model_export.n_parameters,
             outputs=", ".join(f"`{name}`" for name in OUTPUT_NAMES),
+            multiple_px=MAX_STRIDE_PX,
+            strides=", ".join(map(str, STRIDES_PX)),
             labels=", ".join(label.key for label in CLASSES),
             n_bytes=selected.n_bytes,
             weights=model_export.weight_format,
