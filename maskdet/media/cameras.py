@@ -337,7 +337,7 @@ def open_video(
     open_url = _make_url_opener(name, limits, every, rotate)
     reader = open_url()
     if reader.info.is_snapshot and on_status is not None:
-        on_status("the address returns single images; one is read every second")
+        on_status("the camera returns single images; one is read every second")
     if reader.info.duration_s > 0 and name.lower().startswith("http"):
         return reader
     return LatestFrameSource(
@@ -376,7 +376,7 @@ def _make_url_opener(
         ValueError: the scheme is not one of `_URL_SCHEMES`.
     """
     if urlsplit(url).scheme.lower() not in _URL_SCHEMES:
-        raise ValueError(f"an address must begin with {', '.join(_URL_SCHEMES)}")
+        raise ValueError(f"a camera URL must begin with {', '.join(_URL_SCHEMES)}")
     unlimited = dataclasses.replace(
         limits, max_duration_s=_UNLIMITED_S, cpu_s=_UNLIMITED_S
     )

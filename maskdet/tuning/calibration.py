@@ -18,7 +18,7 @@ from maskdet.metrics.calibration import (
     reliability_curve,
 )
 from maskdet.metrics.classification import ClassificationResult
-from maskdet.metrics.intervals import Estimate, draw_image_weights
+from maskdet.metrics.intervals import Estimate, draw_bootstrap_weights
 from maskdet.metrics.matching import Float32Array, IntArray
 from maskdet.metrics.summary import calibration_error
 
@@ -110,7 +110,7 @@ def _measure_calibration(
     labels: ClassificationResult, image_indices: IntArray, n: int
 ) -> tuple[ReliabilityCurve, Estimate]:
     correct, confidence = correct_and_confidence(labels)
-    weights = draw_image_weights(n)[:, image_indices]
+    weights = draw_bootstrap_weights(n)[:, image_indices]
     return reliability_curve(correct, confidence), calibration_error(
         weights, correct, confidence
     )

@@ -22,7 +22,7 @@ from maskdet.evaluation.predictions import LabelledSet
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import (
     Estimate,
-    draw_image_weights,
+    draw_bootstrap_weights,
     percentile_estimate,
     safe_divide,
 )
@@ -513,7 +513,7 @@ def _estimate_gain(
         unit = {"f1": 1, "cost": n, "equal": max(faces, 1)}[goal.kind]
         return compute_goal_losses(goal, *sums) / unit
 
-    weights = draw_image_weights(n)
+    weights = draw_bootstrap_weights(n)
     unweighted = np.ones((1, n), np.float32)
     value = compute_loss(before, unweighted) - compute_loss(after, unweighted)
     resampled = compute_loss(before, weights) - compute_loss(after, weights)

@@ -8,6 +8,7 @@ from maskdet.metrics.calibration import apply_temperature, fit_temperature
 from maskdet.metrics.intervals import NO_ESTIMATE
 from maskdet.settings import Settings
 from maskdet.tuning.calibration import fit_calibration
+from maskdet.tuning.charts import calibration_comparison_chart
 from maskdet.types import Label
 from tests.helpers.counting_fakes import (
     A,
@@ -91,3 +92,4 @@ def test_the_fit_without_faces_of_known_class_is_degenerate(true_faces):
     assert (fitted.is_degenerate, fitted.temperature, fitted.n) == (True, 1, 0)
     assert not len(fitted.before.counts)
     assert fitted.ece_before == NO_ESTIMATE
+    assert calibration_comparison_chart(fitted)["layer"]

@@ -20,7 +20,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzers.onepass import Resize, SingleStage, SingleStageNetwork
+from maskdet.analyzers.onepass import SingleStage, SingleStageNetwork
+from maskdet.analyzers.pipelines import RESIZES
 from maskdet.boxes import (
     Boxes,
     box_areas,
@@ -69,14 +70,11 @@ _HELD_OUT_EVERY: Final = 4
 _MIN_SAMPLING_WEIGHT: Final = 0.03
 """Added to the squared score, so that images without false positives are sampled."""
 
-SCALINGS: Final[Mapping[int, Resize]] = {
-    640: Resize(640, 2.0),
-    320: Resize(320, 1.0),
-}
-"""Input scaling of the analyzers `onepass` and `onepass-fast`, by longer side."""
+SCALINGS: Final = {resize.long_side_px: resize for resize in RESIZES.values()}
+"""Input scaling of the analyzers, the thorough one first, by longer side."""
 
-_FUSION_WEIGHTS: Final[Mapping[int, float]] = {640: 1.0, 320: 0.7}
-"""Weights of the detections in the fusion, by longer side as in `SCALINGS`."""
+_FUSION_WEIGHTS: Final = (1.0, 0.7)
+"""Weights of the detections in the fusion, in the order of `SCALINGS`."""
 
 _MIN_UNLABELLED_SCORE: Final = 0.4
 """On the audited validation scenes, 50 to 90 % of the unlabelled detections above this
@@ -315,7 +313,7 @@ class MinedNegatives:
 def read_negatives(
     paths: Iterable[str | Path],
     kinds: Sequence[str] = (),
-    progress: Callable[[Iterable[NegativeImage]], Iterable[NegativeImage]] = iter,
+    progress: Callable[[Sequence[NegativeImage]], Iterable[NegativeImage]] = iter,
 ) -> NegativeImages:
     """Read the images of `list_negatives`.
 
@@ -330,9 +328,10 @@ def read_negatives(
     """
     train: list[TrainingImage] = []
     held_out: list[TrainingImage] = []
-    for image in progress(list_negatives(paths, kinds)):
-        target_list = held_out if image.held_out else train
-        target_list.append(_read_negative(image.path, image.kind))
+    listed = list_negatives(paths, kinds)
+    images = map_parallel(_read_negative, listed, progress)
+    for item, image in zip(listed, images, strict=True):
+        (held_out if item.held_out else train).append(image)
     return NegativeImages(train, held_out)
 
 
@@ -406,14 +405,14 @@ def _parse_coco_row(path: Path, row: Mapping[str, Any]) -> tuple[Path, str]:
     raise FileNotFoundError(f"{path}: image {name} does not exist")
 
 
-def _read_negative(file: Path, kind: str) -> TrainingImage:
-    image, _ = shrink_image(read_image(file))
+def _read_negative(negative: NegativeImage) -> TrainingImage:
+    image, _ = shrink_image(read_image(negative.path))
     return TrainingImage(
         image,
         empty_boxes(),
         np.zeros(0, np.int64),
         np.zeros((0, len(CLASSES)), np.float32),
-        kind,
+        negative.kind,
     )
 
 
@@ -457,14 +456,8 @@ def fuse_detections(detections: Sequence[Faces], weights: Sequence[float]) -> Fa
     return Faces(boxes[kept][best], total[best])
 
 
-def open_at_scalings(path: str | Path) -> dict[int, SingleStage]:
-    """Open a file of the network for each of `SCALINGS`.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        RuntimeError: the file is not a single-stage network.
-    """
-    network = SingleStageNetwork(path)
+def open_at_scalings(network: SingleStageNetwork) -> dict[int, SingleStage]:
+    """Return the analyzer of a network at each of `SCALINGS`, by longer side."""
     return {side: SingleStage(network, scaling) for side, scaling in SCALINGS.items()}
 
 
@@ -472,8 +465,8 @@ class DetectionTeacher:
     """The single-stage network at two input sizes, fused."""
 
     def __init__(self, path: str | Path) -> None:
-        """Load the file of the network; see `open_at_scalings`."""
-        self._analyzers = open_at_scalings(path)
+        """Load the file of the network; see `SingleStageNetwork`."""
+        self._analyzers = open_at_scalings(SingleStageNetwork(path))
 
     def detect(self, image: Image) -> Faces:
         """Return the faces in an image with fused scores."""
@@ -481,9 +474,7 @@ class DetectionTeacher:
             analyzer.analyze(image, Settings.permissive()).faces
             for analyzer in self._analyzers.values()
         ]
-        return fuse_detections(
-            detections, [_FUSION_WEIGHTS[side] for side in self._analyzers]
-        )
+        return fuse_detections(detections, _FUSION_WEIGHTS)
 
 
 def apply_detection_teacher(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +20,8 @@ from maskdet.metrics.detection import (
     match_detections_in_image,
 )
 from maskdet.training.onepass.data import (
+    FALSE_POSITIVE_COST,
+    FALSE_POSITIVE_SCORES,
     NO_LABEL,
     MinedNegatives,
     TrainingImage,
@@ -194,6 +196,12 @@ def compute_onepass_metrics(
         right=_compute_class_accuracy(images, detections),
         **classes,
     )
+
+
+def compute_selection_score(row: Mapping[str, float]) -> float:
+    """Return the selection score of an epoch from its row in the log."""
+    rate = row.get(f"val_false_positives_{FALSE_POSITIVE_SCORES[0]:g}", 0.0)
+    return (row["val_faces"] + row["val_mean"]) / 2 - FALSE_POSITIVE_COST * rate
 
 
 def _compute_class_accuracy(
