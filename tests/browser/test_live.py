@@ -451,7 +451,8 @@ def test_without_a_camera_the_page_says_what_to_do(
         LivePage(page).button("Start").click()
         page.get_by_test_id("stAlert").filter(has_text="No camera was found").wait_for()
         assert not LivePage(page).frame.get_by_text("NotFoundError").is_visible()
-        page.get_by_role("link", name="Analyze the sample video").click()
-        page.get_by_role("heading", name="Video", exact=True).wait_for()
+        page.get_by_role("button", name="Play the sample video").click()
+        page.get_by_role("radio", name="Sample video", checked=True).wait_for()
+        page.get_by_test_id("stAlert").wait_for(state="detached")
     finally:
         browser.close()
