@@ -69,6 +69,8 @@ def test_the_sample_video_plays_without_a_camera(
     live = LivePage(open_page(dashboard.url))
     live.button("Start").wait_for()
     live.page.get_by_role("button", name="Play the sample video").click()
+    live.page.get_by_role("radio", name="Sample video", checked=True).wait_for()
+    wait_until_idle(live.page)
     first = live.wait_for_image(lambda image: image.mean() > 60, "the sample")
     live.wait_for_image(
         lambda image: bool((np.abs(image.astype(int) - first) > 80).any()),
