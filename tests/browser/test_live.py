@@ -282,7 +282,7 @@ def test_the_page_does_not_jump_at_start_and_the_video_can_be_wide(
     box = frame.bounding_box()
     assert (box["x"], box["y"]) == (before["x"], before["y"])
     assert moving(live)
-    assert live.page.get_by_role("status").bounding_box()["y"] > box["y"]
+    assert live.page.locator(".maskdet-status").bounding_box()["y"] > box["y"]
     live.page.set_viewport_size({"width": 820, "height": 1000})
     toggle = live.page.get_by_text("Full-width video", exact=True)
     toggle.wait_for(state="hidden")
