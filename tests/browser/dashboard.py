@@ -163,7 +163,7 @@ class LivePage:
 
     def read_status(self) -> str:
         """Return who is in view, in a few words."""
-        text = self.page.get_by_role("status").locator("span").inner_text()
+        text = self.page.locator(".maskdet-status[role=status] span").inner_text()
         return str(text)
 
 
