@@ -7,6 +7,7 @@ import logging
 import streamlit as st
 
 from maskdet.web import session
+from maskdet.web.events.badge import render_recording_badge
 from maskdet.web.live import page as live_page
 from maskdet.web.live.relay import NewestFrameRelay
 from maskdet.web.server import guard, navigation, streamlit_patches, uploads
@@ -37,9 +38,12 @@ page = st.navigation(
 st.set_page_config(page_title=f"{page.title} - maskdet")
 render_theme()
 session.begin_run()
+render_recording_badge()
 if page.title != "Live":
     live_page.release_viewer_slot()
 render_sidebar(live=page.title in ("Live", "Video"))
+with st.sidebar:
+    session.render_tab_reporter()
 page.run()
 session.end_run()
 uploads.delete_unused_files()

@@ -62,22 +62,30 @@ TAB_KEY: Final = "maskdet.tab"
 """Key of the component that reports the tab ID."""
 
 # `sessionStorage` keeps the ID until the tab is closed; other sites cannot read it.
+# Without storage, a reload gets a new one.
 _TAB_JS: Final = """
+let tab = "";
 export default function ({ data, setStateValue }) {
-  let tab = "";
-  try {
-    tab = sessionStorage.getItem("maskdet.tab") || "";
-    if (!tab) {
-      const bytes = crypto.getRandomValues(new Uint8Array(16));
-      tab = Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
-      sessionStorage.setItem("maskdet.tab", tab);
-    }
-  } catch {
-    return;  // no storage in this browser: a reload gets a new tab ID
+  try { tab = sessionStorage.getItem("maskdet.tab") || tab; } catch {}
+  if (!tab) {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    tab = Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
+    try { sessionStorage.setItem("maskdet.tab", tab); } catch {}
   }
   if (tab !== data) setStateValue("tab", tab);
 }
 """
+
+_TAB_AWAITED_KEY: Final = "maskdet.tab_awaited"
+
+_TAB_REPORTED_KEY: Final = "maskdet.tab_reported"
+
+_FIRST_RUN_KEY: Final = "maskdet.first_run"
+
+_MAX_TABS: Final = 10_000
+
+_seen_tabs: Final[dict[str, None]] = {}
+"""Tab IDs that this server has seen, oldest first."""
 
 _tab_component = st.components.v2.component(TAB_KEY, js=_TAB_JS)
 
@@ -253,6 +261,7 @@ def end_run() -> None:
     reload and a copied address keep them.
     """
     st.session_state[_COMPLETED_URL_KEY] = _get_page_url()
+    st.session_state[_FIRST_RUN_KEY] = False
     query = get_preferences().to_query()
     if st.query_params.to_dict() != query:
         st.query_params.from_dict(query)
@@ -478,15 +487,32 @@ def _load_link_preferences() -> None:
 def get_tab_id() -> str:
     """Return a secret ID of this visitor's tab, which survives a reload.
 
-    Call it once a run. It is empty in the first run of a session, and in a browser
-    without storage. The page runs again when the browser has sent the ID.
+    It is empty in the first run of a session; see `is_tab_pending`.
     """
     stored = (st.session_state.get(TAB_KEY) or {}).get("tab")
-    tab_id = (
-        stored
-        if isinstance(stored, str) and re.fullmatch("[0-9a-f]{32}", stored)
-        else ""
-    )
+    is_valid = isinstance(stored, str) and re.fullmatch("[0-9a-f]{32}", stored)
+    return cast(str, stored) if is_valid else ""
+
+
+def is_tab_pending() -> bool:
+    """Return whether the tab ID arrives in a moment; the page runs again then.
+
+    A page that shows what the server keeps for a tab should show nothing until then.
+    """
+    is_pending = not get_tab_id() and st.session_state.get(_FIRST_RUN_KEY, True)
+    st.session_state[_TAB_AWAITED_KEY] = is_pending
+    return cast(bool, is_pending)
+
+
+# A fragment, so that the ID does not stop the first run of the page.
+@st.fragment
+def render_tab_reporter() -> None:
+    """Let the browser report the tab ID; call it once a run, in `app.py`.
+
+    The page runs again if it waits for the ID, or if the server has seen the tab: it
+    may keep something for it.
+    """
+    tab_id = get_tab_id()
     _tab_component(
         key=TAB_KEY,
         data=tab_id,
@@ -495,4 +521,12 @@ def get_tab_id() -> str:
         width="content",
         height="content",
     )
-    return tab_id
+    if not tab_id or st.session_state.get(_TAB_REPORTED_KEY) == tab_id:
+        return
+    st.session_state[_TAB_REPORTED_KEY] = tab_id
+    is_seen = tab_id in _seen_tabs
+    _seen_tabs[tab_id] = None
+    for oldest in list(_seen_tabs)[:-_MAX_TABS]:
+        _seen_tabs.pop(oldest, None)
+    if is_seen or st.session_state.get(_TAB_AWAITED_KEY):
+        st.rerun()

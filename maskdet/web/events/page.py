@@ -44,6 +44,8 @@ from maskdet.style import (
 from maskdet.types import CLASSES, UNTRACKED, Label
 from maskdet.web import session
 from maskdet.web.events import alerts, service
+from maskdet.web.events.form import EventForm
+from maskdet.web.events.recorders import DEFAULT_CAMERA, EventPreferences
 from maskdet.web.widgets import (
     MetricTile,
     escape_markdown,
@@ -262,24 +264,61 @@ def render_events_page() -> None:
         "Log of arrivals, departures, mask status and close contacts, with optional "
         "alerts."
     )
-    database = service.get_database_status()
-    record, camera = _render_recording_settings(database)
-    with st.expander("Alerts", icon=":material/notifications:"):
-        alert_config, toast, sound = alerts.render_alert_settings()
-        service.apply_event_preferences(
-            service.EventPreferences(record, camera, alert_config, toast, sound)
-        )
-        alerts.render_test_alert()
+    st.header("Recording", divider="gray")
+    if session.is_tab_pending():
+        # Whether recording is on is known in a moment.
+        st.caption("Loading your settings …")
+    else:
+        _render_settings()
     alerts.render_new_alerts()
-    _render_writer_status(record)
+    st.header("Alerts", divider="gray")
+    alerts.render_alert_list()
     store = service.get_event_store()
     if store is not None:
         _render_recorded_events(store)
 
 
-def _render_recording_settings(database: service.DatabaseStatus) -> tuple[bool, str]:
+def _render_settings() -> None:
+    """Render the settings of a recorder, and apply them."""
+    form, is_visitor = _select_form()
+    recorded = service.list_recorded_cameras()
+    form.load()
+    record, camera = _render_recording_settings(form, is_visitor=is_visitor)
+    with st.expander("Alert rules", icon=":material/notifications:"):
+        alert_config = alerts.render_alert_settings(form, on_page=is_visitor)
+        alerts_area = st.container()
+    form.store()
+    toast, sound = (form.recorder.form[name] is True for name in ("toast", "sound"))
+    service.apply_event_preferences(
+        form.recorder,
+        EventPreferences(record, camera, alert_config, toast, sound),
+    )
+    with alerts_area:
+        alerts.render_test_alert(form)
+    _render_writer_status(record)
+    if service.list_recorded_cameras() != recorded:
+        st.rerun()  # every page shows what is recorded, above its content
+
+
+def _select_form() -> tuple[EventForm, bool]:
+    """Return the settings to render, and whether they are those of the visitor.
+
+    A local admin can choose those of the server's network cameras.
+    """
+    camera_recorder = service.get_camera_recorder()
+    if camera_recorder is not None:
+        titles = {"visitor": "This browser's camera", "server": "Network cameras"}
+        chosen = select_segment("Settings for", titles, key="events.recorder")
+        if chosen == "server":
+            return EventForm("cameras", camera_recorder), False
+    return EventForm("events", service.get_recorder()), True
+
+
+def _render_recording_settings(
+    form: EventForm, *, is_visitor: bool
+) -> tuple[bool, str]:
     """Render the recording options; return whether to record, and the camera name."""
-    st.header("Recording", divider="gray")
+    database = service.get_database_status()
     if database.is_disabled:
         st.info(
             "Recording is disabled on this server.",
@@ -291,31 +330,31 @@ def _render_recording_settings(database: service.DatabaseStatus) -> tuple[bool, 
         )
     toggle_column, name_column = st.columns([2, 1], vertical_alignment="bottom")
     record = toggle_column.toggle(
-        "Record events",
-        key="events.record",
-        persist_state="session",
-        disabled=not database.url,
+        "Record events", key=form.key("record"), disabled=not database.url
     )
-    camera = name_column.text_input(
-        "Camera name",
-        service.DEFAULT_CAMERA,
-        max_chars=MAX_CAMERA_NAME_LENGTH,
-        key="events.camera",
-        persist_state="session",
-        help="Distinguishes the events of several cameras.",
-    )
+    camera = ""
+    if is_visitor:
+        camera = name_column.text_input(
+            "Camera name",
+            max_chars=MAX_CAMERA_NAME_LENGTH,
+            key=form.key("camera"),
+            help="Distinguishes the events of several cameras.",
+        )
     store = service.get_event_store()
     if store is not None:
         location = store.location.replace("`", "")
+        scope = (
+            "Recording stays on when you reload the page"
+            if is_visitor
+            else "For all network cameras that this server reads, until it stops"
+        )
         st.caption(
-            "Images are never stored. An event has the time, an anonymous ID that is "
-            "valid for this stream only, label and confidence, the distance to others, "
-            f"and the camera name. Events are stored in `{location}` "
+            f"{scope}. Images are never stored. An event has the time, an anonymous ID "
+            "that is valid for this stream only, label and confidence, the distance to "
+            f"others, and the camera name. Events are stored in `{location}` "
             f"and deleted after **{database.keep_days} days**."
         )
-    return record and bool(database.url), clean_camera_name(
-        camera
-    ) or service.DEFAULT_CAMERA
+    return record and bool(database.url), clean_camera_name(camera) or DEFAULT_CAMERA
 
 
 def _render_writer_status(record: bool) -> None:
@@ -391,10 +430,10 @@ def _render_history(store: EventStore, n_all: int) -> None:
 def _select_filter(store: EventStore) -> EventFilter:
     """Render the filter options; return the filter."""
     titles = {name: title for name, (title, _) in PERIODS.items()}
-    period = select_segment("Time", titles, key="events.period", default="day")
-    kinds_column, labels_column, cameras_column, refresh_column = st.columns(
-        [4, 4, 4, 2], vertical_alignment="bottom"
-    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        period = select_segment("Time", titles, key="events.period", default="day")
+        st.button("Refresh", icon=":material/refresh:", key="events.refresh")
+    kinds_column, labels_column, cameras_column = st.columns(3)
     kinds = kinds_column.multiselect(
         "Events",
         list(EVENT_KINDS),
@@ -406,7 +445,7 @@ def _select_filter(store: EventStore) -> EventFilter:
     style = session.get_preferences().style
     label_titles = {label.key: style.title(label) for label in Label}
     labels = labels_column.multiselect(
-        "Labels",
+        "Classes",
         list(label_titles),
         format_func=label_titles.__getitem__,
         placeholder="All",
@@ -416,7 +455,6 @@ def _select_filter(store: EventStore) -> EventFilter:
     cameras = cameras_column.multiselect(
         "Cameras", store.list_cameras(), placeholder="All", key="events.cameras"
     )
-    refresh_column.button("Refresh", icon=":material/refresh:", key="events.refresh")
     hours = PERIODS[period][1]
     since = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)
     since_ms = None if since is None else round(since.timestamp() * 1e3)

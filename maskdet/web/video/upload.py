@@ -17,7 +17,6 @@ from maskdet.web import session
 from maskdet.web.image import results
 from maskdet.web.preferences import Preferences, format_rotation
 from maskdet.web.server.streamlit_patches import is_session_active
-from maskdet.web.session import get_tab_id
 from maskdet.web.video import distance
 from maskdet.web.video.job import (
     MAX_VIDEO_MINUTES,
@@ -30,7 +29,6 @@ from maskdet.web.widgets import VIDEO_SAMPLE, escape_markdown
 
 _JOB_KEY: Final = "maskdet.video"
 _ERROR_KEY: Final = "maskdet.video_refused"
-_TAB_ID_KEY: Final = "maskdet.video_tab"
 _REFRESH_S: Final = 1.0
 _MIN_ESTIMATE_FRACTION: Final = 0.03
 """Below this fraction, most of the elapsed time is model loading."""
@@ -48,14 +46,10 @@ _PREVIEW_CSS: Final = """<style>
 
 
 def get_video_job() -> VideoAnalysisJob | None:
-    """Return this visitor's job, if there is one, also after a reload of the page.
-
-    Call it once a run.
-    """
+    """Return this visitor's job, if there is one, also after a reload of the page."""
     current: VideoAnalysisJob | None = st.session_state.get(_JOB_KEY)
-    tab_id = st.session_state[_TAB_ID_KEY] = get_tab_id()
     if current is None:
-        current = find_job_by_tab(tab_id, _make_presence_check())
+        current = find_job_by_tab(session.get_tab_id(), _make_presence_check())
         if current is not None:
             st.session_state[_JOB_KEY] = current
     if current is not None and current.state == "closed":
@@ -183,7 +177,7 @@ def start_video_job(name: str, video: bytes | Path, options: VideoOptions) -> No
         st.session_state[_ERROR_KEY] = line
         return
     st.session_state[_JOB_KEY] = new_job
-    new_job.register_tab(st.session_state.get(_TAB_ID_KEY, ""))
+    new_job.register_tab(session.get_tab_id())
     new_job.start()
 
 
