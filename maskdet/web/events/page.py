@@ -181,7 +181,7 @@ def label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
                 "type": "temporal",
                 "title": None,
                 "axis": {"grid": False, "labelOverlap": True},
-                "scale": {"domain": [end_ms - shown_ms, end_ms]},
+                "scale": {"domainMin": end_ms - shown_ms},
             },
             "x2": {"field": "end"},
             "y": quantitative_field(
