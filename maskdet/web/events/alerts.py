@@ -93,7 +93,7 @@ def render_alert_settings(form: EventForm, *, on_page: bool) -> AlertConfig:
         on_page: whether alerts can be shown on the page.
     """
     rules = _render_rules(form)
-    st.subheader("Notify")
+    st.markdown("**Notify**")
     if on_page:
         with st.container(horizontal=True):
             st.toggle(

@@ -29,7 +29,6 @@ def render_recording_badge() -> None:
                 "pages/events.py",
                 label=escape_markdown(f"REC {format_camera_names(names)}"),
                 icon=":material/radio_button_checked:",
-                help="Events of people are recorded while live video runs.",
             )
 
 
