@@ -67,7 +67,7 @@ class EventDetector:
     def observe(self, people: PersonLog) -> tuple[Event, ...]:
         """Return the events of the last scene; at the end, everybody leaves.
 
-        Whoever was present for less than `MIN_PRESENCE_S` neither enters nor leaves.
+        A person seen for less than `MIN_PRESENCE_S` neither enters nor leaves.
         """
         scene = people.scene
         events: list[Event] = []

@@ -189,7 +189,7 @@ def test_everybody_leaves_at_the_end_of_a_stream() -> None:
     assert detector.end() == ()
 
 
-def test_whoever_was_not_confirmed_neither_enters_nor_leaves() -> None:
+def test_a_person_who_was_not_confirmed_neither_enters_nor_leaves() -> None:
     detector = make_detector()
     events = [
         *detector.update(make_tracked_scene(0.0, [(1, MASK, 0.9)])),
@@ -200,7 +200,7 @@ def test_whoever_was_not_confirmed_neither_enters_nor_leaves() -> None:
     assert events == []
 
 
-def test_an_alert_of_somebody_who_was_not_confirmed_is_an_event() -> None:
+def test_an_alert_of_a_person_who_was_not_confirmed_is_an_event() -> None:
     rule = AlertRule("no_mask", for_s=0.0)
     stream = ObservedStream(AlertDetector(StreamInfo("Door", START, "run"), (rule,)))
     events = stream.update(make_tracked_scene(0.0, [(1, NO_MASK, 0.9)]))
