@@ -181,7 +181,6 @@ def label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
                 "type": "temporal",
                 "title": None,
                 "axis": {"grid": False, "labelOverlap": True},
-                "scale": {"domainMin": end_ms - shown_ms},
             },
             "x2": {"field": "end"},
             "y": quantitative_field(
@@ -207,6 +206,11 @@ def label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
         },
     }
     rows = _build_bars(result, style)
+    # An empty bar extends the time axis.
+    origin_ms = end_ms - shown_ms
+    if origin_ms < min(starts_ms):
+        empty = {**rows[0], "high": 0.0, "fraction": 0.0, "people": 0, "total": 0}
+        rows.append({**empty, "start": origin_ms, "end": origin_ms, "low": 0.0})
     return layer_charts([bars], {"bars": rows}, height=300)
 
 
