@@ -49,7 +49,8 @@ _PRIVACY = """
   private temporary folder. It is deleted soon after. The Video page says which.
 - Events are recorded only if you switch that on, and never with an image; every page
   shows a red REC badge then. Alerts go only to the receivers that you enter. These
-  settings and your last alerts stay in memory for about an hour after you close the page.
+  settings and your last alerts stay in memory until about an hour after you close the
+  page.
 - If the computer is not yours, your images are sent to it and no further.
 - Uploaded images and their results stay in the memory of your own session, so that a
   moved slider takes effect at once. They are deleted soon after you close this page.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
+from types import SimpleNamespace
 
 import pytest
 import streamlit as st
@@ -18,7 +20,7 @@ from maskdet.events.config import sqlite_url
 from maskdet.events.database import EventFilter
 from maskdet.events.store import EventStore
 from maskdet.types import Label
-from maskdet.web.events import service
+from maskdet.web.events import alerts, service
 from maskdet.web.events.recorders import Recorder
 from tests.alerts.receivers import run_web_receiver
 from tests.events.scenes import ObservedStream, make_tracked_scene
@@ -158,6 +160,7 @@ def test_a_test_alert_is_shown_played_and_sent(monkeypatch) -> None:
 
 
 def test_an_alert_of_an_aborted_run_is_shown_by_the_next(monkeypatch) -> None:
+    monkeypatch.setattr(alerts, "_MAX_TOAST_AGE_S", math.inf)
     app, interruptions = open_events_page(), [RerunException(RerunData())]
     alert = Event("alert", datetime.now(UTC), "Door", "run", 1, NO_MASK)
     get_recorder(app).monitor.inbox.put([alert])
@@ -175,7 +178,9 @@ def test_an_alert_of_an_aborted_run_is_shown_by_the_next(monkeypatch) -> None:
 
 def test_toasts_are_never_on_top_of_each_other(monkeypatch) -> None:
     now_s = [1000.0]
-    monkeypatch.setattr("maskdet.web.events.alerts.time.time", lambda: now_s[0])
+    clock = SimpleNamespace(time=lambda: now_s[0])
+    monkeypatch.setattr(alerts, "time", clock)
+    monkeypatch.setattr(alerts, "_MAX_TOAST_AGE_S", math.inf)
     app = open_events_page()
     inbox = get_recorder(app).monitor.inbox
 
@@ -205,11 +210,11 @@ def test_the_alerts_are_listed_with_rule_camera_person_and_delivery(
         enter_text(app, "events.webhook", receiver.url)
         monitor = get_recorder(app).monitor
         now = datetime.now(UTC)
-        alerts = (
+        published = (
             Event("alert", now, "Door", "run", 4, NO_MASK, rule="no_mask"),
             Event("alert", now + timedelta(seconds=1), "Hall", "run", rule="crowd"),
         )
-        for alert in alerts:
+        for alert in published:
             monitor.publish((), (alert,))
         wait_until(lambda: monitor.delivery_statuses()["webhook"].n_sent == 2, "both")
     rows = run_app(app).main.dataframe[0].value

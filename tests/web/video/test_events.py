@@ -27,6 +27,7 @@ from maskdet.web.widgets import Sample
 from tests.helpers.app import open_page, run_app
 from tests.helpers.events_page import (
     enter_text,
+    open_events_page,
     page_texts,
     prepare_database,
     set_toggle,
@@ -60,7 +61,7 @@ def analyzed(tmp_path: Path, monkeypatch) -> Iterator[AppTest]:
         tmp_path / "a.mp4", times_ms=times_ms, creation_time=yesterday.isoformat()
     )
     monkeypatch.setattr(video_upload, "VIDEO_SAMPLE", Sample("Video", path, "credit"))
-    app = set_toggle(open_page("events"), "events.record")
+    app = set_toggle(open_events_page(), "events.record")
     yield analyze_sample(app)
     app.session_state["maskdet.video"].close()
 
