@@ -122,7 +122,8 @@ class LivePage:
 
     def image(self) -> np.ndarray | None:
         """The current frame of the video from the server, BGR."""
-        url = self.frame.evaluate(VIDEO_AS_PNG_SCRIPT)
+        frame = self.frame  # None for one that another source has replaced
+        url = None if frame is None else frame.evaluate(VIDEO_AS_PNG_SCRIPT)
         if url is None:
             return None
         content = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
@@ -162,7 +163,7 @@ class LivePage:
 
     def read_status(self) -> str:
         """Return who is in view, in a few words."""
-        text = self.page.get_by_role("status").locator("span").inner_text()
+        text = self.page.locator(".maskdet-status[role=status] span").inner_text()
         return str(text)
 
 

@@ -18,6 +18,7 @@ from tests.browser.dashboard import (
     wait_until_idle,
 )
 from tests.browser.serve import FACE_BGR, MASK_BGR
+from tests.browser.test_accessibility import check_page
 from tests.helpers.mjpeg_camera import MjpegCamera, run_mjpeg_camera
 from tests.helpers.waiting import wait_until
 
@@ -68,6 +69,8 @@ def test_the_sample_video_plays_without_a_camera(
     live = LivePage(open_page(dashboard.url))
     live.button("Start").wait_for()
     live.page.get_by_role("button", name="Play the sample video").click()
+    live.page.get_by_role("radio", name="Sample video", checked=True).wait_for()
+    wait_until_idle(live.page)
     first = live.wait_for_image(lambda image: image.mean() > 60, "the sample")
     live.wait_for_image(
         lambda image: bool((np.abs(image.astype(int) - first) > 80).any()),
@@ -133,6 +136,7 @@ def test_the_cameras_page_shows_all_and_opens_one(
     door.locator("img").wait_for()
     page.get_by_role("button", name="Attic, Not available").wait_for()
     assert SECRET not in page.content()
+    check_page(page, "Cameras")
     door.click()
     page.get_by_role("heading", name="Live", level=1).wait_for()
     live = LivePage(page)

@@ -141,7 +141,7 @@ def test_each_class_gets_its_colour_and_updates_the_metrics(live: LivePage) -> N
     live.wait_for_image(outlined(Label.NO_MASK), "a red outline")
     wait_until(lambda: live.read_stat("No mask") == "1", "one person without a mask")
     wait_until(lambda: live.read_status() == "1 without a mask", "the status")
-    assert "people in view: 1" in live.read_stats().lower()
+    wait_until(lambda: "people in view: 1" in live.read_stats().lower(), "the sum")
     live.wait_for_image(outlined(Label.MASK), "a green outline")
     wait_until(lambda: live.read_stat("Mask") == "1", "everybody masked")
     wait_until(lambda: live.read_status() == "Everyone wears a mask", "the status")
@@ -281,7 +281,7 @@ def test_the_page_does_not_jump_at_start_and_the_video_can_be_wide(
     box = frame.bounding_box()
     assert (box["x"], box["y"]) == (before["x"], before["y"])
     assert moving(live)
-    assert live.page.get_by_role("status").bounding_box()["y"] > box["y"]
+    assert live.page.locator(".maskdet-status").bounding_box()["y"] > box["y"]
     live.page.set_viewport_size({"width": 820, "height": 1000})
     toggle = live.page.get_by_text("Full-width video", exact=True)
     toggle.wait_for(state="hidden")
@@ -450,7 +450,8 @@ def test_without_a_camera_the_page_says_what_to_do(
         LivePage(page).button("Start").click()
         page.get_by_test_id("stAlert").filter(has_text="No camera was found").wait_for()
         assert not LivePage(page).frame.get_by_text("NotFoundError").is_visible()
-        page.get_by_role("link", name="Analyze the sample video").click()
-        page.get_by_role("heading", name="Video", exact=True).wait_for()
+        page.get_by_role("button", name="Play the sample video").click()
+        page.get_by_role("radio", name="Sample video", checked=True).wait_for()
+        page.get_by_test_id("stAlert").wait_for(state="detached")
     finally:
         browser.close()

@@ -238,6 +238,7 @@ def release_viewer_slot() -> None:
 
     The stream itself ends when the visitor leaves the page.
     """
+    close_outlet()
     if _CONNECTION_KEY in st.session_state:
         del st.session_state[_CONNECTION_KEY]
         _get_viewer_slots().release(session.get_session_id())
@@ -425,14 +426,13 @@ def render_connection_help() -> None:
             escape_markdown(f"{error}. Using the default, {max_sessions}."),
             icon=":material/warning:",
         )
+    photo_hint = "\n\nThe photo below needs no live video." if is_own_camera else ""
     if get_connection().server_full:
         visitors = "one visitor" if max_sessions == 1 else f"{max_sessions} visitors"
         st.warning(
             f"""**All slots for live video are taken.** This server supports \
 {visitors} at a time. You can start here as soon as a slot is free. \
-The administrator can change the limit with `{VIEWERS_VARIABLE}`.
-
-The photo below does not need a slot.""",
+The administrator can change the limit with `{VIEWERS_VARIABLE}`.{photo_hint}""",
             icon=":material/group:",
         )
     if camera_error := _get_camera_error():
@@ -445,9 +445,7 @@ not connect for live video. Common reasons:
 
 - A firewall or router blocks the connection. Ask the administrator to configure a
   TURN server (`{ICE_SERVERS_VARIABLE}`, see "Deployment" in the docs).
-- The page was opened without HTTPS from another machine.
-
-The photo below works without live video.""",
+- The page was opened without HTTPS from another machine.{photo_hint}""",
             icon=":material/wifi_off:",
         )
 
