@@ -84,6 +84,7 @@ def compute_curve(
     kind: CurveKind,
     label: Label | None = None,
     *,
+    resamples: int = CURVE_RESAMPLES,
     seed: int = 0,
 ) -> TuningCurve:
     """Compute a curve with the point of the settings of a result.
@@ -106,6 +107,7 @@ def compute_curve(
         result: result of the current settings on a set.
         kind: `precision_recall` or `roc`.
         label: the class, None for faces of any class.
+        resamples: bootstrap resamples of the images for the interval of the area.
         seed: random seed of the bootstrap.
 
     Raises:
@@ -114,9 +116,7 @@ def compute_curve(
     if label is not None and label not in CLASSES:
         keys = ", ".join(class_label.key for class_label in CLASSES)
         raise ValueError(f"label must be one of {keys} or None, not {label.key!r}")
-    weights = draw_bootstrap_weights(
-        result.n_images, resamples=CURVE_RESAMPLES, seed=seed
-    )
+    weights = draw_bootstrap_weights(result.n_images, resamples=resamples, seed=seed)
     if kind == "roc" and label is not None:
         return _class_roc_curve(result, label, weights)
     matches = _rank_detections(result.change_settings(min_score=0), label)
@@ -124,7 +124,7 @@ def compute_curve(
         curve = _froc_curve(matches, weights)
     else:
         ranked = precision_recall_curve(matches)
-        area = mean_average_precision([matches], resamples=CURVE_RESAMPLES, seed=seed)
+        area = mean_average_precision([matches], resamples=resamples, seed=seed)
         thresholds = ranked.scores.astype(np.float64)
         curve = TuningCurve(label, ranked.recalls, ranked.precisions, thresholds, area)
     return curve.move_point(result.settings.min_score)
