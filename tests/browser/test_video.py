@@ -255,7 +255,7 @@ def test_a_portrait_video_fits_every_window(video_page, tmp_path) -> None:
 
 def test_an_upload_survives_other_pages_and_a_reload(video_page, tmp_path) -> None:
     video_page.choose(write_sample(tmp_path / "mine.mp4"))
-    facts = video_page.page.get_by_text("320 x 240, 0:04, ")
+    facts = video_page.page.get_by_text("mine.mp4: 320 x 240, 0:04")
     facts.wait_for()
     video_page.page.get_by_alt_text("First frame of the video").wait_for()
     select_option(video_page.page, "Process", "Every 2nd (twice as fast)")
@@ -267,7 +267,7 @@ def test_an_upload_survives_other_pages_and_a_reload(video_page, tmp_path) -> No
     facts.wait_for()
     video_page.press("Analyze video")
     video_page.see_result()
-    video_page.page.get_by_text(f"{LENGTH_S * RATE // 2} frames").wait_for()
+    video_page.page.get_by_text(f"0:04, {LENGTH_S * RATE // 2} frames").wait_for()
     video_page.press("Choose another video")
     video_page.page.locator(UPLOADER).wait_for(state="attached")
 
