@@ -99,17 +99,17 @@ def _detect_faces(state: TuneState, uploads: list[tuple[str, bytes]]) -> None:
         )
 
     try:
-        state.draft = create_draft(
-            uploads, analyzer, preferences.settings, progress=progress
-        )
-        state.draft_history.clear()
+        draft = create_draft(uploads, analyzer, preferences.settings, progress=progress)
     except ValueError as error:
         st.error(escape_markdown(f"{error}."), icon=":material/broken_image:")
-    _set_draft(state, state.draft)
-    bar.empty()
+        bar.empty()
+    else:
+        state.draft_history.clear()
+        _set_draft(state, draft)
+        st.rerun()  # the button for the first step no longer stands out
 
 
-def _set_draft(state: TuneState, draft: Draft | None) -> None:
+def _set_draft(state: TuneState, draft: Draft) -> None:
     """Set new labels, and discard predictions that were matched to the old ones."""
     state.draft, state.labelled_face = draft, None
     if state.annotated is not None:
@@ -200,13 +200,12 @@ def build_labeller_data(
     )
     title = style.title(draft_face.label)
     name = shorten_name(draft.images[image_index].name)
-    position = _list_faces(draft).index(face) + 1
-    n_faces = sum(len(image.faces) for image in draft.images)
+    n_faces = len(draft.images[image_index].faces)
     return {
         "face": list(face),
         "image": to_media_url(jpeg),
         "box": box,
-        "place": f"Face {position} of {n_faces}, in {name}",
+        "place": f"Face {face_index + 1} of {n_faces} in {name}",
         "guess": f"Confirmed: {title}"
         if draft_face.confirmed
         else f"Detected: {title} ({format_percent(draft_face.confidence)})",

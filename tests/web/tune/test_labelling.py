@@ -144,7 +144,7 @@ def test_tuning_on_labels_needs_ten_confirmed_faces(
     state = app.session_state["maskdet.tuning"]
     state.draft = make_draft(n_images)
     run_app(app)
-    assert component_data(app, "labeller")["place"].startswith("Face 1 of ")
+    assert component_data(app, "labeller")["place"] == "Face 2 of 2 in 0.jpg"
     assert "Confirm 10 more faces" in page_texts(app)
     press_button(app, f"Confirm all {2 * n_images}")
     button = app.main.button(key="tune.on_labels")
