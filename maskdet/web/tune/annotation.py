@@ -202,6 +202,8 @@ def build_labeller_data(
     name = shorten_name(draft.images[image_index].name)
     n_faces = len(draft.images[image_index].faces)
     return {
+        # The browser waits for other data after each step.
+        "step": state.label_steps,
         "face": list(face),
         "image": to_media_url(jpeg),
         "box": box,
@@ -254,6 +256,7 @@ def crop_surroundings(image: Image, box: Boxes) -> tuple[bytes, list[float]]:
 def _on_label(state: TuneState, step: Any) -> None:
     """Label or remove the face that the browser showed, and go to the next one."""
     draft = state.draft
+    state.label_steps += 1
     face = tuple(step["face"]) if step else ()
     # The list may have changed since the browser drew it.
     if draft is None or face not in _list_faces(draft):
@@ -269,6 +272,7 @@ def _on_label(state: TuneState, step: Any) -> None:
 
 def _on_move(state: TuneState, draft: Draft, face: FaceKey, step: Any) -> None:
     faces = _list_faces(draft)
+    state.label_steps += 1
     state.labelled_face = faces[(faces.index(face) + int(step or 0)) % len(faces)]
 
 
@@ -281,6 +285,7 @@ def _change_draft(state: TuneState, draft: Draft, face: FaceKey | None = None) -
 
 
 def _undo(state: TuneState) -> None:
+    state.label_steps += 1
     if state.draft_history:
         draft, face = state.draft_history.pop()
         _set_draft(state, draft)

@@ -101,6 +101,22 @@ def test_every_step_can_be_undone(state: TuneState) -> None:
     assert state.draft is first
 
 
+def test_every_step_gives_the_browser_other_data(state: TuneState) -> None:
+    draft = state.draft
+    assert draft is not None
+    steps = [state.label_steps]
+    for step in (
+        lambda: label_face(state, (0, 1), "mask"),
+        lambda: label_face(state, (0, 9), "mask"),
+        lambda: annotation._on_move(state, draft, (0, 0), 4),
+        lambda: annotation._undo(state),
+        lambda: annotation._undo(state),
+    ):
+        step()
+        steps.append(state.label_steps)
+    assert len({*steps}) == len(steps)
+
+
 def test_the_history_is_limited(state: TuneState) -> None:
     for _ in range(annotation._MAX_UNDO + 5):
         label_face(state, (0, 1), "mask")
