@@ -63,6 +63,15 @@ def click_chart(page: Any, chart: Any, x: float, y: float) -> None:
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
 
 
+def press_and_wait(page: Any, key: str, progress: str) -> None:
+    """Press a key of the labelling, and wait for the progress and another face."""
+    place = page.locator(".labeller").get_by_role("status")
+    before = place.inner_text()
+    page.keyboard.press(key)
+    page.get_by_text(progress).wait_for()
+    wait_until(lambda: place.inner_text() != before, "another face")
+
+
 def encode_face_image(*, masked: bool) -> bytes:
     """Return a PNG with one face, masked or not."""
     image = np.full((240, 320, 3), 90, np.uint8)
@@ -237,13 +246,11 @@ def test_images_are_labelled_by_keyboard_and_tuned_on(page: Any) -> None:
     wait_until(lambda: place.inner_text() != first, "the next face")
     page.keyboard.press("ArrowLeft")
     wait_until(lambda: place.inner_text() == first, "the first face again")
-    page.keyboard.press("x")
-    page.get_by_text("0 of 10 faces confirmed").wait_for()
-    page.keyboard.press("u")
-    page.get_by_text("0 of 11 faces confirmed").wait_for()
+    press_and_wait(page, "x", "0 of 10 faces confirmed")
+    press_and_wait(page, "u", "0 of 11 faces confirmed")
+    assert place.inner_text() == first
     for n, key in enumerate("3212121212", start=1):
-        page.keyboard.press(key)
-        page.get_by_text(f"{n} of 11 faces confirmed").wait_for()
+        press_and_wait(page, key, f"{n} of 11 faces confirmed")
     with page.expect_download() as download:
         page.get_by_role("button", name="Labels (COCO)").click()
     labels = json.loads(Path(download.value.path()).read_text())

@@ -99,17 +99,17 @@ def _detect_faces(state: TuneState, uploads: list[tuple[str, bytes]]) -> None:
         )
 
     try:
-        state.draft = create_draft(
-            uploads, analyzer, preferences.settings, progress=progress
-        )
-        state.draft_history.clear()
+        draft = create_draft(uploads, analyzer, preferences.settings, progress=progress)
     except ValueError as error:
         st.error(escape_markdown(f"{error}."), icon=":material/broken_image:")
-    _set_draft(state, state.draft)
-    bar.empty()
+        bar.empty()
+    else:
+        state.draft_history.clear()
+        _set_draft(state, draft)
+        st.rerun()  # the button for the first step no longer stands out
 
 
-def _set_draft(state: TuneState, draft: Draft | None) -> None:
+def _set_draft(state: TuneState, draft: Draft) -> None:
     """Set new labels, and discard predictions that were matched to the old ones."""
     state.draft, state.labelled_face = draft, None
     if state.annotated is not None:
@@ -200,13 +200,14 @@ def build_labeller_data(
     )
     title = style.title(draft_face.label)
     name = shorten_name(draft.images[image_index].name)
-    position = _list_faces(draft).index(face) + 1
-    n_faces = sum(len(image.faces) for image in draft.images)
+    n_faces = len(draft.images[image_index].faces)
     return {
+        # The browser waits for other data after each step.
+        "step": state.label_steps,
         "face": list(face),
         "image": to_media_url(jpeg),
         "box": box,
-        "place": f"Face {position} of {n_faces}, in {name}",
+        "place": f"Face {face_index + 1} of {n_faces} in {name}",
         "guess": f"Confirmed: {title}"
         if draft_face.confirmed
         else f"Detected: {title} ({format_percent(draft_face.confidence)})",
@@ -255,6 +256,7 @@ def crop_surroundings(image: Image, box: Boxes) -> tuple[bytes, list[float]]:
 def _on_label(state: TuneState, step: Any) -> None:
     """Label or remove the face that the browser showed, and go to the next one."""
     draft = state.draft
+    state.label_steps += 1
     face = tuple(step["face"]) if step else ()
     # The list may have changed since the browser drew it.
     if draft is None or face not in _list_faces(draft):
@@ -270,6 +272,7 @@ def _on_label(state: TuneState, step: Any) -> None:
 
 def _on_move(state: TuneState, draft: Draft, face: FaceKey, step: Any) -> None:
     faces = _list_faces(draft)
+    state.label_steps += 1
     state.labelled_face = faces[(faces.index(face) + int(step or 0)) % len(faces)]
 
 
@@ -282,6 +285,7 @@ def _change_draft(state: TuneState, draft: Draft, face: FaceKey | None = None) -
 
 
 def _undo(state: TuneState) -> None:
+    state.label_steps += 1
     if state.draft_history:
         draft, face = state.draft_history.pop()
         _set_draft(state, draft)

@@ -136,6 +136,7 @@ class TuneState:
         draft_history: earlier drafts, and the face whose label changed next; the
             newest last.
         labelled_face: the face shown for labelling; None for the first one.
+        label_steps: number of labelling steps so far.
         annotated: key and dataset made of the labels, or None.
         n_cards: number of faces shown in the gallery.
     """
@@ -162,6 +163,7 @@ class TuneState:
     draft: Draft | None = None
     draft_history: list[tuple[Draft, FaceKey | None]] = field(default_factory=list)
     labelled_face: FaceKey | None = None
+    label_steps: int = 0
     annotated: tuple[str, ImportedDataset] | None = None
     n_cards: int = 12
 

@@ -361,8 +361,8 @@ def _render_rates(state: TuneState, tuning_set: TuningSet, label: Label | None) 
     else:
         st.caption(
             f"Optimal: **{best:.2f}**, the highest F1 "
-            f"({_format_share(rates.f1_at(best))}); now {now:.2f} "
-            f"({_format_share(rates.f1_at(now))}).{_MOVE_LINE_NOTE}"
+            f"({_format_rate(rates.f1_at(best))}); now {now:.2f} "
+            f"({_format_rate(rates.f1_at(now))}).{_MOVE_LINE_NOTE}"
         )
     _render_clickable(
         state,
@@ -372,7 +372,7 @@ def _render_rates(state: TuneState, tuning_set: TuningSet, label: Label | None) 
     )
 
 
-def _format_share(rate: float) -> str:
+def _format_rate(rate: float) -> str:
     return _DASH if math.isnan(rate) else f"{100 * rate:.1f} %"
 
 

@@ -101,6 +101,22 @@ def test_every_step_can_be_undone(state: TuneState) -> None:
     assert state.draft is first
 
 
+def test_every_step_gives_the_browser_other_data(state: TuneState) -> None:
+    draft = state.draft
+    assert draft is not None
+    steps = [state.label_steps]
+    for step in (
+        lambda: label_face(state, (0, 1), "mask"),
+        lambda: label_face(state, (0, 9), "mask"),
+        lambda: annotation._on_move(state, draft, (0, 0), 4),
+        lambda: annotation._undo(state),
+        lambda: annotation._undo(state),
+    ):
+        step()
+        steps.append(state.label_steps)
+    assert len({*steps}) == len(steps)
+
+
 def test_the_history_is_limited(state: TuneState) -> None:
     for _ in range(annotation._MAX_UNDO + 5):
         label_face(state, (0, 1), "mask")
@@ -144,7 +160,7 @@ def test_tuning_on_labels_needs_ten_confirmed_faces(
     state = app.session_state["maskdet.tuning"]
     state.draft = make_draft(n_images)
     run_app(app)
-    assert component_data(app, "labeller")["place"].startswith("Face 1 of ")
+    assert component_data(app, "labeller")["place"] == "Face 2 of 2 in 0.jpg"
     assert "Confirm 10 more faces" in page_texts(app)
     press_button(app, f"Confirm all {2 * n_images}")
     button = app.main.button(key="tune.on_labels")

@@ -219,7 +219,7 @@ def test_other_goals_give_a_suggestion_too(kind: str) -> None:
     assert "Suggested: face detection threshold" in page_texts(run_app(app))
 
 
-def test_the_sliders_follow_the_sidebar_and_a_link() -> None:
+def test_the_sliders_follow_the_settings_in_use_and_a_link() -> None:
     app = open_tune_page(min_score="0.4", min_face_px="300")
     assert app.main.slider(key="tune.min_score").value == 0.4
     assert app.main.slider(key="tune.min_face_px").value == 300
