@@ -229,7 +229,7 @@ class Recorder:
                 duration=self._durations_ms,
                 loop=0,
                 quality=quality,
-                method=6,
+                method=4,
             )
             if target.stat().st_size <= DEMO_MAX_BYTES:
                 return
