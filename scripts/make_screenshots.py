@@ -229,7 +229,7 @@ class Recorder:
                 duration=self._durations_ms,
                 loop=0,
                 quality=quality,
-                method=6,
+                method=4,
             )
             if target.stat().st_size <= DEMO_MAX_BYTES:
                 return
@@ -239,7 +239,8 @@ class Recorder:
 def _save_demo(page: Any, target: Path) -> None:
     """Record Live, then a selected face on Image, then a slider on Tune."""
     recorder = Recorder(page)
-    _prepare_about(page)
+    LivePage(page).button("Start").wait_for()
+    page.get_by_test_id("stSkeleton").first.wait_for(state="detached")
     wait_until_idle(page)
     recorder.add_frame(hold_s=1)
     _start_live(page)

@@ -75,7 +75,7 @@ def render_class_styles(style: Style, previous: Style) -> Style:
         previous: style of the previous run, which replaces invalid new names.
     """
     st.caption(
-        "**Names and colours.** Used in images, tables, charts and counts. Files "
+        "Used in images, tables, charts and counts. Files "
         "keep the keys `mask`, `no_mask`, `incorrect`, `unknown`."
     )
     colours = dict(_update_custom_colours(style, previous))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from maskdet.analyzers.pipelines import (
     ANALYZERS,
@@ -219,38 +220,43 @@ def _render_advanced_sections(
 ) -> Preferences:
     """Render the Advanced sections; return the preferences with classes and weights."""
     if "classifier" in sections:
-        st.markdown("**Model**")
-        _render_classifier_options(sections, live=live)
+        with _open_section("Model"):
+            _render_classifier_options(sections, live=live)
     if "face_limits" in sections:
-        st.markdown("**Detection**")
-        _render_face_limits()
+        with _open_section("Detection"):
+            _render_face_limits()
     # The weights are shown above the names, but use the names of this run.
-    weights_area = st.container()
-    if "tracking" in sections:
-        with weights_area:
-            st.markdown("**Tracking**")
+    tracking_area = _open_section("Tracking") if "tracking" in sections else None
+    if tracking_area:
+        with tracking_area:
             _render_tracking()
+        with _open_section("Presets"):
+            _render_presets()
     if "overlay" in sections:
-        st.markdown("**Overlay**")
-        _render_drawing_options()
+        with _open_section("Overlay"):
+            _render_drawing_options()
     chosen = previous
     if "classes" in sections:
-        st.markdown("**Names and colours**")
-        _select_palette()
-        palette = st.session_state["choice.palette"]
-        style = dataclasses.replace(previous.style, palette=palette)
-        style = render_class_styles(style, previous.style)
+        with _open_section("Names and colours"):
+            _select_palette()
+            palette = st.session_state["choice.palette"]
+            style = dataclasses.replace(previous.style, palette=palette)
+            style = render_class_styles(style, previous.style)
         chosen = dataclasses.replace(previous, style=style)
-    if "tracking" in sections:
-        with weights_area:
+    if tracking_area:
+        with tracking_area:
             settings = previous.settings
             settings = render_class_weights(settings, settings, chosen.style)
-            chosen = dataclasses.replace(chosen, settings=settings)
-            _render_presets()
+        chosen = dataclasses.replace(chosen, settings=settings)
     if "camera" in sections:
-        st.markdown("**Camera**")
-        _render_camera()
+        with _open_section("Camera"):
+            _render_camera()
     return chosen
+
+
+def _open_section(title: str) -> DeltaGenerator:
+    """Return a closed section of the Advanced settings."""
+    return st.expander(title, type="compact")
 
 
 def _read_widgets(
@@ -315,7 +321,6 @@ def _render_tracking() -> None:
 
 def _render_presets() -> None:
     """Render a button for each preset, with what it sets."""
-    st.markdown("**Presets**")
     st.caption(
         "The three examples of MaskDetection (ami-a). A preset sets the analyzer, the "
         "thresholds and the tracking."

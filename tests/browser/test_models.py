@@ -93,7 +93,9 @@ def open_section(page: Any, name: str) -> None:
 
 
 def open_advanced(page: Any) -> None:
-    page.get_by_test_id("stSidebar").get_by_text("Advanced", exact=True).click()
+    sidebar = page.get_by_test_id("stSidebar")
+    for title in ("Advanced", "Model"):
+        sidebar.get_by_text(title, exact=True).click()
 
 
 def assert_ranking_fits(page: Any) -> None:
