@@ -150,7 +150,7 @@ def test_an_address_is_entered_once_and_never_shown(
     live = LivePage(open_page(cameras_dashboard.url))
     choose_source(live, "Network camera")
     select_option(live.page, "Network camera", "Other address …")
-    address = live.page.get_by_label("Address of the camera")
+    address = live.page.get_by_role("textbox", name="Address of the camera")
     address.fill("/etc/passwd")
     connect = live.page.get_by_role("button", name="Connect")
     connect.click()
