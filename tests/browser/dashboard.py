@@ -167,6 +167,16 @@ class LivePage:
         return str(text)
 
 
+def open_advanced(page: Any, section: str) -> None:
+    """Open a section of the Advanced settings in the sidebar."""
+    sidebar = page.get_by_test_id("stSidebar")
+    for title in ("Advanced", section):
+        summary = sidebar.locator("summary").filter(has_text=title).first
+        summary.wait_for()
+        if not summary.evaluate("summary => summary.parentElement.open"):
+            summary.click()
+
+
 def open_page_from_sidebar(page: Any, page_name: str) -> None:
     """Open another page by its name in the sidebar, and wait for it.
 

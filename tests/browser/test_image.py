@@ -16,6 +16,7 @@ from maskdet.style import Style, colour_bgr
 from maskdet.types import Image, Label
 from tests.browser.dashboard import (
     Dashboard,
+    open_advanced,
     open_page_from_sidebar,
     run_dashboard,
     upload_files,
@@ -173,6 +174,7 @@ def test_upload_slide_and_download(image_page, files, tmp_path) -> None:
 def test_an_early_page_change_keeps_the_settings(image_page, files) -> None:
     image_page.upload(files["bare.png"])
     image_page.see("1 face: 1 No mask")
+    open_advanced(image_page.page, "Detection")
     shown = {
         name: image_page.page.get_by_role("slider", name=name).get_attribute(
             "aria-valuetext"

@@ -20,6 +20,7 @@ from tests.browser.dashboard import (
     STREAMER,
     Dashboard,
     LivePage,
+    open_advanced,
     run_dashboard,
     select_option,
     turn_toggle_on,
@@ -295,7 +296,6 @@ def test_faces_of_events_are_shown_only_if_allowed(live: LivePage) -> None:
     assert not faces.count()
     turn_toggle_on(live.page, "Show faces beside events")
     faces.first.wait_for()
-    live.page.get_by_text("Overlay", exact=True).click()
     live.page.get_by_text("Blur faces (live, results and downloads)").click()
     wait_until(lambda: not faces.count(), "no faces")
     assert live.page.get_by_label("Show faces beside events").is_disabled()
@@ -314,6 +314,7 @@ def test_a_stopped_stream_starts_again(live: LivePage) -> None:
 def test_failing_frames_are_reported_and_the_stream_continues(live: LivePage) -> None:
     live.start()
     live.wait_for_image(outlined(Label.MASK), "a green outline")
+    open_advanced(live.page, "Detection")
     live.press_slider_key("NMS IoU threshold", "Home")
     alert = live.page.get_by_test_id("stAlert")
     alert.filter(has_text="the test asked for a failure").wait_for()

@@ -60,7 +60,7 @@ _CAMERA_ADVICE: Final = {
     "NotReadableError": "**The camera is in use by another program.** Close that "
     "program and press **Start** again.",
     "OverconstrainedError": "**The camera does not offer this size or frame rate.** "
-    "Choose others under **Camera** in the sidebar and press **Start** again.",
+    "Choose others under **Advanced** in the sidebar and press **Start** again.",
 }
 
 

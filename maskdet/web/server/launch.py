@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from streamlit import runtime
+from streamlit.runtime.runtime import RuntimeState
 from streamlit.web import cli
 
 from maskdet.resources import resource_path
@@ -129,6 +130,16 @@ def _watch_cameras() -> None:
         get_camera_feeds().watch(read_cameras())
 
 
+def _is_server_running() -> bool:
+    """Return whether Streamlit's runtime is complete, not only begun."""
+    if not runtime.exists():
+        return False
+    try:
+        return runtime.get_instance().state is not RuntimeState.INITIAL
+    except AttributeError:  # its constructor is still running in the main thread
+        return False
+
+
 def warm_up() -> None:
     """Load the pages, their libraries and the default models, once the server runs.
 
@@ -136,7 +147,7 @@ def warm_up() -> None:
     running server when a page is imported, so this waits for it.
     """
     deadline_s = time.monotonic() + _START_DEADLINE_S
-    while not runtime.exists():
+    while not _is_server_running():
         if time.monotonic() > deadline_s:
             return
         time.sleep(0.05)

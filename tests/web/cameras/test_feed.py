@@ -324,7 +324,7 @@ def test_a_tile_shows_the_state_of_a_camera_and_not_its_address(camera_feeds) ->
     tile = build_camera_tile(feed, Preferences().style)
     assert tile.title == "Door"
     assert not tile.image
-    assert tile.facts[0].startswith("Not available: no connection to this address")
+    assert tile.facts[0].startswith("Not available: no connection to this URL")
     assert tile.facts[1] == "No alert"
     assert SECRET not in str(tile)
     feed._linger_s = 0.0

@@ -42,9 +42,9 @@ def test_the_page_opens_on_the_analyzer_of_live() -> None:
     run_app(app)
     # A chosen set stays when the analyzer of Live changes.
     preferences = app.session_state["maskdet.preferences"]
-    app.session_state["maskdet.pending"] = dataclasses.replace(
-        preferences, analyzer="mtcnn"
-    )
+    changed = dataclasses.replace(preferences, analyzer="mtcnn")
+    app.session_state["maskdet.preferences"] = changed
+    app.session_state["maskdet.pending"] = changed
     run_app(app)
     assert app.main.selectbox(key="tune.stored").value == "mtcnn on kaggle-val"
     app.main.selectbox(key="tune.stored").set_value("haar on ilc-val")
