@@ -75,10 +75,7 @@ def test_the_first_screen_of_tune_uses_custom_names(tune: AppTest) -> None:
     assert {row["predicted"] for row in cells} == {*NAMES.values(), "Missed"}
     assert {row["actual"] for row in cells} == {*CLASSES.values(), "No face"}
     select_segment(tune, "chart", "Confidences")
-    text = shown(tune)
-    assert "“Hm”" in text
-    spec = _unescaped(tune.main.get("vega_lite_chart")[0].proto.spec)
-    assert all(name in spec for name in CLASSES.values())
+    assert "“Hm”" in shown(tune)
 
 
 @pytest.mark.parametrize(
