@@ -7,6 +7,9 @@ import logging
 import streamlit as st
 
 from maskdet.web import session
+from maskdet.web.cameras.config import list_cameras
+from maskdet.web.cameras.feeds import get_camera_feeds
+from maskdet.web.events.badge import render_recording_badge
 from maskdet.web.live import page as live_page
 from maskdet.web.live.relay import NewestFrameRelay
 from maskdet.web.server import guard, navigation, streamlit_patches, uploads
@@ -21,11 +24,19 @@ guard.guard_server()
 navigation.ignore_stale_reruns()
 session.start_garbage_collector()
 
+cameras = list_cameras()
+get_camera_feeds().watch(cameras)
+
 # An emoji is part of the page; a Material icon would be fetched from a Google server.
 st.set_page_config(page_icon="😷", layout="wide")
 page = st.navigation(
     [
         st.Page("pages/live.py", title="Live", icon=":material/videocam:"),
+        *(
+            [st.Page("pages/cameras.py", title="Cameras", icon=":material/grid_view:")]
+            if cameras
+            else []
+        ),
         st.Page("pages/image.py", title="Image", icon=":material/image:"),
         st.Page("pages/video.py", title="Video", icon=":material/movie:"),
         st.Page("pages/tune.py", title="Tune", icon=":material/tune:"),
@@ -37,9 +48,12 @@ page = st.navigation(
 st.set_page_config(page_title=f"{page.title} - maskdet")
 render_theme()
 session.begin_run()
+render_recording_badge()
 if page.title != "Live":
     live_page.release_viewer_slot()
-render_sidebar(live=page.title in ("Live", "Video"))
+render_sidebar(page.title)
+with st.sidebar:
+    session.render_tab_reporter()
 page.run()
 session.end_run()
 uploads.delete_unused_files()

@@ -40,7 +40,7 @@ from maskdet.media import (
     read_image,
     write_image,
 )
-from maskdet.people import Person, TimelineBin
+from maskdet.people import LabelSpan, Person, TimelineBin
 from maskdet.settings import Settings
 from maskdet.streaming import Stream
 from maskdet.types import (
@@ -74,6 +74,7 @@ __all__ = [
     "Image",
     "ImageReadError",
     "Label",
+    "LabelSpan",
     "Person",
     "PersonPair",
     "Scene",

@@ -175,7 +175,7 @@ class MaskClassifier:
         # Imported late: drawing and reading videos do not need LiteRT.
         from maskdet.model_files.litert import open_interpreter
 
-        self._interpreter = open_interpreter(Path(path), "classifier", threads=2)
+        self._interpreter = open_interpreter(Path(path), "classifier")
         self.size_px, self.verifies = _check_signature(self._interpreter, Path(path))
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]

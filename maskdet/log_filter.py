@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 class RepeatedFailureFilter(logging.Filter):
     """Passes failures 1, 10, 100 and so on of each source, with their number.
 
-    A stream can fail 30 times a second. A record names its source in `extra`:
+    A stream can fail 30 times a second. A record names its source, a hashable object
+    that can be weakly referenced, in `extra`:
 
         logger.addFilter(RepeatedFailureFilter())
         logger.exception("the frame failed", extra={"source": stream})

@@ -122,7 +122,7 @@ _COMMON: Final = Settings(
 
 TRACKING_PRESETS: Final[dict[str, TrackingPreset]] = {
     "track-head": TrackingPreset(
-        "Heads",
+        "Accurate, averaged",
         "onepass",
         replace(
             _COMMON,
@@ -130,18 +130,18 @@ TRACKING_PRESETS: Final[dict[str, TrackingPreset]] = {
             smoothing="window",
             smoothing_window_s=frames_to_window_s(10),
         ),
-        "Example 1, heads: onepass on large images, as maskdet has no head detector, "
-        "from score 0.4; mean of the last 10 frames; unsure below 40 %.",
+        "Example 1, heads: onepass, as maskdet has no head detector; detection "
+        "threshold 0.4; mean of the last 10 frames; unsure below 40%.",
     ),
     "track-face": TrackingPreset(
-        "Faces",
+        "SSD, frame by frame",
         "ssd",
         replace(_COMMON, min_score=0.12, smoothing="latest"),
-        "Example 2, faces: ResNet-10 SSD detects from score 0.12, the classifier "
-        "classifies; each frame alone; unsure below 40 %.",
+        "Example 2, faces: ssd detects, the classifier classifies; detection "
+        "threshold 0.12; each frame alone; unsure below 40%.",
     ),
     "track-onepass": TrackingPreset(
-        "One pass",
+        "Fast, smoothed",
         "onepass-fast",
         replace(
             _COMMON,
@@ -150,8 +150,8 @@ TRACKING_PRESETS: Final[dict[str, TrackingPreset]] = {
             smoothing="ema",
             smoothing_window_s=beta_to_window_s(0.9),
         ),
-        "Example 3, one network: onepass-fast on small images without refinement, "
-        "from score 0.4; exponential mean (0.9 a frame); unsure below 67 %.",
+        "Example 3, one network: onepass-fast without refinement; detection "
+        "threshold 0.4; exponential mean (0.9 a frame); unsure below 67%.",
         refine=False,
     ),
 }

@@ -86,12 +86,13 @@ class Stream:
             raise ValueError(
                 f"time must not decrease: {time_s} s after {self._time_s} s"
             )
-        self._time_s = time_s
         settings = self._settings if settings is None else settings
         if not self._track:
             scene = self._analyzer.analyze(image, settings)
+            self._time_s = time_s
             return dataclasses.replace(scene, time_s=time_s)
         detections = self._analyzer.analyze(image, _tracking_settings(settings))
+        self._time_s = time_s
         return self._update_tracks(detections, image, settings)
 
     def _update_tracks(

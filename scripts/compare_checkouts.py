@@ -5,9 +5,11 @@
 
 runs the commands below in the other checkout and in this one, with the packages of this
 environment, and compares what they write: JSON, CSV and settings value by value, images
-and videos pixel by pixel. Versions and times are left out. The output is a Markdown
-table; the exit status is 1 if anything differs. `--data` names a labelled set with
-boxes, as `maskdet evaluate scenes` reads it; without it, only the samples are used.
+and videos pixel by pixel, other files byte by byte. Versions and times are left out.
+The output is a Markdown table, which `--report FILE` also writes to a file; the exit
+status is 1 if anything differs or a command wrote nothing to compare. `--data` names a
+labelled set with boxes, as `maskdet evaluate scenes` reads it; without it, only the
+samples are used.
 """
 
 from __future__ import annotations
@@ -62,25 +64,35 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("other", type=Path, help="the checkout to compare with")
     parser.add_argument("--data", type=Path, help="a labelled set with boxes")
+    parser.add_argument("--report", type=Path, help="file for the table")
     args = parser.parse_args()
     commands = dict(SAMPLE_COMMANDS)
     if args.data:
         commands |= DATA_COMMANDS
-    print("| command | values and pixels compared | different |\n| --- | --- | --- |")
-    differs = False
+    lines = ["| command | values compared | different |", "| --- | --- | --- |"]
+    is_equal = True
     for name, words in commands.items():
         with tempfile.TemporaryDirectory() as folder:
             outs = [Path(folder, "before"), Path(folder, "after")]
             for checkout, out in zip((args.other, ROOT), outs, strict=True):
                 out.mkdir()
                 run_maskdet(checkout.resolve(), words, out, args.data)
-            before, after = (dict(iterate_values(out)) for out in outs)
-        changed = find_differences(before, after)
-        differs = differs or bool(changed)
-        print(f"| {name} | {len(before)} | {len(changed)} |")
-        for line in changed[:10]:
-            print(f"  {line}", file=sys.stderr)
-    return int(differs)
+            n_values, changed = compare_folders(*outs)
+        is_equal = is_equal and bool(n_values) and not changed
+        lines.append(f"| {name} | {n_values} | {len(changed)} |")
+        for line in changed[:10] if n_values else ["nothing was written to compare"]:
+            print(f"{name}: {line}", file=sys.stderr)
+    report = "\n".join(lines) + "\n"
+    print(report, end="")
+    if args.report:
+        args.report.write_text(report)
+    return int(not is_equal)
+
+
+def compare_folders(before: Path, after: Path) -> tuple[int, list[str]]:
+    """Return the number of values in two folders, and one line for each difference."""
+    values = [dict(iterate_values(folder)) for folder in (before, after)]
+    return len({*values[0], *values[1]}), find_differences(*values)
 
 
 def run_maskdet(checkout: Path, words: list[str], out: Path, data: Path | None) -> None:
@@ -114,8 +126,10 @@ def iterate_values(folder: Path) -> Iterator[tuple[str, object]]:
                 for i, frame in enumerate(container.decode(video=0)):
                     yield f"{name}[{i}]", hash(frame.to_ndarray().tobytes())
         elif path.is_file():
-            image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-            yield name, image if image is None else hash(image.tobytes())
+            content = np.fromfile(path, np.uint8)
+            image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+            pixels = content if image is None else image
+            yield name, (pixels.shape, hash(pixels.tobytes()))
 
 
 def iterate_leaves(value: object, name: str) -> Iterator[tuple[str, object]]:

@@ -1,8 +1,10 @@
 """Make the images of README and docs: `python scripts/make_screenshots.py [NAME ...]`.
 
 Starts the dashboard like the browser tests, opens its pages in Chromium, whose camera
-plays `samples/video.mp4`, and writes `docs/images/NAME.webp`. It needs
-`requirements-dev.txt` and Chromium, but no network.
+plays `samples/video.mp4`, and writes `docs/images/NAME.webp`; `demo` is the animation
+of README. With `--survey FOLDER`, each page is written to FOLDER at five widths and at
+200 % zoom, in both themes, with `index.html`; the exit status is 1 if an element is cut
+off. It needs `requirements-dev.txt` and Chromium, but no network.
 """
 
 from __future__ import annotations
@@ -27,10 +29,13 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from maskdet.events.config import EVENTS_URL_VARIABLE, sqlite_url
+from scripts.page_survey import State, survey
 from tests.browser.conftest import FLAGS
 from tests.browser.dashboard import (
     Dashboard,
     LivePage,
+    open_page_from_sidebar,
+    upload_files,
     wait_until_idle,
     write_camera_video,
 )
@@ -47,8 +52,14 @@ LIVE_S = 6.0
 LIVE_STEP_S = 0.1  # fewer images a second, for a smaller file
 """Length of the animation of the Live page."""
 
-LIVE_WH = (1120, 780)
+SIZES_WH = {"live": (1120, 780), "demo": (1120, 720)}
 LIVE_QUALITY = 60
+
+DEMO_QUALITIES = (55, 40, 25)
+DEMO_MAX_BYTES = 3_000_000
+"""The first quality that gives a file of this size is used."""
+
+DEMO_FRAME_MS = 140
 
 PreparePage = Callable[[Any], None]
 """Brings an open page into the state of the screenshot."""
@@ -57,13 +68,21 @@ PreparePage = Callable[[Any], None]
 def main() -> int:
     """Write the requested images, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SCREENSHOTS))
-    requested = parser.parse_args().names or list(SCREENSHOTS)
-    unknown = sorted(set(requested) - set(SCREENSHOTS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help="images, or states")
+    parser.add_argument("--survey", type=Path, metavar="FOLDER")
+    args = parser.parse_args()
+    available = list(SURVEY if args.survey else SCREENSHOTS)
+    requested = args.names or available
+    unknown = sorted(set(requested) - set(available))
     if unknown:
-        parser.error(
-            f"unknown image {unknown[0]}; available are {', '.join(SCREENSHOTS)}"
-        )
+        parser.error(f"unknown name {unknown[0]}; available are {', '.join(available)}")
+    if args.survey:
+        states = {name: SURVEY[name] for name in requested}
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            _open_browser(Path(folder)) as open_page,
+        ):
+            return int(survey(open_page, states, args.survey) > 0)
     IMAGES.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -71,20 +90,21 @@ def main() -> int:
     ):
         for name in requested:
             path, prepare = SCREENSHOTS[name]
-            page = open_page(path, LIVE_WH if name == "live" else SIZE_WH)
-            prepare(page)
+            page = open_page(path, SIZES_WH.get(name, SIZE_WH))
             target = IMAGES / f"{name}.webp"
-            if name == "live":
-                _save_animation(page, target)
+            if name == "demo":
+                _save_demo(page, target)
             else:
-                _save_screenshot(page, target)
+                prepare(page)
+                save = _save_animation if name == "live" else _save_screenshot
+                save(page, target)
             page.context.close()
             print(f"wrote {target.relative_to(ROOT)}: {target.stat().st_size:,} bytes")
     return 0
 
 
 @contextlib.contextmanager
-def _open_browser(folder: Path) -> Iterator[Callable[[str, tuple[int, int]], Any]]:
+def _open_browser(folder: Path) -> Iterator[Callable[..., Any]]:
     """Start the dashboard and a browser; yield a function that opens a page."""
     from playwright.sync_api import sync_playwright
 
@@ -101,11 +121,13 @@ def _open_browser(folder: Path) -> Iterator[Callable[[str, tuple[int, int]], Any
                 executable_path=_find_chromium(), args=flags
             )
 
-            def open_page(path: str, size_wh: tuple[int, int]) -> Any:
+            def open_page(
+                path: str, size_wh: tuple[int, int], theme: str = "light"
+            ) -> Any:
                 width, height = size_wh
                 context = browser.new_context(
                     viewport={"width": width, "height": height},
-                    color_scheme="light",
+                    color_scheme=theme,
                     timezone_id="UTC",
                 )
                 page = context.new_page()
@@ -179,6 +201,79 @@ def _save_animation(page: Any, target: Path) -> None:
     )
 
 
+class Recorder:
+    """Takes the frames of an animation from a page.
+
+    Each frame is shown equally long, so that a busy machine does not make it slower.
+    """
+
+    def __init__(self, page: Any) -> None:
+        """Start without a frame."""
+        self._page = page
+        self._frames: list[Image.Image] = []
+        self._durations_ms: list[int] = []
+
+    def add_frame(self, *, hold_s: float = 0.0) -> None:
+        """Take a frame, and show it longer than others by some seconds."""
+        with Image.open(io.BytesIO(self._page.screenshot())) as image:
+            self._frames.append(image.convert("RGB"))
+        self._durations_ms.append(DEMO_FRAME_MS + round(1e3 * hold_s))
+
+    def save(self, target: Path) -> None:
+        """Write the animation with the best quality that is small enough."""
+        for quality in DEMO_QUALITIES:
+            self._frames[0].save(
+                target,
+                save_all=True,
+                append_images=self._frames[1:],
+                duration=self._durations_ms,
+                loop=0,
+                quality=quality,
+                method=4,
+            )
+            if target.stat().st_size <= DEMO_MAX_BYTES:
+                return
+        raise SystemExit(f"{target} is larger than {DEMO_MAX_BYTES:,} bytes")
+
+
+def _save_demo(page: Any, target: Path) -> None:
+    """Record Live, then a selected face on Image, then a slider on Tune."""
+    recorder = Recorder(page)
+    LivePage(page).button("Start").wait_for()
+    page.get_by_test_id("stSkeleton").first.wait_for(state="detached")
+    wait_until_idle(page)
+    recorder.add_frame(hold_s=1)
+    _start_live(page)
+    page.wait_for_timeout(2000)
+    for _ in range(30):
+        recorder.add_frame()
+        page.wait_for_timeout(DEMO_FRAME_MS)
+    open_page_from_sidebar(page, "Image")
+    wait_until_idle(page)
+    page.get_by_text("Samples", exact=True).click()
+    page.get_by_text("Group", exact=True).click()
+    rows = page.locator(".overlay tbody tr")
+    rows.nth(6).wait_for()
+    wait_until_idle(page)
+    recorder.add_frame(hold_s=1)
+    for number in range(7):
+        rows.nth(number).click()
+        wait_until_idle(page)
+        recorder.add_frame(hold_s=0.4)
+    open_page_from_sidebar(page, "Tune")
+    _prepare_tune(page)
+    wait_until_idle(page)
+    recorder.add_frame(hold_s=1)
+    slider = page.get_by_test_id("stMain").get_by_role("slider").first
+    for _ in range(12):
+        for _ in range(3):
+            slider.press("ArrowRight")
+        wait_until_idle(page)
+        recorder.add_frame()
+    recorder.add_frame(hold_s=1.5)
+    recorder.save(target)
+
+
 def _prepare_live(page: Any) -> None:
     live = LivePage(page)
     live.start()
@@ -187,7 +282,7 @@ def _prepare_live(page: Any) -> None:
 
     def all_faces_visible() -> bool:
         numbers = live.read_stats()
-        return "3" in numbers.splitlines()[0] and "turned" not in numbers
+        return "3" in numbers.splitlines()[0] and "not facing" not in numbers
 
     wait_until(all_faces_visible, "three faces")
 
@@ -205,7 +300,8 @@ def _prepare_video(page: Any) -> None:
 
 
 def _prepare_models(page: Any) -> None:
-    page.get_by_test_id("stDataFrame").first.wait_for()
+    page.locator(".maskdet-ranking").wait_for()
+    page.get_by_test_id("stVegaLiteChart").first.wait_for()
 
 
 def _prepare_tune(page: Any) -> None:
@@ -220,6 +316,25 @@ def _prepare_about(page: Any) -> None:
     page.get_by_role("heading", level=1).wait_for()
 
 
+def _open_models_classifiers(page: Any) -> None:
+    page.get_by_test_id("stButtonGroup").get_by_text("Classifiers", exact=True).click()
+    page.get_by_role("tab", name="Mistakes").wait_for()
+
+
+def _upload_images(page: Any) -> None:
+    uploader = page.get_by_test_id("stMain").locator("input[type=file]").first
+    images = sorted((ROOT / "samples").glob("*.jpg"))
+    last = page.get_by_text(images[-1].name).first
+    upload_files(page, uploader, images, last)
+    page.locator(".overlay tbody tr").first.wait_for()
+
+
+def _start_live(page: Any) -> None:
+    live = LivePage(page)
+    live.start()
+    wait_until(lambda: live.read_stats() != "", "the counts beside the video")
+
+
 SCREENSHOTS: dict[str, tuple[str, PreparePage]] = {
     "live": ("live", _prepare_live),
     "image": ("image", _prepare_image),
@@ -228,8 +343,22 @@ SCREENSHOTS: dict[str, tuple[str, PreparePage]] = {
     "models": ("models", _prepare_models),
     "events": ("events", _prepare_events),
     "about": ("about", _prepare_about),
+    "demo": ("live", _prepare_about),
 }
 """Page address and preparation by name of the image."""
+
+SURVEY: dict[str, State] = {
+    "live": ("live", _prepare_about),
+    "live-running": ("live", _start_live),
+    "image": ("image", _upload_images),
+    "video": ("video", _prepare_video),
+    "tune": ("tune", _prepare_tune),
+    "models": ("models", _prepare_models),
+    "models-classifiers": ("models", _open_models_classifiers),
+    "events": ("events", _prepare_events),
+    "about": ("about", _prepare_about),
+}
+"""Address and preparation by name of the state; see `scripts.page_survey`."""
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from maskdet.events.event import Event
 
@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 SendAlert = Callable[[Event], None]
 """Function that delivers one alert or raises `DeliveryError`."""
+
+DeliveryState: TypeAlias = Literal["waiting", "sent", "failed", "dropped"]
+"""State of one alert on the way to one receiver."""
 
 ALERT_HOSTS_VARIABLE: Final = "MASKDET_ALERT_HOSTS"
 """Variable with the hosts, separated by commas, to which alerts of every visitor may be
@@ -90,9 +93,18 @@ class DeliveryQueue:
     Each receiver has its own queue, so that a slow one does not delay the others.
     """
 
-    def __init__(self, send: SendAlert) -> None:
-        """Create an empty queue; `send` delivers one alert."""
-        self._send = send
+    def __init__(
+        self,
+        send: SendAlert,
+        report: Callable[[Event, DeliveryState], None] = lambda alert, state: None,
+    ) -> None:
+        """Create an empty queue.
+
+        Args:
+            send: delivers one alert.
+            report: called with each new state of an alert, from any thread.
+        """
+        self._send, self._report = send, report
         self._queue: queue.Queue[Event] = queue.Queue(CAPACITY)
         self._lock = threading.Lock()
         self._status = DeliveryStatus()
@@ -102,11 +114,16 @@ class DeliveryQueue:
     def put(self, alerts: Iterable[Event]) -> None:
         """Queue alerts for delivery; does not block."""
         for alert in alerts:
+            if self._stop_requested.is_set():
+                self._report(alert, "dropped")
+                continue
+            self._report(alert, "waiting")
             try:
                 self._queue.put_nowait(alert)
                 self._update_status(n_waiting=1)
             except queue.Full:
                 self._update_status(n_dropped=1)
+                self._report(alert, "dropped")
         self._start_thread()
 
     def status(self) -> DeliveryStatus:
@@ -136,20 +153,25 @@ class DeliveryQueue:
                     self._running = False
                     return
             self._deliver(self._queue.get())
+        while not self._queue.empty():
+            self._report(self._queue.get(), "dropped")
 
     def _deliver(self, alert: Event) -> None:
         for n_attempts in range(1, MAX_ATTEMPTS + 1):
             error = self._try_send(alert)
             if error is None:
                 self._update_status(n_sent=1, n_waiting=-1, problem="")
+                self._report(alert, "sent")
                 return
             if not error.retryable:
                 break
             self._update_status(problem=str(error))
             delay_s = compute_delay_s(n_attempts, error.retry_after_s)
             if n_attempts < MAX_ATTEMPTS and self._stop_requested.wait(delay_s):
+                self._report(alert, "dropped")
                 return
         self._update_status(n_failed=1, n_waiting=-1, problem=str(error))
+        self._report(alert, "failed")
         logger.error("an alert was not delivered: %s", error)
 
     def _try_send(self, alert: Event) -> DeliveryError | None:

@@ -15,14 +15,22 @@ import math
 import threading
 import wave
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from maskdet.alerts.delivery import DeliveryQueue, DeliveryStatus, SendAlert
+from maskdet.alerts.delivery import (
+    DeliveryQueue,
+    DeliveryState,
+    DeliveryStatus,
+    SendAlert,
+)
 from maskdet.alerts.mqtt import MqttPublisher
 from maskdet.alerts.rules import AlertDetector, AlertRule
 from maskdet.alerts.webhook import Webhook
@@ -40,6 +48,9 @@ _FADE_S: Final = 0.01  # an abrupt start would click
 _AMPLITUDE: Final = 0.4
 
 _MAX_ALERTS = 50
+
+_MAX_RECENT: Final = 500
+"""Maximum number of events, and of alerts, that an `AlertMonitor` keeps in memory."""
 
 
 class AlertInbox:
@@ -111,6 +122,19 @@ class AlertConfig:
     mqtt_url: str = ""
 
 
+@dataclass(frozen=True)
+class AlertRecord:
+    """An alert, and how far its delivery is.
+
+    Attributes:
+        alert: the alert.
+        deliveries: the state by receiver, `webhook` or `mqtt`; empty without one.
+    """
+
+    alert: Event
+    deliveries: Mapping[str, DeliveryState]
+
+
 class AlertMonitor:
     """Events and alerts of all streams of one user.
 
@@ -134,6 +158,10 @@ class AlertMonitor:
         """
         self.inbox = AlertInbox()
         self._lock = threading.Lock()
+        self._recent: deque[Event] = deque(maxlen=_MAX_RECENT)
+        self._alerts: deque[tuple[Event, dict[str, DeliveryState]]] = deque(
+            maxlen=_MAX_RECENT
+        )
         self.config = AlertConfig()
         self.writer: EventWriter | None = None
         self._delivery_queues: dict[str, DeliveryQueue] = {}
@@ -165,7 +193,9 @@ class AlertMonitor:
                 if old_queue is not None:
                     old_queue.close()
                 if send is not None:
-                    self._delivery_queues[name] = DeliveryQueue(send)
+                    self._delivery_queues[name] = DeliveryQueue(
+                        send, partial(self._set_delivery_state, name)
+                    )
 
     def monitor_stream(self, stream_info: StreamInfo) -> StreamMonitor:
         """Return the observer of one run of a stream."""
@@ -175,6 +205,7 @@ class AlertMonitor:
         """Deliver a test alert without recording it."""
         with self._lock:
             delivery_queues = tuple(self._delivery_queues.values())
+            self._alerts.append((alert, {}))
         self.inbox.put((alert,))
         for delivery_queue in delivery_queues:
             delivery_queue.put((alert,))
@@ -187,9 +218,39 @@ class AlertMonitor:
                 for name, delivery_queue in self._delivery_queues.items()
             }
 
+    def list_alerts(self) -> list[AlertRecord]:
+        """Return the last alerts, also test alerts, newest first; at most 500."""
+        with self._lock:
+            return [
+                AlertRecord(alert, MappingProxyType(dict(states)))
+                for alert, states in reversed(self._alerts)
+            ]
+
+    def get_recent(
+        self, n: int, *, camera: str | None = None, alerts_only: bool = False
+    ) -> tuple[Event, ...]:
+        """Return the newest events and alerts, newest first; safe in any thread.
+
+        Args:
+            n: maximum number; at most the last 500 events are kept.
+            camera: name of the camera; None for all.
+            alerts_only: leave out the events that are not alerts.
+        """
+        with self._lock:
+            recent = list(self._recent)
+        matching = (
+            event
+            for event in reversed(recent)
+            if (camera is None or event.camera == camera)
+            and (event.kind == "alert" or not alerts_only)
+        )
+        return tuple(islice(matching, n))
+
     def publish(self, events: tuple[Event, ...], alerts: tuple[Event, ...]) -> None:
         """Record events and alerts, and queue the alerts; does not block."""
         with self._lock:
+            self._recent.extend((*events, *alerts))
+            self._alerts.extend((alert, {}) for alert in alerts)
             writer, queues = self.writer, tuple(self._delivery_queues.values())
         if writer is not None and (events or alerts):
             writer.put((*events, *alerts))
@@ -197,6 +258,15 @@ class AlertMonitor:
             self.inbox.put(alerts)
             for delivery_queue in queues:
                 delivery_queue.put(alerts)
+
+    def _set_delivery_state(
+        self, receiver: str, alert: Event, state: DeliveryState
+    ) -> None:
+        with self._lock:
+            for listed_alert, states in reversed(self._alerts):
+                if listed_alert is alert:
+                    states[receiver] = state
+                    return
 
 
 class StreamMonitor:

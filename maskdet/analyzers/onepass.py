@@ -165,7 +165,7 @@ class SingleStageNetwork:
         # Imported late: drawing and reading videos do not need LiteRT.
         from maskdet.model_files.litert import open_interpreter
 
-        self._interpreter = open_interpreter(Path(path), "network", threads=2)
+        self._interpreter = open_interpreter(Path(path), "network")
         self._input = _get_input_index(self._interpreter, Path(path))
         self._outputs = _get_output_indices(self._interpreter, Path(path))
         self._size_hw = (0, 0)

@@ -43,11 +43,12 @@ _FAST_SUFFIX = "-fast"
 suffix."""
 
 # `onepass` enlarges images to detect small faces; `onepass-fast` never does.
-_RESIZES = {_ONEPASS: Resize(640, 2.0), _ONEPASS_FAST: Resize(320, 1.0)}
+RESIZES: Final = {_ONEPASS: Resize(640, 2.0), _ONEPASS_FAST: Resize(320, 1.0)}
+"""Input scaling of the two analyzers of a single-stage network."""
 
 _onepass_refiner = partial(Refiner, min_px=12, weight=0.5, verify_power=0.35)
 
-_REFINERS: dict[str, Callable[[Classifier], Refiner]] = {
+_REFINERS: dict[str, partial[Refiner]] = {
     _ONEPASS: partial(_onepass_refiner, skip_above=0.98, verify_below=0.9),
     _ONEPASS_FAST: partial(
         _onepass_refiner, skip_above=0.9, verify_below=0.85, min_score=0.4, max_faces=8
@@ -153,6 +154,27 @@ ANALYZERS: Final = _AnalyzerRegistry(
     }
 )
 """Analyzer names and one-line descriptions; `register_analyzer` adds to it."""
+
+
+_TITLES: Final[Mapping[str, str]] = {
+    AUTO: "Auto",
+    _ONEPASS: "Accurate",
+    _ONEPASS_FAST: "Fast",
+    "mtcnn": "MTCNN (classic)",
+    "haar": "Haar (classic)",
+    "haar-live": "Haar for video (classic)",
+    "yunet": "YuNet",
+    "ssd": "SSD",
+    "aizoo": "AIZOO",
+}
+
+
+def get_analyzer_title(name: str) -> str:
+    """Return the title of an analyzer, or of `AUTO`, in the dashboard.
+
+    Other analyzers than the built-in ones have their name as the title.
+    """
+    return _TITLES.get(name, name)
 
 
 def register_analyzer(
@@ -322,6 +344,16 @@ def has_refinement(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
     return _preset_name(name) in _REFINERS and classifier == DEFAULT_CLASSIFIER
 
 
+def max_refined_faces(
+    name: str, classifier: str = DEFAULT_CLASSIFIER, *, refine: bool = True
+) -> int | None:
+    """Return how many faces of an image are refined at most; None without a limit."""
+    if not refine or not has_refinement(name, classifier):
+        return None
+    limit: int | None = _REFINERS[_preset_name(name)].keywords.get("max_faces")
+    return limit
+
+
 def classifies_every_face(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
     """Return whether the classifier classifies every face.
 
@@ -409,7 +441,7 @@ def analyzer_model_name(name: str) -> str:
 
     It is not in `MODEL_FILES` if the analyzer does not have one.
     """
-    return _ONEPASS if name in _RESIZES else name
+    return _ONEPASS if name in RESIZES else name
 
 
 def load_analyzer(
@@ -472,10 +504,10 @@ def _build_base_analyzer(name: str, refiner: Refiner | None) -> Analyzer:
     if factory is not None:
         return _call_factory(name, factory)
     kind = _preset_name(name)
-    if kind not in _RESIZES:
+    if kind not in RESIZES:
         return Aizoo()
     network = SingleStageNetwork(network_path(name))
-    return SingleStage(network, _RESIZES[kind], refiner=refiner)
+    return SingleStage(network, RESIZES[kind], refiner=refiner)
 
 
 class _AnalyzerAsDetector:

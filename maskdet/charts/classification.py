@@ -43,11 +43,17 @@ _RELIABILITY_TITLES: Final = {
     "wearing": "mask against no mask",
 }
 
-# Fill of a rate of 0 and of 1 by kind of cell; the text on them is black or white.
+# Fill of a rate of 0 and of 1 by kind of cell, on a light and on a dark page; the text
+# on them is black or white.
 _CELL_FILLS: Final = {
     "correct": ("#eaf2fa", "#0b559f"),
     "wrong": ("#fbeee4", "#a84a12"),
     "unsure": ("#eeeff3", "#5c6070"),
+}
+_DARK_CELL_FILLS: Final = {
+    "correct": ("#1a2735", "#5aa5ee"),
+    "wrong": ("#32241c", "#e08a4a"),
+    "unsure": ("#23252e", "#9498aa"),
 }
 
 # Shapes besides colours, because only five colours are distinguishable.
@@ -85,6 +91,7 @@ def confusion_heatmap(
     clickable: bool = False,
     title: VegaSpec | None = None,
     height: int = CHART_HEIGHT_PX,
+    dark: bool = False,
 ) -> VegaSpec:
     """Return a confusion matrix, coloured by the fraction of the row.
 
@@ -99,8 +106,9 @@ def confusion_heatmap(
             has its `row` and `column`.
         title: see `chart_title`.
         height: in pixels.
+        dark: whether the page is dark.
     """
-    cells = _confusion_cells(counts, actual, predicted, selected)
+    cells = _confusion_cells(counts, actual, predicted, selected, dark=dark)
     layers = _confusion_layers(_confusion_axes(actual, predicted), clickable=clickable)
     datasets = {"cells": cells}
     return layer_charts(layers, datasets, title=title, height=height, grid=False)
@@ -124,7 +132,10 @@ def _confusion_cells(
     actual: Sequence[str],
     predicted: Sequence[str],
     selected: tuple[int, int] | None,
+    *,
+    dark: bool,
 ) -> list[ChartRow]:
+    fills = _DARK_CELL_FILLS if dark else _CELL_FILLS
     faces_only = len(actual) == len(predicted)
     rows: list[ChartRow] = []
     for i, actual_title in enumerate(actual):
@@ -144,22 +155,27 @@ def _confusion_cells(
                     "column": j,
                     "count": count,
                     "rate": round(count / total, 5) if total else 0.0,
-                    **_cell_colours(kind, count / max(1, total)),
+                    **_cell_colours(fills[kind], count / max(1, total)),
                     "selected": selected == (i, j),
                 }
             )
     return rows
 
 
-def _cell_colours(kind: str, rate: float) -> ChartRow:
-    """Return the colour of a cell and of its text."""
+def _cell_colours(ends: tuple[str, str], rate: float) -> ChartRow:
+    """Return the colour of a cell and of its text, which has the higher contrast."""
     low, high = (
         [int(colour[offset : offset + 2], 16) for offset in (1, 3, 5)]
-        for colour in _CELL_FILLS[kind]
+        for colour in ends
     )
-    channels = (round(a + (b - a) * rate) for a, b in zip(low, high, strict=True))
+    channels = [round(a + (b - a) * rate) for a, b in zip(low, high, strict=True)]
+    # Relative luminance of WCAG with a gamma of 2.2; both contrasts are equal at 0.18.
+    luminance = sum(
+        weight * (channel / 255) ** 2.2
+        for weight, channel in zip((0.2126, 0.7152, 0.0722), channels, strict=True)
+    )
     fill = "#" + "".join(f"{channel:02x}" for channel in channels)
-    return {"fill": fill, "colour": "white" if rate > 0.5 else "black"}
+    return {"fill": fill, "colour": "black" if luminance > 0.18 else "white"}
 
 
 def _confusion_layers(base: VegaSpec, *, clickable: bool) -> list[VegaSpec]:
@@ -473,6 +489,11 @@ def cost_chart(
         scale={"zero": False},
         axis={"format": "%" if as_percent else ".2f"},
     )
-    shape = nominal_field("run", scale={"domain": names, "range": shapes})
+    shape = nominal_field(
+        "run",
+        scale={"domain": names, "range": shapes},
+        # Names of analyzers are longer than those of classes.
+        legend={"columns": 2},
+    )
     layers = _interval_layers("costs", common, "y", y, size=110, shape=shape)
     return layer_charts(layers, {"costs": rows}, title=title or None)

@@ -1,27 +1,28 @@
-"""Interactive charts of tuning: histogram of a score, and box editor."""
+"""Interactive charts of tuning: rates and scores by threshold, and box editor."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
-
-import cv2
-import numpy as np
+from typing import Final
 
 from maskdet.charts.spec import (
     CLICK_SELECTION,
     GREY,
     THRESHOLD_COLOUR,
+    UNIT_SCALE,
     ChartRow,
     VegaSpec,
+    assign_run_colours,
     click_selection,
     encode_colour,
-    label_colours,
     layer_charts,
     nominal_field,
+    percent_field,
     quantitative_field,
 )
 from maskdet.html_templates import encode_data_url
+from maskdet.media import encode_jpeg, resize_image
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import Image, Label
 
@@ -31,8 +32,7 @@ NO_FACE_TITLE: Final = "No face"
 # A drag selects as a click does.
 _CLICK_OR_DRAG: Final = "click, [pointerdown, window:pointerup] > pointermove"
 
-_MAX_BELOW_RATIO: Final = 3
-"""Maximum ratio of the axis below zero to the axis above zero."""
+_THRESHOLD_CHART_HEIGHT_PX: Final = 280
 
 BOX_SELECTION: Final = "box"
 """Name of the selection of a drawn box; it has the ranges `x` and `y` in pixels."""
@@ -49,90 +49,199 @@ def threshold_histogram(
     parts: Mapping[str, Sequence[int]],
     lines: Sequence[float],
     *,
-    below: Sequence[str] = (NO_FACE_TITLE,),
+    colours: Mapping[str, str],
     x_title: str,
-    style: Style = DEFAULT_STYLE,
 ) -> VegaSpec:
-    """Return a histogram of a score by actual class, with lines at the thresholds.
+    """Return translucent histograms of a score, with lines at the thresholds.
 
-    A click or a drag selects a bin: the field `threshold` of the selection
-    `CLICK_SELECTION` is its lower edge. The y axis is a square-root scale, which keeps
-    small counts visible; bars below zero are clipped if they are much longer than those
-    above.
+    The bars are fractions of each part, so that a rare part is as visible as a common
+    one. A click or a drag selects a bin: the field `threshold` of the selection
+    `CLICK_SELECTION` is its lower edge.
 
     Args:
         edges: `(n + 1,)` edges of the bins, ascending.
-        parts: `(n,)` counts by title of the actual class.
+        parts: `(n,)` counts by title of the part.
         lines: the thresholds.
-        below: titles of the parts that are drawn below zero.
-        x_title: title of the score in the tooltip.
-        style: names and colours of the classes.
+        colours: CSS colour of each part.
+        x_title: title of the score.
     """
-    bars, bins = _stack_bars(edges, parts, set(below))
-    x = quantitative_field(
-        "low",
-        scale={"domain": [edges[0], edges[-1]], "nice": False},
-        axis={"format": ".1f", "tickCount": 10},
-    )
-    y = quantitative_field(
-        "y",
-        "Faces",
-        scale={"type": "sqrt", "domain": _y_domain(bars), "nice": False},
-        axis={"labelExpr": "format(abs(datum.value), ',')", "tickCount": 6},
-    )
-    class_colours = {**label_colours(style), NO_FACE_TITLE: GREY}
-    colour = encode_colour("actual", {title: class_colours[title] for title in parts})
-    threshold_lines = {
-        "data": {"name": "lines"},
-        "mark": {"type": "rule", "strokeWidth": 3, "color": THRESHOLD_COLOUR},
-        "encoding": {"x": {**x, "field": "threshold"}},
-    }
-    return layer_charts(
-        [
-            _histogram_bars(x, y, colour),
-            threshold_lines,
-            _click_targets(x, parts, x_title),
-        ],
-        {
-            "bars": bars,
-            "bins": bins,
-            "lines": [{"threshold": float(line)} for line in lines],
+    bars: list[ChartRow] = []
+    bins: list[ChartRow] = []
+    totals = {title: max(1, sum(counts)) for title, counts in parts.items()}
+    for index in range(len(edges) - 1):
+        low, high = float(edges[index]), float(edges[index + 1])
+        counts = {title: int(values[index]) for title, values in parts.items()}
+        for title, count in counts.items():
+            if count:
+                rate = round(count / totals[title], 5)
+                ends = {"low": low, "high": high}
+                bars.append({**ends, "part": title, "count": count, "rate": rate})
+        bins.append(_click_row(low, high, list(counts.values())))
+    x = _score_axis(edges[0], edges[-1], x_title)
+    layer = {
+        "data": {"name": "bars"},
+        "mark": {"type": "bar", "binSpacing": 0.5, "opacity": 0.6},
+        "encoding": {
+            "x": {**x, "field": "low", "bin": "binned"},
+            "x2": {"field": "high"},
+            "y": quantitative_field(
+                "rate", "Fraction", stack=None, axis={"format": "%", "tickCount": 6}
+            ),
+            "color": encode_colour("part", {name: colours[name] for name in parts}),
         },
-        height=280,
+    }
+    tooltips = [
+        quantitative_field(_part_field(index), title, format=",")
+        for index, title in enumerate(parts)
+    ]
+    return layer_charts(
+        [layer, _threshold_lines(x), _click_targets(x, tooltips, x_title)],
+        {"bars": bars, "bins": bins, "lines": _line_rows(lines)},
+        height=_THRESHOLD_CHART_HEIGHT_PX,
         grid=False,
     )
 
 
-def _histogram_bars(x: VegaSpec, y: VegaSpec, colour: VegaSpec) -> VegaSpec:
-    return {
-        "data": {"name": "bars"},
-        "mark": {"type": "bar", "binSpacing": 0.5, "opacity": 0.9, "clip": True},
+def threshold_rates_chart(
+    thresholds: Sequence[float],
+    rates: Mapping[str, Sequence[float]],
+    threshold: float,
+    optimal: float | None,
+    *,
+    x_title: str,
+) -> VegaSpec:
+    """Return rates against a threshold, with the current and the optimal threshold.
+
+    A click or a drag selects a threshold, as in `threshold_histogram`.
+
+    Args:
+        thresholds: `(n,)` at equal distances, ascending.
+        rates: `(n,)` rates by title; NaN where undefined.
+        threshold: the current threshold.
+        optimal: the optimal threshold; None if there is none.
+        x_title: title of the threshold.
+    """
+    points: list[ChartRow] = [
+        {"threshold": float(at), "metric": title, "rate": round(float(rate), 5)}
+        for title, values in rates.items()
+        for at, rate in zip(thresholds, values, strict=True)
+        if not math.isnan(rate)
+    ]
+    half = (thresholds[1] - thresholds[0]) / 2
+    bins = []
+    for index, at in enumerate(thresholds):
+        values = [float(rate[index]) for rate in rates.values()]
+        shown = [None if math.isnan(value) else round(value, 5) for value in values]
+        bins.append(_click_row(float(at) - half, float(at) + half, shown, float(at)))
+    x = _score_axis(0.0, 1.0, x_title)
+    dashes = dict(zip(rates, ([1, 0], [7, 3], [2, 2]), strict=True))
+    lines = {
+        "data": {"name": "points"},
+        "mark": {"type": "line", "strokeWidth": 2.5},
         "encoding": {
-            "x": {**x, "bin": "binned"},
-            "x2": {"field": "high"},
-            "y": y,
-            "y2": {"field": "y2"},
-            "color": colour,
+            "x": {**x, "field": "threshold"},
+            "y": quantitative_field(
+                "rate", "Rate", scale=UNIT_SCALE, axis={"format": "%", "tickCount": 6}
+            ),
+            "color": encode_colour("metric", assign_run_colours(rates)),
+            "strokeDash": nominal_field(
+                "metric",
+                scale={"domain": list(dashes), "range": list(dashes.values())},
+            ),
         },
+    }
+    tooltips = [
+        percent_field(_part_field(index), title) for index, title in enumerate(rates)
+    ]
+    return layer_charts(
+        [
+            lines,
+            *_optimal_marker(x),
+            _threshold_lines(x),
+            _click_targets(x, tooltips, x_title),
+        ],
+        {
+            "points": points,
+            "bins": bins,
+            "lines": _line_rows([threshold]),
+            "optimal": []
+            if optimal is None
+            else [
+                {
+                    "threshold": optimal,
+                    "text": f"Optimal {optimal:.2f}",
+                    # Inside the chart at both ends.
+                    "align": "left" if optimal < 0.5 else "right",
+                }
+            ],
+        },
+        height=_THRESHOLD_CHART_HEIGHT_PX,
+        grid=False,
+    )
+
+
+def _optimal_marker(x: VegaSpec) -> list[VegaSpec]:
+    """Return a dotted line at the optimal threshold and its name."""
+    at = {**x, "field": "threshold"}
+    line = {"type": "rule", "color": GREY, "strokeDash": [4, 4], "strokeWidth": 2}
+    layers: list[VegaSpec] = [
+        {"data": {"name": "optimal"}, "mark": line, "encoding": {"x": at}}
+    ]
+    for align, dx in (("left", 6), ("right", -6)):
+        text: VegaSpec = {"type": "text", "color": GREY, "fontSize": 13}
+        text |= {"fontWeight": 600, "y": {"expr": "height - 14"}}
+        text |= {"align": align, "dx": dx}
+        layers.append(
+            {
+                "data": {"name": "optimal"},
+                "transform": [{"filter": f"datum.align === '{align}'"}],
+                "mark": text,
+                "encoding": {"x": at, "text": nominal_field("text")},
+            }
+        )
+    return layers
+
+
+def _score_axis(low: float, high: float, title: str) -> VegaSpec:
+    return {
+        "type": "quantitative",
+        "title": title,
+        "scale": {"domain": [low, high], "nice": False},
+        "axis": {"format": ".1f", "tickCount": 10},
     }
 
 
-def _y_domain(bars: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Return the lower and upper end of the y axis."""
-    up = max([bar["y"] for bar in bars] + [1])
-    down = max([-bar["y"] for bar in bars] + [0])
-    return [-float(min(down, max(10, _MAX_BELOW_RATIO * up))), float(up)]
+def _line_rows(lines: Sequence[float]) -> list[ChartRow]:
+    return [{"threshold": float(line)} for line in lines]
 
 
-def _click_targets(
-    x: VegaSpec, parts: Mapping[str, Sequence[int]], title: str
-) -> VegaSpec:
-    """Return an invisible layer with clicks and tooltips over the full bins."""
-    tooltips = [nominal_field("span", title)]
-    tooltips += [
-        quantitative_field(_count_field(index), part_title)
-        for index, part_title in enumerate(parts)
-    ]
+def _threshold_lines(x: VegaSpec) -> VegaSpec:
+    return {
+        "data": {"name": "lines"},
+        "mark": {"type": "rule", "strokeWidth": 3, "color": THRESHOLD_COLOUR},
+        "encoding": {"x": {**x, "field": "threshold"}},
+    }
+
+
+def _click_row(
+    low: float,
+    high: float,
+    values: Sequence[float | None],
+    threshold: float | None = None,
+) -> ChartRow:
+    """Return a row of the layer for clicks; a bin has its lower edge as threshold."""
+    is_bin = threshold is None
+    return {
+        "low": low,
+        "high": high,
+        "threshold": low if threshold is None else threshold,
+        "span": f"{low:.2f} to {high:.2f}" if is_bin else f"{threshold:.2f}",
+        **{_part_field(index): value for index, value in enumerate(values)},
+    }
+
+
+def _click_targets(x: VegaSpec, tooltips: Sequence[VegaSpec], x_title: str) -> VegaSpec:
+    """Return an invisible layer with clicks and tooltips over the full height."""
     return {
         "data": {"name": "bins"},
         "params": [
@@ -140,46 +249,17 @@ def _click_targets(
                 CLICK_SELECTION, ["threshold"], on=_CLICK_OR_DRAG, clear=False
             )
         ],
-        "mark": {"type": "rect", "cursor": "ew-resize", "opacity": 0},
+        "mark": {"type": "rect", "cursor": "ew-resize", "opacity": 0, "clip": True},
         "encoding": {
-            "x": {**x, "bin": "binned"},
+            "x": {**x, "field": "low", "bin": "binned"},
             "x2": {"field": "high"},
-            "tooltip": tooltips,
+            "tooltip": [nominal_field("span", x_title), *tooltips],
         },
     }
 
 
-def _stack_bars(
-    edges: Sequence[float], parts: Mapping[str, Sequence[int]], below: set[str]
-) -> tuple[list[ChartRow], list[ChartRow]]:
-    """Return the bars, and one row for each bin with all its counts."""
-    bars: list[ChartRow] = []
-    bins: list[ChartRow] = []
-    for index in range(len(edges) - 1):
-        low, high = float(edges[index]), float(edges[index + 1])
-        counts = {title: int(counts[index]) for title, counts in parts.items()}
-        up = down = 0
-        for title, count in counts.items():
-            if not count:
-                continue
-            start = down if title in below else up
-            end = start - count if title in below else start + count
-            if title in below:
-                down = end
-            else:
-                up = end
-            ends = {"low": low, "high": high, "y": end, "y2": start}
-            bars.append({**ends, "actual": title, "count": count})
-        span = f"{low:.2f} to {high:.2f}"
-        fields = {_count_field(row): count for row, count in enumerate(counts.values())}
-        bins.append(
-            {"low": low, "high": high, "threshold": low, "span": span, **fields}
-        )
-    return bars, bins
-
-
-def _count_field(index: int) -> str:
-    """Return the field of a part's count; Vega would parse a title as a path."""
+def _part_field(index: int) -> str:
+    """Return the field of a part's value; Vega would parse a title as a path."""
     return f"part_{index}"
 
 
@@ -261,9 +341,5 @@ def _pixel_scale(length: int, *, down: bool = False) -> VegaSpec:
 
 
 def _image_data_url(image: Image) -> str:
-    height, width = image.shape[:2]
-    scale = min(1.0, _SENT_LONG_SIDE_PX / max(width, height))
-    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-    small = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA))
-    jpeg = cv2.imencode(".jpg", small)[1].tobytes()
-    return encode_data_url(jpeg)
+    small = resize_image(image, min(1.0, _SENT_LONG_SIDE_PX / max(image.shape[:2])))
+    return encode_data_url(encode_jpeg(small, 95))

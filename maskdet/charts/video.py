@@ -1,8 +1,6 @@
 """Charts of people over time: by class, mask rate and contacts.
 
-A click on a chart of a video sets the selection `TIME_SELECTION`, whose field `start`
-is the start of the clicked time bin in seconds. Time bins are rows as in the
-`timeline` of the JSON of a video report.
+Time bins are rows as in the `timeline` of the JSON of a video report.
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ from maskdet.charts.spec import (
     ChartRow,
     VegaSpec,
     chart_title,
-    click_selection,
     encode_colour,
     label_colours,
     layer_charts,
@@ -29,9 +26,6 @@ from maskdet.types import CLASSES, Label
 TimelineRow: TypeAlias = Mapping[str, Any]
 """`start_s`, `length_s`, mean number of people by key of the label, `mask_rate`,
 `n_contacts` and `n_over_limit`."""
-
-TIME_SELECTION: Final = "time_bin"
-"""Name of the selection."""
 
 _LABELS: Final = (*CLASSES, Label.UNKNOWN)
 
@@ -50,29 +44,26 @@ _Y_AXIS: Final = {"minExtent": 44, "maxExtent": 44}
 
 
 def video_charts(
-    bins: Sequence[TimelineRow], *, marked_s: float, style: Style = DEFAULT_STYLE
+    bins: Sequence[TimelineRow], *, style: Style = DEFAULT_STYLE
 ) -> dict[str, VegaSpec]:
     """Return the charts of a video over time, by name.
 
     Args:
         bins: time bins of the video.
-        marked_s: time of the marker in seconds.
         style: names and colours of the classes.
 
     Returns:
         `people` by class; `mask_rate`, with gaps where no class is known; and
         `contacts` within and over the time limit, if there are any.
     """
-    draw_chart = partial(_time_chart, bins, marked_s=marked_s, style=style)
+    draw_chart = partial(_time_chart, bins, style=style)
     people = [row for time_bin in bins for row in _stack_labels(time_bin, style)]
     charts = {
         "people": draw_chart(
             _bar_layer(bins, encode_colour("kind", label_colours(style, _LABELS))),
             people,
             top=max((row["high"] for row in people), default=0.0),
-            title=chart_title(
-                "People by class", "Mean of each time bin; click to jump"
-            ),
+            title=chart_title("People by class", "Mean of each time bin"),
             height=270,
         ),
         "mask_rate": draw_chart(
@@ -105,40 +96,24 @@ def _time_chart(
     rows: Sequence[ChartRow],
     *,
     top: float,
-    marked_s: float,
     style: Style,
     title: VegaSpec,
     height: int = 190,
 ) -> VegaSpec:
-    """Return a chart over time with a marker, and clicks and tooltips on every bin.
+    """Return a chart over time with tooltips on every bin.
 
     Args:
         bins: time bins of the video.
         main_layer: the layer of `rows`.
         rows: what is drawn.
         top: highest value of the chart.
-        marked_s: time of the marker in seconds.
         style: names of the classes.
         title: see `chart_title`.
         height: in pixels.
     """
-    # A dark line with a light outline, visible on any colour.
-    marker = [
-        {
-            "data": {"name": "marker"},
-            "mark": {"type": "rule", "color": colour, "strokeWidth": width},
-            "encoding": {"x": {**_time_axis(bins), "field": "time"}},
-        }
-        for colour, width in (("white", 5), ("#1a2133", 2))
-    ]
-    layers = [
-        {"data": {"name": "rows"}, **main_layer},
-        *marker,
-        _click_layer(bins, style),
-    ]
+    layers = [{"data": {"name": "rows"}, **main_layer}, _tooltip_layer(bins, style)]
     datasets: dict[str, Sequence[ChartRow]] = {
         "rows": rows,
-        "marker": [{"time": marked_s}],
         "bins": [_bin_row(time_bin, top or 1.0) for time_bin in bins],
     }
     return layer_charts(layers, datasets, title=title, height=height)
@@ -228,12 +203,11 @@ def _bin_row(time_bin: TimelineRow, top: float) -> ChartRow:
     }
 
 
-def _click_layer(bins: Sequence[TimelineRow], style: Style) -> VegaSpec:
-    """Return an invisible layer with tooltips and clicks over each full time bin."""
+def _tooltip_layer(bins: Sequence[TimelineRow], style: Style) -> VegaSpec:
+    """Return an invisible layer with tooltips over each full time bin."""
     return {
         "data": {"name": "bins"},
-        "params": [click_selection(TIME_SELECTION, ["start"])],
-        "mark": {"type": "rect", "opacity": 0, "cursor": "pointer"},
+        "mark": {"type": "rect", "opacity": 0},
         "encoding": {
             "x": _time_axis(bins),
             "x2": {"field": "end"},

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from maskdet.cli.options import add_models_option, make_number_parser
 from maskdet.extras import require_libraries
+
+if TYPE_CHECKING:
+    from maskdet.web.cameras.config import Camera
 
 _MAX_PORT = 65_535
 
@@ -45,15 +49,42 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--local-admin",
         action=argparse.BooleanOptionalAction,
-        help="whether visitors on this machine may delete events and send alerts to "
-        "any host (default: yes, unless other hosts or origins are allowed)",
+        help="whether visitors on this machine may delete events, send alerts to "
+        "any host and enter addresses of cameras (default: yes, unless other hosts or "
+        "origins are allowed)",
     )
+    _add_camera_options(parser)
     parser.add_argument(
         "--browser",
         action=argparse.BooleanOptionalAction,
         help="open a browser (default: if there is a display)",
     )
     add_models_option(parser)
+
+
+def _add_camera_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--camera",
+        action="append",
+        default=[],
+        dest="cameras",
+        type=_parse_camera,
+        metavar="NAME=ADDRESS",
+        help="network camera that visitors can watch, such as "
+        "Door=rtsp://192.168.1.20/stream (may be repeated). Other users of this "
+        "machine can see a password in the command line; MASKDET_CAMERAS hides it",
+    )
+    parser.add_argument(
+        "--any-camera",
+        action=argparse.BooleanOptionalAction,
+        help="whether visitors may enter the address of another camera, to which the "
+        "server then connects (default: those with the rights of --local-admin)",
+    )
+    parser.add_argument(
+        "--watch-cameras",
+        action=argparse.BooleanOptionalAction,
+        help="analyze the named cameras even if nobody watches them (default: no)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,6 +104,9 @@ def run(args: argparse.Namespace) -> int:
         browser=args.browser,
         allowed_hosts=args.allowed_hosts,
         local_admin=args.local_admin,
+        cameras=args.cameras,
+        any_camera=args.any_camera,
+        watch_cameras=args.watch_cameras,
     )
     return 0
 
@@ -87,3 +121,12 @@ def _parse_host_pattern(text: str) -> str:
             f"not {text!r}"
         )
     return text
+
+
+def _parse_camera(text: str) -> Camera:
+    from maskdet.web.cameras.config import parse_camera
+
+    try:
+        return parse_camera(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

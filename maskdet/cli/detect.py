@@ -233,7 +233,7 @@ def _process_image(
 
 
 def _format_scene(name: str, scene: Scene, style: Style) -> list[str]:
-    count_text = format_count(len(scene), "face") if len(scene) else "no face found"
+    count_text = format_count(len(scene), "face") if len(scene) else "no face detected"
     lines = [f"{name}: {count_text}"]
     text_style = dataclasses.replace(style, labels=True, percentages=True)
     for face, likeliest in zip(scene, scene.likeliest, strict=True):

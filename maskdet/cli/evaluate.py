@@ -13,6 +13,7 @@ from maskdet.analyzers.pipelines import (
     Analyzer,
     has_refinement,
     load_analyzer,
+    max_refined_faces,
 )
 from maskdet.classifier import DEFAULT_CLASSIFIER, load_classifier
 from maskdet.cli.console import (
@@ -357,6 +358,19 @@ def _write_report(
     )
 
 
+def _describe_refinement_limit(options: AnalyzerOptions) -> list[str]:
+    """Return a line about what `maskdet tune` does in another way."""
+    limit = max_refined_faces(
+        options.analyzer, options.classifier, refine=options.refine
+    )
+    if limit is None:
+        return []
+    return [
+        f"as in use, at most {limit} low-confidence faces of an image are re-checked; "
+        "`maskdet tune` re-checks all"
+    ]
+
+
 def _evaluate_scenes(
     args: argparse.Namespace, options: AnalyzerOptions
 ) -> _EvaluationOutput:
@@ -397,6 +411,7 @@ def _evaluate_scenes(
         )
         lines = [
             f"{title}; {_describe_model(options)}",
+            *_describe_refinement_limit(options),
             *format_detection_table(detection_report, options.settings, options.style),
         ]
         content = {"analyzer": options.analyzer}

@@ -49,6 +49,8 @@ _KIND_WIDTH: Final = max(map(len, EVENT_KINDS.values()))
 
 _DEFAULT_LIMIT: Final = 50
 
+_HOUR_MS: Final = 3_600_000
+
 
 def format_event_line(
     event: Event, zone: tzinfo | None = None, *, style: Style = DEFAULT_STYLE
@@ -99,8 +101,8 @@ def summarize_events(
         f"{events}, including {counts['close']:,} too close and {alerts}",
     ]
     utc_offset = datetime.now().astimezone(zone).utcoffset() or timedelta()
-    hours = store.count_people_by_hour(
-        event_filter, round(utc_offset.total_seconds() * 1e3)
+    hours = store.count_people_over_time(
+        event_filter, _HOUR_MS, round(utc_offset.total_seconds() * 1e3)
     )
     if hours:
         titles = [uncapitalize(style.title(label)) for label in CLASSES]

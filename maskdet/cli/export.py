@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,8 +146,6 @@ def run(args: argparse.Namespace) -> int:
         require_libraries("maskdet export --onnx", "tf2onnx", "onnx")
     if args.pin:
         read_manifest(args.out / MANIFEST_NAME)  # check it before the work
-    # Silence the warnings of TensorFlow about missing GPUs.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if _is_onepass_run(args.run):
         return _run_onepass(args)
     _check_options(args)

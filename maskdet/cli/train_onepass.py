@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +26,8 @@ from maskdet.cli.training_run import (
     recipe_option,
     write_training_report,
 )
-from maskdet.evaluation.training_runs import ONEPASS_RUNS_NAME
-from maskdet.model_files.own_models import FACTS_NAME
-from maskdet.training.run_log import RECIPE_FILE, read_recipe_json
+from maskdet.model_files.own_models import read_facts
+from maskdet.training.run_log import RECIPE_FILE, read_epochs, read_recipe_json
 from maskdet.types import CLASSES
 from maskdet.wording import format_count
 
@@ -167,6 +165,8 @@ def run_onepass_training(args: argparse.Namespace) -> int:
         resume=args.resume,
         metadata=run_facts,
     )
+    if len(read_epochs(args.out)) >= recipe.epochs:
+        (args.out / PACKED_IMAGES_FILE).unlink(missing_ok=True)  # kept for --resume
     lines = [f"{name}: {result}" for name, result in results.items()]
     write_training_report(args.out, lines)
     return finish_training(
@@ -302,7 +302,9 @@ def _compute_fingerprint(
     for example in data.train:
         parts += [
             example.path,
+            example.source,
             example.boxes.tolist(),
+            example.ignore_boxes.tolist(),
             [int(label) for label in example.labels],
         ]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -348,11 +350,11 @@ def _trace_initial_weights(weights: str | None) -> tuple[str | None, list[str]]:
 def _read_weights_recipe(weights: Path) -> dict[str, Any] | None:
     """Return the recipe of the run that produced the weights, if it is available."""
     if weights.suffix == ".tflite":
-        facts = weights.parent / ONEPASS_RUNS_NAME / weights.stem / FACTS_NAME
-        if not facts.is_file():
+        try:
+            facts, _ = read_facts(weights)
+        except FileNotFoundError:
             return None
-        exported: dict[str, Any] = json.loads(facts.read_text(encoding="utf-8"))
-        return exported.get("recipe")
+        return facts.get("recipe")
     recipe = weights.parent / RECIPE_FILE
     if weights.suffix != ".h5" or not recipe.is_file():
         return None

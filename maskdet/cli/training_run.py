@@ -137,12 +137,16 @@ def check_training_paths(args: argparse.Namespace, out: Path) -> None:
         ValueError: the folder of the run cannot be used.
     """
     check_run_folder(out, resume=args.resume)
-    given = [("data", args.data), ("val", args.val)]
+    given = [("data", args.data), ("val", args.val), ("negatives", args.negatives)]
     given += [("corrections", [args.corrections])] * (args.corrections is not None)
     for option, paths in given:
         for path in paths:
             if not Path(path).exists():
                 raise FileNotFoundError(f"--{option} {path}: there is no such path")
+    if args.negatives:
+        from maskdet.training.onepass.data import list_negatives
+
+        list_negatives(args.negatives, args.held_out_kinds)
 
 
 def override_recipe(recipe: _Recipe, overrides: Mapping[str, object]) -> _Recipe:
@@ -174,8 +178,6 @@ def enable_training_log() -> None:
     """Log the progress of a training on stderr."""
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("maskdet").setLevel(logging.INFO)
-    # Silence the warnings of TensorFlow about missing GPUs.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def make_progress_bar(title: str) -> partial[Any]:

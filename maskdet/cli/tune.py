@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from maskdet.analyzers.pipelines import ANALYZERS, load_analyzer
+from maskdet.analyzers.pipelines import ANALYZERS, load_analyzer, max_refined_faces
 from maskdet.cli.console import (
     STDOUT,
     check_output_path,
@@ -312,13 +312,15 @@ def _tune(
             evaluator, options.settings, goal, seed=args.seed, min_iou=args.min_iou
         )
     ground_truth = scored_set.ground_truth
+    is_stored = source.suffix.lower() == _STORED_SUFFIX
     title = (
         f"{source}: {format_count(len(ground_truth.names), 'image')}, "
         f"{format_count(len(ground_truth.faces), 'face')}; "
         f"analyzer {scored_set.analyzer}"
     )
     if not data_only:
-        lines = [title, "", *format_operating_point(operating_point, options.style)]
+        lines = [title, *_describe_counts(scored_set, options, is_stored=is_stored), ""]
+        lines += format_operating_point(operating_point, options.style)
         if proposal is not None:
             lines += ["", *format_proposal(proposal, options.style)]
         for line in lines:
@@ -342,6 +344,29 @@ def _tune(
             args.report,
             render_html_report(reported, proposal=proposal, style=options.style),
         )
+
+
+def _describe_counts(
+    scored_set: AnalyzerPredictions, options: AnalyzerOptions, *, is_stored: bool
+) -> list[str]:
+    """Return lines about what `maskdet evaluate scenes` counts in another way."""
+    lines = []
+    n_unknown = int((scored_set.ground_truth.labels == Label.UNKNOWN).sum())
+    if n_unknown:
+        lines.append(
+            f"{format_count(n_unknown, 'face')} of unknown class: neither right nor "
+            "wrong"
+        )
+    limit = max_refined_faces(
+        options.analyzer, options.classifier, refine=options.refine
+    )
+    if limit is not None and not is_stored:
+        lines.append(
+            "all low-confidence faces are re-checked, so that thresholds can be "
+            f"compared; `maskdet evaluate` and live video re-check at most {limit} of "
+            "an image"
+        )
+    return lines
 
 
 def _parse_goal(text: str, label: str) -> Goal:

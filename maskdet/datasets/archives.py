@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import IO, Final
 
 from maskdet.datasets.issues import Issues
+from maskdet.media.image_formats import SIGNATURE_BYTES
 
 _DIRECTORY_SIGNATURE: Final = b"PK\x01\x02"
 _BLOCK_BYTES: Final = 1 << 20
-_HEAD_BYTES: Final = 32
 
 _ARCHIVE_SUFFIXES: Final = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 _SUPPORTED_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -82,9 +82,9 @@ class FileSource(ABC):
         """Return whether the file exists."""
 
     def read_head(self, name: str) -> bytes:
-        """Return the first bytes of a file; empty if it cannot be read."""
+        """Return the first `SIGNATURE_BYTES` of a file; empty if it cannot be read."""
         try:
-            return self._read_start(name, _HEAD_BYTES)
+            return self._read_start(name, SIGNATURE_BYTES)
         except ValueError:
             return b""
 

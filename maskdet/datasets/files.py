@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from maskdet.datasets.archives import DatasetError, FileSource
 from maskdet.datasets.example import split_from_name
 from maskdet.datasets.issues import Issues, truncate_name
+from maskdet.media.image_formats import looks_like_image
 
 _MAX_TEXT_BYTES: Final = 32_000_000
 """Limit of a label file in a zip; 100,000 faces take a third of it."""
@@ -43,24 +44,12 @@ IGNORED_NAME: Final = ""
 PARSE_ERRORS: Final = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 """Errors that invalid rows of an untrusted file can raise."""
 
-_IMAGE_SUFFIXES: Final = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif"),
-    *(".tif", ".tiff", ".heic", ".heif", ".avif", ".pgm", ".ppm", ".pbm", ".pnm"),
-)
 _OTHER_SUFFIXES: Final = (
     *(".txt", ".json", ".xml", ".csv", ".tsv", ".yaml", ".yml", ".md", ".html"),
     *(".data", ".names", ".cfg", ".ini", ".log", ".py", ".ipynb", ".pdf", ".cache"),
     *(".npz", ".npy", ".db", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".zip"),
     *(".pt", ".onnx", ".tflite", ".h5", ".weights"),
 )
-_IMAGE_SIGNATURES: Final = (
-    b"\xff\xd8\xff",
-    b"\x89PNG\r\n\x1a\n",
-    b"GIF8",
-    b"II*\0",
-    b"MM\0*",
-)
-_IMAGE_SIGNATURES_AT_4: Final = (b"ftypavif", b"ftypavis", b"ftypheic", b"ftypmif1")
 
 # Python decodes names in zips without the UTF-8 flag as cp437 (APPNOTE 6.3.10,
 # appendix D), whatever the system that packed them used.
@@ -228,17 +217,11 @@ class DatasetFiles:
             raise DatasetError(f"{truncate_name(name)}: {error}") from None
 
     def _is_image(self, name: str) -> bool:
-        lower = name.lower()
-        if lower.endswith(_IMAGE_SUFFIXES):
+        if looks_like_image(name, b""):
             return True
-        if lower.endswith(_OTHER_SUFFIXES):
+        if name.lower().endswith(_OTHER_SUFFIXES):
             return False
-        head = self.source.read_head(name)
-        if (head[:4], head[8:12]) == (b"RIFF", b"WEBP"):
-            return True
-        return (
-            head.startswith(_IMAGE_SIGNATURES) or head[4:12] in _IMAGE_SIGNATURES_AT_4
-        )
+        return looks_like_image(name, self.source.read_head(name))
 
     def _find_spelling(self, name: str) -> str:
         for spelling in _spellings(name):

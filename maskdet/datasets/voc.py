@@ -24,13 +24,13 @@ from maskdet.datasets.files import (
     too_many_boxes,
 )
 from maskdet.datasets.issues import Issues, truncate_name
+from maskdet.media.image_formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 _IMAGE_FOLDERS: Final = ("images", "JPEGImages")
 _CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
-_IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp")
 
 _MAX_XML_BYTES: Final = 16_000_000
 """The file of an image usually has a few kilobytes."""
@@ -165,7 +165,7 @@ def _find_image(files: DatasetFiles, file: PurePosixPath, root: Element) -> str:
         and (image := files.find_image(file_name, folder_names))
     ):
         return image
-    names = [file.stem + suffix for suffix in _IMAGE_SUFFIXES]
+    names = [file.stem + suffix for suffix in IMAGE_SUFFIXES]
     return next(
         (item for name in names if (item := files.find_image(name, folder_names))), ""
     )

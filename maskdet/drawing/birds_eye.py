@@ -17,18 +17,56 @@ from maskdet.types import UNTRACKED, Image, Label, PersonPair, Scene
 
 _Floats = NDArray[np.float64]
 
-_BACKGROUND_COLOUR: Final[BGR] = (250, 250, 250)
-_GROUND_COLOUR: Final[BGR] = (238, 232, 226)
-_GRID_COLOUR: Final[BGR] = (222, 222, 222)
-_DARK_COLOUR: Final[BGR] = (60, 60, 60)
-_FAINT_COLOUR: Final[BGR] = (150, 150, 150)
-_WARNING_COLOUR: Final[BGR] = (0, 0, 200)
 
-_MIN_DEPTH_M: Final = 4.0
-_DEPTH_STEP_M: Final = 2.0
-_BEHIND_CAMERA_M: Final = 0.6
-"""The view starts a little behind the camera, shows at least 4 m ahead, and grows in
-steps of 2 m, so that its scale does not change with every step of a person."""
+@dataclass(frozen=True)
+class _Colours:
+    """Colours of everything but the people.
+
+    Attributes:
+        background: behind everything, and around letters.
+        ground: the rectangle on the floor.
+        grid: the lines of the grid.
+        ink: the camera, IDs, edges of markers, and lines of pairs.
+        faint: distances along the grid.
+        warning: a contact that exceeds the limit.
+    """
+
+    background: BGR
+    ground: BGR
+    grid: BGR
+    ink: BGR
+    faint: BGR
+    warning: BGR
+
+
+_LIGHT: Final = _Colours(
+    background=(250, 250, 250),
+    ground=(238, 232, 226),
+    grid=(222, 222, 222),
+    ink=(60, 60, 60),
+    faint=(110, 110, 110),
+    warning=(0, 0, 200),
+)
+_DARK: Final = _Colours(
+    background=(48, 33, 27),
+    ground=(70, 52, 44),
+    grid=(84, 68, 60),
+    ink=(235, 230, 226),
+    faint=(180, 170, 164),
+    warning=(110, 110, 255),
+)
+
+_MIN_EXTENT_M: Final = 3.0
+_MARGIN_M: Final = 0.6
+_MAX_EXTENT_M: Final = 200.0
+_BEHIND_CAMERA_M: Final = 0.4
+_MAX_CAMERA_GAP_M: Final = 2.0
+"""The view shows the people and a margin, rounded up to whole metres, so that it does
+not change with every step of a person. It includes the camera unless everybody is
+farther away from it than the gap."""
+
+_GRID_STEPS_M: Final = (0.5, 1, 2, 5, 10, 20, 50)
+_MIN_GRID_PX: Final = 40
 
 _FIXED_POINT_BITS: Final = 4
 """Fractional bits of OpenCV's drawing coordinates: a sixteenth of a pixel."""
@@ -52,17 +90,21 @@ class _Projection:
     Attributes:
         size_wh: width and height in pixels.
         px_per_m: pixels per metre.
+        middle_m: x in the middle of the width.
+        near_m: z at the lower edge.
     """
 
     size_wh: tuple[int, int]
     px_per_m: float
+    middle_m: float
+    near_m: float
 
     def to_pixel(self, x_m: float, z_m: float) -> tuple[float, float]:
-        """Return the pixel of a position; the camera is at the bottom centre."""
+        """Return the pixel of a position; away from the camera is up."""
         width, height = self.size_wh
         return (
-            width / 2 + x_m * self.px_per_m,
-            height - (z_m + _BEHIND_CAMERA_M) * self.px_per_m,
+            width / 2 + (x_m - self.middle_m) * self.px_per_m,
+            height - (z_m - self.near_m) * self.px_per_m,
         )
 
 
@@ -70,11 +112,12 @@ def draw_birds_eye(
     scene: Scene,
     positions: _Floats,
     *,
-    size_wh: tuple[int, int] = (480, 480),
+    size_wh: tuple[int, int] = (480, 360),
     style: Style = DEFAULT_STYLE,
     corners_m: _Floats | None = None,
+    dark: bool = False,
 ) -> Image:
-    """Draw people from above on a grid with one square per metre.
+    """Draw people from above on a grid in metres, whose size fits the people.
 
     Classes have a colour and a shape (mask: circle, no mask: square, incorrectly worn:
     triangle, unsure: cross). The marker of a person without a current detection is
@@ -89,6 +132,7 @@ def draw_birds_eye(
         size_wh: width and height of the drawing in pixels.
         style: names and colours of the classes.
         corners_m: `(4, 2)` the rectangle on the floor, see `GroundPlaneCamera`.
+        dark: whether the drawing is for a dark page.
 
     Raises:
         ValueError: `positions` does not have one row per face.
@@ -97,22 +141,24 @@ def draw_birds_eye(
         raise ValueError(
             f"positions must have shape ({len(scene)}, 2), got {positions.shape}"
         )
+    positions = np.clip(positions, -_MAX_EXTENT_M, _MAX_EXTENT_M)
     projection = _fit_projection(positions, corners_m, size_wh)
-    canvas = np.full((*size_wh[::-1], 3), _BACKGROUND_COLOUR, np.uint8)
+    colours = _DARK if dark else _LIGHT
+    canvas = np.full((*size_wh[::-1], 3), colours.background, np.uint8)
     if corners_m is not None:
         corners = [projection.to_pixel(float(x), float(z)) for x, z in corners_m]
-        _fill_polygon(canvas, corners, _GROUND_COLOUR)
-    _draw_grid(canvas, projection)
-    _draw_camera(canvas, projection)
+        _fill_polygon(canvas, corners, colours.ground)
+    _draw_grid(canvas, projection, colours)
+    _draw_camera(canvas, projection, colours)
     points = [projection.to_pixel(float(x), float(z)) for x, z in positions]
     pairs = [pair for pair in reversed(scene.pairs) if pair.in_contact]
     for pair in pairs:
-        colour, px = (_WARNING_COLOUR, 3) if pair.exceeds_limit else (_DARK_COLOUR, 1)
+        colour, px = (colours.warning, 3) if pair.exceeds_limit else (colours.ink, 1)
         _draw_line(canvas, points[pair.first], points[pair.second], colour, px)
-    _draw_people(canvas, scene, points, style)
+    _draw_people(canvas, scene, points, style, colours)
     if pairs:
         highest = find_highest_risk_pair(scene) or pairs[-1]
-        _draw_distance(canvas, points, highest)
+        _draw_distance(canvas, points, highest, colours)
     return canvas
 
 
@@ -121,33 +167,38 @@ def _draw_people(
     scene: Scene,
     points: list[tuple[float, float]],
     style: Style,
+    colours: _Colours,
 ) -> None:
     """Draw a marker for each person, then the track IDs on top."""
     radius = max(5.0, min(canvas.shape[:2]) / 55)
     people = list(zip(scene, points, strict=True))
     for face, point in reversed(people):
         colour, is_hollow = style.colour_bgr(face.label), face.unseen_s > 0
-        _draw_marker(canvas, point, face.label, colour, radius, is_hollow=is_hollow)
+        fill = colours.background if is_hollow else colour
+        _draw_marker(canvas, point, face.label, (colours.ink, colour, fill), radius)
     for face, (x, y) in people:
         if face.track_id != UNTRACKED:
             text, place = str(face.track_id), (x + 1.5 * radius, y + 1.2 * radius)
-            _draw_text(canvas, text, place, _DARK_COLOUR)
+            _draw_text(canvas, text, place, colours.ink, colours)
 
 
 def _fit_projection(
     positions: _Floats, corners_m: _Floats | None, size_wh: tuple[int, int]
 ) -> _Projection:
-    """Choose a scale that shows all people and most of the clicked rectangle."""
-    width, height = size_wh
-    shown_positions = positions[np.isfinite(positions).all(axis=1)]
-    if corners_m is not None:
-        shown_positions = np.concatenate([shown_positions, corners_m])
-    sideways_m = (
-        float(np.abs(shown_positions[:, 0]).max(initial=0)) * 2 * height / width
-    )
-    depth_m = max(float(shown_positions[:, 1].max(initial=0)), sideways_m) + 0.4
-    steps = math.ceil(min(max(depth_m, _MIN_DEPTH_M), 200) / _DEPTH_STEP_M)
-    return _Projection(size_wh, height / (steps * _DEPTH_STEP_M + _BEHIND_CAMERA_M))
+    """Choose a view that shows all people, and the rectangle on the floor."""
+    shown = positions if corners_m is None else np.concatenate([positions, corners_m])
+    if not len(shown):
+        shown = np.zeros((1, 2))
+    low, high = shown.min(axis=0) - _MARGIN_M, shown.max(axis=0) + _MARGIN_M
+    left, right = math.floor(low[0]), math.ceil(high[0])
+    near, far = float(math.floor(low[1])), math.ceil(high[1])
+    if near <= _MAX_CAMERA_GAP_M:
+        near = min(near, -_BEHIND_CAMERA_M)
+        left, right = min(left, 0), max(right, 0)
+    width_m = max(right - left, _MIN_EXTENT_M)
+    depth_m = max(far - near, _MIN_EXTENT_M)
+    scale = min(size_wh[0] / width_m, size_wh[1] / depth_m)
+    return _Projection(size_wh, scale, (left + right) / 2, near)
 
 
 def _to_fixed_point(point: tuple[float, float]) -> tuple[int, int]:
@@ -182,70 +233,80 @@ def _fill_polygon(
 
 
 def _draw_text(
-    canvas: Image, text: str, position: tuple[float, float], colour: BGR
+    canvas: Image,
+    text: str,
+    position: tuple[float, float],
+    colour: BGR,
+    colours: _Colours,
 ) -> None:
-    """Draw text with a light edge, readable on lines and markers."""
-    cap_px = round(max(8, min(canvas.shape[:2]) / 50))
-    draw_text(canvas, text, position, cap_px, colour, edge_colour=_BACKGROUND_COLOUR)
+    """Draw text with an edge, readable on lines and markers."""
+    cap_px = round(max(9, min(canvas.shape[:2]) / 40))
+    draw_text(canvas, text, position, cap_px, colour, edge_colour=colours.background)
 
 
-def _draw_grid(canvas: Image, projection: _Projection) -> None:
-    """Draw a line every metre, or every 2, 5 or 10 m if they would be too dense."""
+def _draw_grid(canvas: Image, projection: _Projection, colours: _Colours) -> None:
+    """Draw a grid that is not too dense, with the distance from the camera."""
     width, height = projection.size_wh
-    step = next((m for m in (1, 2, 5, 10) if m * projection.px_per_m >= 28), 20)
-    for z in range(0, math.ceil(height / projection.px_per_m), step):
-        y = projection.to_pixel(0, z)[1]
-        _draw_line(canvas, (0, y), (width, y), _GRID_COLOUR, 1)
-        _draw_text(canvas, f"{z} m", (4, y - 3), _FAINT_COLOUR)
-    sides = math.ceil(width / 2 / projection.px_per_m / step)
-    for x in range(-sides * step, sides * step + 1, step):
-        x_px = projection.to_pixel(x, 0)[0]
-        _draw_line(canvas, (x_px, 0), (x_px, height), _GRID_COLOUR, 1)
+    step = next(
+        (m for m in _GRID_STEPS_M if m * projection.px_per_m >= _MIN_GRID_PX),
+        _GRID_STEPS_M[-1],
+    )
+    half_m = width / 2 / projection.px_per_m
+    first, last = projection.middle_m - half_m, projection.middle_m + half_m
+    for x in np.arange(math.ceil(first / step), last / step):
+        x_px = projection.to_pixel(x * step, 0)[0]
+        _draw_line(canvas, (x_px, 0), (x_px, height), colours.grid, 1)
+    far_m = projection.near_m + height / projection.px_per_m
+    rows = [
+        (z * step, projection.to_pixel(0, z * step)[1])
+        for z in np.arange(math.ceil(projection.near_m / step), far_m / step)
+    ]
+    for _, y in rows:
+        _draw_line(canvas, (0, y), (width, y), colours.grid, 1)
+    for z_m, y in rows:
+        _draw_text(canvas, f"{z_m:g} m", (4, y - 3), colours.faint, colours)
 
 
-def _draw_camera(canvas: Image, projection: _Projection) -> None:
+def _draw_camera(canvas: Image, projection: _Projection, colours: _Colours) -> None:
     """Draw the camera as a wedge that opens in the viewing direction."""
     x, y = projection.to_pixel(0, 0)
     side = max(6.0, min(projection.size_wh) / 40)
     _fill_polygon(
         canvas,
         [(x, y + side / 2), (x - side, y - side), (x + side, y - side)],
-        _DARK_COLOUR,
+        colours.ink,
     )
 
 
 def _draw_distance(
-    canvas: Image, points: list[tuple[float, float]], pair: PersonPair
+    canvas: Image,
+    points: list[tuple[float, float]],
+    pair: PersonPair,
+    colours: _Colours,
 ) -> None:
     """Draw the distance beside the middle of the line."""
     (x1, y1), (x2, y2) = points[pair.first], points[pair.second]
     # To the right of the line, below it if it rises and above it otherwise.
     rises = (x2 - x1) * (y2 - y1) < 0
     text_position = ((x1 + x2) / 2 + 8, (y1 + y2) / 2 + (14 if rises else -6))
-    colour = _WARNING_COLOUR if pair.exceeds_limit else _DARK_COLOUR
-    _draw_text(canvas, f"{pair.distance:.1f} {pair.unit}", text_position, colour)
+    colour = colours.warning if pair.exceeds_limit else colours.ink
+    text = f"{pair.distance:.1f} {pair.unit}"
+    _draw_text(canvas, text, text_position, colour, colours)
 
 
 def _draw_marker(
     canvas: Image,
     position: tuple[float, float],
     label: Label,
-    colour: BGR,
+    layers: tuple[BGR, BGR, BGR],
     radius: float,
-    *,
-    is_hollow: bool,
 ) -> None:
-    """Draw a person's marker with a dark edge; hollow without a current detection."""
+    """Draw a person's marker: its edge, its colour, and what is inside of it."""
     outline = _MARKER_OUTLINES.get(label)
     if outline is None:
         angles = np.linspace(0, 2 * math.pi, 32, endpoint=False)
         outline = tuple(zip(np.cos(angles), np.sin(angles), strict=True))
-    inner = _BACKGROUND_COLOUR if is_hollow else colour
-    for scale, fill in (
-        (1.35, _DARK_COLOUR),
-        (1.1, colour),
-        (0.65 if is_hollow else 1.1, inner),
-    ):
+    for scale, fill in zip((1.35, 1.1, 0.65), layers, strict=True):
         size = scale * radius
         shape = [(position[0] + size * x, position[1] + size * y) for x, y in outline]
         _fill_polygon(canvas, shape, fill)

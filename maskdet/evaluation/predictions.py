@@ -516,11 +516,22 @@ def list_bundled(folder: Path = BUNDLED_DIR) -> tuple[str, ...]:
     ranks = {analyzer: rank for rank, analyzer in enumerate(BUNDLED_ANALYZERS)}
     parts = [path.stem.rpartition(".") for path in folder.glob("*.npz")]
     names = [
-        (ranks.get(analyzer, len(ranks)), f"{analyzer}{_NAME_SEPARATOR}{set_name}")
+        (ranks.get(analyzer, len(ranks)), join_bundled_name(analyzer, set_name))
         for set_name, separator, analyzer in parts
         if separator
     ]
     return tuple(name for _, name in sorted(names))
+
+
+def join_bundled_name(analyzer: str, set_name: str) -> str:
+    """Return the name of bundled predictions, as in `onepass on kaggle-val`."""
+    return f"{analyzer}{_NAME_SEPARATOR}{set_name}"
+
+
+def split_bundled_name(name: str) -> tuple[str, str]:
+    """Return the analyzer and the set of a name of `list_bundled`."""
+    analyzer, _, set_name = name.partition(_NAME_SEPARATOR)
+    return analyzer, set_name
 
 
 def load_bundled_predictions(
@@ -535,7 +546,7 @@ def load_bundled_predictions(
     if name not in names:
         available = ", ".join(names) or "none"
         raise ValueError(f"no bundled predictions {name!r}; available: {available}")
-    analyzer, _, set_name = name.partition(_NAME_SEPARATOR)
+    analyzer, set_name = split_bundled_name(name)
     return read_predictions(folder / f"{set_name}.{analyzer}.npz")
 
 

@@ -30,7 +30,7 @@ from maskdet.evaluation import LARGE_PX
 from maskdet.evaluation.classification import read_example
 from maskdet.evaluation.scoring import FacePredictions
 from maskdet.extras import require_libraries
-from maskdet.media import read_image
+from maskdet.media import read_image, resize_image
 from maskdet.metrics.classification import Json, Predictions
 from maskdet.metrics.slices import evaluate_slices
 from maskdet.metrics.summary import summarize_classification
@@ -147,9 +147,8 @@ def image_grid(
     for index, (image, caption_lines) in enumerate(zip(images, lines, strict=True)):
         top = _GAP_PX + index // columns * step_y
         left = _GAP_PX + index % columns * step_x
-        _draw_cell(
-            grid[top:, left : left + cell_px], _fit_image(image, cell_px), caption_lines
-        )
+        fitted = resize_image(image, cell_px / max(image.shape[:2]))
+        _draw_cell(grid[top:, left : left + cell_px], fitted, caption_lines)
     return grid
 
 
@@ -207,14 +206,6 @@ def _face_rows(example: Example, label: Label) -> list[int]:
         return rows
     large = sizes_px(example.boxes) >= LARGE_PX
     return [row for row in rows if large[row]]
-
-
-def _fit_image(image: Image, cell_px: int) -> Image:
-    height, width = image.shape[:2]
-    scale = cell_px / max(height, width)
-    size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    rule = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, size_wh, interpolation=rule), np.uint8)
 
 
 def _truncate_caption(caption: str, width_px: int) -> str:

@@ -17,7 +17,7 @@ RUNS_FOLDER = resource_path("models/runs")
 """One folder per run; its name is the name of the run."""
 
 ONEPASS_RUNS_NAME = "runs-onepass"
-"""Folder in `models/` of the runs of one-pass networks, which have other facts."""
+"""Folder in `models/` of the runs of single-stage networks, which have other facts."""
 
 LOG_NAME = "log.csv"
 PREDICTIONS_NAME = "answers.npz"

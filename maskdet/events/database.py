@@ -52,7 +52,9 @@ _LIBPQ_OPTIONS: Final = {
 
 SCHEMA_VERSION: Final = 1
 
-HOUR_MS: Final = 3_600_000
+MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 60 * MINUTE_MS
+DAY_MS: Final = 24 * HOUR_MS
 
 METADATA: Final = sa.MetaData()
 
@@ -363,18 +365,28 @@ def select_cameras() -> sa.Select[Any]:
     return sa.select(EVENTS_TABLE.c.camera).distinct().order_by(EVENTS_TABLE.c.camera)
 
 
-def select_hourly_people(event_filter: EventFilter, offset_ms: int) -> sa.Select[Any]:
-    """Select hour, label and number of people; each person counts once per hour.
+def select_time_range(event_filter: EventFilter) -> sa.Select[Any]:
+    """Select the times of the first and the last event; null if there is none."""
+    at_ms = EVENTS_TABLE.c.at_ms
+    first, last = sa.func.min(at_ms).label("first"), sa.func.max(at_ms).label("last")
+    return sa.select(first, last).where(*build_conditions(event_filter))
 
-    The last label of the hour counts; people without a label are not counted. An hour
-    is the number of whole hours since 1970 in the time zone of `offset_ms`.
+
+def select_people_over_time(
+    event_filter: EventFilter, interval_ms: int, offset_ms: int
+) -> sa.Select[Any]:
+    """Select interval, label and number of people; each counts once per interval.
+
+    The last label of the interval counts; people without a label are not counted. An
+    interval is its number since 1970 in the time zone of `offset_ms`.
 
     Args:
         event_filter: events to use.
+        interval_ms: length of an interval, in milliseconds.
         offset_ms: offset of local time from UTC, in milliseconds.
     """
-    hour = ((EVENTS_TABLE.c.at_ms + offset_ms) // HOUR_MS).label("hour")
-    return select_people(event_filter, hour)
+    interval = (EVENTS_TABLE.c.at_ms + offset_ms) // interval_ms
+    return select_people(event_filter, interval.label("interval"))
 
 
 def select_people(

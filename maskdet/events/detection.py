@@ -49,7 +49,8 @@ def observe_safely(observer: SceneObserver, people: PersonLog) -> Sequence[Event
     try:
         return observer.observe(people)
     except Exception:
-        logger.exception("events of a scene were lost", extra={"source": observer})
+        # An observer need not be hashable, which a source must be.
+        logger.exception("events of a scene were lost", extra={"source": people})
         return ()
 
 
@@ -65,7 +66,10 @@ class EventDetector:
         self.stream_info = stream_info
 
     def observe(self, people: PersonLog) -> tuple[Event, ...]:
-        """Return the events of the last scene; at the end, everybody leaves."""
+        """Return the events of the last scene; at the end, everybody leaves.
+
+        A person seen for less than `MIN_PRESENCE_S` neither enters nor leaves.
+        """
         scene = people.scene
         events: list[Event] = []
         if scene is not None:
@@ -75,13 +79,20 @@ class EventDetector:
                 self._make_contact_event(contact_pair, scene.time_s)
                 for contact_pair in people.new_contact_pairs
             ]
-        return (*events, *(self._make_left_event(person) for person in people.left))
+        events += [
+            self._make_left_event(person)
+            for person in people.left
+            if person.is_confirmed
+        ]
+        return tuple(events)
 
     def _list_person_events(self, person: PersonState, scene: Scene) -> list[Event]:
         """Return an event if a person has entered, or their stable label changed."""
         events = []
         if person.has_entered:
-            events.append(self._make_event("entered", person, scene.time_s))
+            event = self._make_event("entered", person, person.entered_s)
+            # The label may be known already; it has an event of its own.
+            events.append(replace(event, label=Label.UNKNOWN, confidence=0.0))
         if person.previous_label is not None:
             is_first = person.previous_label is Label.UNKNOWN
             kind = "classified" if is_first else "changed"

@@ -127,26 +127,32 @@ class EventStore:
         rows = self._fetch_rows(database.select_unique_people(event_filter))
         return int(rows[0][0]) if rows else 0
 
-    def count_people_by_hour(
-        self, event_filter: EventFilter, offset_ms: int = 0
+    def get_time_range_ms(self, event_filter: EventFilter) -> tuple[int, int] | None:
+        """Return the times of the first and the last event, or None without events."""
+        rows = self._fetch_rows(database.select_time_range(event_filter))
+        if not rows or rows[0].first is None:
+            return None
+        return int(rows[0].first), int(rows[0].last)
+
+    def count_people_over_time(
+        self, event_filter: EventFilter, interval_ms: int, offset_ms: int = 0
     ) -> dict[int, Counter[Label]]:
-        """Return the number of people by label for each hour with events.
+        """Return the number of people by label for each interval with events.
 
         Args:
             event_filter: events to use.
+            interval_ms: length of an interval, in milliseconds.
             offset_ms: offset of local time from UTC, in milliseconds.
 
         Returns:
-            Counts by start of the hour, in milliseconds since 1970 in UTC.
+            Counts by start of the interval, in milliseconds since 1970 in UTC.
         """
-        counts_by_hour: dict[int, Counter[Label]] = {}
-        query = database.select_hourly_people(event_filter, offset_ms)
+        counts: dict[int, Counter[Label]] = {}
+        query = database.select_people_over_time(event_filter, interval_ms, offset_ms)
         for row in self._fetch_rows(query):
-            start_ms = int(row.hour) * database.HOUR_MS - offset_ms
-            counts_by_hour.setdefault(start_ms, Counter())[parse_label(row.label)] = (
-                row.n
-            )
-        return counts_by_hour
+            start_ms = int(row.interval) * interval_ms - offset_ms
+            counts.setdefault(start_ms, Counter())[parse_label(row.label)] = row.n
+        return counts
 
     def list_cameras(self) -> list[str]:
         """Return the names of all cameras, in alphabetical order."""

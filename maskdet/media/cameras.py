@@ -85,6 +85,7 @@ class LatestFrameSource(VideoSource):
 
     Attributes:
         info: the metadata.
+        n_received: number of frames that have arrived, including dropped ones.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class LatestFrameSource(VideoSource):
         )
         self._start_s, self._last_s = time.monotonic(), 0.0
         self._error = ""
+        self.n_received = 0
         self._latest_frame: tuple[Image, float] | None = None
         self._condition, self._stopped = threading.Condition(), threading.Event()
         self._thread = threading.Thread(target=self._read_thread, daemon=True)
@@ -218,6 +220,7 @@ class LatestFrameSource(VideoSource):
         if image.shape[1::-1] != size_wh:  # the size changed on reconnecting
             image = np.asarray(cv2.resize(image, size_wh), np.uint8)
         with self._condition:
+            self.n_received += 1
             self._latest_frame = image, time.monotonic() - self._start_s
             self._condition.notify()
 
@@ -334,7 +337,7 @@ def open_video(
     open_url = _make_url_opener(name, limits, every, rotate)
     reader = open_url()
     if reader.info.is_snapshot and on_status is not None:
-        on_status("the address returns single images; one is read every second")
+        on_status("the camera returns single images; one is read every second")
     if reader.info.duration_s > 0 and name.lower().startswith("http"):
         return reader
     return LatestFrameSource(
@@ -373,7 +376,7 @@ def _make_url_opener(
         ValueError: the scheme is not one of `_URL_SCHEMES`.
     """
     if urlsplit(url).scheme.lower() not in _URL_SCHEMES:
-        raise ValueError(f"an address must begin with {', '.join(_URL_SCHEMES)}")
+        raise ValueError(f"a camera URL must begin with {', '.join(_URL_SCHEMES)}")
     unlimited = dataclasses.replace(
         limits, max_duration_s=_UNLIMITED_S, cpu_s=_UNLIMITED_S
     )

@@ -21,7 +21,7 @@ from maskdet.metrics.classification import find_threshold_ends
 from maskdet.metrics.intervals import (
     RESAMPLES,
     Estimate,
-    draw_image_weights,
+    draw_bootstrap_weights,
     percentile_estimate,
     safe_divide,
 )
@@ -282,7 +282,7 @@ def mean_average_precision(
     if len(images) != 1:
         raise ValueError(f"classes must have the same images, got {sorted(images)}")
     ones = np.ones((1, images.pop()), np.float32)
-    draws = draw_image_weights(ones.shape[1], resamples=resamples, seed=seed)
+    draws = draw_bootstrap_weights(ones.shape[1], resamples=resamples, seed=seed)
     weights = np.concatenate([ones, draws])
     class_aps = np.stack([average_precisions(matches, weights) for matches in classes])
     present = ~np.isnan(class_aps)

@@ -118,9 +118,10 @@ def clustered_proportion(
 ) -> Estimate:
     """Return the proportion `sum(hits) / sum(totals)` of items clustered by image.
 
-    All rates of detected or true faces of scenes have this interval. The Wilson
-    interval uses an effective number of items: as many independent items
-    as would vary as much as these do between images, at most their number. Source:
+    Recall, precision and abstention rates in scenes have this interval; class accuracy
+    and rates of a slice count faces (`proportion`). The Wilson interval uses an
+    effective number of items: as many independent items as would vary as much as these
+    do between images, at most their number. Source:
     E. L. Korn and B. I. Graubard, "Confidence intervals for proportions with small
     expected number of positive counts estimated from survey data", Survey Methodology
     24 (1998), with the Wilson instead of the Clopper-Pearson interval.
@@ -171,12 +172,12 @@ def _byar_bound(events: float, z: float) -> float:
 
 
 @lru_cache(maxsize=4)
-def draw_image_weights(
+def draw_bootstrap_weights(
     n: int, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> NDArray[np.float32]:
-    """Return `(resamples, n)` bootstrap weights: how often each image is drawn.
+    """Return `(resamples, n)` bootstrap weights: how often each item is drawn.
 
-    Images are resampled instead of faces: the faces of an image have the same light
+    In scenes the items are images, not faces: the faces of an image have the same light
     and camera, so they are not independent, and the intervals would be too narrow.
 
     The weights are read only and cached, because drawing them takes longer than all
@@ -221,7 +222,7 @@ def bootstrap_ratio(
     if not total:
         return Estimate(math.nan, math.nan, math.nan, n)
     table = np.stack([numerators, denominators], axis=1).astype(np.float32)
-    resampled = (draw_image_weights(len(table)) @ table).T.astype(np.float64)
+    resampled = (draw_bootstrap_weights(len(table)) @ table).T.astype(np.float64)
     value = int(numerators.sum()) / total
     return percentile_estimate(value, safe_divide(*resampled), n)
 

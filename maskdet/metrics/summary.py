@@ -29,6 +29,7 @@ from maskdet.metrics.intervals import (
     RESAMPLES,
     Estimate,
     MetricsReport,
+    draw_bootstrap_weights,
     percentile_estimate,
     proportion,
     safe_divide,
@@ -37,22 +38,10 @@ from maskdet.types import CLASSES
 
 Floats = NDArray[np.float64]
 FaceWeights = NDArray[np.float32]
-"""`(resamples, n)`: how often each face is drawn; integers, exact in float32."""
+"""`(resamples, n)`: how often each face or image is drawn; integers."""
 
 _RESAMPLES_PER_CHUNK = 50
 """Resamples per chunk, so that their sorted copies fit into the processor's cache."""
-
-
-def draw_face_weights(
-    n: int, *, resamples: int = RESAMPLES, seed: int = 0
-) -> FaceWeights:
-    """Return how often each of `n` faces is drawn in each resample of `n` faces."""
-    rng = np.random.default_rng(seed)
-    weights = np.zeros((resamples, n), np.float32)
-    if n:
-        for row in weights:
-            row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
-    return weights
 
 
 def resampled_areas(weights: FaceWeights, task: BinaryTask) -> tuple[Floats, Floats]:
@@ -174,7 +163,7 @@ def summarize_classification(
         seed: random seed of the bootstrap.
     """
     n = len(result.ground_truth)
-    weights = draw_face_weights(n, resamples=resamples, seed=seed)
+    weights = draw_bootstrap_weights(n, resamples=resamples, seed=seed)
     tasks = {task_name: binarize(result, task_name) for task_name in BINARY_TASKS}
     score_areas = {
         task_name: _score_areas(weights, task) for task_name, task in tasks.items()

@@ -16,6 +16,9 @@ from ai_edge_litert.interpreter import Interpreter
 _DELEGATE_MESSAGE: Final = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 _STDERR: Final = 2
 
+N_THREADS: Final = 2
+"""CPU threads of one call of a network, by default."""
+
 _lock = threading.Lock()
 _is_message_printed = False
 """Whether the runtime has printed the line; it does so once per process."""
@@ -35,7 +38,7 @@ class QuietInterpreter(Interpreter):  # type: ignore[misc]  # LiteRT has no type
             _is_message_printed = True
 
 
-def open_interpreter(path: Path, kind: str, *, threads: int) -> Any:
+def open_interpreter(path: Path, kind: str, *, threads: int = N_THREADS) -> Any:
     """Return the interpreter of a LiteRT file.
 
     Args:

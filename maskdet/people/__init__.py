@@ -10,12 +10,13 @@ from maskdet.people.log import (
     PersonLog,
     PersonState,
 )
-from maskdet.people.timeline import Timeline, TimelineBin
+from maskdet.people.timeline import LabelSpan, Timeline, TimelineBin
 
 __all__ = [
     "ContactPair",
     "EvictedContacts",
     "EvictedPeople",
+    "LabelSpan",
     "Person",
     "PersonLog",
     "PersonState",

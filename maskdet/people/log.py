@@ -47,6 +47,10 @@ MAX_CONTACTS: Final = 10_000
 """Maximum number of pairs in a list: first those in contact now, then by exceeded
 limit, time without a mask, and time in contact; of others only sums are kept."""
 
+MIN_PRESENCE_S: Final = 0.5
+"""A person has entered, for events, once seen over this time: a false positive is
+usually shorter. In seconds."""
+
 _MAX_FRAME_DURATION_S: Final = 1.0
 """At most so much of a longer pause between two frames is counted."""
 
@@ -83,7 +87,8 @@ class PersonState:
         last_present_s: time of the last scene with the person, detected or coasting.
         last_detected_s: time of the last detection.
         is_detected: whether the person was detected in the last scene of theirs.
-        has_entered: whether that scene is the first one.
+        is_confirmed: whether the person was seen for `MIN_PRESENCE_S`, or has a label.
+        has_entered: whether that scene has confirmed the person.
         likeliest: likeliest class at the last detection; `UNKNOWN` before it.
         confidence: its probability, in [0, 1].
         known_label: the last label other than `UNKNOWN`, stable or not.
@@ -97,7 +102,8 @@ class PersonState:
     last_present_s: float
     last_detected_s: float
     is_detected: bool = False
-    has_entered: bool = True
+    is_confirmed: bool = False
+    has_entered: bool = False
     likeliest: Label = Label.UNKNOWN
     confidence: float = 0.0
     known_label: Label = Label.UNKNOWN
@@ -265,6 +271,7 @@ class PersonLog:
         label_counts: number of people so far, by the last label other than `UNKNOWN`.
         evicted_people: sums over the people who are no longer listed.
         evicted_contacts: sums over the pairs that are no longer listed.
+        timeline: counts the people of each scene over time, if it was given.
     """
 
     def __init__(
@@ -286,7 +293,7 @@ class PersonLog:
         self.left: list[PersonState] = []
         self.label_counts: Counter[Label] = Counter()
         self._keep_crops = keep_crops
-        self._timeline = timeline
+        self.timeline = timeline
         self._states: dict[int, PersonState] = {}
         self._totals: dict[int, _PersonTotals] = {}
         self._contact_totals: dict[tuple[int, int], _ContactTotals] = {}
@@ -308,7 +315,7 @@ class PersonLog:
         if pending is None:
             return
         duration_s = min(_MAX_FRAME_DURATION_S, time_s - pending.scene.time_s)
-        # A frame of duration 0 gets a small weight.
+        # A frame of duration 0 gets a small weight, also in the timeline.
         weight_s = max(duration_s, 1e-6)
         for totals, label, confidence, is_detected in pending.people:
             totals.label_s[label] += weight_s
@@ -318,8 +325,8 @@ class PersonLog:
         for contact_totals, is_unmasked in pending.contacts:
             contact_totals.total_s += duration_s
             contact_totals.unmasked_s += duration_s if is_unmasked else 0.0
-        if self._timeline is not None:
-            self._timeline.add(pending.scene, duration_s)
+        if self.timeline is not None:
+            self.timeline.add(pending.scene, weight_s)
         if len(self._totals) > _SLACK * MAX_PEOPLE:
             self._evict_people()
         if len(self._contact_totals) > _SLACK * MAX_CONTACTS:
@@ -354,6 +361,7 @@ class PersonLog:
                 person.is_detected = False
             person.last_present_s = scene.time_s
             self._settle_label(person, label, scene.min_confidence)
+            _confirm(person)
             people.append(person)
             totals = self._add_totals(track_id, scene.time_s, is_detected=is_detected)
             self._pending.people.append((totals, label, confidence, is_detected))
@@ -423,8 +431,6 @@ class PersonLog:
             person = PersonState(track_id, now_s, now_s, now_s)
             self._states[track_id] = person
             self.label_counts[Label.UNKNOWN] += 1
-        else:
-            person.has_entered = False
         return person
 
     def _time_since_last_scene_s(self, person: PersonState, now_s: float) -> float:
@@ -600,18 +606,29 @@ class PersonLog:
         totals.crop_quality = quality
 
 
+def _confirm(person: PersonState) -> None:
+    """Set whether the last scene has confirmed a person."""
+    seen_s = person.last_detected_s - person.entered_s
+    is_confirmed = seen_s >= MIN_PRESENCE_S or person.label is not Label.UNKNOWN
+    person.has_entered = is_confirmed and not person.is_confirmed
+    person.is_confirmed |= is_confirmed
+
+
 def _build_person(track_id: int, totals: _PersonTotals) -> Person:
     known_s = {label: totals.label_s[label] for label in CLASSES}
     label = max(known_s, key=lambda label: known_s[label])
     if known_s[label] <= 0:
         label = Label.UNKNOWN
+    # The only scene of somebody who has just entered is not counted yet.
+    label_s = totals.label_s[label]
+    confidence = min(1.0, totals.confidence_s[label] / label_s) if label_s > 0 else 0.0
     return Person(
         track_id,
         totals.first_s,
         totals.last_s,
         totals.seen_s,
         label,
-        min(1.0, totals.confidence_s[label] / totals.label_s[label]),
+        confidence,
         dict(totals.label_s),
         totals.crop,
     )

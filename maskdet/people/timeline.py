@@ -1,4 +1,4 @@
-"""`Timeline`: the number of people by class and of contacts over time."""
+"""`Timeline`: people by class and contacts over time, and the class of each person."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from maskdet.types import CLASSES, UNTRACKED, Label, Scene
 
 _MAX_BINS: Final = 1200
 """More bins are not visible in a line chart; the bins of longer videos are longer."""
+
+_MAX_SPANS: Final = 20_000
+"""Beyond this number, the spans of the people who came first are dropped."""
+
+_MIN_SPAN_S: Final = 0.2
+"""A shorter change of the label is part of the span before it."""
+
+_SPAN_GAP_S: Final = 0.5
+"""A shorter absence does not end a span."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,32 @@ class TimelineBin:
         return self.counts[Label.MASK] / n_known if n_known > 0 else None
 
 
+@dataclass(frozen=True)
+class LabelSpan:
+    """A time in which a person has one label.
+
+    Examples:
+        >>> maskdet.analyze_video("lobby.mp4", every=5).label_spans[1][0].label.title
+        'Incorrect'
+
+    Attributes:
+        start_s: start time, in seconds.
+        end_s: end time, in seconds.
+        label: the label.
+    """
+
+    start_s: float
+    end_s: float
+    label: Label
+
+
+@dataclass
+class _Span:
+    start_s: float
+    end_s: float
+    label: Label
+
+
 @dataclass
 class _Bin:
     observed_s: float
@@ -52,34 +87,49 @@ class _Bin:
 
 
 class Timeline:
-    """Counts people over time in at most `_MAX_BINS` bins."""
+    """Counts people over time in bins; keeps when who had a label.
 
-    def __init__(self) -> None:
-        """Start with bins of one second; they are doubled when there are too many."""
+    Memory is bounded, as a camera can run without end.
+    """
+
+    def __init__(self, max_bins: int = _MAX_BINS) -> None:
+        """Start with bins of one second; they are doubled when there are too many.
+
+        Args:
+            max_bins: maximum number of bins.
+        """
+        self._max_bins = max_bins
         self._length_s = 1.0
         self._bins: dict[int, _Bin] = {}
+        self._spans: dict[int, list[_Span]] = {}
+        self._n_spans = 0
 
-    def add(self, scene: Scene, duration_s: float) -> None:
-        """Add a scene that is shown for `duration_s` seconds."""
+    def add(self, scene: Scene, weight_s: float) -> None:
+        """Add a scene.
+
+        Args:
+            scene: the people and their pairs.
+            weight_s: for how long it is shown, in seconds; more than 0.
+        """
         index = int(scene.time_s // self._length_s)
         time_bin = self._bins.get(index)
         if time_bin is None:
             time_bin = self._bins[index] = _Bin(0.0, dict.fromkeys(Label, 0.0))
-        # A frame of duration 0 gets a small weight.
-        duration_s = max(duration_s, 1e-6)
-        time_bin.observed_s += duration_s
+        time_bin.observed_s += weight_s
         for label, track_id in zip(
             scene.labels, np.asarray(scene.track_ids), strict=True
         ):
             if track_id != UNTRACKED:
-                time_bin.people_s[label] += duration_s
+                time_bin.people_s[label] += weight_s
+                end_s = scene.time_s + weight_s
+                self._add_span(int(track_id), _Span(scene.time_s, end_s, label))
         time_bin.n_contacts = max(
             time_bin.n_contacts, sum(pair.in_contact for pair in scene.pairs)
         )
         time_bin.n_over_limit = max(
             time_bin.n_over_limit, sum(pair.exceeds_limit for pair in scene.pairs)
         )
-        if len(self._bins) > _MAX_BINS:
+        if len(self._bins) > self._max_bins:
             self._double_bin_length()
 
     def get_bins(self) -> tuple[TimelineBin, ...]:
@@ -97,6 +147,41 @@ class Timeline:
             )
             for index, time_bin in sorted(self._bins.items())
         )
+
+    def get_spans(self) -> dict[int, tuple[LabelSpan, ...]]:
+        """Return when each person had which label, by track ID, in order of time."""
+        return {
+            track_id: tuple(
+                LabelSpan(span.start_s, span.end_s, span.label) for span in spans
+            )
+            for track_id, spans in self._spans.items()
+        }
+
+    def _add_span(self, track_id: int, span: _Span) -> None:
+        """Add the label of a person in one scene, to the last span if it continues."""
+        spans = self._spans.setdefault(track_id, [])
+        if spans and span.start_s - spans[-1].end_s > _SPAN_GAP_S:
+            spans.append(span)
+            self._n_spans += 1
+        elif spans and spans[-1].label is span.label:
+            spans[-1].end_s = span.end_s
+        else:
+            if len(spans) > 1 and self._is_flicker(*spans[-2:]):
+                flicker = spans.pop()
+                spans[-1].end_s = flicker.end_s
+                self._n_spans -= 1
+                self._add_span(track_id, span)
+                return
+            spans.append(span)
+            self._n_spans += 1
+        while self._n_spans > _MAX_SPANS:
+            first_id = next(iter(self._spans))
+            self._n_spans -= len(self._spans.pop(first_id))
+
+    @staticmethod
+    def _is_flicker(before: _Span, last: _Span) -> bool:
+        is_adjacent = last.start_s - before.end_s <= _SPAN_GAP_S
+        return is_adjacent and last.end_s - last.start_s < _MIN_SPAN_S
 
     def _double_bin_length(self) -> None:
         old, self._bins = self._bins, {}

@@ -16,8 +16,13 @@ from maskdet.datasets import Example
 from maskdet.detectors import Detector
 from maskdet.evaluation import LARGE_PX
 from maskdet.media import read_image
-from maskdet.metrics.intervals import Estimate, MetricsReport, proportion_of
-from maskdet.metrics.summary import bootstrap_mean, draw_face_weights
+from maskdet.metrics.intervals import (
+    Estimate,
+    MetricsReport,
+    draw_bootstrap_weights,
+    proportion_of,
+)
+from maskdet.metrics.summary import bootstrap_mean
 from maskdet.robustness.occlusion import is_predicted_masked
 from maskdet.types import Image, Label
 
@@ -75,7 +80,7 @@ def evaluate_low_light(
         baseline=proportion_of(baseline_correct),
         darkened=proportion_of(darkened_correct),
         accuracy_loss=bootstrap_mean(
-            draw_face_weights(len(differences), seed=seed), differences
+            draw_bootstrap_weights(len(differences), seed=seed), differences
         ),
     )
 

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 
 from maskdet.analyzers.pipelines import Analyzer
 from maskdet.boxes import Boxes
 from maskdet.datasets import Example
-from maskdet.media import read_image
+from maskdet.media import read_image, resize_image
 from maskdet.metrics.intervals import (
     Estimate,
     MetricsReport,
@@ -106,7 +105,7 @@ def _compose_scenes(
         cells = rng.choice(n_columns * n_rows, len(rows), replace=False)
         boxes = np.zeros((len(rows), 4), np.float32)
         for index, (row, cell_index) in enumerate(zip(rows, cells, strict=True)):
-            small = _resize_to_side(images[row], side_px)
+            small = resize_image(images[row], side_px / max(images[row].shape[:2]))
             height, width = small.shape[:2]
             row_index, column = divmod(cell_index, n_columns)
             x = column * cell_px + _GAP_PX // 2 + (side_px - width) // 2
@@ -114,14 +113,6 @@ def _compose_scenes(
             image[y : y + height, x : x + width] = small
             boxes[index] = x, y, x + width, y + height
         yield rows, image, boxes
-
-
-def _resize_to_side(image: Image, side_px: int) -> Image:
-    height, width = image.shape[:2]
-    factor = side_px / max(height, width)
-    size_wh = max(1, round(width * factor)), max(1, round(height * factor))
-    rule = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, size_wh, interpolation=rule), np.uint8)
 
 
 def _predict_in_boxes(scene: Scene, boxes: Boxes) -> tuple[list[Label | None], int]:

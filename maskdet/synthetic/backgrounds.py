@@ -150,23 +150,23 @@ def _draw_pattern(kind: WallPattern, rng: Rng) -> Image:
     scale = float(np.exp(rng.uniform(*np.log(_PATTERN_SCALES_PX))))
     if kind == "leaves":
         return _leaves(scale, rng)
-    blend = (
-        _noise(scale, rng)
-        if kind == "noise"
-        else _PATTERNS[kind](*_pattern_coordinates(scale, rng))
-    )
+    if kind == "noise":
+        blend = _noise(scale, rng)
+    else:
+        x, y = _pattern_coordinates(scale, rng)
+        blend = _PATTERNS[kind](x, y, rng)
     first, second = np.array(sample_colour(rng)), np.array(sample_colour(rng))
     blended = first * (1 - blend[..., None]) + second * blend[..., None]
     return np.clip(np.rint(blended), 0, 255).astype(np.uint8)
 
 
-def _pattern_coordinates(scale: float, rng: Rng) -> tuple[FloatArray, FloatArray, Rng]:
+def _pattern_coordinates(scale: float, rng: Rng) -> tuple[FloatArray, FloatArray]:
     """Return x and y of each pixel in periods of a pattern that may be tilted."""
     y, x = np.mgrid[: SIZE_WH[1], : SIZE_WH[0]] / scale
     angle_rad = rng.uniform(-0.6, 0.6) if rng.random() < 0.5 else 0.0
     x, y = x + rng.random(), y + rng.random()
     cos, sin = np.cos(angle_rad), np.sin(angle_rad)
-    return x * cos + y * sin + 99, y * cos - x * sin + 99, rng
+    return x * cos + y * sin + 99, y * cos - x * sin + 99
 
 
 def _bricks(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:

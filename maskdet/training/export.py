@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import timeit
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +24,7 @@ import keras
 import tensorflow as tf
 
 from maskdet.evaluation.training_runs import CARD_NAME, LOG_NAME
+from maskdet.model_files.litert import N_THREADS
 from maskdet.model_files.own_models import FACTS_NAME
 from maskdet.types import CLASSES
 
@@ -33,12 +35,19 @@ WEIGHT_FORMATS: tuple[WeightFormat, ...] = ("float32", "float16", "int8")
 SMALL_BYTES = 5_000_000
 """Size limit of files that every clone downloads."""
 
+_N_TIMED_CALLS = 100
+
+TIMES_SENTENCE = (
+    f"Time: minimum of {_N_TIMED_CALLS} calls with {N_THREADS} CPU threads."
+)
+"""Says in a model card how the versions were timed."""
+
 # A float32 file sums in another order; a larger difference is a defect.
 _MAX_DIFFERENCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ConvertedModel:
+class ConvertedModel(ABC):
     """A LiteRT file compared with its Keras network.
 
     Attributes:
@@ -62,21 +71,21 @@ class ConvertedModel:
         sha256 = hashlib.sha256(content).hexdigest()
         return cls(path=path, n_bytes=len(content), sha256=sha256, **results)
 
+    @abstractmethod
     def collect_times(self) -> dict[str, object]:
         """Return the measured times for `facts.json`."""
-        raise NotImplementedError
 
     def to_facts(self, float32: Self) -> dict[str, object]:
-        """Return the entry of the version in `facts.json`."""
+        """Return the entry of the version in `facts.json`; see `list_regressions`."""
         return {
             "bytes": self.n_bytes,
             "difference": self.difference,
             **self.collect_times(),
         }
 
+    @abstractmethod
     def list_regressions(self, other: Self) -> list[str]:
         """Return the sources on which this file is less accurate than `other`."""
-        raise NotImplementedError
 
 
 Version = TypeVar("Version", bound=ConvertedModel)
@@ -199,9 +208,9 @@ def convert_versions(
     return versions
 
 
-def measure_shortest_ms(call: Callable[[], object], n_calls: int) -> float:
+def measure_shortest_ms(call: Callable[[], object]) -> float:
     """Return the minimum time of several calls, which other load affects least."""
-    return min(timeit.repeat(call, number=1, repeat=n_calls)) * 1e3
+    return min(timeit.repeat(call, number=1, repeat=_N_TIMED_CALLS)) * 1e3
 
 
 def fold_temperature(
@@ -271,10 +280,16 @@ def write_run_files(
     facts: Mapping[str, object],
     card: str,
 ) -> list[Path]:
-    """Write facts, log and model card to `folder` and return their paths."""
+    """Write facts, log and model card to `folder` and return the written paths.
+
+    The run receives the facts too, so that it can be used as a user's model.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(facts, indent=2, allow_nan=False) + "\n"
-    (folder / FACTS_NAME).write_text(text, encoding="utf-8")
+    run_facts = model_export.run_folder / FACTS_NAME
+    for path in (folder / FACTS_NAME, run_facts):
+        path.write_text(text, encoding="utf-8")
     shutil.copyfile(model_export.run_folder / LOG_NAME, folder / LOG_NAME)
     (folder / CARD_NAME).write_text(card, encoding="utf-8")
-    return [folder / name for name in (FACTS_NAME, LOG_NAME, CARD_NAME)]
+    names = (FACTS_NAME, LOG_NAME, CARD_NAME)
+    return [*(folder / name for name in names), run_facts]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
-from maskdet.evaluation.operating_point import NO_FACE, Evaluator
+from maskdet.evaluation.operating_point import NO_FACE, EvaluationResult
 from maskdet.metrics.intervals import Estimate, clustered_proportion
-from maskdet.metrics.matching import MIN_IOU, BoolArray
-from maskdet.settings import Settings
+from maskdet.metrics.matching import BoolArray
 from maskdet.types import Label
 
 
@@ -44,26 +42,15 @@ class AbstentionBand:
     false_no_mask_rate: Estimate
 
 
-def evaluate_band(
-    evaluator: Evaluator,
-    settings: Settings,
-    low: float,
-    high: float,
-    *,
-    min_iou: float = MIN_IOU,
-    temperature: float = 1.0,
-) -> AbstentionBand:
+def evaluate_band(result: EvaluationResult, low: float, high: float) -> AbstentionBand:
     """Compute the error and abstention rates of a band on the shown faces.
 
     The confidence threshold of the settings is ignored: the band replaces it.
 
     Args:
-        evaluator: evaluator of the set.
-        settings: select the shown faces.
+        result: the shown faces of a set, with their probabilities.
         low: faces with a lower probability of "no mask" are predicted as masked.
         high: faces with at least this probability are predicted as unmasked.
-        min_iou: lowest IoU of a match.
-        temperature: divides the logits of the probabilities.
 
     Raises:
         ValueError: not 0 <= low <= high <= 1.
@@ -72,8 +59,6 @@ def evaluate_band(
         raise ValueError(
             f"the band must satisfy 0 <= low <= high <= 1, got {low} to {high}"
         )
-    without_confidence = dataclasses.replace(settings, min_confidence=0)
-    result = evaluator(without_confidence, min_iou=min_iou, temperature=temperature)
     counted_faces = result.actual >= 0
     image_indices = result.image_indices[counted_faces]
     actual = result.actual[counted_faces]

@@ -162,6 +162,12 @@ class Draft:
         }
         return tuple(sorted(faces, key=lambda key: (-faces[key].uncertainty, key)))
 
+    def count_labelled(self) -> int:
+        """Return the number of confirmed faces with a class."""
+        return sum(
+            bool(_class_word(face)) for image in self.images for face in image.faces
+        )
+
     def to_coco(self) -> bytes:
         """Return the labels of all reviewed images as a COCO file."""
         reviewed = self._reviewed_images()

@@ -18,7 +18,7 @@ from maskdet.metrics.calibration import (
     reliability_curve,
 )
 from maskdet.metrics.classification import ClassificationResult
-from maskdet.metrics.intervals import Estimate, draw_image_weights
+from maskdet.metrics.intervals import Estimate, draw_bootstrap_weights
 from maskdet.metrics.matching import Float32Array, IntArray
 from maskdet.metrics.summary import calibration_error
 
@@ -32,15 +32,15 @@ class CalibrationFit:
 
     Attributes:
         temperature: fitted on all detected faces of known class; above 1 the analyzer
-            is overconfident.
+            is overconfident. 1, which changes nothing, if the fit is degenerate.
         n: number of these faces.
         before: reliability curve of the likeliest class, uncalibrated.
         after: the same after temperature scaling; the temperature of each half of the
             images is fitted on the other half, so the curve is on held-out data.
         ece_before: expected calibration error of `before`.
         ece_after: expected calibration error of `after`.
-        is_degenerate: whether the temperature is meaningless: all labels are correct,
-            or it is at an end of the search range.
+        is_degenerate: whether no temperature can be fitted: there are no faces, all
+            are classified correctly, or the best one is at an end of the search range.
     """
 
     temperature: float
@@ -53,34 +53,40 @@ class CalibrationFit:
 
 
 def fit_calibration(result: EvaluationResult) -> CalibrationFit:
-    """Fit a temperature on the shown faces, from their unscaled probabilities.
-
-    Raises:
-        ValueError: no shown face has a known class.
-    """
+    """Fit a temperature on the shown faces, from their unscaled probabilities."""
     counted_faces = (result.actual >= 0) & (result.actual != NO_FACE)
     rows = result.shown_rows[counted_faces]
     labels = ClassificationResult(
         result.actual[counted_faces], result.predictions.probs[rows]
     )
-    if not len(rows):
-        raise ValueError("nothing to calibrate: no detected face has a known class")
     image_indices = result.image_indices[counted_faces]
-    best_temperature = fit_temperature(labels.ground_truth, labels.probs)
-    tempered = ClassificationResult(
-        labels.ground_truth, _cross_fit_probs(labels, image_indices, result.n_images)
-    )
+    temperature = _fit_within_range(labels)
+    tempered = labels
+    if temperature is not None:
+        probs = _cross_fit_probs(labels, image_indices, result.n_images)
+        tempered = ClassificationResult(labels.ground_truth, probs)
     (before, ece_before), (after, ece_after) = (
         _measure_calibration(label_pair, image_indices, result.n_images)
         for label_pair in (labels, tempered)
     )
-    ends = [
-        math.isclose(best_temperature, end, rel_tol=0.01) for end in TEMPERATURE_RANGE
-    ]
-    bounded = any(ends) or bool(correct_and_confidence(labels)[0].all())
     return CalibrationFit(
-        best_temperature, len(rows), before, after, ece_before, ece_after, bounded
+        1.0 if temperature is None else temperature,
+        len(rows),
+        before,
+        after,
+        ece_before,
+        ece_after,
+        is_degenerate=temperature is None,
     )
+
+
+def _fit_within_range(labels: ClassificationResult) -> float | None:
+    """Return the fitted temperature; None if there is no best one."""
+    if correct_and_confidence(labels)[0].all():  # also without faces
+        return None
+    best = fit_temperature(labels.ground_truth, labels.probs)
+    is_at_end = any(math.isclose(best, end, rel_tol=0.01) for end in TEMPERATURE_RANGE)
+    return None if is_at_end else best
 
 
 def _cross_fit_probs(
@@ -104,7 +110,7 @@ def _measure_calibration(
     labels: ClassificationResult, image_indices: IntArray, n: int
 ) -> tuple[ReliabilityCurve, Estimate]:
     correct, confidence = correct_and_confidence(labels)
-    weights = draw_image_weights(n)[:, image_indices]
+    weights = draw_bootstrap_weights(n)[:, image_indices]
     return reliability_curve(correct, confidence), calibration_error(
         weights, correct, confidence
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,19 +20,18 @@ from maskdet.charts.curves import (
     threshold_curves_chart,
 )
 from maskdet.charts.spec import GREY, THRESHOLD_COLOUR, VegaSpec, label_dash
-from maskdet.charts.tuning import NO_FACE_TITLE, threshold_histogram
-from maskdet.evaluation.operating_point import EvaluationResult
+from maskdet.charts.tuning import (
+    NO_FACE_TITLE,
+    threshold_histogram,
+    threshold_rates_chart,
+)
+from maskdet.evaluation.operating_point import NO_FACE, EvaluationResult
 from maskdet.style import Style
 from maskdet.tuning import curves
 from maskdet.tuning.calibration import CalibrationFit
 from maskdet.tuning.class_metrics import SliceMetrics
-from maskdet.tuning.curves import HistogramQuantity, TuningCurve
+from maskdet.tuning.curves import ThresholdRates, TuningCurve
 from maskdet.types import CLASSES, Label
-
-SCORE_TITLES: Mapping[HistogramQuantity, str] = {
-    "score": "Detection score",
-    "confidence": "Confidence",
-}
 
 
 def actual_titles(style: Style) -> tuple[str, ...]:
@@ -45,42 +44,81 @@ def predicted_titles(style: Style) -> tuple[str, ...]:
     return (*map(style.title, CLASSES), style.title(Label.UNKNOWN), "Missed")
 
 
-def score_histogram_chart(
-    outcome: EvaluationResult, score_kind: HistogramQuantity, style: Style
-) -> VegaSpec:
-    """Return the histogram of scores by actual class, with the threshold."""
-    score_counts = curves.compute_histogram(outcome, score_kind)
+def score_histogram_chart(outcome: EvaluationResult) -> VegaSpec:
+    """Return histograms of faces and of false positives, with the threshold."""
+    score_counts = curves.compute_histogram(outcome, "score")
     parts = {
-        title: score_counts.counts[row].tolist()
-        for row, title in enumerate(actual_titles(style))
+        FACES_TITLE: score_counts.counts[: len(CLASSES)].sum(axis=0),
+        NO_FACE_TITLE: score_counts.counts[NO_FACE],
     }
     return threshold_histogram(
         score_counts.edges.tolist(),
-        parts,
+        {title: counts.tolist() for title, counts in parts.items()},
         [score_counts.threshold],
-        x_title=SCORE_TITLES[score_kind],
-        style=style,
+        colours={FACES_TITLE: "#1f83d6", NO_FACE_TITLE: GREY},
+        x_title="Detection score",
+    )
+
+
+def confidence_histogram_chart(outcome: EvaluationResult) -> VegaSpec:
+    """Return histograms of the confidence of right and wrong classes of faces."""
+    edges = np.linspace(0, 1, 51)
+    is_face = (outcome.actual >= 0) & (outcome.actual != NO_FACE)
+    is_right = outcome.probs.argmax(axis=1) == outcome.actual
+    colours = {"Correct class": "#1f83d6", "Wrong class": "#c77700"}
+    masks = (is_face & is_right, is_face & ~is_right)
+    parts = {
+        title: np.histogram(outcome.confidences[mask], edges)[0].tolist()
+        for title, mask in zip(colours, masks, strict=True)
+    }
+    return threshold_histogram(
+        edges.tolist(),
+        parts,
+        [outcome.settings.min_confidence],
+        colours=colours,
+        x_title="Confidence",
     )
 
 
 def no_mask_histogram_chart(
     outcome: EvaluationResult, low: float, high: float, style: Style
 ) -> VegaSpec:
-    """Return the histogram of the "no mask" probability, with the abstention band."""
+    """Return histograms of the "no mask" probability, with the abstention band."""
     no_mask = style.title(Label.NO_MASK)
     edges = np.linspace(0, 1, 51)
     no_mask_probs = outcome.probs[:, Label.NO_MASK]
+    is_no_mask = outcome.actual == Label.NO_MASK
+    is_masked = np.isin(outcome.actual, (Label.MASK, Label.INCORRECT))
+    masked = f"{style.title(Label.MASK)} or {style.title(Label.INCORRECT).lower()}"
+    colours = {
+        no_mask: style.colour_css(Label.NO_MASK),
+        masked: style.colour_css(Label.MASK),
+    }
     parts = {
-        title: np.histogram(no_mask_probs[outcome.actual == row], edges)[0].tolist()
-        for row, title in enumerate(actual_titles(style))
+        title: np.histogram(no_mask_probs[mask], edges)[0].tolist()
+        for title, mask in zip(colours, (is_no_mask, is_masked), strict=True)
     }
     return threshold_histogram(
         edges.tolist(),
         parts,
         [low, high],
-        below=(no_mask,),
+        colours=colours,
         x_title=f"Probability of “{no_mask}”",
-        style=style,
+    )
+
+
+def detection_rates_chart(rates: ThresholdRates, min_score: float) -> VegaSpec:
+    """Return precision, recall and F1 against the detection threshold."""
+    return threshold_rates_chart(
+        rates.thresholds.tolist(),
+        {
+            "Precision": rates.precisions.tolist(),
+            "Recall": rates.recalls.tolist(),
+            "F1": rates.f1s.tolist(),
+        },
+        min_score,
+        rates.best_threshold,
+        x_title="Face detection threshold",
     )
 
 
@@ -88,8 +126,17 @@ def tuning_confusion_chart(
     outcome: EvaluationResult,
     style: Style,
     selected_cell: tuple[int, int] | None = None,
+    *,
+    dark: bool = False,
 ) -> VegaSpec:
-    """Return the confusion matrix, with missed faces and false positives."""
+    """Return the confusion matrix, with missed faces and false positives.
+
+    Args:
+        outcome: the result.
+        style: names of the classes.
+        selected_cell: row and column of the outlined cell.
+        dark: whether the page is dark.
+    """
     return confusion_heatmap(
         outcome.confusion.tolist(),
         actual_titles(style),
@@ -97,6 +144,7 @@ def tuning_confusion_chart(
         selected=selected_cell,
         clickable=True,
         height=300,
+        dark=dark,
     )
 
 

@@ -10,12 +10,7 @@ from typing import Final, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.evaluation.operating_point import (
-    ACTUAL_KEYS,
-    NO_FACE,
-    EvaluationResult,
-    Evaluator,
-)
+from maskdet.evaluation.operating_point import ACTUAL_KEYS, NO_FACE, EvaluationResult
 from maskdet.metrics.classification import (
     BinaryTask,
     find_threshold_ends,
@@ -29,13 +24,12 @@ from maskdet.metrics.detection import (
 )
 from maskdet.metrics.intervals import (
     Estimate,
-    draw_image_weights,
+    draw_bootstrap_weights,
     percentile_estimate,
     safe_divide,
 )
-from maskdet.metrics.matching import MIN_IOU, Float32Array, IntArray
+from maskdet.metrics.matching import IntArray
 from maskdet.metrics.summary import FaceWeights, Floats, resampled_areas
-from maskdet.settings import Settings
 from maskdet.types import CLASSES, Label
 
 CURVE_RESAMPLES: Final = 300
@@ -44,6 +38,9 @@ interval move by a tenth of its width with the seed."""
 
 _RESAMPLE_CHUNK = 50
 """Resamples held at once, which then fit the processor cache."""
+
+CurveKind: TypeAlias = Literal["precision_recall", "roc"]
+"""See `compute_curve`."""
 
 HistogramQuantity: TypeAlias = Literal["score", "confidence"]
 """Quantity on the x axis of a histogram."""
@@ -60,6 +57,7 @@ class TuningCurve:
         y: `(k,)` precision (precision-recall) or recall (ROC, FROC).
         thresholds: `(k,)` descending; scores at or above them are positive.
         area: area under the curve, with a bootstrap interval over images.
+        start: x and y above all thresholds; NaN if undefined.
         point: x and y at the current settings; NaN if undefined.
     """
 
@@ -68,112 +66,68 @@ class TuningCurve:
     y: Floats
     thresholds: Floats
     area: Estimate
-    point: tuple[float, float]
+    start: tuple[float, float] = (math.nan, math.nan)
+    point: tuple[float, float] = (math.nan, math.nan)
+
+    def move_point(self, threshold: float) -> TuningCurve:
+        """Return the curve with the point at another value of its threshold."""
+        # Scores are float32, so the threshold is compared as float32.
+        n_above = int(np.count_nonzero(self.thresholds >= np.float32(threshold)))
+        if not n_above:
+            return dataclasses.replace(self, point=self.start)
+        point = (float(self.x[n_above - 1]), float(self.y[n_above - 1]))
+        return dataclasses.replace(self, point=point)
 
 
-def compute_precision_recall(
-    evaluator: Evaluator,
-    settings: Settings,
+def compute_curve(
+    result: EvaluationResult,
+    kind: CurveKind,
     label: Label | None = None,
     *,
-    min_iou: float = MIN_IOU,
-    temperature: float = 1.0,
     resamples: int = CURVE_RESAMPLES,
     seed: int = 0,
 ) -> TuningCurve:
-    """Compute precision (y) against recall (x) over the detection threshold.
+    """Compute a curve with the point of the settings of a result.
 
+    `precision_recall` is precision (y) against recall (x) over the detection threshold.
     All other settings are fixed, so each point equals the metrics with that
     `min_score`, and the current point lies on the curve. For a class, only faces at or
     above the confidence threshold are predicted as it; a true face of the class that is
-    missed, predicted as another class or unsure lowers the recall.
+    missed, predicted as another class or unsure lowers the recall. The area is average
+    precision with all-point interpolation, which COCO approximates with 101 samples;
+    see `metrics.detection`.
+
+    `roc` is recall (y) against false positives (x). For a class, the threshold is on
+    its probability, x is the false-positive rate, and the area is the probability that
+    a face of the class has a higher score than another face. For faces of any class,
+    the threshold is on the detection score, x is the number of false positives per
+    image (FROC), and the area is the mean recall from 0 to 1 of them.
 
     Args:
-        evaluator: evaluator of the set.
-        settings: the current settings.
+        result: result of the current settings on a set.
+        kind: `precision_recall` or `roc`.
         label: the class, None for faces of any class.
-        min_iou: lowest IoU of a match.
-        temperature: divides the logits of the probabilities.
         resamples: bootstrap resamples of the images for the interval of the area.
         seed: random seed of the bootstrap.
 
     Raises:
         ValueError: the label is `UNKNOWN`.
-
-    Returns:
-        The area is average precision with all-point interpolation, which COCO
-        approximates with 101 samples; see `metrics.detection`.
     """
-    _check_label(label)
-    unfiltered = dataclasses.replace(settings, min_score=0)
-    result = evaluator(unfiltered, min_iou=min_iou, temperature=temperature)
-    matches = _rank_detections(result, label)
-    curve = precision_recall_curve(matches)
-    x, y, scores = curve.recalls, curve.precisions, curve.scores
-    area = mean_average_precision([matches], resamples=resamples, seed=seed)
-    point = _find_point(x, y, scores, settings.min_score, (math.nan, math.nan))
-    return TuningCurve(label, x, y, scores.astype(np.float64), area, point)
-
-
-def compute_roc(
-    evaluator: Evaluator,
-    settings: Settings,
-    label: Label | None = None,
-    *,
-    min_iou: float = MIN_IOU,
-    temperature: float = 1.0,
-    resamples: int = CURVE_RESAMPLES,
-    seed: int = 0,
-) -> TuningCurve:
-    """Compute recall (y) against false positives (x).
-
-    For a class, the threshold is on its probability and x is the false-positive rate.
-    For faces of any class, the threshold is on the detection score and x is the number
-    of false positives per image.
-
-    Args:
-        evaluator: evaluator of the set.
-        settings: the current settings.
-        label: the class, None for faces of any class.
-        min_iou: lowest IoU of a match.
-        temperature: divides the logits of the probabilities.
-        resamples: bootstrap resamples of the images for the interval of the area.
-        seed: random seed of the bootstrap.
-
-    Raises:
-        ValueError: the label is `UNKNOWN`.
-
-    Returns:
-        For a class, the area is the probability that a face of the class has a higher
-        score than another face; for faces, the mean recall from 0 to 1 false positives
-        per image.
-    """
-    _check_label(label)
-    n_images = len(evaluator.predictions.ground_truth.names)
-    weights = draw_image_weights(n_images, resamples=resamples, seed=seed)
-    applied = dataclasses.replace(settings, min_score=0) if label is None else settings
-    result = evaluator(applied, min_iou=min_iou, temperature=temperature)
-    if label is None:
-        return _froc_curve(result, settings.min_score, weights)
-    return _class_roc_curve(result, label, weights)
-
-
-def _check_label(label: Label | None) -> None:
     if label is not None and label not in CLASSES:
         keys = ", ".join(class_label.key for class_label in CLASSES)
         raise ValueError(f"label must be one of {keys} or None, not {label.key!r}")
-
-
-def _find_point(
-    x: Floats,
-    y: Floats,
-    scores: Float32Array,
-    min_score: float,
-    origin: tuple[float, float],
-) -> tuple[float, float]:
-    """Return the last point at or above a threshold; `origin` if there is none."""
-    above = np.count_nonzero(scores >= min_score)
-    return (float(x[above - 1]), float(y[above - 1])) if above else origin
+    weights = draw_bootstrap_weights(result.n_images, resamples=resamples, seed=seed)
+    if kind == "roc" and label is not None:
+        return _class_roc_curve(result, label, weights)
+    matches = _rank_detections(result.change_settings(min_score=0), label)
+    if kind == "roc":
+        curve = _froc_curve(matches, weights)
+    else:
+        ranked = precision_recall_curve(matches)
+        area = mean_average_precision([matches], resamples=resamples, seed=seed)
+        thresholds = ranked.scores.astype(np.float64)
+        curve = TuningCurve(label, ranked.recalls, ranked.precisions, thresholds, area)
+    return curve.move_point(result.settings.min_score)
 
 
 def _rank_detections(result: EvaluationResult, label: Label | None) -> DetectionMatches:
@@ -187,16 +141,13 @@ def _rank_detections(result: EvaluationResult, label: Label | None) -> Detection
     )
 
 
-def _froc_curve(
-    result: EvaluationResult, min_score: float, weights: FaceWeights
-) -> TuningCurve:
+def _froc_curve(matches: DetectionMatches, weights: FaceWeights) -> TuningCurve:
     """Return the FROC curve of faces of any class over the detection threshold.
 
     The number of true negatives is undefined in detection, so x is the number of false
-    positives per image instead of a rate. The current point lies on the curve.
+    positives per image instead of a rate.
     """
-    matches = _rank_detections(result, None)
-    n, n_images = int(matches.n_ground_truth.sum()), result.n_images
+    n, n_images = int(matches.n_ground_truth.sum()), len(matches.n_ground_truth)
     ends = find_threshold_ends(matches.scores)
     x, y = _froc_rates(matches, np.ones((1, n_images), np.float32), ends)
     resampled = [
@@ -207,10 +158,9 @@ def _froc_curve(
     ]
     value = float(_mean_recall(x, y)[0]) if n else math.nan
     area = percentile_estimate(value, np.concatenate(resampled), n)
-    scores = matches.scores[ends]
-    origin = (0.0, 0.0) if n else (math.nan, math.nan)
-    point = _find_point(x[0], y[0], scores, min_score, origin)
-    return TuningCurve(None, x[0], y[0], scores.astype(np.float64), area, point)
+    thresholds = matches.scores[ends].astype(np.float64)
+    start = (0.0, 0.0) if n else (math.nan, math.nan)
+    return TuningCurve(None, x[0], y[0], thresholds, area, start)
 
 
 def _froc_rates(
@@ -263,7 +213,7 @@ def _class_roc_curve(
         for side in (~true, true)
     )
     sides = (roc_curve.false_positive_rates, roc_curve.recalls, roc_curve.thresholds)
-    return TuningCurve(label, *sides, area, (x, y))
+    return TuningCurve(label, *sides, area, point=(x, y))
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,3 +267,54 @@ def compute_histogram(
     columns = np.clip(bin_indices[counted_faces], 0, bins - 1)
     np.add.at(counts, (result.actual[counted_faces], columns), 1)
     return ScoreHistogram(quantity, edges, counts, threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdRates:
+    """Precision, recall and F1 at each step of the detection threshold.
+
+    Attributes:
+        thresholds: `(k,)` ascending, as on the slider.
+        precisions: `(k,)`; NaN where nothing is detected.
+        recalls: `(k,)`; NaN without true faces.
+        f1s: `(k,)`; NaN where one of the two is.
+    """
+
+    thresholds: Floats
+    precisions: Floats
+    recalls: Floats
+    f1s: Floats
+
+    @classmethod
+    def from_curve(cls, curve: TuningCurve) -> ThresholdRates:
+        """Read the rates from a precision-recall curve."""
+        thresholds = np.arange(2, 101) / 100
+        # Scores are float32, so thresholds are compared as float32.
+        scores = np.sort(curve.thresholds.astype(np.float32))
+        n_above = len(scores) - np.searchsorted(scores, thresholds.astype(np.float32))
+        has_any = n_above > 0
+        precisions, recalls = np.full((2, len(thresholds)), math.nan)
+        precisions[has_any] = curve.y[n_above[has_any] - 1]
+        recalls[has_any] = curve.x[n_above[has_any] - 1]
+        if len(curve.x):
+            recalls[~has_any] = 0.0
+        total = precisions + recalls
+        f1s = safe_divide(2 * precisions * recalls, total)
+        f1s[np.isnan(total)] = math.nan
+        return cls(thresholds, precisions, recalls, f1s)
+
+    @property
+    def best_threshold(self) -> float | None:
+        """The threshold with the highest F1; None if there is no true positive.
+
+        Of equal ones, the middle one, which is farthest from a change.
+        """
+        best = np.nanmax(self.f1s, initial=0.0)
+        if best <= 0:
+            return None
+        (steps,) = np.nonzero(self.f1s >= best - 1e-9)
+        return float(self.thresholds[steps[len(steps) // 2]])
+
+    def f1_at(self, threshold: float) -> float:
+        """Return F1 at the step nearest to a threshold."""
+        return float(self.f1s[int(np.abs(self.thresholds - threshold).argmin())])

@@ -22,7 +22,7 @@ from maskdet.evaluation.predictions import LabelledSet
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import (
     Estimate,
-    draw_image_weights,
+    draw_bootstrap_weights,
     percentile_estimate,
     safe_divide,
 )
@@ -305,6 +305,26 @@ class Proposal:
         )
 
     @property
+    def improves(self) -> bool:
+        """Whether the goal is served better on the holdout half than before.
+
+        For `recall`, fewer faces are missing to the target; if none is missing before
+        and after, there are fewer false positives.
+        """
+        if self.settings_after == self.settings_before:
+            return False
+        if self.goal.kind != "recall":
+            return self.guarantee.measured.value > 0
+        before, after = (
+            (
+                max(0.0, self.goal.recall * half.recall.n - half.true_positives),
+                half.false_positives,
+            )
+            for half in (self.performance_before, self.performance_after)
+        )
+        return after < before
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Side effects and limitations, one sentence each."""
         lines = []
@@ -493,7 +513,7 @@ def _estimate_gain(
         unit = {"f1": 1, "cost": n, "equal": max(faces, 1)}[goal.kind]
         return compute_goal_losses(goal, *sums) / unit
 
-    weights = draw_image_weights(n)
+    weights = draw_bootstrap_weights(n)
     unweighted = np.ones((1, n), np.float32)
     value = compute_loss(before, unweighted) - compute_loss(after, unweighted)
     resampled = compute_loss(before, weights) - compute_loss(after, weights)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from maskdet.charts.curves import FACES_TITLE, ThresholdCurveKind
 from maskdet.charts.spec import VegaSpec, render_svg
@@ -30,7 +30,7 @@ from maskdet.tuning.class_metrics import (
     compute_slice_metrics,
 )
 from maskdet.tuning.comparison import Comparison
-from maskdet.tuning.curves import compute_precision_recall, compute_roc
+from maskdet.tuning.curves import CurveKind, compute_curve
 from maskdet.tuning.goal_search import PER_IMAGE_NOTE, Proposal
 from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count
@@ -127,7 +127,7 @@ def render_html_report(
         confusion=_draw(tuning_confusion_chart(result, style), _WIDE_PX),
         no_face=NO_FACE_TITLE,
         curves=[_describe_curves(result, panel, style) for panel in _CURVE_PANELS],
-        histogram=_draw(score_histogram_chart(result, "score", style), _WIDE_PX),
+        histogram=_draw(score_histogram_chart(result), _WIDE_PX),
         slices=_slices_table(result),
         comparison=None if comparison is None else _describe_comparison(comparison),
     )
@@ -144,17 +144,8 @@ def _draw(chart: VegaSpec, width: int | None = None) -> Markup:
 def _describe_curves(
     result: EvaluationResult, panel: _CurvePanel, style: Style
 ) -> dict[str, str]:
-    compute = (
-        compute_precision_recall if panel.kind == "precision_recall" else compute_roc
-    )
-    match: dict[str, Any] = {
-        "min_iou": result.min_iou,
-        "temperature": result.temperature,
-    }
-    curves = [
-        compute(result.evaluator, result.settings, label, **match)
-        for label in panel.labels
-    ]
+    kind: CurveKind = "precision_recall" if panel.kind == "precision_recall" else "roc"
+    curves = [compute_curve(result, kind, label) for label in panel.labels]
     return {
         "title": panel.title,
         "description": panel.description,

@@ -314,6 +314,7 @@ class _VideoAnalysis:
             n_frames=self._n_frames,
             analyzed_s=end_s if self._n_frames else 0.0,
             timeline=self._timeline.get_bins(),
+            label_spans=self._timeline.get_spans(),
             people=self._people.list_people(),
             contacts=self._people.list_contacts(),
             evicted_people=self._people.evicted_people,

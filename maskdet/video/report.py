@@ -36,7 +36,7 @@ recording if it is known, else that of the analysis.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -45,7 +45,13 @@ from typing import Any, Final
 from maskdet.events import Event
 from maskdet.events.event import format_utc
 from maskdet.media import VideoInfo
-from maskdet.people import EvictedContacts, EvictedPeople, Person, TimelineBin
+from maskdet.people import (
+    EvictedContacts,
+    EvictedPeople,
+    LabelSpan,
+    Person,
+    TimelineBin,
+)
 from maskdet.results_io import format_json_list, to_utf8
 from maskdet.types import CLASSES, Contact, Label
 
@@ -82,6 +88,8 @@ class VideoReport:
         evicted_people: sums of the people who are not in `people`.
         evicted_contacts: sums of the pairs that are not in `contacts`.
         pipeline: the detector and the classifier, in one line.
+        label_spans: when each person had which label, by track ID; not in the JSON. Of
+            more than 20,000 spans, those of the people who came last.
     """
 
     source: str
@@ -101,6 +109,9 @@ class VideoReport:
     evicted_people: EvictedPeople = field(default_factory=EvictedPeople)
     evicted_contacts: EvictedContacts = field(default_factory=EvictedContacts)
     pipeline: str = ""
+    label_spans: Mapping[int, tuple[LabelSpan, ...]] = field(
+        default_factory=dict, repr=False
+    )
 
     @property
     def label_s(self) -> dict[Label, float]:
@@ -122,6 +133,11 @@ class VideoReport:
         return Counter(person.label for person in self.people) + Counter(
             self.evicted_people.label_counts
         )
+
+    @property
+    def n_contacts(self) -> int:
+        """The total number of pairs who were in contact."""
+        return len(self.contacts) + self.evicted_contacts.n_contacts
 
     @property
     def n_over_limit(self) -> int:

@@ -7,12 +7,17 @@ from pathlib import Path
 import streamlit as st
 
 from maskdet import __version__
-from maskdet.analyzers.pipelines import ANALYZERS, DEFAULT_ANALYZER
+from maskdet.analyzers.pipelines import (
+    ANALYZERS,
+    AUTO,
+    get_analyzer_title,
+    resolve_analyzer,
+)
 from maskdet.evaluation.training_runs import CARD_NAME, list_training_runs
 from maskdet.model_files.model_zoo import MODEL_FILES
 from maskdet.resources import resource_path
 from maskdet.web import session
-from maskdet.web.widgets import legend_html
+from maskdet.web.widgets import escape_markdown, legend_html
 
 _CAPABILITIES = """
 maskdet detects the faces in a camera stream, an image or a video and classifies each
@@ -47,8 +52,10 @@ _PRIVACY = """
   written to its disk and not sent anywhere else.
 - Videos need a file during the analysis: in memory where there is room, else in a
   private temporary folder. It is deleted soon after. The Video page says which.
-- Events are recorded only if you switch that on, and never with an image. Alerts
-  go only to the receivers that you enter.
+- Events are recorded only if you switch that on, and never with an image; every page
+  shows a red REC badge then. Alerts go only to the receivers that you enter. These
+  settings and your last alerts stay in memory until about an hour after you close the
+  page.
 - If the computer is not yours, your images are sent to it and no further.
 - Uploaded images and their results stay in the memory of your own session, so that a
   moved slider takes effect at once. They are deleted soon after you close this page.
@@ -62,8 +69,9 @@ _SCORES = """
   guarantee: on faces unlike the training data it can be wrong at any confidence.
 - **Detection score** is the face detector's confidence that a box contains a face. It
   does not depend on the mask, and its scale differs between detectors.
-- The thresholds for both are in the sidebar. A higher detection threshold shows fewer
-  faces; a higher minimum confidence shows more of them as "Unsure".
+- The thresholds for both are in the sidebar of Live, Image and Video. A higher
+  detection threshold shows fewer faces; a higher minimum confidence shows more of them
+  as "Unsure".
 """
 
 _LIBRARIES = """
@@ -75,8 +83,8 @@ Built on [Streamlit](https://streamlit.io) (Apache-2.0),
 and [Keras](https://keras.io) (Apache-2.0),
 [ONNX Runtime](https://onnxruntime.ai) (MIT),
 [mtcnn](https://github.com/ipazc/mtcnn) (MIT),
-[YuNet](https://github.com/ShiqiYu/libfacedetection.train) (Apache-2.0; our one-pass
-network was trained on from its weights),
+[YuNet](https://github.com/ShiqiYu/libfacedetection.train) (Apache-2.0; the
+training of our single-stage network started from its weights),
 [NumPy](https://numpy.org) (BSD-3-Clause),
 [SQLAlchemy](https://www.sqlalchemy.org) (MIT),
 [Pillow](https://python-pillow.org) (MIT-CMU) and
@@ -103,10 +111,17 @@ def render_about_page() -> None:
 
 def _render_models() -> None:
     lines = [
-        f"- **{name}**: {line}" + (" (the default)" if name == DEFAULT_ANALYZER else "")
+        f"- **{escape_markdown(get_analyzer_title(name))}** (`{name}`): {line}"
         for name, line in ANALYZERS.items()
     ]
-    st.markdown("These analyzers can be chosen in the sidebar:\n\n" + "\n".join(lines))
+    fast, accurate = (
+        get_analyzer_title(resolve_analyzer(AUTO, live=live)) for live in (True, False)
+    )
+    st.markdown(
+        f"An analyzer detects and classifies faces. **Auto** uses {fast} for video and "
+        f"{accurate} for images. The Models page compares all of them:\n\n"
+        + "\n".join(lines)
+    )
     # Wide tables and a checksum of 64 letters would make the page wider than a phone.
     st.html(
         "<style>.st-key-cards table {display: block; overflow-x: auto;}"
@@ -136,9 +151,10 @@ def _read_model_card(path: Path) -> tuple[str, str]:
 
 def _render_licences() -> None:
     st.markdown(
-        "maskdet itself and the models trained for it are free under the Apache "
-        "licence 2.0. These are the model files. Those that are not included in "
-        "maskdet are downloaded from their publishers with `maskdet models fetch NAME`:"
+        "maskdet and the models trained for it are free under the Apache licence 2.0. "
+        "These are the model files. Those that are not included come from their "
+        "publishers, only on request: with a button on the Models page, or "
+        "`maskdet models fetch NAME`."
     )
     availability = {True: "included", False: "downloaded on request"}
     lines = [

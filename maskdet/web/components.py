@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -15,15 +16,15 @@ from maskdet.web.server import streamlit_patches
 # One component for all visitors: it holds only the code that browsers run.
 @st.cache_resource(show_spinner=False)
 def load_component(folder: str, name: str) -> Any:
-    """Return the component whose HTML, CSS and JavaScript have this name.
+    """Return the component whose JavaScript, and HTML and CSS if any, have this name.
 
     Args:
         folder: package of the files, such as `maskdet.web.image`.
         name: of the files, without suffix.
     """
+    sources = (files(folder) / f"{name}.{suffix}" for suffix in ("html", "css", "js"))
     html, css, js = (
-        (files(folder) / f"{name}.{suffix}").read_text("utf-8")
-        for suffix in ("html", "css", "js")
+        source.read_text("utf-8") if source.is_file() else None for source in sources
     )
     return st.components.v2.component(f"maskdet_{name}", html=html, css=css, js=js)
 
@@ -37,3 +38,19 @@ def to_media_url(jpeg: bytes) -> str:
     digest = hashlib.sha256(jpeg).hexdigest()
     url = streamlit_patches.add_media_file(jpeg, "image/jpeg", f"maskdet.{digest}")
     return url or encode_data_url(jpeg)
+
+
+def add_video(path: Path, media_type: str = "video/mp4") -> str:
+    """Return a URL at which the browser of this visitor streams a video.
+
+    Streamlit keeps a copy in memory until a later run of the whole page no longer asks
+    for it, and sends the parts that the browser requests.
+
+    Returns:
+        The path on this server; empty without a server, or if the file is gone.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:  # the visitor removed the video in another run
+        return ""
+    return streamlit_patches.add_media_file(content, media_type, f"maskdet.{path}")

@@ -273,6 +273,8 @@ def render_birds_eye(
 ) -> Image | None:
     """Return the bird's-eye view, or `None` if positions are not known in metres.
 
+    It is dark in the dark theme of the page.
+
     Args:
         scene: the faces.
         positions: `(n, 2)`: x to the right and z away from the camera, in metres.
@@ -289,6 +291,7 @@ def render_birds_eye(
         positions,
         style=style,
         corners_m=None if ground_plane is None else ground_plane.corners_m,
+        dark=st.context.theme.type == "dark",
     )
 
 

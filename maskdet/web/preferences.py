@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlencode
 
 from annotated_types import Interval
@@ -17,6 +17,8 @@ from maskdet.media import validate_rotation
 from maskdet.settings import Settings, upgrade_settings
 from maskdet.style import Style
 from maskdet.validation import check_fields, parse_fields, parse_json_object
+
+LiveSourceName = Literal["browser", "network", "sample"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class Preferences:
             every face.
         refine: whether the default classifier re-checks low-confidence faces after
             a single-stage analyzer.
+        source: where live video comes from: the camera of the browser, a network
+            camera, or the sample video.
+        camera: name of the network camera; the first one if empty.
 
     Raises:
         ValueError: a value is out of its range; the message names field and value.
@@ -53,6 +58,8 @@ class Preferences:
     camera_fps: Annotated[int, Interval(ge=1, le=60)] = 15
     classifier: str = DEFAULT_CLASSIFIER
     refine: bool = True
+    source: LiveSourceName = "browser"
+    camera: str = ""
 
     def __post_init__(self) -> None:
         """Validate the model names and the camera values."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import gc
@@ -55,6 +56,9 @@ _COMPLETED_KEY = "maskdet.completed"
 
 _ANALYZERS_KEY = "maskdet.analyzers"
 
+_PRELOAD_ID: Final = "preload"
+"""In place of a session ID, where no session acquires an analyzer."""
+
 IMAGE_CACHE_KEY = "maskdet.image_cache"
 """Session key of the `ImageCache`, which the Image and Live pages use."""
 
@@ -62,22 +66,30 @@ TAB_KEY: Final = "maskdet.tab"
 """Key of the component that reports the tab ID."""
 
 # `sessionStorage` keeps the ID until the tab is closed; other sites cannot read it.
+# Without storage, a reload gets a new one.
 _TAB_JS: Final = """
+let tab = "";
 export default function ({ data, setStateValue }) {
-  let tab = "";
-  try {
-    tab = sessionStorage.getItem("maskdet.tab") || "";
-    if (!tab) {
-      const bytes = crypto.getRandomValues(new Uint8Array(16));
-      tab = Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
-      sessionStorage.setItem("maskdet.tab", tab);
-    }
-  } catch {
-    return;  // no storage in this browser: a reload gets a new tab ID
+  try { tab = sessionStorage.getItem("maskdet.tab") || tab; } catch {}
+  if (!tab) {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    tab = Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
+    try { sessionStorage.setItem("maskdet.tab", tab); } catch {}
   }
   if (tab !== data) setStateValue("tab", tab);
 }
 """
+
+_TAB_AWAITED_KEY: Final = "maskdet.tab_awaited"
+
+_TAB_REPORTED_KEY: Final = "maskdet.tab_reported"
+
+_FIRST_RUN_KEY: Final = "maskdet.first_run"
+
+_MAX_TABS: Final = 10_000
+
+_seen_tabs: Final[dict[str, None]] = {}
+"""Tab IDs that this server has seen, oldest first."""
 
 _tab_component = st.components.v2.component(TAB_KEY, js=_TAB_JS)
 
@@ -211,23 +223,24 @@ def pop_pending_preferences() -> Preferences | None:
     """Return the preferences that the widgets do not show yet, once; else `None`.
 
     An analyzer or classifier that is not available on this server, for example one
-    that a link names, is replaced by the first available one.
+    that a link names or that was deleted, is replaced by the first available one.
     """
-    get_preferences()
-    pending: Preferences | None = st.session_state.pop(_PENDING_KEY, None)
-    if pending is None:
-        return None
+    current = get_preferences()
+    is_pending = st.session_state.pop(_PENDING_KEY, None) is not None
     analyzers = (AUTO, DEFAULT_ANALYZER, *ANALYZERS)
     analyzer = _replace_unavailable(
-        pending.analyzer, analyzers, list_unavailable_analyzers()
+        current.analyzer, analyzers, list_unavailable_analyzers()
     )
     classifiers = (DEFAULT_CLASSIFIER, *CLASSIFIERS)
     classifier = _replace_unavailable(
-        pending.classifier, classifiers, list_unavailable_classifiers()
+        current.classifier, classifiers, list_unavailable_classifiers()
     )
-    pending = dataclasses.replace(pending, analyzer=analyzer, classifier=classifier)
-    _set_current(pending)
-    return pending
+    if (analyzer, classifier) != (current.analyzer, current.classifier):
+        current = dataclasses.replace(current, analyzer=analyzer, classifier=classifier)
+    elif not is_pending:
+        return None
+    _set_current(current)
+    return current
 
 
 def begin_run() -> None:
@@ -253,6 +266,7 @@ def end_run() -> None:
     reload and a copied address keep them.
     """
     st.session_state[_COMPLETED_URL_KEY] = _get_page_url()
+    st.session_state[_FIRST_RUN_KEY] = False
     query = get_preferences().to_query()
     if st.query_params.to_dict() != query:
         st.query_params.from_dict(query)
@@ -378,6 +392,20 @@ def collect_and_freeze() -> None:
     gc.freeze()
 
 
+def preload_analyzers() -> None:
+    """Load the default analyzers into the pool, so that the first visitor has them.
+
+    Safe to call from any thread. A model that is missing or broken is left to the page
+    that needs it, which says so.
+    """
+    for live in (True, False):
+        name = resolve_analyzer(AUTO, live=live)
+        key = AnalyzerKey(name, DEFAULT_CLASSIFIER, refine=True)
+        with contextlib.suppress(FileNotFoundError, RuntimeError, ValueError):
+            pool = _get_pool()
+            pool.release(pool.acquire(key, _PRELOAD_ID), _PRELOAD_ID)
+
+
 def get_session_id() -> str:
     """Return the ID of this session; call it in the script only."""
     context = get_script_run_ctx()
@@ -427,10 +455,15 @@ def _replace_unavailable(
     requested: str, names: Sequence[str], missing: Mapping[str, str]
 ) -> str:
     """Return `requested`; if missing, warn and return the first available name."""
-    if requested not in missing:
+    if requested in names and requested not in missing:
         return requested
-    set_warning(f"{requested} is not available on this server: {missing[requested]}.")
-    return next((name for name in names if name not in missing), names[0])
+    other = next((name for name in names if name not in missing), names[0])
+    if requested in missing:
+        line = f"{requested} is not available on this server: {missing[requested]}."
+    else:
+        line = f"{requested} is no longer in your models folder; using {other}."
+    set_warning(line)
+    return other
 
 
 class _SessionAnalyzer:
@@ -450,7 +483,9 @@ class _SessionAnalyzer:
 @st.cache_resource(show_spinner=False)
 def _get_pool() -> AnalyzerPool:
     def load(key: AnalyzerKey) -> Analyzer:
-        with st.spinner("Loading the models …"):
+        is_visible = get_script_run_ctx(suppress_warning=True) is not None
+        spinner = st.spinner("Loading the models …")
+        with spinner if is_visible else contextlib.nullcontext():
             return load_analyzer(key.name, key.classifier, refine=key.refine)
 
     return AnalyzerPool(load, streamlit_patches.is_session_active)
@@ -478,15 +513,32 @@ def _load_link_preferences() -> None:
 def get_tab_id() -> str:
     """Return a secret ID of this visitor's tab, which survives a reload.
 
-    Call it once a run. It is empty in the first run of a session, and in a browser
-    without storage. The page runs again when the browser has sent the ID.
+    It is empty in the first run of a session; see `is_tab_pending`.
     """
     stored = (st.session_state.get(TAB_KEY) or {}).get("tab")
-    tab_id = (
-        stored
-        if isinstance(stored, str) and re.fullmatch("[0-9a-f]{32}", stored)
-        else ""
-    )
+    is_valid = isinstance(stored, str) and re.fullmatch("[0-9a-f]{32}", stored)
+    return cast(str, stored) if is_valid else ""
+
+
+def is_tab_pending() -> bool:
+    """Return whether the tab ID arrives in a moment; the page runs again then.
+
+    A page that shows what the server keeps for a tab should show nothing until then.
+    """
+    is_pending = not get_tab_id() and st.session_state.get(_FIRST_RUN_KEY, True)
+    st.session_state[_TAB_AWAITED_KEY] = is_pending
+    return cast(bool, is_pending)
+
+
+# A fragment, so that the ID does not stop the first run of the page.
+@st.fragment
+def render_tab_reporter() -> None:
+    """Let the browser report the tab ID; call it once a run, in `app.py`.
+
+    The page runs again if it waits for the ID, or if the server has seen the tab: it
+    may keep something for it.
+    """
+    tab_id = get_tab_id()
     _tab_component(
         key=TAB_KEY,
         data=tab_id,
@@ -495,4 +547,12 @@ def get_tab_id() -> str:
         width="content",
         height="content",
     )
-    return tab_id
+    if not tab_id or st.session_state.get(_TAB_REPORTED_KEY) == tab_id:
+        return
+    st.session_state[_TAB_REPORTED_KEY] = tab_id
+    is_seen = tab_id in _seen_tabs
+    _seen_tabs[tab_id] = None
+    for oldest in list(_seen_tabs)[:-_MAX_TABS]:
+        _seen_tabs.pop(oldest, None)
+    if is_seen or st.session_state.get(_TAB_AWAITED_KEY):
+        st.rerun()

@@ -1,18 +1,21 @@
-"""The sidebar of all pages: models, thresholds, tracking, overlay, camera, files."""
+"""The sidebar: the settings that act on the page, and all settings as file and link."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Final, TypeVar, cast
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from maskdet.analyzers.pipelines import (
     ANALYZERS,
     AUTO,
     classifies_every_face,
     describe_pipeline,
+    get_analyzer_title,
     has_refinement,
     list_own_model_problems,
     resolve_analyzer,
@@ -22,11 +25,63 @@ from maskdet.media import ROTATIONS
 from maskdet.settings import SMOOTHING_METHODS, Settings
 from maskdet.smoothing import TRACKING_PRESETS, TrackingPreset
 from maskdet.style import PALETTES, Style
-from maskdet.types import CLASSES, Label
-from maskdet.web import distance, session
+from maskdet.web import session
+from maskdet.web.class_options import (
+    get_class_style_values,
+    get_class_weight_values,
+    render_class_styles,
+    render_class_weights,
+)
 from maskdet.web.distance import mirror_points
 from maskdet.web.preferences import Preferences, format_rotation
 from maskdet.web.widgets import escape_markdown
+
+Section: TypeAlias = Literal[
+    "analyzer",
+    "thresholds",
+    "blur",
+    "classifier",
+    "face_limits",
+    "overlay",
+    "classes",
+    "tracking",
+    "camera",
+]
+
+_BASIC: Final[tuple[Section, ...]] = ("analyzer", "thresholds", "blur")
+_IMAGE: Final[tuple[Section, ...]] = (
+    *_BASIC,
+    *("classifier", "face_limits", "overlay", "classes"),
+)
+_VIDEO: Final[tuple[Section, ...]] = (*_IMAGE, "tracking")
+
+_PAGE_SECTIONS: Final[Mapping[str, tuple[Section, ...]]] = {
+    "Live": (*_VIDEO, "camera"),
+    "Image": _IMAGE,
+    "Video": _VIDEO,
+    "Tune": ("blur", "classifier", "classes"),
+}
+"""The sections that act on each page; other pages have only the settings as a file."""
+
+_SECTION_FIELDS: Final[Mapping[Section, tuple[str, ...]]] = {
+    "analyzer": ("analyzer",),
+    "thresholds": ("min_score", "min_confidence"),
+    "blur": ("blur",),
+    "classifier": ("refine", "classifier"),
+    "face_limits": ("min_face_px", "nms_iou"),
+    "tracking": ("smoothing", "smoothing_window_s", "memory_s", "ids"),
+    "overlay": ("scale",),
+    "classes": ("palette",),
+    "camera": ("mirror", "rotate", "camera_fps"),
+}
+"""Fields of `Preferences`, `Settings` and `Style` with the widget `choice.FIELD`."""
+
+_VIDEO_PAGES: Final = ("Live", "Video")
+
+_SHOWN_KEY: Final = "maskdet.sidebar_keys"
+"""Session key of the keys of the widgets that the previous run showed."""
+
+_FILE_WARNING_KEY: Final = "maskdet.file_warning"
 
 _SMOOTHING_TITLES: Final = {
     "log_pool": "Confidence-weighted",
@@ -36,13 +91,27 @@ _SMOOTHING_TITLES: Final = {
     "ema": "Exponential average",
 }
 
-_FIELDS: Final = ("analyzer", "classifier", "refine", "mirror", "rotate", "camera_fps")
-_SETTINGS_FIELDS: Final = (
-    *("min_score", "min_confidence", "min_face_px", "nms_iou"),
-    *("smoothing", "smoothing_window_s", "memory_s"),
-)
-_STYLE_FIELDS: Final = ("palette", "scale", "ids", "blur")
-"""Fields of `Preferences`, `Settings` and `Style` with the widget `choice.FIELD`."""
+_FIELD_TITLES: Final[Mapping[str, str]] = {
+    "analyzer": "Analyzer",
+    "classifier": "Mask classifier",
+    "min_score": "Face detection threshold",
+    "min_confidence": "Minimum confidence",
+    "min_face_px": "Minimum face size",
+    "nms_iou": "NMS IoU threshold",
+    "smoothing": "Label smoothing",
+    "smoothing_window_s": "Smoothing window",
+    "memory_s": "Keep lost tracks for",
+    "class_weights": "Class weights",
+    "class_names": "Class names",
+    "class_colours": "Class colours",
+    "palette": "Colours",
+    "scale": "Label and line size",
+    "blur": "Blur faces",
+    "rotate": "Rotate the live video",
+    "mirror": "Mirror the live video",
+    "camera_fps": "Frame rate",
+}
+"""Title of a setting on the page, for messages about a file."""
 
 _DRAWN_PARTS: Final = ("boxes", "labels", "percentages")
 """Fields of `Style` with a widget in common."""
@@ -61,8 +130,164 @@ _MAX_SETTINGS_MB = 1
 
 _Option = TypeVar("_Option")
 
+_Part = TypeVar("_Part", Settings, Style)
 
-def _render_smoothing() -> None:
+
+def render_sidebar(page: str) -> Preferences:
+    """Render what acts on a page, and return the preferences; call it in `app.py`.
+
+    The preferences keep the values of widgets that the page does not show.
+
+    Args:
+        page: title of the page.
+    """
+    sections = _PAGE_SECTIONS.get(page, ())
+    _fill_sidebar(session.pop_pending_preferences(), sections)
+    with st.sidebar:
+        preferences = _render_sections(sections, live=page in _VIDEO_PAGES)
+        _render_settings_files(preferences)
+    session.store_preferences(preferences)
+    # Reserve the place: the browser rebuilds elements that move down the page, which
+    # would stop live video.
+    warning_area = st.empty()
+    if session.get_warning():
+        warning_area.warning(
+            escape_markdown(session.get_warning()), icon=":material/warning:"
+        )
+    return preferences
+
+
+def _fill_sidebar(pending: Preferences | None, sections: Sequence[Section]) -> None:
+    """Set the values of the page's widgets from the preferences, where needed.
+
+    A widget that the previous run did not show may have an outdated value.
+    """
+    values = _get_widget_values(pending or session.get_preferences(), sections)
+    known = st.session_state.get(_SHOWN_KEY, frozenset())
+    st.session_state[_SHOWN_KEY] = frozenset(values)
+    if pending is None and session.is_previous_run_complete() and known >= set(values):
+        return
+    for key, value in values.items():
+        keeps_current = pending is None and key in known
+        current = st.session_state.get(key, value) if keeps_current else value
+        st.session_state[key] = current
+
+
+def _get_widget_values(
+    preferences: Preferences, sections: Sequence[Section]
+) -> dict[str, object]:
+    """Return the value of each widget of some sections by its key."""
+    style, settings = preferences.style, preferences.settings
+    values: dict[str, object] = {}
+    for section in sections:
+        for name in _SECTION_FIELDS[section]:
+            part = next(
+                part for part in (preferences, settings, style) if hasattr(part, name)
+            )
+            values[f"choice.{name}"] = getattr(part, name)
+    if "overlay" in sections:
+        values["choice.parts"] = [name for name in _DRAWN_PARTS if getattr(style, name)]
+    if "camera" in sections:
+        values["choice.camera_wh"] = (
+            preferences.camera_width,
+            preferences.camera_height,
+        )
+    if "tracking" in sections:
+        values |= get_class_weight_values(settings)
+    if "classes" in sections:
+        values |= get_class_style_values(style)
+    return values
+
+
+def _render_sections(sections: Sequence[Section], *, live: bool) -> Preferences:
+    """Render the sections of a page; return the preferences with their values."""
+    previous = session.get_preferences()
+    if "analyzer" in sections:
+        _select_analyzer(live=live)
+    if "thresholds" in sections:
+        _render_thresholds()
+    if "blur" in sections:
+        _toggle_blur()
+    chosen = previous
+    if set(sections) - set(_BASIC):
+        with st.expander("Advanced", icon=":material/settings:"):
+            chosen = _render_advanced_sections(sections, previous, live=live)
+    return _read_widgets(sections, chosen, previous)
+
+
+def _render_advanced_sections(
+    sections: Sequence[Section], previous: Preferences, *, live: bool
+) -> Preferences:
+    """Render the Advanced sections; return the preferences with classes and weights."""
+    if "classifier" in sections:
+        with _open_section("Model"):
+            _render_classifier_options(sections, live=live)
+    if "face_limits" in sections:
+        with _open_section("Detection"):
+            _render_face_limits()
+    # The weights are shown above the names, but use the names of this run.
+    tracking_area = _open_section("Tracking") if "tracking" in sections else None
+    if tracking_area:
+        with tracking_area:
+            _render_tracking()
+        with _open_section("Presets"):
+            _render_presets()
+    if "overlay" in sections:
+        with _open_section("Overlay"):
+            _render_drawing_options()
+    chosen = previous
+    if "classes" in sections:
+        with _open_section("Names and colours"):
+            _select_palette()
+            palette = st.session_state["choice.palette"]
+            style = dataclasses.replace(previous.style, palette=palette)
+            style = render_class_styles(style, previous.style)
+        chosen = dataclasses.replace(previous, style=style)
+    if tracking_area:
+        with tracking_area:
+            settings = previous.settings
+            settings = render_class_weights(settings, settings, chosen.style)
+        chosen = dataclasses.replace(chosen, settings=settings)
+    if "camera" in sections:
+        with _open_section("Camera"):
+            _render_camera()
+    return chosen
+
+
+def _open_section(title: str) -> DeltaGenerator:
+    """Return a closed section of the Advanced settings."""
+    return st.expander(title, type="compact")
+
+
+def _read_widgets(
+    sections: Sequence[Section], chosen: Preferences, previous: Preferences
+) -> Preferences:
+    """Return the preferences with the values of the widgets of some sections."""
+    values: dict[str, Any] = {
+        name: st.session_state[f"choice.{name}"]
+        for section in sections
+        for name in _SECTION_FIELDS[section]
+    }
+    if "overlay" in sections:
+        drawn = st.session_state["choice.parts"]
+        values |= {name: name in drawn for name in _DRAWN_PARTS}
+    if "camera" in sections:
+        width, height = st.session_state["choice.camera_wh"]
+        values |= {"camera_width": width, "camera_height": height}
+    if values.get("mirror", previous.mirror) != previous.mirror:
+        values["ground_points"] = mirror_points(previous.settings.ground_points)
+    settings = _replace_fields(chosen.settings, values)
+    style = _replace_fields(chosen.style, values)
+    return dataclasses.replace(chosen, settings=settings, style=style, **values)
+
+
+def _replace_fields(part: _Part, values: dict[str, Any]) -> _Part:
+    """Return settings or a style with those of the values that it has; remove them."""
+    own = {name: values.pop(name) for name in [*values] if hasattr(part, name)}
+    return dataclasses.replace(part, **own)
+
+
+def _render_tracking() -> None:
     smoothing = st.selectbox(
         "Label smoothing",
         SMOOTHING_METHODS,
@@ -87,23 +312,32 @@ def _render_smoothing() -> None:
         help="How long a person keeps their ID and label after their face is lost; "
         "the confidence of the label decreases in this time.",
     )
-    st.caption("Presets, from the three examples of MaskDetection (ami-a):")
-    with st.container(horizontal=True, gap="small"):
-        for name, preset in TRACKING_PRESETS.items():
-            st.button(
-                preset.title,
-                key=f"preset.{name}",
-                help=preset.description,
-                on_click=_apply_preset,
-                args=(preset,),
-            )
-    st.caption(
-        "A preset sets the analyzer, the thresholds and all of this section. "
-        + " ".join(
-            f"**{preset.title}**: {escape_markdown(preset.description)}"
-            for preset in TRACKING_PRESETS.values()
-        )
+    st.toggle(
+        "Show tracking IDs",
+        key="choice.ids",
+        help="As in “#3”, for people who are tracked over several frames.",
     )
+
+
+def _render_presets() -> None:
+    """Render a button for each preset, with what it sets."""
+    st.caption(
+        "The three examples of MaskDetection (ami-a). A preset sets the analyzer, the "
+        "thresholds and the tracking."
+    )
+    missing = session.list_unavailable_analyzers()
+    for name, preset in TRACKING_PRESETS.items():
+        is_missing = preset.analyzer in missing
+        st.button(
+            preset.title,
+            key=f"preset.{name}",
+            disabled=is_missing,
+            on_click=_apply_preset,
+            args=(preset,),
+            width="stretch",
+        )
+        note = " Not installed: see Models." if is_missing else ""
+        st.caption(f"{escape_markdown(preset.description)}{note}")
 
 
 def _get_slider_range_s(key: str, max_s: float) -> tuple[float, float]:
@@ -124,140 +358,30 @@ def _apply_preset(preset: TrackingPreset) -> None:
     )
 
 
-def _get_advanced_values(preferences: Preferences) -> dict[str, object]:
-    """Return the value of each widget of the Advanced section by its key."""
-    style = preferences.style
-    weights = zip(CLASSES, preferences.settings.class_weights, strict=True)
-    return {
-        **{_get_class_widget_key("weight", label): weight for label, weight in weights},
-        **{
-            _get_class_widget_key("name", label): style.class_names.get(label.key, "")
-            for label in Label
-        },
-        **{
-            _get_class_widget_key("colour", label): style.colour_css(label)
-            for label in Label
-        },
-    }
-
-
-def _render_advanced_settings(
-    settings: Settings, style: Style, previous: Preferences
-) -> tuple[Settings, Style]:
-    """Render the Advanced section; return settings and style with its values.
-
-    Args:
-        settings: values of the other sections.
-        style: likewise, with the palette.
-        previous: preferences of the previous run, which replace invalid new values.
-    """
-    # The weights are shown above the names, but use the names of this run.
-    weights_area = st.container()
-    style = _render_class_styles(style, previous.style)
-    with weights_area:
-        return _render_class_weights(settings, previous.settings, style), style
-
-
-def _render_class_weights(
-    settings: Settings, previous: Settings, style: Style
-) -> Settings:
-    st.caption(
-        "**Class weights.** How much a frame that shows this class counts for the "
-        "label of a person: by the factor Σ probability · weight. Frames of a class "
-        "with weight 0 do not change the label."
+def _select_analyzer(*, live: bool) -> None:
+    """Render the choice of the analyzer, and what it is."""
+    missing = session.list_unavailable_analyzers()
+    names = [name for name in (AUTO, *ANALYZERS) if name not in missing]
+    name = st.selectbox(
+        "Analyzer",
+        names,
+        format_func=get_analyzer_title,
+        key="choice.analyzer",
+        help="Detects the faces and classifies each of them. Auto selects Fast for "
+        "video and Accurate for images. The Models page compares all analyzers.",
     )
-    weights = tuple(
-        st.slider(
-            escape_markdown(style.title(label)),
-            *(0.0, 1.0),
-            key=_get_class_widget_key("weight", label),
-            step=0.05,
-        )
-        for label in CLASSES
-    )
-    try:
-        return dataclasses.replace(settings, class_weights=weights)
-    except ValueError:
-        st.warning(
-            "At least one weight must be above 0. The previous weights are used.",
-            icon=":material/warning:",
-        )
-        return dataclasses.replace(settings, class_weights=previous.class_weights)
+    resolved_name = resolve_analyzer(name, live=live)
+    using = f"Using **{get_analyzer_title(resolved_name)}**: " if name == AUTO else ""
+    st.caption(f"{using}{ANALYZERS[resolved_name]}.")
 
 
-def _render_class_styles(style: Style, previous: Style) -> Style:
-    st.caption(
-        "**Names and colours.** Used in images, tables, charts and counts. Files "
-        "keep the keys `mask`, `no_mask`, `incorrect`, `unknown`."
-    )
-    colours = dict(_update_custom_colours(style, previous))
-    names = {}
-    for label in Label:
-        name, colour = st.columns([4, 1], vertical_alignment="bottom")
-        names[label.key] = name.text_input(
-            label.title,
-            key=_get_class_widget_key("name", label),
-            placeholder=label.title,
-            max_chars=24,
-        ).strip()
-        colour.color_picker(
-            f"Colour of {label.title}",
-            key=_get_class_widget_key("colour", label),
-            label_visibility="collapsed",
-        )
-    st.button(
-        "Default names and colours",
-        icon=":material/restart_alt:",
-        on_click=_reset_class_styles,
-        disabled=not (any(names.values()) or colours),
-        width="stretch",
-    )
-    style = dataclasses.replace(style, class_colours=colours)
-    custom_names = {key: name for key, name in names.items() if name}
-    try:
-        style = dataclasses.replace(style, class_names=custom_names)
-    except ValueError as error:
-        st.warning(
-            escape_markdown(f"{error}. The previous names are used."),
-            icon=":material/warning:",
-        )
-        style = dataclasses.replace(style, class_names=previous.class_names)
-    note = style.substitution_note
-    if note:
-        st.caption(escape_markdown(f"{note[:1].upper()}{note[1:]}."))
-    return style
-
-
-def _update_custom_colours(style: Style, previous: Style) -> dict[str, str]:
-    """Return the visitor's own colours, and update the colour pickers.
-
-    A picker that shows the previous colour was not used, so a new palette changes it.
-    """
-    custom = dict(previous.class_colours)
-    for label in Label:
-        picked = str(st.session_state[_get_class_widget_key("colour", label)]).lower()
-        if picked != previous.colour_css(label):
-            custom[label.key] = picked
-    updated = dataclasses.replace(style, class_colours=custom)
-    for label in Label:
-        st.session_state[_get_class_widget_key("colour", label)] = updated.colour_css(
-            label
-        )
-    return custom
-
-
-def _reset_class_styles() -> None:
-    preferences = session.get_preferences()
-    style = dataclasses.replace(preferences.style, class_names={}, class_colours={})
-    session.set_preferences(dataclasses.replace(preferences, style=style))
-
-
-def _get_class_widget_key(kind: str, label: Label) -> str:
-    return f"choice.{kind}.{label.key}"
-
-
-def _render_model_choice(*, live: bool) -> None:
-    resolved_name = _select_analyzer(live=live)
+def _render_classifier_options(sections: Sequence[Section], *, live: bool) -> None:
+    """Render refinement and classifier; the pipeline, if the page has an analyzer."""
+    if "analyzer" not in sections:
+        _toggle_refinement(None)
+        _select_classifier()
+        return
+    resolved_name = resolve_analyzer(st.session_state["choice.analyzer"], live=live)
     refine = _toggle_refinement(resolved_name)
     classifier = _select_classifier()
     classifies_all = classifies_every_face(resolved_name, classifier)
@@ -269,44 +393,16 @@ def _render_model_choice(*, live: bool) -> None:
     st.caption(f"Pipeline: {escape_markdown(pipeline)}.")
     problems = list_own_model_problems()
     if problems:
-        with st.expander(f":gray[Unusable own models: {len(problems)}]"):
-            for line in problems:
-                st.caption(f"{escape_markdown(line)}.")
+        st.caption(f"Unusable own models: {len(problems)}; see Models.")
 
 
-def _select_analyzer(*, live: bool) -> str:
-    """Render the choice of the analyzer; return the name of the one in use."""
-    missing = session.list_unavailable_analyzers()
-    names = [name for name in (AUTO, *ANALYZERS) if name not in missing]
-    _replace_missing_model("choice.analyzer", names)
-    name = st.selectbox(
-        "Analyzer",
-        names,
-        format_func=lambda name: "Auto (by page)" if name == AUTO else name,
-        key="choice.analyzer",
-        help="Detects the faces and classifies each of them. Analyzers differ in "
-        "recall and speed. Auto selects a fast analyzer for video and an accurate one "
-        "for images.",
-    )
-    resolved_name = resolve_analyzer(name, live=live)
-    st.caption(
-        f"Using **{resolved_name}**: {ANALYZERS[resolved_name]}."
-        if name == AUTO
-        else f"{ANALYZERS[name]}."
-    )
-    if missing:
-        with st.expander(f":gray[Not installed: {', '.join(missing)}]"):
-            for other, line in missing.items():
-                st.caption(f"**{other}**: {escape_markdown(line)}.")
-    return resolved_name
-
-
-def _toggle_refinement(analyzer: str) -> bool:
+def _toggle_refinement(analyzer: str | None) -> bool:
     """Render the refinement option; disabled where the analyzer has no refinement."""
+    classifier = st.session_state["choice.classifier"]
     return st.toggle(
         "Re-check low-confidence faces",
         key="choice.refine",
-        disabled=not has_refinement(analyzer, st.session_state["choice.classifier"]),
+        disabled=analyzer is not None and not has_refinement(analyzer, classifier),
         help="The classifier re-checks faces of low confidence: more reliable labels "
         "and fewer false positives, slightly slower. Two-stage analyzers, and "
         "classifiers other than the default one, always classify every face.",
@@ -317,7 +413,6 @@ def _select_classifier() -> str:
     """Render the choice of the classifier, if more than one is available."""
     missing = session.list_unavailable_classifiers()
     names = [name for name in CLASSIFIERS if name not in missing]
-    _replace_missing_model("choice.classifier", names)
     if len(names) < 2:
         return cast(str, st.session_state["choice.classifier"])
     name = st.selectbox(
@@ -330,106 +425,7 @@ def _select_classifier() -> str:
         help="The default classifier is used where the analyzer needs it, as the line "
         "below says. Any other classifies every face. The Models page compares them.",
     )
-    if missing:
-        st.caption(f":gray[Not installed: {', '.join(missing)}]")
     return str(name)
-
-
-def _replace_missing_model(key: str, names: Sequence[str]) -> None:
-    """Select the first of `names` if the selected model no longer exists."""
-    selected = st.session_state[key]
-    if selected not in names and names:
-        st.session_state[key] = names[0]
-        line = f"{selected} is no longer in your models folder; using {names[0]}."
-        st.warning(escape_markdown(line), icon=":material/warning:")
-
-
-def render_sidebar(*, live: bool = False) -> Preferences:
-    """Render the sidebar and return its values; call it once, in `app.py`.
-
-    So its widgets are on every page, and their values survive a change of page.
-
-    Args:
-        live: whether the page shows video, for which `AUTO` selects another analyzer.
-    """
-    _fill_sidebar(session.pop_pending_preferences())
-    with st.sidebar:
-        preferences = _render_choices(live=live)
-        _render_settings_files(preferences)
-    session.store_preferences(preferences)
-    # Reserve the place: the browser rebuilds elements that move down the page, which
-    # would stop live video.
-    warning_area = st.empty()
-    if session.get_warning():
-        warning_area.warning(
-            escape_markdown(session.get_warning()), icon=":material/warning:"
-        )
-    return preferences
-
-
-def _fill_sidebar(pending: Preferences | None) -> None:
-    """Set the values of the widgets from the preferences."""
-    if pending is None and session.is_previous_run_complete():
-        return
-    for key, value in _get_widget_values(pending or session.get_preferences()).items():
-        current = st.session_state.get(key, value) if pending is None else value
-        st.session_state[key] = current
-
-
-def _get_widget_values(preferences: Preferences) -> dict[str, object]:
-    """Return the value of each widget by its key."""
-    style, settings = preferences.style, preferences.settings
-    fields_by_part = (
-        (preferences, _FIELDS),
-        (settings, _SETTINGS_FIELDS),
-        (style, _STYLE_FIELDS),
-    )
-    return {
-        **{
-            f"choice.{name}": getattr(part, name)
-            for part, names in fields_by_part
-            for name in names
-        },
-        "choice.parts": [name for name in _DRAWN_PARTS if getattr(style, name)],
-        "choice.camera_wh": (preferences.camera_width, preferences.camera_height),
-        **_get_advanced_values(preferences),
-        **distance.get_distance_widget_values(settings),
-    }
-
-
-def _render_choices(*, live: bool) -> Preferences:
-    previous = session.get_preferences()
-    _render_model_choice(live=live)
-    with st.expander("Thresholds", expanded=True, icon=":material/tune:"):
-        _render_thresholds()
-    with st.expander("Tracking", icon=":material/history:"):
-        _render_smoothing()
-    with st.expander("Overlay", icon=":material/palette:"):
-        _render_drawing_options()
-    settings = dataclasses.replace(previous.settings, **_read_widgets(_SETTINGS_FIELDS))
-    drawn = {name: name in st.session_state["choice.parts"] for name in _DRAWN_PARTS}
-    style = Style(**(_read_widgets(_STYLE_FIELDS) | drawn))
-    with st.expander("Advanced", icon=":material/settings:"):
-        settings, style = _render_advanced_settings(settings, style, previous)
-    with st.expander("Camera", icon=":material/photo_camera:"):
-        _render_camera()
-    width, height = st.session_state["choice.camera_wh"]
-    if st.session_state["choice.mirror"] != previous.mirror:
-        settings = dataclasses.replace(
-            settings, ground_points=mirror_points(settings.ground_points)
-        )
-    return Preferences(
-        settings=settings,
-        style=style,
-        camera_width=width,
-        camera_height=height,
-        **_read_widgets(_FIELDS),
-    )
-
-
-def _read_widgets(names: Sequence[str]) -> dict[str, Any]:
-    """Return the values of the widgets of some fields, by the name of the field."""
-    return {name: st.session_state[f"choice.{name}"] for name in names}
 
 
 def _render_thresholds() -> None:
@@ -448,6 +444,9 @@ def _render_thresholds() -> None:
         step=0.01,
         help="Faces with a lower confidence are shown as unsure.",
     )
+
+
+def _render_face_limits() -> None:
     st.number_input(
         "Minimum face size (px)",
         *(1.0, 2000.0),
@@ -466,18 +465,16 @@ def _render_thresholds() -> None:
     )
 
 
-def _render_drawing_options() -> None:
+def _toggle_blur() -> None:
     st.toggle(
         "Blur faces (live, results and downloads)",
         key="choice.blur",
         help="Pixelates every detected face in the live video, results, cards and "
         "downloads.",
     )
-    st.toggle(
-        "Show tracking IDs",
-        key="choice.ids",
-        help="As in “#3”, for people who are tracked over several frames.",
-    )
+
+
+def _render_drawing_options() -> None:
     st.pills(
         "Show",
         _DRAWN_PARTS,
@@ -486,19 +483,22 @@ def _render_drawing_options() -> None:
         key="choice.parts",
         help="What is drawn on each face.",
     )
-    st.selectbox(
-        "Colours",
-        PALETTES,
-        format_func=str.capitalize,
-        key="choice.palette",
-        help="Labels and line styles distinguish the classes in every palette.",
-    )
     st.slider(
         "Label and line size",
         *(0.5, 3.0),
         key="choice.scale",
         step=0.25,
         help="Relative to the default size for the image.",
+    )
+
+
+def _select_palette() -> None:
+    st.selectbox(
+        "Colours",
+        PALETTES,
+        format_func=str.capitalize,
+        key="choice.palette",
+        help="Labels and line styles distinguish the classes in every palette.",
     )
 
 
@@ -544,7 +544,7 @@ def _render_settings_files(preferences: Preferences) -> None:
         render_settings_download(
             "Save settings",
             preferences,
-            help_="Downloads all sidebar settings as a JSON file.",
+            help_="Downloads the settings of all pages as a JSON file.",
         )
         st.file_uploader(
             "Load settings",
@@ -554,6 +554,8 @@ def _render_settings_files(preferences: Preferences) -> None:
             max_upload_size=_MAX_SETTINGS_MB,
             help="A file from “Save settings”.",
         )
+        if problem := st.session_state.get(_FILE_WARNING_KEY):
+            st.warning(escape_markdown(problem), icon=":material/warning:")
         st.button(
             "Reset to defaults",
             icon=":material/restart_alt:",
@@ -583,21 +585,32 @@ def render_settings_download(
 
 def render_settings_link(preferences: Preferences) -> None:
     """Render a link that opens this page with the settings."""
-    st.caption("Link to these settings:")
+    st.caption("Link to this page with these settings:")
     st.code(preferences.to_link(st.context.url or ""), language=None, wrap_lines=True)
 
 
 def _load_settings_file() -> None:
     file = st.session_state["choice.file"]
+    st.session_state[_FILE_WARNING_KEY] = ""
     if file is None:
         return
     # The browser alone enforces the widget's limit.
     if file.size > _MAX_SETTINGS_MB * 2**20:
-        session.set_warning(
-            f"The file was not loaded: it is larger than {_MAX_SETTINGS_MB} MB."
+        st.session_state[_FILE_WARNING_KEY] = (
+            f"Not loaded: the file is larger than {_MAX_SETTINGS_MB} MB."
         )
         return
     try:
         session.set_preferences(Preferences.from_json(file.getvalue()))
     except ValueError as error:
-        session.set_warning(f"The file was not loaded: {error}.")
+        st.session_state[_FILE_WARNING_KEY] = (
+            f"Not loaded: {describe_file_error(error)}."
+        )
+
+
+def describe_file_error(error: ValueError) -> str:
+    """Return the message about a settings file in words of the page."""
+    line, _, _ = str(error).partition("; accepted are ")
+    for name, title in _FIELD_TITLES.items():
+        line = re.sub(rf"(?<![\w.]){name}(?= must be)", f"“{title}”", line)
+    return line

@@ -32,6 +32,11 @@ def make_page_columns(widths: Sequence[int]) -> list[DeltaGenerator]:
         return st.columns(widths, gap="medium")
 
 
+def is_dark_theme() -> bool:
+    """Return whether the page of this visitor is dark."""
+    return bool(st.context.theme.type == "dark")
+
+
 def render_theme() -> None:
     """Render logo and CSS; call it once in each run, before the page."""
     folder = files("maskdet.web")

@@ -15,6 +15,7 @@ from maskdet.html_templates import encode_data_url, render_html
 from maskdet.resources import resource_path
 from maskdet.style import Style, format_face_caption, format_percent, line_style
 from maskdet.types import CLASSES, Label, Scene
+from maskdet.video import VideoReport
 from maskdet.web.image.results import ImageTotals
 from maskdet.wording import pluralize
 
@@ -262,9 +263,38 @@ def image_totals_html(image_totals: ImageTotals, style: Style) -> Markup:
             MetricTile(pluralize(n_faces, "Face"), n_faces),
             *(label_tile(label, counts[label], style) for label in Label),
             MetricTile("Mask rate (unsure excluded)", image_totals.mask_rate_text),
-            MetricTile("No face found", image_totals.n_without_face),
+            MetricTile("No face detected", image_totals.n_without_face),
         ]
     )
+
+
+def list_report_tiles(
+    report: VideoReport, style: Style, *, has_distances: bool
+) -> list[MetricTile]:
+    """Return people by class, mask rate and contacts of a video or a run as tiles.
+
+    Args:
+        report: the result.
+        style: names and colours of the classes.
+        has_distances: whether distances were measured.
+    """
+    counts, n_contacts, mask_rate = (
+        report.label_counts,
+        report.n_contacts,
+        report.mask_rate,
+    )
+    tiles = [
+        MetricTile(pluralize(report.n_people, "Person", "People"), report.n_people),
+        *(label_tile(label, counts[label], style) for label in Label),
+        MetricTile(
+            "Time masked", "-" if mask_rate is None else format_percent(mask_rate)
+        ),
+    ]
+    if has_distances:
+        name = pluralize(n_contacts, "Close contact")
+        note = f"{report.n_over_limit} over the limit"
+        tiles.append(MetricTile(name, n_contacts, note=note))
+    return tiles
 
 
 def legend_html(style: Style) -> Markup:

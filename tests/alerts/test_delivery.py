@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -201,6 +202,26 @@ def test_a_slow_receiver_does_not_block_and_drops_are_counted(monkeypatch) -> No
     go_on.set()
     wait_until_empty(delivery_queue)
     assert len(sent) == status.n_waiting
+
+
+def test_alerts_of_a_closed_queue_are_dropped() -> None:
+    go_on, states = threading.Event(), []
+
+    def fail(alert: Event) -> None:
+        go_on.wait(WAIT_S)
+        raise DeliveryError("not now")
+
+    alerts = [replace(ALERT, person=number) for number in range(4)]
+    delivery_queue = DeliveryQueue(
+        fail, lambda alert, state: states.append((alert.person, state))
+    )
+    delivery_queue.put(alerts[:3])
+    delivery_queue.close()
+    delivery_queue.put(alerts[3:])
+    go_on.set()
+    expected = {(number, "dropped") for number in range(4)}
+    wait_until(lambda: expected <= set(states), "all alerts to be dropped")
+    assert {state for _, state in states} == {"waiting", "dropped"}
 
 
 def test_an_idle_delivery_queue_has_no_thread() -> None:

@@ -19,7 +19,7 @@ from maskdet.types import Label
 from tests.alerts.receivers import run_web_receiver
 from tests.events.scenes import ObservedStream, make_tracked_scene
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
-from tests.helpers.waiting import wait_until_empty
+from tests.helpers.waiting import wait_until, wait_until_empty
 
 NO_MASK = Label.NO_MASK
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
@@ -123,6 +123,53 @@ def test_an_invalid_url_keeps_the_old_configuration() -> None:
     assert monitor.config == AlertConfig((RULE,))
 
 
+def test_recent_events_and_alerts_are_kept_newest_first() -> None:
+    monitor = AlertMonitor(AlertConfig((RULE,)))
+    assert monitor.get_recent(5) == ()
+    observed = observe(monitor)
+    play(observed, 3)
+    assert [event.kind for event in monitor.get_recent(2)] == ["alert", "classified"]
+    assert [event.kind for event in monitor.get_recent(9, alerts_only=True)] == [
+        "alert"
+    ]
+    assert monitor.get_recent(9, camera="Hall") == ()
+    assert len(monitor.get_recent(9, camera="Door")) == 3
+    monitor.publish(
+        tuple(Event("entered", NOON, "Hall", "run", number) for number in range(900)),
+        (),
+    )
+    recent = monitor.get_recent(1000)
+    assert [event.person for event in recent] == list(range(899, 399, -1))
+
+
+def test_alerts_are_listed_with_the_state_of_each_delivery() -> None:
+    with run_web_receiver() as receiver, run_web_receiver((404, {})) as broken:
+        monitor = AlertMonitor(AlertConfig((RULE,)))
+        play(observe(monitor), 3)
+        monitor.configure(AlertConfig((RULE,), webhook_url=receiver.url), None)
+        play(observe(monitor), 3)
+        wait_until(lambda: list_states(monitor)[0] == {"webhook": "sent"}, "delivery")
+        monitor.configure(AlertConfig((RULE,), webhook_url=broken.url), None)
+        test = Event("alert", NOON, "Test", "test", 9, rule="no_mask")
+        monitor.send_test(test)
+        wait_until(lambda: list_states(monitor)[0] == {"webhook": "failed"}, "failure")
+    assert list_states(monitor) == [{"webhook": "failed"}, {"webhook": "sent"}, {}]
+    assert monitor.list_alerts()[0].alert is test
+    assert test not in monitor.get_recent(99), "it is no event of a stream"
+
+
+def list_states(monitor: AlertMonitor) -> list[dict[str, str]]:
+    return [dict(record.deliveries) for record in monitor.list_alerts()]
+
+
+def test_the_list_has_the_newest_alerts() -> None:
+    monitor = AlertMonitor()
+    for number in range(600):
+        monitor.publish((), (Event("alert", NOON, "", "", number),))
+    listed = [record.alert.person for record in monitor.list_alerts()]
+    assert listed == list(range(599, 99, -1))
+
+
 def test_an_error_of_the_database_does_not_stop_a_stream(caplog) -> None:
     class Broken:
         def put(self, events) -> None:
@@ -131,7 +178,8 @@ def test_an_error_of_the_database_does_not_stop_a_stream(caplog) -> None:
     monitor = AlertMonitor(AlertConfig((RULE,)), Broken())
     stream_monitor = monitor.monitor_stream(StreamInfo("Door", NOON))
     people = PersonLog()
-    people.update(make_tracked_scene(0.0, [(1, NO_MASK, 0.95)]))
+    for time_s in (0.0, 0.5):
+        people.update(make_tracked_scene(time_s, [(1, NO_MASK, 0.95)]))
     assert observe_safely(stream_monitor, people) == ()
     assert "events of a scene were lost (1 so far)" in caplog.text
 

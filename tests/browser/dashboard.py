@@ -21,7 +21,7 @@ from tests.helpers.waiting import wait_until
 
 BROWSER_FOLDER = Path(__file__).resolve().parent
 STREAMER = 'iframe[title="streamlit_webrtc.component.webrtc_streamer"]'
-_STATS_SELECTOR = ".maskdet-live:not(.maskdet-distances)"
+_STATS_SELECTOR = ".maskdet-readouts"
 
 # The stream's <video> as PNG; null while it has no image.
 VIDEO_AS_PNG_SCRIPT = """() => {
@@ -122,7 +122,8 @@ class LivePage:
 
     def image(self) -> np.ndarray | None:
         """The current frame of the video from the server, BGR."""
-        url = self.frame.evaluate(VIDEO_AS_PNG_SCRIPT)
+        frame = self.frame  # None for one that another source has replaced
+        url = None if frame is None else frame.evaluate(VIDEO_AS_PNG_SCRIPT)
         if url is None:
             return None
         content = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
@@ -151,13 +152,29 @@ class LivePage:
         open_page_from_sidebar(self.page, page_name)
 
     def read_stats(self) -> str:
-        """Return the text of the metrics beside the video."""
+        """Return the text of people and mask rate beside the video."""
         return self.page.locator(_STATS_SELECTOR).inner_text()
 
     def read_stat(self, name: str) -> str:
-        """Return the value of a metric beside the video."""
-        cells = self.page.locator(f"{_STATS_SELECTOR} dl div")
-        return cells.filter(has_text=name).locator("dd").first.inner_text()
+        """Return a value beside the video, or of the performance below it."""
+        cells = self.page.locator(".maskdet-live:not(.maskdet-distances) dl div")
+        value = cells.filter(has_text=name).locator("dd").first.text_content()
+        return str(value).strip()
+
+    def read_status(self) -> str:
+        """Return who is in view, in a few words."""
+        text = self.page.locator(".maskdet-status[role=status] span").inner_text()
+        return str(text)
+
+
+def open_advanced(page: Any, section: str) -> None:
+    """Open a section of the Advanced settings in the sidebar."""
+    sidebar = page.get_by_test_id("stSidebar")
+    for title in ("Advanced", section):
+        summary = sidebar.locator("summary").filter(has_text=title).first
+        summary.wait_for()
+        if not summary.evaluate("summary => summary.parentElement.open"):
+            summary.click()
 
 
 def open_page_from_sidebar(page: Any, page_name: str) -> None:

@@ -62,12 +62,8 @@ def open_dashboard_page(page: Any, name: str) -> None:
     wait_until_idle(page)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_accessible_and_fits_every_width(
-    open_page: Callable[..., Any], fake_dashboard: Dashboard, name: str
-) -> None:
-    path = "" if name == "Live" else name.lower()
-    page = open_page(f"{fake_dashboard.url}{path}")
+def check_page(page: Any, name: str) -> None:
+    """Check an open page in both themes and at all widths."""
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         page.reload()
@@ -82,3 +78,11 @@ def test_a_page_is_accessible_and_fits_every_width(
         page.set_viewport_size({"width": width, "height": 1000})
         # Charts are drawn again a moment after the change.
         wait_until(lambda: page.evaluate(FIND_CUT_OFF) == [], f"a page {width} px wide")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_accessible_and_fits_every_width(
+    open_page: Callable[..., Any], fake_dashboard: Dashboard, name: str
+) -> None:
+    path = "" if name == "Live" else name.lower()
+    check_page(open_page(f"{fake_dashboard.url}{path}"), name)

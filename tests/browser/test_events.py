@@ -14,7 +14,9 @@ from maskdet.events.store import EventStore
 from tests.browser.dashboard import (
     Dashboard,
     LivePage,
+    open_page_from_sidebar,
     turn_toggle_on,
+    wait_until_idle,
     write_camera_video,
 )
 from tests.browser.serve import FACE_BGR, MASK_BGR
@@ -96,6 +98,54 @@ def test_events_of_the_camera_are_listed_while_recording_is_on(live, place) -> N
     assert shown["Mask"] == shown["No mask"] == shown["Too close"] == "1"
 
 
+def read_badge(page: Any) -> str:
+    """Wait for the badge of the recording, and return its text."""
+    badge = page.get_by_role("link", name="REC ")
+    badge.wait_for()
+    return str(badge.inner_text())
+
+
+def test_recording_and_rules_survive_a_reload_and_every_page_shows_it(
+    open_page, place, fake_dashboard
+) -> None:
+    page = open_page(f"{fake_dashboard.url}events")
+    name = page.get_by_role("textbox", name="Camera name")
+    name.fill("Front door")
+    name.press("Enter")
+    turn_toggle_on(page, "Record events")
+    page.get_by_text("Alert rules", exact=True).click()
+    turn_toggle_on(page, "No mask")
+    assert "REC Front door" in read_badge(page)
+
+    page.reload()
+    page.get_by_text("Alert rules", exact=True).click()
+    rule = page.get_by_test_id("stCheckbox").filter(has_text="No mask", visible=True)
+    rule.wait_for()
+    assert rule.locator("input").is_checked()
+    switch = page.get_by_test_id("stCheckbox").filter(has_text="Record events")
+    assert switch.locator("input").is_checked()
+    assert name.input_value() == "Front door"
+    for page_name in ("Image", "About"):
+        open_page_from_sidebar(page, page_name)
+        assert "REC Front door" in read_badge(page)
+    page.goto(fake_dashboard.url)
+    assert "REC Front door" in read_badge(page)
+
+    other = open_page(f"{fake_dashboard.url}events")
+    other.get_by_text("Record events", exact=True).wait_for()
+    wait_until_idle(other)
+    switch = other.get_by_test_id("stCheckbox").filter(has_text="Record events")
+    assert not switch.locator("input").is_checked()
+    assert other.get_by_role("link", name="REC ").count() == 0
+
+    page.get_by_role("link", name="REC ").click()
+    page.get_by_role("heading", name="Events", level=1).wait_for()
+    page.get_by_text("Record events", exact=True).wait_for()
+    wait_until_idle(page)
+    page.get_by_text("Record events", exact=True).click()
+    page.get_by_role("link", name="REC ").wait_for(state="detached")
+
+
 def test_no_events_are_stored_while_recording_is_off(live, place) -> None:
     watched(live)
     live.stop()
@@ -116,7 +166,8 @@ COLLECT_TOASTS = """() => {
 
 def test_an_alert_is_shown_on_the_live_page(live) -> None:
     live.open_page("Events")
-    live.page.get_by_text("Alerts", exact=True).click()
+    live.page.get_by_text("No alerts yet.").wait_for()
+    live.page.get_by_text("Alert rules", exact=True).click()
     turn_toggle_on(live.page, "No mask")
     live.open_page("Live")
     live.page.evaluate(COLLECT_TOASTS)
@@ -124,3 +175,6 @@ def test_an_alert_is_shown_on_the_live_page(live) -> None:
     live.page.wait_for_function(
         "() => window.toasts.some(it => it.includes('No mask'))"
     )
+    live.stop()
+    live.open_page("Events")
+    live.page.get_by_text("1 alert, kept in memory only").wait_for()

@@ -16,6 +16,7 @@ from maskdet.style import Style, colour_bgr
 from maskdet.types import Image, Label
 from tests.browser.dashboard import (
     Dashboard,
+    open_advanced,
     open_page_from_sidebar,
     run_dashboard,
     upload_files,
@@ -173,6 +174,7 @@ def test_upload_slide_and_download(image_page, files, tmp_path) -> None:
 def test_an_early_page_change_keeps_the_settings(image_page, files) -> None:
     image_page.upload(files["bare.png"])
     image_page.see("1 face: 1 No mask")
+    open_advanced(image_page.page, "Detection")
     shown = {
         name: image_page.page.get_by_role("slider", name=name).get_attribute(
             "aria-valuetext"
@@ -192,7 +194,7 @@ def test_several_images_one_of_them_broken(image_page, files, tmp_path) -> None:
     )
     shown = dict(zip(names, values, strict=True))
     assert shown["Images"] == "3"
-    assert shown["Mask"] == shown["No mask"] == shown["No face found"] == "1"
+    assert shown["Mask"] == shown["No mask"] == shown["No face detected"] == "1"
     assert shown["Mask rate (unsure excluded)"] == "50 %"
 
     path = image_page.download("Download all (ZIP)", tmp_path)
@@ -322,7 +324,7 @@ def test_the_browser_accepts_any_file_name(image_page, tmp_path) -> None:
 
 def test_an_image_without_a_face_gets_tips(image_page, files) -> None:
     image_page.upload(files["empty.png"])
-    image_page.see("no face found")
+    image_page.see("no face detected")
     assert "640 x 480 pixels" in image_page.page.get_by_role("alert").inner_text()
 
 

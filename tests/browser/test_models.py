@@ -92,6 +92,21 @@ def open_section(page: Any, name: str) -> None:
     page.get_by_test_id("stButtonGroup").get_by_text(name, exact=True).click()
 
 
+def open_advanced(page: Any) -> None:
+    sidebar = page.get_by_test_id("stSidebar")
+    for title in ("Advanced", "Model"):
+        sidebar.get_by_text(title, exact=True).click()
+
+
+def assert_ranking_fits(page: Any) -> None:
+    """Check that the table has its last column within the window."""
+    table = page.locator(".maskdet-ranking")
+    table.wait_for()
+    box = table.locator("td").last.bounding_box()
+    assert box["x"] + box["width"] <= page.viewport_size["width"]
+    assert table.evaluate("e => e.scrollWidth <= e.parentElement.clientWidth + 1")
+
+
 def horizontal_overflow_px(page: Any) -> int:
     """Return how far the page can be scrolled sideways."""
     return page.evaluate(
@@ -104,7 +119,7 @@ def test_the_runs_are_shown_and_one_is_applied(live: LivePage) -> None:
     page = live.page
     open_page_from_sidebar(page, "Models")
     open_section(page, "Classifiers")
-    page.get_by_test_id("stDataFrame").locator("canvas").first.wait_for()
+    page.locator(".maskdet-ranking .best").first.wait_for()
     wait_until(lambda: charts(page).count() >= CHARTS, "every chart")
     for chart in charts(page).all():
         box = chart.bounding_box()
@@ -121,10 +136,11 @@ def test_the_runs_are_shown_and_one_is_applied(live: LivePage) -> None:
     use.click()
     page.get_by_test_id("stToast").get_by_text("Now using twin").wait_for()
     page.get_by_text("Active on all pages").wait_for()
-    chosen = page.get_by_role("combobox", name="Mask classifier")
-    wait_until(lambda: chosen.input_value() == "twin", "the sidebar to follow")
 
     live.open_page("Live")
+    open_advanced(page)
+    chosen = page.get_by_role("combobox", name="Mask classifier")
+    wait_until(lambda: chosen.input_value() == "twin", "the sidebar to follow")
     live.start()
     live.wait_for_image(has_outline(Label.MASK), "the prediction of the other model")
 
@@ -133,6 +149,7 @@ def test_another_model_takes_over_while_the_video_runs(live: LivePage) -> None:
     live.start()
     live.wait_for_image(has_outline(Label.NO_MASK), "a red outline")
     live.frame.evaluate("() => { window.sameFrame = true; }")
+    open_advanced(live.page)
     select_option(live.page, "Mask classifier", "twin")
     live.wait_for_image(has_outline(Label.MASK), "a green outline")
     select_option(live.page, "Mask classifier", "maskdet (default)")
@@ -144,16 +161,21 @@ def test_another_model_takes_over_while_the_video_runs(live: LivePage) -> None:
 def test_an_analyzer_is_applied(live: LivePage) -> None:
     page = live.page
     open_page_from_sidebar(page, "Models")
-    page.get_by_test_id("stDataFrame").locator("canvas").first.wait_for()
+    page.locator(".maskdet-ranking .best").first.wait_for()
     wait_until(lambda: charts(page).count() == 2, "a chart per dataset")
-    page.get_by_test_id("stButtonGroup").get_by_text("haar", exact=True).click()
+    page.get_by_test_id("stButtonGroup").get_by_text(
+        "Haar (classic)", exact=True
+    ).click()
     use = page.get_by_role("button", name="Use this analyzer")
     wait_until(use.is_enabled, "the button to be enabled")
     use.click()
     page.get_by_test_id("stToast").get_by_text("Now using haar").wait_for()
     page.get_by_text("Active on all pages").wait_for()
+    open_page_from_sidebar(page, "Image")
     chosen = page.get_by_role("combobox", name="Analyzer")
-    wait_until(lambda: chosen.input_value() == "haar", "the sidebar to follow")
+    wait_until(
+        lambda: chosen.input_value() == "Haar (classic)", "the sidebar to follow"
+    )
 
 
 def test_a_phone_shows_the_page_without_scrolling_sideways(
@@ -163,8 +185,10 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(
     page.set_viewport_size({"width": 390, "height": 844})
     wait_until(lambda: charts(page).count() == 2, "a chart per dataset")
     assert horizontal_overflow_px(page) <= 0
+    assert_ranking_fits(page)
     open_section(page, "Classifiers")
     wait_until(lambda: charts(page).count() >= CHARTS, "every chart")
-    page.get_by_text("Model card of maskdet").click()
+    assert_ranking_fits(page)
+    page.get_by_role("tab", name="Model card").click()
     page.get_by_role("heading", name="Limits").wait_for()
     assert horizontal_overflow_px(page) <= 0

@@ -20,6 +20,7 @@ from maskdet.charts.tuning import (
     NO_FACE_TITLE,
     draw_boxes_chart,
     threshold_histogram,
+    threshold_rates_chart,
 )
 from maskdet.metrics.calibration import ReliabilityCurve
 from maskdet.style import Style
@@ -28,30 +29,73 @@ from maskdet.types import Label
 EDGES = (0.0, 0.5, 1.0)
 BOX = (1, 2, 3, 4)
 PARTS = {"Mask": (0, 4), "No mask": (1, 2), NO_FACE_TITLE: (30, 1)}
+COLOURS = dict.fromkeys(PARTS, "#123456")
 
 
-def histogram(**options):
-    return threshold_histogram(EDGES, PARTS, [0.5], x_title="Score", **options)
+def histogram(line=0.5):
+    return threshold_histogram(EDGES, PARTS, [line], colours=COLOURS, x_title="Score")
 
 
-def test_faces_are_above_the_axis_and_false_positives_below():
-    bars = histogram()["datasets"]["bars"]
-    ends = [(row["actual"], row["low"], row["y2"], row["y"]) for row in bars]
-    assert ends == [
-        ("No mask", 0.0, 0, 1),
-        (NO_FACE_TITLE, 0.0, 0, -30),
-        ("Mask", 0.5, 0, 4),
-        ("No mask", 0.5, 4, 6),
-        (NO_FACE_TITLE, 0.5, 0, -1),
+def test_bars_are_fractions_of_their_part():
+    drawn = histogram()
+    bars = drawn["datasets"]["bars"]
+    assert [(row["part"], row["low"], row["rate"]) for row in bars] == [
+        ("No mask", 0.0, 0.33333),
+        (NO_FACE_TITLE, 0.0, 0.96774),
+        ("Mask", 0.5, 1.0),
+        ("No mask", 0.5, 0.66667),
+        (NO_FACE_TITLE, 0.5, 0.03226),
     ]
+    y = drawn["layer"][0]["encoding"]["y"]
+    assert y["stack"] is None
+    assert "type" not in y.get("scale", {}), "the axis is linear"
 
 
-def test_the_axis_below_zero_is_limited():
-    low, high = histogram()["layer"][0]["encoding"]["y"]["scale"]["domain"]
-    assert (low, high) == (-18.0, 6.0)
-    parts = {"Mask": (9, 0), NO_FACE_TITLE: (0, 2)}
-    drawn = threshold_histogram(EDGES, parts, [0.5], x_title="Score")
-    assert drawn["layer"][0]["encoding"]["y"]["scale"]["domain"] == [-2.0, 9.0]
+def test_a_part_without_faces_has_no_bars():
+    parts = {"Mask": (0, 0), NO_FACE_TITLE: (1, 0)}
+    drawn = threshold_histogram(EDGES, parts, [0.5], colours=COLOURS, x_title="Score")
+    assert [row["part"] for row in drawn["datasets"]["bars"]] == [NO_FACE_TITLE]
+
+
+def rates_chart(threshold=0.5, optimal=0.6):
+    rates = {"Precision": (0.5, 0.8, nan), "Recall": (1.0, 0.4, 0.0), "F1": (nan,) * 3}
+    return threshold_rates_chart(
+        (0.4, 0.5, 0.6), rates, threshold, optimal, x_title="Threshold"
+    )
+
+
+def test_undefined_rates_are_left_out():
+    drawn = rates_chart()["datasets"]
+    points = [(row["metric"], row["threshold"]) for row in drawn["points"]]
+    assert points == [
+        ("Precision", 0.4),
+        ("Precision", 0.5),
+        ("Recall", 0.4),
+        ("Recall", 0.5),
+        ("Recall", 0.6),
+    ]
+    assert "NaN" not in json.dumps(drawn)
+
+
+def test_a_click_beside_a_step_selects_the_step():
+    rows = rates_chart()["datasets"]["bins"]
+    assert [row["threshold"] for row in rows] == [0.4, 0.5, 0.6]
+    assert [row["low"] for row in rows] == pytest.approx([0.35, 0.45, 0.55])
+    assert [row["high"] for row in rows] == pytest.approx([0.45, 0.55, 0.65])
+
+
+@pytest.mark.parametrize(("optimal", "align"), [(0.2, "left"), (0.9, "right")])
+def test_the_optimal_threshold_is_named_inside_the_chart(optimal, align):
+    [row] = rates_chart(optimal=optimal)["datasets"]["optimal"]
+    assert row == {
+        "threshold": optimal,
+        "text": f"Optimal {optimal:.2f}",
+        "align": align,
+    }
+
+
+def test_without_an_optimal_threshold_there_is_no_marker():
+    assert rates_chart(optimal=None)["datasets"]["optimal"] == []
 
 
 def test_a_click_anywhere_over_a_bin_selects_its_lower_edge():
@@ -69,10 +113,12 @@ def test_a_click_anywhere_over_a_bin_selects_its_lower_edge():
 
 
 def test_only_the_datasets_depend_on_the_threshold():
-    first = threshold_histogram(EDGES, PARTS, [0.5], x_title="Score")
-    second = threshold_histogram(EDGES, PARTS, [0.7], x_title="Score")
+    first, second = histogram(0.5), histogram(0.7)
     assert first.pop("datasets")["lines"] == [{"threshold": 0.5}]
     assert second.pop("datasets")["lines"] == [{"threshold": 0.7}]
+    assert first == second
+    first, second = rates_chart(0.5), rates_chart(0.4)
+    assert first.pop("datasets") != second.pop("datasets")
     assert first == second
 
 
@@ -97,6 +143,31 @@ def test_cell_colours_depend_on_kind_and_rate():
     assert full[0, 0]["fill"] == "#0b559f"
     assert full[0, 0]["colour"] == "white"
     assert full[0, 1]["colour"] == "black"
+
+
+def relative_luminance(colour):
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
+    ]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_number_of_a_cell_is_readable(dark):
+    for n in range(11):
+        for cell in cells([[n, 10 - n, 0], [1, 1, 0]], dark=dark).values():
+            luminance = relative_luminance(cell["fill"])
+            ends = {"white": 1.0, "black": 0.0}
+            light, deep = sorted((ends[cell["colour"]], luminance), reverse=True)
+            assert (light + 0.05) / (deep + 0.05) > 4.4, cell
+
+
+def test_empty_cells_are_as_dark_as_the_page():
+    light, dark = (cells([[0, 0, 0], [0, 0, 0]], dark=dark) for dark in (False, True))
+    for cell in light:
+        assert relative_luminance(light[cell]["fill"]) > 0.7
+        assert relative_luminance(dark[cell]["fill"]) < 0.05
 
 
 def test_only_the_selected_cell_is_outlined():
@@ -168,11 +239,10 @@ def test_custom_names_have_their_colours_and_are_not_parsed_as_paths():
     names = {"mask": "St. Mary's", "no_mask": "口罩"}
     style = Style(class_names=names)
     parts = {title: (1, 2) for title in (*names.values(), NO_FACE_TITLE)}
-    drawn = threshold_histogram(EDGES, parts, [0.5], x_title="Score", style=style)
+    colours = dict(zip(parts, ("#111111", "#222222", "#333333"), strict=True))
+    drawn = threshold_histogram(EDGES, parts, [0.5], x_title="Score", colours=colours)
     scale = drawn["layer"][0]["encoding"]["color"]["scale"]
-    assert scale["domain"] == list(parts)
-    colours = [style.colour_css(label) for label in (Label.MASK, Label.NO_MASK)]
-    assert scale["range"][:2] == colours
+    assert scale == {"domain": list(parts), "range": list(colours.values())}
     tips = drawn["layer"][-1]["encoding"]["tooltip"][1:]
     assert [tip["title"] for tip in tips] == list(parts)
     row = drawn["datasets"]["bins"][1]

@@ -1,4 +1,4 @@
-"""The charts of a video: data and click selection."""
+"""The charts of a video."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from maskdet.charts.video import TIME_SELECTION, video_charts
+from maskdet.charts.video import video_charts
 from maskdet.people import TimelineBin
 from maskdet.style import Style
 from maskdet.types import Label
@@ -32,7 +32,7 @@ def rows(built: Mapping[str, Any], layer: int) -> list[dict[str, Any]]:
 
 def test_people_are_stacked_in_the_colours_of_their_labels() -> None:
     style = Style(palette="colour-blind")
-    built = video_charts(BINS, marked_s=1.5, style=style)["people"]
+    built = video_charts(BINS, style=style)["people"]
     bars = [
         (row["start"], row["kind"], row["low"], row["high"]) for row in rows(built, 0)
     ]
@@ -51,7 +51,7 @@ def test_people_are_stacked_in_the_colours_of_their_labels() -> None:
 
 
 def test_the_mask_rate_is_none_without_people() -> None:
-    built = video_charts(BINS, marked_s=0)["mask_rate"]
+    built = video_charts(BINS)["mask_rate"]
     line = next(
         number
         for number, layer in enumerate(built["layer"])
@@ -62,29 +62,21 @@ def test_the_mask_rate_is_none_without_people() -> None:
 
 
 def test_contacts_over_the_time_limit_are_at_the_bottom() -> None:
-    built = video_charts(BINS, marked_s=0)["contacts"]
+    built = video_charts(BINS)["contacts"]
     bars = [(row["kind"], row["low"], row["high"]) for row in rows(built, 0)]
     assert bars == [("over the time limit", 0, 1), ("within the time limit", 1, 3)]
 
 
 @pytest.mark.parametrize("name", ["people", "mask_rate", "contacts"])
-def test_every_time_bin_can_be_clicked_also_an_empty_one(name: str) -> None:
-    built = video_charts(BINS, marked_s=2.5)[name]
-    (selection,) = built["layer"][-1]["params"]
-    assert selection["name"] == TIME_SELECTION
-    assert selection["select"]["fields"] == ["start"]
-    click_rows = rows(built, len(built["layer"]) - 1)
-    assert [row["start"] for row in click_rows] == [0.0, 1.0, 2.0]
-    assert all(row["top"] > row["bottom"] for row in click_rows)
-    marks = [
-        rows(built, number)
-        for number, layer in enumerate(built["layer"])
-        if layer["mark"]["type"] == "rule"
-    ]
-    assert marks == [[{"time": 2.5}]] * 2
+def test_every_time_bin_has_a_tooltip_also_an_empty_one(name: str) -> None:
+    built = video_charts(BINS)[name]
+    assert built["layer"][-1]["encoding"]["tooltip"]
+    bins = rows(built, len(built["layer"]) - 1)
+    assert [row["start"] for row in bins] == [0.0, 1.0, 2.0]
+    assert all(row["top"] > row["bottom"] for row in bins)
 
 
 def test_an_empty_video_has_charts_except_contacts() -> None:
-    charts = video_charts((), marked_s=0)
+    charts = video_charts(())
     assert list(charts) == ["people", "mask_rate"]
     assert all(chart["layer"] for chart in charts.values())

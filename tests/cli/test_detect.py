@@ -122,7 +122,7 @@ def test_images_can_be_rotated_first(tmp_path, capsys):
 
 def test_an_image_without_faces_is_reported(image_folder, capsys):
     assert run(image_folder / "a.jpg", "--min-score", 1) == 0
-    assert "a.jpg: no face found" in capsys.readouterr().out
+    assert "a.jpg: no face detected" in capsys.readouterr().out
 
 
 def test_settings_and_analyzer_from_a_file(

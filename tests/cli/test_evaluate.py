@@ -123,6 +123,19 @@ def test_scenes_as_a_table(scenes, capsys):
 
 
 @pytest.mark.parametrize(
+    ("words", "is_limited"),
+    [
+        (["--analyzer", "onepass-fast"], True),
+        (["--analyzer", "onepass-fast", "--no-refinement"], False),
+        ([], False),
+    ],
+)
+def test_a_limit_of_the_refinement_is_said(words, is_limited, scenes, capsys):
+    assert run("scenes", str(scenes), *words) == 0
+    assert ("at most 8 low-confidence" in capsys.readouterr().out) == is_limited
+
+
+@pytest.mark.parametrize(
     ("analyzer", "suffix"), [("onepass", ", without refinement"), ("haar", "")]
 )
 def test_a_refinement_can_be_left_out(

@@ -90,6 +90,19 @@ def test_the_metrics_of_a_set_are_printed_by_class(scenes, capsys, analyzers):
     assert analyzers == ["haar"]
 
 
+def test_what_evaluate_counts_in_another_way_is_said(scenes, stored, capsys):
+    note = "re-check at most 8 of an image"
+    assert run(str(scenes), "--analyzer", "onepass-fast") == 0
+    assert note in capsys.readouterr().out
+    for words in (
+        [str(scenes), "--analyzer", "onepass-fast", "--no-refinement"],
+        [str(scenes), "--analyzer", "onepass"],
+        [str(stored)],
+    ):
+        assert run(*words) == 0
+        assert note not in capsys.readouterr().out
+
+
 def test_folder_and_zip_give_the_same_result(scenes, tmp_path, capsys):
     folder = tmp_path / "set"
     folder.mkdir()

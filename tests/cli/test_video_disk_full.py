@@ -86,7 +86,7 @@ def reports(path: Path) -> list[dict]:
 def test_a_full_disk_keeps_the_results_and_ends_the_batch(
     folder, tmp_path, capsys, monkeypatch
 ) -> None:
-    fill_up(monkeypatch, "o.csv", after=1 + 4)
+    fill_up(monkeypatch, "o.csv", after=1 + 8)
     rows, summary, events = (tmp_path / one for one in ("o.csv", "o.json", "e.csv"))
     out = tmp_path / "out"
     more = ("--json", summary, "--events", events, "--out", out)
@@ -97,13 +97,13 @@ def test_a_full_disk_keeps_the_results_and_ends_the_batch(
     assert "b.mp4" not in shown.out
     assert not rows.exists()
     (report,) = reports(summary)
-    assert (report["n_frames"], report["is_complete"]) == (5, False)
+    assert (report["n_frames"], report["is_complete"]) == (9, False)
     assert report["error"] == f"{rows}: {NO_ROOM}"
     kinds = [row["kind"] for row in csv.DictReader(events.open())]
     assert kinds[0] == "entered"
     assert kinds[-1] == "left"
     assert [path.name for path in find_videos(out)] == ["a.mp4"]
-    assert len(list(open_video_file(out / "a.mp4"))) == 4
+    assert len(list(open_video_file(out / "a.mp4"))) == 8
     assert not list(tmp_path.glob(".maskdet*"))
 
 

@@ -221,6 +221,8 @@ def test_a_camera_records_while_it_runs_and_ctrl_c_ends_it_cleanly(
     monkeypatch.setattr("maskdet.media.cameras.Webcam", lambda *how: camera)
     place = tmp_path / "e.sqlite3"
 
+    monkeypatch.setattr("maskdet.people.log.MIN_PRESENCE_S", 0.0)
+
     def script(time_s: float):
         os.kill(os.getpid(), signal.SIGINT)
         return make_people_scene(time_s, [(1, Label.NO_MASK)])

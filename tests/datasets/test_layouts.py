@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from maskdet.datasets import Issues, read_dataset
+from maskdet.datasets.archives import ZipFiles
+from maskdet.datasets.files import DatasetFiles
 from maskdet.evaluation.labelled_set import import_dataset
 from maskdet.types import Label
 from tests.helpers.datasets import write_image
@@ -154,6 +156,22 @@ def test_five_landmarks_after_a_box_are_not_a_polygon(tmp_path, mark) -> None:
     line = f"0 {BOX} {' '.join(point + mark for point in points)}\n"
     ((box, _),) = truths(tmp_path, yolo(line=line))
     assert box == pytest.approx(CORNERS, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("start", "is_image"),
+    [
+        (b"\x89PNG\r\n\x1a\n", True),
+        (b"BM" + bytes(12) + b"\x28\0\0\0", True),
+        (b"P6 9 9 255\n", True),
+        (b"\0\0\0\x18ftypheic", True),
+        (b"a plain text", False),
+    ],
+)
+def test_a_file_without_a_known_suffix_is_an_image_by_its_content(start, is_image):
+    content = make_zip({"images/first": start + bytes(60), "images/b.txt": start})
+    files = DatasetFiles(ZipFiles(content))
+    assert files.images == (("images/first",) if is_image else ())
 
 
 def test_a_polygon_as_long_as_five_landmarks_is_a_polygon(tmp_path) -> None:

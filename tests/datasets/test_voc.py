@@ -81,6 +81,13 @@ def test_images_are_found_in_the_folders_of_common_tools(tmp_path, place, file):
     assert only.path == tmp_path / place
 
 
+def test_an_image_of_any_readable_format_is_found_by_the_name_of_its_labels(tmp_path):
+    write_image(tmp_path / "a.tiff")
+    text = xml([("mask", [1, 1, 20, 20])])
+    (only,) = read_dataset(write_text(tmp_path / "a.xml", text))
+    assert only.path == tmp_path / "a.tiff"
+
+
 def test_splits_come_from_folders_and_from_lists(tmp_path):
     for name in ("train/a", "valid/b"):
         write_image(tmp_path / "folders" / f"{name}.jpg")

@@ -118,7 +118,7 @@ def test_an_empty_box_gives_a_far_position() -> None:
     )
     assert np.isfinite(positions).all()
     assert positions[0, 1] > 1000
-    assert draw_birds_eye(Scene.empty(), np.zeros((0, 2))).shape == (480, 480, 3)
+    assert draw_birds_eye(Scene.empty(), np.zeros((0, 2))).shape == (360, 480, 3)
 
 
 @pytest.mark.parametrize(

@@ -40,12 +40,12 @@ def marker_pixels(image: Image, label: Label) -> np.ndarray:
 
 @pytest.mark.parametrize("label", LABELS)
 def test_a_person_is_at_the_given_position(label: Label) -> None:
-    # All people are within 4 m: 460 px are 4 m, and 0.6 m behind the camera.
+    # The depth is from 0.4 m behind the camera to 3 m, the width from 0 to 2 m.
     image = draw_birds_eye(
-        make_scene([label]), np.array([[1.0, 2.0]]), size_wh=(460, 460)
+        make_scene([label]), np.array([[1.0, 2.0]]), size_wh=(500, 340)
     )
     middle = marker_pixels(image, label).mean(axis=0)
-    assert middle == pytest.approx([230 + 100, 460 - 260], abs=2)
+    assert middle == pytest.approx([250, 340 - 240], abs=2)
 
 
 def test_each_class_has_its_own_shape() -> None:
@@ -69,13 +69,38 @@ def test_the_view_grows_to_show_everybody() -> None:
         assert len(marker_pixels(image, label)) > 20
 
 
+def test_people_far_from_the_camera_fill_the_view() -> None:
+    positions = np.array([[4.0, 19.5], [6.0, 20.5]])
+    image = draw_birds_eye(make_scene(LABELS[:2]), positions, size_wh=(400, 400))
+    first, second = (marker_pixels(image, label).mean(axis=0) for label in LABELS[:2])
+    # The view is 4 m wide; with the camera in it, it would be 21 m deep.
+    assert second - first == pytest.approx([200, -100], abs=3)
+
+
+def test_somebody_very_far_away_is_at_the_edge_of_the_largest_view() -> None:
+    positions = np.array([[3e5, 1e6], [0.0, 2.0]])
+    image = draw_birds_eye(make_scene(LABELS[:2]), positions)
+    assert len(marker_pixels(image, LABELS[0])) > 20
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_dark_view_keeps_the_colours_of_the_classes(label: Label) -> None:
+    scene, positions = make_scene([label]), np.array([[0.0, 2.0]])
+    light, dark = (
+        draw_birds_eye(scene, positions, dark=is_dark) for is_dark in (False, True)
+    )
+    assert np.median(light) > 200
+    assert np.median(dark) < 60
+    assert len(marker_pixels(dark, label)) == len(marker_pixels(light, label))
+
+
 def test_a_small_step_does_not_change_the_scale() -> None:
     near, far = (
         marker_pixels(
             draw_birds_eye(make_scene(LABELS[:2]), np.array([[1.0, 2.0], [0.0, z]])),
             Label.MASK,
         )
-        for z in (2.5, 3.4)
+        for z in (2.5, 3.3)
     )
     assert np.array_equal(near, far)
 
@@ -123,13 +148,15 @@ def test_a_pair_not_in_contact_gets_no_line() -> None:
 
 def test_the_rectangle_is_shown() -> None:
     corners = np.array([[-1.0, 3.0], [1.0, 3.0], [1.0, 1.5], [-1.0, 1.5]])
-    plain = draw_birds_eye(Scene.empty(), np.zeros((0, 2)), size_wh=(460, 460))
     image = draw_birds_eye(
         Scene.empty(), np.zeros((0, 2)), size_wh=(460, 460), corners_m=corners
     )
-    rows, columns = np.nonzero((plain != image).any(axis=2))
-    assert [columns.min(), columns.max()] == pytest.approx([130, 330], abs=2)
-    assert [rows.min(), rows.max()] == pytest.approx([100, 250], abs=2)
+    rows, columns = np.nonzero((image == (238, 232, 226)).all(axis=2))
+    # 4.4 m from behind the camera to the far edge with its margin.
+    px_per_m = 460 / 4.4
+    width, depth = np.ptp(columns), np.ptp(rows)
+    assert (width, depth) == pytest.approx((2 * px_per_m, 1.5 * px_per_m), abs=5)
+    assert 460 - rows.max() == pytest.approx(1.9 * px_per_m, abs=5)
 
 
 def test_the_view_has_the_given_size() -> None:

@@ -43,7 +43,8 @@ class StoreContract:
         assert not store.exists()
         assert store.read(ALL) == []
         assert store.count_by_kind(ALL) == store.count_people(ALL) == Counter()
-        assert store.count_people_by_hour(ALL) == {}
+        assert store.count_people_over_time(ALL, 3_600_000) == {}
+        assert store.get_time_range_ms(ALL) is None
         assert (store.count_unique_people(ALL), store.list_cameras()) == (0, [])
         assert store.delete() == 0
         assert list(store.iterate(ALL)) == []
@@ -77,19 +78,30 @@ class StoreContract:
         assert full.count_by_kind(ALL)["alert"] == 2
         assert full.list_cameras() == ["Door", "Hall"]
 
-    def test_hourly_counts_each_person_once(self, full) -> None:
+    def test_the_time_range_has_the_first_and_the_last_event(self, full) -> None:
+        times_ms = [event.at_ms for event in DAY_EVENTS]
+        assert full.get_time_range_ms(ALL) == (min(times_ms), max(times_ms))
+        hall = EventFilter(cameras=("Hall",), kinds=("alert",))
+        assert full.get_time_range_ms(hall) == (times_ms[4], times_ms[4])
+        assert full.get_time_range_ms(EventFilter(kinds=("nothing",))) is None
+
+    def test_each_person_counts_once_per_interval(self, full) -> None:
         noon_ms = DAY_EVENTS[0].at_ms
         hour_ms = 3_600_000
-        assert full.count_people_by_hour(ALL) == {
+        assert full.count_people_over_time(ALL, hour_ms) == {
             noon_ms: {MASK: 1, NO_MASK: 1},
             noon_ms + hour_ms: {MASK: 2},
         }
         # An offset of half an hour shifts the hours.
-        shifted = full.count_people_by_hour(ALL, hour_ms // 2)
+        shifted = full.count_people_over_time(ALL, hour_ms, hour_ms // 2)
         assert shifted == {
             noon_ms - hour_ms // 2: {MASK: 1, NO_MASK: 1},
             noon_ms + hour_ms // 2: {MASK: 2},
         }
+        by_minute = full.count_people_over_time(ALL, 60_000)
+        assert min(by_minute) >= noon_ms
+        assert {start_ms % 60_000 for start_ms in by_minute} == {0}
+        assert len(by_minute) > 2
 
     def test_csv_has_all_columns_oldest_first(self, full) -> None:
         file, changes = io.StringIO(), EventFilter(kinds=("changed", "close"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
 
+from maskdet.alerts import AlertRule
+from maskdet.alerts.rules import AlertDetector
 from maskdet.events import (
     Event,
     EventDetector,
@@ -80,7 +83,7 @@ def test_a_label_below_the_threshold_raises_no_event() -> None:
     uncertain_events = [
         detector.update(make_tracked_scene(s, [(1, NO_MASK, 0.5)])) for s in range(5)
     ]
-    assert sum(uncertain_events, ()) == uncertain_events[0]
+    assert kinds_and_people(sum(uncertain_events, ())) == [("entered", 1)]
     confident_events = [
         detector.update(make_tracked_scene(s, [(1, NO_MASK, 0.9)])) for s in range(5, 8)
     ]
@@ -107,10 +110,11 @@ def test_the_time_of_an_absence_does_not_count(monkeypatch) -> None:
         for s in (3.0, 4.0, 5.0)
     ]
     assert [kinds_and_people(events) for events in back] == [
-        [],
+        [("entered", 1)],
         [],
         [("classified", 1)],
     ]
+    assert second(back[0][0]) == 0, "the time of the first detection"
     assert back[2][0].for_s == pytest.approx(2.0)
 
 
@@ -177,24 +181,46 @@ def test_a_contact_is_reported_once_with_the_unmasked_person_first(monkeypatch) 
 
 def test_everybody_leaves_at_the_end_of_a_stream() -> None:
     detector = make_detector()
-    detector.update(make_tracked_scene(0.0, [(1, MASK, 0.9), (2, MASK, 0.9)]))
+    for time_s in (0.0, 0.5):
+        detector.update(make_tracked_scene(time_s, [(1, MASK, 0.9), (2, MASK, 0.9)]))
     detector.update(make_tracked_scene(4.0, [(1, MASK, 0.9)]))
     ended = detector.end()
     assert sorted(kinds_and_people(ended)) == [("left", 1), ("left", 2)]
-    assert {event.person: event.for_s for event in ended} == {1: 4.0, 2: 0.0}
+    assert {event.person: event.for_s for event in ended} == {1: 4.0, 2: 0.5}
     assert detector.end() == ()
+
+
+def test_a_person_who_was_not_confirmed_neither_enters_nor_leaves() -> None:
+    detector = make_detector()
+    events = [
+        *detector.update(make_tracked_scene(0.0, [(1, MASK, 0.9)])),
+        *detector.update(make_tracked_scene(0.4, [(1, MASK, 0.9), (2, MASK, 0.9)])),
+        *detector.update(make_tracked_scene(0.5, [(3, MASK, 0.9)], removed_ids=(1,))),
+        *detector.end(),
+    ]
+    assert events == []
+
+
+def test_an_alert_of_a_person_who_was_not_confirmed_is_an_event() -> None:
+    rule = AlertRule("no_mask", for_s=0.0)
+    stream = ObservedStream(AlertDetector(StreamInfo("Door", START, "run"), (rule,)))
+    events = stream.update(make_tracked_scene(0.0, [(1, NO_MASK, 0.9)]))
+    assert kinds_and_people(events) == [("alert", 1)]
+    assert events[0].label is NO_MASK
 
 
 def test_an_absent_person_expires_without_the_tracker() -> None:
     detector = make_detector()
-    detector.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
+    for time_s in (0.0, 1.0):
+        detector.update(make_tracked_scene(time_s, [(1, MASK, 0.9)]))
     assert detector.update(make_tracked_scene(60.0)) == ()
     assert kinds_and_people(detector.update(make_tracked_scene(70.0))) == [("left", 1)]
 
 
 def test_a_person_whom_the_tracker_removes_after_a_long_gap_leaves_once() -> None:
     detector = make_detector()
-    detector.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
+    for time_s in (0.0, 1.0):
+        detector.update(make_tracked_scene(time_s, [(1, MASK, 0.9)]))
     late = detector.update(make_tracked_scene(70.0, removed_ids=(1,)))
     assert kinds_and_people(late) == [("left", 1)]
     assert detector.end() == ()
@@ -206,9 +232,9 @@ def test_an_unknown_person_does_not_leave() -> None:
 
 def test_times_are_wall_clock_times_in_utc() -> None:
     local = datetime(2025, 3, 1, 14, 0, tzinfo=timezone(timedelta(hours=2)))
-    event = ObservedStream(EventDetector(StreamInfo("Door", local))).update(
-        make_tracked_scene(2.5, [(1, MASK, 0.9)])
-    )[0]
+    stream = ObservedStream(EventDetector(StreamInfo("Door", local)))
+    stream.update(make_tracked_scene(2.5, [(1, MASK, 0.9)]))
+    event = stream.update(make_tracked_scene(3.0, [(1, MASK, 0.9)]))[0]
     assert event.at == START + timedelta(seconds=2.5)
     assert event.to_record()["at"] == "2025-03-01T12:00:02.500Z"
     with pytest.raises(ValueError, match="zone"):
@@ -265,17 +291,19 @@ def test_each_kind_of_event_has_a_description(event, description) -> None:
     assert describe_event(event) == description
 
 
-def test_errors_1_10_100_of_each_observer_are_logged(caplog) -> None:
-    class Broken:
+def test_errors_1_10_100_of_each_stream_are_logged(caplog) -> None:
+    @dataclasses.dataclass
+    class Broken:  # not hashable
+        name: str = ""
         stream_info = StreamInfo.now("Door")
 
         def observe(self, people):
             raise OSError("no more")
 
-    first, second = Broken(), Broken()
+    first, second = PersonLog(), PersonLog()
     for _ in range(30):
-        assert observe_safely(first, PersonLog()) == ()
-    observe_safely(second, PersonLog())
+        assert observe_safely(Broken(), first) == ()
+    observe_safely(Broken(), second)
     messages = [record.getMessage() for record in caplog.records]
     assert messages == [
         f"events of a scene were lost ({number} so far)" for number in (1, 10, 1)

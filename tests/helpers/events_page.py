@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import streamlit as st
@@ -16,6 +15,7 @@ from maskdet.events.config import sqlite_url
 from maskdet.events.store import EventStore
 from maskdet.types import Label
 from maskdet.web import session
+from maskdet.web.events.recorders import Recorder
 from tests.helpers.app import open_page, run_app
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 
@@ -65,7 +65,8 @@ def store_three_people(file: Path) -> EventStore:
 
 
 def open_events_page() -> AppTest:
-    return open_page("events")
+    # Without a browser, no tab ID arrives in the first run.
+    return run_app(open_page("events"))
 
 
 def page_texts(app: AppTest, *kinds: str) -> str:
@@ -84,8 +85,9 @@ def enter_text(app: AppTest, key: str, text: str) -> AppTest:
     return run_app(app)
 
 
-def events_state(app: AppTest) -> Any:
-    return app.session_state["maskdet.events"]
+def get_recorder(app: AppTest) -> Recorder:
+    recorder: Recorder = app.session_state["maskdet.recorder"]
+    return recorder
 
 
 def event_rows(app: AppTest) -> list[str]:

@@ -173,14 +173,14 @@ def closed_port_url(camera: RtspCamera) -> str:
     ("options", "make_url", "limits", "line"),
     [
         ({}, lambda camera: camera.url("/attic"), LONG, "there is no stream at this"),
-        ({}, closed_port_url, LONG, "no connection to this address; check its host"),
+        ({}, closed_port_url, LONG, "no connection to this URL; check its host"),
         (
             {"refuses": True},
             RtspCamera.url,
             LONG,
-            "no readable video or camera at this address",
+            "no readable video or camera at this URL",
         ),
-        ({"silent": True}, RtspCamera.url, SHORT, "the address sends no frames"),
+        ({"silent": True}, RtspCamera.url, SHORT, "the camera sends no frames"),
     ],
 )
 def test_a_bad_url_is_reported_in_one_line(options, make_url, limits, line) -> None:

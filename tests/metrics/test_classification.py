@@ -9,7 +9,7 @@ from sklearn import metrics
 from maskdet.metrics.classification import ConfusionMatrix, threshold_curves
 from maskdet.metrics.intervals import (
     Estimate,
-    draw_image_weights,
+    draw_bootstrap_weights,
     percentile_estimate,
     proportion,
 )
@@ -154,12 +154,12 @@ def test_invalid_proportions_are_rejected():
 
 
 def test_images_are_resampled_with_replacement():
-    weights = draw_image_weights(50, resamples=200)
+    weights = draw_bootstrap_weights(50, resamples=200)
     assert weights.shape == (200, 50)
     assert (weights.sum(axis=1) == 50).all()
     # 1/e of the images is missing from a resample, on average
     assert (weights == 0).mean() == pytest.approx((1 - 1 / 50) ** 50, abs=0.02)
-    assert draw_image_weights(0).shape[1] == 0
+    assert draw_bootstrap_weights(0).shape[1] == 0
 
 
 def test_percentiles_ignore_nan():

@@ -9,8 +9,8 @@ import pytest
 from sklearn import metrics
 
 from maskdet.metrics.classification import BINARY_TASKS, ClassificationResult, binarize
+from maskdet.metrics.intervals import draw_bootstrap_weights
 from maskdet.metrics.summary import (
-    draw_face_weights,
     resampled_areas,
     summarize_classification,
 )
@@ -88,7 +88,7 @@ def test_resampled_areas_match_resampled_faces(decimals):
     labels = random_predictions(80).classification
     rounded = np.round(labels.probs, decimals)
     asked = binarize(ClassificationResult(labels.ground_truth, rounded), "mask")
-    weights = draw_face_weights(80, resamples=120, seed=3)
+    weights = draw_bootstrap_weights(80, resamples=120, seed=3)
     assert (weights.sum(axis=1) == 80).all()
     roc, precision = resampled_areas(weights, asked)
     for row in (0, 60, 119):

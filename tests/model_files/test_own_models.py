@@ -315,10 +315,6 @@ def test_the_dashboard_offers_user_models_and_shows_the_pipeline(
     app = open_page("models")
     app.main.button_group(key="models.section").set_value("Classifiers")
     run_app(app)
-    assert "mine" in app.sidebar.selectbox(key="choice.classifier").options
-    assert {"net", "net-fast"} <= set(
-        app.sidebar.selectbox(key="choice.analyzer").options
-    )
     warnings = [warning.value.replace("\\", "") for warning in app.main.warning]
     assert "Own model not available: exported/bad.tflite: is not a Lite" in warnings[0]
     app.main.button_group(key="models.run").set_value("mine")
@@ -328,9 +324,13 @@ def test_the_dashboard_offers_user_models_and_shows_the_pipeline(
     line = "onepass detects, classifier mine classifies every face"
     shown = [part.value.replace("\\", "") for part in app.main.markdown]
     assert any(line in text for text in shown)
+    run_app(app.switch_page("pages/image.py"))
     captions = [part.value.replace("\\", "") for part in app.sidebar.caption]
     assert f"Pipeline: {line}." in captions
-    run_app(app.switch_page("pages/image.py"))
+    assert "mine" in app.sidebar.selectbox(key="choice.classifier").options
+    assert {"net", "net-fast"} <= set(
+        app.sidebar.selectbox(key="choice.analyzer").options
+    )
     image = read_image(IMAGE_SAMPLES[0].path)
     expected = load_analyzer("onepass", "mine").analyze(image)
     predicted = face_titles(app)
@@ -340,11 +340,11 @@ def test_the_dashboard_offers_user_models_and_shows_the_pipeline(
 def test_removing_a_model_in_use_gives_a_warning(folder: Path) -> None:
     st.cache_resource.clear()
     app = open_page("about", classifier="mine")
-    assert app.sidebar.selectbox(key="choice.classifier").value == "mine"
+    assert app.session_state["maskdet.preferences"].classifier == "mine"
     (folder / "mine.tflite").unlink()
     run_app(app)
-    assert app.sidebar.selectbox(key="choice.classifier").value == "maskdet"
-    assert "mine is no longer in your models folder" in app.sidebar.warning[0].value
+    assert app.session_state["maskdet.preferences"].classifier == "maskdet"
+    assert "mine is no longer in your models folder" in app.main.warning[0].value
 
 
 def test_reports_of_video_and_evaluation_name_the_pipeline(folder: Path) -> None:

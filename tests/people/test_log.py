@@ -45,6 +45,14 @@ def test_a_person_without_a_known_class_is_unknown() -> None:
     assert person.confidence == pytest.approx(0.4)
 
 
+def test_a_person_who_has_just_entered_is_listed_without_a_class() -> None:
+    """Their only scene counts once its duration is known."""
+    people = PersonLog()
+    people.add(make_people_scene(0.0, [(1, MASK)]))
+    (person,) = people.list_people()
+    assert (person.label, person.confidence, person.seen_s) == (UNKNOWN, 0.0, 0.0)
+
+
 def test_an_unseen_head_counts_as_present_but_not_as_seen() -> None:
     people = PersonLog()
     show(people, make_people_scene(0.0, [(1, MASK)]), 1.0)
@@ -176,9 +184,9 @@ def test_the_log_tells_who_has_entered_left_and_is_present() -> None:
             )
         )
     assert story == [
-        ([1], [1], []),
-        ([1, 2], [2], []),
-        ([2], [], []),
+        ([1], [], []),
+        ([1, 2], [1], []),
+        ([2], [2], []),
         ([2], [], [1]),
     ]
     people.end(4.0)
@@ -187,6 +195,25 @@ def test_the_log_tells_who_has_entered_left_and_is_present() -> None:
     people.end(4.0)
     assert people.left == []
     assert [person.seen_s for person in people.list_people()] == [2.0, 3.0]
+
+
+def test_a_person_enters_once_seen_for_half_a_second() -> None:
+    people = PersonLog()
+    story = []
+    for number in range(5):
+        time_s = number / 5
+        people.update(make_people_scene(time_s, [(1, MASK), (10 + number, MASK)]))
+        story.append(
+            [(person.has_entered, person.is_confirmed) for person in people.present]
+        )
+    assert [persons[0] for persons in story] == [
+        (False, False),
+        (False, False),
+        (False, False),
+        (True, True),
+        (False, True),
+    ]
+    assert {persons[1] for persons in story} == {(False, False)}
 
 
 def test_a_label_is_stable_for_each_threshold_since_it_was_last_below_it() -> None:

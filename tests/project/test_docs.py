@@ -220,6 +220,7 @@ CODE_WORDS = re.compile(
     re.I,
 )
 OLD_FORMATS: dict[str, int] = {
+    "benchmarks/pages.py": 1,
     "benchmarks/viewers.py": 2,
     "maskdet/evaluation/training_runs.py": 1,
     "maskdet/events/database.py": 1,

@@ -120,14 +120,14 @@ def test_an_import_loads_no_library_that_can_wait(module: str) -> None:
     assert run_python(code).split() == []
 
 
-def test_importing_maskdet_takes_less_than_half_a_second() -> None:
+def test_importing_maskdet_takes_little_longer_than_numpy_and_opencv() -> None:
+    # Processor time beside that of two libraries which it needs, so that a slow or busy
+    # machine does not matter; the best of three, as the first reads files.
     code = (
-        "from time import process_time as now; begin = now(); import maskdet; "
-        "print(now() - begin)"
+        "from time import process_time as now; begin = now(); import cv2, numpy; "
+        "middle = now(); import maskdet; print((now() - middle) / (middle - begin))"
     )
-    # Processor time, so that a busy machine does not matter; the best of three, as
-    # files may be read for the first time.
-    assert min(float(run_python(code)) for _ in range(3)) < 0.5
+    assert min(float(run_python(code)) for _ in range(3)) < 3
 
 
 def run_python(code: str) -> str:

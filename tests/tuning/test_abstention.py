@@ -38,7 +38,7 @@ def test_faces_inside_the_band_are_undecided():
             n_images=6,
         )
     )
-    band = evaluate_band(evaluator, SETTINGS, 0.3, 0.7)
+    band = evaluate_band(evaluator(SETTINGS), 0.3, 0.7)
     assert (band.abstention_rate.value, band.abstention_rate.n) == (0.2, 5)
     # Decided: an unmasked face as masked, an incorrect one as unmasked, two correct.
     assert (band.error_rate.value, band.error_rate.n) == (0.5, 4)
@@ -58,19 +58,19 @@ def test_the_upper_threshold_is_decided():
             [TrueFace(0, A, Label.NO_MASK)], [no_mask_face(0, 0.5)]
         )
     )
-    assert evaluate_band(evaluator, SETTINGS, 0.25, 0.5).abstention_rate == proportion(
+    assert evaluate_band(evaluator(SETTINGS), 0.25, 0.5).abstention_rate == proportion(
         0, 1
     )
-    assert evaluate_band(evaluator, SETTINGS, 0.5, 0.75).abstention_rate == proportion(
+    assert evaluate_band(evaluator(SETTINGS), 0.5, 0.75).abstention_rate == proportion(
         1, 1
     )
-    assert evaluate_band(evaluator, SETTINGS, 0.5, 0.5).error_rate == proportion(0, 1)
+    assert evaluate_band(evaluator(SETTINGS), 0.5, 0.5).error_rate == proportion(0, 1)
 
 
 def test_a_wider_band_abstains_more_and_has_fewer_errors():
     evaluator = Evaluator(make_random_predictions(3, 60))
     narrow, wide = (
-        evaluate_band(evaluator, SETTINGS, 0.5 - w, 0.5 + w) for w in (0.1, 0.3)
+        evaluate_band(evaluator(SETTINGS), 0.5 - w, 0.5 + w) for w in (0.1, 0.3)
     )
     assert wide.abstention_rate.value > narrow.abstention_rate.value
     assert wide.error_rate.value < narrow.error_rate.value
@@ -79,4 +79,4 @@ def test_a_wider_band_abstains_more_and_has_fewer_errors():
 @pytest.mark.parametrize("ends", [(0.7, 0.3), (-0.1, 0.5), (0.5, 1.1)])
 def test_an_invalid_band_is_rejected(ends):
     with pytest.raises(ValueError, match="the band must satisfy"):
-        evaluate_band(Evaluator(make_counted_predictions([], [])), SETTINGS, *ends)
+        evaluate_band(Evaluator(make_counted_predictions([], []))(SETTINGS), *ends)

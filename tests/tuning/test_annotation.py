@@ -51,6 +51,15 @@ def test_unconfirmed_faces_are_ranked_by_uncertainty() -> None:
     )  # drafts are immutable
 
 
+def test_only_confirmed_faces_with_a_class_are_counted() -> None:
+    draft = make_draft("a.jpg", "b.jpg")
+    assert draft.count_labelled() == 0
+    draft = draft.relabel_face(0, 1, Label.MASK).remove_face(0, 0)
+    assert draft.count_labelled() == 1
+    assert draft.relabel_face(1, 0, Label.UNKNOWN).count_labelled() == 1
+    assert draft.complete_image(1).count_labelled() == 3
+
+
 def test_a_person_can_correct_the_faces() -> None:
     draft = make_draft("a.jpg").relabel_face(0, 1, Label.INCORRECT).remove_face(0, 0)
     draft = draft.add_face(0, (30, 70, 5, 60), Label.NO_MASK)

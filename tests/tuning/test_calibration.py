@@ -5,8 +5,10 @@ import pytest
 
 from maskdet.evaluation.operating_point import Evaluator
 from maskdet.metrics.calibration import apply_temperature, fit_temperature
+from maskdet.metrics.intervals import NO_ESTIMATE
 from maskdet.settings import Settings
 from maskdet.tuning.calibration import fit_calibration
+from maskdet.tuning.charts import calibration_comparison_chart
 from maskdet.types import Label
 from tests.helpers.counting_fakes import (
     A,
@@ -66,25 +68,28 @@ def test_the_calibrated_curve_is_cross_fitted():
     assert not np.isclose(fitted.after.scores.max(), tempered.max(axis=1).max())
 
 
-def test_the_fit_without_errors_is_degenerate():
+@pytest.mark.parametrize("detected", [Label.MASK, Label.NO_MASK])
+def test_the_fit_on_one_class_is_degenerate(detected):
+    # All predictions are correct, or all are wrong.
     detections = [
-        DetectedFace(index, A, 0.9, make_probs(Label.MASK, 0.8)) for index in range(20)
+        DetectedFace(index, A, 0.9, make_probs(detected, 0.8)) for index in range(20)
     ]
     true_faces = [TrueFace(index, A, Label.MASK) for index in range(20)]
-    assert fit_calibration(
-        Evaluator(make_counted_predictions(true_faces, detections, n_images=20))(
-            SETTINGS
-        )
-    ).is_degenerate
+    predictions = make_counted_predictions(true_faces, detections, n_images=20)
+    fitted = fit_calibration(Evaluator(predictions)(SETTINGS))
+    assert (fitted.is_degenerate, fitted.temperature, fitted.n) == (True, 1, 20)
+    assert fitted.ece_after == fitted.ece_before
 
 
-def test_faces_of_unknown_class_are_not_used():
+@pytest.mark.parametrize("true_faces", [[], [TrueFace(0, B, Label.UNKNOWN)]])
+def test_the_fit_without_faces_of_known_class_is_degenerate(true_faces):
     detections = [
         DetectedFace(0, A, 0.9, make_probs(Label.MASK)),
         DetectedFace(0, B, 0.9, make_probs(Label.MASK)),
     ]
-    evaluator = Evaluator(
-        make_counted_predictions([TrueFace(0, B, Label.UNKNOWN)], detections)
-    )
-    with pytest.raises(ValueError, match="nothing to calibrate"):
-        fit_calibration(evaluator(SETTINGS))
+    evaluator = Evaluator(make_counted_predictions(true_faces, detections))
+    fitted = fit_calibration(evaluator(SETTINGS))
+    assert (fitted.is_degenerate, fitted.temperature, fitted.n) == (True, 1, 0)
+    assert not len(fitted.before.counts)
+    assert fitted.ece_before == NO_ESTIMATE
+    assert calibration_comparison_chart(fitted)["layer"]

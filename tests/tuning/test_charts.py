@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from maskdet.evaluation.operating_point import Evaluator
+from maskdet.evaluation.operating_point import NO_FACE, Evaluator
 from maskdet.metrics.intervals import Estimate
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.tuning.charts import (
+    confidence_histogram_chart,
     score_histogram_chart,
     tuning_confusion_chart,
     tuning_curves_chart,
@@ -26,14 +29,29 @@ def result():
 
 def make_curve(label, x, point=(np.nan, np.nan)):
     area = Estimate(0.5, 0.4, 0.6, 9)
-    return TuningCurve(label, x, np.linspace(0, 1, len(x)), x[::-1], area, point)
+    return TuningCurve(label, x, np.linspace(0, 1, len(x)), x[::-1], area, point=point)
 
 
 def test_histogram_bars_count_every_face(result):
     histogram = compute_histogram(result, "score")
-    bars = score_histogram_chart(result, "score", Style())["datasets"]["bars"]
-    assert len(bars) == np.count_nonzero(histogram.counts)
-    assert sum(bar["count"] for bar in bars) == histogram.counts.sum()
+    bars = score_histogram_chart(result)["datasets"]["bars"]
+    counts = Counter()
+    for bar in bars:
+        counts[bar["part"]] += bar["count"]
+    assert counts["Faces"] == histogram.counts[:3].sum()
+    assert counts["No face"] == histogram.counts[3].sum()
+
+
+def test_confidences_are_split_by_whether_the_class_is_right(result):
+    drawn = confidence_histogram_chart(result)["datasets"]
+    counts = Counter()
+    for bar in drawn["bars"]:
+        counts[bar["part"]] += bar["count"]
+    is_face = (result.actual >= 0) & (result.actual != NO_FACE)
+    right = (result.probs.argmax(axis=1) == result.actual) & is_face
+    assert counts["Correct class"] == right.sum() > 0
+    assert counts["Wrong class"] == (is_face & ~right).sum()
+    assert drawn["lines"] == [{"threshold": result.settings.min_confidence}]
 
 
 def test_cells_have_the_counts_of_the_result(result):

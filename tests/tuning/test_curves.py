@@ -12,8 +12,10 @@ from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import precision_score, recall_score, roc_auc_score, roc_curve
 
 from maskdet.evaluation.operating_point import ACTUAL_KEYS, MISSED, NO_FACE, Evaluator
+from maskdet.metrics.intervals import Estimate
 from maskdet.settings import Settings
-from maskdet.tuning.curves import compute_precision_recall, compute_roc
+from maskdet.tuning.class_metrics import compute_class_metrics
+from maskdet.tuning.curves import ThresholdRates, TuningCurve, compute_curve
 from maskdet.types import CLASSES, Label
 from tests.helpers.counting_fakes import (
     ELSEWHERE,
@@ -81,7 +83,7 @@ def coco_precision(predictions, result):
 def test_the_area_of_faces_agrees_with_pycocotools(seed):
     predictions = make_random_predictions(seed)
     evaluator = Evaluator(predictions)
-    area = compute_precision_recall(evaluator, SETTINGS).area
+    area = compute_curve(evaluator(SETTINGS), "precision_recall").area
     shown = evaluator(dataclasses.replace(SETTINGS, min_score=0))
     assert area.value == pytest.approx(coco_precision(predictions, shown), abs=2e-3)
     assert area.low < area.value < area.high
@@ -92,7 +94,9 @@ def test_the_area_of_faces_agrees_with_pycocotools(seed):
 @pytest.mark.parametrize("equal_scores", [False, True])
 def test_each_precision_recall_point_equals_the_confusion_matrix(label, equal_scores):
     evaluator = Evaluator(make_random_predictions(4, equal_scores=equal_scores))
-    curve = compute_precision_recall(evaluator, SETTINGS, label, temperature=1.5)
+    curve = compute_curve(
+        evaluator(SETTINGS, temperature=1.5), "precision_recall", label
+    )
     assert (np.diff(curve.thresholds) < 0).all()
     for index in range(0, len(curve.x), 7):
         settings = dataclasses.replace(
@@ -125,7 +129,9 @@ def test_precision_and_recall_of_a_class_agree_with_scikit_learn(label):
     actual = np.array(result.actual.tolist() + missed_rows.tolist())
     counted = actual >= 0
     actual, predicted = actual[counted], np.array(predicted)[counted]
-    recall, precision = compute_precision_recall(evaluator, SETTINGS, label).point
+    recall, precision = compute_curve(
+        evaluator(SETTINGS), "precision_recall", label
+    ).point
     assert recall == pytest.approx(recall_score(actual == label, predicted == label))
     assert precision == pytest.approx(
         precision_score(actual == label, predicted == label)
@@ -138,7 +144,7 @@ def test_roc_of_a_class_agrees_with_scikit_learn(label):
     result = evaluator(SETTINGS)
     detected = result.matched_ground_truth >= 0
     true, scores = result.actual[detected] == label, result.probs[detected, label]
-    curve = compute_roc(evaluator, SETTINGS, label)
+    curve = compute_curve(evaluator(SETTINGS), "roc", label)
     x, y, thresholds = roc_curve(true, scores, drop_intermediate=False)
     assert curve.x == pytest.approx(x[1:])
     assert curve.y == pytest.approx(y[1:])
@@ -165,7 +171,7 @@ def test_the_froc_curve_has_false_positives_per_image():
             n_images=2,
         )
     )
-    curve = compute_roc(evaluator, Settings(min_score=0.7, min_face_px=1))
+    curve = compute_curve(evaluator(Settings(min_score=0.7, min_face_px=1)), "roc")
     assert curve.thresholds == pytest.approx([0.9, 0.8, 0.6, 0.3])
     assert curve.x.tolist() == [0, 0.5, 0.5, 1]
     assert curve.y.tolist() == [0.5, 0.5, 1, 1]
@@ -181,10 +187,21 @@ def test_recall_is_constant_after_the_last_false_positive():
             [TrueFace(0, A, MASK)], [DetectedFace(0, A, 0.9, make_probs(MASK))]
         )
     )
-    assert compute_roc(alone, SETTINGS).area.value == 1
+    assert compute_curve(alone(SETTINGS), "roc").area.value == 1
     missed = Evaluator(make_counted_predictions([TrueFace(0, A, MASK)], []))
-    assert compute_roc(missed, SETTINGS).area.value == 0
-    assert compute_roc(missed, SETTINGS).point == (0, 0)
+    assert compute_curve(missed(SETTINGS), "roc").area.value == 0
+    assert compute_curve(missed(SETTINGS), "roc").point == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["precision_recall", "roc"])
+def test_the_point_moves_to_another_threshold(kind):
+    evaluator = Evaluator(make_random_predictions(8))
+    curve = compute_curve(evaluator(SETTINGS), kind)
+    for min_score in (0.1, float(curve.thresholds[3]), 0.8, 1.0):
+        settings = dataclasses.replace(SETTINGS, min_score=min_score)
+        expected = compute_curve(evaluator(settings), kind).point
+        assert curve.move_point(min_score).point == pytest.approx(expected, nan_ok=True)
+    assert curve.move_point(1.1).point == pytest.approx(curve.start, nan_ok=True)
 
 
 def test_areas_without_true_faces_are_nan():
@@ -196,22 +213,55 @@ def test_areas_without_true_faces_are_nan():
     )
     for case in (evaluator, Evaluator(empty)):
         for curve in (
-            compute_precision_recall(case, SETTINGS),
-            compute_roc(case, SETTINGS),
+            compute_curve(case(SETTINGS), "precision_recall"),
+            compute_curve(case(SETTINGS), "roc"),
         ):
             assert math.isnan(curve.area.value)
             assert curve.area.n == 0
-    assert math.isnan(compute_roc(evaluator, SETTINGS, NO_MASK).area.value)
+    assert math.isnan(compute_curve(evaluator(SETTINGS), "roc", NO_MASK).area.value)
     with pytest.raises(ValueError, match=r"label must be one of .*, not 'unknown'"):
-        compute_roc(evaluator, SETTINGS, Label.UNKNOWN)
+        compute_curve(evaluator(SETTINGS), "roc", Label.UNKNOWN)
 
 
 def test_the_same_seed_gives_the_same_interval():
     evaluator = Evaluator(make_random_predictions(7))
     first, same, other_seed = (
-        compute_precision_recall(evaluator, SETTINGS, NO_MASK, seed=seed).area
+        compute_curve(evaluator(SETTINGS), "precision_recall", NO_MASK, seed=seed).area
         for seed in (0, 0, 1)
     )
     assert first == same
     assert first != other_seed
     assert first.value == other_seed.value
+
+
+def test_rates_by_threshold_are_those_of_the_evaluator():
+    evaluator = Evaluator(make_random_predictions(8))
+    settings = Settings(min_confidence=0.4, min_face_px=1)
+    for label in (None, Label.MASK):
+        curve = compute_curve(evaluator(settings), "precision_recall", label)
+        rates = ThresholdRates.from_curve(curve)
+        for threshold in (0.02, 0.3, 0.55, 0.8):
+            step = int(np.abs(rates.thresholds - threshold).argmin())
+            result = evaluator(dataclasses.replace(settings, min_score=threshold))
+            row = next(
+                row for row in compute_class_metrics(result) if row.label == label
+            )
+            assert rates.recalls[step] == pytest.approx(row.recall.value)
+            assert rates.precisions[step] == pytest.approx(row.precision.value)
+            assert rates.f1s[step] == pytest.approx(row.f1.value)
+            assert rates.f1_at(threshold) == pytest.approx(row.f1.value)
+        best = rates.f1_at(rates.best_threshold)
+        assert best == pytest.approx(np.nanmax(rates.f1s))
+
+
+def test_of_equally_good_thresholds_the_middle_one_is_optimal():
+    area = Estimate(1.0, 1.0, 1.0, 1)
+    one = np.ones(1)
+    curve = TuningCurve(None, one, one, np.array([0.8]), area)
+    # From 0.02 to 0.80 the face is detected.
+    rates = ThresholdRates.from_curve(curve)
+    assert rates.best_threshold == pytest.approx(0.41)
+    assert rates.recalls[-1] == 0.0
+    assert np.isnan(rates.f1s[-1])
+    nothing = TuningCurve(None, one, np.zeros(1), np.array([0.8]), area)
+    assert ThresholdRates.from_curve(nothing).best_threshold is None

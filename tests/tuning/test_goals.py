@@ -87,6 +87,25 @@ def test_an_unreachable_recall_is_reported(evaluator):
     assert proposal.guarantee.state != "met"
 
 
+def test_a_proposal_improves_only_what_it_is_asked_for(evaluator):
+    unreachable = propose_settings(evaluator, Settings(), Goal("recall", recall=0.999))
+    for goal in (Goal(), Goal("recall", recall=0.7), Goal("recall", recall=0.999)):
+        proposal = propose_settings(evaluator, Settings(min_score=0.98), goal)
+        assert proposal.improves, goal
+        # The best settings are no improvement on themselves.
+        again = propose_settings(evaluator, proposal.settings_after, goal)
+        assert not again.improves, goal
+    swapped = dataclasses.replace(
+        unreachable,
+        performance_before=unreachable.performance_after,
+        performance_after=dataclasses.replace(
+            unreachable.performance_after,
+            true_positives=unreachable.performance_after.true_positives - 1,
+        ),
+    )
+    assert not swapped.improves, "one face less"
+
+
 def test_a_goal_with_enough_faces_is_guaranteed():
     faces = [
         (image_index, Label.NO_MASK, 0.9, NO_MASK_PROBS) for image_index in range(400)

@@ -163,6 +163,7 @@ def test_events_are_sorted_by_time(story, tmp_path, monkeypatch) -> None:
         return replace(scene, removed_ids=(1,))
 
     monkeypatch.setattr(ScriptedStream, "script", staticmethod(script))
+    monkeypatch.setattr("maskdet.people.log.MIN_PRESENCE_S", 0.0)
     result = run(write_video(tmp_path / "a.mp4"))
     assert [(event.kind, event.person) for event in result.events] == [
         ("entered", 1),

@@ -9,7 +9,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from maskdet import __version__
-from maskdet.analyzers.pipelines import ANALYZERS, DEFAULT_ANALYZER
+from maskdet.analyzers.pipelines import ANALYZERS
 from maskdet.evaluation.training_runs import RUNS_FOLDER, list_training_runs
 from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE, MODEL_FILES
 from maskdet.types import Label
@@ -49,8 +49,8 @@ def test_every_label_is_explained(about: AppTest) -> None:
 
 def test_every_analyzer_and_model_file_is_listed_with_its_licence(about) -> None:
     for name, line in ANALYZERS.items():
-        assert f"**{name}**: {line}" in texts(about)
-    assert f"{ANALYZERS[DEFAULT_ANALYZER]} (the default)" in texts(about)
+        assert f"** (`{name}`): {line}" in texts(about)
+    assert "**Auto** uses Fast for video and Accurate for images" in texts(about)
     for asset in MODEL_FILES.values():
         assert f"**{asset.name}** ({asset.licence}, " in texts(about)
 

@@ -12,6 +12,7 @@ from streamlit.config import get_config_options
 
 from maskdet.types import Scene
 from maskdet.web import session
+from maskdet.web.server import launch
 from maskdet.web.session import AnalyzerKey, AnalyzerPool, PooledAnalyzer
 from tests.helpers.servers import ROOT
 from tests.helpers.streams import NOISE
@@ -185,3 +186,44 @@ def test_the_garbage_timer_survives_an_error_of_the_pool(monkeypatch) -> None:
 def n_collectors() -> int:
     names = [thread.name for thread in threading.enumerate()]
     return names.count("maskdet-garbage")
+
+
+def test_the_default_analyzers_wait_for_the_first_visitor(
+    fixture: PoolFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_get_pool", lambda: fixture.pool)
+    session.preload_analyzers()
+    assert fixture.loaded == [FAST, GOOD]
+    fixture.acquire("visitor", FAST)
+    fixture.acquire("visitor", GOOD)
+    assert fixture.loaded == [FAST, GOOD], "nothing was loaded again"
+
+
+def test_a_missing_model_does_not_stop_the_preloading(
+    fixture: PoolFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(choice: AnalyzerKey) -> EmptyAnalyzer:
+        if choice == FAST:
+            raise FileNotFoundError("get it")
+        return EmptyAnalyzer()
+
+    monkeypatch.setattr(fixture.pool, "_load", load)
+    monkeypatch.setattr(session, "_get_pool", lambda: fixture.pool)
+    session.preload_analyzers()
+    assert len(fixture.pool) == 1
+
+
+def test_the_server_warms_up_once_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    answers = iter([False, False, True])
+
+    def exists() -> bool:
+        steps.append("asked")
+        return next(answers)
+
+    monkeypatch.setattr(launch.runtime, "exists", exists)
+    monkeypatch.setattr(launch.importlib, "import_module", steps.append)
+    monkeypatch.setattr(session, "preload_analyzers", lambda: steps.append("models"))
+    launch.warm_up()
+    assert steps[:5] == [*["asked"] * 3, "models", "aiortc"]
+    assert "maskdet.web.image.page" in steps

@@ -71,12 +71,11 @@ def test_the_first_screen_of_tune_uses_custom_names(tune: AppTest) -> None:
     text = shown(tune)
     for words in ("labelled “Hm”", "“St. Mary&#39;s” recall", " 口罩, ", " Sloppy"):
         assert words in text
-    bars, cells = chart_datasets(tune, 0)["bars"], chart_datasets(tune, 1)["cells"]
-    assert {row["actual"] for row in bars} >= set(CLASSES.values())
+    cells = chart_datasets(tune, 1)["cells"]
     assert {row["predicted"] for row in cells} == {*NAMES.values(), "Missed"}
     assert {row["actual"] for row in cells} == {*CLASSES.values(), "No face"}
-    select_segment(tune, "quantity", "confidence")
-    assert "line they are labelled “Hm”" in shown(tune)
+    select_segment(tune, "chart", "Confidences")
+    assert "“Hm”" in shown(tune)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +105,8 @@ def test_faces_and_cells_use_custom_names(tune: AppTest) -> None:
 
 
 def test_a_goal_and_its_result_use_custom_names(tune: AppTest) -> None:
+    tune.main.selectbox(key="tune.goal").set_value("recall")
+    run_app(tune)
     assert tune.main.selectbox(key="tune.goal_label").options == [
         "“St. Mary's”",
         "“口罩”",
@@ -113,7 +114,7 @@ def test_a_goal_and_its_result_use_custom_names(tune: AppTest) -> None:
     ]
     tune.main.button(key="tune.propose").click()
     text = shown(run_app(tune))
-    assert "Goal: recall of “St. Mary's” at least 95 %" in text
+    assert "Goal: recall of “St. Mary's” at least 85 %" in text
     assert "with “St. Mary's”), with 95 % intervals" in text
     tables = [frame.value for frame in tune.main.dataframe]
     (metrics,) = (table["Metric"] for table in tables if "Suggested" in table)
@@ -139,8 +140,9 @@ def test_annotation_uses_custom_names(tune: AppTest) -> None:
     desk.draft = Draft((DraftImage("a.jpg", make_jpeg(), (90, 80), (face,)),))
     select_segment(tune, "source", "Label images")
     shown(tune)
-    labels = [one.label.replace("\\", "") for one in tune.main.button]
-    assert {"口罩 (80 %)", "St. Mary's", "Sloppy", "Add “口罩”"} <= set(labels)
+    text = shown(tune)
+    for words in ("口罩", "St. Mary's", "Sloppy", "Add “口罩”"):
+        assert words in text
 
 
 def test_the_tune_report_uses_custom_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +176,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 
 def test_the_analyzer_comparison_uses_custom_names(models: AppTest) -> None:
     headings = {group for group, _ in models.main.dataframe[0].value.columns}
-    assert {"kaggle-val: 口罩", "kaggle-val: sloppy"} <= headings
+    assert {"kaggle-853: 口罩", "kaggle-853: sloppy"} <= headings
     against = models.main.button_group(key="models.metric.ap")
     against.set_value("incorrect")
     shown(run_app(models))

@@ -84,10 +84,10 @@ def captions(app: AppTest) -> list[str]:
 def test_auto_is_fast_on_live_and_accurate_on_images(loaded_models):
     app = opened("live")
     assert app.sidebar.selectbox(key="choice.analyzer").value == AUTO
-    assert captions(app)[0] == f"Using **{FAST}**: {FAST} is being tested."
+    assert captions(app)[0] == f"Using **Fast**: {FAST} is being tested."
     assert loaded_models == [(FAST, True)]
     go_to(app, "image")
-    assert captions(app)[0] == f"Using **{ACCURATE}**: {ACCURATE} is being tested."
+    assert captions(app)[0] == f"Using **Accurate**: {ACCURATE} is being tested."
     assert loaded_models == [(FAST, True), (ACCURATE, True)]
 
 

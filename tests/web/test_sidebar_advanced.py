@@ -84,7 +84,7 @@ def test_custom_colours_stay_and_others_follow_the_palette() -> None:
 
 
 def test_class_weights_reach_the_settings_and_cannot_all_be_zero() -> None:
-    app = open_page("image")
+    app = open_page("video")
     for key in ("mask", "no_mask"):
         app.sidebar.slider(key=f"choice.weight.{key}").set_value(0.0)
     run_app(app)
@@ -103,6 +103,7 @@ def test_a_name_of_any_script_is_accepted_with_a_note_about_images() -> None:
         one.value for one in app.sidebar.caption if "Cyrillic letters" in one.value
     )
     assert "they show “No mask” for “マスクなし”" in line
+    run_app(app.switch_page("pages/video.py"))
     assert app.sidebar.slider(key="choice.weight.no_mask").label == "マスクなし"
     name(app, "no_mask", "Porté")
     assert not any("Cyrillic letters" in one.value for one in app.sidebar.caption)

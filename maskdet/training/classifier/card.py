@@ -28,8 +28,12 @@ from maskdet.training.card import (
 from maskdet.training.classifier.batches import CLASS_FRACTIONS
 from maskdet.training.classifier.crops import MIN_TRAIN_PX, MIN_VALIDATION_PX
 from maskdet.training.classifier.recipes import RECIPES, ClassifierRecipe, Stage
-from maskdet.training.classifier.validation import ClassifierMetrics
-from maskdet.training.export import SMALL_BYTES
+from maskdet.training.classifier.validation import (
+    MAX_ACCURACY_LOSS,
+    MAX_BALANCED_LOSS,
+    ClassifierMetrics,
+)
+from maskdet.training.export import SMALL_BYTES, TIMES_SENTENCE
 from maskdet.training.run_log import epochs_since_lowest_loss
 from maskdet.types import CLASSES
 
@@ -131,8 +135,8 @@ def format_classifier_card(
             else "",
         ),
         versions="Compared with the Keras network on the "
-        f"{model_export.n_validation} validation crops. Time: minimum of 100 calls "
-        f"with 2 threads.\n\n{versions}",
+        f"{model_export.n_validation} validation crops. {TIMES_SENTENCE}\n\n"
+        f"{versions}",
         choice=_choice_sentence(model_export),
         small_faces=f"Faces smaller than {MIN_VALIDATION_PX} px are often too small to "
         "classify.",
@@ -375,8 +379,11 @@ def _metrics_table(results: Mapping[str, ClassifierMetrics]) -> str:
 
 def _choice_sentence(model_export: ClassifierExport) -> str:
     suffix = "" if model_export.can_ship else " It is too large to ship."
-    small = " of at most 5 MB" if model_export.selected.n_bytes <= SMALL_BYTES else ""
+    is_small = model_export.selected.n_bytes <= SMALL_BYTES
+    small = f" of at most {SMALL_BYTES / 1e6:g} MB" if is_small else ""
     return (
         f"{model_export.weight_format} was chosen: the fastest version{small} that is "
-        f"as accurate as float32, within one face in a thousand.{suffix}"
+        f"as accurate as float32, within {100 * MAX_ACCURACY_LOSS:g} points for mask "
+        f"or no mask and {100 * MAX_BALANCED_LOSS:g} points of balanced "
+        f"accuracy.{suffix}"
     )

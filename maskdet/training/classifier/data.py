@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.analyzers.onepass import SingleStageNetwork
 from maskdet.boxes import Boxes, sizes_px
 from maskdet.classifier import crop_face
 from maskdet.datasets import SPLITS, DataSplits, Example, split_by_group
@@ -71,8 +72,6 @@ VALIDATION_FILE = "validation.npz"
 
 TEST_FILE = "test.npz"
 
-FALSE_POSITIVES_FILE = "false_detections.npz"
-
 _N_CALIBRATION = 300
 
 ProgressFactory = Callable[[str], Callable[[Iterable[Any]], Iterable[Any]]]
@@ -91,8 +90,8 @@ class FalsePositiveMiner:
     """Mines false positives of the single-stage network in images without a face."""
 
     def __init__(self, network: str | Path) -> None:
-        """Load the file of the network; see `open_at_scalings`."""
-        self._analyzers = open_at_scalings(network)
+        """Load the file of the network; see `SingleStageNetwork`."""
+        self._analyzers = open_at_scalings(SingleStageNetwork(network))
 
     def detect_boxes(self, image: Image) -> Boxes:
         """Return the `(n, 4)` boxes at both scalings, each by falling score."""
@@ -267,7 +266,6 @@ def _make_sampled_data(
         shape = (len(held_out), recipe.size_px, recipe.size_px, 3)
         false_positives = np.array([crop for crop, _, _ in held_out], np.uint8)
         false_positives = false_positives.reshape(shape)
-        np.savez(out / FALSE_POSITIVES_FILE, images=false_positives, allow_pickle=False)
     sampler = ClassifierSampler(
         packed, recipe.size_px, recipe.batch_size, recipe.seed, workers
     )

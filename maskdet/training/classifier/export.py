@@ -6,7 +6,6 @@ timed. It can also be written as an ONNX file.
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,11 +20,7 @@ from maskdet.evaluation.training_runs import PREDICTIONS_NAME
 from maskdet.extras import require_libraries
 from maskdet.metrics.calibration import fit_temperature
 from maskdet.metrics.classification import Predictions, save_class_predictions
-from maskdet.model_files.own_models import (
-    CLASSIFIER_OUTPUT,
-    FACTS_NAME,
-    VERIFIER_OUTPUT,
-)
+from maskdet.model_files.own_models import CLASSIFIER_OUTPUT, VERIFIER_OUTPUT
 from maskdet.training.checkpoint import load_weights
 from maskdet.training.classifier.batches import to_network_input
 from maskdet.training.classifier.card import format_classifier_card
@@ -39,6 +34,8 @@ from maskdet.training.classifier.fit import predict_probabilities
 from maskdet.training.classifier.network import build_classifier
 from maskdet.training.classifier.recipes import ClassifierRecipe, read_recipe
 from maskdet.training.classifier.validation import (
+    MAX_ACCURACY_LOSS,
+    MAX_BALANCED_LOSS,
     ClassifierMetrics,
     compute_metrics_by_source,
 )
@@ -60,13 +57,9 @@ from maskdet.types import CLASSES
 
 # Equal rates of some hundred crops may differ by rounding.
 _ROUNDING = 1e-9
-_MAX_ACCURACY_LOSS = 0.001
-_MAX_BALANCED_LOSS = 0.005
 
 MAX_BYTES = 10_000_000
 """Larger files are not shipped; only their facts are."""
-
-_N_TIMED_CALLS = 100
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -98,16 +91,16 @@ class ConvertedClassifier(ConvertedModel):
     def is_worse_than(self, other: ConvertedClassifier) -> bool:
         """Return whether the file is less accurate, beyond the tolerance.
 
-        The tolerance is 0.1 % for mask or no mask over all sources, and 0.5 % for the
-        balanced accuracy: in a class of 18 faces, a single face changes the recall by
-        five points.
+        `MAX_ACCURACY_LOSS` is the tolerance for mask or no mask over all sources,
+        `MAX_BALANCED_LOSS` that for the balanced accuracy: in a class of 18 faces, a
+        single face changes the recall by five points.
         """
         n = sum(metrics.n for metrics in self.metrics.values())
         return bool(
             self._count_correct()
-            < other._count_correct() - _MAX_ACCURACY_LOSS * n - _ROUNDING
+            < other._count_correct() - MAX_ACCURACY_LOSS * n - _ROUNDING
             or self._mean_balanced()
-            < other._mean_balanced() - _MAX_BALANCED_LOSS - _ROUNDING
+            < other._mean_balanced() - MAX_BALANCED_LOSS - _ROUNDING
         )
 
     def _count_correct(self) -> float:
@@ -179,7 +172,7 @@ def compare_classifier(
 
     def time_ms(n_faces: int) -> float:
         return measure_shortest_ms(
-            lambda: classifier.predict_crops(four_crops[:n_faces]), _N_TIMED_CALLS
+            lambda: classifier.predict_crops(four_crops[:n_faces])
         )
 
     return ConvertedClassifier.of_file(
@@ -324,9 +317,7 @@ def write_classifier_export(
     card = format_classifier_card(model_export, predictions, command)
     written = write_run_files(model_export, folder, facts, card)
     save_class_predictions(folder / PREDICTIONS_NAME, predictions)
-    run_facts = model_export.run_folder / FACTS_NAME
-    shutil.copyfile(folder / FACTS_NAME, run_facts)
-    written += [folder / PREDICTIONS_NAME, run_facts]
+    written.append(folder / PREDICTIONS_NAME)
     file = out / model_export.file_name
     if model_export.can_ship:
         file.write_bytes(model_export.selected.path.read_bytes())

@@ -9,6 +9,12 @@ from numpy.typing import NDArray
 
 from maskdet.types import CLASSES, Label
 
+MAX_ACCURACY_LOSS = 0.001
+"""Tolerance for mask or no mask of a file that is as accurate as another."""
+
+MAX_BALANCED_LOSS = 0.005
+"""Tolerance for the balanced accuracy of a file that is as accurate as another."""
+
 
 @dataclass(frozen=True)
 class ClassifierMetrics:

@@ -91,7 +91,7 @@ class SampleConfig:
             size of the sample.
         most_zoom: maximum enlargement of an image.
         stretch: maximum relative change of each side, independently.
-        least_px: smaller faces are ignored; they are below the 8 px grid.
+        least_px: smaller faces are ignored; they are below the finest stride.
         min_visible_fraction: minimum visible area of a face that is cut by the border;
             with less it is ignored.
         smoothing: label smoothing.

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from maskdet.analyzers.onepass import OUTPUT_NAMES
+from maskdet.analyzers.onepass import MAX_STRIDE_PX, OUTPUT_NAMES, STRIDES_PX
+from maskdet.analyzers.pipelines import RESIZES
 from maskdet.evaluation import LARGE_PX
 from maskdet.training.card import (
     backends_sentence,
@@ -22,23 +23,25 @@ from maskdet.training.card import (
     stopped_sentence,
     versions_table,
 )
-from maskdet.training.onepass.data import FALSE_POSITIVE_COST, FALSE_POSITIVE_SCORES
+from maskdet.training.export import TIMES_SENTENCE
+from maskdet.training.onepass.batches import SampleConfig
 from maskdet.training.onepass.recipe import TIMED_WH
-from maskdet.training.onepass.validation import OnePassMetrics
+from maskdet.training.onepass.validation import OnePassMetrics, compute_selection_score
 from maskdet.types import CLASSES
 
 if TYPE_CHECKING:
     from maskdet.training.onepass.export import OnePassExport
 
 ABOUT = (
-    "Detects the faces of an image and classifies their masks in one pass: detection "
-    "with the layers of YuNet, classification with our own branch."
+    "Single-stage network that detects the faces of an image and classifies their "
+    "masks: detection with the layers of YuNet, classification with our own branch."
 )
 
 _PROPERTIES = """\
 | Network | {parameters:,} parameters, convolutions only |
-| Input | `image`: (1, h, w, 3) float32 BGR, 0 to 255; h and w are multiples of 32 |
-| Output | {outputs}: (1, h/s, w/s, 9) at the strides 8, 16 and 32: class and \
+| Input | `image`: (1, h, w, 3) float32 BGR, 0 to 255; h and w are multiples of \
+{multiple_px} |
+| Output | {outputs}: (1, h/s, w/s, 9) at the strides {strides}: class and \
 objectness logit, `dx, dy, log w, log h`, logits of {labels} \
 (`maskdet.analyzers.onepass`) |
 | File | `{name}.tflite`: {n_bytes:,} bytes, {weights} weights, sha256 `{sha256}` |"""
@@ -56,7 +59,7 @@ branch was added.{start}
 
 _EVALUATION = """\
 On {scenes} validation scenes{val}, which were also used to select {selected}, by \
-source and longer side in pixels (640: `onepass`, 320: `onepass-fast`). Average \
+source and longer side in pixels ({sides}). Average \
 precision at IoU 0.5 of all faces, of faces of at least {large_px:.0f} px ("large"), \
 of each class, and the mean over the classes; "accuracy" is the fraction of detected \
 large faces with the correct class.
@@ -93,6 +96,8 @@ def format_onepass_card(model_export: OnePassExport, command: str) -> str:
             name=model_export.name,
             parameters=model_export.n_parameters,
             outputs=", ".join(f"`{name}`" for name in OUTPUT_NAMES),
+            multiple_px=MAX_STRIDE_PX,
+            strides=", ".join(map(str, STRIDES_PX)),
             labels=", ".join(label.key for label in CLASSES),
             n_bytes=selected.n_bytes,
             weights=model_export.weight_format,
@@ -110,17 +115,20 @@ def format_onepass_card(model_export: OnePassExport, command: str) -> str:
             selected="the version"
             if model_export.is_last_epoch
             else "epoch and version",
+            sides=", ".join(
+                f"{resize.long_side_px}: `{name}`" for name, resize in RESIZES.items()
+            ),
             large_px=LARGE_PX,
             validation=_validation_table(selected.metrics),
             false_positives=_false_positives_section(
                 model_export.n_negatives, selected.false_positive_rates
             ),
         ),
-        versions="Compared with the Keras network. Time: minimum of 50 calls with 2 "
-        f"threads.\n\n{versions}",
+        versions=f"Compared with the Keras network. {TIMES_SENTENCE}\n\n{versions}",
         choice=f"{model_export.weight_format} was chosen: the smallest version without "
         "a loss of accuracy that is about as fast as the fastest.",
-        small_faces="Faces smaller than 8 px are not detected; below 20 px the class "
+        small_faces="The network was not trained on faces smaller than "
+        f"{SampleConfig.least_px:g} px in its input; below {LARGE_PX:g} px the class "
         "is often not visible.",
     )
 
@@ -129,7 +137,7 @@ def _start_clause(metadata: Mapping[str, object]) -> str:
     start = metadata.get("weights")
     if not start:
         return ""
-    origin = "" if str(start).endswith(".h5") else " of YuNet"
+    origin = " of YuNet" if str(start).endswith(".onnx") else ""
     return f" The network was initialized with the weights{origin} in `{start}`."
 
 
@@ -161,20 +169,10 @@ def _training_sentences(model_export: OnePassExport) -> Iterator[str]:
     yield f"{_kept_sentence(model_export)} with averaged weights."
 
 
-def _selection_score(row: Mapping[str, float]) -> float:
-    """Return the selection score of an epoch, as `fit_onepass` computes it."""
-    false_positive_rates = row.get(
-        f"val_false_positives_{FALSE_POSITIVE_SCORES[0]:g}", 0.0
-    )
-    return (
-        row["val_faces"] + row["val_mean"]
-    ) / 2 - FALSE_POSITIVE_COST * false_positive_rates
-
-
 def _kept_sentence(model_export: OnePassExport) -> str:
     """Describe the selected epoch; `fit_onepass` keeps the first of equal scores."""
     log = model_export.log
-    scores = [_selection_score(row) for row in log]
+    scores = [compute_selection_score(row) for row in log]
     finite_scores = [score for score in scores if not math.isnan(score)]
     if model_export.is_last_epoch or (log and not finite_scores):
         number = f", {len(log)}," if log else ""

@@ -17,11 +17,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzers.onepass import Resize, SingleStage, SingleStageNetwork
+from maskdet.analyzers.onepass import SingleStage, SingleStageNetwork
+from maskdet.analyzers.pipelines import RESIZES
 from maskdet.boxes import (
     Boxes,
     box_areas,
@@ -33,7 +33,7 @@ from maskdet.boxes import (
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.datasets.example import empty_boxes
-from maskdet.media import find_images, read_image
+from maskdet.media import find_images, read_image, resize_image
 from maskdet.settings import Settings
 from maskdet.training.checkpoint import read_cached_arrays, save_arrays
 from maskdet.training.classifier.crops import ProgressWrapper
@@ -70,14 +70,11 @@ _HELD_OUT_EVERY: Final = 4
 _MIN_SAMPLING_WEIGHT: Final = 0.03
 """Added to the squared score, so that images without false positives are sampled."""
 
-SCALINGS: Final[Mapping[int, Resize]] = {
-    640: Resize(640, 2.0),
-    320: Resize(320, 1.0),
-}
-"""Input scaling of the analyzers `onepass` and `onepass-fast`, by longer side."""
+SCALINGS: Final = {resize.long_side_px: resize for resize in RESIZES.values()}
+"""Input scaling of the analyzers, the thorough one first, by longer side."""
 
-_FUSION_WEIGHTS: Final[Mapping[int, float]] = {640: 1.0, 320: 0.7}
-"""Weights of the detections in the fusion, by longer side as in `SCALINGS`."""
+_FUSION_WEIGHTS: Final = (1.0, 0.7)
+"""Weights of the detections in the fusion, in the order of `SCALINGS`."""
 
 _MIN_UNLABELLED_SCORE: Final = 0.4
 """On the audited validation scenes, 50 to 90 % of the unlabelled detections above this
@@ -213,11 +210,7 @@ def read_training_images(
 def shrink_image(image: Image) -> tuple[Image, float]:
     """Downscale an image to at most `MAX_SIDE_PX`; return it and the scale."""
     scale = min(1.0, MAX_SIDE_PX / max(image.shape[:2]))
-    if scale == 1:
-        return image, scale
-    size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-    small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.uint8), scale
+    return resize_image(image, scale), scale
 
 
 def _read_training_image(teacher: Classifier | None, example: Example) -> TrainingImage:
@@ -320,7 +313,7 @@ class MinedNegatives:
 def read_negatives(
     paths: Iterable[str | Path],
     kinds: Sequence[str] = (),
-    progress: Callable[[Iterable[NegativeImage]], Iterable[NegativeImage]] = iter,
+    progress: Callable[[Sequence[NegativeImage]], Iterable[NegativeImage]] = iter,
 ) -> NegativeImages:
     """Read the images of `list_negatives`.
 
@@ -335,9 +328,10 @@ def read_negatives(
     """
     train: list[TrainingImage] = []
     held_out: list[TrainingImage] = []
-    for image in progress(list_negatives(paths, kinds)):
-        target_list = held_out if image.held_out else train
-        target_list.append(_read_negative(image.path, image.kind))
+    listed = list_negatives(paths, kinds)
+    images = map_parallel(_read_negative, listed, progress)
+    for item, image in zip(listed, images, strict=True):
+        (held_out if item.held_out else train).append(image)
     return NegativeImages(train, held_out)
 
 
@@ -411,14 +405,14 @@ def _parse_coco_row(path: Path, row: Mapping[str, Any]) -> tuple[Path, str]:
     raise FileNotFoundError(f"{path}: image {name} does not exist")
 
 
-def _read_negative(file: Path, kind: str) -> TrainingImage:
-    image, _ = shrink_image(read_image(file))
+def _read_negative(negative: NegativeImage) -> TrainingImage:
+    image, _ = shrink_image(read_image(negative.path))
     return TrainingImage(
         image,
         empty_boxes(),
         np.zeros(0, np.int64),
         np.zeros((0, len(CLASSES)), np.float32),
-        kind,
+        negative.kind,
     )
 
 
@@ -462,14 +456,8 @@ def fuse_detections(detections: Sequence[Faces], weights: Sequence[float]) -> Fa
     return Faces(boxes[kept][best], total[best])
 
 
-def open_at_scalings(path: str | Path) -> dict[int, SingleStage]:
-    """Open a file of the network for each of `SCALINGS`.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        RuntimeError: the file is not a single-stage network.
-    """
-    network = SingleStageNetwork(path)
+def open_at_scalings(network: SingleStageNetwork) -> dict[int, SingleStage]:
+    """Return the analyzer of a network at each of `SCALINGS`, by longer side."""
     return {side: SingleStage(network, scaling) for side, scaling in SCALINGS.items()}
 
 
@@ -477,8 +465,8 @@ class DetectionTeacher:
     """The single-stage network at two input sizes, fused."""
 
     def __init__(self, path: str | Path) -> None:
-        """Load the file of the network; see `open_at_scalings`."""
-        self._analyzers = open_at_scalings(path)
+        """Load the file of the network; see `SingleStageNetwork`."""
+        self._analyzers = open_at_scalings(SingleStageNetwork(path))
 
     def detect(self, image: Image) -> Faces:
         """Return the faces in an image with fused scores."""
@@ -486,9 +474,7 @@ class DetectionTeacher:
             analyzer.analyze(image, Settings.permissive()).faces
             for analyzer in self._analyzers.values()
         ]
-        return fuse_detections(
-            detections, [_FUSION_WEIGHTS[side] for side in self._analyzers]
-        )
+        return fuse_detections(detections, _FUSION_WEIGHTS)
 
 
 def apply_detection_teacher(

@@ -49,6 +49,7 @@ from maskdet.training.onepass.data import (
     compute_false_positive_rates,
     highest_scores,
     load_training_images,
+    open_at_scalings,
 )
 from maskdet.training.onepass.network import build_onepass_network
 from maskdet.training.onepass.recipe import TIMED_WH
@@ -67,7 +68,6 @@ from maskdet.training.run_log import (
 )
 from maskdet.types import Image
 
-_N_TIMED_CALLS = 50
 _MAX_AP_LOSS = 0.003
 
 _MAX_SLOWDOWN = 1.1
@@ -144,9 +144,7 @@ def compare_onepass(
         negatives: held-out images without a face.
     """
     network = SingleStageNetwork(path)
-    analyzers = {
-        side: SingleStage(network, scaling) for side, scaling in SCALINGS.items()
-    }
+    analyzers = open_at_scalings(network)
 
     def detect(image: Image, long_side_px: int) -> OnePassDetections:
         scene = analyzers[long_side_px].analyze(image, Settings.permissive())
@@ -191,7 +189,7 @@ def _compute_max_difference(
 
 def _measure_ms(network: SingleStageNetwork, width: int, height: int) -> float:
     image = np.full((height, width, 3), 90, np.uint8)
-    return measure_shortest_ms(lambda: network.forward(image), _N_TIMED_CALLS)
+    return measure_shortest_ms(lambda: network.forward(image))
 
 
 def _measure_false_positive_rates(
@@ -280,7 +278,7 @@ def fit_onepass_temperature(
     """Fit the temperature of the mask probabilities on the detected faces."""
     probs, labels = [], []
     for image in images:
-        detections = detect_with_keras(model, image.image, 640)
+        detections = detect_with_keras(model, image.image, max(SCALINGS))
         matched = match_detections_in_image(detections.faces, image.boxes)
         rows = np.flatnonzero(matched >= 0)
         rows = rows[image.labels[matched[rows]] != NO_LABEL]

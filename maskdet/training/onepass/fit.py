@@ -20,7 +20,7 @@ from maskdet.training.initial_weights import load_litert_weights
 from maskdet.training.loop import EpochResult, NetworkInTraining, run_training
 from maskdet.training.onepass.batches import OnePassSampler
 from maskdet.training.onepass.data import (
-    FALSE_POSITIVE_COST,
+    SCALINGS,
     NegativeImages,
     PackedImages,
     TrainingImage,
@@ -35,6 +35,7 @@ from maskdet.training.onepass.network import (
 from maskdet.training.onepass.recipe import OnePassRecipe
 from maskdet.training.onepass.validation import (
     OnePassMetrics,
+    compute_selection_score,
     detect_with_keras,
     evaluate_by_source,
     evaluate_onepass,
@@ -44,9 +45,6 @@ from maskdet.training.run_log import BEST_FILE
 from maskdet.training.workers import TrainingBatch
 
 logger = logging.getLogger(__name__)
-
-VALIDATION_PX = (640, 320)
-"""Longer sides for validation of the kept weights; epochs use only the first."""
 
 _RECALIBRATION_BATCHES = 24
 
@@ -115,7 +113,7 @@ def fit_onepass(
     run_training(network, out, resume=resume, metadata=metadata)
     load_weights(out / BEST_FILE, model)
     return evaluate_by_source(
-        training_data.validation, VALIDATION_PX, partial(detect_with_keras, model)
+        training_data.validation, SCALINGS, partial(detect_with_keras, model)
     )
 
 
@@ -255,10 +253,9 @@ class _OnePassInTraining(NetworkInTraining):
 
     def validate(self, epoch: int, logs: Sequence[Mapping[str, float]]) -> EpochResult:
         losses = logs[-1]  # Keras returns running means
-        metrics = evaluate_onepass(self.model, self._epoch_validation, VALIDATION_PX[0])
-        mined = mine_false_positives(
-            self.model, self._epoch_negatives, VALIDATION_PX[0]
-        )
+        long_side_px = max(SCALINGS)
+        metrics = evaluate_onepass(self.model, self._epoch_validation, long_side_px)
+        mined = mine_false_positives(self.model, self._epoch_negatives, long_side_px)
         rates = compute_false_positive_rates(mined.scores)
         row = {
             "loss": round(sum(losses.values()), 5),
@@ -270,6 +267,4 @@ class _OnePassInTraining(NetworkInTraining):
         lines = [f"losses {', '.join(named_losses)}", f"validation {metrics}"]
         if rates:
             lines.append(f"false positives {rates}")
-        score = (metrics.faces + metrics.mean) / 2
-        score -= FALSE_POSITIVE_COST * next(iter(rates.values()), 0.0)
-        return EpochResult(row, lines, score)
+        return EpochResult(row, lines, compute_selection_score(row))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +13,15 @@ from numpy.typing import NDArray
 from maskdet.analyzers.onepass import STRIDES_PX, decode_maps
 from maskdet.boxes import Boxes, clip_boxes, nms, sizes_px
 from maskdet.evaluation import LARGE_PX
+from maskdet.media import resize_image
 from maskdet.metrics.detection import (
     average_precision,
     match_detections,
     match_detections_in_image,
 )
 from maskdet.training.onepass.data import (
+    FALSE_POSITIVE_COST,
+    FALSE_POSITIVE_SCORES,
     NO_LABEL,
     MinedNegatives,
     TrainingImage,
@@ -120,15 +122,15 @@ def detect_with_keras(
     costs a new graph.
     """
     scale = long_side_px / max(image.shape[:2])
-    size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-    resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    resized = cv2.resize(image, size_wh, interpolation=resampling)
+    resized = resize_image(image, scale)
     cell = STRIDES_PX[-1]
     side = -(-long_side_px // cell) * cell
     # Two input shapes, landscape and square, fit most images with little padding.
-    height = side if size_wh[1] > 0.75 * side else -(-side * 3 // 4 // cell) * cell
+    height = (
+        side if resized.shape[0] > 0.75 * side else -(-side * 3 // 4 // cell) * cell
+    )
     padded = np.zeros((1, height, side, 3), np.float32)
-    padded[0, : size_wh[1], : size_wh[0]] = resized
+    padded[0, : resized.shape[0], : resized.shape[1]] = resized
     maps = [
         np.asarray(feature_map)[0] for feature_map in model.predict_on_batch(padded)
     ]
@@ -194,6 +196,12 @@ def compute_onepass_metrics(
         right=_compute_class_accuracy(images, detections),
         **classes,
     )
+
+
+def compute_selection_score(row: Mapping[str, float]) -> float:
+    """Return the selection score of an epoch from its row in the log."""
+    rate = row.get(f"val_false_positives_{FALSE_POSITIVE_SCORES[0]:g}", 0.0)
+    return (row["val_faces"] + row["val_mean"]) / 2 - FALSE_POSITIVE_COST * rate
 
 
 def _compute_class_accuracy(

@@ -20,7 +20,13 @@ from maskdet.charts.spec import (
     nominal_field,
     quantitative_field,
 )
-from maskdet.events.database import HOUR_MS, EventFilter, StoreError
+from maskdet.events.database import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    EventFilter,
+    StoreError,
+)
 from maskdet.events.event import (
     EVENT_KINDS,
     MAX_CAMERA_NAME_LENGTH,
@@ -38,6 +44,8 @@ from maskdet.style import (
 from maskdet.types import CLASSES, UNTRACKED, Label
 from maskdet.web import session
 from maskdet.web.events import alerts, service
+from maskdet.web.events.form import EventForm
+from maskdet.web.events.recorders import DEFAULT_CAMERA, EventPreferences
 from maskdet.web.widgets import (
     MetricTile,
     escape_markdown,
@@ -58,6 +66,16 @@ PERIODS: Final[Mapping[str, tuple[str, float | None]]] = {
 MAX_TABLE_EVENTS: Final = 500
 """Maximum number of events in the table; the CSV file has all."""
 
+_INTERVALS: Final[Sequence[tuple[int, int, str]]] = (
+    (2 * HOUR_MS, MINUTE_MS, "minute"),
+    (4 * DAY_MS, HOUR_MS, "hour"),
+)
+"""Length and name of the intervals of the chart, for events over less than the first
+number of milliseconds; over more, an interval is a day."""
+
+_MIN_CHART_INTERVALS: Final = 12
+"""So that the bar of a short run does not fill the chart."""
+
 _DELETED_KEY = "maskdet.events_deleted"
 
 
@@ -70,20 +88,28 @@ class EventQueryResult:
         kind_counts: number of events by kind.
         label_counts: number of people by their last label.
         n_people: number of people, with or without a label.
-        hourly_label_counts: number of people by label, by the start of the hour in
-            milliseconds.
+        interval_ms: length of the intervals, in milliseconds.
+        interval_label_counts: number of people by label, by the start of the interval
+            in milliseconds.
     """
 
     events: Sequence[Event]
     kind_counts: Counter[str]
     label_counts: Counter[Label]
     n_people: int
-    hourly_label_counts: Mapping[int, Counter[Label]]
+    interval_ms: int
+    interval_label_counts: Mapping[int, Counter[Label]]
 
     @property
     def n_events(self) -> int:
         """Number of events."""
         return sum(self.kind_counts.values())
+
+    @property
+    def interval(self) -> str:
+        """Name of the intervals: minute, hour or day."""
+        names = {interval_ms: name for _, interval_ms, name in _INTERVALS}
+        return names.get(self.interval_ms, "day")
 
 
 def query_events(
@@ -95,37 +121,52 @@ def query_events(
         StoreError: the database cannot be used.
     """
     utc_offset = datetime.now(zone).utcoffset() or timedelta()
+    first_ms, last_ms = store.get_time_range_ms(event_filter) or (0, 0)
+    interval_ms = choose_interval_ms(last_ms - first_ms)
     return EventQueryResult(
         store.read(event_filter, MAX_TABLE_EVENTS),
         store.count_by_kind(event_filter),
         store.count_people(event_filter),
         store.count_unique_people(event_filter),
-        store.count_people_by_hour(
-            event_filter, round(utc_offset.total_seconds() * 1e3)
+        interval_ms,
+        store.count_people_over_time(
+            event_filter, interval_ms, round(utc_offset.total_seconds() * 1e3)
         ),
     )
 
 
+def choose_interval_ms(duration_ms: int) -> int:
+    """Return the length of the chart's intervals for events over this time."""
+    lengths_ms = (
+        interval_ms for limit_ms, interval_ms, _ in _INTERVALS if duration_ms < limit_ms
+    )
+    return next(lengths_ms, DAY_MS)
+
+
 def event_totals_html(result: EventQueryResult, style: Style) -> str:
-    """Return the totals as HTML tiles."""
-    counts = result.label_counts
-    n_labelled = sum(counts.values())
+    """Return the totals as HTML tiles; the classes add up to the people."""
+    counts = result.label_counts.copy()
+    n_labelled = counts.total()
+    counts[Label.UNKNOWN] = result.n_people - n_labelled
     mask_rate_text = (
         format_percent(counts[Label.MASK] / n_labelled) if n_labelled else "\N{EN DASH}"
     )
     return metrics_html(
         [
             MetricTile("People", result.n_people),
-            *(label_tile(label, counts[label], style) for label in CLASSES),
-            MetricTile("Mask rate (unsure excluded)", mask_rate_text),
+            *(label_tile(label, counts[label], style) for label in Label),
+            MetricTile("Mask rate", mask_rate_text),
             MetricTile("Too close", result.kind_counts["close"]),
             MetricTile("Alerts", result.kind_counts["alert"]),
         ]
     )
 
 
-def hourly_label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
-    """Return a Vega-Lite chart of the fraction of people by label and hour."""
+def label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
+    """Return a Vega-Lite chart of the fraction of people by label over time."""
+    starts_ms, interval_ms = result.interval_label_counts, result.interval_ms
+    end_ms = max(starts_ms) + interval_ms
+    shown_ms = max(end_ms - min(starts_ms), _MIN_CHART_INTERVALS * interval_ms)
     bars = {
         "data": {"name": "bars"},
         "mark": {
@@ -154,7 +195,7 @@ def hourly_label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
                 {
                     "field": "start",
                     "type": "temporal",
-                    "title": "Hour",
+                    "title": f"{result.interval.capitalize()} from",
                     "format": "%Y-%m-%d %H:%M",
                 },
                 nominal_field("label", "Label"),
@@ -164,16 +205,21 @@ def hourly_label_chart(result: EventQueryResult, style: Style) -> VegaSpec:
             ],
         },
     }
-    rows = _build_bars(result.hourly_label_counts, style)
+    rows = _build_bars(result, style)
+    # An empty bar extends the time axis.
+    origin_ms = end_ms - shown_ms
+    if origin_ms < min(starts_ms):
+        empty = {**rows[0], "high": 0.0, "fraction": 0.0, "people": 0, "total": 0}
+        rows.append({**empty, "start": origin_ms, "end": origin_ms, "low": 0.0})
     return layer_charts([bars], {"bars": rows}, height=300)
 
 
 def _build_bars(
-    hourly_label_counts: Mapping[int, Counter[Label]], style: Style
+    result: EventQueryResult, style: Style
 ) -> list[dict[str, int | float | str]]:
-    """Return the segments of each hour's bar, with masked people at the bottom."""
+    """Return the segments of each interval's bar, with masked people at the bottom."""
     rows: list[dict[str, int | float | str]] = []
-    for start_ms, label_counts in hourly_label_counts.items():
+    for start_ms, label_counts in result.interval_label_counts.items():
         n_all, n_below = sum(label_counts.values()), 0
         for label in CLASSES:
             n_people = label_counts[label]
@@ -181,7 +227,7 @@ def _build_bars(
                 rows.append(
                     {
                         "start": start_ms,
-                        "end": start_ms + HOUR_MS,
+                        "end": start_ms + result.interval_ms,
                         "label": style.title(label),
                         "low": n_below / n_all,
                         "high": (n_below + n_people) / n_all,
@@ -222,24 +268,61 @@ def render_events_page() -> None:
         "Log of arrivals, departures, mask status and close contacts, with optional "
         "alerts."
     )
-    database = service.get_database_status()
-    record, camera = _render_recording_settings(database)
-    with st.expander("Alerts", icon=":material/notifications:"):
-        alert_config, toast, sound = alerts.render_alert_settings()
-        service.apply_event_preferences(
-            service.EventPreferences(record, camera, alert_config, toast, sound)
-        )
-        alerts.render_test_alert()
+    st.header("Recording", divider="gray")
+    if session.is_tab_pending():
+        # Whether recording is on is known in a moment.
+        st.caption("Loading your settings …")
+    else:
+        _render_settings()
     alerts.render_new_alerts()
-    _render_writer_status(record)
+    st.header("Alerts", divider="gray")
+    alerts.render_alert_list()
     store = service.get_event_store()
     if store is not None:
         _render_recorded_events(store)
 
 
-def _render_recording_settings(database: service.DatabaseStatus) -> tuple[bool, str]:
+def _render_settings() -> None:
+    """Render the settings of a recorder, and apply them."""
+    form, is_visitor = _select_form()
+    recorded = service.list_recorded_cameras()
+    form.load()
+    record, camera = _render_recording_settings(form, is_visitor=is_visitor)
+    with st.expander("Alert rules", icon=":material/notifications:"):
+        alert_config = alerts.render_alert_settings(form, on_page=is_visitor)
+        alerts_area = st.container()
+    form.store()
+    toast, sound = (form.recorder.form[name] is True for name in ("toast", "sound"))
+    service.apply_event_preferences(
+        form.recorder,
+        EventPreferences(record, camera, alert_config, toast, sound),
+    )
+    with alerts_area:
+        alerts.render_test_alert(form)
+    _render_writer_status(record)
+    if service.list_recorded_cameras() != recorded:
+        st.rerun()  # every page shows what is recorded, above its content
+
+
+def _select_form() -> tuple[EventForm, bool]:
+    """Return the settings to render, and whether they are those of the visitor.
+
+    A local admin can choose those of the server's network cameras.
+    """
+    camera_recorder = service.get_camera_recorder()
+    if camera_recorder is not None:
+        titles = {"visitor": "This browser's camera", "server": "Network cameras"}
+        chosen = select_segment("Settings for", titles, key="events.recorder")
+        if chosen == "server":
+            return EventForm("cameras", camera_recorder), False
+    return EventForm("events", service.get_recorder()), True
+
+
+def _render_recording_settings(
+    form: EventForm, *, is_visitor: bool
+) -> tuple[bool, str]:
     """Render the recording options; return whether to record, and the camera name."""
-    st.header("Recording", divider="gray")
+    database = service.get_database_status()
     if database.is_disabled:
         st.info(
             "Recording is disabled on this server.",
@@ -251,31 +334,31 @@ def _render_recording_settings(database: service.DatabaseStatus) -> tuple[bool, 
         )
     toggle_column, name_column = st.columns([2, 1], vertical_alignment="bottom")
     record = toggle_column.toggle(
-        "Record events",
-        key="events.record",
-        persist_state="session",
-        disabled=not database.url,
+        "Record events", key=form.key("record"), disabled=not database.url
     )
-    camera = name_column.text_input(
-        "Camera name",
-        service.DEFAULT_CAMERA,
-        max_chars=MAX_CAMERA_NAME_LENGTH,
-        key="events.camera",
-        persist_state="session",
-        help="Distinguishes the events of several cameras.",
-    )
+    camera = ""
+    if is_visitor:
+        camera = name_column.text_input(
+            "Camera name",
+            max_chars=MAX_CAMERA_NAME_LENGTH,
+            key=form.key("camera"),
+            help="Distinguishes the events of several cameras.",
+        )
     store = service.get_event_store()
     if store is not None:
         location = store.location.replace("`", "")
+        scope = (
+            "Recording stays on when you reload the page"
+            if is_visitor
+            else "For all network cameras that this server reads, until it stops"
+        )
         st.caption(
-            "Images are never stored. An event has the time, an anonymous ID that is "
-            "valid for this stream only, label and confidence, the distance to others, "
-            f"and the camera name. Events are stored in `{location}` "
+            f"{scope}. Images are never stored. An event has the time, an anonymous ID "
+            "that is valid for this stream only, label and confidence, the distance to "
+            f"others, and the camera name. Events are stored in `{location}` "
             f"and deleted after **{database.keep_days} days**."
         )
-    return record and bool(database.url), clean_camera_name(
-        camera
-    ) or service.DEFAULT_CAMERA
+    return record and bool(database.url), clean_camera_name(camera) or DEFAULT_CAMERA
 
 
 def _render_writer_status(record: bool) -> None:
@@ -334,11 +417,15 @@ def _render_history(store: EventStore, n_all: int) -> None:
     st.html(event_totals_html(result, session.get_preferences().style))
     if not result.n_events:
         st.info("No matching events. Choose a longer period or fewer filters.")
-    if result.hourly_label_counts:
-        st.caption("Unique people per hour with at least one event, by last label.")
+    if result.interval_label_counts:
+        st.caption(
+            f"Unique people per {result.interval}, by their last class; unsure "
+            "excluded, as in the mask rate."
+        )
         st.vega_lite_chart(
-            hourly_label_chart(result, session.get_preferences().style),
-            alt="Fraction of people with a mask, incorrectly worn and without, by hour",
+            label_chart(result, session.get_preferences().style),
+            alt="Fraction of people with a mask, incorrectly worn and without, by "
+            + result.interval,
         )
     _render_table(result)
     _render_files(store, event_filter, result, n_all)
@@ -347,10 +434,10 @@ def _render_history(store: EventStore, n_all: int) -> None:
 def _select_filter(store: EventStore) -> EventFilter:
     """Render the filter options; return the filter."""
     titles = {name: title for name, (title, _) in PERIODS.items()}
-    period = select_segment("Time", titles, key="events.period", default="day")
-    kinds_column, labels_column, cameras_column, refresh_column = st.columns(
-        [4, 4, 4, 2], vertical_alignment="bottom"
-    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        period = select_segment("Time", titles, key="events.period", default="day")
+        st.button("Refresh", icon=":material/refresh:", key="events.refresh")
+    kinds_column, labels_column, cameras_column = st.columns(3)
     kinds = kinds_column.multiselect(
         "Events",
         list(EVENT_KINDS),
@@ -362,7 +449,7 @@ def _select_filter(store: EventStore) -> EventFilter:
     style = session.get_preferences().style
     label_titles = {label.key: style.title(label) for label in Label}
     labels = labels_column.multiselect(
-        "Labels",
+        "Classes",
         list(label_titles),
         format_func=label_titles.__getitem__,
         placeholder="All",
@@ -372,7 +459,6 @@ def _select_filter(store: EventStore) -> EventFilter:
     cameras = cameras_column.multiselect(
         "Cameras", store.list_cameras(), placeholder="All", key="events.cameras"
     )
-    refresh_column.button("Refresh", icon=":material/refresh:", key="events.refresh")
     hours = PERIODS[period][1]
     since = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)
     since_ms = None if since is None else round(since.timestamp() * 1e3)

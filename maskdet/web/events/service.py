@@ -1,4 +1,4 @@
-"""Events and alerts of a visitor: preferences, monitor, database and admin rights.
+"""Events and alerts of a visitor: recorder, monitor, database and admin rights.
 
 The Live page calls `create_stream_monitor` in the script before the stream starts, and
 `StreamMonitor.observe` in the frame callback and after the stream has ended.
@@ -10,48 +10,47 @@ from __future__ import annotations
 import atexit
 import io
 import os
+import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, cast
+from weakref import WeakSet
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from maskdet.alerts.monitor import AlertConfig, AlertMonitor, StreamMonitor
+from maskdet.alerts.monitor import AlertMonitor, AlertRecord, StreamMonitor
 from maskdet.events.config import read_events_url, read_retention_days
 from maskdet.events.database import StoreError
-from maskdet.events.event import Event, EventCsvWriter, StreamInfo
+from maskdet.events.event import (
+    Event,
+    EventCsvWriter,
+    StreamInfo,
+    clean_camera_name,
+)
 from maskdet.events.store import EventStore
 from maskdet.events.writer import EventWriter
+from maskdet.web import session
+from maskdet.web.events.recorders import EventPreferences, Recorder, RecorderRegistry
 from maskdet.web.server import access, guard, streamlit_patches
 
-_PREFERENCES_KEY: Final = "maskdet.events"
-_MONITOR_KEY: Final = "maskdet.monitor"
-
-DEFAULT_CAMERA: Final = "Camera"
+_RECORDER_KEY: Final = "maskdet.recorder"
+_TAB_KEY: Final = "maskdet.recorder_tab"
 
 _DAY_S: Final = 86_400
 
+_recorders: Final = RecorderRegistry(streamlit_patches.is_session_active)
+"""The recorders of visitors, by tab ID."""
 
-@dataclass(frozen=True)
-class EventPreferences:
-    """A visitor's choices on the Events page; by default nothing is recorded or sent.
+_camera_recorder: Final = Recorder()
+"""The recorder of the network cameras, which the server reads without a visitor."""
 
-    Attributes:
-        record: write events to the database.
-        camera: name of this visitor's camera in the events.
-        alert_config: alert rules and receivers.
-        toast: show new alerts on the page.
-        sound: play a sound for them.
-    """
+_camera_monitors: Final[WeakSet[StreamMonitor]] = WeakSet()
+"""The monitors of the network cameras that are read now; used under the lock."""
 
-    record: bool = False
-    camera: str = DEFAULT_CAMERA
-    alert_config: AlertConfig = field(default_factory=AlertConfig)
-    toast: bool = True
-    sound: bool = False
+_camera_lock: Final = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -71,30 +70,71 @@ class DatabaseStatus:
     is_disabled: bool = False
 
 
+def get_recorder() -> Recorder:
+    """Return this visitor's recorder, also after a reload of the page."""
+    if _RECORDER_KEY not in st.session_state:
+        st.session_state[_RECORDER_KEY] = Recorder()
+    recorder = cast(Recorder, st.session_state[_RECORDER_KEY])
+    tab_id = session.get_tab_id()
+    if tab_id and st.session_state.get(_TAB_KEY) != tab_id:
+        recorder = _recorders.attach(tab_id, session.get_session_id(), recorder)
+        st.session_state[_RECORDER_KEY], st.session_state[_TAB_KEY] = recorder, tab_id
+    return recorder
+
+
+def get_camera_recorder() -> Recorder | None:
+    """Return the recorder of the server's network cameras; `None` if not an admin."""
+    return _camera_recorder if is_local_admin() else None
+
+
 def get_event_preferences() -> EventPreferences:
     """Return this visitor's event preferences."""
-    return cast(
-        EventPreferences, st.session_state.get(_PREFERENCES_KEY, EventPreferences())
-    )
+    return get_recorder().preferences
 
 
-def apply_event_preferences(preferences: EventPreferences) -> None:
+def apply_event_preferences(recorder: Recorder, preferences: EventPreferences) -> None:
     """Apply the preferences, also to a running stream.
 
     Raises:
         ValueError: a receiver in the alert configuration is invalid; nothing changes.
     """
-    get_alert_monitor().configure(
+    recorder.monitor.configure(
         preferences.alert_config, get_event_writer() if preferences.record else None
     )
-    st.session_state[_PREFERENCES_KEY] = preferences
+    recorder.preferences = preferences
+
+
+def list_recorded_cameras() -> list[str]:
+    """Return the names of the cameras whose events this visitor records.
+
+    For a local admin, those of the server are among them.
+    """
+    names = []
+    preferences = get_event_preferences()
+    if preferences.record:
+        names.append(preferences.camera)
+    if _camera_recorder.preferences.record and is_local_admin():
+        with _camera_lock:
+            running = {monitor.stream_info.camera for monitor in _camera_monitors}
+        names += sorted(running) or ["network cameras"]
+    return names
 
 
 def get_alert_monitor() -> AlertMonitor:
     """Return the monitor of this visitor's streams."""
-    if _MONITOR_KEY not in st.session_state:
-        st.session_state[_MONITOR_KEY] = AlertMonitor()
-    return cast(AlertMonitor, st.session_state[_MONITOR_KEY])
+    return get_recorder().monitor
+
+
+def list_alerts() -> list[AlertRecord]:
+    """Return the last alerts of this visitor's streams, newest first.
+
+    For a local admin, those of the server's cameras are among them.
+    """
+    records = get_alert_monitor().list_alerts()
+    cameras = get_camera_recorder()
+    if cameras is not None:
+        records += cameras.monitor.list_alerts()
+    return sorted(records, key=lambda record: record.alert.at, reverse=True)
 
 
 def create_stream_monitor(clock_s: float) -> StreamMonitor:
@@ -108,6 +148,36 @@ def create_stream_monitor(clock_s: float) -> StreamMonitor:
     return get_alert_monitor().monitor_stream(
         StreamInfo.now(get_event_preferences().camera, clock_s)
     )
+
+
+def create_camera_monitor(camera: str, clock_s: float) -> StreamMonitor:
+    """Return a monitor for a network camera that the server reads itself.
+
+    It follows the event settings of the server's cameras, which only a local admin can
+    change on the Events page; by default nothing is recorded or sent. Safe to call
+    outside of a script run.
+
+    Args:
+        camera: name of the camera in events.
+        clock_s: current time of the clock of `Scene.time_s`, in seconds.
+    """
+    monitor = _camera_recorder.monitor.monitor_stream(StreamInfo.now(camera, clock_s))
+    with _camera_lock:
+        _camera_monitors.add(monitor)
+    return monitor
+
+
+def are_cameras_recorded() -> bool:
+    """Return whether events or alerts of the server's cameras are wanted."""
+    preferences = _camera_recorder.preferences
+    return preferences.record or bool(preferences.alert_config.rules)
+
+
+def get_last_camera_alert(camera: str) -> Event | None:
+    """Return the last alert of a camera that the server reads; safe in any thread."""
+    name = clean_camera_name(camera)
+    recent = _camera_recorder.monitor.get_recent(1, camera=name, alerts_only=True)
+    return next(iter(recent), None)
 
 
 def get_database_status() -> DatabaseStatus:

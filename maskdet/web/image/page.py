@@ -31,6 +31,9 @@ from maskdet.web.widgets import (
     render_downloads,
 )
 
+_ORIGIN_KEY = "image.origin"
+_SAMPLE_KEY = "image.sample"
+
 
 def render_image_page() -> None:
     """Render the page."""
@@ -62,6 +65,15 @@ def render_image_page() -> None:
     _render_image_downloads(selected, image_results, preferences)
 
 
+def choose_sample(title: str) -> None:
+    """Have the page show a sample; call it before the page runs.
+
+    Args:
+        title: of one of `IMAGE_SAMPLES`.
+    """
+    st.session_state[_ORIGIN_KEY], st.session_state[_SAMPLE_KEY] = "Samples", title
+
+
 def _select_origin() -> str:
     """Render the choice of where images come from; return its value."""
     return st.segmented_control(
@@ -70,7 +82,7 @@ def _select_origin() -> str:
         default="Files",
         required=True,
         label_visibility="collapsed",
-        key="image.origin",
+        key=_ORIGIN_KEY,
         persist_state="session",
     )
 
@@ -80,7 +92,11 @@ def _select_images(cache: ImageCache, origin: str) -> list[SourceImage]:
     if origin == "Samples":
         by_title = {sample.title: sample for sample in IMAGE_SAMPLES}
         title = st.pills(
-            "Sample", list(by_title), default=IMAGE_SAMPLES[0].title, required=True
+            "Sample",
+            list(by_title),
+            default=IMAGE_SAMPLES[0].title,
+            required=True,
+            key=_SAMPLE_KEY,
         )
         return [_load_sample(cache, by_title[title])]
     if origin == "Camera":
@@ -212,7 +228,7 @@ def _render_image(
     if not len(result.scene):
         tips = results.suggest_changes(result.analyzed, result.settings, tiles=tiles)
         lines = "\n".join(f"- {tip}" for tip in tips)
-        st.warning(f"**No face found.** What you can try:\n{lines}")
+        st.warning(f"**No face detected.** What you can try:\n{lines}")
 
 
 def _render_image_downloads(

@@ -113,7 +113,7 @@ def summarize_scene(scene: Scene, style: Style = DEFAULT_STYLE) -> str:
         f"{counts[label]} {style.title(label)}" for label in Label if counts[label]
     ]
     if not parts:
-        return "no face found"
+        return "no face detected"
     return f"{format_count(len(scene), 'face')}: {', '.join(parts)}"
 
 

@@ -60,7 +60,7 @@ _CAMERA_ADVICE: Final = {
     "NotReadableError": "**The camera is in use by another program.** Close that "
     "program and press **Start** again.",
     "OverconstrainedError": "**The camera does not offer this size or frame rate.** "
-    "Choose others under **Camera** in the sidebar and press **Start** again.",
+    "Choose others under **Advanced** in the sidebar and press **Start** again.",
 }
 
 
@@ -85,6 +85,7 @@ class StreamConnection:
         self.attempt = 0
         self.timed_out = self.restarting = self.server_full = False
         self._since_s = 0.0
+        self._is_requested = False
 
     @property
     def streamer_visible(self) -> bool:
@@ -108,9 +109,18 @@ class StreamConnection:
     @property
     def reconnecting(self) -> bool:
         """Whether an interrupted stream is being reconnected."""
-        return self.phase in _RECONNECTING_PHASES or (
-            self.phase == "connecting" and self.attempt > 0
+        return self.phase in ("waiting", "stopping") or (
+            self.phase in ("connecting", "starting") and self.attempt > 0
         )
+
+    def start(self, now_s: float) -> None:
+        """Have the browser start, as if the visitor had pressed Start.
+
+        Args:
+            now_s: monotonic time in seconds.
+        """
+        self.phase, self.attempt, self._since_s = "starting", 0, now_s
+        self._is_requested = True
 
     def update(
         self,
@@ -135,6 +145,10 @@ class StreamConnection:
             now_s: monotonic time in seconds.
         """
         state_before = self._get_visible_state()
+        if last_button:
+            self._is_requested = False
+        elif self._is_requested:
+            last_button = "Start"
         if playing:
             self._handle_playing(last_frame_s, now_s)
         elif signalling:
@@ -152,6 +166,7 @@ class StreamConnection:
     def cancel(self) -> None:
         """Cancel all reconnects."""
         self.phase, self.attempt, self.restarting = "idle", 0, False
+        self._is_requested = False
 
     def _get_visible_state(self) -> tuple[object, ...]:
         return self.phase, self.attempt, self.timed_out, self.restarting
@@ -193,8 +208,11 @@ class StreamConnection:
             self._schedule_reconnect(now_s)
         elif self.phase == "waiting" and now_s >= self._since_s:
             self.phase, self.restarting, self._since_s = "starting", False, now_s
-        elif self.phase == "starting" and now_s - self._since_s >= _START_TIMEOUT_S:
-            self._schedule_reconnect(now_s)
+        elif self.phase == "starting":
+            # The page that is started may still be loading.
+            timeout_s = _START_TIMEOUT_S if self.attempt else CONNECT_TIMEOUT_S
+            if now_s - self._since_s >= timeout_s:
+                self._schedule_reconnect(now_s)
 
     def _schedule_reconnect(self, now_s: float) -> None:
         self.attempt += 1
@@ -216,7 +234,7 @@ def describe_camera_error(name: str) -> str:
     advice = _CAMERA_ADVICE.get(
         name, f"**The camera could not be started** ({name}). Try another browser."
     )
-    return f"{advice} Or analyze the sample video or an image, which needs no camera."
+    return f"{advice} Or play the sample video, which needs no camera."
 
 
 def can_use_camera(page_url: str) -> bool:

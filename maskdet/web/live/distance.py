@@ -85,7 +85,7 @@ def _render_distances() -> None:
     image_column, distances_column = st.columns(2)
     image_column.image(
         birds_eye_image,
-        "Bird's-eye view (1 m grid)",
+        "Bird's-eye view",
         channels="BGR",
         alt="Bird's-eye view of where people stand",
     )

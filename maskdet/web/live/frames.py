@@ -43,7 +43,7 @@ def make_callback(state: LiveState, live_session: LiveSession) -> FrameCallback:
         try:
             return [_annotate_frame(frame, n_arrived, state, live_session)]
         except Exception as error:
-            state.record_failure(n_arrived, error)
+            state.record_failure(live_session, n_arrived, error)
             _log_failure(live_session, error)
             # Drawing the error failed too: return the unmarked frame, or a black one
             # if faces must be blurred.
@@ -59,23 +59,44 @@ def _annotate_frame(
     preferences = state.preferences
     started_s = time.perf_counter()
     image = _to_image(frame, mirror=preferences.mirror, rotate=preferences.rotate)
-    read_s = time.perf_counter()
+    read_s = time.perf_counter() - started_s
+    annotated = annotate_image(image, state, live_session, n_arrived, read_s)
+    return _to_frame(frame, annotated)
+
+
+def annotate_image(
+    image: Image,
+    state: LiveState,
+    live_session: LiveSession,
+    n_arrived: int = 1,
+    read_s: float | None = None,
+) -> Image:
+    """Return the next image of a run with its faces drawn, or with an error banner.
+
+    Args:
+        image: `(h, w, 3)` uint8 BGR, mirrored and rotated as it is shown.
+        state: has the preferences, and gets the numbers.
+        live_session: the run.
+        n_arrived: number of images that arrived since the last call.
+        read_s: how long it took to decode the image, in seconds, if it is known.
+    """
+    preferences = state.preferences
     try:
         snapshot = live_session.step(image, state.clock(), preferences.settings)
         analyzed_s = time.perf_counter()
-        annotated = _to_frame(frame, draw(image, snapshot.scene, preferences.style))
+        annotated = draw(image, snapshot.scene, preferences.style)
     except Exception as error:
-        n_failed = state.record_failure(n_arrived, error)
+        n_failed = state.record_failure(live_session, n_arrived, error)
         _log_failure(live_session, error)
-        # The positions of the faces are not known, so pixelate the whole frame.
+        # The positions of the faces are not known, so pixelate the whole image.
         background = pixelate_image(image) if preferences.style.blur else image
-        return _to_frame(frame, _draw_error_banner(background, n_failed))
+        return _draw_error_banner(background, n_failed)
     stage_ms = {
-        "read": (read_s - started_s) * 1e3,
+        **({} if read_s is None else {"read": read_s * 1e3}),
         **snapshot.scene.stage_ms,
         "draw": (time.perf_counter() - analyzed_s) * 1e3,
     }
-    state.record_frame(n_arrived, stage_ms, snapshot)
+    state.record_frame(live_session, n_arrived, stage_ms, snapshot)
     return annotated
 
 

@@ -9,15 +9,16 @@ import streamlit as st
 
 from maskdet.drawing import draw
 from maskdet.media import encode_jpeg
-from maskdet.style import Style, format_percent
-from maskdet.types import Label
+from maskdet.style import Style
 from maskdet.video import VideoReport, reports_to_json
 from maskdet.web import session
-from maskdet.web.live.state import LiveSnapshot, get_live_state
+from maskdet.web.events import service
+from maskdet.web.live.state import LastRun, LiveSnapshot, get_live_state
 from maskdet.web.video.job import format_video_time
 from maskdet.web.widgets import (
+    Download,
     MetricTile,
-    label_tile,
+    list_report_tiles,
     metrics_html,
     render_downloads,
 )
@@ -40,41 +41,43 @@ def _render(*, is_ending: bool) -> None:
         return
     report, style = last_run.report, session.get_preferences().style
     st.header("Last run", divider="gray")
-    st.html(metrics_html(list_tiles(report, style)))
-    render_downloads(
-        [
-            ("People (CSV)", partial(people_csv, report), "people.csv", "text/csv"),
-            (
-                "Report (JSON)",
-                partial(reports_to_json, [report]),
-                "live.json",
-                "application/json",
-            ),
-            (
-                "Last frame (JPEG)",
-                partial(_render_frame, last_run.snapshot, style),
-                "live.jpg",
-                "image/jpeg",
-            ),
-        ]
-    )
+    st.html(metrics_html(list_tiles(last_run, style)))
+    people_file, events_file = ("people.csv", "text/csv"), ("events.csv", "text/csv")
+    files: list[Download] = [
+        (
+            "Report (JSON)",
+            partial(reports_to_json, [report]),
+            "live.json",
+            "application/json",
+        ),
+        (
+            "Last frame (JPEG)",
+            partial(_render_frame, last_run.snapshot, style),
+            "live.jpg",
+            "image/jpeg",
+        ),
+    ]
+    if report.people:
+        files.insert(0, ("People (CSV)", partial(people_csv, report), *people_file))
+    if report.events:
+        read_events = partial(service.events_csv, report.events)
+        files.insert(-2, ("Events and alerts (CSV)", read_events, *events_file))
+    render_downloads(files)
     st.caption("Kept in memory until the next Start; nothing is saved on the server.")
 
 
-def list_tiles(report: VideoReport, style: Style) -> list[MetricTile]:
-    """Return duration, people by class, mask rate and contacts as tiles."""
-    counts, n_contacts = report.label_counts, len(report.contacts)
-    mask_rate = "-" if report.mask_rate is None else format_percent(report.mask_rate)
-    tiles = [
+def list_tiles(last_run: LastRun, style: Style) -> list[MetricTile]:
+    """Return duration, people by class, mask rate, contacts and alerts as tiles."""
+    report = last_run.report
+    measures = last_run.snapshot.settings.distance != "off"
+    n_alerts = last_run.n_alerts
+    return [
         MetricTile("Duration", format_video_time(round(report.analyzed_s))),
-        MetricTile(pluralize(report.n_people, "Person", "People"), report.n_people),
-        *(label_tile(label, counts[label], style) for label in Label),
-        MetricTile("Mask rate (unsure excluded)", mask_rate),
+        *list_report_tiles(
+            report, style, has_distances=measures or report.n_contacts > 0
+        ),
+        *[MetricTile(pluralize(n_alerts, "Alert"), n_alerts)] * (n_alerts > 0),
     ]
-    if n_contacts:
-        note = f"{report.n_over_limit} over the limit"
-        tiles.append(MetricTile("Close contacts", n_contacts, note=note))
-    return tiles
 
 
 def people_csv(report: VideoReport) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
@@ -16,10 +17,14 @@ from streamlit_webrtc import (
 )
 
 from maskdet.analyzers.pipelines import resolve_analyzer
+from maskdet.media import encode_jpeg, read_image, resize_image
 from maskdet.web import session
-from maskdet.web.components import to_media_url
+from maskdet.web.cameras.feed import CameraFeed
+from maskdet.web.cameras.feeds import SharedFeed
+from maskdet.web.components import load_component, to_media_url
 from maskdet.web.events import alerts, service
 from maskdet.web.image.cache import ImageCache, render_result_preview
+from maskdet.web.image.page import choose_sample
 from maskdet.web.image.results import ImageResult
 from maskdet.web.live import distance
 from maskdet.web.live.connection import (
@@ -32,88 +37,51 @@ from maskdet.web.live.connection import (
 )
 from maskdet.web.live.frames import make_callback
 from maskdet.web.live.last_run import render_last_run
-from maskdet.web.live.readouts import live_stats_html
-from maskdet.web.live.state import LiveSession, LiveState, get_live_state
+from maskdet.web.live.readouts import render_performance, render_readouts
+from maskdet.web.live.sources import (
+    BROWSER_STREAMER_KEY,
+    LiveSource,
+    close_outlet,
+    get_outlet,
+    play_sample,
+    pop_start_request,
+    render_feed_status,
+    render_source_choice,
+)
+from maskdet.web.live.state import (
+    get_live_state,
+    get_own_live_state,
+    show_live_state,
+)
 from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE as VIEWERS_VARIABLE
 from maskdet.web.live.viewers import ViewerSlots, get_max_viewers
 from maskdet.web.preferences import Preferences
 from maskdet.web.server import streamlit_patches
 from maskdet.web.server.uploads import MAX_IMAGE_MB, reject_large_files
 from maskdet.web.theme import make_page_columns
-from maskdet.web.widgets import IMAGE_SAMPLES, escape_markdown, scene_cards_html
+from maskdet.web.tiles import Tile, render_tiles
+from maskdet.web.widgets import (
+    IMAGE_SAMPLES,
+    VIDEO_SAMPLE,
+    escape_markdown,
+    scene_cards_html,
+)
 
 if TYPE_CHECKING:
     from streamlit_webrtc.config import Translations
 
 logger = logging.getLogger(__name__)
 
-# `webrtc_streamer` stores its own object under this key.
-_STREAMER_KEY = "camera"
+_STREAMER_KEY = "maskdet.streamer"
+"""Where the session has the key of the streamer that the page shows."""
+
 _CONNECTION_KEY = "maskdet.connection"
 _BUTTON_KEY = "maskdet.button"
+_OPENED_SAMPLE_KEY = "maskdet.opened_sample"
+_THUMBNAIL_WIDTH: Final = 320
+_CROPS_KEY = "live.crops"
 _STOPPED: Final = WebRtcStreamerState(playing=False, signalling=False)
 
-# Only the browser knows whether the visitor stopped a stream or it was interrupted: the
-# streamer reports the same state for both. Never start a camera after Stop.
-_BUTTON_LISTENER_JS: Final = """
-const styles = new WeakMap();
-let report = () => {};
-let reportError = () => {};
-let lastError = "";
-let look = "";
-const listen = () => {
-  const streamers = 'iframe[title="streamlit_webrtc.component.webrtc_streamer"]';
-  for (const frame of document.querySelectorAll(streamers)) {
-    const inside = frame.contentDocument;
-    if (!inside?.head) continue;
-    // The page says what to do instead of "NotFoundError: Requested device not found".
-    let error = "";
-    for (const alert of inside.querySelectorAll("[role=alert]")) {
-      const name = /^[A-Z][A-Za-z]*Error/.exec(alert.textContent.trim())?.[0] ?? "";
-      alert.style.display = name ? "none" : "";
-      error ||= name;
-    }
-    if (error !== lastError) reportError(lastError = error);
-    // The library does not notice a height that the styles below have changed.
-    const height = inside.getElementById("root")?.offsetHeight;
-    if (height && Math.abs(frame.clientHeight - height) > 1) frame.height = height;
-    const known = styles.get(inside);
-    if (known) {
-      if (known.textContent !== look) known.textContent = look;
-      continue;
-    }
-    const style = inside.createElement("style");
-    style.textContent = look;
-    inside.head.append(style);
-    styles.set(inside, style);
-    inside.addEventListener("click", (event) => {
-      const name = event.target.closest("button")?.textContent?.trim();
-      if (name === "Start" || name === "Stop") report(name);
-    }, true);
-  }
-};
-export default function ({ setStateValue, parentElement, data }) {
-  report = (name) => setStateValue("pressed", name);
-  reportError = (name) => setStateValue("camera_error", name);
-  // The buttons look like those of the page.
-  const get = (name) => getComputedStyle(parentElement.host ?? parentElement)
-    .getPropertyValue(name).trim();
-  const example = new URL(data.example, location);
-  look = `button {text-transform: none !important; box-shadow: none !important;
-    font: 600 1rem ${get("--st-font") || "sans-serif"} !important;
-    letter-spacing: 0 !important; padding: .5rem 1.2rem !important;
-    border-radius: ${get("--st-button-radius") || ".5rem"} !important;}
-    .MuiButton-containedPrimary {color: ${get("--st-background-color")} !important;
-    background: ${get("--st-primary-color")} !important;}
-    .MuiButton-text {color: ${get("--st-primary-color")} !important;}
-    [data-testid=VideoLabelIcon] {display: none !important;}
-    .MuiPaper-root:has(> [data-testid=VideoLabelIcon]) {aspect-ratio: 4 / 3;
-    border-radius: 8px; background: url(${example}) center / cover;}`;
-  listen();
-  const timer = setInterval(listen, 250);
-  return () => clearInterval(timer);
-}
-"""
 _TRANSLATIONS: Final[Translations] = {
     "select_device": "Choose camera",
     "media_api_not_available": "This browser offers no camera to this page.",
@@ -123,22 +91,26 @@ _TRANSLATIONS: Final[Translations] = {
     "camera symbol in the address bar.",
 }
 
-_button_listener = st.components.v2.component(
-    "maskdet.button_listener", js=_BUTTON_LISTENER_JS
-)
 
-
-def render_stream(preferences: Preferences) -> WebRtcStreamerState:
+def render_stream(preferences: Preferences, source: LiveSource) -> WebRtcStreamerState:
     """Render the live video with its Start button; return its state.
 
     The analyzer is loaded and warmed up first, so that no frame waits for a model.
+
+    Args:
+        preferences: of this visitor.
+        source: what is shown; it must be ready.
     """
     # Reserve the places above the video: the browser rebuilds a video that moves
     # down the page, which would stop it.
     loading_area, warning_area, video_area = st.container(), st.empty(), st.container()
-    _button_listener(
-        key=_BUTTON_KEY,
-        data={"example": to_media_url(_read_example())},
+    load_component("maskdet.web.live", "streamer_listener")(
+        key=_get_button_key(),
+        data={
+            "example": to_media_url(_read_example()),
+            # Nothing jumps at Start: most cameras of browsers are 4:3, others are not.
+            "shape": "4 / 3" if source.name == "browser" else "16 / 9",
+        },
         default={"pressed": "", "camera_error": ""},
         on_pressed_change=lambda: None,
         on_camera_error_change=lambda: None,
@@ -149,23 +121,19 @@ def render_stream(preferences: Preferences) -> WebRtcStreamerState:
         # Otherwise the visitor comes from another page, and the last stream has ended.
         _update_connection(get_connection(), _get_stream_state())
     stream_connection = get_connection()
+    if pop_start_request():
+        stream_connection.start(get_live_state().clock())
     was_visible = stream_connection.streamer_visible
     stream_connection.server_full = not _try_admit(stream_connection)
     if not stream_connection.streamer_visible or not was_visible:
         # A removed streamer may still report its state for a moment.
-        st.session_state[_STREAMER_KEY] = WebRtcStreamerContext(None, _STOPPED)
+        st.session_state[source.streamer_key] = WebRtcStreamerContext(None, _STOPPED)
     if stream_connection.server_full:
         stream_connection.cancel()  # the visitor must press Start again
     if not stream_connection.streamer_visible:
         return _STOPPED
     with loading_area:
-        analyzer_name = resolve_analyzer(preferences.analyzer, live=True)
-        analyzer = session.get_analyzer(analyzer_name)
-    state = get_live_state()
-    state.set_preferences(preferences)
-    live_session = state.get_or_create_session(
-        analyzer_name, analyzer, service.create_stream_monitor(state.clock())
-    )
+        options = _prepare_source(preferences, source)
     try:
         configuration = get_rtc_configuration()
     except ValueError as error:
@@ -173,32 +141,73 @@ def render_stream(preferences: Preferences) -> WebRtcStreamerState:
         configuration = {"iceServers": []}
     try:
         with video_area:
-            _render_streamer(preferences, configuration, state, live_session)
+            _render_streamer(preferences, configuration, source, options)
     except Exception:
         if not _get_stream_state().signalling:
             raise
         # For example, an overloaded server takes too long to process an offer. Report
         # it on the page and recreate the streamer.
         logger.exception("live video could not be started")
-        stream_connection.fail(state.clock())
+        stream_connection.fail(get_live_state().clock())
         st.rerun()
     return _get_stream_state()
+
+
+def _switch_source(source: LiveSource) -> None:
+    """Show the live state of a source; end the video of the previous one."""
+    previous_key = st.session_state.get(_STREAMER_KEY, source.streamer_key)
+    st.session_state[_STREAMER_KEY] = source.streamer_key
+    show_live_state(source.feed.state if source.feed else get_own_live_state())
+    if previous_key == source.streamer_key:
+        return
+    # The browser notices only after half a minute that nobody shows the video.
+    close_outlet()
+    previous = st.session_state.get(previous_key)
+    input_track = getattr(previous, "input_video_track", None)
+    if input_track is not None:
+        input_track.stop()
+    st.session_state.pop(_CONNECTION_KEY, None)
+
+
+def _prepare_source(preferences: Preferences, source: LiveSource) -> dict[str, Any]:
+    """Prepare the analysis of a source; return its options of `webrtc_streamer`."""
+    if isinstance(source.feed, SharedFeed):
+        if service.is_local_admin():
+            source.feed.apply_preferences(preferences)
+        return _get_feed_options(source.feed)
+    state = get_live_state()
+    state.set_preferences(preferences)
+    analyzer_name = resolve_analyzer(preferences.analyzer, live=True)
+    analyzer = session.get_analyzer(analyzer_name)
+    if source.feed is not None:  # its events are not those of a camera
+        state.get_or_create_session(analyzer_name, analyzer)
+        return _get_feed_options(source.feed)
+    live_session = state.get_or_create_session(
+        analyzer_name, analyzer, service.create_stream_monitor(state.clock())
+    )
+    return {
+        "mode": WebRtcMode.SENDRECV,
+        "media_stream_constraints": _build_constraints(preferences),
+        "queued_video_frames_callback": make_callback(state, live_session),
+        "on_video_ended": functools.partial(state.end_session, live_session),
+    }
+
+
+def _get_feed_options(feed: CameraFeed) -> dict[str, Any]:
+    return {"mode": WebRtcMode.RECVONLY, "player_factory": get_outlet(feed)}
 
 
 def _render_streamer(
     preferences: Preferences,
     configuration: dict[str, Any],
-    state: LiveState,
-    live_session: LiveSession,
+    source: LiveSource,
+    options: dict[str, Any],
 ) -> None:
     webrtc_streamer(
-        key=_STREAMER_KEY,
-        mode=WebRtcMode.SENDRECV,
+        key=source.streamer_key,
+        **options,
         rtc_configuration=configuration,
-        media_stream_constraints=_build_constraints(preferences),
         desired_playing_state=get_connection().desired_playing,
-        queued_video_frames_callback=make_callback(state, live_session),
-        on_video_ended=functools.partial(state.end_session, live_session),
         async_processing=True,
         sendback_audio=False,
         media_toggle_controls=False,
@@ -229,6 +238,7 @@ def release_viewer_slot() -> None:
 
     The stream itself ends when the visitor leaves the page.
     """
+    close_outlet()
     if _CONNECTION_KEY in st.session_state:
         del st.session_state[_CONNECTION_KEY]
         _get_viewer_slots().release(session.get_session_id())
@@ -237,7 +247,7 @@ def release_viewer_slot() -> None:
 def _get_stream_state() -> WebRtcStreamerState:
     """Return the stream state that the browser reported last."""
     context: WebRtcStreamerContext[Any, Any] | None = st.session_state.get(
-        _STREAMER_KEY
+        st.session_state.get(_STREAMER_KEY, BROWSER_STREAMER_KEY)
     )
     if context is None or not get_connection().streamer_visible:
         return _STOPPED
@@ -248,26 +258,33 @@ def _update_connection(
     stream_connection: StreamConnection, stream_state: WebRtcStreamerState
 ) -> bool:
     """Update the connection; return whether the page must rerun to show a change."""
-    state = get_live_state()
+    state, now_s = get_live_state(), get_live_state().clock()
+    is_own_camera = st.session_state.get(_STREAMER_KEY) == BROWSER_STREAMER_KEY
     return stream_connection.update(
         playing=stream_state.playing,
         signalling=stream_state.signalling,
         last_button=_get_last_button(),
-        last_frame_s=state.get_last_frame_s(),
-        now_s=state.clock(),
+        # The server sends the last frame again while it has no connection to a camera.
+        last_frame_s=state.get_last_frame_s() if is_own_camera else now_s,
+        now_s=now_s,
     )
 
 
 def _get_camera_error() -> str:
     """Return why the browser could not open the camera; empty if it could."""
-    name = (st.session_state.get(_BUTTON_KEY) or {}).get("camera_error")
+    name = (st.session_state.get(_get_button_key()) or {}).get("camera_error")
     return describe_camera_error(name) if isinstance(name, str) else ""
 
 
 def _get_last_button() -> str:
     """Return the streamer's button that was pressed last, or an empty string."""
-    button = (st.session_state.get(_BUTTON_KEY) or {}).get("pressed")
+    button = (st.session_state.get(_get_button_key()) or {}).get("pressed")
     return button if button in ("Start", "Stop") else ""
+
+
+def _get_button_key() -> str:
+    """Return the key of the listener; that of a new source knows no button yet."""
+    return f"{_BUTTON_KEY}.{st.session_state.get(_STREAMER_KEY, '')}"
 
 
 @st.cache_resource(show_spinner=False)
@@ -296,8 +313,8 @@ def _try_admit(stream_connection: StreamConnection) -> bool:
 
 
 def get_frontend_key() -> str:
-    """Return the key under which the browser reports the streamer's state."""
-    return streamlit_patches.get_streamer_key(_STREAMER_KEY)
+    """Return the end of the keys under which the browser reports streamers."""
+    return streamlit_patches.get_streamer_key(BROWSER_STREAMER_KEY)
 
 
 def get_connection() -> StreamConnection:
@@ -344,20 +361,61 @@ def _render_stats() -> None:
         f"Frames that could not be analyzed this session: {stats.n_failed}. "
         f"Last error: {escape_markdown(stats.last_error)}"
     )
+    # Each part has a place of its own, or the expander would close.
     if stats.is_failing:
         st.error(error_text, icon=":material/error:")
-    st.html(live_stats_html(stats, session.get_preferences().style))
+    else:
+        st.empty()
+    style = session.get_preferences().style
+    state.keeps_crops = st.session_state.get(_CROPS_KEY, False) and not style.blur
+    zone = service.get_time_zone()
+    render_readouts(stats, style, zone, show_crops=state.keeps_crops)
+    # A disabled toggle keeps its place, so that the expander below it stays open.
+    st.toggle(
+        "Show faces beside events",
+        key=_CROPS_KEY,
+        persist_state="session",
+        disabled=style.blur or not state.allows_crops,
+        help="Keeps the faces of the last events in memory until **Stop**, or until "
+        "you turn it off. Not available while faces are blurred, and for cameras that "
+        "others can see too.",
+    )
+    render_performance(stats)
     if stats.n_failed and not stats.is_failing:
         st.caption(error_text)
     alerts.render_new_alerts()
 
 
+def render_width_toggle(preferences: Preferences) -> None:
+    """Offer to show the video in the full width of the page, above the readouts.
+
+    Only styles change: in another place on the page the video would stop.
+    """
+    is_wide = st.toggle(
+        "Full-width video", key="live.wide", persist_state="session", width="content"
+    )
+    width, height = preferences.camera_width, preferences.camera_height
+    if preferences.rotate % 180:
+        width, height = height, width
+    # The whole video is visible without scrolling.
+    width_css = f"min(100%, {80 * width / height:.0f}vh)"
+    wide_css = f"""
+.st-key-page_columns > * > [data-testid=stHorizontalBlock] {{flex-wrap: wrap;}}
+.st-key-page_columns > * > * > [data-testid=stColumn] {{min-width: 100%;}}
+.st-key-page_columns > * > * > [data-testid=stColumn]:first-child {{
+  min-width: {width_css}; max-width: {width_css}; margin-inline: auto;}}"""
+    # On narrow pages the video has the full width anyway.
+    narrow_css = "@media (max-width: 1100px) {.st-key-live-wide {display: none;}}"
+    st.html(f"<style>{narrow_css}{wide_css if is_wide else ''}</style>")
+
+
 def render_connection_help() -> None:
     """Render the reasons why live video is late or not possible."""
-    if not can_use_camera(st.context.url or ""):
+    is_own_camera = session.get_preferences().source == "browser"
+    if is_own_camera and not can_use_camera(st.context.url or ""):
         st.warning(
             "Browsers allow camera access only over HTTPS or on localhost, which does "
-            "not apply to this page. You can still upload files on the Image page.",
+            "not apply to this page. Play the sample video, or open the Image page.",
             icon=":material/lock_open:",
         )
     try:
@@ -368,14 +426,13 @@ def render_connection_help() -> None:
             escape_markdown(f"{error}. Using the default, {max_sessions}."),
             icon=":material/warning:",
         )
+    photo_hint = "\n\nThe photo below needs no live video." if is_own_camera else ""
     if get_connection().server_full:
         visitors = "one visitor" if max_sessions == 1 else f"{max_sessions} visitors"
         st.warning(
             f"""**All slots for live video are taken.** This server supports \
 {visitors} at a time. You can start here as soon as a slot is free. \
-The administrator can change the limit with `{VIEWERS_VARIABLE}`.
-
-The photo below does not need a slot.""",
+The administrator can change the limit with `{VIEWERS_VARIABLE}`.{photo_hint}""",
             icon=":material/group:",
         )
     if camera_error := _get_camera_error():
@@ -388,9 +445,7 @@ not connect for live video. Common reasons:
 
 - A firewall or router blocks the connection. Ask the administrator to configure a
   TURN server (`{ICE_SERVERS_VARIABLE}`, see "Deployment" in the docs).
-- The page was opened without HTTPS from another machine.
-
-The photo below works without live video.""",
+- The page was opened without HTTPS from another machine.{photo_hint}""",
             icon=":material/wifi_off:",
         )
 
@@ -469,7 +524,7 @@ def _analyze_snapshot(preferences: Preferences) -> None:
     if crops:
         st.html(scene_cards_html(result.scene, crops, style))
     else:
-        st.info("No face found. Move closer, with light on your face.")
+        st.info("No face detected. Move closer, with light on your face.")
 
 
 @st.cache_data(show_spinner=False)
@@ -478,31 +533,66 @@ def _read_example() -> bytes:
     return (files("maskdet.web.live") / "example.jpg").read_bytes()
 
 
-def _render_other_ways() -> None:
-    """Credit the example, and link to what needs no camera."""
-    st.caption(f"Example: {IMAGE_SAMPLES[0].credit}.")
+def _render_other_ways(source: LiveSource) -> None:
+    """Offer what needs no camera, and credit the example."""
+    if st.session_state.pop(_OPENED_SAMPLE_KEY, False):
+        st.switch_page("pages/image.py")
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("No camera?", width="content")
-        st.page_link("pages/video.py", label="Analyze the sample video")
+        if source.name != "sample":
+            st.button(
+                "No camera? Play the sample video",
+                icon=":material/play_circle:",
+                on_click=play_sample,
+            )
         st.page_link("pages/image.py", label="Drop an image")
+    render_tiles(
+        [
+            Tile(sample.title, to_media_url(_read_thumbnail(sample.path)))
+            for sample in IMAGE_SAMPLES[1:]
+        ],
+        label="Sample images",
+        key="live.samples",
+        on_open=_open_sample,
+    )
+    credit = VIDEO_SAMPLE.credit if source.name == "sample" else IMAGE_SAMPLES[0].credit
+    st.caption(f"Examples: {credit}.")
+
+
+def _open_sample(title: str) -> None:
+    choose_sample(title)
+    st.session_state[_OPENED_SAMPLE_KEY] = True  # a callback cannot change the page
+
+
+@st.cache_data(show_spinner=False)
+def _read_thumbnail(path: Path) -> bytes:
+    image = read_image(path)
+    return encode_jpeg(resize_image(image, _THUMBNAIL_WIDTH / image.shape[1]))
 
 
 def render_live_page() -> None:
     """Render the page."""
     st.title("Live")
-    st.write(
-        "See live who is wearing a mask. Press **Start** and allow the camera; no "
-        "image is recorded."
-    )
+    introduction = st.empty()
     preferences = session.get_preferences()
     video_column, stats_column = make_page_columns([7, 3])
     with video_column:
-        stream_state = render_stream(preferences)
+        source = render_source_choice()
+        introduction.write(f"See live who is wearing a mask. {source.introduction}")
+        _switch_source(source)
+        stream_state = _STOPPED
+        if source.is_ready:
+            stream_state = render_stream(preferences, source)
+        is_running = stream_state.playing or stream_state.signalling
+        if isinstance(source.feed, SharedFeed) and is_running:
+            st.fragment(render_feed_status, run_every=1.0)(source.feed)
         render_connection_help()
-        if not stream_state.playing and not stream_state.signalling:
-            _render_other_ways()
-            render_last_run()
-        render_snapshot(preferences)
+        if not is_running:
+            _render_other_ways(source)
+            if not isinstance(source.feed, SharedFeed):
+                render_last_run()
+        if source.name == "browser":
+            render_snapshot(preferences)
     with stats_column:
+        render_width_toggle(preferences)
         render_live_stats(stream_state)
     distance.render_distance_section(stream_state)

@@ -1,18 +1,31 @@
-"""The metrics beside the live video, as trusted HTML."""
+"""The readouts of live video: status, people, mask rate, events and performance."""
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Iterable
+from datetime import tzinfo
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
 
-from maskdet.style import Style, format_percent, line_style
+import streamlit as st
+
+from maskdet.events import describe_event
+from maskdet.html_templates import encode_data_url, render_html
+from maskdet.style import Style, format_percent, line_style, uncapitalize
 from maskdet.types import CLASSES, Label
+from maskdet.web.components import to_media_url
+from maskdet.web.live.history import RECENT_S, LiveHistory
 from maskdet.web.live.state import LiveStats
-from maskdet.web.widgets import STATS_CSS, stat_html
-from maskdet.wording import format_count
+from maskdet.web.widgets import STATS_CSS
+from maskdet.wording import format_count, pluralize
 
-_DASH = "&ndash;"
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
-_STAGE_TITLES = {
+_DASH: Final = "\N{EN DASH}"
+
+_STAGE_TITLES: Final = {
     "read": "Decode",
     "resize": "Resize",
     "detect": "Detect",
@@ -22,111 +35,313 @@ _STAGE_TITLES = {
     "draw": "Draw",
 }
 
-_DEFAULT_STAGES = ("read", "detect", "classify", "track", "draw")
+_DEFAULT_STAGES: Final = ("read", "detect", "classify", "track", "draw")
+
+_ICONS: Final[dict[Label | None, str]] = {
+    Label.MASK: "check_circle",
+    Label.NO_MASK: "warning",
+    Label.INCORRECT: "error",
+    Label.UNKNOWN: "help",
+    None: "do_not_disturb_on",
+}
+"""Names in Streamlit's icon font; None: nobody is in view."""
+
+_STATUS_TEMPLATE: Final = """<div class="maskdet-status" role="status"
+{%- if edge %} style="border-left-style:{{ edge }};border-left-color:{{ colour }};
+background:color-mix(in srgb, {{ colour }} 18%, transparent)"{% endif %}>
+<i aria-hidden="true">{{ icon }}</i><span>{{ text }}</span></div>"""
+
+_PEOPLE_TEMPLATE: Final = """<div class="maskdet-live maskdet-readouts">
+<section><h2>People in view: {{ n_in_view }}</h2><dl>
+{% for tile in tiles %}
+<div class="label" style="border-left-style:{{ tile.edge }};border-left-color:
+{{- tile.colour }}"><dt>{{ tile.title }}</dt><dd>{{ tile.value }}</dd>
+<dd class="note">{{ tile.note }}</dd>
+<dd class="spark"><img src="{{ tile.chart }}" alt="{{ tile.range }}"></dd></div>
+{% endfor %}
+</dl>{% if turned_away %}<small>{{ turned_away }}</small>{% endif %}</section>
+<section><p><span>Mask rate (unsure excluded)</span><b>{{ mask_rate }}</b></p>
+<div class="rate"><small aria-hidden="true">100 %</small>
+<small aria-hidden="true">0 %</small><img src="{{ rate_chart }}" alt="{{ rate_range }}">
+</div><p class="times"><small>{{ first_time }}</small>
+<small>{{ last_time }}</small></p>
+</section></div>"""
+
+_EVENTS_TEMPLATE: Final = """<div class="maskdet-live maskdet-events"><section>
+<h2>Events{% if n_alerts %} · {{ n_alerts }}{% endif %}</h2><ol>
+{% for row in rows %}
+<li{% if row.is_alert %} class="alert"{% endif %}><time>{{ row.time }}</time>
+{%- if row.crop %}<img src="{{ row.crop }}" alt="">{% endif %}
+<span>{% if row.is_alert %}<i aria-hidden="true">notifications</i><b>Alert</b>
+{% endif %}{{ row.text }}</span></li>
+{% else %}<li class="none">No events yet.</li>
+{% endfor %}
+</ol></section></div>"""
+
+_PERFORMANCE_TEMPLATE: Final = """<div class="maskdet-live">
+<section><h2>Frame rate</h2><dl class="three">
+{% for name, rate in rates %}
+<div><dt>{{ name }}</dt><dd>{{ rate }}{% if has_started %}<small> /s</small>{% endif %}
+</dd></div>
+{% endfor %}
+</dl></section><section><h2>Latency</h2>
+{% for name, time, width in stages %}
+<p><span>{{ name }}</span><span>{{ time }}</span></p>
+<div class="bar"><i style="width:{{ width }}"></i></div>
+{% endfor %}
+<p><b>Total</b><b>{{ total }}</b></p></section></div>"""
 
 
-def live_stats_html(stats: LiveStats, style: Style) -> str:
-    """Return people by label, mask rate, frame rates and latency as HTML.
+def render_readouts(
+    stats: LiveStats, style: Style, zone: tzinfo, *, show_crops: bool = False
+) -> None:
+    """Render status, people, mask rate and events, from nothing but these arguments.
 
-    Values that are not known yet are shown as dashes.
+    Call it about once a second, in a fragment.
+
+    Args:
+        stats: statistics of the stream.
+        style: names and colours of the classes.
+        zone: time zone of the visitor, for the times of events.
+        show_crops: whether to show the faces of events that have one.
+    """
+    st.html(f"{STATS_CSS}<style>{_read_css()}</style>")
+    # A part of its own, which the browser leaves alone, and a screen reader silent,
+    # until the text changes.
+    st.html(status_html(stats, style))
+    st.html(live_stats_html(stats, style))
+    st.html(events_html(stats.history, style, zone, show_crops=show_crops))
+
+
+def render_performance(stats: LiveStats) -> None:
+    """Render rates and latency in one line, with the details in an expander."""
+    st.caption(performance_text(stats))
+    with st.expander("Performance details"):
+        st.html(performance_html(stats))
+
+
+@cache
+def _read_css() -> str:
+    return (files("maskdet.web.live") / "readouts.css").read_text("utf-8")
+
+
+def status_html(stats: LiveStats, style: Style) -> Markup:
+    """Return the banner that says in a few words who is in view, as HTML."""
+    text, label = describe_status(stats, style)
+    return render_html(
+        _STATUS_TEMPLATE,
+        text=text,
+        icon=_ICONS[label],
+        edge="" if label is None else line_style(label),
+        colour="" if label is None else style.colour_css(label),
+    )
+
+
+def describe_status(stats: LiveStats, style: Style) -> tuple[str, Label | None]:
+    """Describe who is in view; return also the class that matters most, or None."""
+    if not stats.has_started:
+        return "Not started", None
+    if not stats.fps_analyzed:
+        return "No current image", None
+    counts = stats.people.current
+    n_masked, n_unsure = counts[Label.MASK], counts[Label.UNKNOWN]
+    problems = [label for label in (Label.NO_MASK, Label.INCORRECT) if counts[label]]
+    if n_masked and not n_unsure and not problems:
+        if Label.MASK.key in style.class_names:
+            return f"Everyone: {style.title(Label.MASK)}", Label.MASK
+        return "Everyone wears a mask", Label.MASK
+    mentioned = problems or [
+        label for label in (Label.MASK, Label.UNKNOWN) if counts[label]
+    ]
+    if not mentioned:
+        return "Nobody in view", None
+    parts = [_format_people(label, counts[label], style) for label in mentioned]
+    return ", ".join(parts), problems[0] if problems else Label.UNKNOWN
+
+
+def _format_people(label: Label, n: int, style: Style) -> str:
+    """Format a number of people: "2 without a mask"; with a custom name, "2 bare"."""
+    if label is Label.UNKNOWN or label.key in style.class_names:
+        return f"{n} {uncapitalize(style.title(label))}"
+    return {
+        Label.MASK: f"{n} with a mask",
+        Label.NO_MASK: f"{n} without a mask",
+        Label.INCORRECT: f"{n} {pluralize(n, 'wears', 'wear')} it incorrectly",
+    }[label]
+
+
+def live_stats_html(stats: LiveStats, style: Style) -> Markup:
+    """Return people by label with the last minute, and the mask rate, as HTML.
+
+    Values that are not known yet are shown as dashes, and gaps in the charts.
 
     Args:
         stats: statistics of the stream.
         style: names and colours of the classes.
     """
-    parts = (
-        _people_html(stats, style),
-        _frame_rates_html(stats),
-        _stage_times_html(stats),
-    )
-    return f'{STATS_CSS}<div class="maskdet-live">{"".join(parts)}</div>'
-
-
-def _people_html(stats: LiveStats, style: Style) -> str:
     # The current counts are only known if a frame was analyzed recently.
     is_current, people = stats.fps_analyzed > 0, stats.people
-    cells = "".join(
-        stat_html(
-            escape(style.title(label)),
-            str(people.current[label]) if is_current else _DASH,
-            attributes=f'class="label" style="border-left-style:{line_style(label)};'
-            f'border-left-color:{style.colour_css(label)}"',
-            note=f"{people.total[label]} this session" if stats.has_started else "",
-        )
+    recent = stats.history.recent_counts
+    top = max(1.0, *(n for label in Label for n in recent[label] if n is not None), 0)
+    tiles = [
+        {
+            "title": style.title(label),
+            "value": str(people.current[label]) if is_current else _DASH,
+            "note": f"{people.total[label]} in total" if stats.has_started else _DASH,
+            "edge": line_style(label),
+            "colour": style.colour_css(label),
+            "chart": _draw_steps(
+                (
+                    (number / RECENT_S, (number + 1) / RECENT_S, n and n / top)
+                    for number, n in enumerate(recent[label])
+                ),
+                style.colour_css(label),
+            ),
+            "range": _describe_recent(recent[label]),
+        }
         for label in Label
-    )
-    n_in_view = f"{sum(people.current.values())}" if is_current else _DASH
-    return (
-        f"<section><h2>People in view: {n_in_view}</h2><dl>{cells}</dl>"
-        f"<small>{_format_total(stats)}</small></section>"
-        f"{_mask_rate_html(stats, style)}"
+    ]
+    n_turned_away = people.turned_away if is_current else 0
+    return render_html(
+        _PEOPLE_TEMPLATE,
+        n_in_view=sum(people.current.values()) if is_current else _DASH,
+        tiles=tiles,
+        turned_away=n_turned_away
+        and f"{n_turned_away} not facing the camera (last known label)",
+        **_list_rate_values(stats, style),
     )
 
 
-def _format_total(stats: LiveStats) -> str:
-    """Format the number of people this session, and of those not facing the camera."""
+def _list_rate_values(stats: LiveStats, style: Style) -> dict[str, str]:
+    """Return the mask rate now and since Start, for the template."""
+    counts, timeline = stats.people.current, stats.history.timeline
+    n_classified = sum(counts[label] for label in CLASSES) if stats.fps_analyzed else 0
+    end_s = timeline[-1].start_s + timeline[-1].length_s if timeline else 1.0
+    rates = [time_bin.mask_rate for time_bin in timeline]
+    known = [rate for rate in rates if rate is not None]
+    return {
+        "mask_rate": format_percent(counts[Label.MASK] / n_classified)
+        if n_classified
+        else _DASH,
+        "rate_chart": _draw_steps(
+            (
+                (
+                    time_bin.start_s / end_s,
+                    (time_bin.start_s + time_bin.length_s) / end_s,
+                    rate,
+                )
+                for time_bin, rate in zip(timeline, rates, strict=True)
+            ),
+            style.colour_css(Label.MASK),
+        ),
+        "rate_range": f"Since Start: {format_percent(min(known))} to "
+        f"{format_percent(max(known))}"
+        if known
+        else "Since Start: not known",
+        "first_time": "Start" if timeline else "",
+        "last_time": _format_duration(end_s) if timeline else "",
+    }
+
+
+def _draw_steps(steps: Iterable[tuple[float, float, float | None]], colour: str) -> str:
+    """Return a step line as the data URL of an SVG, which `st.html` shows only so.
+
+    Args:
+        steps: x of both ends and the height, each from 0 to 1; height None for a gap.
+        colour: of the line.
+    """
+    parts, end_x = [], -1.0
+    for first_x, last_x, height in steps:
+        if height is None:
+            end_x = -1.0
+            continue
+        is_joined = abs(first_x - end_x) < 1e-6
+        y = f"{100 - 100 * height:.3g}"
+        parts.append(f"V{y}" if is_joined else f"M{100 * first_x:.4g} {y}")
+        parts.append(f"H{100 * last_x:.4g}")
+        end_x = last_x
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -6 100 112" '
+        f'preserveAspectRatio="none"><path d="{"".join(parts)}" fill="none" '
+        f'stroke="{colour}" stroke-width="2" vector-effect="non-scaling-stroke"/></svg>'
+    )
+    return encode_data_url(svg.encode(), "image/svg+xml")
+
+
+def _describe_recent(values: Iterable[float | None]) -> str:
+    known = [round(value) for value in values if value is not None]
+    if not known:
+        return "Last minute: not known"
+    return f"Last minute: {min(known)} to {max(known)}"
+
+
+def _format_duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def events_html(
+    history: LiveHistory, style: Style, zone: tzinfo, *, show_crops: bool = False
+) -> Markup:
+    """Return the last events and alerts, and the number of alerts, as HTML.
+
+    Args:
+        history: has the events.
+        style: names of the classes.
+        zone: time zone of the times.
+        show_crops: whether to show the faces of events that have one.
+    """
+    rows = [
+        {
+            "time": f"{recent.event.at.astimezone(zone):%H:%M:%S}",
+            "text": describe_event(recent.event, style),
+            "is_alert": recent.event.kind == "alert",
+            "crop": to_media_url(recent.crop) if show_crops and recent.crop else "",
+        }
+        for recent in history.events
+    ]
+    n_alerts = history.n_alerts and format_count(history.n_alerts, "alert")
+    return render_html(_EVENTS_TEMPLATE, rows=rows, n_alerts=n_alerts)
+
+
+def performance_text(stats: LiveStats) -> str:
+    """Return frame rate, latency and dropped frames in one line."""
     if not stats.has_started:
-        return ""
-    n_people, n_turned_away = sum(stats.people.total.values()), stats.people.turned_away
-    line = f"{n_people} {'person' if n_people == 1 else 'people'} this session"
-    if n_turned_away and stats.fps_analyzed:
-        line += f"; {n_turned_away} not facing the camera (last known label)"
-    return line
+        return f"{_DASH} fps"
+    total_ms = sum(stats.stage_ms.values())
+    parts = [f"{stats.fps_analyzed:.0f} fps"]
+    if total_ms:
+        parts.append(_format_ms(total_ms))
+    return ", ".join([*parts, f"{stats.n_skipped:,} dropped"])
 
 
-def _mask_rate_html(stats: LiveStats, style: Style) -> str:
-    label_counts = stats.people.current
-    n_classified = (
-        sum(label_counts[label] for label in CLASSES) if stats.fps_analyzed else 0
-    )
-    mask_rate = label_counts[Label.MASK] / n_classified if n_classified else 0.0
-    mask_rate_text = escape(format_percent(mask_rate)) if n_classified else _DASH
-    bar = _bar_html(mask_rate, style.colour_css(Label.MASK))
-    return (
-        "<section><p><span>Mask rate (unsure excluded)</span>"
-        f"<b>{mask_rate_text}</b></p>{bar}</section>"
-    )
-
-
-def _frame_rates_html(stats: LiveStats) -> str:
+def performance_html(stats: LiveStats) -> Markup:
+    """Return frame rates, and the latency of each stage, as HTML."""
     rates = {
         "Camera": stats.fps_in,
         "Processed": stats.fps_analyzed,
         "Dropped": stats.fps_skipped,
     }
-    cells = "".join(
-        stat_html(name, f"{fps:.1f}<small> /s</small>" if stats.has_started else _DASH)
-        for name, fps in rates.items()
-    )
-    dropped_text = (
-        f"{format_count(stats.n_skipped, 'frame')} dropped to keep up"
-        if stats.has_started
-        else ""
-    )
-    return (
-        f'<section><h2>Frame rate</h2><dl class="three">{cells}</dl>'
-        f"<small>{dropped_text}</small></section>"
-    )
-
-
-def _stage_times_html(stats: LiveStats) -> str:
     total_ms = sum(stats.stage_ms.values())
     stages = stats.stage_ms or dict.fromkeys(_DEFAULT_STAGES, 0.0)
-    rows = "".join(
-        f"<p><span>{_STAGE_TITLES.get(stage, stage.capitalize())}</span>"
-        f"<span>{_format_ms(ms) if total_ms else _DASH}</span></p>"
-        f"{_bar_html(ms / total_ms if total_ms else 0.0)}"
-        for stage, ms in stages.items()
+    return render_html(
+        _PERFORMANCE_TEMPLATE,
+        has_started=stats.has_started,
+        rates=[
+            (name, f"{fps:.1f}" if stats.has_started else _DASH)
+            for name, fps in rates.items()
+        ],
+        stages=[
+            (
+                _STAGE_TITLES.get(stage, stage.capitalize()),
+                _format_ms(ms) if total_ms else _DASH,
+                f"{100 * ms / total_ms if total_ms else 0:.0f}%",
+            )
+            for stage, ms in stages.items()
+        ],
+        total=f"{_format_ms(total_ms)} per frame" if total_ms else _DASH,
     )
-    total_text = f"{_format_ms(total_ms)} per frame" if total_ms else _DASH
-    total_html = f"<p><b>Total</b><b>{total_text}</b></p>"
-    return f"<section><h2>Latency</h2>{rows}{total_html}</section>"
-
-
-def _bar_html(fraction: float, colour: str = "") -> str:
-    background = f";background:{colour}" if colour else ""
-    css = f"width:{100 * fraction:.0f}%{background}"
-    return f'<div class="bar"><i style="{css}"></i></div>'
 
 
 def _format_ms(ms: float) -> str:

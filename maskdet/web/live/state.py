@@ -6,6 +6,7 @@ preferences, statistics and the last frame.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -18,20 +19,28 @@ import numpy as np
 import streamlit as st
 
 from maskdet.analyzers.pipelines import Analyzer
-from maskdet.events import SceneObserver, observe_safely
-from maskdet.people import PersonLog
+from maskdet.events import Event, SceneObserver, observe_safely
+from maskdet.people import PersonLog, Timeline, TimelineBin
 from maskdet.settings import Settings
 from maskdet.streaming import Stream
 from maskdet.types import UNTRACKED, Image, Label, Scene
 from maskdet.video import VideoReport
+from maskdet.video.analysis import MAX_EVENTS
 from maskdet.web import session
 from maskdet.web.distance import DistanceGuard
+from maskdet.web.live.history import LiveHistory, RunHistory
 from maskdet.web.preferences import Preferences
 
 STATS_WINDOW_S = 2.0
 """Rates and times are averages over this many seconds."""
 
+_MAX_BINS = 240
+"""Maximum number of bins of the mask rate of a run: more are not visible."""
+
+_TIMELINE_REFRESH_S = 1.0
+
 _STATE_KEY = "maskdet.live"
+_SHOWN_KEY = "maskdet.live.shown"
 
 
 def _make_zero_counts() -> Mapping[Label, int]:
@@ -85,12 +94,17 @@ class LiveSnapshot:
         scene: its faces, positions, and the contacts since Start.
         people: counts of people, now and since Start.
         settings: the settings that the frame was analyzed with.
+        timeline: the run until now, with times since its first frame; updated once a
+            second.
+        events: the events and alerts of this frame.
     """
 
     image: Image
     scene: Scene
     people: PeopleCount = field(default_factory=PeopleCount)
     settings: Settings = field(default_factory=Settings)
+    timeline: tuple[TimelineBin, ...] = ()
+    events: tuple[Event, ...] = ()
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -112,10 +126,13 @@ class LiveSession:
         self._observer = observer
         self._distance_guard = DistanceGuard()
         self._lock = threading.Lock()  # held for a whole frame
-        self._started = self._ended = False
+        self._ended = False
         self._started_at = datetime.now(UTC)
         self._first_s = self._last_s = 0.0
-        self._n_frames = 0
+        self._n_frames = self._n_events = 0
+        self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._bins: tuple[TimelineBin, ...] = ()
+        self._next_bins_s = -math.inf
 
     def set_observer(self, observer: SceneObserver | None) -> None:
         """Replace the observer, unless the run has started.
@@ -123,7 +140,7 @@ class LiveSession:
         The page is often opened long before Start, and the name of the camera may
         change in between.
         """
-        if not self._started:
+        if not self._n_frames:
             self._observer = observer
 
     def step(self, image: Image, time_s: float, settings: Settings) -> LiveSnapshot:
@@ -135,51 +152,75 @@ class LiveSession:
         size_wh = image.shape[1], image.shape[0]
         settings = self._distance_guard.effective_settings(settings, size_wh)
         with self._lock:
-            if not self._started:
-                self._started, self._first_s = True, time_s
-                self._started_at = datetime.now(UTC)
+            scene = self._stream.step(image, time_s, settings)
+            if not self._n_frames:
+                self._first_s, self._started_at = time_s, datetime.now(UTC)
             self._last_s = time_s
             self._n_frames += 1
-            scene = self._stream.step(image, time_s, settings)
             people = count_people(self._stream.people)
             # The last frame may arrive after the end; it must not create events.
-            if self._observer is not None and not self._ended:
-                observe_safely(self._observer, self._stream.people)
-        return LiveSnapshot(image, scene, people, settings)
+            events = () if self._ended else self._observe()
+            if time_s >= self._next_bins_s:
+                # Bins for each frame would take too long.
+                self._bins = self._list_bins()
+                self._next_bins_s = time_s + _TIMELINE_REFRESH_S
+        return LiveSnapshot(image, scene, people, settings, self._bins, events)
 
-    def end(self) -> None:
-        """End the run after the current frame; may be called twice."""
+    def end(self) -> VideoReport | None:
+        """End the run after the current frame; may be called twice.
+
+        Returns:
+            What the run has seen, with times since its first analyzed frame; None if
+            no frame was analyzed.
+        """
         with self._lock:
             self._ended = True
-            self._stream.people.end(self._last_s)
-            if self._observer is not None:
-                observe_safely(self._observer, self._stream.people)
+            self._stream.people.end(self._last_s if self._n_frames else None)
+            self._observe()
+            return self._build_report() if self._n_frames else None
 
-    def build_report(self) -> VideoReport:
-        """Return what the run has seen, with times since its first frame."""
-        with self._lock:
-            people, start_s = self._stream.people, self._first_s
-            return VideoReport(
-                source="camera",
-                n_frames=self._n_frames,
-                analyzed_s=self._last_s - start_s,
-                people=tuple(
-                    replace(
-                        person,
-                        first_s=person.first_s - start_s,
-                        last_s=person.last_s - start_s,
-                    )
-                    for person in people.list_people()
-                ),
-                contacts=tuple(
-                    replace(contact, start_s=contact.start_s - start_s)
-                    for contact in people.list_contacts()
-                ),
-                evicted_people=people.evicted_people,
-                evicted_contacts=people.evicted_contacts,
-                is_complete=self._ended,
-                started_at=self._started_at,
-            )
+    def _observe(self) -> tuple[Event, ...]:
+        """Return the events of the last scene, or of the end, and keep them."""
+        if self._observer is None:
+            return ()
+        events = tuple(observe_safely(self._observer, self._stream.people))
+        self._events.extend(events)
+        self._n_events += len(events)
+        return events
+
+    def _list_bins(self) -> tuple[TimelineBin, ...]:
+        timeline, start_s = self._stream.people.timeline, self._first_s
+        return tuple(
+            replace(time_bin, start_s=max(0.0, time_bin.start_s - start_s))
+            for time_bin in (() if timeline is None else timeline.get_bins())
+        )
+
+    def _build_report(self) -> VideoReport:
+        people, start_s = self._stream.people, self._first_s
+        return VideoReport(
+            source="camera",
+            n_frames=self._n_frames,
+            analyzed_s=self._last_s - start_s,
+            people=tuple(
+                replace(
+                    person,
+                    first_s=person.first_s - start_s,
+                    last_s=person.last_s - start_s,
+                )
+                for person in people.list_people()
+            ),
+            contacts=tuple(
+                replace(contact, start_s=contact.start_s - start_s)
+                for contact in people.list_contacts()
+            ),
+            evicted_people=people.evicted_people,
+            evicted_contacts=people.evicted_contacts,
+            timeline=self._list_bins(),
+            is_complete=True,
+            started_at=self._started_at,
+            events=tuple(self._events),
+            n_events=self._n_events,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,10 +230,12 @@ class LastRun:
     Attributes:
         report: people and contacts, as of a video.
         snapshot: the last analyzed frame.
+        n_alerts: number of alerts.
     """
 
     report: VideoReport
     snapshot: LiveSnapshot
+    n_alerts: int = 0
 
 
 @dataclass(frozen=True)
@@ -211,6 +254,7 @@ class LiveStats:
         people: counts of people, now and since Start.
         has_started: whether a frame has arrived since Start.
         is_failing: whether a frame failed within the last `STATS_WINDOW_S`.
+        history: people, mask rate and events since Start.
     """
 
     fps_in: float = 0.0
@@ -223,6 +267,7 @@ class LiveStats:
     people: PeopleCount = field(default_factory=PeopleCount)
     has_started: bool = False
     is_failing: bool = False
+    history: LiveHistory = field(default_factory=LiveHistory)
 
 
 @dataclass(frozen=True)
@@ -247,19 +292,29 @@ class LiveState:
     """
 
     def __init__(
-        self, preferences: Preferences, *, clock: Callable[[], float] = time.monotonic
+        self,
+        preferences: Preferences,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        allows_crops: bool = False,
     ) -> None:
         """Start without a stream.
 
         Args:
             preferences: used from the next frame on.
             clock: monotonic time in seconds; tests pass their own.
+            allows_crops: whether `keeps_crops` can be set: only if nobody but this
+                visitor sees the video.
         """
+        self.allows_crops = allows_crops
         self.clock = clock
         self._lock = threading.Lock()
         self._preferences = preferences
         self._active: tuple[str, LiveSession] | None = None
+        self._ending: LiveSession | None = None
         self._records: deque[_FrameRecord] = deque()
+        self._history = RunHistory()
+        self._keeps_crops = False
         self._started_s = self._last_frame_s = clock()
         self._snapshot: LiveSnapshot | None = None
         self._last_run: LastRun | None = None
@@ -275,6 +330,26 @@ class LiveState:
         """Set the preferences for the next frame."""
         with self._lock:
             self._preferences = preferences
+
+    @property
+    def active_session(self) -> LiveSession | None:
+        """The active run; `None` before the first one and after the end of one."""
+        with self._lock:
+            return None if self._active is None else self._active[1]
+
+    @property
+    def keeps_crops(self) -> bool:
+        """Whether the faces of the last events are kept; off by default.
+
+        It stays off unless `allows_crops`.
+        """
+        with self._lock:
+            return self._keeps_crops
+
+    @keeps_crops.setter
+    def keeps_crops(self, value: bool) -> None:
+        with self._lock:
+            self._keeps_crops = value and self.allows_crops
 
     def get_or_create_session(
         self,
@@ -294,8 +369,9 @@ class LiveState:
             if active is not None and active[0] == analyzer_name:
                 active[1].set_observer(observer)
                 return active[1]
+            people = PersonLog(timeline=Timeline(_MAX_BINS))
             new_session = LiveSession(
-                Stream(analyzer, self._preferences.settings), observer
+                Stream(analyzer, self._preferences.settings, people=people), observer
             )
             self._active = (analyzer_name, new_session)
             self._reset()
@@ -310,47 +386,68 @@ class LiveState:
         started a new run.
         """
         with self._lock:
-            is_active = self._active is not None and self._active[1] is session
+            is_active = self._is_active(session)
             snapshot = self._snapshot if is_active else None
+            n_alerts = self._history.n_alerts
             if is_active:
-                self._active = None
+                self._active, self._ending = None, session
                 self._reset()
-        session.end()
-        if snapshot is not None:
-            last_run = LastRun(session.build_report(), snapshot)
-            with self._lock:
-                self._last_run = last_run
+        report = session.end()
+        with self._lock:
+            if self._ending is not session:
+                return
+            self._ending = None
+            if report is not None and snapshot is not None and not self._n_processed:
+                self._last_run = LastRun(report, snapshot, n_alerts)
 
     def get_last_run(self) -> LastRun | None:
         """Return the run that ended last; None before, and once another has begun."""
         with self._lock:
-            return None if self._n_processed else self._last_run
+            return self._last_run
 
     def is_running(self) -> bool:
-        """Return whether frames have arrived in a run that has not ended."""
+        """Return whether frames have arrived in a run whose end is not complete."""
         with self._lock:
-            return self._n_processed > 0
+            return self._n_processed > 0 or self._ending is not None
 
     def record_frame(
-        self, n_arrived: int, stage_ms: Mapping[str, float], snapshot: LiveSnapshot
+        self,
+        session: LiveSession,
+        n_arrived: int,
+        stage_ms: Mapping[str, float],
+        snapshot: LiveSnapshot,
     ) -> None:
-        """Count an analyzed frame; ignore frames after the end of the run."""
+        """Count an analyzed frame, unless its run has ended or was replaced."""
         with self._lock:
-            if self._active is not None:
+            if self._is_active(session):
                 self._add_record(n_arrived, stage_ms)
                 self._snapshot = snapshot
+                self._history.add_counts(self._last_frame_s, snapshot.people.current)
+                keeps_crops = self._keeps_crops and not self._preferences.style.blur
+                self._history.add_events(
+                    snapshot.events,
+                    snapshot.scene,
+                    snapshot.image if keeps_crops else None,
+                )
 
     def get_snapshot(self) -> LiveSnapshot | None:
         """Return the last analyzed frame since Start, or `None`."""
         with self._lock:
             return self._snapshot
 
-    def record_failure(self, n_arrived: int, error: Exception) -> int:
-        """Count a failed frame; return the number of failures since Start."""
+    def record_failure(
+        self, session: LiveSession, n_arrived: int, error: Exception
+    ) -> int:
+        """Count a failed frame, unless its run has ended or was replaced.
+
+        Returns:
+            The number of failures since Start.
+        """
         with self._lock:
-            self._add_record(n_arrived, {})
-            self._n_failed += 1
-            self._last_error = f"{type(error).__name__}: {error}"
+            if self._is_active(session):
+                self._add_record(n_arrived, {})
+                self._n_failed += 1
+                self._last_error = f"{type(error).__name__}: {error}"
             return self._n_failed
 
     def get_last_frame_s(self) -> float:
@@ -390,18 +487,25 @@ class LiveState:
                 else self._snapshot.people,
                 has_started=self._n_processed > 0,
                 is_failing=len(succeeded) < len(records),
+                history=self._history.get(
+                    now_s, () if self._snapshot is None else self._snapshot.timeline
+                ),
             )
+
+    def _is_active(self, session: LiveSession) -> bool:
+        return self._active is not None and self._active[1] is session
 
     def _reset(self) -> None:
         self._records.clear()
         self._n_processed = self._n_skipped = self._n_failed = 0
         self._last_error = ""
         self._snapshot = None
+        self._history = RunHistory()
 
     def _add_record(self, n_arrived: int, stage_ms: Mapping[str, float]) -> None:
         now_s = self._last_frame_s = self.clock()
         if not self._n_processed:
-            self._started_s = now_s
+            self._started_s, self._last_run = now_s, None
         self._n_processed += 1
         self._n_skipped += n_arrived - 1
         self._records.append(_FrameRecord(now_s, n_arrived, stage_ms))
@@ -410,8 +514,21 @@ class LiveState:
 
 
 def get_live_state() -> LiveState:
+    """Return the live state that the page shows, by default this session's own."""
+    shown: LiveState | None = st.session_state.get(_SHOWN_KEY)
+    return get_own_live_state() if shown is None else shown
+
+
+def get_own_live_state() -> LiveState:
     """Return the live state of this session."""
     if _STATE_KEY not in st.session_state:
-        st.session_state[_STATE_KEY] = LiveState(session.get_preferences())
+        st.session_state[_STATE_KEY] = LiveState(
+            session.get_preferences(), allows_crops=True
+        )
     state: LiveState = st.session_state[_STATE_KEY]
     return state
+
+
+def show_live_state(state: LiveState) -> None:
+    """Show another live state, for example that of a network camera."""
+    st.session_state[_SHOWN_KEY] = state

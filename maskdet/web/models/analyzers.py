@@ -5,13 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import pandas as pd
 import streamlit as st
 
 from maskdet import charts
-from maskdet.analyzers.pipelines import ANALYZERS, AUTO, resolve_analyzer
+from maskdet.analyzers.pipelines import (
+    ANALYZERS,
+    AUTO,
+    analyzer_model_name,
+    get_analyzer_title,
+    list_own_model_problems,
+    resolve_analyzer,
+)
 from maskdet.charts import VegaSpec
 from maskdet.charts.classification import interval_fields
 from maskdet.charts.spec import ChartRow
@@ -22,8 +29,13 @@ from maskdet.style import Style, uncapitalize
 from maskdet.types import CLASSES
 from maskdet.web import session
 from maskdet.web.models.choice import render_use_button
-from maskdet.web.models.tables import Column, Heading
+from maskdet.web.models.downloads import render_download
+from maskdet.web.models.ranking import RankedModel, rank_cells, ranking_html
+from maskdet.web.models.tables import DATASET_TITLES, Column, Heading
 from maskdet.web.widgets import escape_markdown, select_segment
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 MetricView: TypeAlias = Literal["ap", "ap_large", "default_thresholds"]
 
@@ -176,11 +188,12 @@ def analyzer_table(
     }
     for set_name in results.set_names:
         rows = [by_key.get((name, set_name)) for name in results.analyzer_names]
+        set_title = DATASET_TITLES.get(set_name, set_name)
         for measure, title in metric_titles(view, style).items():
             estimates = [
                 get_metric(row, view, measure) if row else None for row in rows
             ]
-            heading = f"{set_name}: {uncapitalize(title)}"
+            heading = f"{set_title}: {uncapitalize(title)}"
             columns[heading, VALUE_HEADING] = [
                 estimate.value if estimate and estimate.n else None
                 for estimate in estimates
@@ -189,7 +202,7 @@ def analyzer_table(
                 _format_interval(estimate) for estimate in estimates
             ]
     for set_name in results.set_names:
-        columns[TIME_HEADING, set_name] = [
+        columns[TIME_HEADING, DATASET_TITLES.get(set_name, set_name)] = [
             by_key[name, set_name].median_ms if (name, set_name) in by_key else None
             for name in results.analyzer_names
         ]
@@ -224,14 +237,15 @@ def analyzer_chart(
         if row.set_name == set_name and estimate.n:
             cost = round(row.median_ms, 2)
             fields = interval_fields(estimate)
-            rows.append({"run": row.analyzer, "cost": cost, **fields})
+            title = get_analyzer_title(row.analyzer)
+            rows.append({"run": title, "cost": cost, **fields})
     return charts.cost_chart(
         rows,
-        results.analyzer_names,
+        [get_analyzer_title(name) for name in results.analyzer_names],
         kind="Analyzer",
         cost=TIME_HEADING,
         value=metric_titles(view, style)[measure],
-        title=set_name,
+        title=DATASET_TITLES.get(set_name, set_name),
         as_percent=view == "default_thresholds",
     )
 
@@ -241,14 +255,20 @@ def render_analyzers() -> None:
     st.header("Analyzers: detection and classification", divider="gray")
     in_use = session.get_preferences().analyzer
     in_use_names = " and ".join(
-        f"**{escape_markdown(name)}**" for name in describe_use(in_use)
+        f"**{escape_markdown(get_analyzer_title(name))}**"
+        for name in describe_use(in_use)
     )
-    auto = " (auto)" if in_use == AUTO else ""
+    auto = " (Auto)" if in_use == AUTO else ""
     st.markdown(
         "An analyzer detects and classifies the faces of an image: with one network "
         "(single-stage), or with a face detector and a classifier (two-stage). "
         f"Active: {in_use_names}{auto}."
     )
+    for line in list_own_model_problems():
+        st.warning(
+            escape_markdown(f"Own model not available: {line}."),
+            icon=":material/folder_off:",
+        )
     missing = session.list_unavailable_analyzers()
     results = load_analyzer_comparison()
     if results.rows:
@@ -275,19 +295,74 @@ def _render_analyzer_table(
     )
     style = session.get_preferences().style
     columns = analyzer_table(results, view, in_use=in_use, usable=usable, style=style)
-    st.dataframe(
-        pd.DataFrame(columns),
-        hide_index=True,
-        column_config=_column_config(results),
-        placeholder="\N{EN DASH}",
-        alt=f"Table of the analyzers: {METRIC_VIEWS[view].lower()}, and time per image",
-    )
+    measure = _select_metric(view)
+    st.html(analyzer_ranking(results, view, measure, columns, style))
     st.caption(
         "All measured with one command on one machine, on images that our models were "
         f"selected on but not trained on: `{_EVALUATE_COMMAND}{_COMPARISON_PATH}`. "
         "Median time per image; other machines differ, but the order should hold."
     )
-    _render_analyzer_charts(results, view)
+    with st.expander("All metrics", icon=":material/table:"):
+        st.dataframe(
+            pd.DataFrame(columns),
+            hide_index=True,
+            column_config=_column_config(results),
+            placeholder="\N{EN DASH}",
+            alt=f"Table of the analyzers: {METRIC_VIEWS[view].lower()}, and time "
+            "per image",
+        )
+    _render_analyzer_charts(results, view, measure)
+
+
+def analyzer_ranking(
+    results: AnalyzerComparison,
+    view: MetricView,
+    measure: str,
+    columns: Mapping[Heading, Column],
+    style: Style,
+) -> Markup:
+    """Return one metric of all analyzers on all datasets, with their time, as HTML.
+
+    Args:
+        results: the metrics.
+        view: the view that the metric belongs to.
+        measure: the metric.
+        columns: those of `analyzer_table`.
+        style: names of the classes.
+    """
+    title = metric_titles(view, style)[measure]
+    titles = [DATASET_TITLES.get(name, name) for name in results.set_names]
+    cells = []
+    for set_title in titles:
+        group = f"{set_title}: {uncapitalize(title)}"
+        values = cast(list[float | None], columns[group, VALUE_HEADING])
+        notes = cast(list[str | None], columns[group, INTERVAL_HEADING])
+        cells.append(rank_cells(values, notes, digits=3))
+    times_ms = cast(list[float | None], columns[TIME_HEADING, titles[0]])
+    notes = [None] * len(times_ms)
+    cells.append(rank_cells(times_ms, notes, digits=1, is_lower_better=True))
+    names = results.analyzer_names
+    statuses = cast(list[str], columns["", "Status"])
+    rows = [
+        RankedModel(get_analyzer_title(name), name, status, row)
+        for name, status, *row in zip(names, statuses, *cells, strict=True)
+    ]
+    headings = [(set_title, "95% interval") for set_title in titles]
+    return ranking_html(
+        f"{title}, {uncapitalize(METRIC_VIEWS[view])}",
+        "Analyzer",
+        [*headings, ("Time (ms)", titles[0])],
+        rows,
+    )
+
+
+def _select_metric(view: MetricView) -> str:
+    titles = metric_titles(view, session.get_preferences().style)
+    return select_segment(
+        "Metric",
+        {name: escape_markdown(title) for name, title in titles.items()},
+        key=f"models.metric.{'ap' if view == 'ap_large' else view}",
+    )
 
 
 def _column_config(results: AnalyzerComparison) -> dict[str, Any]:
@@ -301,36 +376,42 @@ def _column_config(results: AnalyzerComparison) -> dict[str, Any]:
         "Status": text_column(width=125),
         VALUE_HEADING: number_column(format="%.3f", width=60),
         INTERVAL_HEADING: text_column(alignment="right", width=115),
-        **{name: number_column(format="%.1f", width=85) for name in results.set_names},
+        **{
+            DATASET_TITLES.get(name, name): number_column(format="%.1f", width=85)
+            for name in results.set_names
+        },
         "Description": text_column(width="large"),
     }
 
 
-def _render_analyzer_charts(results: AnalyzerComparison, view: MetricView) -> None:
+def _render_analyzer_charts(
+    results: AnalyzerComparison, view: MetricView, measure: str
+) -> None:
     style = session.get_preferences().style
     titles = metric_titles(view, style)
-    measure = select_segment(
-        "Metric",
-        {name: escape_markdown(title) for name, title in titles.items()},
-        key=f"models.metric.{'ap' if view == 'ap_large' else view}",
-    )
     st.caption("With 95 % intervals. Up: more accurate, left: faster.")
     for start in range(0, len(results.set_names), 2):
         row = results.set_names[start : start + 2]
         for column, set_name in zip(st.columns(2), row, strict=False):
             column.vega_lite_chart(
                 analyzer_chart(results, set_name, view, measure, style),
-                alt=f"{titles[measure]} on {set_name} against {TIME_HEADING.lower()}",
+                alt=f"{titles[measure]} on {DATASET_TITLES.get(set_name, set_name)} "
+                f"against {TIME_HEADING.lower()}",
             )
 
 
 def _render_analyzer_choice(in_use: str, missing: dict[str, str]) -> None:
     """Describe an analyzer, and let the visitor use it."""
     st.subheader("Choose an analyzer", divider="gray")
+    names = (AUTO, *ANALYZERS)
     name = select_segment(
-        "Analyzer", (AUTO, *ANALYZERS), key="models.analyzer", default=in_use
+        "Analyzer",
+        {name: get_analyzer_title(name) for name in names},
+        key="models.analyzer",
+        default=in_use,
     )
-    st.markdown(f"**{escape_markdown(name)}**: {_describe_analyzer(name)}.")
+    title = escape_markdown(get_analyzer_title(name))
+    st.markdown(f"**{title}** (`{name}`): {_describe_analyzer(name)}.")
     render_use_button(
         "Use this analyzer",
         name,
@@ -338,6 +419,8 @@ def _render_analyzer_choice(in_use: str, missing: dict[str, str]) -> None:
         missing,
         key=f"models.use_analyzer.{name}",
     )
+    if name in missing:
+        render_download(analyzer_model_name(name))
 
 
 def _describe_analyzer(name: str) -> str:
@@ -346,7 +429,5 @@ def _describe_analyzer(name: str) -> str:
     live_analyzer, *others = describe_use(AUTO)
     if not others:
         return f"the best installed analyzer, currently {live_analyzer}"
-    return (
-        f"the best installed analyzers, {live_analyzer} on Live and {others[0]} for "
-        "images"
-    )
+    live_title, other_title = map(get_analyzer_title, (live_analyzer, others[0]))
+    return f"{live_title} for video, {other_title} for images"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from maskdet.analyzers.pipelines import describe_pipeline, resolve_analyzer
 from maskdet.web import session
 from maskdet.web.preferences import Preferences
 from maskdet.web.widgets import escape_markdown
@@ -21,9 +22,8 @@ def render_use_button(
     *,
     key: str,
     problem: str = "",
-    note: str = "",
 ) -> None:
-    """Render the button, or why it is disabled.
+    """Render the button, with the pipelines that then run, or why it is disabled.
 
     Args:
         title: title of the button.
@@ -32,7 +32,6 @@ def render_use_button(
         missing: why models are not available, by name.
         key: key of the button.
         problem: another reason why the model cannot be used; may be empty.
-        note: shown with the message after a click.
     """
     reason = problem
     if not problem and preferences == session.get_preferences():
@@ -50,10 +49,24 @@ def render_use_button(
     )
     # A toast shown in the callback would be lost when the page is drawn.
     if st.session_state.pop(_APPLIED_KEY, "") == name:
-        text = f"Now using **{escape_markdown(name)}**. {note}"
-        st.toast(text.strip(), icon=":material/check:")
-    if reason:
-        st.caption(reason)
+        text = f"Now using **{escape_markdown(name)}**."
+        st.toast(f"{text} {describe_pipelines(preferences)}", icon=":material/check:")
+    st.caption(reason or f"With it: {describe_pipelines(preferences)}")
+
+
+def describe_pipelines(preferences: Preferences) -> str:
+    """Describe the pipelines for video and for images, as Markdown."""
+    lines = {
+        medium: describe_pipeline(
+            resolve_analyzer(preferences.analyzer, live=live),
+            preferences.classifier,
+            refine=preferences.refine,
+        )
+        for medium, live in (("video", True), ("images", False))
+    }
+    return " ".join(
+        f"On {medium}: {escape_markdown(line)}." for medium, line in lines.items()
+    )
 
 
 def _use_model(name: str, preferences: Preferences) -> None:

@@ -11,16 +11,15 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from maskdet.analyzers.pipelines import describe_pipeline, resolve_analyzer
 from maskdet.classifier import CLASSIFIERS, classifier_path, crop_face, load_classifier
-from maskdet.evaluation.training_runs import EVALUATION_SETS, TrainingRun
+from maskdet.evaluation.training_runs import TrainingRun
 from maskdet.media import encode_jpeg, read_image
 from maskdet.types import Faces, Label, Scene
 from maskdet.web import session
@@ -32,7 +31,8 @@ from maskdet.web.models.charts import (
     cost_comparison_chart,
     run_charts,
 )
-from maskdet.web.models.choice import render_use_button
+from maskdet.web.models.choice import describe_pipelines, render_use_button
+from maskdet.web.models.ranking import RankedModel, rank_cells, ranking_html
 from maskdet.web.models.tables import (
     COST_COLUMNS,
     COUNT_HEADING,
@@ -41,6 +41,9 @@ from maskdet.web.models.tables import (
     PERCENT_HEADING,
     PERCENT_INTERVAL_HEADING,
     SET_TITLES,
+    AccuracyMeasure,
+    Column,
+    Heading,
     RunCatalog,
     describe_mistakes,
     run_estimates_csv,
@@ -54,6 +57,9 @@ from maskdet.web.widgets import (
     scene_cards_html,
     select_segment,
 )
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _LabelledBox: TypeAlias = tuple[tuple[float, float, float, float], Label]
 
@@ -144,7 +150,8 @@ def render_classifiers() -> None:
     st.markdown(
         "A classifier predicts for each detected face whether a mask is worn, and "
         f"whether correctly. Active: **{escape_markdown(in_use)}**. "
-        f"{_describe_pipelines()}"
+        f"{describe_pipelines(session.get_preferences())} A classifier other than "
+        "maskdet classifies every face."
     )
     for problem in catalog.problems:
         st.warning(escape_markdown(problem), icon=":material/folder_off:")
@@ -161,33 +168,78 @@ def render_classifiers() -> None:
     )
     run = _select_run(catalog, in_use)
     _render_run(run, missing)
-    _render_run_charts(catalog, run)
-    _render_mistakes(run, missing)
-    _render_files(catalog, run)
+    charts, mistakes, files = st.tabs(["Charts", "Mistakes", "Model card"])
+    with charts:
+        _render_run_charts(catalog, run)
+    with mistakes:
+        _render_mistakes(run, missing)
+    with files:
+        _render_files(catalog, run)
 
 
 def _render_run_table(catalog: RunCatalog, in_use: str, usable: list[str]) -> None:
     """Show the table of all runs, and the charts of accuracy against cost."""
     measure = select_segment("Metric", MEASURE_TITLES, key="models.measure")
     st.caption(
-        f"{MEASURE_HELP[measure]} kaggle-val and ilc-val are the most informative: "
+        f"{MEASURE_HELP[measure]} kaggle-853 and ilc-2021 are the most informative: "
         "images of a single face are easy. Where two intervals overlap a lot, the "
         "difference may be chance."
     )
-    st.dataframe(
-        pd.DataFrame(run_table(catalog, measure, in_use=in_use, usable=usable)),
-        hide_index=True,
-        column_config=_column_config(),
-        placeholder="\N{EN DASH}",
-        alt=f"Table of the models: size, time, and {MEASURE_TITLES[measure].lower()}",
-    )
-    st.caption(
-        "Boxes: ground truth, or detected with MTCNN; both from 20 px. The published "
-        "recipes are trained on images of one face, as by their authors; maskdet also "
-        "on images of several people. To reproduce a run: `maskdet train classifier "
-        "--recipe NAME`, then `maskdet export`; the model card has the full command."
-    )
+    columns = run_table(catalog, measure, in_use=in_use, usable=usable)
+    st.html(run_ranking(measure, columns))
+    with st.expander("All datasets and costs", icon=":material/table:"):
+        st.dataframe(
+            pd.DataFrame(columns),
+            hide_index=True,
+            column_config=_column_config(),
+            placeholder="\N{EN DASH}",
+            alt="Table of the models: size, time, and "
+            f"{MEASURE_TITLES[measure].lower()}",
+        )
+        st.caption(
+            "Boxes: ground truth, or detected with MTCNN; both from 20 px. The "
+            "published recipes are trained on images of one face, as by their authors; "
+            "maskdet also on images of several people. To reproduce a run: `maskdet "
+            "train classifier --recipe NAME`, then `maskdet export`; the model card "
+            "has the full command."
+        )
     _render_cost_comparison(catalog)
+
+
+def run_ranking(measure: AccuracyMeasure, columns: Mapping[Heading, Column]) -> Markup:
+    """Return one metric of all runs on the compared sets, with file size, as HTML.
+
+    Args:
+        measure: the metric of the columns.
+        columns: those of `run_table`.
+    """
+    cells = [
+        rank_cells(
+            cast(list[float | None], columns[SET_TITLES[name], PERCENT_HEADING]),
+            cast(list[str | None], columns[SET_TITLES[name], PERCENT_INTERVAL_HEADING]),
+            digits=1,
+        )
+        for name in COMPARED_SETS
+    ]
+    names = cast(list[str], columns["", "Model"])
+    sizes_mb = cast(list[float | None], columns["Cost", "File (MB)"])
+    no_notes = [None] * len(names)
+    cells.append(rank_cells(sizes_mb, no_notes, digits=1, is_lower_better=True))
+    statuses = cast(list[str], columns["", "Status"])
+    rows = [
+        RankedModel(name, name, status, row)
+        for name, status, *row in zip(names, statuses, *cells, strict=True)
+    ]
+    headings = [
+        (SET_TITLES[name].partition(",")[0], "%, 95% interval")
+        for name in COMPARED_SETS
+    ]
+    return ranking_html(
+        f"{MEASURE_TITLES[measure]}, on true boxes",
+        "Model",
+        [*headings, ("File", "MB")],
+        rows,
+    )
 
 
 def _column_config() -> dict[str, Any]:
@@ -261,23 +313,6 @@ def _render_run(run: TrainingRun, missing: dict[str, str]) -> None:
         missing,
         key=f"models.use.{run.name}",
         problem=problem,
-        note=_describe_pipelines(),
-    )
-
-
-def _describe_pipelines() -> str:
-    """Describe the active pipelines for video and for images."""
-    preferences = session.get_preferences()
-    lines = {
-        medium: describe_pipeline(
-            resolve_analyzer(preferences.analyzer, live=live),
-            preferences.classifier,
-            refine=preferences.refine,
-        )
-        for medium, live in (("video", True), ("images", False))
-    }
-    return " ".join(
-        f"On {medium}: {escape_markdown(line)}." for medium, line in lines.items()
     )
 
 
@@ -287,7 +322,7 @@ def _render_run_charts(catalog: RunCatalog, run: TrainingRun) -> None:
     set_name = set_column.selectbox(
         "Dataset",
         list(SET_TITLES),
-        format_func=EVALUATION_SETS.__getitem__,
+        format_func=SET_TITLES.__getitem__,
         key="models.set",
         persist_state="session",
     )
@@ -299,9 +334,7 @@ def _render_run_charts(catalog: RunCatalog, run: TrainingRun) -> None:
         placeholder="Other models",
     )
     if set_name not in run.predictions:
-        st.info(
-            f"{run.name} was not measured on this set: {EVALUATION_SETS[set_name]}."
-        )
+        st.info(f"{run.name} was not measured on this set: {SET_TITLES[set_name]}.")
     style = session.get_preferences().style
     captioned_charts = run_charts(catalog, (run.name, *others), set_name, style)
     for start in range(0, len(captioned_charts), 2):
@@ -314,7 +347,6 @@ def _render_run_charts(catalog: RunCatalog, run: TrainingRun) -> None:
 
 
 def _render_mistakes(run: TrainingRun, missing: dict[str, str]) -> None:
-    st.subheader("Mistakes")
     st.caption(
         "By actual and predicted class, over three classes. Images of these datasets "
         "cannot be redistributed."
@@ -326,7 +358,8 @@ def _render_mistakes(run: TrainingRun, missing: dict[str, str]) -> None:
         for name, title in SET_TITLES.items()
         if name in run.predictions
     ]
-    st.markdown("\n".join(lines))
+    with st.expander("By dataset", icon=":material/list:"):
+        st.markdown("\n".join(lines))
     if run.name not in CLASSIFIERS or run.name in missing:
         return
     try:
@@ -354,15 +387,12 @@ def _render_mistakes(run: TrainingRun, missing: dict[str, str]) -> None:
 
 
 def _render_files(catalog: RunCatalog, run: TrainingRun) -> None:
-    st.subheader("Model card and downloads")
     # Keeps a wide table or a long command from making the page wider than a phone.
     st.html(
         "<style>.st-key-card table {display: block; overflow-x: auto;}"
         ".st-key-card code {overflow-wrap: anywhere;}</style>"
     )
-    title = f"Model card of {run.name}"
-    expander = st.expander(title, icon=":material/description:")
-    with expander, st.container(key="card"):
+    with st.container(key="card"):
         # Headings below the level of the page.
         card = run.card.replace("\n## ", "\n#### ").replace("# ", "### ", 1)
         st.markdown(card)

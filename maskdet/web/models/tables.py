@@ -48,11 +48,17 @@ MEASURE_HELP: Final[Mapping[AccuracyMeasure, str]] = {
 }
 """Explanation of each metric."""
 
+DATASET_TITLES: Final[Mapping[str, str]] = {
+    "kaggle-val": "kaggle-853",
+    "ilc-val": "ilc-2021",
+}
+"""Titles of the validation sets, as in the documentation."""
+
 SET_TITLES: Final[Mapping[str, str]] = {
-    "kaggle-val/true": "kaggle-val, true boxes",
-    "ilc-val/true": "ilc-val, true boxes",
-    "kaggle-val/found": "kaggle-val, MTCNN boxes",
-    "ilc-val/found": "ilc-val, MTCNN boxes",
+    "kaggle-val/true": "kaggle-853, true boxes",
+    "ilc-val/true": "ilc-2021, true boxes",
+    "kaggle-val/found": "kaggle-853, MTCNN boxes",
+    "ilc-val/found": "ilc-2021, MTCNN boxes",
     "faces-test": "Faces test",
 }
 """Short titles of the `EVALUATION_SETS`, the most informative first."""

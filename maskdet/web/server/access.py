@@ -209,12 +209,24 @@ def is_local_admin_enabled(environment: Mapping[str, str], *, public: bool) -> b
     Raises:
         ValueError: the variable is neither on nor off; the message is one line.
     """
-    text = environment.get(ADMIN_VARIABLE, "").strip().lower()
-    if text and text not in _ON | _OFF:
+    switch = parse_switch(environment, ADMIN_VARIABLE)
+    return not public if switch is None else switch
+
+
+def parse_switch(environment: Mapping[str, str], name: str) -> bool | None:
+    """Return the value of a variable that is on or off; `None` if it is unset.
+
+    Raises:
+        ValueError: it is neither on nor off; the message is one line.
+    """
+    text = environment.get(name, "").strip().lower()
+    if not text:
+        return None
+    if text not in _ON | _OFF:
         raise ValueError(
-            f"{ADMIN_VARIABLE} is {text!r}; accepted are on and off, or leave it unset"
+            f"{name} is {text!r}; accepted are on and off, or leave it unset"
         )
-    return text in _ON if text else not public
+    return text in _ON
 
 
 def _parse_address(text: str) -> IPv4Address | IPv6Address | None:

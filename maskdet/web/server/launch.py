@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
+import threading
+import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
+from streamlit import runtime
+from streamlit.runtime.runtime import RuntimeState
 from streamlit.web import cli
 
 from maskdet.resources import resource_path
+from maskdet.web.cameras.config import (
+    ANY_CAMERA_VARIABLE,
+    WATCH_CAMERAS_VARIABLE,
+    Camera,
+    add_cameras,
+    are_cameras_watched,
+    check_camera_variables,
+    read_cameras,
+)
 from maskdet.web.server import access, guard, streamlit_patches, uploads
+
+_WARM_MODULES: Final = (
+    "aiortc",
+    "altair",
+    *(f"maskdet.web.{name}.page" for name in ("image", "video", "tune", "models")),
+    "maskdet.web.events.page",
+)
+"""Modules that the first visitors would otherwise wait for, the most urgent first.
+
+The Live page is not among them: streamlit-webrtc warns if it is imported by a thread
+without a visitor. Most of the time goes into the import of aiortc.
+"""
+
+_START_DEADLINE_S: Final = 60.0
 
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
@@ -23,10 +52,14 @@ def launch_dashboard(
     browser: bool | None = None,
     allowed_hosts: Sequence[str] = (),
     local_admin: bool | None = None,
+    cameras: Sequence[Camera] = (),
+    any_camera: bool | None = None,
+    watch_cameras: bool | None = None,
 ) -> None:
     """Serve the dashboard until it is stopped.
 
-    The server sends no requests to other machines. It accepts IP addresses, this
+    The server connects to the named cameras and sends no other requests to other
+    machines, unless a visitor enters an address. It accepts IP addresses, this
     machine's own names and the allowed hosts.
 
     Streamlit reads `.streamlit/config.toml` in the user's home, in the working
@@ -44,16 +77,32 @@ def launch_dashboard(
         local_admin: whether visitors on this machine may delete events and send alerts
             to any host. By default `MASKDET_LOCAL_ADMIN` decides; if that is unset,
             they may unless there are names or origins for other machines.
+        cameras: network cameras that visitors may watch, besides those of the variable
+            `MASKDET_CAMERAS`.
+        any_camera: whether visitors may enter the address of a camera. By default
+            `MASKDET_ANY_CAMERA` decides; if that is unset, those with admin rights may.
+        watch_cameras: whether the named cameras are analyzed even if nobody watches
+            them. By default `MASKDET_WATCH_CAMERAS` decides; if that is unset, no.
 
     Raises:
-        ValueError: an environment variable has an invalid value.
+        ValueError: an environment variable has an invalid value, or two cameras have
+            the same name or address.
     """
-    if local_admin is not None:
-        os.environ[access.ADMIN_VARIABLE] = "on" if local_admin else "off"
+    switches = {
+        access.ADMIN_VARIABLE: local_admin,
+        ANY_CAMERA_VARIABLE: any_camera,
+        WATCH_CAMERAS_VARIABLE: watch_cameras,
+    }
+    for name, switch in switches.items():
+        if switch is not None:
+            os.environ[name] = "on" if switch else "off"
+    if cameras:
+        add_cameras(cameras, os.environ)
     _check_environment(os.environ)
     streamlit_patches.patch_streamlit()
     streamlit_patches.limit_server()
     guard.guard_server()
+    _watch_cameras()
     args = ["run", str(resource_path("app.py"))]
     if address is None and not _read_server_option("address"):
         address = "localhost"  # by default Streamlit listens on all addresses
@@ -68,12 +117,51 @@ def launch_dashboard(
         args += ["--server.headless", "false" if browser else "true"]
     for host in (*_LOOPBACK_HOSTS, *_read_allowed_hosts(), *allowed_hosts):
         args += ["--server.allowedHosts", host]
+    threading.Thread(target=warm_up, name="maskdet-warm-up", daemon=True).start()
     cli.main(args, prog_name="streamlit", standalone_mode=False)
+
+
+def _watch_cameras() -> None:
+    """Start the cameras that are analyzed before the first visitor comes."""
+    if are_cameras_watched():
+        # Imported here, as it loads Streamlit and the networks.
+        from maskdet.web.cameras.feeds import get_camera_feeds
+
+        get_camera_feeds().watch(read_cameras())
+
+
+def _is_server_running() -> bool:
+    """Return whether Streamlit's runtime is complete, not only begun."""
+    if not runtime.exists():
+        return False
+    try:
+        return runtime.get_instance().state is not RuntimeState.INITIAL
+    except AttributeError:  # its constructor is still running in the main thread
+        return False
+
+
+def warm_up() -> None:
+    """Load the pages, their libraries and the default models, once the server runs.
+
+    Otherwise the first visitor would wait for them. Components are registered with the
+    running server when a page is imported, so this waits for it.
+    """
+    deadline_s = time.monotonic() + _START_DEADLINE_S
+    while not _is_server_running():
+        if time.monotonic() > deadline_s:
+            return
+        time.sleep(0.05)
+    from maskdet.web import session
+
+    session.preload_analyzers()
+    for name in _WARM_MODULES:
+        importlib.import_module(name)
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:
     """Raise `ValueError` for an invalid environment variable."""
     access.is_local_admin_enabled(environment, public=False)
+    check_camera_variables(environment)
     guard.get_frame_ancestors(environment)
     uploads.UploadLimits.from_environment(environment, file_mb=1)
 

@@ -14,7 +14,6 @@ from weakref import WeakKeyDictionary
 
 import streamlit as st
 
-from maskdet.web import session as web_session
 from maskdet.web.live import page as live_page
 from maskdet.web.server import streamlit_patches
 
@@ -46,9 +45,9 @@ def _is_stale_rerun(request: ClientState, page: str) -> bool:
     """
     if not page or request.page_script_hash in ("", page):
         return False
-    keys = live_page.get_frontend_key(), web_session.TAB_KEY
+    key = live_page.get_frontend_key()
     is_automatic = any(
-        state.id.endswith(keys) for state in request.widget_states.widgets
+        state.id.endswith(key) for state in request.widget_states.widgets
     )
     return is_automatic or bool(request.fragment_id)
 

@@ -16,18 +16,21 @@ from maskdet.analyzers.pipelines import (
     has_refinement,
     resolve_analyzer,
 )
+from maskdet.evaluation.comparison import COMPARISON_FILE, read_comparison
 from maskdet.evaluation.predictions import MIN_STORED_SCORE
 from maskdet.metrics.intervals import Estimate
 from maskdet.tuning.comparison import compare_results
 from maskdet.tuning.goal_search import PER_IMAGE_NOTE, Proposal, propose_settings
-from maskdet.tuning.goals import Goal, GoalKind
+from maskdet.tuning.goals import Goal, GoalKind, format_rate
 from maskdet.tuning.html_report import render_html_report
 from maskdet.types import Label
 from maskdet.web import session
 from maskdet.web.preferences import Preferences
 from maskdet.web.sidebar import render_settings_download, render_settings_link
 from maskdet.web.tune.tune_state import (
+    COMPARE_KEY,
     MIN_FACE_SLIDER_END_PX,
+    PINNED_TITLE,
     SLIDER_FIELDS,
     SliderValues,
     TuneState,
@@ -38,6 +41,8 @@ from maskdet.web.tune.tune_state import (
 from maskdet.web.widgets import escape_markdown
 from maskdet.wording import format_count
 
+_ASK_KEY = "maskdet.tuning.ask"
+
 _APPLIED_KEY = "maskdet.tuning.applied"
 _APPLIED, _SHOW_TOAST = "applied", "show_toast"
 _CALIBRATED_NOTE = (
@@ -46,15 +51,15 @@ _CALIBRATED_NOTE = (
 )
 
 _GOAL_TITLES: dict[GoalKind, str] = {
-    "recall": "Minimum recall",
     "f1": "Best balance (F1)",
+    "recall": "Minimum recall",
     "cost": "Cost of a miss",
     "equal": "Equal misses and false positives",
 }
 """Titles of the goals, in the order of the page."""
 
 _GOAL_NUMBERS: dict[GoalKind, tuple[str, tuple[float, float], float]] = {
-    "recall": ("Target recall (%)", (50.0, 99.9), 95.0),
+    "recall": ("Target recall (%)", (50.0, 99.9), 85.0),
     "cost": ("Cost of a miss (in false positives)", (0.1, 1000.0), 5.0),
 }
 """Title, range and default of the number that a goal needs."""
@@ -67,10 +72,7 @@ _PROPOSE_KEY = "maskdet.tuning.propose"
 def render_sliders(state: TuneState) -> None:
     """Show the sliders; moving them does not change the settings in use."""
     unsure = escape_markdown(session.get_preferences().style.title(Label.UNKNOWN))
-    st.caption(
-        "**Preview only.** Press “Use on Live” to apply. Until then Live uses the "
-        "settings of the sidebar."
-    )
+    st.caption("**Preview only.** Press “Use on Live and Image” to apply.")
     st.slider(
         "Face detection threshold",
         *(MIN_STORED_SCORE, 1.0),
@@ -143,30 +145,40 @@ def render_undo_and_pin(state: TuneState) -> None:
         st.button(
             "Save as B",
             icon=":material/bookmark:",
-            on_click=state.pin,
+            on_click=_pin,
+            args=(state,),
             disabled=state.pinned == state.sliders,
-            help="Save the sliders and compare with them later under “Compare”.",
+            help="Save the sliders; “Compare” then compares with them.",
         )
 
 
+def _pin(state: TuneState) -> None:
+    state.pin()
+    st.session_state[COMPARE_KEY] = PINNED_TITLE
+
+
 def render_apply(state: TuneState, tuning_set: TuningSet) -> None:
-    """Show the buttons that apply the settings to Live or save them."""
+    """Show the buttons that apply the settings to Live and Image, or save them."""
     preferences = _build_preferences(state.sliders, tuning_set)
     in_use = preferences == session.get_preferences()
+    is_proposing = state.proposal is not None and state.proposal.improves
     # The sidebar was drawn before this; it shows the new settings in the next run.
     if st.session_state.get(_APPLIED_KEY) == _APPLIED:
         st.session_state[_APPLIED_KEY] = _SHOW_TOAST
         st.rerun()
     st.button(
-        "Use on Live",
-        type="primary",
+        "Use on Live and Image",
+        # Only one button of the page is to stand out.
+        type="secondary" if is_proposing else "primary",
         icon=":material/videocam:",
         disabled=in_use or state.sliders.calibrated,
         width="stretch",
         key="tune.use",
-        on_click=_apply,
+        on_click=_ask_or_apply,
         args=(preferences,),
     )
+    if st.session_state.pop(_ASK_KEY, False):
+        _confirm_models(preferences)
     if state.sliders.calibrated:
         st.caption(_CALIBRATED_NOTE)
     else:
@@ -183,9 +195,83 @@ def render_apply(state: TuneState, tuning_set: TuningSet) -> None:
         _render_save(state, tuning_set, preferences)
 
 
+def _ask_or_apply(preferences: Preferences) -> None:
+    if _list_model_changes(preferences):
+        st.session_state[_ASK_KEY] = True
+    else:
+        _apply(preferences)
+
+
 def _apply(preferences: Preferences) -> None:
     session.set_preferences(preferences)
     st.session_state[_APPLIED_KEY] = _APPLIED
+
+
+@st.dialog("Change the models too?")
+def _confirm_models(preferences: Preferences) -> None:
+    """Ask before more than thresholds changes."""
+    if st.session_state.get(_APPLIED_KEY) == _APPLIED:
+        st.rerun()  # which closes the dialog
+    st.markdown(
+        "These thresholds only fit the models that they were tuned for. Applying them "
+        "changes:"
+    )
+    st.markdown("\n".join(f"- {line}" for line in _list_model_changes(preferences)))
+    with st.container(horizontal=True):
+        st.button(
+            "Change and apply",
+            type="primary",
+            key="tune.confirm",
+            on_click=_apply,
+            args=(preferences,),
+        )
+        if st.button("Cancel", key="tune.cancel"):
+            st.rerun()
+
+
+def _list_model_changes(preferences: Preferences) -> list[str]:
+    """Return in one line each which models would change, as Markdown."""
+    current = session.get_preferences()
+    lines = []
+    if preferences.analyzer != current.analyzer:
+        before, after = (
+            resolve_analyzer(name, live=True)
+            for name in (current.analyzer, preferences.analyzer)
+        )
+        lines.append(
+            f"the analyzer of Live, from **{escape_markdown(before)}** to "
+            f"**{escape_markdown(after)}**{_compare_times(before, after)}"
+        )
+        image_analyzer = resolve_analyzer(current.analyzer, live=False)
+        if image_analyzer != resolve_analyzer(preferences.analyzer, live=False):
+            lines.append(
+                f"the analyzer of Image, from **{escape_markdown(image_analyzer)}** to "
+                f"**{escape_markdown(after)}**"
+            )
+    if preferences.classifier != current.classifier:
+        lines.append(
+            f"the classifier, from **{escape_markdown(current.classifier)}** to "
+            f"**{escape_markdown(preferences.classifier)}**"
+        )
+    if preferences.refine != current.refine:
+        switched = "on" if preferences.refine else "off"
+        lines.append(f"refinement is switched {switched}")
+    return lines
+
+
+def _compare_times(before: str, after: str) -> str:
+    """Return how the time of an image changes; empty if it was not measured."""
+    try:
+        rows = read_comparison(COMPARISON_FILE)
+    except (OSError, ValueError):
+        return ""
+    times = {row.analyzer: row.median_ms for row in rows}
+    if not (times.get(before) and times.get(after)):
+        return ""
+    ratio = times[after] / times[before]
+    if ratio >= 1:
+        return f": **slower**, about {ratio:.1f} times the time per frame"
+    return f": **faster**, about {1 / ratio:.1f} times as many frames per second"
 
 
 def _build_preferences(sliders: SliderValues, tuning_set: TuningSet) -> Preferences:
@@ -239,8 +325,10 @@ def _describe_apply(
         line = f"In use: these thresholds, with **{name}**."
     else:
         line = (
-            f"Sets the thresholds, the analyzer **{name}** and its classifier: scores "
-            "of other analyzers are not comparable."
+            "Changes the thresholds only."
+            if not _list_model_changes(preferences)
+            else f"Also changes the models to those of **{name}**, after asking: "
+            "scores of others are not comparable."
         )
     has_classifier = classifies_every_face(analyzer) or has_refinement(analyzer)
     if tuning_set.classified_by is None and has_classifier:
@@ -381,27 +469,42 @@ def render_goal_proposal(state: TuneState) -> None:
     with st.container(border=True, key="tune_proposal"):
         title = escape_markdown(proposal.goal.title(session.get_preferences().style))
         st.markdown(f"**Goal: {title}**")
-        st.markdown(_format_settings(proposal))
-        st.markdown(
-            "\n".join(f"- {escape_markdown(line)}" for line in proposal.messages)
-        )
-        _render_proposal_table(proposal)
+        if not proposal.reached:
+            best = format_rate(proposal.selection_performance.recall.value)
+            st.markdown(
+                f"**Best reachable: {best}** instead of "
+                f"{format_rate(proposal.goal.recall)}, on the half of the images that "
+                "settings are chosen on."
+            )
+        if proposal.improves:
+            _render_proposal(proposal)
+        else:
+            st.markdown("**Nothing better found; the current settings stay.**")
+            with st.expander("What was tried"):
+                _render_proposal(proposal)
         suggested = clamp_settings(proposal.settings_after)
         with st.container(horizontal=True):
-            st.button(
-                "Apply suggestion",
-                type="primary",
-                icon=":material/check:",
-                on_click=state.set_settings,
-                args=(suggested,),
-                disabled=suggested == state.sliders.settings,
-                key="tune.set",
-            )
+            if proposal.improves:
+                st.button(
+                    "Apply suggestion",
+                    type="primary",
+                    icon=":material/check:",
+                    on_click=state.set_settings,
+                    args=(suggested,),
+                    disabled=suggested == state.sliders.settings,
+                    key="tune.set",
+                )
             st.button(
                 "Close",
                 icon=":material/close:",
                 on_click=state.drop_proposal,
             )
+
+
+def _render_proposal(proposal: Proposal) -> None:
+    st.markdown(_format_settings(proposal))
+    st.markdown("\n".join(f"- {escape_markdown(line)}" for line in proposal.messages))
+    _render_proposal_table(proposal)
 
 
 def _format_settings(proposal: Proposal) -> str:

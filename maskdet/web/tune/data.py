@@ -7,17 +7,21 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Sequence
+from typing import Final
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from maskdet.analyzers.pipelines import resolve_analyzer
 from maskdet.classifier import DEFAULT_CLASSIFIER
+from maskdet.datasets.archives import FolderFiles
 from maskdet.datasets.class_names import CLASS_TARGETS, IGNORE, NO_FACE, ClassNames
 from maskdet.datasets.reading import ClassesError
 from maskdet.evaluation import predictions as stored
-from maskdet.evaluation.labelled_set import import_dataset
+from maskdet.evaluation.labelled_set import ImageStore, import_dataset
 from maskdet.evaluation.operating_point import Evaluator
 from maskdet.evaluation.predictions import LabelledSet, check_limits, decode_predictions
+from maskdet.resources import resource_path
 from maskdet.tuning.comparison import is_same_ground_truth
 from maskdet.types import CLASSES, Label
 from maskdet.web import session
@@ -32,6 +36,9 @@ from maskdet.wording import format_count
 MAX_ZIP_MB = 200
 """Maximum size of an upload, which is read in memory."""
 
+_ZIP_KEY = "tune.zip"
+"""Key of the uploader of a dataset or predictions in one file."""
+
 _MAX_CLASS_NAMES = 60
 """Maximum number of class names that can be mapped on the page."""
 
@@ -39,6 +46,26 @@ _BUNDLED_CLASSIFIER = (DEFAULT_CLASSIFIER, True)
 """Classifier of the stored predictions, and that refinement was on."""
 
 _STORED, _OWN, _LABEL = "Built-in data", "My dataset", "Label images"
+
+_SAMPLES: Final = "scenes"
+"""Name of the built-in set whose images are included."""
+
+_SET_TITLES: Final = {
+    "ilc-val": "ilc-2021, validation part",
+    "kaggle-val": "kaggle-853, validation part",
+    _SAMPLES: "sample scenes",
+}
+"""Titles of the built-in sets."""
+
+_STORED_KEY = "tune.stored"
+
+_FOLLOWED_KEY = "maskdet.tuning.live_analyzer"
+"""Session key of the analyzer of Live for which predictions were chosen."""
+
+SAMPLES_NOTE: Final = (
+    "composed from public-domain portraits, with drawn masks; not a measure of accuracy"
+)
+"""Note on the sample scenes."""
 
 
 def select_tuning_set(state: TuneState) -> TuningSet | None:
@@ -58,14 +85,36 @@ def _select_stored_name() -> str:
     names = stored.list_bundled()
     if not names:
         return ""
+    _follow_live_analyzer(names)
     return st.selectbox(
         "Predictions",
         names,
-        key="tune.stored",
+        format_func=_stored_title,
+        key=_STORED_KEY,
         persist_state="session",
         label_visibility="collapsed",
-        width=330,
+        width=380,
     )
+
+
+def _stored_title(name: str) -> str:
+    analyzer, set_name = stored.split_bundled_name(name)
+    return f"{analyzer} on {_SET_TITLES.get(set_name, set_name)}"
+
+
+def _follow_live_analyzer(names: Sequence[str]) -> None:
+    """Choose the predictions of the analyzer that Live uses, whenever it changes."""
+    live_analyzer = resolve_analyzer(session.get_preferences().analyzer, live=True)
+    if st.session_state.get(_FOLLOWED_KEY) == live_analyzer:
+        return
+    st.session_state[_FOLLOWED_KEY] = live_analyzer
+    _, set_name = stored.split_bundled_name(st.session_state.get(_STORED_KEY, ""))
+    of_live = [
+        name for name in names if stored.split_bundled_name(name)[0] == live_analyzer
+    ]
+    same_set = stored.join_bundled_name(live_analyzer, set_name)
+    if of_live:
+        st.session_state[_STORED_KEY] = same_set if same_set in names else of_live[0]
 
 
 def _load_stored(state: TuneState, name: str) -> TuningSet | None:
@@ -80,21 +129,43 @@ def _load_stored(state: TuneState, name: str) -> TuningSet | None:
     except ValueError as error:
         st.error(escape_markdown(f"{error}"), icon=":material/error:")
         return None
-    st.caption(
-        f"{describe_dataset(tuning_set.predictions.ground_truth)}. Scores only, no "
-        "images. No analyzer was trained on this set, but it was used for model "
-        "selection, so results elsewhere may be slightly lower."
+    note = (
+        f"Images included: {SAMPLES_NOTE}."
+        if tuning_set.images is not None
+        else "Scores only, no images. No analyzer was trained on this set, but it was "
+        "used for model selection, so results elsewhere may be slightly lower."
     )
+    st.caption(f"{describe_dataset(tuning_set.predictions.ground_truth)}. {note}")
     return tuning_set
 
 
 def _get_stored_set(state: TuneState, name: str) -> TuningSet:
     """Return stored predictions; raise `ValueError` if they cannot be read."""
     if name not in state.tuning_sets:
-        state.tuning_sets[name] = TuningSet(
-            _load_evaluator(name), classified_by=_BUNDLED_CLASSIFIER
-        )
+        evaluator = _load_evaluator(name)
+        ground_truth = evaluator.predictions.ground_truth
+        images = None
+        if ground_truth.name == _SAMPLES:
+            paths = tuple(f"{image_name}.jpg" for image_name in ground_truth.names)
+            images = ImageStore(FolderFiles(resource_path("samples/scenes")), paths)
+        state.tuning_sets[name] = TuningSet(evaluator, images, _BUNDLED_CLASSIFIER)
     return state.tuning_sets[name]
+
+
+def find_sample_set(state: TuneState, tuning_set: TuningSet) -> TuningSet | None:
+    """Return the predictions of the same analyzer for the sample scenes, if any.
+
+    They stand in for the images of built-in data, which are not included.
+    """
+    names = stored.list_bundled()
+    name = stored.join_bundled_name(tuning_set.predictions.analyzer, _SAMPLES)
+    is_built_in = any(state.tuning_sets.get(other) is tuning_set for other in names)
+    if not is_built_in or name not in names:
+        return None
+    # An error is shown when this entry is chosen.
+    with contextlib.suppress(ValueError):
+        return _get_stored_set(state, name)
+    return None
 
 
 # Shared by all visitors: it is part of the package and never changed.
@@ -108,8 +179,8 @@ def find_comparable_sets(
 ) -> dict[str, TuningSet]:
     """Return the predictions of other analyzers for the same dataset, by name."""
     ground_truth = tuning_set.predictions.ground_truth
-    for name in stored.list_bundled() if tuning_set.images is None else ():
-        if name.endswith(f" on {ground_truth.name}"):
+    for name in stored.list_bundled():
+        if stored.split_bundled_name(name)[1] == ground_truth.name:
             # An error is shown when this entry is chosen.
             with contextlib.suppress(ValueError):
                 _get_stored_set(state, name)
@@ -151,7 +222,7 @@ def _select_own(state: TuneState) -> TuningSet | None:
     file = zip_column.file_uploader(
         "ZIP file with images and labels",
         type=["zip", "npz"],
-        key="tune.zip",
+        key=_ZIP_KEY,
         max_upload_size=MAX_ZIP_MB,
         on_change=_reset_upload,
         args=(state,),
@@ -260,7 +331,12 @@ def _apply_class_mapping(state: TuneState, class_names: Sequence[str]) -> None:
 
 
 def _reset_upload(state: TuneState) -> None:
-    """Discard the dataset and its images; a visitor has one at a time."""
+    """Discard the dataset and its images; a visitor has one at a time.
+
+    Uploaded predictions are kept for a comparison until the visitor removes them.
+    """
+    if st.session_state.get(_ZIP_KEY) is None:
+        state.drop_uploaded_scores()
     _discard_import(state)
     state.archive, state.class_mapping = ("", b""), {}
     state.detection_cache.clear()
@@ -289,7 +365,7 @@ def _load_uploaded_scores(state: TuneState, file: UploadedFile) -> TuningSet | N
         except ValueError as error:
             st.error(escape_markdown(f"{error}."), icon=":material/broken_image:")
             return None
-        state.tuning_sets[name] = TuningSet(evaluator)
+        state.add_uploaded_scores(name, TuningSet(evaluator))
     tuning_set = state.tuning_sets[name]
     st.caption(
         f"{escape_markdown(tuning_set.predictions.analyzer)} on "

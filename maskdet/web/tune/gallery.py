@@ -45,8 +45,11 @@ from maskdet.tuning.decision_changes import (
 from maskdet.types import Label
 from maskdet.web.image.cache import CROP_PX
 from maskdet.web.image.results import shorten_name
+from maskdet.web.theme import is_dark_theme
+from maskdet.web.tune.data import SAMPLES_NOTE, find_sample_set
 from maskdet.web.tune.tune_state import TuneState, TuningSet
-from maskdet.web.widgets import face_cards_html, prob_bars
+from maskdet.web.widgets import face_cards_html, prob_bars, select_segment
+from maskdet.wording import format_count
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -55,6 +58,8 @@ _CARDS_STEP = 12
 """Cards shown at first, and added by each click on "Show more"."""
 
 _GALLERY_KEY = "tune.gallery"
+
+_SAMPLE_SCENES = "Sample scenes"
 
 _CELL_KEY = "tune.cell"
 """Session key of the selected row and column of the confusion matrix."""
@@ -211,13 +216,15 @@ def render_confusion(state: TuneState, tuning_set: TuningSet, style: Style) -> N
         "**Click a cell** to see its faces."
     )
     st.vega_lite_chart(
-        tuning_confusion_chart(outcome, style, st.session_state.get(_CELL_KEY)),
+        tuning_confusion_chart(
+            outcome, style, st.session_state.get(_CELL_KEY), dark=is_dark_theme()
+        ),
         key="tune.matrix",
         on_select=lambda: _on_matrix_click(state),
         selection_mode=CLICK_SELECTION,
         alt="Confusion matrix: actual by predicted class",
     )
-    _render_gallery(state, tuning_set, outcome, style)
+    _render_gallery(state, tuning_set, style)
 
 
 def _on_matrix_click(state: TuneState) -> None:
@@ -229,10 +236,10 @@ def _on_matrix_click(state: TuneState) -> None:
         state.n_cards = _CARDS_STEP
 
 
-def _render_gallery(
-    state: TuneState, tuning_set: TuningSet, outcome: EvaluationResult, style: Style
-) -> None:
+def _render_gallery(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
     st.header("Faces", divider="gray")
+    tuning_set = _select_gallery_set(state, tuning_set)
+    outcome = tuning_set.evaluate(state.sliders)
     # A click on the matrix sets the key too, so there is no `default`.
     st.session_state.setdefault(_GALLERY_KEY, _LAST)
     selection = st.segmented_control(
@@ -262,6 +269,30 @@ def _render_gallery(
             args=(state,),
             key="tune.more",
         )
+
+
+def _select_gallery_set(state: TuneState, tuning_set: TuningSet) -> TuningSet:
+    """Return the set whose faces are shown: one with images, if there is one."""
+    sample_set = None
+    if tuning_set.images is None:
+        sample_set = find_sample_set(state, tuning_set)
+    if sample_set is None:
+        return tuning_set
+    this_set = "The data above, without images"
+    choice = select_segment(
+        "Faces of",
+        (_SAMPLE_SCENES, this_set),
+        key="tune.faces_of",
+        show_label=False,
+    )
+    if choice == this_set:
+        return tuning_set
+    n_images = format_count(len(sample_set.predictions.ground_truth.names), "image")
+    st.caption(
+        f"Faces of {n_images} at the same settings, as built-in data has no images: "
+        f"{SAMPLES_NOTE}. All numbers above are of the data above."
+    )
+    return sample_set
 
 
 def _reset_card_count(state: TuneState) -> None:

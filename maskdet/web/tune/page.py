@@ -21,9 +21,9 @@ from maskdet.web.tune.views import (
     render_calibration,
     render_class_metrics,
     render_curves,
-    render_histogram,
     render_kpis,
     render_settings_comparison,
+    render_threshold_chart,
 )
 from maskdet.web.widgets import select_segment
 
@@ -81,6 +81,6 @@ def _render_tuning(state: TuneState, tuning_set: TuningSet) -> None:
         render_apply(state, tuning_set)
     with results_column:
         render_goal_proposal(state)
-        render_histogram(state, tuning_set, style)
+        render_threshold_chart(state, tuning_set, style)
         view = select_segment("View", list(_VIEWS), key="tune.view", show_label=False)
         _VIEWS[view](state, tuning_set, style)

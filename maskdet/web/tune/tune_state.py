@@ -6,7 +6,7 @@ import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import streamlit as st
 
@@ -25,11 +25,22 @@ _STATE_KEY = "maskdet.tuning"
 _MAX_CACHED: Final = 200
 """Results, curves and crops cached for each set; the least recently used go first."""
 
+_MAX_UPLOADED_SCORES: Final = 4
+"""Uploaded predictions kept for a comparison; the oldest go first."""
+
 SLIDER_FIELDS: Final = ("min_score", "min_confidence", "min_face_px", "nms_iou")
 """The fields of `Settings` that have a slider on the page."""
 
+COMPARE_KEY: Final = "tune.compare_with"
+"""Key of the choice of what the sliders are compared with."""
+
+PINNED_TITLE: Final = "B: saved settings"
+
 MIN_FACE_SLIDER_END_PX: Final = 120
 """End of the slider for the minimum face size, unless the settings exceed it."""
+
+FaceKey: TypeAlias = tuple[int, int]
+"""Image and face index of a face of a draft."""
 
 _Value = TypeVar("_Value")
 
@@ -108,6 +119,7 @@ class TuneState:
         pinned: values saved as B for a comparison, or None.
         proposal: the settings suggested for a goal, or None.
         tuning_sets: by name, the sets of the visitor, one per dataset and analyzer.
+        uploaded_scores: names of the sets of uploaded predictions, newest last.
         set_key: SHA-256 of the uploaded dataset and its class mapping.
         upload_keys: SHA-256 of each upload, by the IDs of its files.
         dataset: the imported dataset, or None.
@@ -121,6 +133,10 @@ class TuneState:
         scoring_error: why the run failed, in one line; may be empty.
         n_scored: number of images analyzed before the run was stopped.
         draft: images being labelled, or None.
+        draft_history: earlier drafts, and the face whose label changed next; the
+            newest last.
+        labelled_face: the face shown for labelling; None for the first one.
+        label_steps: number of labelling steps so far.
         annotated: key and dataset made of the labels, or None.
         n_cards: number of faces shown in the gallery.
     """
@@ -131,6 +147,7 @@ class TuneState:
     pinned: SliderValues | None = None
     proposal: Proposal | None = None
     tuning_sets: dict[str, TuningSet] = field(default_factory=dict)
+    uploaded_scores: list[str] = field(default_factory=list)
     set_key: str = ""
     upload_keys: dict[tuple[str, ...], str] = field(default_factory=dict)
     dataset: ImportedDataset | None = None
@@ -144,6 +161,9 @@ class TuneState:
     scoring_error: str = ""
     n_scored: int = 0
     draft: Draft | None = None
+    draft_history: list[tuple[Draft, FaceKey | None]] = field(default_factory=list)
+    labelled_face: FaceKey | None = None
+    label_steps: int = 0
     annotated: tuple[str, ImportedDataset] | None = None
     n_cards: int = 12
 
@@ -168,6 +188,19 @@ class TuneState:
         """Drop all sets whose name begins with the key."""
         for title in [name for name in self.tuning_sets if name.startswith(set_key)]:
             del self.tuning_sets[title]
+
+    def add_uploaded_scores(self, name: str, tuning_set: TuningSet) -> None:
+        """Add the set of uploaded predictions; drop the oldest ones over the limit."""
+        self.tuning_sets[name] = tuning_set
+        self.uploaded_scores.append(name)
+        while len(self.uploaded_scores) > _MAX_UPLOADED_SCORES:
+            self.drop_set(self.uploaded_scores.pop(0))
+
+    def drop_uploaded_scores(self) -> None:
+        """Drop the sets of all uploaded predictions."""
+        for name in self.uploaded_scores:
+            self.drop_set(name)
+        self.uploaded_scores.clear()
 
     def set_settings(self, settings: Settings) -> None:
         """Set only the thresholds."""

@@ -1,4 +1,4 @@
-"""Views of the Tune page: key figures, histogram, curves, metrics, calibration.
+"""Views of the Tune page: key figures, rates, curves, metrics, calibration.
 
 The comparison view compares two settings or two analyzers face by face.
 """
@@ -7,31 +7,32 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal, TypeAlias
+from collections import Counter
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from maskdet.charts.spec import CLICK_SELECTION
+from maskdet.charts.spec import CLICK_SELECTION, VegaSpec
 from maskdet.evaluation.operating_point import MISSED, UNSURE, EvaluationResult, FaceRef
 from maskdet.evaluation.predictions import MIN_STORED_SCORE
 from maskdet.metrics.intervals import Estimate
 from maskdet.style import Style, line_style
 from maskdet.tuning import charts, curves
 from maskdet.tuning.abstention import AbstentionBand, evaluate_band
-from maskdet.tuning.charts import SCORE_TITLES, score_histogram_chart
 from maskdet.tuning.class_metrics import (
     ClassMetrics,
     compute_class_metrics,
     compute_slice_metrics,
 )
 from maskdet.tuning.comparison import Comparison, compare_results
-from maskdet.tuning.curves import HistogramQuantity, TuningCurve
+from maskdet.tuning.curves import CurveKind, ThresholdRates, TuningCurve
 from maskdet.types import CLASSES, Label
 from maskdet.web.tune.data import find_comparable_sets
 from maskdet.web.tune.gallery import FaceCard, tune_cards_html
 from maskdet.web.tune.tune_state import (
+    COMPARE_KEY,
+    PINNED_TITLE,
     SliderValues,
     TuneState,
     TuningSet,
@@ -45,17 +46,19 @@ from maskdet.web.widgets import (
 )
 from maskdet.wording import format_count
 
-CurveKind: TypeAlias = Literal["precision_recall", "roc"]
-
 _DASH = "\N{EN DASH}"
 
-_HISTOGRAM_NOTES: dict[HistogramQuantity, str] = {
-    "score": "Faces upwards, background downwards; low counts are drawn taller. "
-    "Detections left of the line are hidden: faces there are missed, grey right of it "
-    "are false positives. **Click or drag to move the line.**",
-    "confidence": "Confidence of the faces shown. Left of the line they are labelled "
-    "“{unsure}”. **Click or drag to move the line.**",
+_RATES, _SCORES, _CONFIDENCES = "Precision and recall", "Scores", "Confidences"
+
+_CHART_NOTES = {
+    _SCORES: "Detection scores: detections left of the line are hidden. Faces there "
+    "are missed; what is not a face right of it is a false positive.",
+    _CONFIDENCES: "Confidences of the detected faces: left of the line they are "
+    "labelled “{unsure}”.",
 }
+"""How to read each histogram."""
+
+_MOVE_LINE_NOTE = " **Click or drag in the chart to move the line.**"
 
 _SIGNIFICANCE_LEVEL = 0.05
 
@@ -99,7 +102,11 @@ def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None
 
 
 def _get_curve(
-    state: TuneState, tuning_set: TuningSet, kind: CurveKind, label: Label | None
+    state: TuneState,
+    tuning_set: TuningSet,
+    kind: CurveKind,
+    label: Label | None,
+    resamples: int = curves.CURVE_RESAMPLES,
 ) -> TuningCurve:
     """Return a curve, cached for all settings that change only its point.
 
@@ -108,42 +115,20 @@ def _get_curve(
         tuning_set: the data.
         kind: which curve.
         label: the class; None for faces of any class.
+        resamples: bootstrap resamples for the interval of the area.
     """
-    sliders = state.sliders
+    outcome, sliders = tuning_set.evaluate(state.sliders), state.sliders
     settings = sliders.settings
     is_swept = kind == "precision_recall" or label is None
     if is_swept:
         settings = dataclasses.replace(settings, min_score=0)
     if label is None:
         settings = dataclasses.replace(settings, min_confidence=0)
-    temperature = tuning_set.calibration_fit.temperature if sliders.calibrated else 1.0
-    compute = (
-        curves.compute_precision_recall
-        if kind == "precision_recall"
-        else curves.compute_roc
-    )
     curve = tuning_set.get_cached(
-        (kind, label, settings, sliders.min_iou, sliders.calibrated),
-        lambda: compute(
-            tuning_set.evaluator,
-            settings,
-            label,
-            min_iou=sliders.min_iou,
-            temperature=temperature,
-        ),
+        (kind, label, settings, sliders.min_iou, sliders.calibrated, resamples),
+        lambda: curves.compute_curve(outcome, kind, label, resamples=resamples),
     )
-    return _set_curve_point(curve, sliders.settings.min_score) if is_swept else curve
-
-
-def _set_curve_point(curve: TuningCurve, min_score: float) -> TuningCurve:
-    """Return a curve over the detection score with the point of another threshold."""
-    # Scores are float32, so the threshold is compared as float32.
-    threshold = np.float32(min_score)
-    n_above = int(np.count_nonzero(curve.thresholds.astype(np.float32) >= threshold))
-    index = n_above - 1
-    no_point = (math.nan, math.nan)
-    point = (float(curve.x[index]), float(curve.y[index])) if n_above else no_point
-    return dataclasses.replace(curve, point=point)
+    return curve.move_point(sliders.settings.min_score) if is_swept else curve
 
 
 def _render_areas(
@@ -256,14 +241,7 @@ def _render_abstention(state: TuneState, tuning_set: TuningSet, style: Style) ->
     outcome = tuning_set.evaluate(state.sliders)
     band_result = tuning_set.get_cached(
         ("band", state.sliders, low, high),
-        lambda: evaluate_band(
-            tuning_set.evaluator,
-            state.sliders.settings,
-            low,
-            high,
-            min_iou=state.sliders.min_iou,
-            temperature=outcome.temperature,
-        ),
+        lambda: evaluate_band(outcome, low, high),
     )
     st.html(_abstention_html(band_result, no_mask))
     st.vega_lite_chart(
@@ -329,39 +307,98 @@ def _format_no_mask(style: Style) -> str:
     return f"“{style.title(Label.NO_MASK)}”"
 
 
-def render_histogram(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
-    """Show the histogram of scores or confidences with the threshold."""
-    score_kind = select_segment(
-        "Quantity", SCORE_TITLES, key="tune.quantity", show_label=False
-    )
-    st.caption(
-        _HISTOGRAM_NOTES[score_kind].format(
-            unsure=escape_markdown(style.title(Label.UNKNOWN))
-        )
-    )
-    key = f"tune.histogram.{score_kind}"
-    st.vega_lite_chart(
-        score_histogram_chart(tuning_set.evaluate(state.sliders), score_kind, style),
-        key=key,
-        on_select=lambda: _on_histogram_click(state, score_kind, key),
-        selection_mode=CLICK_SELECTION,
-        alt=f"{SCORE_TITLES[score_kind]} by actual class, with the threshold",
-    )
-
-
-def _on_histogram_click(
-    state: TuneState, score_kind: HistogramQuantity, key: str
+def render_threshold_chart(
+    state: TuneState, tuning_set: TuningSet, style: Style
 ) -> None:
+    """Show rates by threshold, or a histogram; a click or a drag moves the line."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        chart = select_segment(
+            "Chart", (_RATES, _SCORES, _CONFIDENCES), key="tune.chart", show_label=False
+        )
+        label = _select_rates_label(style) if chart == _RATES else None
+    if chart == _RATES:
+        _render_rates(state, tuning_set, label)
+        return
+    unsure = escape_markdown(style.title(Label.UNKNOWN))
+    st.caption(_CHART_NOTES[chart].format(unsure=unsure) + _MOVE_LINE_NOTE)
+    outcome = tuning_set.evaluate(state.sliders)
+    is_score = chart == _SCORES
+    spec = (
+        charts.score_histogram_chart(outcome)
+        if is_score
+        else charts.confidence_histogram_chart(outcome)
+    )
+    _render_clickable(
+        state, spec, "min_score" if is_score else "min_confidence", f"{chart} by class"
+    )
+
+
+def _select_rates_label(style: Style) -> Label | None:
+    """Let the visitor choose whose rates are drawn; None for all faces."""
+    titles: dict[Label | None, str] = {
+        None: "All faces",
+        **{label: style.title(label) for label in CLASSES},
+    }
+    return st.selectbox(
+        "Rates of",
+        list(titles),
+        format_func=titles.__getitem__,
+        key="tune.rates_label",
+        persist_state="session",
+        label_visibility="collapsed",
+        width=150,
+    )
+
+
+def _render_rates(state: TuneState, tuning_set: TuningSet, label: Label | None) -> None:
+    """Show precision, recall and F1 by detection threshold, and the optimal one."""
+    # Its interval is not shown, and computing one would slow a slider down.
+    curve = _get_curve(state, tuning_set, "precision_recall", label, resamples=2)
+    rates = ThresholdRates.from_curve(curve)
+    best, now = rates.best_threshold, state.sliders.settings.min_score
+    if best is None:
+        st.caption("No threshold gives a true positive.")
+    else:
+        st.caption(
+            f"Optimal: **{best:.2f}**, the highest F1 "
+            f"({_format_rate(rates.f1_at(best))}); now {now:.2f} "
+            f"({_format_rate(rates.f1_at(now))}).{_MOVE_LINE_NOTE}"
+        )
+    _render_clickable(
+        state,
+        charts.detection_rates_chart(rates, now),
+        "min_score",
+        "Precision, recall and F1 against the face detection threshold",
+    )
+
+
+def _format_rate(rate: float) -> str:
+    return _DASH if math.isnan(rate) else f"{100 * rate:.1f} %"
+
+
+def _render_clickable(
+    state: TuneState, spec: VegaSpec, setting: str, description: str
+) -> None:
+    """Show a chart in which a click or a drag sets a threshold."""
+    key = f"tune.chart.{setting}.{len(spec['layer'])}"
+    st.vega_lite_chart(
+        spec,
+        key=key,
+        on_select=lambda: _on_threshold_click(state, setting, key),
+        selection_mode=CLICK_SELECTION,
+        alt=f"{description}, with the threshold",
+    )
+
+
+def _on_threshold_click(state: TuneState, setting: str, key: str) -> None:
     selection = st.session_state[key]["selection"].get(CLICK_SELECTION) or []
     if not selection:
         return
     threshold = round(float(selection[0]["threshold"]), 2)
-    settings = state.sliders.settings
-    if score_kind == "score":
+    if setting == "min_score":
         threshold = max(MIN_STORED_SCORE, threshold)
-        state.set_settings(dataclasses.replace(settings, min_score=threshold))
-    else:
-        state.set_settings(dataclasses.replace(settings, min_confidence=threshold))
+    changed: dict[str, Any] = {setting: threshold}
+    state.set_settings(dataclasses.replace(state.sliders.settings, **changed))
 
 
 def _compute_kpis(
@@ -413,11 +450,21 @@ def _kpi_digits(unit: str) -> int:
     return 1 if unit else 2
 
 
-_PINNED, _PREVIOUS, _LIVE = (
-    "B: saved settings",
-    "B: before the last change",
-    "B: settings of Live",
-)
+_PREVIOUS, _LIVE = "B: before the last change", "B: settings of Live"
+
+
+class _Alternative(NamedTuple):
+    """What the sliders are compared with.
+
+    Attributes:
+        set_name: name of the other set; empty for this one.
+        tuning_set: the set.
+        sliders: its settings.
+    """
+
+    set_name: str
+    tuning_set: TuningSet
+    sliders: SliderValues
 
 
 def render_settings_comparison(
@@ -435,8 +482,10 @@ def render_settings_comparison(
             icon=":material/compare_arrows:",
         )
         return
-    name = st.selectbox("Compare with", list(alternatives), key="tune.compare_with")
-    other_set, other_sliders = alternatives[name]
+    title = st.selectbox(
+        "Compare with", list(alternatives), key=COMPARE_KEY, persist_state="session"
+    )
+    name, other_set, other_sliders = alternatives[title]
     a, b = tuning_set.evaluate(state.sliders), other_set.evaluate(other_sliders)
     comparison: Comparison = tuning_set.get_cached(
         ("compare", state.sliders, name, other_sliders), lambda: compare_results(a, b)
@@ -458,20 +507,23 @@ def render_settings_comparison(
 
 def _list_alternatives(
     state: TuneState, tuning_set: TuningSet
-) -> dict[str, tuple[TuningSet, SliderValues]]:
+) -> dict[str, _Alternative]:
     """Return what the sliders can be compared with, by title."""
     live = dataclasses.replace(state.sliders, settings=clamp_settings(state.baseline))
-    candidates = {_PINNED: state.pinned, _LIVE: live, _PREVIOUS: state.previous}
+    candidates = {PINNED_TITLE: state.pinned, _LIVE: live, _PREVIOUS: state.previous}
     alternatives = {
-        title: (tuning_set, sliders)
+        title: _Alternative("", tuning_set, sliders)
         for title, sliders in candidates.items()
-        if sliders is not None and sliders != state.sliders
+        if sliders is not None and (sliders != state.sliders or title == PINNED_TITLE)
     }
-    for other_set in find_comparable_sets(state, tuning_set).values():
-        alternatives[f"B: {other_set.predictions.analyzer}, same sliders"] = (
-            other_set,
-            state.sliders,
-        )
+    counts: Counter[str] = Counter()
+    for name, other_set in find_comparable_sets(state, tuning_set).items():
+        analyzer = other_set.predictions.analyzer
+        counts[analyzer] += 1
+        # The same analyzer may have run with another classifier.
+        number = f" ({counts[analyzer]})" if counts[analyzer] > 1 else ""
+        title = f"B: {analyzer}{number}, same sliders"
+        alternatives[title] = _Alternative(name, other_set, state.sliders)
     return alternatives
 
 

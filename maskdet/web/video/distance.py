@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import streamlit as st
 
-from maskdet.media import read_image
+from maskdet.media import read_image, rotate_image
 from maskdet.settings import Settings
 from maskdet.video import VideoReport
 from maskdet.web import distance, session
@@ -17,30 +17,38 @@ from maskdet.web.distance import (
     highest_risk_pair_html,
     render_birds_eye,
 )
-from maskdet.web.video import moment
 from maskdet.web.video.job import VideoAnalysisJob
 from maskdet.web.widgets import escape_markdown
 
 _DEFAULT_SIZE_WH: Final = (1280, 720)
-"""Assumed frame size of a video that has not been opened yet."""
+"""Assumed frame size of the sample."""
+
+# It must not push what follows out of sight.
+_BIRDS_EYE_CSS: Final = """<style>
+.st-key-birds_eye img {max-height: 15rem; width: auto; max-width: 100%;}
+</style>"""
 
 
-def render_video_distance_settings(job: VideoAnalysisJob | None) -> Settings:
+def render_video_distance_settings(
+    job: VideoAnalysisJob | None, rotate: int
+) -> Settings:
     """Render the distance settings; return settings that are valid for the video.
 
     Args:
-        job: the analyzed video, which may be analyzed again.
+        job: the video; `None` for the sample.
+        rotate: degrees clockwise by which every frame is rotated.
     """
     settings = distance.render_distance_settings()
+    still = None if job is None else _get_video_still(job, rotate)
     if settings.distance == "ground_plane":
-        still = None if job is None else _get_video_still(job)
         distance.render_point_editor(still)
         if still is None:
-            st.caption(
-                "Analyze the video once; then the points can be marked on its frame."
-            )
-    info = None if job is None or job.report is None else job.report.info
-    size_wh = _DEFAULT_SIZE_WH if info is None else (info.width, info.height)
+            st.caption("The points can be marked on a frame once there is one to show.")
+    first_frame = None if job is None else job.read_first_frame()
+    size_wh = _DEFAULT_SIZE_WH
+    if first_frame is not None:
+        width, height = first_frame.info.width, first_frame.info.height
+        size_wh = (height, width) if rotate % 180 else (width, height)
     problem = distance_error(settings, size_wh)
     if not problem:
         return settings
@@ -51,17 +59,17 @@ def render_video_distance_settings(job: VideoAnalysisJob | None) -> Settings:
     return replace(settings, distance="off")
 
 
-def _get_video_still(job: VideoAnalysisJob) -> distance.StillImage | None:
-    """Return the displayed frame of the video, to mark points on."""
-    must_blur = (
-        session.get_preferences().style.blur and not job.options.preferences.style.blur
-    )
-    if job.annotated_path is None or must_blur:
-        return None
-    jpeg = moment.get_frame_jpeg(job, job.annotated_path, moment.get_moment_s(job))
-    # If faces must be blurred, they already are in the annotated video.
+def _get_video_still(job: VideoAnalysisJob, rotate: int) -> distance.StillImage | None:
+    """Return a frame of the video to mark points on; an anonymized one with `blur`."""
     no_boxes = np.zeros((0, 4), np.float32)
-    return distance.StillImage(read_image(jpeg), no_boxes) if jpeg else None
+    if not session.get_preferences().style.blur:
+        first_frame = job.read_first_frame()
+        if first_frame is None:
+            return None
+        return distance.StillImage(rotate_image(first_frame.image, rotate), no_boxes)
+    if job.preview and job.options.preferences.style.blur:
+        return distance.StillImage(read_image(job.preview), no_boxes)
+    return None
 
 
 def render_moment_distances(
@@ -81,11 +89,15 @@ def render_moment_distances(
     if birds_eye_image is None:
         st.html(pair_html)
         return
-    image_column, pair_column = st.columns(2, gap="medium", vertical_alignment="center")
-    image_column.image(
-        birds_eye_image,
-        "Bird's-eye view (1 m grid)",
-        channels="BGR",
-        alt="Bird's-eye view of where people stand",
-    )
-    pair_column.html(pair_html)
+    st.html(_BIRDS_EYE_CSS)
+    with st.container(key="birds_eye"):
+        image_column, pair_column = st.columns(
+            [1, 2], gap="medium", vertical_alignment="center"
+        )
+        image_column.image(
+            birds_eye_image,
+            "Bird's-eye view",
+            channels="BGR",
+            alt="Bird's-eye view of where people stand",
+        )
+        pair_column.html(pair_html)

@@ -1,100 +1,34 @@
-"""Events of a video: the table, the CSV file, and the recording to the database."""
+"""The events of a video: their recording to the database."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import streamlit as st
 
-from maskdet.events import EVENT_KINDS, Event, describe_event
 from maskdet.events.event import MAX_CAMERA_NAME_LENGTH, clean_camera_name
-from maskdet.style import DEFAULT_STYLE, Style, to_display_percent
-from maskdet.types import UNTRACKED
 from maskdet.video import VideoReport
 from maskdet.web.events import service
-from maskdet.web.video import moment
-from maskdet.web.video.job import VideoAnalysisJob, format_video_time
+from maskdet.web.video.job import VideoAnalysisJob
 from maskdet.web.video.recording import EventRecording
 from maskdet.web.widgets import escape_markdown
 from maskdet.wording import format_count
-
-MAX_VIDEO_EVENTS: Final = 500
-"""Maximum number of events in the table; the CSV file has all."""
 
 _REFRESH_S: Final = 1.0
 _WRITE_WAIT_S: Final = 0.3
 """A click waits this long, in which a few events are written without a progress bar."""
 
 
-def render_video_events(job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Render the events of a video, and their recording if it is switched on."""
-    st.header("Timeline")
-    if not report.events:
-        st.markdown("No events.")
-        return
-    key = f"video.events.{job.number}.{moment.count_slider_moves(job)}"
-    listed_events = report.events[:MAX_VIDEO_EVENTS]
-    st.dataframe(
-        video_event_table(report, listed_events, job.options.preferences.style),
-        key=key,
-        hide_index=True,
-        on_select=partial(_seek_selected_event, key, job, report, listed_events),
-        selection_mode="single-row",
-        column_config={
-            "At": st.column_config.TextColumn(width=70),
-            "Description": st.column_config.TextColumn(width=330),
-            "Confidence": st.column_config.NumberColumn(format="%.0f %%", width=80),
-            "Person": st.column_config.NumberColumn(format="%d", width=70),
-            "Other person": st.column_config.NumberColumn(format="%d", width=100),
-        },
-        placeholder="\N{EN DASH}",
-        alt="Table of the events of the video, in order of time",
+def render_event_recording(job: VideoAnalysisJob, report: VideoReport) -> None:
+    """Render the recording of the events, if it is switched on for the server."""
+    preferences, database = (
+        service.get_event_preferences(),
+        service.get_database_status(),
     )
-    more = ""
-    if report.n_events > len(listed_events):
-        n_all = format_count(report.n_events, "event")
-        more = f" These are {len(listed_events)} of {n_all}."
-    st.caption(
-        f"Labels count after 1 s. Select a row to jump to its moment above.{more}"
-    )
-    if service.get_event_preferences().record and service.get_database_status().url:
+    if report.events and preferences.record and database.url:
         _render_recording(job, report)
-
-
-def video_event_table(
-    report: VideoReport, listed_events: Sequence[Event], style: Style = DEFAULT_STYLE
-) -> dict[str, list[Any]]:
-    """Return the columns of the table of events, in video time."""
-    return {
-        "At": [
-            format_video_time(report.event_time_s(event)) for event in listed_events
-        ],
-        "Description": [describe_event(event, style) for event in listed_events],
-        "Event": [EVENT_KINDS[event.kind] for event in listed_events],
-        "Person": [_get_person_or_none(event.person) for event in listed_events],
-        "Label": [style.title(event.label) for event in listed_events],
-        "Confidence": [
-            to_display_percent(event.confidence) or None for event in listed_events
-        ],
-        "Other person": [_get_person_or_none(event.other) for event in listed_events],
-    }
-
-
-def _get_person_or_none(track_id: int) -> int | None:
-    return None if track_id == UNTRACKED else track_id
-
-
-def _seek_selected_event(
-    key: str, job: VideoAnalysisJob, report: VideoReport, listed_events: Sequence[Event]
-) -> None:
-    """Seek to the moment of the selected row."""
-    rows = st.session_state[key]["selection"]["rows"]
-    if rows:
-        moment.seek_moment(job, report, report.event_time_s(listed_events[rows[0]]))
 
 
 def _render_recording(job: VideoAnalysisJob, report: VideoReport) -> None:

@@ -21,12 +21,14 @@ from weakref import WeakValueDictionary
 
 from maskdet.analyzers.pipelines import Analyzer
 from maskdet.media import (
+    VideoInfo,
     VideoLimits,
     VideoReader,
     encode_jpeg,
     open_video_file,
     resize_image,
 )
+from maskdet.types import Image
 from maskdet.video import (
     SceneStore,
     VideoCsvFile,
@@ -59,7 +61,9 @@ for _ in range(40):
     time.sleep(0.25)
 """
 
-VideoJobState: TypeAlias = Literal["waiting", "working", "done", "failed", "closed"]
+VideoJobState: TypeAlias = Literal[
+    "ready", "waiting", "working", "done", "failed", "closed"
+]
 
 MAX_VIDEO_MINUTES: Final = 30
 """Maximum length of a video."""
@@ -74,6 +78,8 @@ _PRESENCE_INTERVAL_S: Final = 5.0
 _SLOT_INTERVAL_S: Final = 0.1
 
 _PREVIEW_SIDE_PX: Final = 640
+
+_FIRST_FRAME_SIDE_PX: Final = 1280
 
 _job_slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 """Slots for concurrent analyses on this server; further jobs wait."""
@@ -179,6 +185,19 @@ class VideoOptions:
     rotate: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class FirstFrame:
+    """What is known of a video before its analysis.
+
+    Attributes:
+        info: the video's metadata.
+        image: `(h, w, 3)` the first frame, at most `_FIRST_FRAME_SIDE_PX` a side.
+    """
+
+    info: VideoInfo
+    image: Image
+
+
 _NO_PROGRESS: Final = VideoProgress(0.0, None, 0.0, 0)
 
 
@@ -197,7 +216,9 @@ class VideoAnalysisJob:
         number: unique number of the result; each analysis gets a new one.
         name: the video's file name; untrusted, so only shown as plain text.
         options: options of the analysis.
-        state: `waiting` for a slot, `working`, `done`, `failed`, or `closed`.
+        size_bytes: size of the file.
+        state: `ready` to be started, `waiting` for a slot, `working`, `done`, `failed`,
+            or `closed`.
         progress: progress of the analysis.
         preview: the last annotated frame as JPEG; empty before the first.
         report: the result; `None` until `done`.
@@ -228,7 +249,7 @@ class VideoAnalysisJob:
         """
         self.number = next(_job_numbers)
         self.name, self.options = name, options
-        self.state: VideoJobState = "waiting"
+        self.state: VideoJobState = "ready"
         self.progress, self.preview = _NO_PROGRESS, b""
         self.report: VideoReport | None = None
         self.scenes: SceneStore | None = None
@@ -239,20 +260,24 @@ class VideoAnalysisJob:
         self._thread: threading.Thread | None = None
         self._active = self._has_slot = False
         self._reader: VideoReader | None = None
-        size = len(video) if isinstance(video, bytes) else video.stat().st_size
-        self._scratch = ScratchFolder(size)
+        self._first_frame: FirstFrame | None = None
+        self.size_bytes = (
+            len(video) if isinstance(video, bytes) else video.stat().st_size
+        )
+        self._scratch = ScratchFolder(self.size_bytes)
         try:
             if isinstance(video, bytes):
-                self._video_path.write_bytes(video)
+                self.video_path.write_bytes(video)
             else:
-                shutil.copyfile(video, self._video_path)
+                shutil.copyfile(video, self.video_path)
         except OSError:
             self._scratch.close()
             raise
+        threading.Thread(target=self._close_when_abandoned, daemon=True).start()
 
     @property
     def busy(self) -> bool:
-        """Whether there is no result yet."""
+        """Whether the analysis waits or works."""
         return self.state in ("waiting", "working")
 
     @property
@@ -271,8 +296,31 @@ class VideoAnalysisJob:
         return self._scratch.path / "rows.csv"
 
     @property
-    def _video_path(self) -> Path:
+    def video_path(self) -> Path:
+        """Path of the video as it was uploaded."""
         return self._scratch.path / "video"
+
+    def read_first_frame(self) -> FirstFrame | None:
+        """Return metadata and first frame; read them at the first call.
+
+        Returns:
+            None if the video cannot be read; a job that was `ready` has `failed` then.
+        """
+        if self._first_frame is None:
+            try:
+                self._first_frame = self._open_first_frame()
+            except (ValueError, OSError) as error:
+                if self.state == "ready":
+                    self._fail(_format_failure(error))
+        return self._first_frame
+
+    def _open_first_frame(self) -> FirstFrame:
+        with open_video_file(self.video_path, VIDEO_LIMITS) as reader:
+            _check_duration(reader.info)
+            for image, _ in reader:
+                scale = min(1.0, _FIRST_FRAME_SIDE_PX / max(image.shape[:2]))
+                return FirstFrame(reader.info, resize_image(image, scale))
+        raise ValueError("the video has no frames; use another file")
 
     def start(self, options: VideoOptions | None = None) -> None:
         """Start the analysis, or repeat it, in the background; do nothing while busy.
@@ -283,7 +331,6 @@ class VideoAnalysisJob:
         with self._lock:
             if self._closed.is_set() or self._active:
                 return
-            is_first_start = self._thread is None
             self._active = True
             self.options = options or self.options
             self.number = next(_job_numbers)
@@ -294,8 +341,6 @@ class VideoAnalysisJob:
                 target=self._run, name=f"video {self.number}", daemon=True
             )
             self._thread.start()
-        if is_first_start:
-            threading.Thread(target=self._close_when_abandoned, daemon=True).start()
 
     def stop(self) -> None:
         """Stop early and keep the results up to this point."""
@@ -394,7 +439,7 @@ class VideoAnalysisJob:
         preferences, folder = self.options.preferences, self._scratch.path
         with (
             open_video_file(
-                self._video_path,
+                self.video_path,
                 VIDEO_LIMITS,
                 every=self.options.every,
                 rotate=self.options.rotate,
@@ -403,12 +448,7 @@ class VideoAnalysisJob:
             SceneStore(folder / "scenes") as scene_store,
         ):
             # Check it first: otherwise the error would come after half an hour.
-            info = self._reader.info
-            if (
-                info.duration_s > VIDEO_LIMITS.max_duration_s
-                and not info.duration_is_estimate
-            ):
-                raise ValueError(_TOO_LONG_MESSAGE)
+            _check_duration(self._reader.info)
             outputs = VideoOutputs(
                 style=preferences.style,
                 out=folder / "annotated.mp4",
@@ -445,6 +485,7 @@ class VideoAnalysisJob:
 
     def _delete_files(self) -> None:
         self.report, self.progress, self.preview = None, _NO_PROGRESS, b""
+        self._first_frame = None
         self.state = "closed"
         self._scratch.close()
 
@@ -473,6 +514,13 @@ def find_job_by_tab(
         return None
     job._is_present = is_present
     return job
+
+
+def _check_duration(info: VideoInfo) -> None:
+    """Raise a `ValueError` if a video is too long."""
+    if info.duration_is_estimate or info.duration_s <= VIDEO_LIMITS.max_duration_s:
+        return
+    raise ValueError(_TOO_LONG_MESSAGE)
 
 
 def _format_failure(error: Exception) -> str:

@@ -10,6 +10,7 @@ from maskdet.web.video.job import VideoAnalysisJob
 from maskdet.web.video.upload import (
     get_video_job,
     has_changed_settings,
+    render_uploaded_video,
     render_video_error,
     render_video_options,
     render_video_progress,
@@ -22,8 +23,14 @@ def render_video_page() -> None:
     st.title("Video")
     st.markdown("See who wears a mask in a video, when, and for how long.")
     job = get_video_job()
+    first_frame = None
+    if job is not None and job.state == "ready":
+        with st.spinner("Opening the video ..."):
+            first_frame = job.read_first_frame()
     if job is None:
         render_video_upload()
+    elif first_frame is not None:
+        render_uploaded_video(job, first_frame)
     elif job.busy:
         render_video_progress(job)
     elif job.report is None:

@@ -7,36 +7,27 @@ from typing import Any, Final
 
 import streamlit as st
 
-from maskdet.charts.video import TIME_SELECTION, video_charts
+from maskdet.charts.video import video_charts
 from maskdet.html_templates import encode_data_url
 from maskdet.people import Person
 from maskdet.style import (
     DEFAULT_STYLE,
     Style,
-    format_percent,
     to_display_percent,
 )
 from maskdet.types import Contact, Label
 from maskdet.video import VideoReport, reports_to_json, timeline_bin_to_dict
+from maskdet.web.components import add_video
 from maskdet.web.events import service
 from maskdet.web.image import results
 from maskdet.web.video import distance, events
 from maskdet.web.video.job import VideoAnalysisJob, format_video_time
-from maskdet.web.video.moment import (
-    count_slider_moves,
-    get_moment_s,
-    get_slider_key,
-    get_slider_steps,
-    record_slider_move,
-    render_moment,
-    seek_moment,
-)
-from maskdet.web.video.upload import discard_video, render_storage_note
+from maskdet.web.video.player import describe_left_out, render_player
+from maskdet.web.video.upload import render_storage_note, render_video_heading
 from maskdet.web.widgets import (
     Download,
-    MetricTile,
     escape_markdown,
-    label_tile,
+    list_report_tiles,
     metrics_html,
     render_downloads,
 )
@@ -44,21 +35,26 @@ from maskdet.wording import format_count
 
 _UNITS: Final = {"m": "m", "heads": "heads"}
 
+_MAX_ROWS: Final = 12
+"""A table of people with more rows scrolls inside."""
+
 
 def render_video_result(job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Render the result; a click on a chart or the slider reruns only the player."""
+    """Render the result; the player runs only its own part of the page again."""
     _render_heading(job, report)
     preferences = job.options.preferences
     has_distances = preferences.settings.distance != "off"
     st.html(
         metrics_html(
-            _build_metrics(report, preferences.style, has_distances=has_distances)
+            list_report_tiles(report, preferences.style, has_distances=has_distances)
         )
     )
-    _render_player(job, report)
+    if job.annotated_path is not None:
+        _render_player(job, report, add_video(job.annotated_path))
     _render_people(report, crops=job.options.keep_crops, style=preferences.style)
+    _render_charts(report, preferences.style)
     _render_contacts(report, has_distances=has_distances)
-    events.render_video_events(job, report)
+    events.render_event_recording(job, report)
     _render_video_downloads(job, report)
     render_storage_note(job)
 
@@ -70,20 +66,7 @@ def _render_heading(job: VideoAnalysisJob, report: VideoReport) -> None:
     if info is not None:
         parts.insert(0, f"{info.width} x {info.height}")
         parts.append("with sound" if info.has_audio else "without sound")
-    with st.container(
-        horizontal=True,
-        horizontal_alignment="distribute",
-        vertical_alignment="center",
-    ):
-        st.markdown(
-            f"{results.to_code_markdown(job.name)}: {', '.join(parts)}", width="content"
-        )
-        st.button(
-            "Choose another video",
-            icon=":material/movie:",
-            on_click=discard_video,
-            help="Deletes this video and its result.",
-        )
+    render_video_heading(job, parts)
     if report.error:
         st.warning(
             f"Could not read the video after {format_video_time(report.analyzed_s)}: "
@@ -108,67 +91,24 @@ def _render_heading(job: VideoAnalysisJob, report: VideoReport) -> None:
         )
 
 
-def _build_metrics(
-    report: VideoReport, style: Style, *, has_distances: bool
-) -> list[MetricTile]:
-    counts, mask_rate = report.label_counts, report.mask_rate
-    mask_rate_text = "-" if mask_rate is None else format_percent(mask_rate)
-    return [
-        MetricTile("People", report.n_people),
-        *(label_tile(label, counts[label], style) for label in Label),
-        MetricTile("Time masked", mask_rate_text),
-        *[MetricTile("Pairs over the limit", report.n_over_limit)] * has_distances,
-    ]
-
-
 @st.fragment
-def _render_player(job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Render the video, the selected moment, its slider and the charts."""
+def _render_player(
+    job: VideoAnalysisJob, report: VideoReport, annotated_url: str
+) -> None:
+    """Render the player, and the distances at the moment at which it is paused."""
     if job.state != "done":
         st.rerun()
-    at_s = get_moment_s(job)
-    video_column, image_column = st.columns(2, gap="medium")
-    if job.annotated_path is not None:
-        video_column.video(
-            str(job.annotated_path), start_time=int(at_s), alt="The annotated video"
-        )
-        with image_column:
-            render_moment(job, report, job.annotated_path, at_s)
-    step, last_s = get_slider_steps(report)
-    st.slider(
-        "Moment of the video, in seconds",
-        *(0.0, last_s),
-        key=get_slider_key(job),
-        step=step,
-        format="%.1f" if step < 1 else "%.0f",
-        persist_state="session",
-        on_change=record_slider_move,
-        args=(job,),
-        help="The video starts there, and the frame beside it shows that moment. "
-        "You can also click on a chart.",
-    )
+    at_s = render_player(job, report, annotated_url)
+    note = describe_left_out(report)
+    if note:
+        st.caption(note)
     distance.render_moment_distances(job, report, at_s)
-    _render_charts(job, report, at_s)
 
 
-def _render_charts(job: VideoAnalysisJob, report: VideoReport, at_s: float) -> None:
-    style = job.options.preferences.style
+def _render_charts(report: VideoReport, style: Style) -> None:
     bins = list(map(timeline_bin_to_dict, report.timeline))
-    for name, chart in video_charts(bins, marked_s=at_s, style=style).items():
-        # A second click on the same place would not send an event, so each slider
-        # move creates a new chart.
-        key = f"video.{name}.{job.number}.{count_slider_moves(job)}"
-        on_click = partial(_seek_clicked_moment, key, job, report)
-        st.vega_lite_chart(
-            chart, key=key, on_select=on_click, selection_mode=TIME_SELECTION
-        )
-
-
-def _seek_clicked_moment(key: str, job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Seek to the moment that was clicked."""
-    points = st.session_state[key]["selection"].get(TIME_SELECTION, [])
-    if points and "start" in points[0]:
-        seek_moment(job, report, float(points[0]["start"]))
+    for chart in video_charts(bins, style=style).values():
+        st.vega_lite_chart(chart)
 
 
 def _render_people(report: VideoReport, *, crops: bool, style: Style) -> None:
@@ -188,6 +128,7 @@ def _render_people(report: VideoReport, *, crops: bool, style: Style) -> None:
         people_table(report.people, crops=crops, style=style),
         hide_index=True,
         row_height=72 if crops else None,
+        height="content" if len(report.people) <= _MAX_ROWS else "auto",
         column_config={
             "Confidence": percent,
             "Thumbnail": st.column_config.ImageColumn(width="small"),
@@ -263,7 +204,7 @@ def _render_video_downloads(job: VideoAnalysisJob, report: VideoReport) -> None:
         ("Events (CSV)", partial(service.events_csv, report.events), *events_file),
         (
             "Summary (JSON)",
-            reports_to_json([report]),
+            partial(reports_to_json, [report]),
             f"{stem}.json",
             "application/json",
         ),

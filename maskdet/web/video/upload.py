@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,15 +12,16 @@ import streamlit as st
 
 from maskdet.analyzers.pipelines import Analyzer, resolve_analyzer
 from maskdet.html_templates import encode_data_url
-from maskdet.media import ROTATIONS
+from maskdet.media import ROTATIONS, VideoInfo, encode_jpeg, rotate_image
 from maskdet.web import session
+from maskdet.web.components import to_media_url
 from maskdet.web.image import results
 from maskdet.web.preferences import Preferences, format_rotation
 from maskdet.web.server.streamlit_patches import is_session_active
-from maskdet.web.session import get_tab_id
 from maskdet.web.video import distance
 from maskdet.web.video.job import (
     MAX_VIDEO_MINUTES,
+    FirstFrame,
     VideoAnalysisJob,
     VideoOptions,
     find_job_by_tab,
@@ -30,7 +31,7 @@ from maskdet.web.widgets import VIDEO_SAMPLE, escape_markdown
 
 _JOB_KEY: Final = "maskdet.video"
 _ERROR_KEY: Final = "maskdet.video_refused"
-_TAB_ID_KEY: Final = "maskdet.video_tab"
+_ROUND_KEY: Final = "maskdet.video_round"
 _REFRESH_S: Final = 1.0
 _MIN_ESTIMATE_FRACTION: Final = 0.03
 """Below this fraction, most of the elapsed time is model loading."""
@@ -48,20 +49,24 @@ _PREVIEW_CSS: Final = """<style>
 
 
 def get_video_job() -> VideoAnalysisJob | None:
-    """Return this visitor's job, if there is one, also after a reload of the page.
-
-    Call it once a run.
-    """
+    """Return this visitor's job, if there is one, also after a reload of the page."""
     current: VideoAnalysisJob | None = st.session_state.get(_JOB_KEY)
-    tab_id = st.session_state[_TAB_ID_KEY] = get_tab_id()
     if current is None:
-        current = find_job_by_tab(tab_id, _make_presence_check())
+        current = find_job_by_tab(session.get_tab_id(), _make_presence_check())
         if current is not None:
             st.session_state[_JOB_KEY] = current
+            _restore_options(current.options)
     if current is not None and current.state == "closed":
         discard_video()
         return None
     return current
+
+
+def _restore_options(options: VideoOptions) -> None:
+    """Set the widgets of a new session to the options of its job."""
+    st.session_state["video.every"] = options.every
+    st.session_state["video.rotate"] = options.rotate
+    st.session_state["video.crops"] = options.keep_crops
 
 
 def discard_video() -> None:
@@ -75,10 +80,8 @@ def render_video_options(job: VideoAnalysisJob | None = None) -> VideoOptions:
     """Render the options of an analysis; the sidebar has the others.
 
     Args:
-        job: the analyzed video, if it may be analyzed again.
+        job: the video; `None` for the sample.
     """
-    settings = distance.render_video_distance_settings(job)
-    preferences = replace(session.get_preferences(), settings=settings)
     every = st.selectbox(
         "Process",
         list(_FRAME_STEP_TITLES),
@@ -98,6 +101,8 @@ def render_video_options(job: VideoAnalysisJob | None = None) -> VideoOptions:
         help="For a camera that was mounted upside down or on its side. The rotation "
         "in the file's metadata is always applied.",
     )
+    settings = distance.render_video_distance_settings(job, rotate)
+    preferences = replace(session.get_preferences(), settings=settings)
     blur = preferences.style.blur
     crops = st.checkbox(
         "Show a thumbnail per person",
@@ -119,30 +124,30 @@ def render_video_upload() -> None:
     error: str = st.session_state.pop(_ERROR_KEY, "")
     if error:
         st.error(error, icon=":material/broken_image:")
-    file = st.file_uploader(
+    # A new widget begins empty, as the job has the video.
+    key = f"video.file.{st.session_state.setdefault(_ROUND_KEY, 0)}"
+    st.file_uploader(
         "Upload a video",
         # Browsers know few video types; the content of the file decides.
         type=None,
-        key="video.file",
+        key=key,
+        on_change=_keep_upload,
+        args=(key,),
         help="MP4, MOV, WebM, AVI, MKV, 3GP, MPEG, TS, WMV, FLV, Ogg, GIF and others.",
     )
     st.caption(
         f"Up to {st.get_option('server.maxUploadSize')} MB and {MAX_VIDEO_MINUTES} "
         "minutes. Video and result are deleted soon after you leave."
     )
-    if file is None:
-        _render_sample()
-        return
-    st.markdown(
-        f"Your video: {results.to_code_markdown(file.name)}, {file.size / 1e6:.1f} MB"
-    )
-    options = render_video_options()
-    st.button(
-        "Analyze video",
-        type="primary",
-        icon=":material/play_circle:",
-        on_click=lambda: start_video_job(file.name, file.getvalue(), options),
-    )
+    _render_sample()
+
+
+def _keep_upload(key: str) -> None:
+    """Move the file of the widget to a job, which is found again on every page."""
+    file = st.session_state[key]
+    if file is not None:
+        _create_job(file.name, file.getvalue(), VideoOptions(session.get_preferences()))
+        st.session_state[_ROUND_KEY] += 1
 
 
 def _render_sample() -> None:
@@ -159,17 +164,79 @@ def _render_sample() -> None:
             "Analyze sample",
             type="primary",
             icon=":material/play_circle:",
-            on_click=start_video_job,
-            args=(VIDEO_SAMPLE.path.name, VIDEO_SAMPLE.path, render_video_options()),
+            on_click=_start_sample,
+            args=(render_video_options(),),
         )
 
 
-def start_video_job(name: str, video: bytes | Path, options: VideoOptions) -> None:
-    """Start an analysis in the background; the next run shows errors."""
+def render_uploaded_video(job: VideoAnalysisJob, first_frame: FirstFrame) -> None:
+    """Render a video that has not been started: first frame, facts and options."""
+    render_video_heading(job, describe_upload(job, first_frame.info))
+    image_column, options_column = st.columns(2, gap="medium")
+    with options_column:
+        job.options = options = render_video_options(job)
+        st.button(
+            "Analyze video",
+            type="primary",
+            icon=":material/play_circle:",
+            on_click=job.start,
+            args=(options,),
+        )
+    with image_column:
+        if options.preferences.style.blur:
+            st.info(
+                "The first frame is not shown, as faces are blurred.",
+                icon=":material/blur_on:",
+            )
+        else:
+            jpeg = encode_jpeg(rotate_image(first_frame.image, options.rotate))
+            _render_frame(to_media_url(jpeg), "First frame of the video")
+    render_storage_note(job)
+
+
+def describe_upload(job: VideoAnalysisJob, info: VideoInfo) -> list[str]:
+    """Return size, length and resolution of a video."""
+    n_kb = job.size_bytes / 1e3
+    size = f"{n_kb / 1e3:.1f} MB" if n_kb >= 100 else f"{max(1, round(n_kb))} kB"
+    facts = [f"{info.width} x {info.height}", size]
+    if info.duration_s:
+        about = "about " if info.duration_is_estimate else ""
+        facts.insert(1, f"{about}{format_video_time(round(info.duration_s))}")
+    return facts
+
+
+def render_video_heading(job: VideoAnalysisJob, facts: Sequence[str]) -> None:
+    """Render name and facts of a video, and the button that removes it."""
+    with st.container(
+        horizontal=True,
+        horizontal_alignment="distribute",
+        vertical_alignment="center",
+    ):
+        st.markdown(
+            f"{results.to_code_markdown(job.name)}: {', '.join(facts)}", width="content"
+        )
+        st.button(
+            "Choose another video",
+            icon=":material/movie:",
+            on_click=discard_video,
+            help="Deletes this video and its result.",
+        )
+
+
+def _start_sample(options: VideoOptions) -> None:
+    new_job = _create_job(VIDEO_SAMPLE.path.name, VIDEO_SAMPLE.path, options)
+    if new_job is not None:
+        new_job.start()
+
+
+def _create_job(
+    name: str, video: bytes | Path, options: VideoOptions
+) -> VideoAnalysisJob | None:
+    """Store a video for an analysis; the next run shows errors."""
     discard_video()
     if not video:
         st.session_state[_ERROR_KEY] = "The file is empty."
-        return
+        return None
     try:
         new_job = VideoAnalysisJob(
             name,
@@ -181,10 +248,10 @@ def start_video_job(name: str, video: bytes | Path, options: VideoOptions) -> No
     except OSError:
         line = "This server has no room for the video. Use a smaller one."
         st.session_state[_ERROR_KEY] = line
-        return
+        return None
     st.session_state[_JOB_KEY] = new_job
-    new_job.register_tab(st.session_state.get(_TAB_ID_KEY, ""))
-    new_job.start()
+    new_job.register_tab(session.get_tab_id())
+    return new_job
 
 
 def _load_video_analyzer(options: VideoOptions) -> Analyzer:
@@ -242,11 +309,16 @@ def _render_progress(job: VideoAnalysisJob) -> None:
             help="Deletes the video and its results.",
         )
     if job.preview:
-        # Inline the frame: Streamlit keeps every image of `st.image` until the next
-        # rerun of the whole page.
+        # Inline the frame: Streamlit keeps every other image until the next rerun of
+        # the whole page.
         source = encode_data_url(job.preview)
-        image_html = f'<img src="{source}" alt="Current frame of the analysis">'
-        st.html(f'{_PREVIEW_CSS}<div class="maskdet-video">{image_html}</div>')
+        _render_frame(source, "Current frame of the analysis")
+
+
+def _render_frame(source: str, alt: str) -> None:
+    """Render an image, at most 60 % as high as the window."""
+    image_html = f'<img src="{source}" alt="{alt}">'
+    st.html(f'{_PREVIEW_CSS}<div class="maskdet-video">{image_html}</div>')
 
 
 def _format_progress(job: VideoAnalysisJob) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from maskdet.cli import main
+from maskdet.datasets import Example
 from maskdet.types import CLASSES
 from tests.helpers.datasets import write_image
 from tests.training.onepass.fakes import build_stand_in_network
@@ -35,7 +40,7 @@ def write_scenes(folder, name, labels, seed):
 def words(tmp_path, monkeypatch, eager_tensorflow):
     package = "maskdet.training.onepass"
     monkeypatch.setattr(f"{package}.fit.build_onepass_network", build_stand_in_network)
-    monkeypatch.setattr(f"{package}.fit.VALIDATION_PX", (64, 32))
+    monkeypatch.setattr(f"{package}.fit.SCALINGS", {64: None, 32: None})
     monkeypatch.setattr(f"{package}.batches.SAMPLE_SIDES_PX", {64: 1.0})
     train = write_scenes(tmp_path, "train", [0, 1, 2], 1)
     val = write_scenes(tmp_path, "val", [0, 1], 11)
@@ -58,9 +63,9 @@ def test_the_command_trains_and_writes_the_files_of_the_export(words, tmp_path, 
     assert "--steps 1" in stored["command"]
     assert "val 64:" in (out / "report.txt").read_text()
     assert {"learning-loss.png", "learning-faces.svg", "learning-mean.png"} <= names
-    packed = (out / "scenes.npz").stat().st_mtime_ns
+    # Only a run that is not complete needs its packed scenes.
+    assert "scenes.npz" not in names
     assert main([*words, "--epochs", "2", "--resume"]) == 0
-    assert (out / "scenes.npz").stat().st_mtime_ns == packed  # not packed again
     assert len((out / "log.csv").read_text().splitlines()) == 3
 
 
@@ -136,11 +141,17 @@ def test_ctrl_c_prints_one_line_and_the_run_can_be_resumed(
     assert "stopped after 1 of 3 epochs; the same command with --resume" in output.err
     assert "next:" not in output.out
     assert (out / "learning-loss.png").is_file()
+    assert (out / "scenes.npz").is_file()
     assert main(longer) == 1
     assert "contains a run of 1 epoch; continue it" in capsys.readouterr().err
     assert main([*longer, "--resume", "--steps", "2"]) == 1
     assert "began with steps 1, not 2" in capsys.readouterr().err
-    assert main([*words, "--epochs", "2", "--resume"]) == 0
+    written = []
+    with monkeypatch.context() as patch:
+        name = "maskdet.training.onepass.data.save_packed_images"
+        patch.setattr(name, lambda images, path, fingerprint: written.append(path.name))
+        assert main([*words, "--epochs", "2", "--resume"]) == 0
+    assert written == ["validation.npz"]  # not packed again
     stored = json.loads((out / "recipe.json").read_text())
     assert stored["planned_before"] == [[3, 1]]
     assert stored["class_counts"] == [1, 1, 1]
@@ -167,17 +178,43 @@ def test_ctrl_c_prints_one_line_and_the_run_can_be_resumed(
             "need a detector with facial landmarks",
         ),
         (["--teacher", "nobody"], "classifier must be one of"),
+        (["--negatives", "nowhere"], "--negatives nowhere: there is no such path"),
+        (["--negatives", "empty.json"], "empty.json: not a COCO file with images"),
     ],
 )
 def test_invalid_arguments_are_reported_before_the_data_is_read(
-    words, tmp_path, capsys, knobs, message
+    words, tmp_path, capsys, monkeypatch, knobs, message
 ):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.json").write_text("{}")
     assert main([*words, *knobs]) == 1
     output = capsys.readouterr()
     (line,) = output.err.strip().splitlines()
     assert message in line
     assert output.out == ""
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source": "elsewhere"},
+        {"ignore_boxes": np.array([[1, 1, 9, 9]], np.float32)},
+        {"boxes": np.array([[1, 1, 9, 9]], np.float32)},
+    ],
+)
+def test_the_packed_scenes_depend_on_every_part_of_an_example(changes):
+    from maskdet.cli.train_onepass import _compute_fingerprint
+    from maskdet.training.onepass.recipe import OnePassRecipe
+
+    args = SimpleNamespace(detector="none", teacher=None, detection_teacher=None)
+    boxes = np.array([[10, 10, 40, 40]], np.float32)
+    example = Example(Path("a.png"), boxes, (CLASSES[0],), "town")
+    first, second = (
+        _compute_fingerprint(args, SimpleNamespace(train=[item]), OnePassRecipe())
+        for item in (example, dataclasses.replace(example, **changes))
+    )
+    assert first != second
 
 
 def test_an_unknown_source_is_reported(words, capsys):

@@ -79,7 +79,7 @@ def small(monkeypatch):
     monkeypatch.setattr(
         f"{PACKAGE}.export.build_onepass_network", build_stand_in_network
     )
-    monkeypatch.setattr(f"{PACKAGE}.export._N_TIMED_CALLS", 2)
+    monkeypatch.setattr("maskdet.training.export._N_TIMED_CALLS", 2)
 
 
 def test_the_command_writes_the_file_its_facts_and_its_card(
@@ -117,6 +117,39 @@ def test_the_command_writes_the_file_its_facts_and_its_card(
     assert f"pinned onepass in {tmp_path / MANIFEST_NAME}" in capsys.readouterr().out
     assert facts["versions"]["float16"]["difference"] < 0.05
     assert facts["versions"]["int8"]["difference"] < 0.2
+
+
+def test_an_exported_run_is_a_model_of_the_user(run, tmp_path, small, monkeypatch):
+    from maskdet.analyzers.pipelines import ANALYZERS, load_analyzer
+    from maskdet.cli import main
+    from maskdet.model_files.own_models import read_own_models
+
+    folder = tmp_path / "models" / "mine"
+    shutil.copytree(run, folder, ignore=lambda *_: ["facts.json"])
+    assert main(["export", str(folder), "--out", str(tmp_path / "out")]) == 0
+    monkeypatch.setenv("MASKDET_MODEL_DIR", str(tmp_path / "models"))
+    own = read_own_models()
+    assert own.problems == ()
+    facts = own.models["mine"].facts
+    assert own.models["mine"].path == folder / f"{facts['weights']}.tflite"
+    assert {"mine", "mine-fast"} <= set(ANALYZERS)
+    assert len(load_analyzer("mine", refine=False).analyze(noise(64, 64))) >= 0
+
+
+@pytest.mark.parametrize(
+    ("start", "clause"),
+    [
+        ("yunet.onnx", "with the weights of YuNet in `yunet.onnx`"),
+        ("mine.tflite", "with the weights in `mine.tflite`"),
+        ("best.weights.h5", "with the weights in `best.weights.h5`"),
+        (None, ""),
+    ],
+)
+def test_the_card_names_the_initial_weights(start, clause):
+    from maskdet.training.onepass.card import _start_clause
+
+    assert clause in _start_clause({"weights": start})
+    assert bool(_start_clause({"weights": start})) == bool(clause)
 
 
 def test_the_last_epoch_can_be_exported(run, tmp_path, small, capsys):

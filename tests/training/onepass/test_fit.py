@@ -24,7 +24,7 @@ def small(monkeypatch):
     """Replace the real network and samples with small ones."""
     package = "maskdet.training.onepass"
     monkeypatch.setattr(f"{package}.fit.build_onepass_network", build_stand_in_network)
-    monkeypatch.setattr(f"{package}.fit.VALIDATION_PX", (64, 32))
+    monkeypatch.setattr(f"{package}.fit.SCALINGS", {64: None, 32: None})
     monkeypatch.setattr(f"{package}.batches.SAMPLE_SIDES_PX", {64: 1.0})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -13,7 +15,7 @@ from streamlit import config, runtime
 
 from maskdet.events import Event
 from maskdet.events.config import sqlite_url
-from maskdet.events.database import HOUR_MS, EventFilter
+from maskdet.events.database import DAY_MS, HOUR_MS, EventFilter
 from maskdet.events.store import EventStore
 from maskdet.style import Style
 from maskdet.types import UNTRACKED, Label
@@ -23,24 +25,27 @@ from maskdet.web.events.page import (
     EventQueryResult,
     event_table,
     event_totals_html,
-    hourly_label_chart,
+    label_chart,
     query_events,
 )
 from maskdet.web.server.access import ADMIN_VARIABLE
+from tests.events.scenes import ObservedStream, make_tracked_scene
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 MASK, NO_MASK, INCORRECT = Label.MASK, Label.NO_MASK, Label.INCORRECT
 
 
-def result(hours=None, people=None, **counts: int) -> EventQueryResult:
+def result(
+    intervals=None, people=None, interval_ms: int = HOUR_MS, **counts: int
+) -> EventQueryResult:
     people = Counter(people or {})
     return EventQueryResult(
-        [], Counter(counts), people, people.total() + 1, hours or {}
+        [], Counter(counts), people, people.total() + 1, interval_ms, intervals or {}
     )
 
 
-def _rows(chart: dict) -> list[dict]:
-    return next(iter(chart["datasets"].values()))
+def _rows(chart: dict, *, empty: bool = False) -> list[dict]:
+    return [bar for bar in chart["datasets"]["bars"] if bar["people"] or empty]
 
 
 def bars(chart: dict) -> list[tuple]:
@@ -53,7 +58,7 @@ def test_each_hour_is_a_bar_with_masked_people_at_the_bottom() -> None:
         0: Counter({NO_MASK: 1, MASK: 2, INCORRECT: 1}),
         HOUR_MS: Counter({INCORRECT: 3}),
     }
-    chart = hourly_label_chart(result(hours), Style())
+    chart = label_chart(result(hours), Style())
     assert bars(chart) == [
         (0, "Mask", 0.0, 0.5, 2, 4),
         (0, "No mask", 0.5, 0.75, 1, 4),
@@ -63,15 +68,54 @@ def test_each_hour_is_a_bar_with_masked_people_at_the_bottom() -> None:
     assert {bar["end"] - bar["start"] for bar in _rows(chart)} == {HOUR_MS}
 
 
+@pytest.mark.parametrize(
+    ("duration", "name"),
+    [
+        (timedelta(seconds=30), "minute"),
+        (timedelta(minutes=119), "minute"),
+        (timedelta(hours=2), "hour"),
+        (timedelta(days=3), "hour"),
+        (timedelta(days=7), "day"),
+    ],
+)
+def test_the_intervals_of_the_chart_suit_the_time_of_the_events(
+    tmp_path, duration, name
+) -> None:
+    store = EventStore(sqlite_url(tmp_path / "events.sqlite3"))
+    store.add(
+        [
+            Event("classified", NOON + moment, "Door", "run", number, MASK, 0.9)
+            for number, moment in enumerate((timedelta(), duration))
+        ]
+    )
+    queried = query_events(store, EventFilter(), UTC)
+    assert queried.interval == name
+    spans = {bar["end"] - bar["start"] for bar in _rows(label_chart(queried, Style()))}
+    assert spans == {{"minute": 60_000, "hour": HOUR_MS, "day": DAY_MS}[name]}
+
+
+def test_the_bar_of_a_short_run_does_not_fill_the_chart() -> None:
+    minute_ms = 60_000
+    chart = label_chart(
+        result({5 * minute_ms: Counter({MASK: 1})}, interval_ms=minute_ms), Style()
+    )
+    assert bars(chart) == [(5 * minute_ms, "Mask", 0.0, 1.0, 1, 1)]
+    assert min(bar["start"] for bar in _rows(chart, empty=True)) == -6 * minute_ms
+
+
 def test_tiles_show_counts_and_the_mask_rate() -> None:
     tiles = event_totals_html(
         result(people={MASK: 3, NO_MASK: 1}, close=2, alert=5), Style()
     )
+    numbers = dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", tiles))
+    titles = [label.title for label in Label]
+    assert sum(int(numbers[title]) for title in titles) == int(numbers["People"])
     for name, value in {
         "People": 5,
         "Mask": 3,
         "Incorrect": 0,
-        "Mask rate (unsure excluded)": "75 %",
+        "Unsure": 1,
+        "Mask rate": "75 %",
         "Too close": 2,
         "Alerts": 5,
     }.items():
@@ -105,7 +149,9 @@ def test_the_table_has_the_newest_events_and_the_counts_have_all(tmp_path) -> No
     queried = query_events(store, EventFilter(), UTC)
     assert list(queried.events) == many[:99:-1]
     assert (queried.n_events, queried.n_people) == (len(many), len(many))
-    assert sum(hour[MASK] for hour in queried.hourly_label_counts.values()) == len(many)
+    assert sum(hour[MASK] for hour in queried.interval_label_counts.values()) == len(
+        many
+    )
 
 
 @pytest.fixture
@@ -185,3 +231,21 @@ def test_an_unknown_time_zone_becomes_utc(monkeypatch) -> None:
         context = SimpleNamespace(timezone=name)
         monkeypatch.setattr("maskdet.web.events.service.st.context", context)
         assert service.get_time_zone() == zone
+
+
+def test_a_camera_of_the_server_records_and_sends_nothing_by_default() -> None:
+    """In a thread, as there is no script run that reads the frames."""
+    events: list[Event] = []
+
+    def watch() -> None:
+        stream = ObservedStream(service.create_camera_monitor("Back\ndoor", 0.0))
+        for number in range(60):
+            scene = make_tracked_scene(number / 10, [(1, NO_MASK, 0.95)])
+            events.extend(stream.update(scene))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    thread.join()
+    assert {event.camera for event in events} == {"Back door"}
+    assert [event.kind for event in events] == ["entered", "classified"]
+    assert service.get_last_camera_alert("Back\ndoor") is None

@@ -140,7 +140,7 @@ def test_tiles_find_faces_that_the_whole_image_misses(monkeypatch) -> None:
     near = TwoStage(Near(), FakeClassifier())
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: near)
     app = upload(opened(), ("far.png", encode_png(make_grey_image(1000, 600))))
-    assert "No face found" in texts(app.warning)
+    assert "No face detected" in texts(app.warning)
     app.main.toggle(key="image.tiles").set_value(True)
     run(app)
     assert face_titles(app) == ["Mask", "Mask"]
@@ -222,7 +222,7 @@ def test_tiles_use_the_singular_for_one_image_and_one_face() -> None:
     shown = texts(app.main.get("html"))
     assert "<dt>Image</dt><dd>1</dd>" in shown
     assert "<dt>Face</dt><dd>1</dd>" in shown
-    assert "<dt>No face found</dt><dd>0</dd>" in shown
+    assert "<dt>No face detected</dt><dd>0</dd>" in shown
 
 
 def test_a_long_image_without_a_face_gets_the_tip_of_tiles(monkeypatch) -> None:
@@ -340,9 +340,9 @@ def test_uploads_stay_when_another_page_or_source_is_opened() -> None:
 
 def test_an_image_without_a_face_gets_tips() -> None:
     app = move(opened(), "Face detection threshold", 0.95)
-    assert "No face found" in texts(app.warning)
+    assert "No face detected" in texts(app.warning)
     assert "the threshold is 0.95" in texts(app.warning)
-    assert summary(app) == "Faces of the image: no face found"
+    assert summary(app) == "Faces of the image: no face detected"
 
 
 def test_the_overlay_has_boxes_in_pixels_of_the_original(monkeypatch) -> None:

@@ -51,7 +51,7 @@ def test_the_summary_counts_faces_by_label() -> None:
     assert results.summarize_scene(shown.scene) == "2 faces: 2 Mask"
     assert (
         results.summarize_scene(make_result(Settings(min_score=1)).scene)
-        == "no face found"
+        == "no face detected"
     )
 
 

@@ -217,6 +217,35 @@ def test_repeated_failed_starts_end_the_attempts(live) -> None:
     assert not live.connection.restarting
 
 
+def test_the_page_can_start_the_browser_in_place_of_the_visitor(live) -> None:
+    live.connection.start(live.now_s)
+    assert live.connection.desired_playing
+    assert live.connection.needs_updates
+    # The browser may still load the streamer; that is no interruption.
+    live.update(CONNECT_TIMEOUT_S - 1)
+    assert (live.phase, live.connection.reconnecting) == ("starting", False)
+    live.play(1)
+    assert live.phase == "playing"
+    assert live.connection.desired_playing is None
+    live.update(1)
+    assert live.phase == "waiting", "an interruption, as after Start"
+    live.pressed = "Stop"
+    live.update(1)
+    assert live.phase == "idle"
+    live.pressed = ""
+    live.update(RECONNECT_DELAYS_S[-1])
+    assert live.phase == "idle"
+
+
+def test_a_browser_that_does_not_start_is_asked_again(live) -> None:
+    live.connection.start(live.now_s)
+    live.update(CONNECT_TIMEOUT_S)
+    assert (live.phase, live.connection.attempt) == ("waiting", 1)
+    live.connection.cancel()
+    live.update(1)
+    assert live.phase == "idle"
+
+
 def test_reconnecting_can_be_cancelled(started) -> None:
     started.update(1)
     started.connection.cancel()

@@ -15,7 +15,7 @@ from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.types import Label, Scene
 from maskdet.web.live.frames import make_callback
-from maskdet.web.live.readouts import live_stats_html
+from maskdet.web.live.readouts import live_stats_html, performance_text
 from maskdet.web.live.state import LiveState
 from maskdet.web.preferences import Preferences
 from tests.helpers.fakes import FakeClassifier, FakeDetector
@@ -164,7 +164,7 @@ def test_a_failing_frame_is_shown_with_an_error_banner(caplog) -> None:
     assert "no such luck" in caplog.text
 
     assert stats.is_failing
-    assert "<dt>Mask</dt><dd>&ndash;</dd>" in live_stats_html(stats, Style())
+    assert "<dt>Mask</dt><dd>\N{EN DASH}</dd>" in live_stats_html(stats, Style())
 
     clock.now_s += 3
     image = pixels(run_callback(callback, frame()))
@@ -268,21 +268,20 @@ def test_the_metrics_show_dashes_before_start_and_values_after() -> None:
         Preferences(settings=Settings(min_confidence=1)), clock=clock
     )
     before = live_stats_html(state.get_stats(), Style())
-    assert "<dd>&ndash;</dd>" in before
-    assert "0.0" not in before
-    assert "this session" not in before
+    assert "<dd>\N{EN DASH}</dd>" in before
+    assert "in total" not in before
     played(callback, clock, 1)
     after = live_stats_html(state.get_stats(), Style())
     assert "People in view: 1<" in after
     assert "<dt>Unsure</dt><dd>1</dd>" in after
-    assert "<b>&ndash;</b>" in after, "no mask rate while everyone is unsure"
+    assert "<b>\N{EN DASH}</b>" in after, "no mask rate while everyone is unsure"
     state.set_preferences(Preferences())
     run_callback(callback, frame(), frame())
     html = live_stats_html(state.get_stats(), Style())
     assert "<dt>Mask</dt><dd>1</dd>" in html
-    assert "1 person this session" in html
+    assert "1 in total" in html
     assert "<b>100 %</b>" in html
-    assert "1 frame dropped to keep up" in html
+    assert "1 dropped" in performance_text(state.get_stats())
     assert "#00c800" in html
     assert "#0072b2" in live_stats_html(
         state.get_stats(), Style(palette="colour-blind")

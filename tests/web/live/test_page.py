@@ -105,8 +105,6 @@ def test_an_analyzer_without_its_file_is_reported_and_not_offered(monkeypatch) -
     app = opened(analyzer="yunet")
     assert app.sidebar.selectbox(key="choice.analyzer").value == AUTO
     assert "yunet" not in app.sidebar.selectbox(key="choice.analyzer").options
-    captions = [line.value.replace("\\", "") for line in app.sidebar.caption]
-    assert any("models fetch yunet" in line for line in captions)
     assert "models fetch yunet" in app.warning[0].value.replace("\\", "")
 
 
@@ -131,7 +129,7 @@ def test_settings_survive_a_page_change() -> None:
     app = move(opened(), "Face detection threshold", 0.35)
     app.switch_page("pages/about.py").run()
     assert not app.exception
-    assert slider(app, "Face detection threshold") == 0.35
+    assert not app.sidebar.slider
     app.switch_page("pages/live.py").run()
     assert app.title[0].value == "Live"
     assert slider(app, "Face detection threshold") == 0.35

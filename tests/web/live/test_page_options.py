@@ -73,7 +73,7 @@ def play(app: AppTest, seconds: float = 2.0) -> None:
     for number in range(round(10 * seconds)):
         time_s = now_s - seconds + number / 10
         view = running.step(image, time_s, state.preferences.settings)
-        state.record_frame(1, {"detect": 1.0}, view)
+        state.record_frame(running, 1, {"detect": 1.0}, view)
 
 
 def test_distances_are_off_on_the_first_visit() -> None:
@@ -112,7 +112,7 @@ def test_a_widget_value_of_none_changes_nothing() -> None:
 
 def test_distance_settings_survive_other_pages_and_a_moved_slider() -> None:
     app = choose(opened(), "distance.distance", "relative")
-    app.switch_page("pages/about.py").run()
+    app.switch_page("pages/image.py").run()
     slider = next(
         one for one in app.sidebar.slider if one.label == "Minimum confidence"
     )
@@ -178,9 +178,9 @@ def test_distances_of_a_running_stream_are_shown() -> None:
     html = "".join(one.value for one in app.main if one.type == "html")
     assert "#1 No mask and #2 No mask" in html
     assert "<dt>Close pairs</dt><dd>1</dd>" in html
-    assert "2 people this session" in html
+    assert "2 in total" in html
     (top_view,) = app.main.get("imgs") or app.main.get("image")
-    assert "1 m grid" in str(top_view.proto)
+    assert "s-eye view" in str(top_view.proto)
 
 
 def test_a_preset_sets_only_its_own_settings() -> None:

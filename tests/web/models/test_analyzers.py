@@ -18,11 +18,13 @@ from maskdet.web.models.analyzers import (
     VALUE_HEADING,
     AnalyzerComparison,
     analyzer_chart,
+    analyzer_ranking,
     analyzer_table,
     describe_use,
     get_metric,
     metric_titles,
 )
+from maskdet.web.models.ranking import rank_cells
 from tests.helpers.analyzer_results import make_analyzer_result, make_analyzer_results
 
 
@@ -71,11 +73,11 @@ def test_missing_metrics_are_empty_in_the_table():
         results, "ap", in_use="mtcnn", usable=["haar"], style=DEFAULT_STYLE
     )
     assert columns["", "Status"] == ["active", "available"]
-    assert columns["kaggle-val: faces", VALUE_HEADING] == [0.9, None]
-    assert columns["ilc-val: faces", INTERVAL_HEADING] == [None, "0.850 to 0.940"]
-    assert columns["ilc-val: incorrect", VALUE_HEADING] == [None, None]
-    assert columns["ilc-val: incorrect", INTERVAL_HEADING] == [None, None]
-    assert columns[analyzers.TIME_HEADING, "ilc-val"] == [None, 40]
+    assert columns["kaggle-853: faces", VALUE_HEADING] == [0.9, None]
+    assert columns["ilc-2021: faces", INTERVAL_HEADING] == [None, "0.850 to 0.940"]
+    assert columns["ilc-2021: incorrect", VALUE_HEADING] == [None, None]
+    assert columns["ilc-2021: incorrect", INTERVAL_HEADING] == [None, None]
+    assert columns[analyzers.TIME_HEADING, "ilc-2021"] == [None, 40]
     assert {len(column) for column in columns.values()} == {2}
 
 
@@ -87,7 +89,36 @@ def test_a_chart_has_a_point_for_each_analyzer_of_the_set():
     assert [
         (point["run"], point["cost"], point["rate"], point["n"]) for point in points
     ] == [
-        ("mtcnn", 10, 0.4, 100),
-        ("haar", 20, 0.5, 100),
+        ("MTCNN (classic)", 10, 0.4, 100),
+        ("Haar (classic)", 20, 0.5, 100),
     ]
-    assert spec["title"] == "ilc-val"
+    assert spec["title"] == "ilc-2021"
+
+
+def test_the_ranking_marks_the_best_value_of_each_column() -> None:
+    results = make_comparison()
+    columns = analyzer_table(
+        results, "ap", in_use="mtcnn", usable=["haar"], style=DEFAULT_STYLE
+    )
+    html = str(analyzer_ranking(results, "ap", "faces", columns, DEFAULT_STYLE))
+    rows = html.partition("<tbody>")[2].split("<tr")[1:]
+    assert len(rows) == 2
+    assert "MTCNN (classic)" in rows[0]
+    assert ">mtcnn<" in rows[0]
+    assert "active" in rows[0]
+    values = columns["kaggle-853: faces", VALUE_HEADING]
+    best_row = rows[values.index(max(values))]
+    assert f'"best">{max(values):.3f}' in best_row
+    times_ms = columns[analyzers.TIME_HEADING, "kaggle-853"]
+    assert f'"best">{min(times_ms):.1f}' in rows[times_ms.index(min(times_ms))]
+    assert html.count("(best)") == 3
+    assert "kaggle-853" in html
+    assert "kaggle-val" not in html
+
+
+def test_equal_values_share_the_first_place_and_missing_ones_have_none() -> None:
+    cells = rank_cells([0.5001, None, 0.5, 0.4], ["a", None, "b", "c"], digits=3)
+    assert [cell.is_best for cell in cells] == [True, False, True, False]
+    assert [cell.text for cell in cells] == ["0.500", "\N{EN DASH}", "0.500", "0.400"]
+    assert cells[1].note == ""
+    assert not any(cell.is_best for cell in rank_cells([None], [None], digits=1))

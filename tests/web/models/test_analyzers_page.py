@@ -10,7 +10,12 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from maskdet.analyzers.pipelines import ANALYZERS, AUTO, resolve_analyzer
+from maskdet.analyzers.pipelines import (
+    ANALYZERS,
+    AUTO,
+    get_analyzer_title,
+    resolve_analyzer,
+)
 from maskdet.evaluation import comparison
 from maskdet.evaluation.comparison import format_comparison
 from maskdet.web import session
@@ -72,10 +77,10 @@ def test_the_analyzers_are_listed_first() -> None:
     assert app.main.header[0].value == "Analyzers: detection and classification"
     assert column(app, "", "Analyzer") == ["mtcnn", "yunet", "oracle"]
     assert column(app, "", "Status") == ["active", "available", "not installed"]
-    faces = column(app, "kaggle-val: faces", "Value")
+    faces = column(app, "kaggle-853: faces", "Value")
     assert faces == pytest.approx([0.6, 0.7, 0.8])
-    assert column(app, "ilc-val: mask", "95 % interval")[0] == "0.500 to 0.590"
-    assert column(app, "Time per image (ms)", "ilc-val") == [10, 20, 30]
+    assert column(app, "ilc-2021: mask", "95 % interval")[0] == "0.500 to 0.590"
+    assert column(app, "Time per image (ms)", "ilc-2021") == [10, 20, 30]
     assert column(app, "", "Description") == [
         ANALYZERS["mtcnn"],
         ANALYZERS["yunet"],
@@ -86,17 +91,17 @@ def test_the_analyzers_are_listed_first() -> None:
 
 def test_small_faces_can_be_ignored_and_default_thresholds_shown() -> None:
     app = choose(open_models_page(), "view", "ap_large")
-    assert column(app, "kaggle-val: faces", "Value")[0] == pytest.approx(0.61)
+    assert column(app, "kaggle-853: faces", "Value")[0] == pytest.approx(0.61)
     assert "smaller than 20 px are ignored" in texts(app, "caption")
     choose(app, "view", "default_thresholds")
-    assert column(app, "kaggle-val: recall", "Value")[0] == pytest.approx(0.3)
+    assert column(app, "kaggle-853: recall", "Value")[0] == pytest.approx(0.3)
     with pytest.raises(KeyError):
-        column(app, "kaggle-val: faces", "Value")
+        column(app, "kaggle-853: faces", "Value")
 
 
 def test_each_dataset_has_a_chart_of_the_selected_metric_against_time() -> None:
     app = open_models_page()
-    assert [chart["title"] for chart in charts(app)] == ["kaggle-val", "ilc-val"]
+    assert [chart["title"] for chart in charts(app)] == ["kaggle-853", "ilc-2021"]
     assert y_titles(app) == ["Faces", "Faces"]
     choose(app, "metric.ap", "no_mask")
     assert y_titles(app) == ["No mask", "No mask"]
@@ -113,21 +118,22 @@ def test_the_button_applies_the_analyzer() -> None:
     use_button(app).click()
     run_app(app)
     assert "yunet" in app.toast[0].value
-    assert app.sidebar.selectbox(key="choice.analyzer").value == "yunet"
+    assert app.session_state["maskdet.preferences"].analyzer == "yunet"
     assert use_button(app).disabled
     assert column(app, "", "Status")[1] == "active"
     assert "analyzer=yunet" in app.sidebar.code[0].value
     use_button(choose(app, "analyzer", AUTO)).click()
     run_app(app)
-    assert app.sidebar.selectbox(key="choice.analyzer").value == AUTO
+    assert app.session_state["maskdet.preferences"].analyzer == AUTO
 
 
 def test_auto_names_the_active_analyzers() -> None:
     app = open_models_page()
     assert use_button(app).disabled, "auto is the default"
     active = {resolve_analyzer(AUTO, live=live) for live in (True, False)}
-    assert all(f"**{name}**" in texts(app, "markdown") for name in active)
-    assert "the best installed analyzer" in texts(app, "markdown")
+    titles = [get_analyzer_title(name) for name in active]
+    assert all(f"**{title}**" in texts(app, "markdown") for title in titles)
+    assert "Fast for video, Accurate for images" in texts(app, "markdown")
 
 
 def test_a_missing_model_file_says_how_to_get_it(monkeypatch) -> None:
@@ -153,7 +159,7 @@ def test_without_a_comparison_one_line_says_how_to_create_it(
     assert not app.main.dataframe
     use_button(choose(app, "analyzer", "haar")).click()
     run_app(app)
-    assert app.sidebar.selectbox(key="choice.analyzer").value == "haar"
+    assert app.session_state["maskdet.preferences"].analyzer == "haar"
 
 
 def test_a_broken_comparison_is_one_line_without_a_path(comparison_file: Path) -> None:

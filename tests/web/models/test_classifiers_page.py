@@ -82,8 +82,8 @@ def use_button(app: AppTest) -> Any:
     )
 
 
-def sidebar_classifier(app: AppTest) -> str:
-    return app.sidebar.selectbox(key="choice.classifier").value
+def chosen_classifier(app: AppTest) -> str:
+    return app.session_state["maskdet.preferences"].classifier
 
 
 def texts(app: AppTest, *kinds: str) -> str:
@@ -138,17 +138,18 @@ def test_the_charts_are_of_the_selected_dataset() -> None:
 def test_the_button_applies_the_model(loaded_models) -> None:
     app = choose(open_dashboard(), OTHER)
     assert not use_button(app).disabled
+    pipeline = f"{FIRST} detects, classifier {OTHER} classifies every face"
+    assert f"With it: On video: {pipeline}." in texts(app, "caption")
     use_button(app).click()
     run_app(app)
     assert "twin" in app.toast[0].value
-    assert sidebar_classifier(app) == OTHER
+    assert chosen_classifier(app) == OTHER
     assert use_button(app).disabled
     assert column(app, "", "Status")[2] == "active"
     assert f"classifier={OTHER}" in app.sidebar.code[0].value
     go_to(app, "live")
     assert loaded_models[-1] == (FIRST, OTHER)
-    go_to(app, "about")
-    assert sidebar_classifier(app) == OTHER
+    assert app.sidebar.selectbox(key="choice.classifier").value == OTHER
 
 
 def test_a_run_without_weights_says_why_it_cannot_be_used() -> None:
@@ -168,19 +169,20 @@ def test_a_model_with_a_missing_file_is_reported_and_not_offered(monkeypatch) ->
     monkeypatch.setitem(CLASSIFIERS, "third", TWIN)
     monkeypatch.setattr(session, "model_path", path)
     app = choose(open_dashboard(classifier=OTHER), OTHER)
-    assert sidebar_classifier(app) == DEFAULT_CLASSIFIER
-    assert OTHER not in app.sidebar.selectbox(key="choice.classifier").options
+    assert chosen_classifier(app) == DEFAULT_CLASSIFIER
     assert "twin is not available on this server: model file gone.tflite" in texts(
         app, "warning"
     )
     assert use_button(app).disabled
     assert "gone.tflite is missing; restore it" in texts(app, "caption")
+    go_to(app, "image")
+    assert OTHER not in app.sidebar.selectbox(key="choice.classifier").options
 
 
 def test_a_link_chooses_the_model_and_an_unknown_name_is_reported() -> None:
-    assert sidebar_classifier(open_dashboard(classifier=OTHER)) == OTHER
+    assert chosen_classifier(open_dashboard(classifier=OTHER)) == OTHER
     app = open_dashboard(classifier="magic")
-    assert sidebar_classifier(app) == DEFAULT_CLASSIFIER
+    assert chosen_classifier(app) == DEFAULT_CLASSIFIER
     assert len(app.warning) == 1
     assert "classifier must be one of maskdet" in texts(app, "warning")
     assert "not 'magic'" in texts(app, "warning")
@@ -190,10 +192,11 @@ def test_with_one_model_the_sidebar_has_no_choice_of_models(monkeypatch) -> None
     for name in [name for name in CLASSIFIERS if name != DEFAULT_CLASSIFIER]:
         monkeypatch.delitem(CLASSIFIERS, name)
     app = open_dashboard()
+    assert "Active: **maskdet**" in texts(app)
+    go_to(app, "image")
     keys = [box.key for box in app.sidebar.selectbox]
     assert "choice.analyzer" in keys
     assert "choice.classifier" not in keys
-    assert "Active: **maskdet**" in texts(app)
 
 
 def test_another_model_classifies_images_again() -> None:
@@ -238,11 +241,7 @@ def test_each_pair_of_analyzer_and_model_is_loaded_once(loaded_models) -> None:
 
 def test_the_model_card_is_shown_without_html(tmp_path) -> None:
     app = open_dashboard()
-    card = next(
-        expander
-        for expander in app.main.expander
-        if expander.label.startswith("Model card")
-    )
+    card = next(tab for tab in app.main.tabs if tab.label == "Model card")
     assert "#### Limits" in card.markdown[0].value
     assert not card.markdown[0].allow_html
 

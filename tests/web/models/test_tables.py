@@ -185,7 +185,7 @@ def test_a_dataset_without_predictions_stays_empty(folder: Path) -> None:
     columns = run_table(poor, "mask_vs_no_mask", in_use="a", usable=["a"])
     assert columns["Faces test", "n"] == [30]
     for heading in ("%", "95 % interval", "n"):
-        assert columns["ilc-val, true boxes", heading] == [None]
+        assert columns["ilc-2021, true boxes", heading] == [None]
 
 
 def test_metrics_as_csv(folder: Path) -> None:

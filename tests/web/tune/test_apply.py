@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from maskdet.analyzers.pipelines import AUTO
 from maskdet.classifier import DEFAULT_CLASSIFIER
@@ -22,22 +23,51 @@ def fake_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
     use_fake_predictions(monkeypatch)
 
 
-def test_live_uses_the_sliders_only_after_use_on_live_is_pressed() -> None:
-    app = move_slider(open_tune_page(smoothing="latest"), "min_score", 0.35)
-    assert app.sidebar.slider(key="choice.min_score").value == 0.5
+def press_use(app: AppTest) -> AppTest:
     app.main.button(key="tune.use").click()
-    run_app(app)
-    assert app.sidebar.slider(key="choice.min_score").value == 0.35
+    return run_app(app)
+
+
+def test_live_uses_the_sliders_only_after_use_on_live_is_pressed() -> None:
+    app = open_tune_page(smoothing="latest", analyzer="onepass")
+    move_slider(app, "min_score", 0.35)
+    assert "Changes the thresholds only." in page_texts(app)
+    assert app.session_state["maskdet.preferences"].settings.min_score == 0.5
+    press_use(app)
     applied = app.session_state["maskdet.preferences"]
-    assert applied.analyzer == "onepass"
+    assert applied.settings.min_score == 0.35
     assert applied.settings.smoothing == "latest"
     assert app.main.button(key="tune.use").disabled
+    assert "In use: these thresholds, with **onepass**" in page_texts(app)
 
 
-def test_live_gets_the_classifier_of_the_stored_predictions() -> None:
-    app = open_tune_page(classifier="tutorial", refine="false")
-    assert "and its classifier" in page_texts(app)
-    app.main.button(key="tune.use").click()
+def test_the_analyzer_changes_only_after_a_question() -> None:
+    app = move_slider(open_tune_page(), "min_score", 0.35)
+    before = app.session_state["maskdet.preferences"]
+    press_use(app)
+    assert app.session_state["maskdet.preferences"] == before
+    question = "\n".join(part.value for part in app.markdown)
+    assert "from **onepass\\-fast** to **onepass**: **slower**" in question
+    app.button(key="tune.cancel").click()
+    run_app(app)
+    assert app.session_state["maskdet.preferences"] == before
+    press_use(app)
+    app.button(key="tune.confirm").click()
+    run_app(app)
+    applied = app.session_state["maskdet.preferences"]
+    assert applied.analyzer == "onepass"
+    assert applied.settings.min_score == 0.35
+
+
+def test_live_gets_the_classifier_of_the_stored_predictions_after_a_question() -> None:
+    app = open_tune_page(classifier="tutorial", refine="false", analyzer="onepass")
+    assert "Also changes the models" in page_texts(app)
+    press_use(app)
+    question = "\n".join(part.value for part in app.markdown)
+    assert "the classifier, from **tutorial**" in question
+    assert "refinement is switched on" in question
+    assert "the analyzer of" not in question
+    app.button(key="tune.confirm").click()
     run_app(app)
     applied = app.session_state["maskdet.preferences"]
     assert applied.classifier == DEFAULT_CLASSIFIER
@@ -53,8 +83,7 @@ def test_the_toast_names_live_only_if_image_uses_another_analyzer(
     monkeypatch.setattr(predictions, "load_bundled_predictions", lambda name: fast)
     app = move_slider(open_tune_page(), "min_score", 0.35)
     assert "Image keeps **onepass**" in page_texts(app)
-    app.main.button(key="tune.use").click()
-    run_app(app)
+    press_use(app)
     assert app.session_state["maskdet.preferences"].analyzer == AUTO
     assert [toast.value for toast in app.toast] == ["Live now uses these settings."]
 

@@ -50,9 +50,30 @@ def test_stored_predictions_can_be_uploaded() -> None:
     before = app.session_state["maskdet.preferences"]
     app.main.button(key="tune.use").click()
     run_app(app)
+    app.button(key="tune.confirm").click()
+    run_app(app)
     applied = app.session_state["maskdet.preferences"]
     assert applied.analyzer == "onepass"
     assert applied.classifier == before.classifier
+
+
+def test_uploaded_predictions_are_compared_and_dropped_when_removed() -> None:
+    app = open_tune_page()
+    for seed in range(6):
+        content = encode_predictions(make_page_predictions(seed=seed))
+        app = upload(app, f"{seed}.npz", content)
+    state = app.session_state["maskdet.tuning"]
+    assert len(state.uploaded_scores) == len({*state.uploaded_scores}) == 4
+    assert {*state.uploaded_scores} < {*state.tuning_sets}
+    select_segment(app, "view", "Compare")
+    # The other sets have the same analyzer: each is an option of its own.
+    titles = app.main.selectbox(key="tune.compare_with").options
+    assert len(titles) == len({*titles}) >= 3
+    uploader_of(app, 0).set_value(None)
+    run_app(app)
+    state = app.session_state["maskdet.tuning"]
+    assert not state.uploaded_scores
+    assert not [name for name in state.tuning_sets if " on " not in name]
 
 
 def test_a_file_with_too_many_detections_gives_one_error(

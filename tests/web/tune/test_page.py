@@ -13,7 +13,9 @@ from maskdet.evaluation import predictions
 from maskdet.evaluation.operating_point import Evaluator
 from maskdet.settings import Settings
 from maskdet.style import Style
+from maskdet.tuning.class_metrics import compute_class_metrics
 from maskdet.tuning.goal_search import Proposal
+from maskdet.types import Label
 from maskdet.web.tune.controls import _build_report
 from maskdet.web.tune.gallery import FaceCard, tune_cards_html
 from maskdet.web.tune.tune_state import SliderValues, TuneState, TuningSet
@@ -55,14 +57,32 @@ def test_the_confusion_matrix_uses_the_settings_of_the_sliders() -> None:
         assert cell["count"] == counts[cell["row"], cell["column"]]
 
 
-def test_the_line_of_the_histogram_is_at_the_threshold() -> None:
+def test_the_line_of_every_chart_is_at_the_threshold() -> None:
     app = open_tune_page()
     assert chart_datasets(app, 0)["lines"] == [{"threshold": 0.5}]
-    assert chart_datasets(move_slider(app, "min_score", 0.7), 0)["lines"] == [
-        {"threshold": 0.7}
-    ]
-    select_segment(app, "quantity", "confidence")
+    for chart in ("Precision and recall", "Scores"):
+        select_segment(app, "chart", chart)
+        move_slider(app, "min_score", 0.7)
+        assert chart_datasets(app, 0)["lines"] == [{"threshold": 0.7}]
+    select_segment(app, "chart", "Confidences")
     assert chart_datasets(app, 0)["lines"] == [{"threshold": 0.6}]
+
+
+@pytest.mark.parametrize("label", [None, Label.MASK, Label.NO_MASK])
+def test_the_chart_names_the_threshold_with_the_highest_f1(label: Label | None) -> None:
+    app = open_tune_page()
+    app.main.selectbox(key="tune.rates_label").set_value(label)
+    run_app(app)
+    [optimal] = chart_datasets(app, 0)["optimal"]
+    assert f"Optimal: **{optimal['threshold']:.2f}**" in page_texts(app)
+    evaluator = Evaluator(make_page_predictions())
+
+    def f1_at(min_score: float) -> float:
+        rows = compute_class_metrics(evaluator(Settings(min_score=min_score)))
+        return next(row.f1.value for row in rows if row.label == label)
+
+    best = f1_at(optimal["threshold"])
+    assert all(f1_at(step / 100) <= best + 1e-9 for step in range(2, 100, 7))
 
 
 def test_a_change_shows_the_affected_faces_and_can_be_undone() -> None:
@@ -121,19 +141,22 @@ def test_two_analyzers_are_compared_on_the_same_set() -> None:
     assert "A and B are correct on the same faces." in page_texts(app)
 
 
-def test_saved_settings_can_be_compared_with() -> None:
-    app = press_button(open_tune_page(), "Save as B")
+def test_saved_settings_are_compared_with_at_once() -> None:
+    app = select_segment(open_tune_page(), "view", "Compare")
+    assert app.main.selectbox(key="tune.compare_with").value == "B: mtcnn, same sliders"
+    press_button(app, "Save as B")
+    assert app.main.selectbox(key="tune.compare_with").value == "B: saved settings"
+    assert "A and B are correct on the same faces." in page_texts(app)
     move_slider(app, "min_score", 0.9)
-    select_segment(app, "view", "Compare")
     assert app.main.selectbox(key="tune.compare_with").value == "B: saved settings"
     assert "**B is significantly better.**" in page_texts(app)
 
 
 def test_a_goal_gives_a_suggestion_that_a_button_applies() -> None:
-    app = open_tune_page()
+    app = move_slider(open_tune_page(), "min_score", 0.9)
     app.main.button(key="tune.propose").click()
     shown = page_texts(run_app(app))
-    assert "Goal: recall of “No mask” at least 95 %" in shown.replace("\\", "")
+    assert "Goal: best F1 of “No mask”" in shown.replace("\\", "")
     (table,) = (
         frame.value for frame in app.main.dataframe if "Suggested" in frame.value
     )
@@ -141,28 +164,69 @@ def test_a_goal_gives_a_suggestion_that_a_button_applies() -> None:
     assert table["Metric"][0] == "Recall"
     assert "(" in table["Suggested"][0], "with its interval"
     assert "measured on the other half" in shown
-    before = app.main.slider(key="tune.min_confidence").value
     app.main.button(key="tune.set").click()
     run_app(app)
-    assert app.main.slider(key="tune.min_confidence").value != before
+    assert app.main.slider(key="tune.min_score").value < 0.9
     assert app.main.button(key="tune.set").disabled
 
 
-@pytest.mark.parametrize("kind", ["f1", "cost", "equal"])
-def test_other_goals_give_a_suggestion_too(kind: str) -> None:
+def test_a_goal_that_is_out_of_reach_says_what_is_reachable_first() -> None:
     app = open_tune_page()
+    app.main.selectbox(key="tune.goal").set_value("recall")
+    run_app(app)
+    assert app.main.number_input(key="tune.goal_recall").value == 85
+    app.main.number_input(key="tune.goal_recall").set_value(99.9)
+    run_app(app)
+    app.main.button(key="tune.propose").click()
+    shown = page_texts(run_app(app)).replace("\\", "")
+    best = proposal_of(app).selection_performance.recall.value
+    assert shown.index(f"Best reachable: {100 * best:.3g} %") < shown.index("Suggested")
+
+
+def test_settings_that_improve_nothing_are_not_offered() -> None:
+    app = move_slider(open_tune_page(), "min_score", 0.9)
+    app.main.button(key="tune.propose").click()
+    run_app(app)
+    app.main.button(key="tune.set").click()
+    run_app(app)
+    app.main.button(key="tune.propose").click()
+    run_app(app)
+    assert not proposal_of(app).improves
+    assert "Nothing better found; the current settings stay." in page_texts(app)
+    assert "tune.set" not in [button.key for button in app.main.button]
+
+
+def test_only_one_button_stands_out() -> None:
+    app = move_slider(open_tune_page(), "min_score", 0.9)
+
+    def primary_keys() -> list[str | None]:
+        return [
+            button.key for button in app.main.button if button.proto.type == "primary"
+        ]
+
+    assert primary_keys() == ["tune.use"]
+    app.main.button(key="tune.propose").click()
+    run_app(app)
+    assert primary_keys() == ["tune.set"]
+
+
+@pytest.mark.parametrize("kind", ["recall", "cost", "equal"])
+def test_other_goals_give_a_suggestion_too(kind: str) -> None:
+    app = move_slider(open_tune_page(), "min_score", 0.9)
     app.main.selectbox(key="tune.goal").set_value(kind)
     run_app(app)
     app.main.button(key="tune.propose").click()
     assert "Suggested: face detection threshold" in page_texts(run_app(app))
 
 
-def test_the_sliders_follow_the_sidebar_and_a_link() -> None:
+def test_the_sliders_follow_the_settings_in_use_and_a_link() -> None:
     app = open_tune_page(min_score="0.4", min_face_px="300")
     assert app.main.slider(key="tune.min_score").value == 0.4
     assert app.main.slider(key="tune.min_face_px").value == 300
+    run_app(app.switch_page("pages/image.py"))
     app.sidebar.slider(key="choice.min_confidence").set_value(0.8)
     run_app(app)
+    run_app(app.switch_page("pages/tune.py"))
     assert app.main.slider(key="tune.min_confidence").value == 0.8
 
 

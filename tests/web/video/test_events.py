@@ -27,6 +27,7 @@ from maskdet.web.widgets import Sample
 from tests.helpers.app import open_page, run_app
 from tests.helpers.events_page import (
     enter_text,
+    open_events_page,
     page_texts,
     prepare_database,
     set_toggle,
@@ -60,7 +61,7 @@ def analyzed(tmp_path: Path, monkeypatch) -> Iterator[AppTest]:
         tmp_path / "a.mp4", times_ms=times_ms, creation_time=yesterday.isoformat()
     )
     monkeypatch.setattr(video_upload, "VIDEO_SAMPLE", Sample("Video", path, "credit"))
-    app = set_toggle(open_page("events"), "events.record")
+    app = set_toggle(open_events_page(), "events.record")
     yield analyze_sample(app)
     app.session_state["maskdet.video"].close()
 
@@ -232,31 +233,3 @@ def test_the_option_is_hidden_while_recording_is_off(
     assert TOGGLE not in [one.label for one in app.main.toggle]
     assert not file.exists()
     app.session_state["maskdet.video"].close()
-
-
-def test_the_table_shows_video_time() -> None:
-    event = Event("close", NOON + timedelta(seconds=65.2), "", "s", 3, Label.NO_MASK)
-    pair = Event("left", NOON, "", "s", 4, Label.MASK, 0.97, other=3)
-    columns = video_events.video_event_table(
-        VideoReport("a.mp4", started_at=NOON), (pair, event)
-    )
-    assert columns["At"] == ["0:00", "1:05.2"]
-    assert columns["Event"] == ["Left", "Too close"]
-    assert columns["Confidence"] == [97.0, None]
-    assert columns["Other person"] == [3, None]
-
-
-def test_a_selected_row_moves_the_slider_to_its_moment(monkeypatch) -> None:
-    job = SimpleNamespace(number=7)
-    report = VideoReport("a.mp4", analyzed_s=12.0, started_at=NOON)
-    events = [Event("left", NOON + timedelta(seconds=s), "", "s") for s in (0.68, 30)]
-    state: dict[str, object] = {"k": {"selection": {"rows": [0]}}}
-    monkeypatch.setattr(video_events.st, "session_state", state)
-    video_events._seek_selected_event("k", job, report, events)
-    assert state["video.moment.7"] == 0.7
-    state["k"] = {"selection": {"rows": [1]}}
-    video_events._seek_selected_event("k", job, report, events)
-    assert state["video.moment.7"] == 12.0
-    state["k"] = {"selection": {"rows": []}}
-    video_events._seek_selected_event("k", job, report, events)
-    assert state["video.moment.7"] == 12.0

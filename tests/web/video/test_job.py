@@ -74,7 +74,7 @@ def folder(job: VideoAnalysisJob) -> Path:
 
 def test_a_job_makes_a_report_an_annotated_video_and_rows(make: Make) -> None:
     job = make()
-    assert job.busy
+    assert (job.state, job.busy) == ("ready", False)
     job.start()
     assert job.join(WAIT_S)
     assert (job.state, job.problem, job.busy) == ("done", "", False)
@@ -221,6 +221,33 @@ def test_a_job_waits_while_all_slots_are_taken(make: Make, monkeypatch) -> None:
     gate.open.set()
     assert second.join(WAIT_S)
     assert second.state == "done"
+
+
+def test_a_job_shows_its_first_frame_before_it_is_started(make: Make) -> None:
+    job = make()
+    first_frame = job.read_first_frame()
+    assert first_frame is not None
+    assert first_frame.image.shape == (64, 96, 3)
+    assert first_frame.info.duration_s == pytest.approx(1.2, abs=0.01)
+    assert job.read_first_frame() is first_frame
+    assert job.size_bytes == job.video_path.stat().st_size
+
+
+def test_an_unreadable_video_fails_before_it_is_started(make: Make) -> None:
+    job = make(b"no video")
+    assert job.read_first_frame() is None
+    assert job.state == "failed"
+    assert "not a video, or it is damaged" in job.problem
+
+
+def test_a_job_that_was_not_started_is_closed_when_its_visitor_has_left(
+    make: Make, monkeypatch
+) -> None:
+    monkeypatch.setattr(video_job, "ABANDONED_AFTER_S", 0.1)
+    monkeypatch.setattr(video_job, "_PRESENCE_INTERVAL_S", 0.05)
+    job = make(is_present=lambda: False)
+    wait_until(lambda: job.state == "closed", "the job to close")
+    assert not folder(job).exists()
 
 
 def test_a_job_is_closed_when_its_visitor_has_left(make: Make, monkeypatch) -> None:

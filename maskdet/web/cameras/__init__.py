@@ -1,0 +1,1 @@
+"""Network cameras: one analysis of each, however many visitors watch it."""

@@ -1,0 +1,263 @@
+"""`CameraFeed`: reads and analyzes one camera on a thread, for all its viewers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+
+from maskdet.log_filter import RepeatedFailureFilter
+from maskdet.media import VideoReadError, VideoSource, rotate_image
+from maskdet.types import Image
+from maskdet.web.live.frames import annotate_image
+from maskdet.web.live.state import LiveSession, LiveState
+
+logger = logging.getLogger(__name__)
+logger.addFilter(RepeatedFailureFilter())
+
+LINGER_S: Final = 10.0
+"""A feed stops this long after the last viewer left: one who changes the page or
+reloads it finds it running."""
+
+FIRST_DELAY_S: Final = 1.0
+"""Delay of the first attempt to reconnect; it doubles after each failure."""
+
+MAX_DELAY_S: Final = 30.0
+
+_MAX_SHOWN_PX: Final = 1280
+"""Longer side of the images that are sent: encoding larger ones in real time would
+take more than one core for each viewer."""
+
+FeedPhase = Literal["stopped", "connecting", "live", "reconnecting"]
+
+
+@dataclass(frozen=True)
+class FeedStatus:
+    """State of a feed.
+
+    Attributes:
+        phase: `stopped` without viewers; `connecting`, up to the first frame; `live`;
+            `reconnecting`, after a failure.
+        reason: one line on the failure, without the address; else empty.
+    """
+
+    phase: FeedPhase = "stopped"
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """Return the state as a line of text."""
+        title = self.phase.capitalize()
+        return f"{title}: {self.reason}" if self.reason else title
+
+
+@dataclass(frozen=True, eq=False)
+class FeedFrame:
+    """An annotated frame.
+
+    Attributes:
+        number: counts the frames of a feed, from 1 on.
+        image: `(h, w, 3)` uint8 BGR; height and width are even, for video encoders.
+    """
+
+    number: int
+    image: Image
+
+
+class CameraFeed:
+    """A camera that is read and analyzed once, however many visitors watch it.
+
+    It starts with the first viewer, and stops `linger_s` after the last one left.
+
+    Attributes:
+        name: name of the camera.
+        state: preferences, numbers and the last analyzed frame, of this feed alone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_source: Callable[[], VideoSource],
+        state: LiveState,
+        get_session: Callable[[], LiveSession | None],
+        *,
+        linger_s: float = LINGER_S,
+        is_kept_running: Callable[[], bool] = lambda: False,
+        first_delay_s: float = FIRST_DELAY_S,
+    ) -> None:
+        """Create a feed without viewers; it does not run yet.
+
+        Args:
+            name: name of the camera, without a password.
+            open_source: opens the camera; called again after each failure.
+            state: has the preferences, and gets the numbers.
+            get_session: returns the run for the next frame, called on the thread of
+                the feed; `None` ends the feed. It may load an analyzer.
+            linger_s: how long it runs without viewers, in seconds.
+            is_kept_running: whether it must not stop without viewers.
+            first_delay_s: delay before the first attempt to reconnect, in seconds.
+        """
+        self.name, self.state = name, state
+        self._open_source, self._get_session = open_source, get_session
+        self._linger_s, self._is_kept_running = linger_s, is_kept_running
+        self._first_delay_s = first_delay_s
+        self._lock = threading.Lock()
+        self._viewers: list[Callable[[], None]] = []
+        self._wanted_until_s = 0.0
+        self._thread: threading.Thread | None = None
+        self._wake = threading.Event()
+        self._status = FeedStatus()
+        self._frame: FeedFrame | None = None
+
+    @property
+    def status(self) -> FeedStatus:
+        """Whether the camera is live, and why not."""
+        with self._lock:
+            return self._status
+
+    @property
+    def frame(self) -> FeedFrame | None:
+        """The newest annotated frame; `None` before the first one."""
+        with self._lock:
+            return self._frame
+
+    @property
+    def n_viewers(self) -> int:
+        """The number of visitors who receive the video."""
+        with self._lock:
+            return len(self._viewers)
+
+    def add_viewer(self, on_frame: Callable[[], None]) -> None:
+        """Start the feed for a viewer.
+
+        Args:
+            on_frame: called on the thread of the feed when there is a new frame; it
+                must neither block nor raise.
+        """
+        with self._lock:
+            self._viewers.append(on_frame)
+            self._start()
+
+    def remove_viewer(self, on_frame: Callable[[], None]) -> None:
+        """Remove a viewer; the feed stops soon unless it has others."""
+        with self._lock:
+            if on_frame in self._viewers:
+                self._viewers.remove(on_frame)
+                self._wanted_until_s = time.monotonic() + self._linger_s
+        self._wake.set()
+
+    def request(self) -> None:
+        """Run for `linger_s` from now on, for somebody who looks at single images."""
+        with self._lock:
+            self._wanted_until_s = time.monotonic() + self._linger_s
+            self._start()
+
+    def _start(self) -> None:
+        """Start the thread unless it runs; the lock is held."""
+        if self._thread is None:
+            self._status, self._frame = FeedStatus("connecting"), None
+            self._thread = threading.Thread(
+                target=self._run, name="maskdet-camera", daemon=True
+            )
+            self._thread.start()
+
+    def _is_wanted(self) -> bool:
+        with self._lock:
+            has_viewers = self._has_viewers()
+        return has_viewers or self._is_kept_running()
+
+    def _run(self) -> None:
+        """Read until nobody wants the feed, on its thread."""
+        delay_s = self._first_delay_s
+        while not self._end_if_unwanted():
+            reason = ""
+            try:
+                if self._read():
+                    delay_s = self._first_delay_s
+            except (VideoReadError, FileNotFoundError, RuntimeError) as error:
+                reason = str(error)
+            except Exception as error:
+                reason = f"unexpected error, {type(error).__name__}"
+                logger.error(
+                    "camera %s failed",
+                    self.name,
+                    exc_info=error,
+                    extra={"source": self},
+                )
+            if not self._is_wanted():
+                continue
+            reason = reason or "the connection was lost"
+            line = f"{reason}; next attempt in {delay_s:g} s"
+            self._set_status(FeedStatus("reconnecting", line))
+            self._wait(delay_s)
+            delay_s = min(2 * delay_s, MAX_DELAY_S)
+
+    def _end_if_unwanted(self) -> bool:
+        """End the run if nobody wants the feed; return whether that is so."""
+        is_kept_running = self._is_kept_running()
+        with self._lock:
+            if is_kept_running or self._has_viewers():
+                return False
+            # A viewer who comes from now on starts another thread, and another run.
+            session = self.state.active_session
+            if session is not None:
+                self.state.end_session(session)
+            self._thread, self._status = None, FeedStatus()
+            return True
+
+    def _has_viewers(self) -> bool:
+        """Return whether somebody watches, or did so recently; the lock is held."""
+        return bool(self._viewers) or time.monotonic() < self._wanted_until_s
+
+    def _wait(self, delay_s: float) -> None:
+        """Wait, but not if the last viewer leaves meanwhile."""
+        end_s = time.monotonic() + delay_s
+        while (left_s := end_s - time.monotonic()) > 0 and self._is_wanted():
+            self._wake.clear()
+            self._wake.wait(min(left_s, 1.0))
+
+    def _read(self) -> bool:
+        """Show the frames of one connection; return whether there was one."""
+        has_frames, n_before = False, 0
+        with self._open_source() as source:
+            for image, _ in source:
+                session = self._get_session()
+                if session is None or not self._is_wanted():
+                    break
+                n_received = getattr(source, "n_received", n_before + 1)
+                self._show(image, session, max(1, n_received - n_before))
+                has_frames, n_before = True, n_received
+        return has_frames
+
+    def _show(self, image: Image, session: LiveSession, n_arrived: int) -> None:
+        image = rotate_image(image, self.state.preferences.rotate)
+        shown = _fit(annotate_image(image, self.state, session, n_arrived))
+        with self._lock:
+            number = 1 if self._frame is None else self._frame.number + 1
+            self._frame = FeedFrame(number, shown)
+            self._status = FeedStatus("live")
+            viewers = tuple(self._viewers)
+        for on_frame in viewers:
+            on_frame()
+
+    def _set_status(self, status: FeedStatus) -> None:
+        with self._lock:
+            self._status = status
+
+
+def _fit(image: Image) -> Image:
+    """Return the image, reduced to `_MAX_SHOWN_PX` and an even width and height."""
+    height, width = image.shape[:2]
+    scale = min(1.0, _MAX_SHOWN_PX / max(height, width))
+    size_wh = (
+        max(2, int(width * scale) // 2 * 2),
+        max(2, int(height * scale) // 2 * 2),
+    )
+    if size_wh == (width, height):
+        return image
+    return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), "u1")

@@ -1,0 +1,153 @@
+"""The feeds of this server: one for each camera, shared by all visitors."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from maskdet.analyzers.pipelines import Analyzer, resolve_analyzer
+from maskdet.media import LatestFrameSource, ReconnectPolicy, VideoSource, open_video
+from maskdet.web import session
+from maskdet.web.cameras.config import Camera, are_cameras_watched
+from maskdet.web.cameras.feed import CameraFeed
+from maskdet.web.cameras.paced_video import PacedVideo
+from maskdet.web.events import service
+from maskdet.web.live.state import LiveSession, LiveState
+from maskdet.web.preferences import Preferences
+
+# The feed itself reconnects, so that it also notices when its last viewer leaves.
+_NO_RECONNECT: Final = ReconnectPolicy(timeout_s=0.0)
+
+LoadAnalyzer = Callable[[str, Preferences], Analyzer]
+
+
+class SharedFeed(CameraFeed):
+    """The feed of a network camera; its settings are the same for all viewers.
+
+    Attributes:
+        camera: name and address.
+        number: identifies the feed in the browser, in place of its address.
+    """
+
+    def __init__(
+        self, camera: Camera, number: int, load_analyzer: LoadAnalyzer
+    ) -> None:
+        """Create a feed that does not run yet, with the default settings.
+
+        Args:
+            camera: name and address.
+            number: see the attribute.
+            load_analyzer: see `session.load_private_analyzer`.
+        """
+        self.camera, self.number = camera, number
+        self._load_analyzer = load_analyzer
+        self._analyzer: tuple[str, Analyzer] | None = None
+        super().__init__(
+            camera.name,
+            functools.partial(open_camera, camera.address),
+            LiveState(Preferences(mirror=False)),
+            self._prepare_session,
+            is_kept_running=lambda: camera.is_named and are_all_analyzed(),
+        )
+
+    def apply_preferences(self, preferences: Preferences) -> None:
+        """Use the settings for all viewers, from the next frame on.
+
+        The view of a camera is not mirrored, unlike that of a person's own camera.
+        """
+        self.state.set_preferences(dataclasses.replace(preferences, mirror=False))
+
+    def _prepare_session(self) -> LiveSession:
+        """Return the run; another analyzer is loaded, and begins a new run."""
+        preferences = self.state.preferences
+        name = resolve_analyzer(preferences.analyzer, live=True)
+        key = f"{name} {preferences.classifier} {preferences.refine}"
+        if self._analyzer is None or self._analyzer[0] != key:
+            self._analyzer = key, self._load_analyzer(name, preferences)
+        elif (active := self.state.active_session) is not None:
+            return active
+        monitor = service.create_camera_monitor(self.name, self.state.clock())
+        return self.state.get_or_create_session(key, self._analyzer[1], monitor)
+
+
+class CameraFeeds:
+    """All feeds of a server, by the address of the camera; thread-safe."""
+
+    def __init__(
+        self, load_analyzer: LoadAnalyzer = session.load_private_analyzer
+    ) -> None:
+        """Start without feeds.
+
+        Args:
+            load_analyzer: loads the analyzer of a feed, on its thread.
+        """
+        self._load_analyzer = load_analyzer
+        self._lock = threading.Lock()
+        self._feeds: dict[str, SharedFeed] = {}
+        self._n_created = 0
+
+    def get(self, camera: Camera) -> SharedFeed:
+        """Return the feed of a camera; it does not run before it has a viewer."""
+        with self._lock:
+            feed = self._feeds.get(camera.address)
+            if feed is None:
+                self._forget_stopped()
+                self._n_created += 1
+                feed = SharedFeed(camera, self._n_created, self._load_analyzer)
+                self._feeds[camera.address] = feed
+            return feed
+
+    def watch(self, cameras: Sequence[Camera]) -> None:
+        """Start the named cameras if all of them run without viewers."""
+        if are_all_analyzed():
+            for camera in cameras:
+                self.get(camera).request()
+
+    def _forget_stopped(self) -> None:
+        """Forget cameras that visitors entered and nobody watches any more."""
+        self._feeds = {
+            address: feed
+            for address, feed in self._feeds.items()
+            if feed.camera.is_named or feed.status.phase != "stopped"
+        }
+
+
+def are_all_analyzed() -> bool:
+    """Return whether named cameras are analyzed even if nobody watches them.
+
+    They are if the administrator chose so, or their events or alerts are wanted.
+    """
+    return are_cameras_watched() or service.are_cameras_recorded()
+
+
+@functools.cache
+def get_camera_feeds() -> CameraFeeds:
+    """Return the feeds of this server."""
+    return CameraFeeds()
+
+
+def open_camera(address: str) -> VideoSource:
+    """Open a network camera; a video at a URL is played in real time, repeatedly.
+
+    Raises:
+        VideoReadError: the camera sends no frames.
+    """
+    source = open_video(address, reconnect_policy=_NO_RECONNECT)
+    if isinstance(source, LatestFrameSource):
+        return source
+    source.close()
+    return play_in_real_time(lambda: open_video(address))
+
+
+def play_in_real_time(open_source: Callable[[], VideoSource]) -> VideoSource:
+    """Return a video as if a camera sent it: in real time, and again from its end on.
+
+    Raises:
+        VideoReadError: the video cannot be read.
+    """
+    return LatestFrameSource(
+        lambda: PacedVideo(open_source), reconnect_policy=_NO_RECONNECT
+    )

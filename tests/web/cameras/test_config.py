@@ -1,0 +1,136 @@
+"""Named cameras, addresses of visitors, and the options that set them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from maskdet.cli import main
+from maskdet.web.cameras import config
+from maskdet.web.cameras.config import (
+    ANY_CAMERA_VARIABLE,
+    CAMERAS_VARIABLE,
+    OTHER_ADDRESS,
+    WATCH_CAMERAS_VARIABLE,
+    Camera,
+    add_cameras,
+    make_entered_camera,
+    may_enter_address,
+    parse_address,
+    parse_camera,
+    read_cameras,
+)
+
+ADDRESS = "rtsp://admin:s3cret@192.168.1.20:554/stream?a=b"
+
+
+def test_a_camera_is_a_name_and_an_address() -> None:
+    camera = parse_camera(f" Front door = {ADDRESS} ")
+    assert (camera.name, camera.address) == ("Front door", ADDRESS)
+    assert camera.is_named
+    assert "s3cret" not in repr(camera)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (ADDRESS, "must be NAME=ADDRESS"),
+        ("Door", "must be NAME=ADDRESS"),
+        (f"={ADDRESS}", "needs a name"),
+        (f"{'x' * 41}={ADDRESS}", "needs a name"),
+        (f"{OTHER_ADDRESS}={ADDRESS}", "cannot be named"),
+        ("Door=/dev/video0", "must begin with rtsp://"),
+        ("Door=file:///etc/passwd", "must begin with rtsp://"),
+        ("Door=ftp://s3cret@host/a", "must begin with rtsp://"),
+        ("Door=concat:http://s3cret@host", "must begin with rtsp://"),
+        ("Door=0", "must begin with rtsp://"),
+        ("Door=rtsp:///s3cret", "has no host"),
+        ("Door=http://u:s3cret@[::1/a", "not a valid URL"),
+        ("Door=http://u:s3cret@host:99999/", "not a valid URL"),
+        ("Door=http://u:s3cret@host/a b", "must not contain spaces"),
+        ("Door=http://u:s3cret@host/a\x07", "invisible"),
+    ],
+)
+def test_an_invalid_camera_is_one_line_without_the_password(text, reason) -> None:
+    with pytest.raises(ValueError, match=reason) as raised:
+        parse_camera(text)
+    assert "s3cret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_variable_has_cameras_in_order() -> None:
+    values = {"Hall": "http://host/hall.mjpeg", "Door": ADDRESS}
+    cameras = read_cameras({CAMERAS_VARIABLE: json.dumps(values)})
+    assert [camera.name for camera in cameras] == ["Hall", "Door"]
+    assert read_cameras({}) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Door=rtsp://u:s3cret@host/",
+        '["rtsp://u:s3cret@host/"]',
+        '{"Door": 1}',
+        '{"Door": "s3cret"}',
+        '{"Door": "rtsp://u:s3cret@a/", "Hall": "rtsp://u:s3cret@a/"}',
+    ],
+)
+def test_an_invalid_variable_is_one_line_without_the_password(text) -> None:
+    with pytest.raises(ValueError, match=f"^{CAMERAS_VARIABLE}") as raised:
+        read_cameras({CAMERAS_VARIABLE: text})
+    assert "s3cret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_options_are_added_to_the_variable() -> None:
+    environment = {CAMERAS_VARIABLE: '{"Door": "rtsp://a/", "Hall": "rtsp://b/"}'}
+    add_cameras(
+        [parse_camera("Door=rtsp://c/"), parse_camera("Gate=rtsp://d/")], environment
+    )
+    addresses = {camera.name: camera.address for camera in read_cameras(environment)}
+    assert addresses == {"Door": "rtsp://c/", "Hall": "rtsp://b/", "Gate": "rtsp://d/"}
+    twice = [parse_camera("Door=rtsp://a/"), parse_camera("Door=rtsp://b/")]
+    with pytest.raises(ValueError, match="two cameras have the name 'Door'"):
+        add_cameras(twice, environment)
+
+
+def test_the_name_of_an_entered_camera_has_no_password() -> None:
+    entered = make_entered_camera(ADDRESS, ())
+    assert entered.name == "rtsp://192.168.1.20:554/stream?a=b"
+    assert not entered.is_named
+    named = Camera("Door", ADDRESS)
+    assert make_entered_camera(ADDRESS, (named,)) is named
+    with pytest.raises(ValueError, match="must begin with"):
+        make_entered_camera("/etc/passwd", ())
+
+
+@pytest.mark.parametrize(
+    ("value", "for_admin", "for_others"),
+    [("", True, False), ("on", True, True), ("off", False, False), ("x", False, False)],
+)
+def test_who_may_enter_an_address(value, for_admin, for_others) -> None:
+    environment = {ANY_CAMERA_VARIABLE: value}
+    for is_admin, expected in ((True, for_admin), (False, for_others)):
+        allowed = may_enter_address(is_local_admin=is_admin, environment=environment)
+        assert allowed is expected
+
+
+def test_the_variables_are_checked_at_the_start() -> None:
+    config.check_camera_variables({WATCH_CAMERAS_VARIABLE: "on"})
+    for name in (WATCH_CAMERAS_VARIABLE, ANY_CAMERA_VARIABLE):
+        with pytest.raises(ValueError, match=f"^{name} is 'perhaps'"):
+            config.check_camera_variables({name: "perhaps"})
+
+
+def test_addresses_keep_what_cameras_need() -> None:
+    assert parse_address(f"  {ADDRESS}\n") == ADDRESS
+    assert parse_address("HTTPS://host/snapshot.jpg") == "HTTPS://host/snapshot.jpg"
+
+
+@pytest.mark.parametrize("option", ["Door", "Door=/etc/passwd"])
+def test_a_bad_option_is_one_line_and_no_server(option, capsys) -> None:
+    with pytest.raises(SystemExit) as exited:
+        main(["app", "--camera", option])
+    assert exited.value.code == 2
+    assert "--camera: " in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,344 @@
+"""Feeds: one reading for all viewers, reconnecting, and the end without viewers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from aiortc.mediastreams import MediaStreamError
+
+from maskdet.analyzers.pipelines import TwoStage
+from maskdet.media import VideoInfo, VideoReadError
+from maskdet.web.cameras import feeds as feeds_module
+from maskdet.web.cameras.config import WATCH_CAMERAS_VARIABLE, Camera
+from maskdet.web.cameras.feed import CameraFeed
+from maskdet.web.cameras.feeds import CameraFeeds
+from maskdet.web.cameras.page import build_camera_tile
+from maskdet.web.cameras.track import FeedOutlet, FeedTrack
+from maskdet.web.live.state import LiveSession, LiveState
+from maskdet.web.preferences import Preferences
+from tests.helpers.fakes import FakeClassifier, FakeDetector
+from tests.helpers.mjpeg_camera import run_mjpeg_camera
+from tests.helpers.waiting import WAIT_S, wait_until
+
+SECRET = "s3cret-word"
+
+
+class Source:
+    """Frames until it is stopped, or a number of frames."""
+
+    end_s = 0.0
+
+    def __init__(self, n_frames: int | None = None, size_wh=(65, 49)) -> None:
+        self.info = VideoInfo(*size_wh)
+        self._n_frames, self._size_wh = n_frames, size_wh
+        self.stopped = threading.Event()
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
+        width, height = self._size_wh
+        number = 0
+        while self._n_frames is None or number < self._n_frames:
+            if self.stopped.wait(0.01):
+                return
+            number += 1
+            yield np.full((height, width, 3), 90, np.uint8), 0.0
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stopped.set()
+
+
+class Opener:
+    """Opens each source in turn, the last one for ever; an exception is raised."""
+
+    def __init__(self, *sources: Source | Exception) -> None:
+        self._sources = list(sources)
+        self.n_opened = 0
+
+    def __call__(self) -> Source:
+        self.n_opened += 1
+        source = self._sources[min(self.n_opened, len(self._sources)) - 1]
+        if isinstance(source, Exception):
+            raise source
+        return source
+
+
+def make_analyzer() -> TwoStage:
+    return TwoStage(FakeDetector(), FakeClassifier())
+
+
+def make_feed(open_source: Callable[[], Source], **options) -> CameraFeed:
+    state = LiveState(Preferences())
+
+    def get_session() -> LiveSession:
+        return state.get_or_create_session("fake", make_analyzer())
+
+    defaults = {"linger_s": 0.0, "first_delay_s": 0.01}
+    return CameraFeed("Door", open_source, state, get_session, **(defaults | options))
+
+
+def ignore() -> None:
+    pass
+
+
+def test_one_reading_serves_all_viewers_and_ends_with_the_last() -> None:
+    source = Source()
+    opener = Opener(source)
+    feed = make_feed(opener)
+    assert feed.status.phase == "stopped"
+    counts = {"a": 0, "b": 0}
+
+    def count(name: str) -> Callable[[], None]:
+        def on_frame() -> None:
+            counts[name] += 1
+
+        return on_frame
+
+    viewers = [count("a"), count("b")]
+    for viewer in viewers:
+        feed.add_viewer(viewer)
+    wait_until(lambda: min(counts.values()) > 2, "frames for both viewers")
+    assert opener.n_opened == 1
+    assert feed.n_viewers == 2
+    assert feed.status.phase == "live"
+    assert feed.state.get_stats().has_started
+    assert feed.frame is not None
+    assert feed.frame.image.shape == (48, 64, 3)  # encoders need even sides
+    feed.remove_viewer(viewers[0])
+    before = counts["b"]
+    wait_until(lambda: counts["b"] > before + 2, "frames for the other viewer")
+    assert not source.stopped.is_set()
+    feed.remove_viewer(viewers[1])
+    wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+    assert source.stopped.is_set()
+    assert feed.state.active_session is None
+    assert feed.state.get_last_run() is not None
+
+
+def test_a_feed_starts_again_for_the_next_viewer() -> None:
+    opener = Opener(Source(), Source())
+    feed = make_feed(opener)
+    for number in (1, 2):
+        feed.add_viewer(ignore)
+        wait_until(lambda: feed.frame is not None, "a frame")
+        assert opener.n_opened == number
+        feed.remove_viewer(ignore)
+        wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+
+
+def test_a_visitor_who_comes_back_soon_finds_the_feed_running() -> None:
+    opener = Opener(Source())
+    feed = make_feed(opener, linger_s=WAIT_S)
+    feed.add_viewer(ignore)
+    wait_until(lambda: feed.frame is not None, "a frame")
+    feed.remove_viewer(ignore)
+    number = feed.frame.number
+    wait_until(lambda: feed.frame.number > number + 2, "frames without a viewer")
+    feed.add_viewer(ignore)
+    assert opener.n_opened == 1
+    feed._linger_s = 0.0
+    feed.remove_viewer(ignore)
+    wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+
+
+def test_looking_at_single_images_keeps_a_feed_running() -> None:
+    feed = make_feed(Opener(Source()), linger_s=WAIT_S)
+    feed.request()
+    wait_until(lambda: feed.frame is not None, "a frame")
+    feed._linger_s = 0.0
+    feed.request()
+    wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+
+
+def test_a_lost_camera_is_opened_again_and_the_run_goes_on() -> None:
+    lost = VideoReadError("no connection to this address")
+    opener = Opener(Source(3), lost, lost, Source())
+    seen: list[str] = []
+    feed = make_feed(opener)
+    set_status = feed._set_status
+    feed._set_status = lambda status: (seen.append(str(status)), set_status(status))
+    feed.add_viewer(ignore)
+    wait_until(lambda: opener.n_opened == 4 and feed.status.phase == "live", "it")
+    assert seen == [
+        "Reconnecting: the connection was lost; next attempt in 0.01 s",
+        "Reconnecting: no connection to this address; next attempt in 0.02 s",
+        "Reconnecting: no connection to this address; next attempt in 0.04 s",
+    ]
+    session = feed.state.active_session
+    wait_until(lambda: feed.frame.number > 5, "more frames")
+    assert feed.state.active_session is session
+    feed.remove_viewer(ignore)
+    wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+
+
+def test_the_last_viewer_may_leave_while_the_camera_is_gone() -> None:
+    feed = make_feed(Opener(VideoReadError("gone")), first_delay_s=WAIT_S)
+    feed.add_viewer(ignore)
+    wait_until(lambda: feed.status.phase == "reconnecting", "an attempt")
+    feed.remove_viewer(ignore)
+    wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+
+
+def test_an_unexpected_error_is_logged_without_ending_the_feed(caplog) -> None:
+    opener = Opener(KeyError("x"), Source())
+    feed = make_feed(opener)
+    with caplog.at_level(logging.ERROR):
+        feed.add_viewer(ignore)
+        wait_until(lambda: feed.status.phase == "live", "the second attempt")
+    assert "camera Door failed" in caplog.text
+    feed.remove_viewer(ignore)
+
+
+def test_a_large_frame_is_sent_smaller() -> None:
+    feed = make_feed(Opener(Source(size_wh=(2000, 1001))))
+    feed.add_viewer(ignore)
+    wait_until(lambda: feed.frame is not None, "a frame")
+    assert feed.frame.image.shape == (640, 1280, 3)
+    assert feed.state.get_snapshot().image.shape == (1001, 2000, 3)
+    feed.remove_viewer(ignore)
+
+
+def test_a_track_sends_new_frames_and_repeats_the_last_one() -> None:
+    source = Source(2)
+    feed = make_feed(Opener(source, VideoReadError("gone")), first_delay_s=WAIT_S)
+
+    async def receive() -> None:
+        track = FeedTrack(feed)
+        frames = [await track.recv() for _ in range(6)]
+        assert [frame.pts for frame in frames] == sorted({f.pts for f in frames})
+        # Up to the first frame of the camera, a dark image is sent.
+        assert frames[0].width, frames[0].height == (640, 360)
+        assert (frames[-1].width, frames[-1].height) == (64, 48)
+        assert feed.n_viewers == 1
+        track.stop()
+        track.stop()
+        assert feed.n_viewers == 0
+        with pytest.raises(MediaStreamError):
+            await track.recv()
+
+    asyncio.run(receive())
+    wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+
+
+def test_an_outlet_ends_the_previous_video_of_a_visitor() -> None:
+    feed = make_feed(Opener(Source()))
+    outlet = FeedOutlet(feed)
+    first = outlet()
+    second = outlet()
+    assert (first.video.readyState, second.video.readyState) == ("ended", "live")
+    assert feed.n_viewers == 1
+    outlet.close()
+    outlet.close()
+    assert feed.n_viewers == 0
+
+
+@pytest.fixture
+def camera_feeds(monkeypatch: pytest.MonkeyPatch) -> CameraFeeds:
+    monkeypatch.delenv(WATCH_CAMERAS_VARIABLE, raising=False)
+    return CameraFeeds(lambda name, preferences: make_analyzer())
+
+
+def test_one_analysis_however_many_watch_the_same_address(camera_feeds) -> None:
+    image = np.full((48, 64, 3), 90, np.uint8)
+    with run_mjpeg_camera([image]) as camera:
+        entered = Camera("http://127.0.0.1/stream", camera.url, is_named=False)
+        feed = camera_feeds.get(entered)
+        assert camera_feeds.get(entered) is feed
+        feed.add_viewer(ignore)
+        feed.add_viewer(ignore)
+        wait_until(lambda: feed.frame is not None, "a frame")
+        assert camera.n_opened == 1
+        camera.disconnect()
+        wait_until(lambda: feed.status.phase == "reconnecting", "the loss")
+        assert SECRET not in str(feed.status)
+        camera.reconnect()
+        wait_until(lambda: feed.status.phase == "live", "the camera to be back")
+        assert camera.n_opened >= 2
+        feed._linger_s = 0.0
+        feed.remove_viewer(ignore)
+        feed.remove_viewer(ignore)
+        wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+
+
+def test_cameras_that_nobody_watches_any_more_are_forgotten(camera_feeds) -> None:
+    entered = Camera("x", "http://127.0.0.1:1/x", is_named=False)
+    named = Camera("Door", "http://127.0.0.1:1/y")
+    first, door = camera_feeds.get(entered), camera_feeds.get(named)
+    camera_feeds.get(Camera("z", "http://127.0.0.1:1/z", is_named=False))
+    assert camera_feeds.get(named) is door
+    again = camera_feeds.get(entered)
+    assert again is not first
+    assert again.number != first.number
+
+
+def test_another_analyzer_begins_a_new_run_and_settings_act_at_once(
+    camera_feeds, monkeypatch
+) -> None:
+    loaded: list[str] = []
+
+    def load(name: str, preferences: Preferences) -> TwoStage:
+        loaded.append(name)
+        return make_analyzer()
+
+    monkeypatch.setattr(feeds_module, "open_camera", lambda address: Source())
+    shared = CameraFeeds(load).get(Camera("Door", "http://127.0.0.1:1/y"))
+    shared.add_viewer(ignore)
+    wait_until(lambda: shared.frame is not None, "a frame")
+    first = shared.state.active_session
+    shared.apply_preferences(Preferences(analyzer="haar", mirror=True))
+    assert not shared.state.preferences.mirror
+    wait_until(lambda: shared.state.active_session is not first, "another run")
+    assert loaded[-1] == "haar"
+    assert len(loaded) == 2
+    shared._linger_s = 0.0
+    shared.remove_viewer(ignore)
+    wait_until(lambda: shared.status.phase == "stopped", "the end of the feed")
+
+
+def test_named_cameras_can_run_without_viewers(camera_feeds, monkeypatch) -> None:
+    monkeypatch.setattr(feeds_module, "open_camera", lambda address: Source())
+    camera = Camera("Door", "http://127.0.0.1:1/y")
+    camera_feeds.watch([camera])
+    assert camera_feeds.get(camera).status.phase == "stopped"
+    monkeypatch.setenv(WATCH_CAMERAS_VARIABLE, "on")
+    feed = camera_feeds.get(camera)
+    feed._linger_s = 0.0
+    camera_feeds.watch([camera])
+    wait_until(lambda: feed.frame is not None and feed.frame.number > 3, "frames")
+    monkeypatch.delenv(WATCH_CAMERAS_VARIABLE)
+    wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+
+
+def test_a_tile_shows_the_state_of_a_camera_and_not_its_address(camera_feeds) -> None:
+    address = f"http://admin:{SECRET}@127.0.0.1:1/y"
+    feed = camera_feeds.get(Camera("Door", address))
+    feed._first_delay_s = WAIT_S
+    feed.request()
+    wait_until(lambda: feed.status.phase == "reconnecting", "an attempt")
+    tile = build_camera_tile(feed, Preferences().style)
+    assert tile.title == "Door"
+    assert not tile.image
+    assert tile.facts[0].startswith("Not available: no connection to this URL")
+    assert tile.facts[1] == "No alert"
+    assert SECRET not in str(tile)
+    feed._linger_s = 0.0
+    feed.request()
+    wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+
+
+def test_a_tile_of_a_live_camera_counts_people(camera_feeds, monkeypatch) -> None:
+    monkeypatch.setattr(feeds_module, "open_camera", lambda address: Source())
+    feed = camera_feeds.get(Camera("Door", "http://127.0.0.1:1/y"))
+    feed.add_viewer(ignore)
+    wait_until(lambda: feed.status.phase == "live", "a frame")
+    tile = build_camera_tile(feed, Preferences().style)
+    assert tile.image.startswith("data:image/jpeg")
+    assert (tile.facts[0], tile.phase) == ("Live", "live")
+    feed._linger_s = 0.0
+    feed.remove_viewer(ignore)
