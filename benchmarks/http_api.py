@@ -94,7 +94,7 @@ def serve() -> Iterator[str]:
 
 
 def is_ready(url: str) -> bool:
-    """Return whether the server answers."""
+    """Return whether the server responds."""
     try:
         return requests.get(f"{url}/healthz", timeout=5).ok
     except requests.ConnectionError:
@@ -138,8 +138,8 @@ def measure_api(
                 if content is None:
                     return
                 started_s = time.perf_counter()
-                answer = session.post(f"{url}/v1/images", data=content, timeout=300)
-                answer.raise_for_status()
+                response = session.post(f"{url}/v1/images", data=content, timeout=300)
+                response.raise_for_status()
                 times_s.append(time.perf_counter() - started_s)
 
     threads = [threading.Thread(target=send) for _ in range(n_connections)]

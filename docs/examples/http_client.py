@@ -7,8 +7,8 @@ import requests
 server, path, *key = sys.argv[1:]  # http://localhost:8502 group.jpg [KEY]
 with open(path, "rb") as image:
     headers = {"Authorization": f"Bearer {key[0]}"} if key else {}
-    answer = requests.post(f"{server}/v1/images", data=image, headers=headers)
-if not answer.ok:
-    sys.exit(answer.json()["detail"])
-for face in answer.json()["images"][0]["faces"]:
+    response = requests.post(f"{server}/v1/images", data=image, headers=headers)
+if not response.ok:
+    sys.exit(response.json()["detail"])
+for face in response.json()["images"][0]["faces"]:
     print(face["label"], face["score"], face["box"])

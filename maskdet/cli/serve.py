@@ -60,7 +60,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=make_number_parser(1),
         default=200,
         metavar="N",
-        help="images that may wait; a request beyond is answered with status 429 "
+        help="images that may wait; a request beyond is refused with status 429 "
         "(default: 200)",
     )
     add_blur_option(parser, "annotated images and videos")

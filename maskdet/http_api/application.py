@@ -85,9 +85,9 @@ def create_application(config: ApiConfig) -> FastAPI:
         ],
     )
     application.state.server = server
-    application.add_exception_handler(RequestValidationError, _answer_invalid_query)
-    application.add_exception_handler(QueueFullError, _answer_queue_full)
-    application.add_exception_handler(TooManyVideosError, _answer_too_many_videos)
+    application.add_exception_handler(RequestValidationError, _respond_invalid_query)
+    application.add_exception_handler(QueueFullError, _respond_queue_full)
+    application.add_exception_handler(TooManyVideosError, _respond_too_many_videos)
     _add_image_routes(application, server)
     _add_video_routes(application, server)
     _add_information_routes(application, server)
@@ -132,8 +132,8 @@ def _find_video(request: Request, video_id: str, caller: Caller) -> SubmittedVid
 FoundVideo = Annotated[SubmittedVideo, Depends(_find_video)]
 
 
-def _answer_invalid_query(request: Request, error: Exception) -> Response:
-    """Answer with one line for the first invalid parameter."""
+def _respond_invalid_query(request: Request, error: Exception) -> Response:
+    """Respond with one line for the first invalid parameter."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"][1:])
@@ -144,20 +144,20 @@ def _answer_invalid_query(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": message}, 422)
 
 
-def _answer_queue_full(request: Request, error: Exception) -> Response:
+def _respond_queue_full(request: Request, error: Exception) -> Response:
     assert isinstance(error, QueueFullError)
-    return _answer_busy(request, str(error), error.retry_after_s)
+    return _respond_busy(request, str(error), error.retry_after_s)
 
 
-def _answer_too_many_videos(request: Request, error: Exception) -> Response:
-    return _answer_busy(
+def _respond_too_many_videos(request: Request, error: Exception) -> Response:
+    return _respond_busy(
         request,
         f"too many videos wait; try again in {RETRY_AFTER_S} s",
         RETRY_AFTER_S,
     )
 
 
-def _answer_busy(request: Request, message: str, retry_after_s: int) -> Response:
+def _respond_busy(request: Request, message: str, retry_after_s: int) -> Response:
     server: ApiServer = request.app.state.server
     server.metrics.refused.inc()
     return JSONResponse(
@@ -181,9 +181,9 @@ def _add_image_routes(application: FastAPI, server: ApiServer) -> None:
         summary="Analyze images",
         description="Send one image as the body, or up to "
         f"{MAX_IMAGES} images as multipart/form-data, {MAX_REQUEST_MB} MB in all. "
-        f"Formats: {IMAGE_FORMATS}. The answer is the JSON of `maskdet detect --json`, "
+        f"Formats: {IMAGE_FORMATS}. The response is the JSON of `maskdet detect --json`, "
         "with the images in the order of the request; an image that cannot be read has "
-        "an `error`. With `Accept: image/jpeg` or `image/png`, the answer is the "
+        "an `error`. With `Accept: image/jpeg` or `image/png`, the response is the "
         "annotated image.",
         responses={
             200: {
@@ -236,7 +236,7 @@ def _add_video_routes(application: FastAPI, server: ApiServer) -> None:
         status_code=202,
         summary="Start the analysis of a video",
         description=f"Send one video of at most {MAX_VIDEO_MB} MB as the body or as "
-        "multipart/form-data. The answer has the `id` for the other requests. The "
+        "multipart/form-data. The response has the `id` for the other requests. The "
         "video and its results are deleted "
         f"{server.config.keep_results_s / 60:.0f} minutes after the end.",
         responses={429: {"description": "Too many videos wait; see Retry-After."}},
