@@ -1,4 +1,4 @@
-"""What the routes share: workers, videos and metrics of one server."""
+"""What all routes use: workers, videos and metrics of one server."""
 
 from __future__ import annotations
 
