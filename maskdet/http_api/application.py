@@ -182,8 +182,8 @@ def _add_image_routes(application: FastAPI, server: ApiServer) -> None:
         description="Send one image as the body, or up to "
         f"{MAX_IMAGES} images as multipart/form-data, {MAX_REQUEST_MB} MB in all. "
         f"Formats: {IMAGE_FORMATS}. The response is the JSON of `maskdet detect "
-        "--json`, with the images in the order of the request; an image that cannot be read has "
-        "an `error`. With `Accept: image/jpeg` or `image/png`, the response is the "
+        "--json`, with the images in the order of the request; an image that cannot be "
+        "read has an `error`. With `Accept: image/jpeg` or `image/png`, the response is the "
         "annotated image.",
         responses={
             200: {
