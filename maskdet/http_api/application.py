@@ -183,8 +183,8 @@ def _add_image_routes(application: FastAPI, server: ApiServer) -> None:
         f"{MAX_IMAGES} images as multipart/form-data, {MAX_REQUEST_MB} MB in all. "
         f"Formats: {IMAGE_FORMATS}. The response is the JSON of `maskdet detect "
         "--json`, with the images in the order of the request; an image that cannot be "
-        "read has an `error`. With `Accept: image/jpeg` or `image/png`, the response is the "
-        "annotated image.",
+        "read has an `error`. With `Accept: image/jpeg` or `image/png`, it is "
+        "the annotated image.",
         responses={
             200: {
                 "content": {
