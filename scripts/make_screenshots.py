@@ -348,8 +348,8 @@ SCREENSHOTS: dict[str, tuple[str, PreparePage]] = {
 """Page address and preparation by name of the image."""
 
 SURVEY: dict[str, State] = {
-    "live": ("live", _prepare_about),
-    "live-running": ("live", _start_live),
+    "live": ("", _prepare_about),
+    "live-running": ("", _start_live),
     "image": ("image", _upload_images),
     "video": ("video", _prepare_video),
     "tune": ("tune", _prepare_tune),
