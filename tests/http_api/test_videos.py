@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import requests
@@ -14,6 +15,7 @@ from maskdet.resources import resource_path
 from tests.http_api.test_application import KEY, OTHER_KEY, authorize
 from tests.http_api.test_images import wait_until
 
+ROOT = Path(__file__).resolve().parents[2]
 VIDEO = resource_path("samples/video.mp4").read_bytes()
 
 
@@ -132,6 +134,10 @@ def test_real_models_answer_over_a_real_connection():
         answer = requests.post(f"{url}/v1/images", data=image, timeout=60).json()
         labels = sorted(face["label"] for face in answer["images"][0]["faces"])
         assert labels == ["incorrect"] * 2 + ["mask"] * 3 + ["no_mask"] * 2
+        client = ROOT / "docs" / "examples" / "http_client.py"
+        words = [sys.executable, client, url, resource_path("samples/group.jpg")]
+        shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        assert sorted(line.split()[0] for line in shown.splitlines()) == labels
     finally:
         process.terminate()
         # After its own shutdown, uvicorn ends with the signal it received.

@@ -6,6 +6,7 @@ import gc
 import threading
 import tomllib
 import weakref
+from types import SimpleNamespace
 
 import pytest
 from streamlit.config import get_config_options
@@ -215,13 +216,16 @@ def test_a_missing_model_does_not_stop_the_preloading(
 
 def test_the_server_warms_up_once_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
-    answers = iter([False, False, True])
+    answers = iter([False, True, True])
 
     def exists() -> bool:
         steps.append("asked")
         return next(answers)
 
+    # The instance is there before its constructor has ended.
+    instances = iter([SimpleNamespace(), SimpleNamespace(state="running")])
     monkeypatch.setattr(launch.runtime, "exists", exists)
+    monkeypatch.setattr(launch.runtime, "get_instance", lambda: next(instances))
     monkeypatch.setattr(launch.importlib, "import_module", steps.append)
     monkeypatch.setattr(session, "preload_analyzers", lambda: steps.append("models"))
     launch.warm_up()
