@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from maskdet.cli.options import add_models_option, make_number_parser
+from maskdet.cli.options import add_listen_options, add_models_option
 from maskdet.extras import require_libraries
 
 if TYPE_CHECKING:
     from maskdet.web.cameras.config import Camera
-
-_MAX_PORT = 65_535
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,17 +21,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "such as certificates, in STREAMLIT_... variables or in "
         ".streamlit/config.toml.",
     )
-    parser.add_argument(
-        "--port",
-        type=make_number_parser(1, _MAX_PORT),
-        metavar="N",
-        help="port to listen on (default: 8501, or the next free one)",
-    )
-    parser.add_argument(
-        "--address",
-        metavar="HOST",
-        help="address to listen on; 0.0.0.0 allows other machines (default: localhost, "
-        "this machine only)",
+    add_listen_options(
+        parser,
+        port=None,
+        port_note="8501, or the next free one",
+        address_note=" (default: localhost, this machine only)",
     )
     parser.add_argument(
         "--allow-host",

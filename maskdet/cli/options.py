@@ -72,6 +72,8 @@ _ARGUMENT_KWARGS: dict[str, dict[str, Any]] = {
 
 _AGO: Final = re.compile(r"(\d{1,6})\s*([hd])")
 
+_MAX_PORT: Final = 65_535
+
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -206,6 +208,35 @@ def add_models_option(parser: argparse.ArgumentParser) -> None:
         help="folder of your own models, as written by `maskdet export --out DIR`; "
         "--classifier and --analyzer accept their names (default: the variable "
         f"{MODEL_DIR_VARIABLE})",
+    )
+
+
+def add_listen_options(
+    parser: argparse.ArgumentParser,
+    *,
+    port: int | None,
+    port_note: str,
+    address_note: str,
+) -> None:
+    """Add `--port` and `--address` of a server.
+
+    Args:
+        parser: parser to extend.
+        port: default port.
+        port_note: what the default port is.
+        address_note: what is needed for other machines, and what the default is.
+    """
+    parser.add_argument(
+        "--port",
+        type=make_number_parser(1, _MAX_PORT),
+        default=port,
+        metavar="N",
+        help=f"port to listen on (default: {port_note})",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="HOST",
+        help=f"address to listen on; 0.0.0.0 allows other machines{address_note}",
     )
 
 

@@ -10,15 +10,16 @@ from maskdet.cli.console import print_line
 from maskdet.cli.options import (
     add_analyzer_options,
     add_blur_option,
+    add_listen_options,
     add_tiles_option,
     make_number_parser,
     parse_analyzer_options,
 )
 from maskdet.extras import require_libraries
 
-_MAX_PORT = 65_535
+_PORT = 8502
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _STOP_TIMEOUT_S = 5
 """Time that running requests get when the server is stopped."""
@@ -33,19 +34,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "describes all requests. Clients send one of the API keys in the variable "
         "MASKDET_API_KEYS. Without keys, only this machine has access.",
     )
-    parser.add_argument(
-        "--port",
-        type=make_number_parser(1, _MAX_PORT),
-        default=8502,
-        metavar="N",
-        help="port to listen on (default: 8502)",
-    )
-    parser.add_argument(
-        "--address",
-        default="127.0.0.1",
-        metavar="HOST",
-        help="address to listen on; 0.0.0.0 allows other machines, and needs API keys "
-        "(default: 127.0.0.1, this machine only)",
+    add_listen_options(
+        parser,
+        port=_PORT,
+        port_note=f"{_PORT}",
+        address_note=", and needs API keys (default: 127.0.0.1, this machine only)",
     )
     parser.add_argument(
         "--workers",
@@ -82,10 +75,11 @@ def run(args: argparse.Namespace) -> int:
     from maskdet.http_api.config import KEYS_VARIABLE, ApiConfig, read_api_keys
 
     options = parse_analyzer_options(args)
+    address = args.address or _LOOPBACK[0]
     keys = read_api_keys(os.environ)
-    if not keys and args.address not in _LOOPBACK:
+    if not keys and address not in _LOOPBACK:
         raise ValueError(
-            f"--address {args.address} lets other machines in, so set API keys in "
+            f"--address {address} lets other machines in, so set API keys in "
             f"{KEYS_VARIABLE}, for example: export {KEYS_VARIABLE}=$(openssl rand "
             "-hex 24)"
         )
@@ -107,12 +101,12 @@ def run(args: argparse.Namespace) -> int:
     options.print_notices()
     access = f"{len(keys)} API keys" if keys else "no API key, this machine only"
     print_line(
-        f"maskdet serves http://{args.address}:{args.port}/openapi.json ({access})",
+        f"maskdet serves http://{address}:{args.port}/openapi.json ({access})",
         to_stderr=True,
     )
     uvicorn.run(
         create_application(config),
-        host=args.address,
+        host=address,
         port=args.port,
         log_level="warning",
         access_log=False,

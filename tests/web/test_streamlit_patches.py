@@ -107,7 +107,7 @@ class Camera(MediaStreamTrack):
     kind = "video"
 
     async def recv(self) -> None:
-        raise NotImplementedError
+        raise AssertionError("no frame is read here")
 
 
 class Session:
