@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -29,6 +30,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from maskdet.events.config import EVENTS_URL_VARIABLE, sqlite_url
+from maskdet.web.cameras.config import CAMERAS_VARIABLE
 from scripts.page_survey import State, survey
 from tests.browser.conftest import FLAGS
 from tests.browser.dashboard import (
@@ -39,6 +41,7 @@ from tests.browser.dashboard import (
     wait_until_idle,
     write_camera_video,
 )
+from tests.helpers.mjpeg_camera import run_mjpeg_camera
 from tests.helpers.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,6 +83,7 @@ def main() -> int:
         states = {name: SURVEY[name] for name in requested}
         with (
             tempfile.TemporaryDirectory() as folder,
+            _run_cameras(),
             _open_browser(Path(folder)) as open_page,
         ):
             return int(survey(open_page, states, args.survey) > 0)
@@ -101,6 +105,16 @@ def main() -> int:
             page.context.close()
             print(f"wrote {target.relative_to(ROOT)}: {target.stat().st_size:,} bytes")
     return 0
+
+
+@contextlib.contextmanager
+def _run_cameras() -> Iterator[None]:
+    """Run a network camera, and name it and a missing one for the dashboard."""
+    images = [image for image, _ in zip(_read_camera_images(), range(60), strict=False)]
+    with run_mjpeg_camera(images) as camera:
+        cameras = {"Door": camera.url, "Attic": "rtsp://127.0.0.1:9/none"}
+        os.environ[CAMERAS_VARIABLE] = json.dumps(cameras)
+        yield
 
 
 @contextlib.contextmanager
@@ -293,6 +307,11 @@ def _prepare_image(page: Any) -> None:
     page.locator(".overlay tbody tr").nth(3).click()
 
 
+def _prepare_cameras(page: Any) -> None:
+    page.get_by_role("button", name="Door").locator("img").wait_for()
+    page.get_by_role("button", name="Attic, Not available").wait_for()
+
+
 def _prepare_video(page: Any) -> None:
     wait_until_idle(page)
     page.locator('[data-testid="stMain"] button[kind="primary"]').first.click()
@@ -336,20 +355,21 @@ def _start_live(page: Any) -> None:
 
 
 SCREENSHOTS: dict[str, tuple[str, PreparePage]] = {
-    "live": ("live", _prepare_live),
+    "live": ("", _prepare_live),
     "image": ("image", _prepare_image),
     "video": ("video", _prepare_video),
     "tune": ("tune", _prepare_tune),
     "models": ("models", _prepare_models),
     "events": ("events", _prepare_events),
     "about": ("about", _prepare_about),
-    "demo": ("live", _prepare_about),
+    "demo": ("", _prepare_about),
 }
 """Page address and preparation by name of the image."""
 
 SURVEY: dict[str, State] = {
     "live": ("", _prepare_about),
     "live-running": ("", _start_live),
+    "cameras": ("cameras", _prepare_cameras),
     "image": ("image", _upload_images),
     "video": ("video", _prepare_video),
     "tune": ("tune", _prepare_tune),
