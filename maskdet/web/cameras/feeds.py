@@ -7,8 +7,10 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final
+from weakref import WeakValueDictionary
 
 from maskdet.analyzers.pipelines import Analyzer, resolve_analyzer
+from maskdet.events import EventDetector, SceneObserver, StreamInfo
 from maskdet.media import LatestFrameSource, ReconnectPolicy, VideoSource, open_video
 from maskdet.web import session
 from maskdet.web.cameras.config import Camera, are_cameras_watched
@@ -69,8 +71,16 @@ class SharedFeed(CameraFeed):
             self._analyzer = key, self._load_analyzer(name, preferences)
         elif (active := self.state.active_session) is not None:
             return active
-        monitor = service.create_camera_monitor(self.name, self.state.clock())
-        return self.state.get_or_create_session(key, self._analyzer[1], monitor)
+        return self.state.get_or_create_session(
+            key, self._analyzer[1], self._create_observer()
+        )
+
+    def _create_observer(self) -> SceneObserver:
+        """Return what finds the events; those of an entered camera are only shown."""
+        clock_s = self.state.clock()
+        if self.camera.is_named:
+            return service.create_camera_monitor(self.name, clock_s)
+        return EventDetector(StreamInfo.now(self.name, clock_s))
 
 
 class CameraFeeds:
@@ -86,18 +96,23 @@ class CameraFeeds:
         """
         self._load_analyzer = load_analyzer
         self._lock = threading.Lock()
-        self._feeds: dict[str, SharedFeed] = {}
+        self._named: dict[str, SharedFeed] = {}
+        self._entered: WeakValueDictionary[str, SharedFeed] = WeakValueDictionary()
         self._n_created = 0
 
     def get(self, camera: Camera) -> SharedFeed:
-        """Return the feed of a camera; it does not run before it has a viewer."""
+        """Return the feed of a camera; it does not run before it has a viewer.
+
+        That of a camera that a visitor entered is forgotten, with its address, once it
+        has stopped and no session keeps it.
+        """
         with self._lock:
-            feed = self._feeds.get(camera.address)
+            feeds = self._named if camera.is_named else self._entered
+            feed = feeds.get(camera.address)
             if feed is None:
-                self._forget_stopped()
                 self._n_created += 1
                 feed = SharedFeed(camera, self._n_created, self._load_analyzer)
-                self._feeds[camera.address] = feed
+                feeds[camera.address] = feed
             return feed
 
     def watch(self, cameras: Sequence[Camera]) -> None:
@@ -105,14 +120,6 @@ class CameraFeeds:
         if are_all_analyzed():
             for camera in cameras:
                 self.get(camera).request()
-
-    def _forget_stopped(self) -> None:
-        """Forget cameras that visitors entered and nobody watches any more."""
-        self._feeds = {
-            address: feed
-            for address, feed in self._feeds.items()
-            if feed.camera.is_named or feed.status.phase != "stopped"
-        }
 
 
 def are_all_analyzed() -> bool:

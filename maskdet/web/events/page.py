@@ -350,7 +350,7 @@ def _render_recording_settings(
         scope = (
             "Recording stays on when you reload the page"
             if is_visitor
-            else "For all network cameras that this server reads, until it stops"
+            else "For all named cameras of this server, until it stops"
         )
         st.caption(
             f"{scope}. Images are never stored. An event has the time, an anonymous ID "

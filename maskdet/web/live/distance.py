@@ -12,7 +12,8 @@ from maskdet.web.distance import distance_error, distances_html, render_birds_ey
 from maskdet.web.live import state
 from maskdet.web.widgets import escape_markdown
 
-_STILL_KEY: Final = "maskdet.still"
+STILL_KEY: Final = "maskdet.still"
+"""Where the session has the frame on which the points of the floor are set."""
 
 
 def render_distance_section(stream_state: Any) -> None:
@@ -38,9 +39,9 @@ def render_distance_section(stream_state: Any) -> None:
 
 
 def _render_ground_calibration() -> None:
-    if _STILL_KEY not in st.session_state:
+    if STILL_KEY not in st.session_state:
         _capture_still()
-    distance.render_point_editor(st.session_state.get(_STILL_KEY))
+    distance.render_point_editor(st.session_state.get(STILL_KEY))
     st.button(
         "Capture a new frame",
         icon=":material/photo_camera:",
@@ -55,7 +56,7 @@ def _capture_still() -> None:
         face_boxes = np.concatenate(
             [snapshot.scene.faces.boxes, snapshot.scene.blur_boxes]
         )
-        st.session_state[_STILL_KEY] = distance.StillImage(snapshot.image, face_boxes)
+        st.session_state[STILL_KEY] = distance.StillImage(snapshot.image, face_boxes)
 
 
 def _render_distances() -> None:

@@ -161,12 +161,12 @@ def _switch_source(source: LiveSource) -> None:
     if previous_key == source.streamer_key:
         return
     # The browser notices only after half a minute that nobody shows the video.
-    close_outlet()
+    release_viewer_slot()
+    st.session_state.pop(distance.STILL_KEY, None)
     previous = st.session_state.get(previous_key)
     input_track = getattr(previous, "input_video_track", None)
     if input_track is not None:
         input_track.stop()
-    st.session_state.pop(_CONNECTION_KEY, None)
 
 
 def _prepare_source(preferences: Preferences, source: LiveSource) -> dict[str, Any]:
@@ -236,7 +236,8 @@ def render_live_stats(stream_state: WebRtcStreamerState) -> None:
 def release_viewer_slot() -> None:
     """Free this session's viewer slot, if any; call it on every other page.
 
-    The stream itself ends when the visitor leaves the page.
+    The video of a feed ends too; that of the browser's camera ends when the page no
+    longer shows it.
     """
     close_outlet()
     if _CONNECTION_KEY in st.session_state:
@@ -595,4 +596,6 @@ def render_live_page() -> None:
     with stats_column:
         render_width_toggle(preferences)
         render_live_stats(stream_state)
-    distance.render_distance_section(stream_state)
+    # Others neither set what a shared camera measures nor see its unblurred frames.
+    if not isinstance(source.feed, SharedFeed) or service.is_local_admin():
+        distance.render_distance_section(stream_state)

@@ -48,7 +48,7 @@ _INTRODUCTIONS: Final[dict[LiveSourceName, str]] = {
 _SOURCE_KEY: Final = "live.source"
 _CAMERA_KEY: Final = "live.network"
 _ADDRESS_KEY: Final = "live.address"
-_ENTERED_KEY: Final = "maskdet.entered_camera"
+_ENTERED_KEY: Final = "maskdet.entered_feed"
 _PROBLEM_KEY: Final = "maskdet.camera_problem"
 _SAMPLE_KEY: Final = "maskdet.sample_feed"
 _OUTLET_KEY: Final = "maskdet.outlet"
@@ -216,8 +216,9 @@ def _render_camera_choice() -> SharedFeed | None:
     if name != OTHER_ADDRESS:
         camera = next(camera for camera in cameras if camera.name == name)
         return get_camera_feeds().get(camera)
-    entered = _render_address_form(cameras)
-    return None if entered is None else get_camera_feeds().get(entered)
+    _render_address_form(cameras)
+    entered: SharedFeed | None = st.session_state.get(_ENTERED_KEY)
+    return entered
 
 
 def _select_camera(names: Sequence[str]) -> str:
@@ -244,9 +245,7 @@ def _format_camera(name: str) -> str:
     return "Other address …" if name == OTHER_ADDRESS else name
 
 
-def _render_address_form(cameras: Sequence[Camera]) -> Camera | None:
-    """Render the form for an address; return the camera that was entered last."""
-    entered: Camera | None = st.session_state.get(_ENTERED_KEY)
+def _render_address_form(cameras: Sequence[Camera]) -> None:
     # The page never shows an address again, as it may contain a password.
     form = st.form("live.address_form", clear_on_submit=True, border=False)
     with form.container(horizontal=True, vertical_alignment="bottom"):
@@ -256,14 +255,14 @@ def _render_address_form(cameras: Sequence[Camera]) -> Camera | None:
             key=_ADDRESS_KEY,
             autocomplete="off",
             help="The server connects to the camera; RTSP or HTTP (MJPEG, "
-            "snapshots). The address stays on the server until you close the page.",
+            "snapshots). The server forgets the address some minutes after you close "
+            "the page.",
         )
         st.form_submit_button(
             "Connect", type="primary", on_click=_enter_address, args=(cameras,)
         )
     if problem := st.session_state.get(_PROBLEM_KEY):
         st.error(escape_markdown(problem), icon=":material/error:")
-    return entered
 
 
 def _enter_address(cameras: Sequence[Camera]) -> None:
@@ -273,5 +272,5 @@ def _enter_address(cameras: Sequence[Camera]) -> None:
         st.session_state[_PROBLEM_KEY] = f"Not connected: {error}."
         return
     st.session_state[_PROBLEM_KEY] = ""
-    st.session_state[_ENTERED_KEY] = camera
+    st.session_state[_ENTERED_KEY] = get_camera_feeds().get(camera)
     request_start()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from aiortc.mediastreams import MediaStreamError
 
+from maskdet.alerts.monitor import StreamMonitor
 from maskdet.analyzers.pipelines import TwoStage
+from maskdet.events import EventDetector
 from maskdet.media import VideoInfo, VideoReadError
 from maskdet.web.cameras import feeds as feeds_module
 from maskdet.web.cameras.config import WATCH_CAMERAS_VARIABLE, Camera
@@ -266,15 +270,32 @@ def test_one_analysis_however_many_watch_the_same_address(camera_feeds) -> None:
         wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
 
 
-def test_cameras_that_nobody_watches_any_more_are_forgotten(camera_feeds) -> None:
+def test_an_entered_camera_is_forgotten_once_no_session_has_it(camera_feeds) -> None:
     entered = Camera("x", "http://127.0.0.1:1/x", is_named=False)
     named = Camera("Door", "http://127.0.0.1:1/y")
-    first, door = camera_feeds.get(entered), camera_feeds.get(named)
+    feed, number = camera_feeds.get(entered), camera_feeds.get(named).number
     camera_feeds.get(Camera("z", "http://127.0.0.1:1/z", is_named=False))
-    assert camera_feeds.get(named) is door
-    again = camera_feeds.get(entered)
-    assert again is not first
-    assert again.number != first.number
+    assert camera_feeds.get(entered) is feed
+    forgotten = weakref.ref(feed)
+    del feed
+    gc.collect()
+    assert forgotten() is None
+    assert camera_feeds.get(named).number == number
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_only_a_named_camera_can_be_recorded(
+    camera_feeds, monkeypatch, is_named
+) -> None:
+    monkeypatch.setattr(feeds_module, "open_camera", lambda address: Source())
+    feed = camera_feeds.get(Camera("Door", "http://127.0.0.1:1/y", is_named=is_named))
+    feed.add_viewer(ignore)
+    wait_until(lambda: feed.frame is not None, "a frame")
+    observer = feed.state.active_session._observer
+    assert isinstance(observer, StreamMonitor if is_named else EventDetector)
+    feed._linger_s = 0.0
+    feed.remove_viewer(ignore)
+    wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
 
 
 def test_another_analyzer_begins_a_new_run_and_settings_act_at_once(

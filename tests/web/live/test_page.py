@@ -237,7 +237,8 @@ def test_a_failed_start_is_reported_and_recreates_the_streamer(
     assert len(streamers(app)) == 1
 
 
-def test_another_page_frees_the_viewer_slot(monkeypatch) -> None:
+@pytest.mark.parametrize("leave", ["another page", "another source"])
+def test_a_visitor_who_leaves_frees_the_viewer_slot(monkeypatch, leave) -> None:
     viewers = ViewerSlots(lambda session_id: True)
     monkeypatch.setattr(live_page, "_get_viewer_slots", lambda: viewers)
     monkeypatch.setenv(VIEWERS_VARIABLE, "1")
@@ -247,6 +248,9 @@ def test_another_page_frees_the_viewer_slot(monkeypatch) -> None:
     monkeypatch.setattr(live_page, "_get_last_button", lambda: "Start")
     app.run()
     assert not viewers.has_free_slot(1), "an interrupted stream keeps its slot"
-    app.switch_page("pages/about.py").run()
+    if leave == "another page":
+        app.switch_page("pages/about.py").run()
+    else:  # there is no network camera, so there is nothing to start
+        app.main.button_group(key="live.source").set_value("network").run()
     assert not app.exception
     assert viewers.has_free_slot(1)

@@ -12,6 +12,7 @@ from maskdet.analyzers.pipelines import TwoStage
 from maskdet.web import session
 from maskdet.web.cameras.config import ANY_CAMERA_VARIABLE, CAMERAS_VARIABLE
 from maskdet.web.events import service
+from maskdet.web.live import distance
 from maskdet.web.live.state import get_live_state
 from tests.helpers.app import APP, component_data, open_page, run_app
 from tests.helpers.fakes import FakeClassifier, FakeDetector
@@ -118,12 +119,35 @@ def test_an_entered_address_is_checked_and_not_shown(monkeypatch) -> None:
     assert len(streamers(app)) == 1
     assert SECRET not in error.value
     assert SECRET not in str(app.query_params)
+    key = streamers(app)[0]["component_key"]
+    enter(app, f"rtsp://u:{SECRET}@127.0.0.1:9/another")
+    assert streamers(app)[0]["component_key"] != key, "another connection"
+    assert (
+        streamers(app)[0]["component_key"]
+        == streamers(run_app(app))[0]["component_key"]
+    )
 
 
 def enter(app: AppTest, address: str) -> None:
     app.main.text_input[0].set_value(address)
     next(one for one in app.button if one.label == "Connect").click()
     run_app(app)
+
+
+@pytest.mark.parametrize("is_admin", [True, False])
+def test_only_a_local_admin_measures_distances_of_a_shared_camera(
+    named_cameras, monkeypatch, is_admin
+) -> None:
+    """Others would see unblurred frames, and settings without effect."""
+    monkeypatch.setattr(service, "is_local_admin", lambda: is_admin)
+    app = open_page("live", source="network", distance="ground_plane")
+    assert ("Distance" in [header.value for header in app.header]) == is_admin
+    assert ("Capture a new frame" in [one.label for one in app.button]) == is_admin
+    app.session_state[distance.STILL_KEY] = "a frame of this camera"
+    app.main.button_group(key="live.source").set_value("sample").run()
+    assert not app.exception
+    assert "Distance" in [header.value for header in app.header]
+    assert distance.STILL_KEY not in app.session_state
 
 
 def test_an_admin_sets_a_camera_for_all_and_others_do_not(
