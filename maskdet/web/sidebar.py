@@ -245,8 +245,7 @@ def _render_advanced_sections(
         chosen = dataclasses.replace(previous, style=style)
     if tracking_area:
         with tracking_area:
-            settings = previous.settings
-            settings = render_class_weights(settings, settings, chosen.style)
+            settings = render_class_weights(previous.settings, chosen.style)
         chosen = dataclasses.replace(chosen, settings=settings)
     if "camera" in sections:
         with _open_section("Camera"):

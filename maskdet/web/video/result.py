@@ -33,8 +33,6 @@ from maskdet.web.widgets import (
 )
 from maskdet.wording import format_count
 
-_UNITS: Final = {"m": "m", "heads": "heads"}
-
 _MAX_ROWS: Final = 12
 """A table of people with more rows scrolls inside."""
 
@@ -187,7 +185,7 @@ def contact_table(contacts: tuple[Contact, ...]) -> dict[str, list[Any]]:
         "Contact (s)": [round(contact.total_s, 1) for contact in contacts],
         "Unmasked (s)": [round(contact.unmasked_s, 1) for contact in contacts],
         "Closest": [
-            f"{contact.min_distance:.1f} {_UNITS[contact.unit]}" for contact in contacts
+            f"{contact.min_distance:.1f} {contact.unit}" for contact in contacts
         ],
         "Over limit": [
             "yes" if contact.exceeds_limit else "no" for contact in contacts
