@@ -32,7 +32,7 @@ from maskdet.metrics.calibration import (
 from maskdet.metrics.classification import Predictions, binarize
 from maskdet.metrics.intervals import Estimate, proportion
 from maskdet.metrics.slices import evaluate_slices
-from maskdet.style import DEFAULT_STYLE, Style
+from maskdet.style import DEFAULT_STYLE, WHITE, Style, text_colour_bgr
 from maskdet.types import CLASSES
 
 ReliabilityTarget: TypeAlias = Literal["top", "wearing"]
@@ -168,14 +168,14 @@ def _cell_colours(ends: tuple[str, str], rate: float) -> ChartRow:
         [int(colour[offset : offset + 2], 16) for offset in (1, 3, 5)]
         for colour in ends
     )
-    channels = [round(a + (b - a) * rate) for a, b in zip(low, high, strict=True)]
-    # Relative luminance of WCAG with a gamma of 2.2; both contrasts are equal at 0.18.
-    luminance = sum(
-        weight * (channel / 255) ** 2.2
-        for weight, channel in zip((0.2126, 0.7152, 0.0722), channels, strict=True)
+    red, green, blue = (
+        round(a + (b - a) * rate) for a, b in zip(low, high, strict=True)
     )
-    fill = "#" + "".join(f"{channel:02x}" for channel in channels)
-    return {"fill": fill, "colour": "black" if luminance > 0.18 else "white"}
+    is_dark = text_colour_bgr((blue, green, red)) == WHITE
+    return {
+        "fill": f"#{red:02x}{green:02x}{blue:02x}",
+        "colour": "white" if is_dark else "black",
+    }
 
 
 def _confusion_layers(base: VegaSpec, *, clickable: bool) -> list[VegaSpec]:

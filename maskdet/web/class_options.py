@@ -33,14 +33,11 @@ def get_class_style_values(style: Style) -> dict[str, object]:
     }
 
 
-def render_class_weights(
-    settings: Settings, previous: Settings, style: Style
-) -> Settings:
+def render_class_weights(settings: Settings, style: Style) -> Settings:
     """Render the weights of the classes; return the settings with them.
 
     Args:
-        settings: values of the other widgets.
-        previous: settings of the previous run, which replace invalid new weights.
+        settings: settings of the previous run, whose weights replace invalid new ones.
         style: names of the classes.
     """
     st.caption(
@@ -64,7 +61,7 @@ def render_class_weights(
             "At least one weight must be above 0. The previous weights are used.",
             icon=":material/warning:",
         )
-        return dataclasses.replace(settings, class_weights=previous.class_weights)
+        return settings
 
 
 def render_class_styles(style: Style, previous: Style) -> Style:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -40,17 +39,20 @@ def to_media_url(jpeg: bytes) -> str:
     return url or encode_data_url(jpeg)
 
 
-def add_video(path: Path, media_type: str = "video/mp4") -> str:
+def add_video(content: bytes, place: str, media_type: str = "video/mp4") -> str:
     """Return a URL at which the browser of this visitor streams a video.
 
-    Streamlit keeps a copy in memory until a later run of the whole page no longer asks
-    for it, and sends the parts that the browser requests.
+    Streamlit keeps it in memory until a later run of the whole page no longer asks for
+    it, and sends the parts that the browser requests.
+
+    Args:
+        content: the file; may be empty.
+        place: identifies the video on the page.
+        media_type: MIME type of the file.
 
     Returns:
-        The path on this server; empty without a server, or if the file is gone.
+        The path on this server; empty without a server or a video.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:  # the visitor removed the video in another run
+    if not content:
         return ""
-    return streamlit_patches.add_media_file(content, media_type, f"maskdet.{path}")
+    return streamlit_patches.add_media_file(content, media_type, f"maskdet.{place}")

@@ -96,22 +96,22 @@ _FIELD_TITLES: Final[Mapping[str, str]] = {
     "classifier": "Mask classifier",
     "min_score": "Face detection threshold",
     "min_confidence": "Minimum confidence",
-    "min_face_px": "Minimum face size",
+    "min_face_px": "Minimum face size (px)",
     "nms_iou": "NMS IoU threshold",
     "smoothing": "Label smoothing",
-    "smoothing_window_s": "Smoothing window",
-    "memory_s": "Keep lost tracks for",
+    "smoothing_window_s": "Smoothing window (s)",
+    "memory_s": "Keep lost tracks for (s)",
     "class_weights": "Class weights",
     "class_names": "Class names",
     "class_colours": "Class colours",
     "palette": "Colours",
     "scale": "Label and line size",
-    "blur": "Blur faces",
+    "blur": "Blur faces (live, results and downloads)",
     "rotate": "Rotate the live video",
     "mirror": "Mirror the live video",
     "camera_fps": "Frame rate",
 }
-"""Title of a setting on the page, for messages about a file."""
+"""Titles of settings on the page and in messages about a file."""
 
 _DRAWN_PARTS: Final = ("boxes", "labels", "percentages")
 """Fields of `Style` with a widget in common."""
@@ -245,8 +245,7 @@ def _render_advanced_sections(
         chosen = dataclasses.replace(previous, style=style)
     if tracking_area:
         with tracking_area:
-            settings = previous.settings
-            settings = render_class_weights(settings, settings, chosen.style)
+            settings = render_class_weights(previous.settings, chosen.style)
         chosen = dataclasses.replace(chosen, settings=settings)
     if "camera" in sections:
         with _open_section("Camera"):
@@ -289,14 +288,14 @@ def _replace_fields(part: _Part, values: dict[str, Any]) -> _Part:
 
 def _render_tracking() -> None:
     smoothing = st.selectbox(
-        "Label smoothing",
+        _FIELD_TITLES["smoothing"],
         SMOOTHING_METHODS,
         format_func=_SMOOTHING_TITLES.__getitem__,
         key="choice.smoothing",
         help="How the label of a person is computed from several frames.",
     )
     st.slider(
-        "Smoothing window (s)",
+        _FIELD_TITLES["smoothing_window_s"],
         *_get_slider_range_s("choice.smoothing_window_s", 10.0),
         key="choice.smoothing_window_s",
         step=0.1,
@@ -305,7 +304,7 @@ def _render_tracking() -> None:
         disabled=smoothing in ("latest", "mean"),
     )
     st.slider(
-        "Keep lost tracks for (s)",
+        _FIELD_TITLES["memory_s"],
         *_get_slider_range_s("choice.memory_s", 15.0),
         key="choice.memory_s",
         step=0.1,
@@ -363,7 +362,7 @@ def _select_analyzer(*, live: bool) -> None:
     missing = session.list_unavailable_analyzers()
     names = [name for name in (AUTO, *ANALYZERS) if name not in missing]
     name = st.selectbox(
-        "Analyzer",
+        _FIELD_TITLES["analyzer"],
         names,
         format_func=get_analyzer_title,
         key="choice.analyzer",
@@ -416,7 +415,7 @@ def _select_classifier() -> str:
     if len(names) < 2:
         return cast(str, st.session_state["choice.classifier"])
     name = st.selectbox(
-        "Mask classifier",
+        _FIELD_TITLES["classifier"],
         names,
         format_func=lambda name: (
             f"{name} (default)" if name == DEFAULT_CLASSIFIER else name
@@ -430,7 +429,7 @@ def _select_classifier() -> str:
 
 def _render_thresholds() -> None:
     st.slider(
-        "Face detection threshold",
+        _FIELD_TITLES["min_score"],
         *(0.0, 1.0),
         key="choice.min_score",
         step=0.01,
@@ -438,7 +437,7 @@ def _render_thresholds() -> None:
         "and more false positives.",
     )
     st.slider(
-        "Minimum confidence",
+        _FIELD_TITLES["min_confidence"],
         *(0.0, 1.0),
         key="choice.min_confidence",
         step=0.01,
@@ -448,7 +447,7 @@ def _render_thresholds() -> None:
 
 def _render_face_limits() -> None:
     st.number_input(
-        "Minimum face size (px)",
+        _FIELD_TITLES["min_face_px"],
         *(1.0, 2000.0),
         key="choice.min_face_px",
         step=1.0,
@@ -456,7 +455,7 @@ def _render_face_limits() -> None:
         help="Faces whose shorter side is smaller are ignored.",
     )
     st.slider(
-        "NMS IoU threshold",
+        _FIELD_TITLES["nms_iou"],
         *(0.0, 1.0),
         key="choice.nms_iou",
         step=0.01,
@@ -467,7 +466,7 @@ def _render_face_limits() -> None:
 
 def _toggle_blur() -> None:
     st.toggle(
-        "Blur faces (live, results and downloads)",
+        _FIELD_TITLES["blur"],
         key="choice.blur",
         help="Pixelates every detected face in the live video, results, cards and "
         "downloads.",
@@ -484,7 +483,7 @@ def _render_drawing_options() -> None:
         help="What is drawn on each face.",
     )
     st.slider(
-        "Label and line size",
+        _FIELD_TITLES["scale"],
         *(0.5, 3.0),
         key="choice.scale",
         step=0.25,
@@ -494,7 +493,7 @@ def _render_drawing_options() -> None:
 
 def _select_palette() -> None:
     st.selectbox(
-        "Colours",
+        _FIELD_TITLES["palette"],
         PALETTES,
         format_func=str.capitalize,
         key="choice.palette",
@@ -504,12 +503,12 @@ def _select_palette() -> None:
 
 def _render_camera() -> None:
     st.toggle(
-        "Mirror the live video",
+        _FIELD_TITLES["mirror"],
         key="choice.mirror",
         help="Flips the video left to right.",
     )
     st.selectbox(
-        "Rotate the live video",
+        _FIELD_TITLES["rotate"],
         ROTATIONS,
         format_func=format_rotation,
         key="choice.rotate",
@@ -524,7 +523,7 @@ def _render_camera() -> None:
         "A higher resolution shows smaller faces and is slower.",
     )
     st.selectbox(
-        "Frame rate",
+        _FIELD_TITLES["camera_fps"],
         _add_current_option(_CAMERA_RATES_FPS, "choice.camera_fps"),
         format_func=lambda fps: f"{fps} fps",
         key="choice.camera_fps",

@@ -215,6 +215,7 @@ def test_the_original_keeps_time_and_playing_state(video_page, tmp_path) -> None
     video_page.click_lane(0, 0.5)
     wait_until(lambda: video_page.is_at(30, 0.3), "the video at the click")
     at_s = video_page.state()[3]
+    video_page.video.evaluate("video => { video.playbackRate = 1.5; }")
     video_page.original.click()
     is_original = "(video, url) => video.src !== url && video.readyState > 1"
     wait_until(
@@ -223,6 +224,7 @@ def test_the_original_keeps_time_and_playing_state(video_page, tmp_path) -> None
     assert video_page.original.get_attribute("aria-pressed") == "true"
     assert video_page.is_at(at_s, 0.05)
     assert video_page.video.evaluate("video => video.paused")
+    assert video_page.video.evaluate("video => video.playbackRate") == 1.5
     video_page.video.evaluate("video => { video.muted = true; return video.play(); }")
     video_page.original.click()
     wait_until(
@@ -232,6 +234,15 @@ def test_the_original_keeps_time_and_playing_state(video_page, tmp_path) -> None
         "the annotated video to play on",
     )
     assert video_page.state()[3] >= at_s - 0.05
+    assert video_page.video.evaluate("video => video.playbackRate") == 1.5
+    # Blur hides the original, and says so only as long as it is on.
+    blur = video_page.page.get_by_text("Blur faces (live, results and downloads)")
+    note = video_page.page.locator(".player .note")
+    blur.click()
+    note.filter(has_text="no original").wait_for()
+    blur.click()
+    video_page.original.wait_for()
+    assert note.inner_text() == ""
 
 
 def test_a_portrait_video_fits_every_window(video_page, tmp_path) -> None:

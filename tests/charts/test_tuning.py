@@ -160,7 +160,7 @@ def test_the_number_of_a_cell_is_readable(dark):
             luminance = relative_luminance(cell["fill"])
             ends = {"white": 1.0, "black": 0.0}
             light, deep = sorted((ends[cell["colour"]], luminance), reverse=True)
-            assert (light + 0.05) / (deep + 0.05) > 4.4, cell
+            assert (light + 0.05) / (deep + 0.05) > 4.5, cell
 
 
 def test_empty_cells_are_as_dark_as_the_page():

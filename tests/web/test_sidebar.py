@@ -153,6 +153,7 @@ def test_a_preset_of_a_missing_model_cannot_be_used(monkeypatch) -> None:
             b'{"settings": {"min_score": 7}}',
             "“Face detection threshold” must be a number from 0 to 1, not 7",
         ),
+        (b'{"memory_s": -1}', "“Keep lost tracks for (s)” must be"),
         (b'{"magic": 1}', "unknown setting 'magic'"),
         (b"{", "this file is not valid JSON"),
         (b'{"analyzer": "x"}', "“Analyzer” must be one of auto"),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-import cv2
 import numpy as np
 import streamlit as st
 
 from maskdet.analyzers.pipelines import resolve_analyzer
 from maskdet.boxes import Boxes
 from maskdet.charts.tuning import BOX_SELECTION, draw_boxes_chart
-from maskdet.media import encode_jpeg
+from maskdet.media import encode_jpeg, resize_image
 from maskdet.style import format_percent
 from maskdet.tuning.annotation import Draft, create_draft
 from maskdet.types import CLASSES, Image, Label
@@ -147,10 +146,19 @@ def _render_labelling(state: TuneState) -> None:
             key="tune.label_all",
             on_click=_confirm_all,
             args=(state,),
-            help="Only if you have seen them: unseen guesses would be their own proof.",
+            help="Look at these faces first. Labels that nobody has checked only "
+            "repeat the analyzer's predictions.",
         )
-    with st.expander("Add a missed face", icon=":material/add_box:"):
-        _render_add_box(state, draft)
+    expander = st.expander(
+        "Add a missed face",
+        icon=":material/add_box:",
+        key="tune.missed",
+        on_change="rerun",
+    )
+    # Closed, it would encode its image again at each step.
+    if expander.open:
+        with expander:
+            _render_add_box(state, draft)
     _render_label_export(state, draft)
 
 
@@ -241,13 +249,7 @@ def crop_surroundings(image: Image, box: Boxes) -> tuple[bytes, list[float]]:
     x2 = min(width, max(x1 + 1, int(centre[0] + reach)))
     y2 = min(height, max(y1 + 1, int(centre[1] + reach)))
     part = image[y1:y2, x1:x2]
-    scale = _SURROUNDINGS_PX / max(part.shape[:2])
-    size_wh = (
-        max(1, round(part.shape[1] * scale)),
-        max(1, round(part.shape[0] * scale)),
-    )
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    enlarged = cv2.resize(part, size_wh, interpolation=interpolation).astype(np.uint8)
+    enlarged = resize_image(part, _SURROUNDINGS_PX / max(part.shape[:2]))
     corner, size = np.array([x1, y1]), np.array([x2 - x1, y2 - y1])
     place = np.concatenate([(box[:2] - corner) / size, (box[2:] - box[:2]) / size])
     return encode_jpeg(enlarged), [round(float(value), 4) for value in place]

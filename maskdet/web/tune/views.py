@@ -51,8 +51,8 @@ _DASH = "\N{EN DASH}"
 _RATES, _SCORES, _CONFIDENCES = "Precision and recall", "Scores", "Confidences"
 
 _CHART_NOTES = {
-    _SCORES: "Detection scores: detections left of the line are hidden. Faces there "
-    "are missed; what is not a face right of it is a false positive.",
+    _SCORES: "Detection scores: detections left of the line are hidden. Faces left of "
+    "it are missed. Detections right of it that are not a face are false positives.",
     _CONFIDENCES: "Confidences of the detected faces: left of the line they are "
     "labelled “{unsure}”.",
 }
@@ -380,7 +380,7 @@ def _render_clickable(
     state: TuneState, spec: VegaSpec, setting: str, description: str
 ) -> None:
     """Show a chart in which a click or a drag sets a threshold."""
-    key = f"tune.chart.{setting}.{len(spec['layer'])}"
+    key = f"tune.chart.{description}"
     st.vega_lite_chart(
         spec,
         key=key,

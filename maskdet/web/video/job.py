@@ -261,6 +261,7 @@ class VideoAnalysisJob:
         self._active = self._has_slot = False
         self._reader: VideoReader | None = None
         self._first_frame: FirstFrame | None = None
+        self._contents: dict[Path, bytes] = {}
         self.size_bytes = (
             len(video) if isinstance(video, bytes) else video.stat().st_size
         )
@@ -300,6 +301,23 @@ class VideoAnalysisJob:
         """Path of the video as it was uploaded."""
         return self._scratch.path / "video"
 
+    def read_annotated(self) -> bytes:
+        """Return the annotated video, or nothing without one; keep it in memory."""
+        return b"" if self.annotated_path is None else self._read(self.annotated_path)
+
+    def read_original(self) -> bytes:
+        """Return the video as it was uploaded; keep it in memory."""
+        return self._read(self.video_path)
+
+    def _read(self, path: Path) -> bytes:
+        """Return a file, which is read once; nothing if it is deleted."""
+        if path not in self._contents:
+            try:
+                self._contents[path] = path.read_bytes()
+            except FileNotFoundError:  # the visitor removed the video in another run
+                return b""
+        return self._contents[path]
+
     def read_first_frame(self) -> FirstFrame | None:
         """Return metadata and first frame; read them at the first call.
 
@@ -336,6 +354,7 @@ class VideoAnalysisJob:
             self.number = next(_job_numbers)
             self.state, self.progress, self.preview = "waiting", _NO_PROGRESS, b""
             self.report, self.scenes, self.problem = None, None, ""
+            self._contents = {}
             self._stopped.clear()
             self._thread = threading.Thread(
                 target=self._run, name=f"video {self.number}", daemon=True
@@ -488,6 +507,7 @@ class VideoAnalysisJob:
         self._first_frame = None
         self.state = "closed"
         self._scratch.close()
+        self._contents = {}
 
     def _close_when_abandoned(self) -> None:
         """Close the job when its visitor has left."""

@@ -52,7 +52,7 @@ class Player {
     if (isNew) {
       this.lane = this.row = -1;
       this.showsOriginal = this.wantsOriginal = false;
-      this.note.textContent = '';
+      this.message = '';
       this.load(data.video, 0, false);
     }
     this.stage.style.aspectRatio = `${data.width} / ${data.height}`;
@@ -88,7 +88,7 @@ class Player {
   }
 
   toggleOriginal() {
-    this.note.textContent = '';
+    this.message = '';
     if (this.showsOriginal) this.show(false);
     else if (this.data.original) this.show(true);
     else {
@@ -101,24 +101,23 @@ class Player {
   show(original) {
     const time = this.time();
     const plays = this.loading === null ? !this.video.paused && !this.video.ended : this.plays;
-    const rate = this.video.playbackRate;
     this.showsOriginal = original;
     this.wantsOriginal = false;
+    this.video.defaultPlaybackRate = this.video.playbackRate; // loading resets the rate to it
     this.load(original ? this.data.original : this.data.video, time, plays);
-    this.video.defaultPlaybackRate = rate;
   }
 
   renderButton() {
     this.button.hidden = !this.data.offersOriginal;
     this.button.setAttribute('aria-pressed', Boolean(this.showsOriginal || this.wantsOriginal));
-    if (this.data.note) this.note.textContent = this.data.note;
+    this.note.textContent = this.data.note || this.message;
   }
 
   showError() {
     if (!this.showsOriginal) return;
     this.loading ??= this.video.currentTime;
     this.show(false);
-    this.note.textContent = 'This browser cannot play the original file.';
+    this.message = 'This browser cannot play the original file.';
     this.renderButton();
   }
 

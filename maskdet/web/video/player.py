@@ -54,7 +54,9 @@ def render_player(
     if state.get("original") and not is_blurred:
         kind = mimetypes.guess_type(job.name)[0] or ""
         original_url = add_video(
-            job.video_path, kind if kind.startswith("video/") else "video/mp4"
+            job.read_original(),
+            f"original {job.number}",
+            kind if kind.startswith("video/") else "video/mp4",
         )
     load_component("maskdet.web.video", "player")(
         data={

@@ -33,8 +33,6 @@ from maskdet.web.widgets import (
 )
 from maskdet.wording import format_count
 
-_UNITS: Final = {"m": "m", "heads": "heads"}
-
 _MAX_ROWS: Final = 12
 """A table of people with more rows scrolls inside."""
 
@@ -50,7 +48,8 @@ def render_video_result(job: VideoAnalysisJob, report: VideoReport) -> None:
         )
     )
     if job.annotated_path is not None:
-        _render_player(job, report, add_video(job.annotated_path))
+        annotated_url = add_video(job.read_annotated(), f"annotated {job.number}")
+        _render_player(job, report, annotated_url)
     _render_people(report, crops=job.options.keep_crops, style=preferences.style)
     _render_charts(report, preferences.style)
     _render_contacts(report, has_distances=has_distances)
@@ -187,7 +186,7 @@ def contact_table(contacts: tuple[Contact, ...]) -> dict[str, list[Any]]:
         "Contact (s)": [round(contact.total_s, 1) for contact in contacts],
         "Unmasked (s)": [round(contact.unmasked_s, 1) for contact in contacts],
         "Closest": [
-            f"{contact.min_distance:.1f} {_UNITS[contact.unit]}" for contact in contacts
+            f"{contact.min_distance:.1f} {contact.unit}" for contact in contacts
         ],
         "Over limit": [
             "yes" if contact.exceeds_limit else "no" for contact in contacts
@@ -210,6 +209,8 @@ def _render_video_downloads(job: VideoAnalysisJob, report: VideoReport) -> None:
         ),
     ]
     if job.annotated_path is not None:
-        read_video, name = job.annotated_path.read_bytes, f"{stem}-annotated.mp4"
-        files.insert(0, ("Annotated video (MP4)", read_video, name, "video/mp4"))
+        name = f"{stem}-annotated.mp4"
+        files.insert(
+            0, ("Annotated video (MP4)", job.read_annotated, name, "video/mp4")
+        )
     render_downloads(files)

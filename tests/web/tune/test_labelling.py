@@ -151,6 +151,19 @@ def test_the_surroundings_keep_the_place_of_the_face() -> None:
     assert part[0, 0, 2] < 80
 
 
+def test_the_image_of_a_missed_face_is_encoded_only_while_it_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use_fake_predictions(monkeypatch)
+    app = select_segment(open_tune_page(), "source", "Label images")
+    app.session_state["maskdet.tuning"].draft = make_draft()
+    run_app(app)
+    assert not app.main.get("vega_lite_chart")
+    app.session_state["tune.missed"] = True
+    run_app(app)
+    assert len(app.main.get("vega_lite_chart")) == 1
+
+
 @pytest.mark.parametrize(("n_images", "enabled"), [(4, False), (5, True)])
 def test_tuning_on_labels_needs_ten_confirmed_faces(
     monkeypatch: pytest.MonkeyPatch, n_images: int, enabled: bool

@@ -86,13 +86,16 @@ def test_a_job_makes_a_report_an_annotated_video_and_rows(make: Make) -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == N_FRAMES
     assert {row["video"] for row in rows} == {"a.mp4"}
-    assert job.annotated_path is not None
-    assert job.annotated_path.read_bytes()[4:8] == b"ftyp"
+    annotated = job.read_annotated()
+    assert annotated[4:8] == b"ftyp"
+    assert job.read_annotated() is annotated
+    assert job.read_original() is job.read_original()
     assert job.preview[:2] == b"\xff\xd8"
     scratch = folder(job)
     job.close()
     assert job.state == "closed"
     assert (job.report, job.annotated_path, scratch.exists()) == (None, None, False)
+    assert (job.read_annotated(), job.read_original()) == (b"", b"")
 
 
 def test_a_video_can_be_given_as_bytes(make: Make, tmp_path: Path) -> None:
@@ -107,9 +110,10 @@ def test_a_video_can_be_analyzed_again_with_other_options(make: Make) -> None:
     job = make()
     job.start()
     assert job.join(WAIT_S)
-    first = job.number
+    first, annotated = job.number, job.read_annotated()
     job.start(VideoOptions(Preferences(), every=3, keep_crops=True))
     assert job.join(WAIT_S)
+    assert job.read_annotated() not in (annotated, b"")
     assert job.report is not None
     assert job.report.n_frames == N_FRAMES // 3
     assert job.report.people[0].crop[:2] == b"\xff\xd8"
