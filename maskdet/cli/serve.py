@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
+from contextlib import suppress
 
-from maskdet.analyzers.pipelines import AUTO, resolve_analyzer
 from maskdet.cli.console import print_line
 from maskdet.cli.options import (
     add_analyzer_options,
@@ -16,10 +17,9 @@ from maskdet.cli.options import (
     parse_analyzer_options,
 )
 from maskdet.extras import require_libraries
+from maskdet.wording import format_count
 
 _PORT = 8502
-
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _STOP_TIMEOUT_S = 5
 """Time that running requests get when the server is stopped."""
@@ -67,28 +67,28 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         MissingExtraError: FastAPI is not installed.
         ValueError: the address needs API keys, or an option is invalid.
+        OSError: the address or port cannot be used, or a model is missing.
+        RuntimeError: a model is broken.
     """
     require_libraries("maskdet serve", "fastapi", "uvicorn", "prometheus_client")
     import uvicorn
 
     from maskdet.http_api.application import create_application
     from maskdet.http_api.config import KEYS_VARIABLE, ApiConfig, read_api_keys
+    from maskdet.web.server.access import is_loopback
 
     options = parse_analyzer_options(args)
-    address = args.address or _LOOPBACK[0]
+    address = args.address or "127.0.0.1"
     keys = read_api_keys(os.environ)
-    if not keys and address not in _LOOPBACK:
+    if not keys and not is_loopback(address):
         raise ValueError(
-            f"--address {address} lets other machines in, so set API keys in "
+            f"--address {address} allows other machines; set API keys in "
             f"{KEYS_VARIABLE}, for example: export {KEYS_VARIABLE}=$(openssl rand "
             "-hex 24)"
         )
-    has_choice = args.analyzer is not None or args.settings is not None
     config = ApiConfig(
         analyzer=options.analyzer,
-        video_analyzer=(
-            options.analyzer if has_choice else resolve_analyzer(AUTO, live=True)
-        ),
+        video_analyzer=parse_analyzer_options(args, live=True).analyzer,
         classifier=options.classifier,
         refine=options.refine,
         settings=options.settings,
@@ -98,19 +98,54 @@ def run(args: argparse.Namespace) -> int:
         max_waiting=args.max_waiting,
         keys=keys,
     )
-    options.print_notices()
-    access = f"{len(keys)} API keys" if keys else "no API key, this machine only"
-    print_line(
-        f"maskdet serves http://{address}:{args.port}/openapi.json ({access})",
-        to_stderr=True,
-    )
-    uvicorn.run(
-        create_application(config),
-        host=address,
-        port=args.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_STOP_TIMEOUT_S,
-    )
+    application = create_application(config)
+    with _bind(address, args.port) as listener:
+        application.state.server.workers.warm_up(config.analyzer)
+        options.print_notices()
+        host = f"[{address}]" if ":" in address else address
+        access = (
+            format_count(len(keys), "API key")
+            if keys
+            else "no API key, this machine only"
+        )
+        print_line(
+            f"maskdet serves http://{host}:{args.port}/openapi.json ({access})",
+            to_stderr=True,
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(
+                application,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_STOP_TIMEOUT_S,
+            )
+        )
+        with suppress(KeyboardInterrupt):
+            server.run([listener])
     return 0
+
+
+def _bind(address: str, port: int) -> socket.socket:
+    """Return a socket of an address, which does not accept connections yet.
+
+    Raises:
+        OSError: the address is not one of this machine, or the port is taken.
+    """
+    try:
+        infos = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+        # The name localhost has two addresses; every client tries this one.
+        family, kind, _, _, target = min(infos, key=lambda info: info[0])
+        listener = socket.socket(family, kind)
+        try:
+            if os.name == "posix":  # elsewhere it would allow a second server
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(target)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise OSError(
+            f"cannot listen on port {port} of {address}: {error.strerror}"
+        ) from None
+    return listener

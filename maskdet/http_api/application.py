@@ -10,8 +10,9 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from maskdet import __version__
 from maskdet.analyzers.pipelines import ANALYZERS, describe_pipeline
@@ -26,12 +27,11 @@ from maskdet.http_api.metrics import CONTENT_TYPE, RequestTimer
 from maskdet.http_api.queries import ImageQuery, VideoQuery
 from maskdet.http_api.server import ENCODERS, ApiServer
 from maskdet.http_api.videos import RETRY_AFTER_S, SubmittedVideo, TooManyVideosError
-from maskdet.http_api.workers import QueueFullError
+from maskdet.http_api.workers import AnalyzerUnavailableError, QueueFullError
 from maskdet.media import IMAGE_FORMATS
 from maskdet.model_files.model_zoo import MODEL_FILES, model_path
 from maskdet.results_io import RESULTS_VERSION
-
-_LOCAL_HOSTS: Final = ("localhost", "127.0.0.1")
+from maskdet.web.server.access import is_loopback, is_same_origin, parse_host
 
 _BINARY: Final = {"type": "string", "format": "binary"}
 
@@ -59,17 +59,21 @@ _EXAMPLE: Final = {
 def create_application(config: ApiConfig) -> FastAPI:
     """Return the ASGI application of a configuration.
 
-    Its state `server` is the `ApiServer`. The models are loaded when it starts.
+    Its state `server` is the `ApiServer`, whose models are loaded before or at first
+    use.
     """
     server = ApiServer(config)
 
     @asynccontextmanager
     async def run_server(application: FastAPI) -> AsyncIterator[None]:
-        await run_in_threadpool(server.workers.warm_up, config.analyzer)
-        yield
-        server.close()
+        try:
+            yield
+        finally:
+            server.close()
 
-    hosts = ["*"] if config.keys else [*_LOCAL_HOSTS]
+    middleware = [Middleware(RequestTimer, metrics=server.metrics)]
+    if not config.keys:
+        middleware.append(Middleware(_LocalAccess))
     application = FastAPI(
         title="maskdet",
         version=__version__,
@@ -78,20 +82,41 @@ def create_application(config: ApiConfig) -> FastAPI:
         # Their pages load scripts from other servers.
         docs_url=None,
         redoc_url=None,
-        middleware=[
-            Middleware(RequestTimer, metrics=server.metrics),
-            # Without keys, no page of another site may get through (DNS rebinding).
-            Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
-        ],
+        middleware=middleware,
     )
     application.state.server = server
     application.add_exception_handler(RequestValidationError, _respond_invalid_query)
     application.add_exception_handler(QueueFullError, _respond_queue_full)
     application.add_exception_handler(TooManyVideosError, _respond_too_many_videos)
+    application.add_exception_handler(AnalyzerUnavailableError, _respond_unavailable)
     _add_image_routes(application, server)
     _add_video_routes(application, server)
     _add_information_routes(application, server)
     return application
+
+
+class _LocalAccess:
+    """ASGI middleware: no page of another site gets through to this machine.
+
+    Such a page has its own name as the host (DNS rebinding), or its own origin.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            host, origin = headers.get("host"), headers.get("origin")
+            parsed = parse_host(host)
+            if parsed is None or not is_loopback(parsed.name):
+                message = "without API keys only localhost is answered"
+                app = JSONResponse({"detail": message}, 400)
+            elif origin is not None and not is_same_origin(origin, host):
+                message = "pages of other sites have no access"
+                app = JSONResponse({"detail": message}, 403)
+        await app(scope, receive, send)
 
 
 def _authenticate(request: Request) -> str:
@@ -157,6 +182,10 @@ def _respond_too_many_videos(request: Request, error: Exception) -> Response:
     )
 
 
+def _respond_unavailable(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, 503)
+
+
 def _respond_busy(request: Request, message: str, retry_after_s: int) -> Response:
     server: ApiServer = request.app.state.server
     server.metrics.refused.inc()
@@ -194,6 +223,7 @@ def _add_image_routes(application: FastAPI, server: ApiServer) -> None:
             },
             422: {"description": "A parameter or the only image is invalid."},
             429: {"description": "Too many images wait; see Retry-After."},
+            503: {"description": "This server cannot load the analyzer."},
         },
         openapi_extra=_describe_body(["image/*"], several=True),
         response_model=None,
@@ -207,15 +237,12 @@ def _add_image_routes(application: FastAPI, server: ApiServer) -> None:
             max_bytes=MAX_REQUEST_MB * 1_000_000,
             max_files=MAX_IMAGES if media_type is None else 1,
         )
-        if media_type is not None:
-            try:
-                content = await server.annotate_image(files[0], query, media_type)
-            except ValueError as error:
-                raise HTTPException(422, str(error)) from None
-            return Response(content, media_type=media_type)
-        records = await server.analyze_images(files, query)
+        images = await server.analyze_images(files, query, media_type)
+        records = [image.record for image in images]
         if len(records) == 1 and records[0]["error"]:
             raise HTTPException(422, records[0]["error"])
+        if media_type is not None:
+            return Response(images[0].annotated, media_type=media_type)
         return JSONResponse({"version": RESULTS_VERSION, "images": records})
 
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 RECEIVE_TIMEOUT_S: Final = 120.0
 """Time in which the body of a request must arrive."""
@@ -40,10 +41,11 @@ async def receive_files(
     """Return the files of a `multipart/form-data` request, or its body as one file.
 
     Raises:
-        HTTPException: 413 too large, 408 too slow, 400 not valid multipart, or 422 no
-            file or more than `max_files`.
+        HTTPException: 413 too large, 408 too slow, 400 not valid multipart or not
+            complete, or 422 no file, more than `max_files` or something else.
     """
-    is_multipart = request.headers.get("content-type", "").startswith(_MULTIPART)
+    content_type = request.headers.get("content-type", "").lower()
+    is_multipart = content_type.startswith(_MULTIPART)
     try:
         async with asyncio.timeout(RECEIVE_TIMEOUT_S):
             stream = _limit_stream(request, max_bytes)
@@ -56,9 +58,15 @@ async def receive_files(
         raise HTTPException(
             408, f"the request did not arrive within {RECEIVE_TIMEOUT_S:.0f} s"
         ) from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the request ended too early") from None
     except MultiPartException as error:
         if "Too many files" in error.message:
             raise _too_many_files(max_files) from None
+        if "Too many fields" in error.message:
+            raise HTTPException(
+                422, "send only files in the body; parameters belong in the URL"
+            ) from None
         raise HTTPException(400, f"not valid {_MULTIPART}: {error.message}") from None
     if not files:
         raise HTTPException(

@@ -20,6 +20,8 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 _BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
+_METHODS: Final = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+
 
 class ApiMetrics:
     """Counters and times of one server.
@@ -96,8 +98,9 @@ class RequestTimer:
         try:
             await self._app(scope, receive, send_and_note)
         finally:
-            # The pattern of the route: IDs of videos would make endless series.
+            # IDs of videos and invented methods would make endless series.
             path = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(scope["method"], path, str(status)).observe(
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.requests.labels(method, path, str(status)).observe(
                 time.perf_counter() - started_s
             )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from maskdet.analyzers.pipelines import Analyzer, analyze_decoded, load_analyzer
 from maskdet.analyzers.tiles import TiledAnalyzer, Tiling
@@ -15,7 +16,7 @@ from maskdet.http_api.config import ApiConfig
 from maskdet.http_api.metrics import ApiMetrics
 from maskdet.http_api.queries import ImageQuery, VideoQuery
 from maskdet.http_api.videos import SubmittedVideo, VideoRegistry
-from maskdet.http_api.workers import AnalyzerWorkers
+from maskdet.http_api.workers import AnalyzerWorkers, hide_load_error
 from maskdet.media import decode_image, encode_jpeg, encode_png
 from maskdet.results_io import ImageRecord, error_record, image_record
 from maskdet.settings import Settings
@@ -32,6 +33,29 @@ ENCODERS: Final[Mapping[str, Callable[[Image], bytes]]] = {
 
 _IMAGE_NAME: Final = "image"
 """Path in the result of an image that was sent without a file name."""
+
+
+class ImageResponse(NamedTuple):
+    """What the server returns for an image.
+
+    Attributes:
+        record: its faces, or the error if it could not be read.
+        annotated: the image with its faces drawn; empty if not asked for.
+    """
+
+    record: ImageRecord
+    annotated: bytes
+
+
+@dataclass(frozen=True)
+class _ImageOptions:
+    """How the images of one request are analyzed and drawn."""
+
+    settings: Settings
+    tiling: Tiling | None
+    rotate: int
+    style: Style
+    media_type: str | None
 
 
 class ApiServer:
@@ -51,7 +75,7 @@ class ApiServer:
             self._load_analyzer, config.n_workers, config.max_waiting
         )
         self.videos = VideoRegistry(
-            lambda options: self._load_analyzer(options.preferences.analyzer),
+            self._load_for_video,
             config.max_video_jobs,
             config.keep_results_s,
         )
@@ -60,65 +84,36 @@ class ApiServer:
         )
 
     async def analyze_images(
-        self, files: list[ReceivedFile], query: ImageQuery
-    ) -> list[ImageRecord]:
-        """Return the record of each image; one that cannot be read has an error.
+        self, files: list[ReceivedFile], query: ImageQuery, media_type: str | None
+    ) -> list[ImageResponse]:
+        """Analyze images; the record of one that cannot be read has an error.
+
+        Args:
+            files: the images.
+            query: parameters of the request.
+            media_type: in `ENCODERS`, to draw the faces; None: only records.
 
         Raises:
             QueueFullError: too many images wait.
+            AnalyzerUnavailableError: a model or a library is missing or broken.
             HTTPException: 422, a parameter is invalid.
         """
         name = query.resolve_analyzer(self.config.analyzer)
-        settings = query.override_settings(self.config.settings)
-        tiling = query.override_tiling(self.config.tiling)
-        self.workers.reserve(len(files))
-        works = [
-            partial(
-                _analyze_image,
-                file=file,
-                settings=settings,
-                tiling=tiling,
-                rotate=query.rotate,
-            )
-            for file in files
-        ]
-        records = await asyncio.gather(
-            *(self.workers.run(name, work) for work in works)
+        options = _ImageOptions(
+            query.override_settings(self.config.settings),
+            query.override_tiling(self.config.tiling),
+            query.rotate,
+            query.override_style(self.config.style),
+            media_type,
         )
-        for record in records:
+        self.workers.reserve(len(files))
+        works = [partial(_analyze_image, file=file, options=options) for file in files]
+        images = await asyncio.gather(*(self.workers.run(name, work) for work in works))
+        for record, _ in images:
             self.metrics.images.labels("error" if record["error"] else "ok").inc()
             for face in record["faces"]:
                 self.metrics.faces.labels(face["label"]).inc()
-        return records
-
-    async def annotate_image(
-        self, file: ReceivedFile, query: ImageQuery, media_type: str
-    ) -> bytes:
-        """Return the image with its faces drawn, in a format of `ENCODERS`.
-
-        Raises:
-            QueueFullError: too many images wait.
-            ValueError: the image cannot be read; the message says why.
-            HTTPException: 422, a parameter is invalid.
-        """
-        work = partial(
-            _annotate_image,
-            file=file,
-            settings=query.override_settings(self.config.settings),
-            tiling=query.override_tiling(self.config.tiling),
-            rotate=query.rotate,
-            style=query.override_style(self.config.style),
-            media_type=media_type,
-        )
-        name = query.resolve_analyzer(self.config.analyzer)
-        self.workers.reserve(1)
-        try:
-            content = await self.workers.run(name, work)
-        except ValueError:
-            self.metrics.images.labels("error").inc()
-            raise
-        self.metrics.images.labels("ok").inc()
-        return content
+        return images
 
     def submit_video(
         self, file: ReceivedFile, query: VideoQuery, owner: str
@@ -143,41 +138,32 @@ class ApiServer:
         self.videos.close()
         self.workers.close()
 
+    def _load_for_video(self, options: VideoOptions) -> Analyzer:
+        name = options.preferences.analyzer
+        with hide_load_error(name):
+            return self._load_analyzer(name)
+
     def _load_analyzer(self, name: str) -> Analyzer:
         return load_analyzer(name, self.config.classifier, refine=self.config.refine)
 
 
 def _analyze_image(
-    analyzer: Analyzer,
-    *,
-    file: ReceivedFile,
-    settings: Settings,
-    tiling: Tiling | None,
-    rotate: int,
-) -> ImageRecord:
+    analyzer: Analyzer, *, file: ReceivedFile, options: _ImageOptions
+) -> ImageResponse:
     path = file.name or _IMAGE_NAME
     try:
-        image = decode_image(file.content).rotate(rotate)
+        image = decode_image(file.content).rotate(options.rotate)
     except (ValueError, OSError) as error:
-        return error_record(path, str(error))
-    scene = analyze_decoded(_apply_tiling(analyzer, tiling), image, settings)
-    return image_record(path, (image.width, image.height), scene)
-
-
-def _annotate_image(
-    analyzer: Analyzer,
-    *,
-    file: ReceivedFile,
-    settings: Settings,
-    tiling: Tiling | None,
-    rotate: int,
-    style: Style,
-    media_type: str,
-) -> bytes:
-    image = decode_image(file.content).rotate(rotate)
-    scene = analyze_decoded(_apply_tiling(analyzer, tiling), image, settings)
-    drawn = draw(image.pixels, image.scale_scene(scene), style)
-    return ENCODERS[media_type](drawn)
+        return ImageResponse(error_record(path, str(error)), b"")
+    analyzer = _apply_tiling(analyzer, options.tiling)
+    scene = analyze_decoded(analyzer, image, options.settings)
+    annotated = b""
+    if options.media_type is not None:
+        drawn = draw(image.pixels, image.scale_scene(scene), options.style)
+        annotated = ENCODERS[options.media_type](drawn)
+    return ImageResponse(
+        image_record(path, (image.width, image.height), scene), annotated
+    )
 
 
 def _apply_tiling(analyzer: Analyzer, tiling: Tiling | None) -> Analyzer:

@@ -37,10 +37,11 @@ class SubmittedVideo:
     def describe(self) -> dict[str, Any]:
         """Return state and progress, and the report at the end, as a JSON object."""
         job, progress = self.job, self.job.progress
+        state = job.state  # before the report, which is set first
         report = job.report
         return {
             "id": self.video_id,
-            "state": job.state,
+            "state": state,
             "name": job.name,
             "progress": {
                 "fraction": round(progress.fraction_done, 4),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from maskdet.analyzers.pipelines import Analyzer
+
+logger = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
 
@@ -33,6 +37,22 @@ class QueueFullError(Exception):
         """Store the time to wait."""
         super().__init__(f"too many images wait; try again in {retry_after_s} s")
         self.retry_after_s = retry_after_s
+
+
+class AnalyzerUnavailableError(ValueError):
+    """An analyzer cannot be loaded; the log says why, as paths are in the reason."""
+
+
+@contextmanager
+def hide_load_error(name: str) -> Iterator[None]:
+    """Log why an analyzer cannot be loaded, and raise `AnalyzerUnavailableError`."""
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError) as error:
+        logger.error("the analyzer %s cannot be loaded: %s", name, error)
+        raise AnalyzerUnavailableError(
+            f"this server cannot load the analyzer {name}; choose another one"
+        ) from None
 
 
 class AnalyzerWorkers:
@@ -94,8 +114,7 @@ class AnalyzerWorkers:
         """Call `work` with an analyzer in one of the threads; `reserve` comes first.
 
         Raises:
-            FileNotFoundError: a model is missing; the message says how to get it.
-            RuntimeError: a model is broken.
+            AnalyzerUnavailableError: a model or a library is missing or broken.
         """
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._executor, self._run_timed, name, work)
@@ -110,7 +129,8 @@ class AnalyzerWorkers:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _run_timed(self, name: str, work: Callable[[Analyzer], _Result]) -> _Result:
-        analyzer = self._get_analyzer(name)
+        with hide_load_error(name):
+            analyzer = self._get_analyzer(name)
         started_s = time.perf_counter()
         try:
             return work(analyzer)

@@ -23,7 +23,7 @@ Serve = Callable[..., AbstractContextManager[TestClient]]
 
 
 class GatedAnalyzer:
-    """Waits for a gate before each image after the first one, which is the warm-up."""
+    """Waits for a gate before each image."""
 
     def __init__(self, gate: threading.Event) -> None:
         self._gate = gate
@@ -64,9 +64,9 @@ def serve(loaded_names) -> Serve:
     @contextmanager
     def start(**fields) -> Iterator[TestClient]:
         config = ApiConfig(**{"n_workers": 1, **fields})
-        with TestClient(
-            create_application(config), base_url="http://localhost"
-        ) as client:
+        application = create_application(config)
+        application.state.server.workers.warm_up(config.analyzer)
+        with TestClient(application, base_url="http://localhost") as client:
             yield client
 
     return start

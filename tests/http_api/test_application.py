@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
 from maskdet import __version__
 from maskdet.cli import main
+from maskdet.http_api import server as server_module
 from maskdet.http_api.config import ApiConfig, read_api_keys
+from tests.helpers.servers import find_free_port
 from tests.http_api.test_images import JPEG, post
 
 KEY, OTHER_KEY = "k" * 20, "o" * 20
@@ -20,6 +23,19 @@ def test_without_keys_only_local_names_are_answered(client):
     assert client.get("/healthz").json() == {"status": "ok", "version": __version__}
     answer = client.get("/healthz", headers={"Host": "attacker.example"})
     assert answer.status_code == 400
+
+
+def test_pages_of_other_sites_have_no_access(client, serve):
+    for host in ("localhost:8502", "[::1]:8502", "127.0.0.1:8502"):
+        assert post(client, headers={"Host": host}).status_code == 200
+        own = {"Host": host, "Origin": f"http://{host}"}
+        assert post(client, headers=own).status_code == 200
+        for origin in ("http://attacker.example", "null", "http://localhost:9000"):
+            headers = {"Host": host, "Origin": origin}
+            assert post(client, headers=headers).status_code == 403
+    with serve(keys=(KEY,)) as protected:
+        foreign = {**authorize(KEY), "Origin": "http://other.example"}
+        assert post(protected, headers=foreign).status_code == 200
 
 
 def test_with_keys_everything_but_the_health_needs_one(serve):
@@ -60,6 +76,56 @@ def test_other_machines_need_keys(capsys, monkeypatch):
     assert "set API keys in MASKDET_API_KEYS" in line
 
 
+@pytest.fixture
+def port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken.getsockname()[1]
+
+
+def test_a_taken_port_is_one_line_before_models_are_loaded(capsys, loaded_names, port):
+    assert main(["serve", "--port", str(port)]) == 1
+    line = capsys.readouterr().err
+    assert line.startswith(f"maskdet: cannot listen on port {port} of 127.0.0.1: ")
+    assert line.count("\n") == 1
+    assert not loaded_names
+
+
+def test_a_missing_model_is_one_line(capsys, monkeypatch):
+    def fail(*_, **__):
+        raise FileNotFoundError("model file ssd is missing")
+
+    monkeypatch.setattr(server_module, "load_analyzer", fail)
+    assert main(["serve", "--port", str(find_free_port())]) == 1
+    assert capsys.readouterr().err == "maskdet: model file ssd is missing\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ([], ("onepass", "onepass-fast")),
+        (["--analyzer", "ssd"], ("ssd", "ssd")),
+        (["--settings", "settings.json"], ("onepass", "onepass-fast")),
+    ],
+)
+def test_videos_have_the_fast_analyzer_unless_one_is_chosen(
+    capsys, monkeypatch, tmp_path, loaded_names, options, names
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "settings.json").write_text('{"analyzer": "auto", "settings": {}}')
+    configs = []
+
+    def run(server, sockets):
+        configs.append(server.config.app.state.server.config)
+
+    monkeypatch.setattr("uvicorn.Server.run", run)
+    port = find_free_port()
+    assert main(["serve", "--port", str(port), "--address", "::1", *options]) == 0
+    assert (configs[0].analyzer, configs[0].video_analyzer) == names
+    assert f"http://[::1]:{port}/openapi.json (no API key" in capsys.readouterr().err
+
+
 def test_models_are_listed(client):
     models = client.get("/v1/models").json()
     assert models["analyzer"] == "onepass"
@@ -73,6 +139,7 @@ def test_metrics_count_images_faces_and_requests(client):
     post(client)
     post(client, b"no image")
     client.get("/v1/videos/secret-id")
+    client.request("INVENTED", "/v1/images")
     lines = client.get("/metrics").text.splitlines()
     assert 'maskdet_images_total{result="ok"} 1.0' in lines
     assert 'maskdet_images_total{result="error"} 1.0' in lines
@@ -81,8 +148,8 @@ def test_metrics_count_images_faces_and_requests(client):
     counts = [
         line for line in lines if line.startswith("maskdet_request_seconds_count")
     ]
-    assert len(counts) == 3
-    assert not any("secret-id" in line for line in lines)
+    assert len(counts) == 4
+    assert not any("secret-id" in line or "INVENTED" in line for line in lines)
     assert any('path="/v1/videos/{video_id}"' in line for line in counts)
 
 

@@ -7,10 +7,12 @@ import threading
 import cv2
 import numpy as np
 import pytest
+from starlette.requests import ClientDisconnect
 
 from maskdet.cli import detect as detect_command
 from maskdet.cli import main
 from maskdet.http_api import bodies
+from maskdet.http_api import server as server_module
 from maskdet.media import IMAGE_FORMATS, encode_jpeg, encode_png
 from tests.helpers.fakes import make_grey_image
 from tests.http_api.conftest import GatedAnalyzer
@@ -108,6 +110,8 @@ def test_the_annotated_image_is_sent_if_asked_for(client):
         assert len(np.unique(image)) > 1  # boxes are drawn on the plain image
     answer = post(client, b"no image", headers={"Accept": "image/png"})
     assert answer.status_code == 422
+    metrics = client.get("/metrics").text
+    assert 'maskdet_faces_total{label="mask"} 2.0' in metrics
 
 
 def test_too_much_is_refused(client, monkeypatch):
@@ -122,6 +126,23 @@ def test_too_much_is_refused(client, monkeypatch):
     answer = post_files(client, [(f"{n}.jpg", JPEG) for n in range(3)])
     assert answer.status_code == 422
     assert answer.json()["detail"].startswith("too many files: send at most 2")
+
+
+def test_form_fields_are_refused_in_one_line(client):
+    headers = {"Content-Type": "Multipart/Form-Data; boundary=x"}
+    field = b'--x\r\nContent-Disposition: form-data; name="rotate"\r\n\r\n90\r\n--x--'
+    answer = post(client, field, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("send only files in the body")
+
+
+def test_an_upload_that_is_broken_off_is_no_error_of_the_server(client, monkeypatch):
+    async def leave(self):
+        yield b"start"
+        raise ClientDisconnect
+
+    monkeypatch.setattr("starlette.requests.Request.stream", leave)
+    assert post(client).status_code == 400
 
 
 def test_an_empty_request_says_what_to_send(client):
@@ -147,6 +168,20 @@ def test_a_request_that_does_not_arrive_ends(client, monkeypatch):
     monkeypatch.setattr(bodies, "RECEIVE_TIMEOUT_S", 0.01)
     monkeypatch.setattr("starlette.requests.Request.stream", stall)
     assert post(client).status_code == 408
+
+
+def test_an_analyzer_that_cannot_be_loaded_is_one_line(client, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise RuntimeError("/secret/folder/ssd: checksum differs")
+
+    monkeypatch.setattr(server_module, "load_analyzer", fail)
+    for headers in ({}, {"Accept": "image/png"}):
+        answer = post(client, analyzer="ssd", headers=headers)
+        assert answer.status_code == 503
+        detail = answer.json()["detail"]
+        assert detail == "this server cannot load the analyzer ssd; choose another one"
+    assert "/secret/folder/ssd: checksum differs" in caplog.text
+    assert post(client).status_code == 200
 
 
 def test_a_full_queue_is_answered_at_once(serve, gate):

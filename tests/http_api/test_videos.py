@@ -7,11 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
 
+from maskdet.http_api import server as server_module
+from maskdet.http_api.videos import SubmittedVideo
 from maskdet.resources import resource_path
+from maskdet.video import VideoProgress
 from tests.http_api.test_application import KEY, OTHER_KEY, authorize
 from tests.http_api.test_images import wait_until
 
@@ -62,6 +66,40 @@ def test_what_is_no_video_fails_with_one_line(client):
     assert result["error"]
     assert "\n" not in result["error"]
     assert submit(client, every=0).status_code == 422
+
+
+def test_an_analyzer_that_cannot_be_loaded_fails_with_one_line(client, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("/secret/folder/ssd: checksum differs")
+
+    monkeypatch.setattr(server_module, "load_analyzer", fail)
+    result = wait_for_end(client, submit(client, analyzer="ssd").headers["location"])
+    assert result["state"] == "failed"
+    assert result["error"].startswith("this server cannot load the analyzer ssd")
+
+
+def test_a_video_that_ends_meanwhile_is_not_done_without_a_report():
+    class EndingJob:
+        """Has ended when its state or report is read for the second time."""
+
+        name, problem, progress = "a", "", VideoProgress(0.0, None, 0.0, 0)
+        n_reads = 0
+
+        @property
+        def has_ended(self):
+            self.n_reads += 1
+            return self.n_reads > 1
+
+        @property
+        def state(self):
+            return "done" if self.has_ended else "working"
+
+        @property
+        def report(self):
+            return SimpleNamespace(to_dict=dict) if self.has_ended else None
+
+    described = SubmittedVideo("id", "", EndingJob()).describe()
+    assert described["state"] == "working" or described["report"] is not None
 
 
 def test_a_video_can_be_stopped(client, gate):
