@@ -115,6 +115,8 @@ def run(args: argparse.Namespace) -> int:
         server = uvicorn.Server(
             uvicorn.Config(
                 application,
+                # Its own closes all log handlers of the process, and their streams.
+                log_config=None,
                 log_level="warning",
                 access_log=False,
                 server_header=False,

@@ -120,6 +120,7 @@ def test_videos_have_the_fast_analyzer_unless_one_is_chosen(
         configs.append(server.config.app.state.server.config)
 
     monkeypatch.setattr("uvicorn.Server.run", run)
+    monkeypatch.setattr("logging.shutdown", lambda _: pytest.fail("handlers closed"))
     port = find_free_port()
     assert main(["serve", "--port", str(port), "--address", "::1", *options]) == 0
     assert (configs[0].analyzer, configs[0].video_analyzer) == names
