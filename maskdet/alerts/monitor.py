@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -47,10 +46,10 @@ _TONE_S: Final = 0.16
 _FADE_S: Final = 0.01  # an abrupt start would click
 _AMPLITUDE: Final = 0.4
 
-_MAX_ALERTS = 50
+MAX_ALERTS: Final = 500
+"""Maximum number of alerts that an `AlertMonitor` keeps in memory."""
 
-_MAX_RECENT: Final = 500
-"""Maximum number of events, and of alerts, that an `AlertMonitor` keeps in memory."""
+_MAX_INBOX: Final = 50
 
 
 class AlertInbox:
@@ -59,7 +58,7 @@ class AlertInbox:
     def __init__(self) -> None:
         """Create an empty inbox."""
         self._lock = threading.Lock()
-        self._alerts: deque[tuple[float, Event]] = deque(maxlen=_MAX_ALERTS)
+        self._alerts: deque[tuple[float, Event]] = deque(maxlen=_MAX_INBOX)
 
     def put(self, alerts: Iterable[Event]) -> None:
         """Add alerts; the oldest are dropped if there are too many."""
@@ -158,9 +157,8 @@ class AlertMonitor:
         """
         self.inbox = AlertInbox()
         self._lock = threading.Lock()
-        self._recent: deque[Event] = deque(maxlen=_MAX_RECENT)
         self._alerts: deque[tuple[Event, dict[str, DeliveryState]]] = deque(
-            maxlen=_MAX_RECENT
+            maxlen=MAX_ALERTS
         )
         self.config = AlertConfig()
         self.writer: EventWriter | None = None
@@ -219,37 +217,16 @@ class AlertMonitor:
             }
 
     def list_alerts(self) -> list[AlertRecord]:
-        """Return the last alerts, also test alerts, newest first; at most 500."""
+        """Return the last alerts, also test alerts, newest first."""
         with self._lock:
             return [
                 AlertRecord(alert, MappingProxyType(dict(states)))
                 for alert, states in reversed(self._alerts)
             ]
 
-    def get_recent(
-        self, n: int, *, camera: str | None = None, alerts_only: bool = False
-    ) -> tuple[Event, ...]:
-        """Return the newest events and alerts, newest first; safe in any thread.
-
-        Args:
-            n: maximum number; at most the last 500 events are kept.
-            camera: name of the camera; None for all.
-            alerts_only: leave out the events that are not alerts.
-        """
-        with self._lock:
-            recent = list(self._recent)
-        matching = (
-            event
-            for event in reversed(recent)
-            if (camera is None or event.camera == camera)
-            and (event.kind == "alert" or not alerts_only)
-        )
-        return tuple(islice(matching, n))
-
     def publish(self, events: tuple[Event, ...], alerts: tuple[Event, ...]) -> None:
         """Record events and alerts, and queue the alerts; does not block."""
         with self._lock:
-            self._recent.extend((*events, *alerts))
             self._alerts.extend((alert, {}) for alert in alerts)
             writer, queues = self.writer, tuple(self._delivery_queues.values())
         if writer is not None and (events or alerts):

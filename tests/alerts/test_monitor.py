@@ -123,25 +123,6 @@ def test_an_invalid_url_keeps_the_old_configuration() -> None:
     assert monitor.config == AlertConfig((RULE,))
 
 
-def test_recent_events_and_alerts_are_kept_newest_first() -> None:
-    monitor = AlertMonitor(AlertConfig((RULE,)))
-    assert monitor.get_recent(5) == ()
-    observed = observe(monitor)
-    play(observed, 3)
-    assert [event.kind for event in monitor.get_recent(2)] == ["alert", "classified"]
-    assert [event.kind for event in monitor.get_recent(9, alerts_only=True)] == [
-        "alert"
-    ]
-    assert monitor.get_recent(9, camera="Hall") == ()
-    assert len(monitor.get_recent(9, camera="Door")) == 3
-    monitor.publish(
-        tuple(Event("entered", NOON, "Hall", "run", number) for number in range(900)),
-        (),
-    )
-    recent = monitor.get_recent(1000)
-    assert [event.person for event in recent] == list(range(899, 399, -1))
-
-
 def test_alerts_are_listed_with_the_state_of_each_delivery() -> None:
     with run_web_receiver() as receiver, run_web_receiver((404, {})) as broken:
         monitor = AlertMonitor(AlertConfig((RULE,)))
@@ -155,7 +136,6 @@ def test_alerts_are_listed_with_the_state_of_each_delivery() -> None:
         wait_until(lambda: list_states(monitor)[0] == {"webhook": "failed"}, "failure")
     assert list_states(monitor) == [{"webhook": "failed"}, {"webhook": "sent"}, {}]
     assert monitor.list_alerts()[0].alert is test
-    assert test not in monitor.get_recent(99), "it is no event of a stream"
 
 
 def list_states(monitor: AlertMonitor) -> list[dict[str, str]]:

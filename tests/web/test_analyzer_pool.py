@@ -13,6 +13,7 @@ from streamlit.config import get_config_options
 
 from maskdet.types import Scene
 from maskdet.web import session
+from maskdet.web.cameras.feeds import CameraFeeds
 from maskdet.web.server import launch
 from maskdet.web.session import AnalyzerKey, AnalyzerPool, PooledAnalyzer
 from tests.helpers.servers import ROOT
@@ -228,6 +229,9 @@ def test_the_server_warms_up_once_it_runs(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(launch.runtime, "get_instance", lambda: next(instances))
     monkeypatch.setattr(launch.importlib, "import_module", steps.append)
     monkeypatch.setattr(session, "preload_analyzers", lambda: steps.append("models"))
+    monkeypatch.setattr(
+        CameraFeeds, "watch", lambda feeds, cameras: steps.append("cameras")
+    )
     launch.warm_up()
-    assert steps[:5] == [*["asked"] * 3, "models", "aiortc"]
+    assert steps[:6] == [*["asked"] * 3, "cameras", "models", "aiortc"]
     assert "maskdet.web.image.page" in steps

@@ -122,7 +122,7 @@ class CameraFeed:
 
     @property
     def frame(self) -> FeedFrame | None:
-        """The newest annotated frame; `None` before the first one."""
+        """The newest annotated frame; `None` before the first one and after the end."""
         with self._lock:
             return self._frame
 
@@ -160,7 +160,7 @@ class CameraFeed:
     def _start(self) -> None:
         """Start the thread unless it runs; the lock is held."""
         if self._thread is None:
-            self._status, self._frame = FeedStatus("connecting"), None
+            self._status = FeedStatus("connecting")
             self._thread = threading.Thread(
                 target=self._run, name="maskdet-camera", daemon=True
             )
@@ -207,8 +207,12 @@ class CameraFeed:
             session = self.state.active_session
             if session is not None:
                 self.state.end_session(session)
-            self._thread, self._status = None, FeedStatus()
+            self._thread, self._status, self._frame = None, FeedStatus(), None
+            self._release()
             return True
+
+    def _release(self) -> None:
+        """Free what the run needed, at its end; the lock is held."""
 
     def _has_viewers(self) -> bool:
         """Return whether somebody watches, or did so recently; the lock is held."""

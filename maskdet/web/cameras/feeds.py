@@ -50,7 +50,7 @@ class SharedFeed(CameraFeed):
         super().__init__(
             camera.name,
             functools.partial(open_camera, camera.address),
-            LiveState(Preferences(mirror=False)),
+            LiveState(Preferences(mirror=False), is_private=False),
             self._prepare_session,
             is_kept_running=lambda: camera.is_named and are_all_analyzed(),
         )
@@ -74,6 +74,9 @@ class SharedFeed(CameraFeed):
         return self.state.get_or_create_session(
             key, self._analyzer[1], self._create_observer()
         )
+
+    def _release(self) -> None:
+        self._analyzer = None
 
     def _create_observer(self) -> SceneObserver:
         """Return what finds the events; those of an entered camera are only shown."""

@@ -15,6 +15,7 @@ import streamlit as st
 from maskdet.alerts import delivery
 from maskdet.alerts.delivery import DeliveryState, DeliveryStatus
 from maskdet.alerts.monitor import (
+    MAX_ALERTS,
     AlertConfig,
     AlertMonitor,
     AlertRecord,
@@ -288,8 +289,8 @@ def render_alert_list() -> None:
         alt="Table of the last alerts, newest first",
     )
     st.caption(
-        f"{format_count(len(listed), 'alert')}, kept in memory only, at most 500. "
-        "Alerts are also in the event log while recording is on."
+        f"{format_count(len(listed), 'alert')}, kept in memory only, at most "
+        f"{MAX_ALERTS}. Alerts are also in the event log while recording is on."
     )
 
 

@@ -176,8 +176,8 @@ def are_cameras_recorded() -> bool:
 def get_last_camera_alert(camera: str) -> Event | None:
     """Return the last alert of a camera that the server reads; safe in any thread."""
     name = clean_camera_name(camera)
-    recent = _camera_recorder.monitor.get_recent(1, camera=name, alerts_only=True)
-    return next(iter(recent), None)
+    alerts = (record.alert for record in _camera_recorder.monitor.list_alerts())
+    return next((alert for alert in alerts if alert.camera == name), None)
 
 
 def get_database_status() -> DatabaseStatus:

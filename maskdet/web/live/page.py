@@ -376,7 +376,7 @@ def _render_stats() -> None:
         "Show faces beside events",
         key=_CROPS_KEY,
         persist_state="session",
-        disabled=style.blur or not state.allows_crops,
+        disabled=style.blur or not state.is_private,
         help="Keeps the faces of the last events in memory until **Stop**, or until "
         "you turn it off. Not available while faces are blurred, and for cameras that "
         "others can see too.",

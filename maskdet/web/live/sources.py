@@ -184,7 +184,7 @@ def _choose(source: LiveSourceName, camera: str = "") -> None:
 def _get_sample_feed() -> CameraFeed:
     """Return this visitor's own feed of the sample video."""
     if _SAMPLE_KEY not in st.session_state:
-        state = LiveState(session.get_preferences(), allows_crops=True)
+        state = LiveState(session.get_preferences())
         st.session_state[_SAMPLE_KEY] = CameraFeed(
             _TITLES["sample"],
             lambda: play_in_real_time(lambda: open_video(VIDEO_SAMPLE.path)),

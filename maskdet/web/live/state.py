@@ -296,17 +296,17 @@ class LiveState:
         preferences: Preferences,
         *,
         clock: Callable[[], float] = time.monotonic,
-        allows_crops: bool = False,
+        is_private: bool = True,
     ) -> None:
         """Start without a stream.
 
         Args:
             preferences: used from the next frame on.
             clock: monotonic time in seconds; tests pass their own.
-            allows_crops: whether `keeps_crops` can be set: only if nobody but this
-                visitor sees the video.
+            is_private: whether nobody but this visitor sees the video. Of one that
+                others see, neither the last run nor faces are kept.
         """
-        self.allows_crops = allows_crops
+        self.is_private = is_private
         self.clock = clock
         self._lock = threading.Lock()
         self._preferences = preferences
@@ -341,7 +341,7 @@ class LiveState:
     def keeps_crops(self) -> bool:
         """Whether the faces of the last events are kept; off by default.
 
-        It stays off unless `allows_crops`.
+        It stays off unless `is_private`.
         """
         with self._lock:
             return self._keeps_crops
@@ -349,7 +349,7 @@ class LiveState:
     @keeps_crops.setter
     def keeps_crops(self, value: bool) -> None:
         with self._lock:
-            self._keeps_crops = value and self.allows_crops
+            self._keeps_crops = value and self.is_private
 
     def get_or_create_session(
         self,
@@ -387,7 +387,7 @@ class LiveState:
         """
         with self._lock:
             is_active = self._is_active(session)
-            snapshot = self._snapshot if is_active else None
+            snapshot = self._snapshot if is_active and self.is_private else None
             n_alerts = self._history.n_alerts
             if is_active:
                 self._active, self._ending = None, session
@@ -401,7 +401,10 @@ class LiveState:
                 self._last_run = LastRun(report, snapshot, n_alerts)
 
     def get_last_run(self) -> LastRun | None:
-        """Return the run that ended last; None before, and once another has begun."""
+        """Return the run that ended last; None before, and once another has begun.
+
+        It is also None unless `is_private`.
+        """
         with self._lock:
             return self._last_run
 
@@ -522,9 +525,7 @@ def get_live_state() -> LiveState:
 def get_own_live_state() -> LiveState:
     """Return the live state of this session."""
     if _STATE_KEY not in st.session_state:
-        st.session_state[_STATE_KEY] = LiveState(
-            session.get_preferences(), allows_crops=True
-        )
+        st.session_state[_STATE_KEY] = LiveState(session.get_preferences())
     state: LiveState = st.session_state[_STATE_KEY]
     return state
 

@@ -22,9 +22,8 @@ from maskdet.web.cameras.config import (
     WATCH_CAMERAS_VARIABLE,
     Camera,
     add_cameras,
-    are_cameras_watched,
     check_camera_variables,
-    read_cameras,
+    list_cameras,
 )
 from maskdet.web.server import access, guard, streamlit_patches, uploads
 
@@ -102,7 +101,6 @@ def launch_dashboard(
     streamlit_patches.patch_streamlit()
     streamlit_patches.limit_server()
     guard.guard_server()
-    _watch_cameras()
     args = ["run", str(resource_path("app.py"))]
     if address is None and not _read_server_option("address"):
         address = "localhost"  # by default Streamlit listens on all addresses
@@ -121,15 +119,6 @@ def launch_dashboard(
     cli.main(args, prog_name="streamlit", standalone_mode=False)
 
 
-def _watch_cameras() -> None:
-    """Start the cameras that are analyzed before the first visitor comes."""
-    if are_cameras_watched():
-        # Imported here, as it loads Streamlit and the networks.
-        from maskdet.web.cameras.feeds import get_camera_feeds
-
-        get_camera_feeds().watch(read_cameras())
-
-
 def _is_server_running() -> bool:
     """Return whether Streamlit's runtime is complete, not only begun."""
     if not runtime.exists():
@@ -143,7 +132,8 @@ def _is_server_running() -> bool:
 def warm_up() -> None:
     """Load the pages, their libraries and the default models, once the server runs.
 
-    Otherwise the first visitor would wait for them. Components are registered with the
+    Otherwise the first visitor would wait for them. Cameras that are analyzed without
+    viewers start first. Components are registered with the
     running server when a page is imported, so this waits for it.
     """
     deadline_s = time.monotonic() + _START_DEADLINE_S
@@ -152,7 +142,9 @@ def warm_up() -> None:
             return
         time.sleep(0.05)
     from maskdet.web import session
+    from maskdet.web.cameras.feeds import get_camera_feeds
 
+    get_camera_feeds().watch(list_cameras())
     session.preload_analyzers()
     for name in _WARM_MODULES:
         importlib.import_module(name)

@@ -320,6 +320,8 @@ def test_another_analyzer_begins_a_new_run_and_settings_act_at_once(
     shared._linger_s = 0.0
     shared.remove_viewer(ignore)
     wait_until(lambda: shared.status.phase == "stopped", "the end of the feed")
+    assert (shared.frame, shared._analyzer) == (None, None)
+    assert (shared.state.get_snapshot(), shared.state.get_last_run()) == (None, None)
 
 
 def test_named_cameras_can_run_without_viewers(camera_feeds, monkeypatch) -> None:

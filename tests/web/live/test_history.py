@@ -128,7 +128,7 @@ def test_the_stats_have_mask_rate_and_events_of_the_run() -> None:
 
 
 def test_faces_of_a_camera_that_others_see_are_never_kept() -> None:
-    state = LiveState(Preferences())
+    state = LiveState(Preferences(), is_private=False)
     state.keeps_crops = True
     play(state, [ScriptedFace(LEFT, NO_MASK)], 2.0)
     assert not any(recent.crop for recent in state.get_stats().history.events)
@@ -136,7 +136,7 @@ def test_faces_of_a_camera_that_others_see_are_never_kept() -> None:
 
 @pytest.mark.parametrize("blur", [False, True])
 def test_faces_are_kept_if_the_visitor_allows_it_and_blur_is_off(blur: bool) -> None:
-    state = LiveState(Preferences(style=Style(blur=blur)), allows_crops=True)
+    state = LiveState(Preferences(style=Style(blur=blur)))
     assert state.keeps_crops is False
     state.keeps_crops = True
     play(state, [ScriptedFace(LEFT, NO_MASK)], 2.0)
