@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import logging
+import os
 
 import streamlit as st
 
-from maskdet.web import session
+from maskdet.web import account, session
 from maskdet.web.cameras.config import list_cameras
 from maskdet.web.cameras.feeds import get_camera_feeds
 from maskdet.web.events.badge import render_recording_badge
 from maskdet.web.live import page as live_page
 from maskdet.web.live.relay import NewestFrameRelay
-from maskdet.web.server import guard, navigation, streamlit_patches, uploads
+from maskdet.web.server import guard, logs, navigation, streamlit_patches, uploads
 from maskdet.web.sidebar import render_sidebar
 from maskdet.web.theme import render_theme
 
-# Without a handler at the root, errors of streamlit-webrtc are not printed anywhere.
-logging.basicConfig(level=logging.WARNING)
+logs.configure_logging(os.environ)
 streamlit_patches.patch_streamlit()
 streamlit_patches.relay_frames_with(NewestFrameRelay)
 guard.guard_server()
@@ -47,12 +46,14 @@ page = st.navigation(
 )
 st.set_page_config(page_title=f"{page.title} - maskdet")
 render_theme()
+account.require_login()
 session.begin_run()
 render_recording_badge()
 if page.title != "Live":
     live_page.release_viewer_slot()
 render_sidebar(page.title)
 with st.sidebar:
+    account.render_account()
     session.render_tab_reporter()
 page.run()
 session.end_run()

@@ -86,7 +86,9 @@ def run(args: argparse.Namespace) -> int:
         MissingExtraError: Streamlit is not installed.
     """
     require_libraries(
-        "maskdet app", "streamlit", "streamlit_webrtc", "sqlalchemy", "vl_convert"
+        "maskdet app",
+        *("streamlit", "streamlit_webrtc", "prometheus_client"),
+        *("sqlalchemy", "vl_convert"),
     )
     from maskdet.web.server.launch import launch_dashboard
 

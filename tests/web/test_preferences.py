@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -11,7 +12,12 @@ import pytest
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.settings import Settings
 from maskdet.style import Style
-from maskdet.web.live.connection import ICE_SERVERS_VARIABLE, get_rtc_configuration
+from maskdet.web.live.connection import (
+    ICE_SERVERS_VARIABLE,
+    TURN_SECRET_VARIABLE,
+    TURN_URLS_VARIABLE,
+    get_rtc_configuration,
+)
 from maskdet.web.preferences import Preferences
 from maskdet.web.widgets import escape_markdown
 
@@ -167,6 +173,34 @@ def test_no_ice_server_is_used_by_default() -> None:
     assert get_rtc_configuration({ICE_SERVERS_VARIABLE: "[]", "HF_TOKEN": "x"}) == {
         "iceServers": []
     }
+
+
+def test_the_password_of_the_own_turn_server_expires() -> None:
+    urls = "turn:turn.example.org:3478 turns:turn.example.org:5349?transport=tcp"
+    environment = {TURN_SECRET_VARIABLE: "north", TURN_URLS_VARIABLE: urls}
+    server = {
+        "urls": urls.split(),
+        "username": "1700049600",  # the end, in seconds since 1970
+        # echo -n 1700049600 | openssl dgst -sha1 -hmac north -binary | base64
+        "credential": "/qk88XP/HgERztblfK/VcuUj1e8=",
+    }
+    begin_s = 1_700_049_600 - 24 * 3600
+
+    def configure(now_s: float) -> dict[str, Any]:
+        return get_rtc_configuration(environment, clock=lambda: now_s)
+
+    assert configure(begin_s) == {"iceServers": [server]}
+    assert configure(begin_s + 12 * 3600 - 1) == {"iceServers": [server]}
+    later = configure(begin_s + 12 * 3600)
+    assert later["iceServers"][0]["username"] == "1700092800"
+
+
+@pytest.mark.parametrize("urls", ["", "stun:turn.example.org", "turn.example.org"])
+def test_a_turn_secret_needs_the_urls_of_the_server(urls) -> None:
+    environment = {TURN_SECRET_VARIABLE: "north", TURN_URLS_VARIABLE: urls}
+    with pytest.raises(ValueError, match=TURN_URLS_VARIABLE) as error:
+        get_rtc_configuration(environment)
+    assert "north" not in str(error.value)
 
 
 @pytest.mark.parametrize(

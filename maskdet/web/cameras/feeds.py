@@ -18,6 +18,7 @@ from maskdet.web.cameras.feed import CameraFeed
 from maskdet.web.cameras.paced_video import PacedVideo
 from maskdet.web.events import service
 from maskdet.web.live.state import LiveSession, LiveState
+from maskdet.web.metrics import ENTERED, CameraMetrics
 from maskdet.web.preferences import Preferences
 
 # The feed itself reconnects, so that it also notices when its last viewer leaves.
@@ -50,7 +51,11 @@ class SharedFeed(CameraFeed):
         super().__init__(
             camera.name,
             functools.partial(open_camera, camera.address),
-            LiveState(Preferences(mirror=False), is_private=False),
+            LiveState(
+                Preferences(mirror=False),
+                is_private=False,
+                metrics=CameraMetrics(camera.name if camera.is_named else ENTERED),
+            ),
             self._prepare_session,
             is_kept_running=lambda: camera.is_named and are_all_analyzed(),
         )

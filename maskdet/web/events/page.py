@@ -332,9 +332,17 @@ def _render_recording_settings(
         st.error(
             escape_markdown(f"{database.problem}."), icon=":material/database_off:"
         )
+    may_record = service.may_record()
+    if not may_record:
+        st.info(
+            "Only an administrator may record events and set alerts on this server.",
+            icon=":material/lock:",
+        )
     toggle_column, name_column = st.columns([2, 1], vertical_alignment="bottom")
     record = toggle_column.toggle(
-        "Record events", key=form.key("record"), disabled=not database.url
+        "Record events",
+        key=form.key("record"),
+        disabled=not (database.url and may_record),
     )
     camera = ""
     if is_visitor:
@@ -358,7 +366,8 @@ def _render_recording_settings(
             f"others, and the camera name. Events are stored in `{location}` "
             f"and deleted after **{database.keep_days} days**."
         )
-    return record and bool(database.url), clean_camera_name(camera) or DEFAULT_CAMERA
+    is_recorded = record and may_record and bool(database.url)
+    return is_recorded, clean_camera_name(camera) or DEFAULT_CAMERA
 
 
 def _render_writer_status(record: bool) -> None:
@@ -513,7 +522,10 @@ def _render_files(
         if service.is_local_admin():
             _render_delete_button(store, n_all)
     if not service.is_local_admin():
-        st.caption("Events can only be deleted from the server's own machine.")
+        st.caption(
+            "Events can only be deleted from the server's own machine, or by an "
+            "administrator."
+        )
 
 
 def _render_delete_button(store: EventStore, n_all: int) -> None:

@@ -32,7 +32,7 @@ from maskdet.events.event import (
 )
 from maskdet.events.store import EventStore
 from maskdet.events.writer import EventWriter
-from maskdet.web import session
+from maskdet.web import account, session
 from maskdet.web.events.recorders import EventPreferences, Recorder, RecorderRegistry
 from maskdet.web.server import access, guard, streamlit_patches
 
@@ -95,9 +95,13 @@ def get_event_preferences() -> EventPreferences:
 def apply_event_preferences(recorder: Recorder, preferences: EventPreferences) -> None:
     """Apply the preferences, also to a running stream.
 
+    Those of a visitor who may not record anything are not applied.
+
     Raises:
         ValueError: a receiver in the alert configuration is invalid; nothing changes.
     """
+    if not may_record():
+        preferences = EventPreferences()
     recorder.monitor.configure(
         preferences.alert_config, get_event_writer() if preferences.record else None
     )
@@ -229,14 +233,26 @@ def delete_expired_events() -> str:
     return ""
 
 
+def may_record() -> bool:
+    """Return whether the visitor may record events and set alerts."""
+    try:
+        switch = access.parse_switch(os.environ, access.RECORDING_VARIABLE)
+    except ValueError:  # the launcher reports it
+        switch = False
+    return switch is not False or is_local_admin()
+
+
 def is_local_admin() -> bool:
     """Return whether the visitor has the rights of the server's own machine.
 
-    It is false for a visitor who has just disconnected.
+    Who has logged in as an administrator has them too. It is false for a visitor who
+    has just disconnected.
     """
     context = get_script_run_ctx()
     if context is None:
         return False
+    if account.get_role() == "admin":
+        return True
     peer = streamlit_patches.get_peer(context.session_id)
     try:
         allowed = access.is_local_admin_enabled(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -40,6 +43,15 @@ _RECONNECTING_PHASES: Final = ("waiting", "starting", "stopping")
 
 ICE_SERVERS_VARIABLE = "MASKDET_ICE_SERVERS"
 """A JSON list as in `RTCPeerConnection`: `[{"urls": "turn:...", "username": ...}]`."""
+
+TURN_URLS_VARIABLE: Final = "MASKDET_TURN_URLS"
+"""URLs of an own TURN server, separated by spaces; this server uses the first one."""
+
+TURN_SECRET_VARIABLE: Final = "MASKDET_TURN_SECRET"
+"""The secret of that server, coturn's `static-auth-secret`. It stays on this server:
+browsers get a password that is valid for 12 to 24 hours."""
+
+_TURN_WINDOW_S: Final = 43_200
 
 TURN_PROVIDER_VARIABLES: tuple[tuple[str, ...], ...] = (
     ("CLOUDFLARE_TURN_KEY_ID", "CLOUDFLARE_TURN_KEY_API_TOKEN"),
@@ -253,6 +265,8 @@ def can_use_camera(page_url: str) -> bool:
 
 def get_rtc_configuration(
     environment: Mapping[str, str] = os.environ,
+    *,
+    clock: Callable[[], float] = time.time,
 ) -> dict[str, Any]:
     """Return the RTC configuration of `webrtc_streamer` from the environment.
 
@@ -260,17 +274,41 @@ def get_rtc_configuration(
     the same name works too. Without any, no server is used: on localhost and within
     one network none is needed, and a STUN server behind a firewall costs 5 seconds.
 
+    Args:
+        environment: names the servers.
+        clock: seconds since 1970.
+
     Raises:
         ValueError: the variable is not a valid list of servers; the message says why.
     """
     text = environment.get(ICE_SERVERS_VARIABLE, "").strip()
     if text:
         return {"iceServers": _parse_ice_servers(text)}
+    secret = environment.get(TURN_SECRET_VARIABLE, "").strip()
+    if secret:
+        urls = environment.get(TURN_URLS_VARIABLE, "").split()
+        return {"iceServers": [_make_turn_server(urls, secret, clock())]}
     if any(
         all(environment.get(name) for name in row) for row in TURN_PROVIDER_VARIABLES
     ):
         return {}
     return {"iceServers": []}
+
+
+def _make_turn_server(urls: list[str], secret: str, now_s: float) -> dict[str, Any]:
+    """Return a TURN server with a password that expires ("TURN REST API" of coturn).
+
+    It changes only twice a day, as each change is sent to the browser.
+    """
+    if not urls or not all(url.startswith(("turn:", "turns:")) for url in urls):
+        raise ValueError(
+            f"{TURN_SECRET_VARIABLE} needs {TURN_URLS_VARIABLE} with URLs such as "
+            "turn:turn.example.org:3478"
+        )
+    username = str((int(now_s) // _TURN_WINDOW_S + 2) * _TURN_WINDOW_S)
+    digest = hmac.digest(secret.encode(), username.encode(), "sha1")
+    credential = base64.b64encode(digest).decode()
+    return {"urls": urls, "username": username, "credential": credential}
 
 
 def _parse_ice_servers(text: str) -> list[dict[str, Any]]:

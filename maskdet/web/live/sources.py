@@ -27,6 +27,7 @@ from maskdet.web.cameras.feeds import (
 from maskdet.web.cameras.track import FeedOutlet
 from maskdet.web.events import service
 from maskdet.web.live.state import LiveState
+from maskdet.web.metrics import SAMPLE, CameraMetrics
 from maskdet.web.preferences import LiveSourceName
 from maskdet.web.widgets import VIDEO_SAMPLE, escape_markdown
 
@@ -184,7 +185,7 @@ def _choose(source: LiveSourceName, camera: str = "") -> None:
 def _get_sample_feed() -> CameraFeed:
     """Return this visitor's own feed of the sample video."""
     if _SAMPLE_KEY not in st.session_state:
-        state = LiveState(session.get_preferences())
+        state = LiveState(session.get_preferences(), metrics=CameraMetrics(SAMPLE))
         st.session_state[_SAMPLE_KEY] = CameraFeed(
             _TITLES["sample"],
             lambda: play_in_real_time(lambda: open_video(VIDEO_SAMPLE.path)),

@@ -29,6 +29,7 @@ from maskdet.video.analysis import MAX_EVENTS
 from maskdet.web import session
 from maskdet.web.distance import DistanceGuard
 from maskdet.web.live.history import LiveHistory, RunHistory
+from maskdet.web.metrics import CameraMetrics
 from maskdet.web.preferences import Preferences
 
 STATS_WINDOW_S = 2.0
@@ -115,15 +116,22 @@ class LiveSnapshot:
 class LiveSession:
     """One run of a camera: analyzes each frame and returns a snapshot."""
 
-    def __init__(self, stream: Stream, observer: SceneObserver | None = None) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        observer: SceneObserver | None = None,
+        metrics: CameraMetrics | None = None,
+    ) -> None:
         """Start before the first frame.
 
         Args:
             stream: analyzes the frames.
             observer: receives every scene, for events and alerts.
+            metrics: counts the events.
         """
         self._stream = stream
         self._observer = observer
+        self._metrics = metrics or CameraMetrics()
         self._distance_guard = DistanceGuard()
         self._lock = threading.Lock()  # held for a whole frame
         self._ended = False
@@ -186,6 +194,7 @@ class LiveSession:
         events = tuple(observe_safely(self._observer, self._stream.people))
         self._events.extend(events)
         self._n_events += len(events)
+        self._metrics.add_events(events)
         return events
 
     def _list_bins(self) -> tuple[TimelineBin, ...]:
@@ -297,17 +306,21 @@ class LiveState:
         *,
         clock: Callable[[], float] = time.monotonic,
         is_private: bool = True,
+        metrics: CameraMetrics | None = None,
     ) -> None:
         """Start without a stream.
 
         Args:
             preferences: used from the next frame on.
             clock: monotonic time in seconds; tests pass their own.
+            metrics: counts the frames and events; by default with those of all
+                cameras of browsers.
             is_private: whether nobody but this visitor sees the video. Of one that
                 others see, neither the last run nor faces are kept.
         """
         self.is_private = is_private
         self.clock = clock
+        self._metrics = metrics or CameraMetrics()
         self._lock = threading.Lock()
         self._preferences = preferences
         self._active: tuple[str, LiveSession] | None = None
@@ -371,7 +384,9 @@ class LiveState:
                 return active[1]
             people = PersonLog(timeline=Timeline(_MAX_BINS))
             new_session = LiveSession(
-                Stream(analyzer, self._preferences.settings, people=people), observer
+                Stream(analyzer, self._preferences.settings, people=people),
+                observer,
+                self._metrics,
             )
             self._active = (analyzer_name, new_session)
             self._reset()
@@ -511,6 +526,7 @@ class LiveState:
             self._started_s, self._last_run = now_s, None
         self._n_processed += 1
         self._n_skipped += n_arrived - 1
+        self._metrics.add_frame(n_arrived, stage_ms)
         self._records.append(_FrameRecord(now_s, n_arrived, stage_ms))
         while self._records[0].time_s <= now_s - STATS_WINDOW_S:
             self._records.popleft()

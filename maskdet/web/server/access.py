@@ -19,6 +19,9 @@ ADMIN_VARIABLE: Final = "MASKDET_LOCAL_ADMIN"
 """`off`: visitors on the server's own machine have no extra rights; `on`: they may
 delete events and send alerts to any host. See `is_local_admin_enabled`."""
 
+RECORDING_VARIABLE: Final = "MASKDET_VISITOR_EVENTS"
+"""`off`: only administrators may record events and set alerts."""
+
 _ON: Final = frozenset({"on", "1", "true", "yes"})
 _OFF: Final = frozenset({"off", "0", "false", "no"})
 
@@ -169,6 +172,11 @@ def is_allowed_origin(origin: str, allowed: Collection[str]) -> bool:
     return False
 
 
+def has_proxy_header(headers: Iterable[tuple[str, str]]) -> bool:
+    """Return whether a header of a request, given as name and value, is of a proxy."""
+    return any(name.lower().startswith(_PROXY_HEADER_PREFIXES) for name, _ in headers)
+
+
 def is_local_request(peer: str | None, headers: Iterable[tuple[str, str]]) -> bool:
     """Return whether a visitor's browser runs on the server's own machine.
 
@@ -183,7 +191,7 @@ def is_local_request(peer: str | None, headers: Iterable[tuple[str, str]]) -> bo
     values: dict[str, list[str]] = {}
     for name, value in headers:
         values.setdefault(name.lower(), []).append(value)
-    if any(name.startswith(_PROXY_HEADER_PREFIXES) for name in values):
+    if has_proxy_header((name, "") for name in values):
         return False
     hosts, origins = values.get("host", []), values.get("origin", [])
     if len(hosts) != 1 or len(origins) != 1:

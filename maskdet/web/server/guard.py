@@ -1,4 +1,4 @@
-"""Request middleware of the dashboard: host check, upload limits, security headers."""
+"""Middleware of the dashboard: host check, login, upload limits, security headers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 
-from maskdet.web.server import access, streamlit_patches, uploads
+from maskdet.web import metrics
+from maskdet.web.server import access, login, streamlit_patches, uploads
 
 FRAME_ANCESTORS_VARIABLE: Final = "MASKDET_FRAME_ANCESTORS"
 """Origins, separated by spaces, whose pages may embed the dashboard in a frame."""
@@ -41,7 +42,10 @@ async def handle_request(
         receive: returns the next part of the request.
         send: sends the next part of the response.
     """
-    if scope["type"] != "http":  # is_allowed_connection checks web sockets
+    if scope["type"] == "websocket":
+        await _connect(app, scope, receive, send)
+        return
+    if scope["type"] != "http":
         await app(scope, receive, send)
         return
 
@@ -62,12 +66,21 @@ async def handle_request(
             await response(scope, receive, send_with_headers)
 
 
+async def _connect(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Pass on a web socket; `is_allowed_connection` checks its host and origin."""
+    if not login.is_admitted(Headers(scope=scope).items()):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    with metrics.SESSIONS.track_inprogress():
+        await app(scope, receive, send)
+
+
 async def _dispatch_request(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send
 ) -> None:
     headers = Headers(scope=scope)
-    if not is_allowed_host(_get_single_header(headers, "host")):
-        response = PlainTextResponse(_format_unknown_host(headers), status_code=403)
+    response = await _respond_without_app(scope, receive, headers)
+    if response is not None:
         await response(scope, receive, send)
         return
     match = streamlit_patches.UPLOAD_PATH.search(scope["path"])
@@ -75,6 +88,24 @@ async def _dispatch_request(
         await _receive_file(app, scope, receive, send, *match.groups())
     else:
         await app(scope, receive, send)
+
+
+async def _respond_without_app(
+    scope: Scope, receive: Receive, headers: Headers
+) -> Response | None:
+    """Return the response to an unknown host, to Prometheus or to a login, if any."""
+    host = _get_single_header(headers, "host")
+    if not is_allowed_host(host):
+        return PlainTextResponse(_format_unknown_host(headers), status_code=403)
+    if scope["path"] == login.get_base_path() + metrics.PATH:
+        client = scope.get("client") or (None,)
+        if metrics.may_read(headers.items(), client[0]):
+            return Response(metrics.format_text(), media_type=metrics.CONTENT_TYPE)
+        return PlainTextResponse(metrics.REFUSAL, 403)
+    origin = _get_single_header(headers, "origin")
+    return await login.respond_to_login(
+        scope, receive, is_own_page=is_allowed_connection(origin, host)
+    )
 
 
 def is_allowed_host(host: str | None) -> bool:

@@ -17,6 +17,7 @@ from streamlit.runtime.runtime import RuntimeState
 from streamlit.web import cli
 
 from maskdet.resources import resource_path
+from maskdet.web import metrics
 from maskdet.web.cameras.config import (
     ANY_CAMERA_VARIABLE,
     WATCH_CAMERAS_VARIABLE,
@@ -25,7 +26,7 @@ from maskdet.web.cameras.config import (
     check_camera_variables,
     list_cameras,
 )
-from maskdet.web.server import access, guard, streamlit_patches, uploads
+from maskdet.web.server import access, guard, login, logs, streamlit_patches, uploads
 
 _WARM_MODULES: Final = (
     "aiortc",
@@ -98,6 +99,7 @@ def launch_dashboard(
     if cameras:
         add_cameras(cameras, os.environ)
     _check_environment(os.environ)
+    logs.configure_logging(os.environ)
     streamlit_patches.patch_streamlit()
     streamlit_patches.limit_server()
     guard.guard_server()
@@ -154,7 +156,11 @@ def _check_environment(environment: Mapping[str, str]) -> None:
     """Raise `ValueError` for an invalid environment variable."""
     access.is_local_admin_enabled(environment, public=False)
     check_camera_variables(environment)
+    access.parse_switch(environment, access.RECORDING_VARIABLE)
     guard.get_frame_ancestors(environment)
+    login.Passwords.from_environment(environment)
+    logs.read_log_format(environment)
+    metrics.read_token(environment)
     uploads.UploadLimits.from_environment(environment, file_mb=1)
 
 
