@@ -101,3 +101,13 @@ def test_locked_versions_are_within_the_bounds(lock: str) -> None:
     expected = RUN if lock == "requirements.lock" else {**RUN, **DEV}
     for name, (requirement, _) in expected.items():
         assert pinned[name] in requirement.specifier
+
+
+def test_the_requirements_of_the_community_cloud_are_those_of_the_dashboard() -> None:
+    path = ROOT / "deploy" / "community_cloud" / "requirements.txt"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    listed = [line for line in lines if not line.startswith("#")]
+    needed = set(PROJECT["dependencies"])
+    for extra in ("app", "events", "report"):
+        needed |= {text for text in EXTRAS[extra] if not text.startswith("maskdet[")}
+    assert set(listed) == needed
