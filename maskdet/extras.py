@@ -35,6 +35,7 @@ LIBRARIES: Final[Mapping[str, Library]] = {
     "paho.mqtt.client": Library("paho-mqtt", "mqtt"),
     "psycopg": Library("psycopg", "postgresql"),
     "vl_convert": Library("vl-convert", "report"),
+    "authlib": Library("Authlib", "login"),
     "fastapi": Library("FastAPI", "serve"),
     "uvicorn": Library("uvicorn", "serve"),
     "prometheus_client": Library("the Prometheus client", "serve"),

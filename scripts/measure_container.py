@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,8 @@ def main() -> int:
         return 1
     command = [engine, *options.global_option]
     image = options.image or build(command, options.base, options.build_option)
+    load = f"{os.getloadavg()[0]:.0f} on {os.cpu_count()} cores"
+    print(f"{'load of this machine':24} {load}")
     print(f"{'image size':24} {read_size(command, image) / 1e6:,.0f} MB")
     measure_run(command, image, options.run_option)
     return 0
@@ -132,8 +135,10 @@ def read_health(command: list[str]) -> str:
     check = read(
         command, "inspect", "--format", "{{json .Config.Healthcheck.Test}}", NAME
     )
-    words = json.loads(check)
-    done = subprocess.run([*command, "exec", NAME, *words[1:]], capture_output=True)
+    kind, *words = json.loads(check)
+    if kind == "CMD-SHELL":
+        words = ["sh", "-c", *words]
+    done = subprocess.run([*command, "exec", NAME, *words], capture_output=True)
     return "ok" if done.returncode == 0 else f"failed: {done.stderr.decode()}"
 
 

@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.errors import StreamlitAuthError
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from maskdet.extras import describe_missing_library
 from maskdet.web.server import login, streamlit_patches
 
 USERS_VARIABLE: Final = "MASKDET_LOGIN_USERS"
@@ -39,10 +40,7 @@ def require_login() -> None:
         st.error(f"{email} has no access to this server.", icon=":material/lock:")
         st.button("Log in as somebody else", on_click=st.logout)
     elif st.button("Log in", type="primary", icon=":material/login:"):
-        try:
-            st.login()
-        except StreamlitAuthError as error:
-            st.error(f"The login is not set up: {error}", icon=":material/error:")
+        _open_provider()
     st.stop()
 
 
@@ -73,6 +71,17 @@ def render_account() -> None:
     if role != "admin" and os.environ.get(login.ADMIN_PASSWORD_VARIABLE):
         path = f"{base_path}{login.LOGIN_PATH}"
         st.html(f'<a href="{path}">Log in as administrator</a>')
+
+
+def _open_provider() -> None:
+    try:
+        problem = describe_missing_library("a login at a provider", "authlib")
+        if not problem:
+            st.login()
+    except StreamlitAuthError as error:
+        problem = str(error)
+    if problem:
+        st.error(f"The login is not set up: {problem}", icon=":material/error:")
 
 
 def _get_headers() -> list[tuple[str, str]]:

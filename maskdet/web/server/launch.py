@@ -28,7 +28,7 @@ from maskdet.web.cameras.config import (
 )
 from maskdet.web.server import access, guard, login, logs, streamlit_patches, uploads
 
-_WARM_MODULES: Final = (
+WARM_MODULES: Final = (
     "aiortc",
     "altair",
     *(f"maskdet.web.{name}.page" for name in ("image", "video", "tune", "models")),
@@ -148,7 +148,7 @@ def warm_up() -> None:
 
     get_camera_feeds().watch(list_cameras())
     session.preload_analyzers()
-    for name in _WARM_MODULES:
+    for name in WARM_MODULES:
         importlib.import_module(name)
 
 
