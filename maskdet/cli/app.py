@@ -73,7 +73,7 @@ def _add_camera_options(parser: argparse.ArgumentParser) -> None:
         "server then connects (default: those with the rights of --local-admin)",
     )
     parser.add_argument(
-        "--watch-cameras",
+        "--always-analyze",
         action=argparse.BooleanOptionalAction,
         help="analyze the named cameras even if nobody watches them (default: no)",
     )
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         local_admin=args.local_admin,
         cameras=args.cameras,
         any_camera=args.any_camera,
-        watch_cameras=args.watch_cameras,
+        always_analyze=args.always_analyze,
     )
     return 0
 

@@ -19,7 +19,7 @@ CAMERAS_VARIABLE: Final = "MASKDET_CAMERAS"
 ANY_CAMERA_VARIABLE: Final = "MASKDET_ANY_CAMERA"
 """`on`: every visitor may enter an address; `off`: nobody may."""
 
-WATCH_CAMERAS_VARIABLE: Final = "MASKDET_WATCH_CAMERAS"
+ALWAYS_ANALYZE_VARIABLE: Final = "MASKDET_ALWAYS_ANALYZE"
 """`on`: named cameras are analyzed even if nobody watches them."""
 
 _SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
@@ -157,14 +157,15 @@ def may_enter_address(
     return is_local_admin if switch is None else switch
 
 
-def are_cameras_watched(environment: Mapping[str, str] = os.environ) -> bool:
+def are_always_analyzed(environment: Mapping[str, str] = os.environ) -> bool:
     """Return whether the administrator chose to analyze all named cameras always.
 
     Args:
-        environment: may set `WATCH_CAMERAS_VARIABLE`; an invalid value counts as `off`.
+        environment: may set `ALWAYS_ANALYZE_VARIABLE`; an invalid value counts as
+            `off`.
     """
     try:
-        return bool(parse_switch(environment, WATCH_CAMERAS_VARIABLE))
+        return bool(parse_switch(environment, ALWAYS_ANALYZE_VARIABLE))
     except ValueError:
         return False
 
@@ -176,7 +177,7 @@ def check_camera_variables(environment: Mapping[str, str]) -> None:
         ValueError: one of them has an invalid value.
     """
     read_cameras(environment)
-    for name in (ANY_CAMERA_VARIABLE, WATCH_CAMERAS_VARIABLE):
+    for name in (ANY_CAMERA_VARIABLE, ALWAYS_ANALYZE_VARIABLE):
         parse_switch(environment, name)
 
 

@@ -13,7 +13,7 @@ from maskdet.analyzers.pipelines import Analyzer, resolve_analyzer
 from maskdet.events import EventDetector, SceneObserver, StreamInfo
 from maskdet.media import LatestFrameSource, ReconnectPolicy, VideoSource, open_video
 from maskdet.web import session
-from maskdet.web.cameras.config import Camera, are_cameras_watched
+from maskdet.web.cameras.config import Camera, are_always_analyzed
 from maskdet.web.cameras.feed import CameraFeed
 from maskdet.web.cameras.paced_video import PacedVideo
 from maskdet.web.events import service
@@ -130,7 +130,7 @@ def are_all_analyzed() -> bool:
 
     They are if the administrator chose so, or their events or alerts are wanted.
     """
-    return are_cameras_watched() or service.are_cameras_recorded()
+    return are_always_analyzed() or service.are_cameras_recorded()
 
 
 @functools.cache

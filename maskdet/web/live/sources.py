@@ -93,16 +93,16 @@ class LiveSource:
 def play_sample() -> None:
     """Choose the sample video and start it; a callback."""
     _choose("sample")
-    request_start()
+    _request_start()
 
 
 def open_network_camera(name: str) -> None:
     """Choose a named camera and start it; call it before the Live page runs."""
     _choose("network", name)
-    request_start()
+    _request_start()
 
 
-def request_start() -> None:
+def _request_start() -> None:
     """Start the chosen source without a further click."""
     st.session_state[_START_KEY] = True
 
@@ -273,4 +273,4 @@ def _enter_address(cameras: Sequence[Camera]) -> None:
         return
     st.session_state[_PROBLEM_KEY] = ""
     st.session_state[_ENTERED_KEY] = get_camera_feeds().get(camera)
-    request_start()
+    _request_start()

@@ -18,8 +18,8 @@ from streamlit.web import cli
 
 from maskdet.resources import resource_path
 from maskdet.web.cameras.config import (
+    ALWAYS_ANALYZE_VARIABLE,
     ANY_CAMERA_VARIABLE,
-    WATCH_CAMERAS_VARIABLE,
     Camera,
     add_cameras,
     check_camera_variables,
@@ -53,7 +53,7 @@ def launch_dashboard(
     local_admin: bool | None = None,
     cameras: Sequence[Camera] = (),
     any_camera: bool | None = None,
-    watch_cameras: bool | None = None,
+    always_analyze: bool | None = None,
 ) -> None:
     """Serve the dashboard until it is stopped.
 
@@ -80,8 +80,8 @@ def launch_dashboard(
             `MASKDET_CAMERAS`.
         any_camera: whether visitors may enter the address of a camera. By default
             `MASKDET_ANY_CAMERA` decides; if that is unset, those with admin rights may.
-        watch_cameras: whether the named cameras are analyzed even if nobody watches
-            them. By default `MASKDET_WATCH_CAMERAS` decides; if that is unset, no.
+        always_analyze: whether the named cameras are analyzed even if nobody watches
+            them. By default `MASKDET_ALWAYS_ANALYZE` decides; if that is unset, no.
 
     Raises:
         ValueError: an environment variable has an invalid value, or two cameras have
@@ -90,7 +90,7 @@ def launch_dashboard(
     switches = {
         access.ADMIN_VARIABLE: local_admin,
         ANY_CAMERA_VARIABLE: any_camera,
-        WATCH_CAMERAS_VARIABLE: watch_cameras,
+        ALWAYS_ANALYZE_VARIABLE: always_analyze,
     }
     for name, switch in switches.items():
         if switch is not None:

@@ -9,10 +9,10 @@ import pytest
 from maskdet.cli import main
 from maskdet.web.cameras import config
 from maskdet.web.cameras.config import (
+    ALWAYS_ANALYZE_VARIABLE,
     ANY_CAMERA_VARIABLE,
     CAMERAS_VARIABLE,
     OTHER_ADDRESS,
-    WATCH_CAMERAS_VARIABLE,
     Camera,
     add_cameras,
     make_entered_camera,
@@ -117,8 +117,8 @@ def test_who_may_enter_an_address(value, for_admin, for_others) -> None:
 
 
 def test_the_variables_are_checked_at_the_start() -> None:
-    config.check_camera_variables({WATCH_CAMERAS_VARIABLE: "on"})
-    for name in (WATCH_CAMERAS_VARIABLE, ANY_CAMERA_VARIABLE):
+    config.check_camera_variables({ALWAYS_ANALYZE_VARIABLE: "on"})
+    for name in (ALWAYS_ANALYZE_VARIABLE, ANY_CAMERA_VARIABLE):
         with pytest.raises(ValueError, match=f"^{name} is 'perhaps'"):
             config.check_camera_variables({name: "perhaps"})
 
