@@ -61,7 +61,7 @@ class FeedStatus:
     Attributes:
         phase: `stopped` without viewers; `connecting`, up to the first frame; `live`;
             `reconnecting`, after a failure.
-        reason: one line on the failure, without the address; else empty.
+        reason: one line on the failure, without the URL; else empty.
     """
 
     phase: FeedPhase = "stopped"

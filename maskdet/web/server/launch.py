@@ -78,14 +78,14 @@ def launch_dashboard(
             they may unless there are names or origins for other machines.
         cameras: network cameras that visitors may watch, besides those of the variable
             `MASKDET_CAMERAS`.
-        any_camera: whether visitors may enter the address of a camera. By default
+        any_camera: whether visitors may enter a camera URL. By default
             `MASKDET_ANY_CAMERA` decides; if that is unset, those with admin rights may.
         always_analyze: whether the named cameras are analyzed even if nobody watches
             them. By default `MASKDET_ALWAYS_ANALYZE` decides; if that is unset, no.
 
     Raises:
         ValueError: an environment variable has an invalid value, or two cameras have
-            the same name or address.
+            the same name or URL.
     """
     switches = {
         access.ADMIN_VARIABLE: local_admin,

@@ -171,7 +171,7 @@ def test_looking_at_single_images_keeps_a_feed_running() -> None:
 
 
 def test_a_lost_camera_is_opened_again_and_the_run_goes_on() -> None:
-    lost = VideoReadError("no connection to this address")
+    lost = VideoReadError("no connection to this URL")
     opener = Opener(Source(3), lost, lost, Source())
     seen: list[str] = []
     feed = make_feed(opener)
@@ -181,8 +181,8 @@ def test_a_lost_camera_is_opened_again_and_the_run_goes_on() -> None:
     wait_until(lambda: opener.n_opened == 4 and feed.status.phase == "live", "it")
     assert seen == [
         "Not available: the connection was lost; next attempt in 0.01 s",
-        "Not available: no connection to this address; next attempt in 0.02 s",
-        "Not available: no connection to this address; next attempt in 0.04 s",
+        "Not available: no connection to this URL; next attempt in 0.02 s",
+        "Not available: no connection to this URL; next attempt in 0.04 s",
     ]
     session = feed.state.active_session
     wait_for_frames(feed, 3)
@@ -258,7 +258,7 @@ def camera_feeds(monkeypatch: pytest.MonkeyPatch) -> CameraFeeds:
     return CameraFeeds(lambda name, preferences: make_analyzer())
 
 
-def test_one_analysis_however_many_watch_the_same_address(camera_feeds) -> None:
+def test_one_analysis_however_many_watch_the_same_camera(camera_feeds) -> None:
     image = np.full((48, 64, 3), 90, np.uint8)
     with run_mjpeg_camera([image]) as camera:
         entered = Camera("http://127.0.0.1/stream", camera.url, is_named=False)
@@ -297,7 +297,7 @@ def test_an_entered_camera_is_forgotten_once_no_session_has_it(camera_feeds) -> 
 def test_only_a_named_camera_can_be_recorded(
     camera_feeds, monkeypatch, is_named
 ) -> None:
-    monkeypatch.setattr(feeds_module, "open_camera", lambda address: Source())
+    monkeypatch.setattr(feeds_module, "open_camera", lambda url: Source())
     feed = camera_feeds.get(Camera("Door", "http://127.0.0.1:1/y", is_named=is_named))
     feed.add_viewer(ignore)
     wait_until(lambda: feed.frame is not None, "a frame")
@@ -317,7 +317,7 @@ def test_another_analyzer_begins_a_new_run_and_settings_act_at_once(
         loaded.append(name)
         return make_analyzer()
 
-    monkeypatch.setattr(feeds_module, "open_camera", lambda address: Source())
+    monkeypatch.setattr(feeds_module, "open_camera", lambda url: Source())
     shared = CameraFeeds(load).get(Camera("Door", "http://127.0.0.1:1/y"))
     shared.add_viewer(ignore)
     wait_until(lambda: shared.frame is not None, "a frame")
@@ -335,7 +335,7 @@ def test_another_analyzer_begins_a_new_run_and_settings_act_at_once(
 
 
 def test_named_cameras_can_run_without_viewers(camera_feeds, monkeypatch) -> None:
-    monkeypatch.setattr(feeds_module, "open_camera", lambda address: Source())
+    monkeypatch.setattr(feeds_module, "open_camera", lambda url: Source())
     camera = Camera("Door", "http://127.0.0.1:1/y")
     camera_feeds.watch([camera])
     assert camera_feeds.get(camera).status.phase == "stopped"
@@ -348,9 +348,9 @@ def test_named_cameras_can_run_without_viewers(camera_feeds, monkeypatch) -> Non
     wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
 
 
-def test_a_tile_shows_the_state_of_a_camera_and_not_its_address(camera_feeds) -> None:
-    address = f"http://admin:{SECRET}@127.0.0.1:1/y"
-    feed = camera_feeds.get(Camera("Door", address))
+def test_a_tile_shows_the_state_of_a_camera_and_not_its_url(camera_feeds) -> None:
+    url = f"http://admin:{SECRET}@127.0.0.1:1/y"
+    feed = camera_feeds.get(Camera("Door", url))
     feed._first_delay_s = WAIT_S
     feed.request()
     wait_until(lambda: feed.status.phase == "reconnecting", "an attempt")
@@ -367,7 +367,7 @@ def test_a_tile_shows_the_state_of_a_camera_and_not_its_address(camera_feeds) ->
 
 def test_a_tile_of_a_live_camera_counts_people(monkeypatch) -> None:
     source = Source(size_wh=(640, 480))
-    monkeypatch.setattr(feeds_module, "open_camera", lambda address: source)
+    monkeypatch.setattr(feeds_module, "open_camera", lambda url: source)
     detector = FakeDetector([[200, 100, 300, 220]], [0.9])
     feeds = CameraFeeds(lambda name, preferences: TwoStage(detector, FakeClassifier()))
     feed, style = feeds.get(Camera("Door", "http://127.0.0.1:1/y")), Preferences().style
