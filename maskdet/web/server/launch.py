@@ -39,8 +39,6 @@ The Live page is not among them: streamlit-webrtc warns if it is imported by a t
 without a visitor. Most of the time goes into the import of aiortc.
 """
 
-_START_DEADLINE_S: Final = 60.0
-
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
@@ -133,13 +131,10 @@ def warm_up() -> None:
     """Load the pages, their libraries and the default models, once the server runs.
 
     Otherwise the first visitor would wait for them. Cameras that are analyzed without
-    viewers start first. Components are registered with the
-    running server when a page is imported, so this waits for it.
+    viewers start first. Components are registered with the running server when a page
+    is imported, so this waits for it, however busy the machine is.
     """
-    deadline_s = time.monotonic() + _START_DEADLINE_S
-    while not _is_server_running():
-        if time.monotonic() > deadline_s:
-            return
+    while not _is_server_running():  # if it cannot start, the process ends
         time.sleep(0.05)
     from maskdet.web import session
     from maskdet.web.cameras.feeds import get_camera_feeds
