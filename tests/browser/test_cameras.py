@@ -139,6 +139,7 @@ def test_the_cameras_page_shows_all_and_opens_one(
     assert attic.get_attribute("aria-label").endswith("No image")
     assert not door.get_by_text("No image").count()
     assert SECRET not in page.content()
+    wait_until_idle(page)  # elements of a run that is not over are pale
     check_page(page, "Cameras")
     door.click()
     page.get_by_role("heading", name="Live", level=1).wait_for()
