@@ -44,8 +44,15 @@ def predicted_titles(style: Style) -> tuple[str, ...]:
     return (*map(style.title, CLASSES), style.title(Label.UNKNOWN), "Missed")
 
 
-def score_histogram_chart(outcome: EvaluationResult) -> VegaSpec:
-    """Return histograms of faces and of false positives, with the threshold."""
+def score_histogram_chart(
+    outcome: EvaluationResult, *, clickable: bool = True
+) -> VegaSpec:
+    """Return histograms of faces and of false positives, with the threshold.
+
+    Args:
+        outcome: the result.
+        clickable: see `threshold_histogram`.
+    """
     score_counts = curves.compute_histogram(outcome, "score")
     parts = {
         FACES_TITLE: score_counts.counts[: len(CLASSES)].sum(axis=0),
@@ -57,6 +64,7 @@ def score_histogram_chart(outcome: EvaluationResult) -> VegaSpec:
         [score_counts.threshold],
         colours={FACES_TITLE: "#1f83d6", NO_FACE_TITLE: GREY},
         x_title="Detection score",
+        clickable=clickable,
     )
 
 
@@ -104,6 +112,7 @@ def no_mask_histogram_chart(
         [low, high],
         colours=colours,
         x_title=f"Probability of “{no_mask}”",
+        clickable=False,
     )
 
 

@@ -13,6 +13,7 @@ from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.tuning.charts import (
     confidence_histogram_chart,
+    no_mask_histogram_chart,
     score_histogram_chart,
     tuning_confusion_chart,
     tuning_curves_chart,
@@ -52,6 +53,21 @@ def test_confidences_are_split_by_whether_the_class_is_right(result):
     assert counts["Correct class"] == right.sum() > 0
     assert counts["Wrong class"] == (is_face & ~right).sum()
     assert drawn["lines"] == [{"threshold": result.settings.min_confidence}]
+
+
+def test_the_abstention_band_is_not_moved_in_the_chart(result):
+    charts = {
+        True: [score_histogram_chart(result), confidence_histogram_chart(result)],
+        False: [
+            score_histogram_chart(result, clickable=False),
+            no_mask_histogram_chart(result, 0.3, 0.7, Style()),
+        ],
+    }
+    for is_clickable, specs in charts.items():
+        for spec in specs:
+            targets = spec["layer"][-1]
+            assert bool(targets.get("params")) == is_clickable
+            assert ("cursor" in targets["mark"]) == is_clickable
 
 
 def test_cells_have_the_counts_of_the_result(result):

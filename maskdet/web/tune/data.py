@@ -12,7 +12,7 @@ from typing import Final
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from maskdet.analyzers.pipelines import resolve_analyzer
+from maskdet.analyzers.pipelines import get_analyzer_title, resolve_analyzer
 from maskdet.classifier import DEFAULT_CLASSIFIER
 from maskdet.datasets.archives import FolderFiles
 from maskdet.datasets.class_names import CLASS_TARGETS, IGNORE, NO_FACE, ClassNames
@@ -99,7 +99,7 @@ def _select_stored_name() -> str:
 
 def _stored_title(name: str) -> str:
     analyzer, set_name = stored.split_bundled_name(name)
-    return f"{analyzer} on {_SET_TITLES.get(set_name, set_name)}"
+    return f"{get_analyzer_title(analyzer)} on {_SET_TITLES.get(set_name, set_name)}"
 
 
 def _follow_live_analyzer(names: Sequence[str]) -> None:
@@ -368,7 +368,7 @@ def _load_uploaded_scores(state: TuneState, file: UploadedFile) -> TuningSet | N
         state.add_uploaded_scores(name, TuningSet(evaluator))
     tuning_set = state.tuning_sets[name]
     st.caption(
-        f"{escape_markdown(tuning_set.predictions.analyzer)} on "
+        f"{escape_markdown(get_analyzer_title(tuning_set.predictions.analyzer))} on "
         f"{escape_markdown(tuning_set.predictions.ground_truth.name)}: "
         f"{describe_dataset(tuning_set.predictions.ground_truth)}."
     )

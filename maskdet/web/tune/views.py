@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
+from maskdet.analyzers.pipelines import get_analyzer_title
 from maskdet.charts.spec import CLICK_SELECTION, VegaSpec
 from maskdet.evaluation.operating_point import MISSED, UNSURE, EvaluationResult, FaceRef
 from maskdet.evaluation.predictions import MIN_STORED_SCORE
@@ -518,7 +519,7 @@ def _list_alternatives(
     }
     counts: Counter[str] = Counter()
     for name, other_set in find_comparable_sets(state, tuning_set).items():
-        analyzer = other_set.predictions.analyzer
+        analyzer = get_analyzer_title(other_set.predictions.analyzer)
         counts[analyzer] += 1
         # The same analyzer may have run with another classifier.
         number = f" ({counts[analyzer]})" if counts[analyzer] > 1 else ""
@@ -548,7 +549,7 @@ def _render_comparison_table(
 ) -> None:
     columns = {
         name: {
-            "Analyzer": outcome.predictions.analyzer,
+            "Analyzer": get_analyzer_title(outcome.predictions.analyzer),
             "Correct": _format_percent(correct_rate, ".1f"),
             "False positives per image": f"{false_positives.value:.2f}",
             "Face detection threshold": f"{outcome.settings.min_score:.2f}",

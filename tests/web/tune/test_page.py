@@ -136,14 +136,17 @@ def test_every_view_is_drawn_and_explained(view: str) -> None:
 def test_two_analyzers_are_compared_on_the_same_set() -> None:
     app = select_segment(open_tune_page(), "view", "Compare")
     compare_with = app.main.selectbox(key="tune.compare_with")
-    assert list(compare_with.options) == ["B: mtcnn, same sliders"]
+    assert list(compare_with.options) == ["B: MTCNN (classic), same sliders"]
     # The same predictions under another name.
     assert "A and B are correct on the same faces." in page_texts(app)
 
 
 def test_saved_settings_are_compared_with_at_once() -> None:
     app = select_segment(open_tune_page(), "view", "Compare")
-    assert app.main.selectbox(key="tune.compare_with").value == "B: mtcnn, same sliders"
+    assert (
+        app.main.selectbox(key="tune.compare_with").value
+        == "B: MTCNN (classic), same sliders"
+    )
     press_button(app, "Save as B")
     assert app.main.selectbox(key="tune.compare_with").value == "B: saved settings"
     assert "A and B are correct on the same faces." in page_texts(app)
