@@ -27,7 +27,7 @@ from maskdet.tuning.class_metrics import (
     compute_slice_metrics,
 )
 from maskdet.tuning.comparison import Comparison, compare_results
-from maskdet.tuning.curves import CurveKind, ThresholdRates, TuningCurve
+from maskdet.tuning.curves import CurveKind, TuningCurve
 from maskdet.types import CLASSES, Label
 from maskdet.web.tune.data import find_comparable_sets
 from maskdet.web.tune.gallery import FaceCard, tune_cards_html
@@ -103,33 +103,35 @@ def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None
 
 
 def _get_curve(
-    state: TuneState,
-    tuning_set: TuningSet,
-    kind: CurveKind,
-    label: Label | None,
-    resamples: int = curves.CURVE_RESAMPLES,
+    state: TuneState, tuning_set: TuningSet, kind: CurveKind, label: Label | None
 ) -> TuningCurve:
-    """Return a curve, cached for all settings that change only its point.
+    """Return a curve, cached for all settings that change only its point."""
+    outcome = tuning_set.evaluate(state.sliders)
+    is_swept = kind == "precision_recall" or label is None
+    curve = tuning_set.get_cached(
+        _curve_key(kind, state.sliders, label, is_swept=is_swept),
+        lambda: curves.compute_curve(outcome, kind, label),
+    )
+    return curve.move_point(state.sliders.settings.min_score) if is_swept else curve
+
+
+def _curve_key(
+    kind: str, sliders: SliderValues, label: Label | None, *, is_swept: bool
+) -> tuple[object, ...]:
+    """Return the settings that change the shape of a curve.
 
     Args:
-        state: the values of the sliders.
-        tuning_set: the data.
         kind: which curve.
-        label: the class; None for faces of any class.
-        resamples: bootstrap resamples for the interval of the area.
+        sliders: the current settings.
+        label: the class; None for faces of any class, which no confidence changes.
+        is_swept: whether the curve is over the detection threshold.
     """
-    outcome, sliders = tuning_set.evaluate(state.sliders), state.sliders
     settings = sliders.settings
-    is_swept = kind == "precision_recall" or label is None
     if is_swept:
         settings = dataclasses.replace(settings, min_score=0)
     if label is None:
         settings = dataclasses.replace(settings, min_confidence=0)
-    curve = tuning_set.get_cached(
-        (kind, label, settings, sliders.min_iou, sliders.calibrated, resamples),
-        lambda: curves.compute_curve(outcome, kind, label, resamples=resamples),
-    )
-    return curve.move_point(sliders.settings.min_score) if is_swept else curve
+    return (kind, label, settings, sliders.min_iou, sliders.calibrated)
 
 
 def _render_areas(
@@ -353,9 +355,11 @@ def _select_rates_label(style: Style) -> Label | None:
 
 def _render_rates(state: TuneState, tuning_set: TuningSet, label: Label | None) -> None:
     """Show precision, recall and F1 by detection threshold, and the optimal one."""
-    # Its interval is not shown, and computing one would slow a slider down.
-    curve = _get_curve(state, tuning_set, "precision_recall", label, resamples=2)
-    rates = ThresholdRates.from_curve(curve)
+    outcome = tuning_set.evaluate(state.sliders)
+    rates = tuning_set.get_cached(
+        _curve_key("rates", state.sliders, label, is_swept=True),
+        lambda: curves.compute_threshold_rates(outcome, label),
+    )
     best, now = rates.best_threshold, state.sliders.settings.min_score
     if best is None:
         st.caption("No threshold gives a true positive.")
