@@ -183,7 +183,7 @@ def render_class_metrics(state: TuneState, tuning_set: TuningSet, style: Style) 
     st.markdown("**Performance by subset**")
     st.caption(
         "Fraction of the ground-truth faces that are detected and classified "
-        "correctly, by size, brightness and sharpness."
+        "correctly, by face size, light (mean brightness, 0 to 255) and sharpness."
     )
     st.vega_lite_chart(
         charts.slice_accuracy_chart(slice_rows),
@@ -338,19 +338,25 @@ def render_threshold_chart(
 
 def _select_rates_label(style: Style) -> Label | None:
     """Let the visitor choose whose rates are drawn; None for all faces."""
-    titles: dict[Label | None, str] = {
-        None: "All faces",
-        **{label: style.title(label) for label in CLASSES},
+    # Streamlit would offer to clear a choice of None, so keys are the options.
+    labels: dict[str, Label | None] = {
+        "all": None,
+        **{label.key: label for label in CLASSES},
     }
-    return st.selectbox(
+    titles = {
+        key: "All faces" if label is None else style.title(label)
+        for key, label in labels.items()
+    }
+    key = st.selectbox(
         "Rates of",
-        list(titles),
+        list(labels),
         format_func=titles.__getitem__,
         key="tune.rates_label",
         persist_state="session",
         label_visibility="collapsed",
         width=150,
     )
+    return labels[key]
 
 
 def _render_rates(state: TuneState, tuning_set: TuningSet, label: Label | None) -> None:
