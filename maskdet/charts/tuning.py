@@ -176,7 +176,7 @@ def threshold_rates_chart(
                 {
                     "threshold": optimal,
                     "text": f"Optimal {optimal:.2f}",
-                    # Inside the chart at both ends.
+                    # Not beyond the chart at both ends.
                     "align": "left" if optimal < 0.5 else "right",
                 }
             ],
@@ -187,16 +187,16 @@ def threshold_rates_chart(
 
 
 def _optimal_marker(x: VegaSpec) -> list[VegaSpec]:
-    """Return a dotted line at the optimal threshold and its name."""
+    """Return a dotted line at the optimal threshold, and its name above the chart."""
     at = {**x, "field": "threshold"}
     line = {"type": "rule", "color": GREY, "strokeDash": [4, 4], "strokeWidth": 2}
     layers: list[VegaSpec] = [
         {"data": {"name": "optimal"}, "mark": line, "encoding": {"x": at}}
     ]
-    for align, dx in (("left", 6), ("right", -6)):
+    for align in ("left", "right"):
         text: VegaSpec = {"type": "text", "color": GREY, "fontSize": 13}
-        text |= {"fontWeight": 600, "y": {"expr": "height - 14"}}
-        text |= {"align": align, "dx": dx}
+        # Inside, the line of the threshold would cross it on a phone.
+        text |= {"fontWeight": 600, "y": -10, "align": align}
         layers.append(
             {
                 "data": {"name": "optimal"},
