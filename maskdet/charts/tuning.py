@@ -194,9 +194,9 @@ def _optimal_marker(x: VegaSpec) -> list[VegaSpec]:
         {"data": {"name": "optimal"}, "mark": line, "encoding": {"x": at}}
     ]
     for align in ("left", "right"):
-        text: VegaSpec = {"type": "text", "color": GREY, "fontSize": 13}
+        text: VegaSpec = {"type": "text", "color": GREY, "fontSize": 12}
         # Inside, the line of the threshold would cross it on a phone.
-        text |= {"fontWeight": 600, "y": -10, "align": align}
+        text |= {"fontWeight": 600, "y": -8, "align": align}
         layers.append(
             {
                 "data": {"name": "optimal"},
