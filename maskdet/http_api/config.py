@@ -29,6 +29,22 @@ MAX_REQUEST_MB: Final = 100
 MAX_VIDEO_MB: Final = 400
 """Maximum size of a video, as in the dashboard."""
 
+MAX_RECEIVED_MB: Final = 1000
+"""Maximum size of the bodies of all requests that are in memory."""
+
+
+class ServerBusyError(Exception):
+    """The server has too much to do.
+
+    Attributes:
+        retry_after_s: whole seconds after which to try again.
+    """
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        """Store the message and the time to wait."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
 
 @dataclass(frozen=True)
 class ApiConfig:
@@ -45,6 +61,7 @@ class ApiConfig:
         n_workers: images that are analyzed at the same time, each with its own models.
         max_waiting: images that may wait for a worker; more are refused.
         max_video_jobs: videos that may wait or be analyzed; more are refused.
+        max_videos: likewise, with those whose results are kept.
         keep_results_s: time in seconds after which the result of a video is deleted.
         keys: accepted API keys; none means that no key is asked for.
     """
@@ -59,6 +76,7 @@ class ApiConfig:
     n_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     max_waiting: int = 200
     max_video_jobs: int = 8
+    max_videos: int = 40
     keep_results_s: float = 3600.0
     keys: tuple[str, ...] = field(default=(), repr=False)
 

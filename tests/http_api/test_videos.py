@@ -16,8 +16,8 @@ from maskdet.http_api import server as server_module
 from maskdet.http_api.videos import SubmittedVideo
 from maskdet.resources import resource_path
 from maskdet.video import VideoProgress
+from tests.helpers.waiting import WAIT_S, wait_until
 from tests.http_api.test_application import KEY, OTHER_KEY, authorize
-from tests.http_api.test_images import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 VIDEO = resource_path("samples/video.mp4").read_bytes()
@@ -103,11 +103,12 @@ def test_a_video_that_ends_meanwhile_is_not_done_without_a_report():
 
 
 def test_a_video_can_be_stopped(client, gate):
-    url = submit(client, every=1).headers["location"]
     gate.clear()
+    url = submit(client, every=1).headers["location"]
     assert client.post(f"{url}/stop").status_code == 200
     gate.set()
-    assert wait_for_end(client, url)["state"] in ("done", "failed")
+    result = wait_for_end(client, url)
+    assert result["state"] == "failed" or not result["report"]["is_complete"]
 
 
 def test_another_caller_does_not_see_a_video(serve):
@@ -130,12 +131,55 @@ def test_too_many_videos_are_refused(serve, gate):
         assert submit(client).status_code == 202
 
 
-def test_results_are_deleted_some_time_after_the_end(serve, monkeypatch):
+def test_results_are_deleted_some_time_after_the_end(serve, monkeypatch, gate):
     monkeypatch.setattr("maskdet.web.video.job._PRESENCE_INTERVAL_S", 0.01)
-    monkeypatch.setattr("maskdet.web.video.job.ABANDONED_AFTER_S", 0.02)
     with serve(keep_results_s=0.0) as client:
+        gate.clear()
         url = submit(client, every=100).headers["location"]
+        video = client.app.state.server.videos.find(url.rpartition("/")[2], "")
+        n_asked = []
+        monkeypatch.setattr(video.job, "_is_present", lambda: n_asked.append(1) or True)
+        wait_until(lambda: len(n_asked) > 3)
+        assert not video.job._closed.is_set()  # it is still analyzed
+        gate.set()
         wait_until(lambda: client.get(url).status_code == 404)
+
+
+def test_the_oldest_result_of_a_caller_makes_room_for_a_new_one(serve):
+    def send(client, key):
+        return submit(client, every=100, headers=authorize(key))
+
+    with serve(keys=(KEY, OTHER_KEY), max_videos=2) as client:
+        urls = []
+        for _ in range(3):
+            urls.append(send(client, KEY).headers["location"])
+            wait_for_end(client, urls[-1], headers=authorize(KEY))
+        statuses = [client.get(url, headers=authorize(KEY)).status_code for url in urls]
+        assert statuses == [404, 200, 200]
+        refused = send(client, OTHER_KEY)
+        assert refused.status_code == 429
+        assert refused.json()["detail"].startswith("too many videos are kept")
+        assert client.delete(urls[1], headers=authorize(KEY)).status_code == 204
+        assert send(client, OTHER_KEY).status_code == 202
+
+
+def test_a_video_that_is_received_has_a_place(serve, monkeypatch):
+    with serve(max_video_jobs=1) as client:
+        videos = client.app.state.server.videos
+        with videos.reserve(""):
+            assert submit(client).status_code == 429
+        # A video that is refused gives its place back.
+        assert submit(client, b"").status_code == 422
+        assert videos.n_active == 0
+
+
+def test_an_uploaded_video_is_deleted_at_the_end(client):
+    url = submit(client).headers["location"]
+    wait_for_end(client, url)
+    video = client.app.state.server.videos.find(url.rpartition("/")[2], "")
+    assert video.job.join(WAIT_S)
+    assert not video.job.video_path.exists()
+    assert client.get(f"{url}/annotated").status_code == 200
 
 
 def test_the_end_of_the_server_deletes_videos(serve):
