@@ -46,6 +46,21 @@ class ServerBusyError(Exception):
         self.retry_after_s = retry_after_s
 
 
+def count_workers() -> int:
+    """Return the default number of workers for the cores that this process may use.
+
+    It is one more than the threads of the networks need, as one decodes an image
+    meanwhile. More would only need memory, and wait for each other.
+    """
+    from maskdet.model_files.litert import N_THREADS  # slow to load
+
+    if hasattr(os, "sched_getaffinity"):
+        n_cores = len(os.sched_getaffinity(0))
+    else:
+        n_cores = os.cpu_count() or 1
+    return 1 + n_cores // N_THREADS
+
+
 @dataclass(frozen=True)
 class ApiConfig:
     """What the server runs, and for whom.
@@ -73,7 +88,7 @@ class ApiConfig:
     settings: Settings = field(default_factory=Settings)
     style: Style = field(default_factory=Style)
     tiling: Tiling | None = None
-    n_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    n_workers: int = field(default_factory=count_workers)
     max_waiting: int = 200
     max_video_jobs: int = 8
     max_videos: int = 40

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from maskdet.analyzers.pipelines import Analyzer, analyze_decoded, load_analyzer
-from maskdet.analyzers.tiles import TiledAnalyzer, Tiling
+from maskdet.analyzers.tiles import Tiling, apply_tiling
 from maskdet.drawing import draw
 from maskdet.http_api.bodies import ReceivedBytes, ReceivedFile
 from maskdet.http_api.config import ApiConfig
@@ -152,7 +152,7 @@ def _analyze_image(
         image = decode_image(file.content).rotate(options.rotate)
     except (ValueError, OSError) as error:
         return ImageResponse(error_record(path, str(error)), b"")
-    analyzer = _apply_tiling(analyzer, options.tiling)
+    analyzer = apply_tiling(analyzer, options.tiling)
     scene = analyze_decoded(analyzer, image, options.settings)
     annotated = b""
     if options.media_type is not None:
@@ -161,7 +161,3 @@ def _analyze_image(
     return ImageResponse(
         image_record(path, (image.width, image.height), scene), annotated
     )
-
-
-def _apply_tiling(analyzer: Analyzer, tiling: Tiling | None) -> Analyzer:
-    return analyzer if tiling is None else TiledAnalyzer(analyzer, tiling)

@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +12,7 @@ from maskdet.http_api import server as server_module
 from maskdet.http_api.videos import SubmittedVideo
 from maskdet.resources import resource_path
 from maskdet.video import VideoProgress
+from tests.helpers.servers import serve_api
 from tests.helpers.waiting import WAIT_S, wait_until
 from tests.http_api.test_application import KEY, OTHER_KEY, authorize
 
@@ -194,33 +191,12 @@ def test_the_end_of_the_server_deletes_videos(serve):
 
 @pytest.mark.slow
 def test_real_models_answer_over_a_real_connection():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "maskdet", "serve", "--port", str(port)],
-        env=os.environ,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        for _ in range(600):
-            try:
-                if requests.get(f"{url}/healthz", timeout=5).ok:
-                    break
-            except requests.ConnectionError:
-                assert process.poll() is None
-                time.sleep(0.1)
+    with serve_api() as url:
         image = resource_path("samples/group.jpg").read_bytes()
-        answer = requests.post(f"{url}/v1/images", data=image, timeout=60).json()
+        answer = requests.post(f"{url}/v1/images", data=image, timeout=WAIT_S).json()
         labels = sorted(face["label"] for face in answer["images"][0]["faces"])
         assert labels == ["incorrect"] * 2 + ["mask"] * 3 + ["no_mask"] * 2
         client = ROOT / "docs" / "examples" / "http_client.py"
         words = [sys.executable, client, url, resource_path("samples/group.jpg")]
         shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
         assert sorted(line.split()[0] for line in shown.splitlines()) == labels
-    finally:
-        process.terminate()
-        # After its own shutdown, uvicorn ends with the signal it received.
-        assert process.wait(60) in (0, -signal.SIGTERM)
