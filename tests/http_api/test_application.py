@@ -38,9 +38,10 @@ def test_pages_of_other_sites_have_no_access(client, serve):
         assert post(protected, headers=foreign).status_code == 200
 
 
-def test_with_keys_everything_but_the_health_needs_one(serve):
+def test_with_keys_everything_but_health_and_schema_needs_one(serve):
     with serve(keys=(KEY, OTHER_KEY)) as client:
-        assert client.get("/healthz").status_code == 200
+        for path in ("/healthz", "/openapi.json"):
+            assert client.get(path).status_code == 200
         for path in ("/v1/models", "/metrics", "/v1/videos/x"):
             assert client.get(path).status_code == 401
             assert client.get(path, headers=authorize("x" * 20)).status_code == 401

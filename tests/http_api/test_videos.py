@@ -108,6 +108,13 @@ def test_a_video_can_be_stopped(client, gate):
     assert result["state"] == "failed" or not result["report"]["is_complete"]
 
 
+def test_the_file_name_of_a_form_replaces_the_name(client):
+    files = [("files", ("lobby.mp4", VIDEO))]
+    sent = client.post("/v1/videos", files=files, params={"name": "a", "every": 100})
+    assert sent.json()["name"] == "lobby.mp4"
+    assert submit(client, name="a" * 201).status_code == 422
+
+
 def test_another_caller_does_not_see_a_video(serve):
     with serve(keys=(KEY, OTHER_KEY)) as client:
         url = submit(client, headers=authorize(KEY)).headers["location"]
