@@ -202,11 +202,12 @@ _NO_PROGRESS: Final = VideoProgress(0.0, None, 0.0, 0)
 
 
 def format_video_time(time_s: float) -> str:
-    """Format a time in a video, as in "1:05.2"."""
-    tenths = round(10 * time_s)
-    minutes, rest = divmod(tenths, 600)
-    seconds, tenth = divmod(rest, 10)
-    return f"{minutes}:{seconds:02d}" + (f".{tenth}" if tenth else "")
+    """Format a time in a video, as in "1:05.2" or "1:02:05"."""
+    seconds, tenth = divmod(round(10 * time_s), 10)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{text}:{seconds:02d}" + (f".{tenth}" if tenth else "")
 
 
 class VideoAnalysisJob:
