@@ -235,6 +235,9 @@ def test_another_password_ends_all_logins() -> None:
     assert login.get_cookie_role(make_headers("owner"), PASSWORDS) is None
     assert login.get_cookie_role(headers, {}) is None
     assert login.get_cookie_role([("cookie", "\x00;=;;")], PASSWORDS) is None
+    ((name, cookies),) = headers
+    beside = [(name, f'{{"a": "b"}}=[1, 2]; x; {cookies}')]  # of another program
+    assert login.get_cookie_role(beside, PASSWORDS) == "admin"
 
 
 def test_only_an_administrator_needs_a_password_if_visitors_have_none() -> None:

@@ -15,13 +15,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import IPv6Address, ip_address
 from typing import Final, Literal, cast, get_args
 from urllib.parse import parse_qs, quote
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.responses import (
     HTMLResponse,
     PlainTextResponse,
@@ -186,12 +186,11 @@ def get_cookie_role(
         return None
     for name, value in headers:
         if name.lower() == "cookie" and COOKIE_NAME in value:
+            # `http.cookies` would stop at a malformed cookie of another program.
+            signed = cookie_parser(value).get(COOKIE_NAME, "")
             try:
-                cookie = SimpleCookie(value).get(COOKIE_NAME)
-                role = _make_signer(passwords).loads(
-                    cookie.value if cookie else "", max_age=_COOKIE_AGE_S
-                )
-            except (BadSignature, CookieError):
+                role = _make_signer(passwords).loads(signed, max_age=_COOKIE_AGE_S)
+            except BadSignature:
                 continue
             if role in get_args(Role):
                 return cast(Role, role)
