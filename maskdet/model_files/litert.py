@@ -13,11 +13,10 @@ from typing import Any, Final
 
 from ai_edge_litert.interpreter import Interpreter
 
+from maskdet.model_files.threads import get_thread_count
+
 _DELEGATE_MESSAGE: Final = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 _STDERR: Final = 2
-
-N_THREADS: Final = 2
-"""CPU threads of one call of a network, by default."""
 
 _lock = threading.Lock()
 _is_message_printed = False
@@ -38,13 +37,13 @@ class QuietInterpreter(Interpreter):  # type: ignore[misc]  # LiteRT has no type
             _is_message_printed = True
 
 
-def open_interpreter(path: Path, kind: str, *, threads: int = N_THREADS) -> Any:
+def open_interpreter(path: Path, kind: str, *, threads: int | None = None) -> Any:
     """Return the interpreter of a LiteRT file.
 
     Args:
         path: the file.
         kind: kind of model for error messages: `classifier` or `network`.
-        threads: CPU threads of one call.
+        threads: CPU threads of one call; by default those of this process.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -53,7 +52,9 @@ def open_interpreter(path: Path, kind: str, *, threads: int = N_THREADS) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{kind} file {path} does not exist")
     try:
-        return QuietInterpreter(model_path=str(path), num_threads=threads)
+        return QuietInterpreter(
+            model_path=str(path), num_threads=threads or get_thread_count()
+        )
     except (ValueError, RuntimeError):
         raise RuntimeError(f"{kind} file {path} is not a LiteRT model") from None
 
