@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -32,15 +33,24 @@ from maskdet.model_files.threads import use_one_thread
 _COMMON_VARIABLES: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # it would install packages
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 _LOCAL_VARIABLES: Final = {
     # Despite its name it is read on Linux, too: without clusters, Ray uses 127.0.0.1.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
 }
+_TOKEN: Final = secrets.token_hex(16)
+"""Ray reads the token once, so a process has one."""
+
 _FOLDER_PREFIX: Final = "maskdet-ray-"
 _OBJECT_STORE_BYTES: Final = 100 * 2**20
 """Results are small; Ray would reserve 30 % of the memory."""
+
+_CONNECT_S: Final = 10.0
+
+_N_STARTS: Final = 3
+"""Ray gives up starting after 30 s, which a busy machine may need."""
 
 _MAX_DEATHS_IN_A_ROW: Final = 20
 """So many workers may die without a result in between; then something else is wrong."""
@@ -125,7 +135,12 @@ class RayEngine:
             ValueError, OSError, RuntimeError: the analyzers cannot be loaded, or no
                 worker survives.
         """
-        waiting = deque(tasks)
+        try:
+            yield from self._run(deque(tasks))
+        finally:
+            self._stop_workers()
+
+    def _run(self, waiting: deque[BatchTask]) -> Iterator[list[FileResult]]:
         for _ in range(min(self.n_workers, len(waiting))):
             self._start_worker()
         while waiting or self._running:
@@ -148,6 +163,15 @@ class RayEngine:
                 else:
                     self._idle.append(worker)
                 yield results
+
+    def _stop_workers(self) -> None:
+        """Give the workers back, which a cluster may need for others."""
+        running = [worker for worker, _ in self._running.values()]
+        for worker in [*self._idle, *self._loading.values(), *running]:
+            self._ray.kill(worker)
+        self._idle.clear()
+        self._loading.clear()
+        self._running.clear()
 
     def _start_worker(self) -> None:
         worker = self._make_worker(self._options)
@@ -212,20 +236,28 @@ def _start_local(n_workers: int) -> Iterator[Any]:
         resources.enter_context(
             _set_variables({**_COMMON_VARIABLES, **_LOCAL_VARIABLES})
         )
-        token = {"RAY_AUTH_TOKEN": secrets.token_hex(16)}
-        resources.enter_context(_set_variables(token))
+        resources.enter_context(_set_variables({"RAY_AUTH_TOKEN": _TOKEN}))
         folder = _make_ray_folder()
         resources.callback(shutil.rmtree, folder, ignore_errors=True)
         ray = _import_ray()
         resources.callback(ray.shutdown)
-        _init(
-            ray,
-            address="local",
-            num_cpus=n_workers,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _temp_dir=str(folder),
-        )
+        for n_attempts_left in reversed(range(_N_STARTS)):
+            try:
+                _init(
+                    ray,
+                    address="local",
+                    num_cpus=n_workers,
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    _temp_dir=str(folder),
+                )
+                break
+            except Exception as error:
+                ray.shutdown()
+                if not n_attempts_left:
+                    raise RuntimeError(
+                        f"Ray does not start: {_get_first_line(error)}"
+                    ) from None
         yield ray
 
 
@@ -236,6 +268,7 @@ def _connect(address: str) -> Iterator[Any]:
         ray = _import_ray()
         try:
             try:
+                _check_address(address)
                 _init(ray, address=address)
             except Exception as error:
                 raise RuntimeError(
@@ -247,9 +280,25 @@ def _connect(address: str) -> Iterator[Any]:
             ray.shutdown()
 
 
+def _check_address(address: str) -> None:
+    """Connect to a host and port; Ray would try for minutes.
+
+    Raises:
+        OSError: nothing listens there.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+
+
 def _import_ray() -> Any:
+    """Return the module of Ray, which prints nothing."""
     import ray
 
+    # When a worker dies, Ray prints a paragraph on stdout; no option prevents that.
+    worker_module = ray._private.worker
+    if hasattr(worker_module, "print_to_stdstream"):
+        worker_module.print_to_stdstream = lambda *args, **options: None
     return ray
 
 
