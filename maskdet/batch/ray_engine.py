@@ -33,7 +33,6 @@ from maskdet.model_files.threads import use_one_thread
 _COMMON_VARIABLES: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # it would install packages
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 _LOCAL_VARIABLES: Final = {
     # Despite its name it is read on Linux, too: without clusters, Ray uses 127.0.0.1.
