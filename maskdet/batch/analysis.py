@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
+
 from maskdet import __version__
 from maskdet.analyzers.pipelines import (
     Analyzer,
@@ -21,12 +23,13 @@ from maskdet.analyzers.pipelines import (
     network_path,
     own_network_name,
 )
-from maskdet.analyzers.tiles import TiledAnalyzer, Tiling
+from maskdet.analyzers.tiles import Tiling, apply_tiling
 from maskdet.batch.inputs import ZIP_LIMITS, BatchFile, FileKind
 from maskdet.classifier import BUILT_IN_CLASSIFIERS, classifier_path
 from maskdet.datasets.archives import ZipFiles
 from maskdet.media import MAX_BYTES, decode_image, open_video_file
 from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE, sha256_of
+from maskdet.model_files.threads import use_threads
 from maskdet.people import Person
 from maskdet.results_io import error_record, image_record
 from maskdet.settings import Settings
@@ -118,6 +121,21 @@ def make_error_result(file: BatchFile, message: str) -> FileResult:
     return FileResult(file, VideoReport(file.path, error=message).to_dict(), file.day)
 
 
+@contextlib.contextmanager
+def use_one_core() -> Iterator[None]:
+    """Give one thread to OpenCV, and to each network that is loaded meanwhile.
+
+    There is a process for each core; with more threads they would wait for each other.
+    """
+    n_threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with use_threads(1):
+            yield
+    finally:
+        cv2.setNumThreads(n_threads)
+
+
 class FileAnalyzer:
     """Analyzes files one after the other; loads each analyzer once."""
 
@@ -188,9 +206,7 @@ class FileAnalyzer:
             if kind == "video":
                 name = options.video_analyzer
             analyzer = load_analyzer(name, options.classifier, refine=options.refine)
-            if options.tiling is not None:
-                analyzer = TiledAnalyzer(analyzer, options.tiling)
-            self._analyzers[kind] = analyzer
+            self._analyzers[kind] = apply_tiling(analyzer, options.tiling)
         return self._analyzers[kind]
 
 

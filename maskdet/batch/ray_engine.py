@@ -24,11 +24,11 @@ from maskdet.batch.analysis import (
     FileAnalyzer,
     FileResult,
     make_error_result,
+    use_one_core,
 )
 from maskdet.batch.inputs import FileKind
 from maskdet.batch.tasks import BatchTask
 from maskdet.extras import require_libraries
-from maskdet.model_files.threads import use_one_thread
 
 _COMMON_VARIABLES: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -59,18 +59,18 @@ class _Worker:
     """An actor: a process that keeps its models; its networks use one thread."""
 
     def __init__(self, options: BatchOptions) -> None:
-        self._threads = contextlib.ExitStack()
-        self._threads.enter_context(use_one_thread())
         self._analyzer = FileAnalyzer(options)
 
     def load(self, kinds: Sequence[FileKind]) -> str:
         """Load the analyzers; return the version of maskdet."""
-        self._analyzer.load(kinds)
+        with use_one_core():
+            self._analyzer.load(kinds)
         return __version__
 
     def analyze(self, task: BatchTask) -> list[FileResult]:
         """Return the results of a task."""
-        return self._analyzer.analyze(task.files)
+        with use_one_core():
+            return self._analyzer.analyze(task.files)
 
 
 class RayEngine:

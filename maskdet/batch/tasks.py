@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Protocol
 
-from maskdet.batch.analysis import BatchOptions, FileAnalyzer, FileResult
+from maskdet.batch.analysis import BatchOptions, FileAnalyzer, FileResult, use_one_core
 from maskdet.batch.inputs import BatchFile, FileKind
-from maskdet.model_files.threads import use_one_thread
 
 MAX_DEATHS: Final = 2
 """A file whose worker dies this many times is given up, with an error."""
@@ -74,13 +73,13 @@ class InProcessEngine:
             ValueError, OSError, RuntimeError: a model or library is missing or broken.
         """
         self._analyzer = FileAnalyzer(options)
-        with use_one_thread():
+        with use_one_core():
             self._analyzer.load(kinds)
 
     def run(self, tasks: Sequence[BatchTask]) -> Iterator[list[FileResult]]:
         """Yield the results of each task, in order."""
         for task in tasks:
-            with use_one_thread():
+            with use_one_core():
                 results = self._analyzer.analyze(task.files)
             yield results
 

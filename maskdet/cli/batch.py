@@ -25,6 +25,7 @@ from maskdet.cli.options import (
 )
 from maskdet.extras import is_installed, require_libraries
 from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE
+from maskdet.model_files.threads import count_cores
 from maskdet.style import Style
 from maskdet.wording import format_count
 
@@ -137,20 +138,13 @@ def _choose_n_workers(args: argparse.Namespace) -> int:
     if args.ray is not None:
         require_libraries("maskdet batch --ray", "ray")
         return 0
-    n_workers: int = args.workers or _count_cores()
+    n_workers: int = args.workers or count_cores()
     if n_workers > 1 and not is_installed("ray"):
         raise RuntimeError(
             "maskdet batch with several workers needs Ray: pip install 'maskdet[ray]', "
             "or use --workers 1"
         )
     return n_workers
-
-
-def _count_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _parse_options(args: argparse.Namespace) -> tuple[BatchOptions, Style]:

@@ -43,7 +43,7 @@ def open_interpreter(path: Path, kind: str, *, threads: int | None = None) -> An
     Args:
         path: the file.
         kind: kind of model for error messages: `classifier` or `network`.
-        threads: CPU threads of one call; by default those of this process.
+        threads: CPU threads of one call; by default those of `use_threads`.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -51,10 +51,9 @@ def open_interpreter(path: Path, kind: str, *, threads: int | None = None) -> An
     """
     if not path.is_file():
         raise FileNotFoundError(f"{kind} file {path} does not exist")
+    n_threads = get_thread_count() if threads is None else threads
     try:
-        return QuietInterpreter(
-            model_path=str(path), num_threads=threads or get_thread_count()
-        )
+        return QuietInterpreter(model_path=str(path), num_threads=n_threads)
     except (ValueError, RuntimeError):
         raise RuntimeError(f"{kind} file {path} is not a LiteRT model") from None
 

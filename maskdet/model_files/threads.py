@@ -1,37 +1,40 @@
-"""The number of CPU threads of the networks of this process."""
+"""The number of CPU cores, and of threads of the networks that are loaded."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Final
-
-import cv2
 
 N_THREADS: Final = 2
 """CPU threads of one call of a network, by default."""
 
-_n_threads = N_THREADS
+_n_threads: Final = ContextVar("maskdet_n_threads", default=N_THREADS)
 
 
 def get_thread_count() -> int:
     """Return the CPU threads of one call of a network that is loaded now."""
-    return _n_threads
+    return _n_threads.get()
 
 
 @contextlib.contextmanager
-def use_one_thread() -> Iterator[None]:
-    """Give one thread to each network that is loaded meanwhile, and to OpenCV.
+def use_threads(n_threads: int) -> Iterator[None]:
+    """Load networks with this number of threads inside of the context.
 
-    For processes of which there is one per core: with more threads they would wait for
-    each other.
+    The threads of a call wait for each other actively. So for many streams at a time,
+    one thread a stream is faster.
     """
-    global _n_threads
-    previous = _n_threads, cv2.getNumThreads()
-    _n_threads = 1
-    cv2.setNumThreads(1)
+    token = _n_threads.set(n_threads)
     try:
         yield
     finally:
-        _n_threads = previous[0]
-        cv2.setNumThreads(previous[1])
+        _n_threads.reset(token)
+
+
+def count_cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

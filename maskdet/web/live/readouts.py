@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import tzinfo
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
@@ -14,9 +12,10 @@ from maskdet.events import describe_event
 from maskdet.html_templates import encode_data_url, render_html
 from maskdet.style import Style, format_percent, line_style, uncapitalize
 from maskdet.types import CLASSES, Label
-from maskdet.web.components import to_media_url
+from maskdet.web.components import read_css, to_media_url
 from maskdet.web.live.history import RECENT_S, LiveHistory
 from maskdet.web.live.state import LiveStats
+from maskdet.web.video.job import format_video_time
 from maskdet.web.widgets import STATS_CSS
 from maskdet.wording import format_count, pluralize
 
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _DASH: Final = "\N{EN DASH}"
+
+_FULL_RATE: Final = 0.8
+"""With a lower fraction of analyzed frames, the server is too slow."""
 
 _STAGE_TITLES: Final = {
     "read": "Decode",
@@ -105,7 +107,7 @@ def render_readouts(
         zone: time zone of the visitor, for the times of events.
         show_crops: whether to show the faces of events that have one.
     """
-    st.html(f"{STATS_CSS}<style>{_read_css()}</style>")
+    st.html(f"{STATS_CSS}<style>{read_css('maskdet.web.live', 'readouts')}</style>")
     # A part of its own, which the browser leaves alone, and a screen reader silent,
     # until the text changes.
     st.html(status_html(stats, style))
@@ -113,16 +115,16 @@ def render_readouts(
     st.html(events_html(stats.history, style, zone, show_crops=show_crops))
 
 
-def render_performance(stats: LiveStats) -> None:
-    """Render rates and latency in one line, with the details in an expander."""
-    st.caption(performance_text(stats))
+def render_performance(stats: LiveStats, n_viewers: int) -> None:
+    """Render rates and latency in one line, with the details in an expander.
+
+    Args:
+        stats: of this visitor's video.
+        n_viewers: number of visitors with live video.
+    """
+    st.caption(performance_text(stats, n_viewers))
     with st.expander("Performance details"):
         st.html(performance_html(stats))
-
-
-@cache
-def _read_css() -> str:
-    return (files("maskdet.web.live") / "readouts.css").read_text("utf-8")
 
 
 def status_html(stats: LiveStats, style: Style) -> Markup:
@@ -239,7 +241,7 @@ def _list_rate_values(stats: LiveStats, style: Style) -> dict[str, str]:
         if known
         else "Since Start: not known",
         "first_time": "Start" if timeline else "",
-        "last_time": _format_duration(end_s) if timeline else "",
+        "last_time": format_video_time(round(end_s)) if timeline else "",
     }
 
 
@@ -275,12 +277,6 @@ def _describe_recent(values: Iterable[float | None]) -> str:
     return f"Last minute: {min(known)} to {max(known)}"
 
 
-def _format_duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
 def events_html(
     history: LiveHistory, style: Style, zone: tzinfo, *, show_crops: bool = False
 ) -> Markup:
@@ -305,15 +301,21 @@ def events_html(
     return render_html(_EVENTS_TEMPLATE, rows=rows, n_alerts=n_alerts)
 
 
-def performance_text(stats: LiveStats) -> str:
-    """Return frame rate, latency and dropped frames in one line."""
+def performance_text(stats: LiveStats, n_viewers: int = 1) -> str:
+    """Return frame rate, latency and dropped frames in one line.
+
+    If the server is too slow for all viewers, it says how many there are.
+    """
     if not stats.has_started:
         return f"{_DASH} fps"
     total_ms = sum(stats.stage_ms.values())
     parts = [f"{stats.fps_analyzed:.0f} fps"]
     if total_ms:
         parts.append(_format_ms(total_ms))
-    return ", ".join([*parts, f"{stats.n_skipped:,} dropped"])
+    text = ", ".join([*parts, f"{stats.n_skipped:,} dropped"])
+    is_slow = stats.fps_analyzed < _FULL_RATE * stats.fps_in
+    shared = f"; {n_viewers} viewers share this server"
+    return f"{text}{shared if is_slow and n_viewers > 1 else ''}"
 
 
 def performance_html(stats: LiveStats) -> Markup:
