@@ -136,6 +136,8 @@ def run(args: argparse.Namespace) -> int:
 def _choose_n_workers(args: argparse.Namespace) -> int:
     """Return the number of workers on this machine; 0 for a cluster."""
     if args.ray is not None:
+        if not args.ray.strip():
+            raise ValueError("--ray is empty; give an address, or auto")
         require_libraries("maskdet batch --ray", "ray")
         return 0
     n_workers: int = args.workers or count_cores()
@@ -153,8 +155,8 @@ def _parse_options(args: argparse.Namespace) -> tuple[BatchOptions, Style]:
     image_options = parse_analyzer_options(args)
     video_options = parse_analyzer_options(args, live=True)
     check_ground_points(image_options.settings)
-    if args.analyzer or image_options.notices:
-        image_options.print_notices()
+    for notice in dict.fromkeys((*image_options.notices, *video_options.notices)):
+        print_line(notice, to_stderr=True)
     options = BatchOptions(
         image_options.analyzer,
         video_options.analyzer,

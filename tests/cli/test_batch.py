@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -213,6 +214,13 @@ def test_without_ray_a_line_names_the_extra(folder, monkeypatch, capsys) -> None
         "maskdet batch with several workers needs Ray: pip install 'maskdet[ray]', or "
         "use --workers 1\n"
     )
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert run("in/0.jpg") == 0
+
+
+def test_an_empty_address_is_not_this_machine(folder, capsys) -> None:
+    assert main(["batch", "in", "--out", "out", "--ray", ""]) == 1
+    assert "--ray is empty" in capsys.readouterr().err
 
 
 def test_a_line_of_progress_is_printed_now_and_then(

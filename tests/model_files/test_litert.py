@@ -25,7 +25,6 @@ QUIET_PROGRAM = """
 import os, sys
 from pathlib import Path
 from maskdet.model_files import litert
-from maskdet.model_files.threads import N_THREADS, use_threads
 
 class LoggingInterpreter(litert.Interpreter):
     def allocate_tensors(self):
