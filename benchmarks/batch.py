@@ -104,7 +104,10 @@ def measure(
     engine: BatchEngine, files: Sequence[BatchFile], n_workers: int
 ) -> dict[str, float]:
     """Return the rate and the cost of images, or of seconds of video."""
-    size = IMAGES_PER_TASK if files[0].kind == "image" else 1
+    # Loading the models takes longer than a few images, and less than a video.
+    size, n_left_out = 1, n_workers
+    if files[0].kind == "image":
+        size, n_left_out = IMAGES_PER_TASK, 4 * n_workers
     tasks = [
         BatchTask(tuple(files[start : start + size]))
         for start in range(0, len(files), size)
@@ -114,7 +117,7 @@ def measure(
     for results in engine.run(tasks):
         n_done += 1
         ended_s = time.perf_counter()
-        if n_done <= n_workers:  # loading the models is part of these
+        if n_done <= n_left_out:
             started_s = ended_s
             continue
         amount += count_amount(results)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]
 
+GROUP = Path(__file__).resolve().parents[2] / "samples" / "group.jpg"
 OPTIONS = BatchOptions("onepass", "onepass-fast", "maskdet")
 
 
@@ -152,37 +154,27 @@ def test_a_cluster_that_does_not_exist_costs_a_line(tmp_path) -> None:
 
 
 def test_the_result_is_complete_after_a_worker_was_killed(tmp_path) -> None:
-    write_images(tmp_path / "in", 60)
+    (tmp_path / "in").mkdir()
+    for number in range(100):  # large enough that most of them are left
+        shutil.copy(GROUP, tmp_path / "in" / f"{number:03}.jpg")
     process = start_command("in", "--out", "out", "--workers", "2", cwd=tmp_path)
-    busy: list[int] = []
-
-    def find_busy_worker() -> bool:
-        busy[:] = list_descendants(process.pid, "ray::_Worker.analyze")
-        return bool(busy)
-
-    wait_until(find_busy_worker, "a busy worker")
-    os.kill(busy[0], signal.SIGKILL)
+    wait_for_part(process, tmp_path)
+    os.kill(list_descendants(process.pid, "ray::_Worker")[0], signal.SIGKILL)
     out, err = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, err
     assert "maskdet: a worker has died; its files are analyzed again\n" in err
-    assert out.startswith("60 files in ")
+    assert out.startswith("100 files in ")
     assert "(raylet)" not in out + err
-    assert len(read_paths(tmp_path / "out")) == 60
+    assert len(read_paths(tmp_path / "out")) == 100
     images = json.loads((tmp_path / "out" / "images.json").read_text())["images"]
-    assert len(images) == 60
+    assert len(images) == 100
 
 
 def test_a_killed_run_continues(tmp_path) -> None:
     write_images(tmp_path / "in", 60)
     words = "in", "--out", "out", "--workers"
     process = start_command(*words, "2", cwd=tmp_path)
-    parts: list[Path] = []
-
-    def has_part() -> bool:
-        parts[:] = (tmp_path / "out").rglob("*.parquet")
-        return bool(parts)
-
-    wait_until(has_part, "the first part")
+    parts = wait_for_part(process, tmp_path)
     children = list_descendants(process.pid)
     process.kill()
     process.communicate()
@@ -200,6 +192,19 @@ def test_a_killed_run_continues(tmp_path) -> None:
     folder = ray_engine._make_ray_folder()
     assert not list_ray_folders(process.pid)
     folder.rmdir()
+
+
+def wait_for_part(process: subprocess.Popen[str], folder: Path) -> list[Path]:
+    """Return the finished parts of a run as soon as there is one."""
+    parts: list[Path] = []
+
+    def has_part() -> bool:
+        parts[:] = (folder / "out").rglob("*.parquet")
+        return bool(parts) or process.poll() is not None
+
+    wait_until(has_part, "the first part")
+    assert process.poll() is None, process.communicate()
+    return parts
 
 
 def start_command(*words: str, cwd: Path) -> subprocess.Popen[str]:
