@@ -34,6 +34,8 @@ LIBRARIES: Final[Mapping[str, Library]] = {
     "sqlalchemy": Library("SQLAlchemy", "events"),
     "paho.mqtt.client": Library("paho-mqtt", "mqtt"),
     "psycopg": Library("psycopg", "postgresql"),
+    "pyarrow": Library("PyArrow", "batch"),
+    "ray": Library("Ray", "ray"),
     "vl_convert": Library("vl-convert", "report"),
     "authlib": Library("Authlib", "login"),
     "fastapi": Library("FastAPI", "serve"),

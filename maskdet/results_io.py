@@ -18,7 +18,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -95,18 +95,28 @@ def format_results_json(
         skipped_paths: files in folders that are not images; without it, the text has
             no `left_out`.
     """
-    images = format_json_list(records)
-    skipped_json = ""
+    return "".join(iterate_results_json(records, skipped_paths))
+
+
+def iterate_results_json(
+    records: Iterable[Mapping[str, Any]], skipped_paths: Iterable[Path] | None = None
+) -> Iterator[str]:
+    """Yield the text of `format_results_json` in pieces, one for each image."""
+    yield f'{{"version": {RESULTS_VERSION}, "images": '
+    yield from iterate_json_list(records)
     if skipped_paths is not None:
         paths = [to_utf8(path) for path in skipped_paths]
-        skipped_json = f', "left_out": {json.dumps(paths, ensure_ascii=False)}'
-    return f'{{"version": {RESULTS_VERSION}, "images": {images}{skipped_json}}}\n'
+        yield f', "left_out": {json.dumps(paths, ensure_ascii=False)}'
+    yield "}\n"
 
 
-def format_json_list(records: Iterable[Any]) -> str:
-    """Return a JSON list with one record per line."""
-    lines = ",\n  ".join(json.dumps(record, ensure_ascii=False) for record in records)
-    return f"[\n  {lines}\n]" if lines else "[]"
+def iterate_json_list(records: Iterable[Any]) -> Iterator[str]:
+    """Yield a JSON list with one record per line, in pieces."""
+    separator = "[\n  "
+    for record in records:
+        yield separator + json.dumps(record, ensure_ascii=False)
+        separator = ",\n  "
+    yield "[]" if separator.startswith("[") else "\n]"
 
 
 def format_results_csv(records: Iterable[ImageRecord]) -> str:

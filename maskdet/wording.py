@@ -1,4 +1,4 @@
-"""Counts with singular and plural nouns, for messages and pages."""
+"""Wording of messages and pages: counts with their nouns, reasons of errors."""
 
 from __future__ import annotations
 
@@ -17,3 +17,11 @@ def pluralize(n: int, singular: str, plural: str = "") -> str:
 def format_count(n: int, singular: str, plural: str = "") -> str:
     """Return a count with its noun, such as "1 image" or "1,200 images"."""
     return f"{n:,} {pluralize(n, singular, plural)}"
+
+
+def format_error_reason(error: Exception) -> str:
+    """Return the message of an error, without the error number of an `OSError`."""
+    if isinstance(error, OSError) and error.strerror:
+        prefix = f"{error.filename}: " if error.filename is not None else ""
+        return f"{prefix}{error.strerror[:1].lower()}{error.strerror[1:]}"
+    return str(error) or type(error).__name__

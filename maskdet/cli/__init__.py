@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from maskdet import __version__
-from maskdet.cli.console import configure_output, format_error_reason, print_warning
+from maskdet.cli.console import configure_output, print_warning
 from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE, check_model_folder
+from maskdet.wording import format_error_reason
 
 COMMANDS: dict[str, str] = {
     "app": "open the dashboard",
     "detect": "detect and classify the faces of images",
     "video": "track and classify the people in videos and cameras",
+    "batch": "analyze many files in several processes or machines",
     "serve": "offer the analysis over HTTP",
     "events": "list, summarize, export and delete recorded events",
     "evaluate": "measure an analyzer on labelled images",

@@ -10,17 +10,21 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TextIO, TypeAlias, TypeVar
 
 from maskdet.atomic_file import AtomicFile
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import Estimate
 from maskdet.results_io import escape_unprintable
+from maskdet.wording import format_count
 
 if TYPE_CHECKING:
     from maskdet.video import VideoProgress
 
 _Item = TypeVar("_Item")
+
+_MAX_SHOWN_NAMES: Final = 3
+"""Maximum number of skipped files named in a line; JSON lists all."""
 
 VideoProgressCallback: TypeAlias = "Callable[[VideoProgress], None]"
 
@@ -42,12 +46,18 @@ def configure_output() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
-def format_error_reason(error: Exception) -> str:
-    """Return the message of an error, without the error number of an `OSError`."""
-    if isinstance(error, OSError) and error.strerror:
-        prefix = f"{error.filename}: " if error.filename is not None else ""
-        return f"{prefix}{error.strerror[:1].lower()}{error.strerror[1:]}"
-    return str(error) or type(error).__name__
+def format_left_out(paths: Sequence[Path], singular: str, plural: str) -> str:
+    """Return how many files are left out, and the names of the first.
+
+    Args:
+        paths: the files.
+        singular: what one of them is, such as `file that is not an image`.
+        plural: the same for several.
+    """
+    names = ", ".join(str(path) for path in paths[:_MAX_SHOWN_NAMES])
+    n_more = len(paths) - _MAX_SHOWN_NAMES
+    more_text = f" and {n_more:,} more" if n_more > 0 else ""
+    return f"left out {format_count(len(paths), singular, plural)}: {names}{more_text}"
 
 
 def print_warning(line: str) -> None:

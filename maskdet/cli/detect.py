@@ -14,7 +14,7 @@ from maskdet.analyzers.tiles import apply_tiling
 from maskdet.cli.console import (
     STDOUT,
     check_output_path,
-    format_error_reason,
+    format_left_out,
     iterate_with_progress_bar,
     print_line,
     print_warning,
@@ -48,12 +48,9 @@ from maskdet.results_io import (
 )
 from maskdet.style import Style, format_face_caption
 from maskdet.types import Scene
-from maskdet.wording import format_count
+from maskdet.wording import format_count, format_error_reason
 
 _JPEG_QUALITY = 95
-
-_MAX_SHOWN_NAMES = 3
-"""Maximum number of skipped files named in a line; the JSON lists all."""
 
 _DESCRIPTION = f"""Detect the faces of images and classify their masks. Formats:
 {IMAGE_FORMATS}, detected from the content, not from the file name. Folders are searched
@@ -102,7 +99,8 @@ def run(args: argparse.Namespace) -> int:
     for path, message in inputs_to_read.problems.items():
         print_warning(f"{path}: {message}")
     if inputs_to_read.left_out:
-        print_warning(_format_left_out(inputs_to_read.left_out))
+        nouns = "file that is not an image", "files that are not images"
+        print_warning(format_left_out(inputs_to_read.left_out, *nouns))
     records = [
         error_record(path, message) for path, message in inputs_to_read.problems.items()
     ]
@@ -192,19 +190,6 @@ def _add_folder(collected: _ImageInputs, folder: Path, out: Path | None) -> None
         collected.problems[str(folder)] = (
             f"no images in this folder; accepted formats: {IMAGE_FORMATS}"
         )
-
-
-def _format_left_out(paths: Sequence[Path]) -> str:
-    names = ", ".join(str(path) for path in paths[:_MAX_SHOWN_NAMES])
-    more_text = (
-        f" and {len(paths) - _MAX_SHOWN_NAMES:,} more"
-        if len(paths) > _MAX_SHOWN_NAMES
-        else ""
-    )
-    count_text = format_count(
-        len(paths), "file that is not an image", "files that are not images"
-    )
-    return f"left out {count_text}: {names}{more_text}"
 
 
 def _process_image(

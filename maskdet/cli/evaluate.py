@@ -20,7 +20,6 @@ from maskdet.classifier import DEFAULT_CLASSIFIER, load_classifier
 from maskdet.cli.console import (
     STDOUT,
     check_output_path,
-    format_error_reason,
     iterate_with_progress_bar,
     output_results,
     print_line,
@@ -67,7 +66,7 @@ from maskdet.metrics.classification import Json
 from maskdet.metrics.matching import MIN_IOU
 from maskdet.settings import Settings
 from maskdet.style import Style
-from maskdet.wording import format_count
+from maskdet.wording import format_count, format_error_reason
 
 _ANALYZERS_DESCRIPTION = f"""Compare every analyzer whose model files are present on the
 same images, at the same settings. Average precision at IoU {MIN_IOU} follows the rules

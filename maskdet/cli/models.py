@@ -8,7 +8,6 @@ from typing import Any
 
 from maskdet.analyzers.pipelines import list_own_model_problems
 from maskdet.cli.console import (
-    format_error_reason,
     print_line,
     print_warning,
     show_progress,
@@ -23,6 +22,7 @@ from maskdet.model_files.model_zoo import (
     sha256_of,
 )
 from maskdet.model_files.own_models import OwnModel, get_own_models
+from maskdet.wording import format_error_reason
 
 PRESENT, MISSING, DAMAGED = "present", "missing", "damaged"
 

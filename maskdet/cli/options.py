@@ -361,6 +361,18 @@ def parse_analyzer_options(
     return options
 
 
+def check_ground_points(settings: Settings) -> None:
+    """Raise an error if the ground plane lacks its points.
+
+    Raises:
+        ValueError: there are no points.
+    """
+    if settings.distance == "ground_plane" and not settings.ground_points:
+        raise ValueError(
+            "--distance ground_plane needs four points; set --ground-points"
+        )
+
+
 def _override_settings(args: argparse.Namespace, base: Settings) -> Settings:
     overrides = {
         option: getattr(args, option)

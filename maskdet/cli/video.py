@@ -19,7 +19,6 @@ from maskdet.cli import EXIT_INTERRUPTED
 from maskdet.cli.console import (
     STDOUT,
     check_output_path,
-    format_error_reason,
     print_line,
     print_warning,
     show_video_progress,
@@ -32,6 +31,7 @@ from maskdet.cli.options import (
     add_rotate_option,
     add_tiles_option,
     add_tracking_options,
+    check_ground_points,
     make_number_parser,
     parse_analyzer_options,
 )
@@ -55,7 +55,7 @@ from maskdet.video import (
     reports_to_json,
     run_video_analysis,
 )
-from maskdet.wording import format_count
+from maskdet.wording import format_count, format_error_reason
 
 _MAX_SHOWN_NAMES: Final = 5
 """Maximum number of skipped files named in a line."""
@@ -301,13 +301,7 @@ def run(args: argparse.Namespace) -> int:
     """Analyze every video; return 1 if one could not be read to its end."""
     _check_distinct_outputs(args)
     options = parse_analyzer_options(args, live=True)
-    if (
-        options.settings.distance == "ground_plane"
-        and not options.settings.ground_points
-    ):
-        raise ValueError(
-            "--distance ground_plane needs four points; set --ground-points"
-        )
+    check_ground_points(options.settings)
     sources = _list_sources(args.source)
     video_files = [Path(source) for source in sources if Path(source).is_file()]
     for option, target in (("--json", args.json), ("--csv", args.csv)):

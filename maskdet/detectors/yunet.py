@@ -16,6 +16,7 @@ from maskdet.boxes import clip_boxes, nms, select_candidates
 from maskdet.detectors import Landmarks
 from maskdet.media import resize_image
 from maskdet.model_files.model_zoo import model_path
+from maskdet.model_files.threads import get_thread_count
 from maskdet.types import Faces, Image, check_image
 
 _STRIDES_PX = (8, 16, 32)
@@ -39,7 +40,7 @@ class YuNet:
         """
         self._long_side_px = long_side_px
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 2
+        options.intra_op_num_threads = get_thread_count()
         # Spinning threads would take a core from the video decoder.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(

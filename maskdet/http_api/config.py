@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,6 +11,7 @@ from typing import Final
 from maskdet.analyzers.pipelines import DEFAULT_ANALYZER
 from maskdet.analyzers.tiles import Tiling
 from maskdet.classifier import DEFAULT_CLASSIFIER
+from maskdet.model_files.threads import N_THREADS, count_cores
 from maskdet.settings import Settings
 from maskdet.style import Style
 
@@ -52,13 +52,7 @@ def count_workers() -> int:
     It is one more than the threads of the networks need, as one decodes an image
     meanwhile. More would only need memory, and wait for each other.
     """
-    from maskdet.model_files.litert import N_THREADS  # slow to load
-
-    if hasattr(os, "sched_getaffinity"):
-        n_cores = len(os.sched_getaffinity(0))
-    else:
-        n_cores = os.cpu_count() or 1
-    return 1 + n_cores // N_THREADS
+    return 1 + count_cores() // N_THREADS
 
 
 @dataclass(frozen=True)

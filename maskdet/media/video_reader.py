@@ -62,7 +62,7 @@ _VIDEO_MAGICS: Final = (
 )
 _MOTION_JPEG_SUFFIXES: Final = (".mjpeg", ".mjpg")
 
-_VIDEO_SUFFIXES: Final = (
+VIDEO_SUFFIXES: Final = (
     *(".mp4", ".mov", ".webm", ".avi", ".mkv", ".m4v", ".3gp", ".3g2", ".f4v"),
     *(".mpg", ".mpeg", ".vob", ".m2ts", ".mts", ".wmv", ".asf", ".flv", ".ogv"),
     *(".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc"),
@@ -603,12 +603,13 @@ def find_videos(folder: str | Path) -> list[Path]:
     return sorted(
         path
         for path in Path(folder).iterdir()
-        if not path.name.startswith(".") and path.is_file() and _may_be_video(path)
+        if not path.name.startswith(".") and path.is_file() and may_be_video(path)
     )
 
 
-def _may_be_video(path: Path) -> bool:
-    if path.suffix.lower() in _VIDEO_SUFFIXES:
+def may_be_video(path: Path) -> bool:
+    """Return whether a file is a video by its suffix or its content."""
+    if path.suffix.lower() in VIDEO_SUFFIXES:
         return True
     try:
         return _is_video(path)

@@ -8,19 +8,15 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
 
 from ai_edge_litert.interpreter import Interpreter
 
+from maskdet.model_files.threads import get_thread_count
+
 _DELEGATE_MESSAGE: Final = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 _STDERR: Final = 2
-
-N_THREADS: Final = 2
-"""CPU threads of one call of a network, by default."""
-
-_n_threads: Final = ContextVar("maskdet_litert_threads", default=N_THREADS)
 
 _lock = threading.Lock()
 _is_message_printed = False
@@ -41,20 +37,6 @@ class QuietInterpreter(Interpreter):  # type: ignore[misc]  # LiteRT has no type
             _is_message_printed = True
 
 
-@contextlib.contextmanager
-def use_threads(n_threads: int) -> Iterator[None]:
-    """Open interpreters with this number of threads inside of the context.
-
-    The threads of a call wait for each other actively. So for many streams at a time,
-    one thread a stream is faster.
-    """
-    token = _n_threads.set(n_threads)
-    try:
-        yield
-    finally:
-        _n_threads.reset(token)
-
-
 def open_interpreter(path: Path, kind: str, *, threads: int | None = None) -> Any:
     """Return the interpreter of a LiteRT file.
 
@@ -69,7 +51,7 @@ def open_interpreter(path: Path, kind: str, *, threads: int | None = None) -> An
     """
     if not path.is_file():
         raise FileNotFoundError(f"{kind} file {path} does not exist")
-    n_threads = _n_threads.get() if threads is None else threads
+    n_threads = get_thread_count() if threads is None else threads
     try:
         return QuietInterpreter(model_path=str(path), num_threads=n_threads)
     except (ValueError, RuntimeError):

@@ -24,8 +24,8 @@ import keras
 import tensorflow as tf
 
 from maskdet.evaluation.training_runs import CARD_NAME, LOG_NAME
-from maskdet.model_files.litert import N_THREADS
 from maskdet.model_files.own_models import FACTS_NAME
+from maskdet.model_files.threads import N_THREADS
 from maskdet.types import CLASSES
 
 WeightFormat = Literal["float32", "float16", "int8"]

@@ -36,7 +36,7 @@ recording if it is known, else that of the analysis.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -52,7 +52,7 @@ from maskdet.people import (
     Person,
     TimelineBin,
 )
-from maskdet.results_io import format_json_list, to_utf8
+from maskdet.results_io import iterate_json_list, to_utf8
 from maskdet.types import CLASSES, Contact, Label
 
 REPORT_JSON_VERSION: Final = 3
@@ -211,8 +211,14 @@ class VideoReport:
 
 def reports_to_json(reports: Iterable[VideoReport]) -> str:
     """Return reports as JSON text with one video per line."""
-    videos = format_json_list(report.to_dict() for report in reports)
-    return f'{{"version": {REPORT_JSON_VERSION}, "videos": {videos}}}\n'
+    return "".join(iterate_reports_json(report.to_dict() for report in reports))
+
+
+def iterate_reports_json(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the text of `reports_to_json` in pieces, from `VideoReport.to_dict`."""
+    yield f'{{"version": {REPORT_JSON_VERSION}, "videos": '
+    yield from iterate_json_list(records)
+    yield "}\n"
 
 
 def timeline_bin_to_dict(timeline_bin: TimelineBin) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from maskdet.analyzers.recent_checks import RecentChecks, StreamAnalyzer
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.detectors import describe_missing_detector_library
 from maskdet.model_files.model_zoo import MODEL_FILES, model_folders, model_path
+from maskdet.model_files.threads import use_threads
 from maskdet.settings import Settings
 from maskdet.types import Image, Scene
 from maskdet.web.preferences import Preferences
@@ -509,9 +510,6 @@ def _get_pool() -> AnalyzerPool:
 
 
 def _load_analyzer(key: AnalyzerKey) -> Analyzer:
-    # Imported late: it takes longer than the rest of a page.
-    from maskdet.model_files.litert import use_threads
-
     # A server has several streams; with one thread each, it analyzes more frames.
     is_live = key.name == resolve_analyzer(AUTO, live=True)
     with use_threads(1) if is_live else contextlib.nullcontext():

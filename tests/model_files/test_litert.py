@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from maskdet.model_files import litert
+from maskdet.model_files.threads import N_THREADS, use_threads
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "tutorial.tflite"
@@ -91,8 +92,8 @@ def test_interpreters_have_the_threads_of_the_context(monkeypatch) -> None:
         "QuietInterpreter",
         lambda model_path, num_threads: n_threads.append(num_threads),
     )
-    with litert.use_threads(5):
+    with use_threads(5):
         litert.open_interpreter(MODEL, "network")
         litert.open_interpreter(MODEL, "network", threads=3)
     litert.open_interpreter(MODEL, "network")
-    assert n_threads == [5, 3, litert.N_THREADS]
+    assert n_threads == [5, 3, N_THREADS]

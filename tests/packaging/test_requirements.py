@@ -69,8 +69,8 @@ def test_version_bounds_agree(part: str) -> None:
 
 def test_requirements_txt_and_extra_all_are_complete() -> None:
     base = set(parse_own_requirements(PROJECT["dependencies"]))
-    # Drivers, ONNX export and the login are not in requirements.txt.
-    optional = {"authlib", "httpx", "paho-mqtt", "psycopg", "tf2onnx"}
+    # Drivers, ONNX export, the login and Ray are not in requirements.txt.
+    optional = {"authlib", "httpx", "paho-mqtt", "psycopg", "ray", "tf2onnx"}
     assert base | list_all_requirements("all") == set(RUN) | optional
     assert optional <= set(DEV)
     assert set().union(*map(list_all_requirements, EXTRAS)) == list_all_requirements(

@@ -34,7 +34,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"analyzers"}),
     frozenset({"events", "streaming"}),
     frozenset({"evaluation", "video"}),
-    frozenset({"alerts", "api", "robustness", "tuning"}),
+    frozenset({"alerts", "api", "batch", "robustness", "tuning"}),
     frozenset({"training"}),
     frozenset({"web"}),
     frozenset({"http_api"}),
@@ -103,8 +103,8 @@ def test_heavy_libraries_are_imported_only_in_their_folders(path: Path) -> None:
 # Optional libraries, and libraries that are slow to load.
 LAZY_LIBRARIES = (
     "ai_edge_litert av defusedxml jinja2 joblib keras lz4 matplotlib mtcnn onnx "
-    "onnxruntime paho pandas PIL psycopg pydantic requests scipy sklearn sqlalchemy "
-    "streamlit streamlit_webrtc tensorflow tqdm vl_convert yaml"
+    "onnxruntime paho pandas PIL psycopg pyarrow pydantic ray requests scipy sklearn "
+    "sqlalchemy streamlit streamlit_webrtc tensorflow tqdm vl_convert yaml"
 )
 
 

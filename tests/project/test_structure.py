@@ -24,7 +24,7 @@ PROGRAM = {"main"}
 
 MAX_LINES = 660
 MAX_FUNCTION_LINES = 60
-MAX_FILES = 22  # `cli` has a file for each command, the next largest folder 19
+MAX_FILES = 23  # `cli` has a file for each command, the next largest folder 19
 
 
 def dotted(path: Path) -> str:
