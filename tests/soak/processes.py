@@ -23,6 +23,12 @@ from tests.helpers.waiting import wait_until
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).resolve().parent
 
+SESSION_KEPT_S = 120.0
+"""Streamlit keeps a session for this time after its browser has left."""
+
+GARBAGE_INTERVAL_S = 45.0
+"""See `maskdet.web.session.COLLECT_INTERVAL_S`."""
+
 COMMAND_TIMEOUT_S = 90.0
 """A viewer that does not get its page or its first frames within this time failed."""
 

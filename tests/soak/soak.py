@@ -26,17 +26,17 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.soak.figures import Series, format_table, write_charts
-from tests.soak.processes import ReceivedFrames, SoakedServer, ViewerProcess
+from tests.soak.processes import (
+    GARBAGE_INTERVAL_S,
+    SESSION_KEPT_S,
+    ReceivedFrames,
+    SoakedServer,
+    ViewerProcess,
+)
 
 CYCLES_PER_MINUTE = 200 / 30
 WARM_UP_CYCLES = 3  # of each viewer, before the start is measured
 MIN_WATCH_S = 2.0
-
-SESSION_KEPT_S = 120.0
-"""Streamlit keeps a session for this time after its browser has left."""
-
-GARBAGE_INTERVAL_S = 45.0
-"""See `maskdet.web.session.COLLECT_INTERVAL_S`."""
 
 REST_TIMEOUT_S = 90.0
 
