@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
-# Only this machine can open the page; ADDRESS=0.0.0.0 lets others in.
+# Only this machine can open the page; ADDRESS=0.0.0.0 allows other machines.
 ADDRESS ?= localhost
 # Each worker of the tests needs up to 3 GB of memory.
 WORKERS ?= auto

@@ -11,6 +11,8 @@ from maskdet.web.cameras.config import list_cameras
 from maskdet.web.cameras.feeds import get_camera_feeds
 from maskdet.web.events.badge import render_recording_badge
 from maskdet.web.live import page as live_page
+from maskdet.web.live.encoder import LiveEncoder
+from maskdet.web.live.processed_track import ProcessedTrack
 from maskdet.web.live.relay import NewestFrameRelay
 from maskdet.web.server import guard, navigation, streamlit_patches, uploads
 from maskdet.web.sidebar import render_sidebar
@@ -20,6 +22,8 @@ from maskdet.web.theme import render_theme
 logging.basicConfig(level=logging.WARNING)
 streamlit_patches.patch_streamlit()
 streamlit_patches.relay_frames_with(NewestFrameRelay)
+streamlit_patches.encode_video_with(LiveEncoder)
+streamlit_patches.process_frames_with(ProcessedTrack)
 guard.guard_server()
 navigation.ignore_stale_reruns()
 session.start_garbage_collector()

@@ -17,8 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -28,7 +27,7 @@ import requests
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from maskdet.media import find_images
-from tests.helpers.servers import find_free_port
+from tests.helpers.servers import serve_api
 
 ROOT = Path(__file__).resolve().parents[1]
 MASKDET = [sys.executable, "-m", "maskdet"]
@@ -49,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     paths = list(itertools.islice(itertools.cycle(found), args.count))
     contents = [path.read_bytes() for path in paths]
     rows: list[dict[str, float]] = []
-    with serve() as url:
+    with serve_api("--max-waiting", "10000") as url:
         for _ in range(args.rounds):
             command_rate = measure_command(paths)
             api_rate, times_s = measure_api(url, contents, args.connections)
@@ -70,35 +69,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         args.json.write_text(json.dumps({"rounds": rows, "median": medians}, indent=2))
     return 0
-
-
-@contextmanager
-def serve() -> Iterator[str]:
-    """Run the server; yield its URL."""
-    port = find_free_port()
-    process = subprocess.Popen(
-        [*MASKDET, "serve", "--port", str(port), "--max-waiting", "10000"],
-        cwd=ROOT,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        while not is_ready(url):
-            if process.poll() is not None:
-                raise RuntimeError("the server did not start")
-            time.sleep(0.1)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def is_ready(url: str) -> bool:
-    """Return whether the server responds."""
-    try:
-        return requests.get(f"{url}/healthz", timeout=5).ok
-    except requests.ConnectionError:
-        return False
 
 
 def measure_command(paths: Sequence[Path]) -> float:

@@ -57,6 +57,8 @@ FPS = 15
 WARM_UP_S = 6.0
 START_TIMEOUT_S = 60.0
 _CELLS = 16
+_N_NUMBERS = 450
+"""Longer than any latency."""
 _STREAMER = "streamlit_webrtc.component.webrtc_streamer"
 _CLOCK_HZ = 90_000
 
@@ -109,30 +111,51 @@ class DashboardServer:
         self.process.kill()
 
 
-class NumberedCamera(VideoStreamTrack):
-    """A still image with faces and the frame number as a bar code at the bottom."""
+def encode_numbered(image: np.ndarray) -> list[av.Packet]:
+    """Encode a still image with faces and the number of each frame as a bar code.
 
-    def __init__(self, image: np.ndarray) -> None:
+    Viewers that encode themselves would take most of the time of the machine.
+    """
+    codec = av.CodecContext.create("libvpx", "w")
+    codec.width, codec.height, codec.pix_fmt = *SIZE_WH, "yuv420p"
+    codec.bit_rate, codec.gop_size = 1_000_000, 2 * FPS
+    codec.time_base = Fraction(1, FPS)
+    codec.options = {"deadline": "realtime", "lag-in-frames": "0", "cpu-used": "-6"}
+    packets = []
+    for number in range(_N_NUMBERS):
+        numbered = image.copy()
+        _write_number(numbered, number)
+        frame = av.VideoFrame.from_ndarray(numbered, format="bgr24")
+        frame.pts, frame.time_base = number, Fraction(1, FPS)
+        packets += codec.encode(frame)
+    return packets
+
+
+class NumberedCamera(VideoStreamTrack):
+    """Sends the packets of `encode_numbered` again and again."""
+
+    def __init__(self, packets: Sequence[av.Packet]) -> None:
         """Start with frame 0."""
         super().__init__()
-        self._image = image
+        self._packets = packets
         self._begin_s = time.perf_counter()
+        self._n_sent = 0
         self.sent_s: dict[int, float] = {}
 
-    async def recv(self) -> av.VideoFrame:
+    async def recv(self) -> av.Packet:
         """Wait for the time of the next frame and return it."""
-        number = len(self.sent_s)
-        wait_s = self._begin_s + number / FPS - time.perf_counter()
+        wait_s = self._begin_s + self._n_sent / FPS - time.perf_counter()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         elif wait_s < -1:  # skip frames on slow machines; no bursts
-            self._begin_s = time.perf_counter() - number / FPS
-        image = self._image.copy()
-        _write_number(image, number)
-        frame = av.VideoFrame.from_ndarray(image, format="bgr24")
-        frame.pts, frame.time_base = number * _CLOCK_HZ // FPS, Fraction(1, _CLOCK_HZ)
+            self._begin_s = time.perf_counter() - self._n_sent / FPS
+        number = self._n_sent % _N_NUMBERS
+        packet = av.Packet(bytes(self._packets[number]))
+        packet.pts = self._n_sent * _CLOCK_HZ // FPS
+        packet.time_base = Fraction(1, _CLOCK_HZ)
+        self._n_sent += 1
         self.sent_s[number] = time.perf_counter()
-        return frame
+        return packet
 
 
 def _write_number(image: np.ndarray, number: int) -> None:
@@ -168,10 +191,10 @@ class ReceivedFrame:
 class Viewer:
     """A simulated viewer of the Live page."""
 
-    def __init__(self, port: int, image: np.ndarray) -> None:
+    def __init__(self, port: int, packets: Sequence[av.Packet]) -> None:
         """Create the viewer without opening the page."""
         self._address = f"ws://127.0.0.1:{port}/_stcore/stream"
-        self._image = image
+        self._packets = packets
         self._message_cache: dict[str, ForwardMsg] = {}
         self._page = self._widget = ""
         self._value: dict[str, object] = _component_value()
@@ -195,7 +218,7 @@ class Viewer:
     async def start(self) -> None:
         """Press Start and begin to receive frames."""
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._camera = NumberedCamera(self._image)
+        self._camera = NumberedCamera(self._packets)
         self._peer.addTrack(self._camera)
         self._peer.on("track", lambda track: self._start_receiving(track))
         self._peer.on("connectionstatechange", self._on_connection_change)
@@ -294,13 +317,13 @@ class Viewer:
         self._tasks.append(asyncio.create_task(self._receive_frames(track)))
 
     async def _receive_frames(self, track: object) -> None:
-        received_numbers: set[int] = set()
+        last_number: int | None = None
         while True:
             frame = await track.recv()
             now_s = time.perf_counter()
             number = _read_number(frame.to_ndarray(format="gray"))
-            if number in self._camera.sent_s and number not in received_numbers:
-                received_numbers.add(number)
+            if number in self._camera.sent_s and number != last_number:
+                last_number = number
                 received_frame = ReceivedFrame(
                     now_s, now_s - self._camera.sent_s[number]
                 )
@@ -324,10 +347,10 @@ def serve_dashboard(root: Path) -> Iterator[DashboardServer]:
 
 @contextlib.asynccontextmanager
 async def connect_viewers(
-    port: int, image: np.ndarray, n: int
+    port: int, packets: Sequence[av.Packet], n: int
 ) -> AsyncIterator[list[Viewer]]:
     """Start some viewers one after the other and disconnect them at the end."""
-    viewers = [Viewer(port, image) for _ in range(n)]
+    viewers = [Viewer(port, packets) for _ in range(n)]
     try:
         for viewer in viewers:
             await viewer.open()
@@ -338,10 +361,10 @@ async def connect_viewers(
 
 
 async def measure_viewers(
-    server: DashboardServer, image: np.ndarray, n: int, s: float
+    server: DashboardServer, packets: Sequence[av.Packet], n: int, s: float
 ) -> str:
     """Return a line with the results for some viewers over some seconds."""
-    async with connect_viewers(server.port, image, n) as viewers:
+    async with connect_viewers(server.port, packets, n) as viewers:
         await asyncio.sleep(WARM_UP_S)
         begin_s, cpu_s = time.perf_counter(), server.cpu_s
         await asyncio.sleep(s)
@@ -378,11 +401,13 @@ def _format_quantile(values: Sequence[float], q: float) -> str:
     return f"{np.quantile(values, q):5.2f}" if values else "  -  "
 
 
-async def measure_reloads(server: DashboardServer, image: np.ndarray, n: int) -> str:
+async def measure_reloads(
+    server: DashboardServer, packets: Sequence[av.Packet], n: int
+) -> str:
     """Return a line with the memory while one viewer reloads the page repeatedly."""
     samples = []
     for number in range(n + 1):
-        async with connect_viewers(server.port, image, 1) as (viewer,):
+        async with connect_viewers(server.port, packets, 1) as (viewer,):
             deadline_s = time.perf_counter() + START_TIMEOUT_S
             while len(viewer.received) < FPS and time.perf_counter() < deadline_s:
                 await asyncio.sleep(0.1)
@@ -392,12 +417,12 @@ async def measure_reloads(server: DashboardServer, image: np.ndarray, n: int) ->
 
 
 async def measure_over_time(
-    server: DashboardServer, image: np.ndarray, minutes: float
+    server: DashboardServer, packets: Sequence[av.Packet], minutes: float
 ) -> str:
     """Return a line with the memory while two viewers connect and disconnect."""
     samples, begin_s = [], time.monotonic()
     while (passed_s := time.monotonic() - begin_s) < 60 * minutes:
-        async with connect_viewers(server.port, image, 2):
+        async with connect_viewers(server.port, packets, 2):
             await asyncio.sleep(20)
         samples.append(f"{passed_s / 60:.1f} min: {server.rss_mb:.0f}")
     return f"MB after {', '.join(samples)}"
@@ -416,6 +441,7 @@ def main() -> None:
     aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
     path = ROOT / "samples" / "group.jpg"
     image = cv2.resize(cv2.imread(str(path)), SIZE_WH, interpolation=cv2.INTER_AREA)
+    packets = encode_numbered(image)
     roots = [root.resolve() for root in (ROOT, *options.root)]
     jobs = [
         *(("viewers", int(n)) for n in options.viewers.split(",") if n),
@@ -426,11 +452,11 @@ def main() -> None:
         for root in roots:
             with serve_dashboard(root) as server:
                 if name == "viewers":
-                    work = measure_viewers(server, image, n, options.seconds)
+                    work = measure_viewers(server, packets, n, options.seconds)
                 elif name == "reloads":
-                    work = measure_reloads(server, image, n)
+                    work = measure_reloads(server, packets, n)
                 else:
-                    work = measure_over_time(server, image, n)
+                    work = measure_over_time(server, packets, n)
                 try:
                     line = asyncio.run(work)
                 except (TimeoutError, OSError) as error:

@@ -15,6 +15,7 @@ from time import perf_counter
 import numpy as np
 
 from maskdet.analyzers.pipelines import Analyzer
+from maskdet.analyzers.recent_checks import RecentChecks, StreamAnalyzer
 from maskdet.distance import ContactTracker
 from maskdet.people import PersonLog
 from maskdet.settings import Settings
@@ -57,6 +58,7 @@ class Stream:
         self._settings = Settings() if settings is None else settings
         self._contacts = ContactTracker()
         self._analyzer = analyzer
+        self._checks = RecentChecks()
         self._track = track
         self._tracker = Tracker(self._settings.memory_s)
         self._smoother = LabelSmoother(self._settings)
@@ -91,9 +93,15 @@ class Stream:
             scene = self._analyzer.analyze(image, settings)
             self._time_s = time_s
             return dataclasses.replace(scene, time_s=time_s)
-        detections = self._analyzer.analyze(image, _tracking_settings(settings))
+        detections = self._detect(image, time_s, _tracking_settings(settings))
         self._time_s = time_s
         return self._update_tracks(detections, image, settings)
+
+    def _detect(self, image: Image, time_s: float, settings: Settings) -> Scene:
+        if not isinstance(self._analyzer, StreamAnalyzer):
+            return self._analyzer.analyze(image, settings)
+        self._checks.time_s = time_s
+        return self._analyzer.analyze_frame(image, settings, self._checks)
 
     def _update_tracks(
         self, detections: Scene, image: Image, settings: Settings

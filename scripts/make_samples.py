@@ -94,9 +94,22 @@ def segment_bust(image: Image) -> NDArray[np.float32]:
     cv2.fillPoly(labels, [np.array(chest)], cv2.GC_FGD)
     flag = [[0, 150], [122, 150], [100, 235], [52, 262], [30, 340], [0, 512]]
     cv2.fillPoly(labels, [np.array(flag)], cv2.GC_BGD)
+    return cut_out(image, labels, 6)
+
+
+def cut_out(
+    image: Image, labels: NDArray[np.uint8], n_iterations: int
+) -> NDArray[np.float32]:
+    """Return the opacity of a person at each pixel, `(h, w)` 0 to 1.
+
+    Args:
+        image: the portrait.
+        labels: `(h, w)` uint8 first guess, one of `cv2.GC_...` at each pixel; changed.
+        n_iterations: iterations of `cv2.grabCut`.
+    """
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(image, labels, None, *models, 6, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(image, labels, None, *models, n_iterations, cv2.GC_INIT_WITH_MASK)
     person = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
     return cv2.GaussianBlur(cv2.erode(person, np.ones((3, 3))), (0, 0), 0.9)
 

@@ -36,7 +36,13 @@ from maskdet.synthetic.backgrounds import (
     simulate_camera,
 )
 from maskdet.types import Image, Label, Rng
-from scripts.make_samples import FACE_BOX, LANDMARKS, load_portrait, segment_bust
+from scripts.make_samples import (
+    FACE_BOX,
+    LANDMARKS,
+    cut_out,
+    load_portrait,
+    segment_bust,
+)
 
 HOPPER = ROOT / "scripts" / "portraits" / "grace-hopper.jpg"
 """Official portrait of the US Navy."""
@@ -94,11 +100,7 @@ def _segment_hopper(image: Image) -> Mask2D:
     cv2.ellipse(labels, (262, 85), (95, 50), 0, 0, 360, cv2.GC_FGD, -1)
     chest = [[30, 600], [60, 410], [210, 335], [325, 335], [480, 405], [500, 600]]
     cv2.fillPoly(labels, [np.array(chest)], cv2.GC_FGD)
-    cv2.setRNGSeed(0)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(image, labels, None, *models, 5, cv2.GC_INIT_WITH_MASK)
-    person = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
-    return cv2.GaussianBlur(cv2.erode(person, np.ones((3, 3))), (0, 0), 0.9)
+    return cut_out(image, labels, 5)
 
 
 def dress(portrait: Portrait, rng: Rng) -> tuple[Portrait, Label]:

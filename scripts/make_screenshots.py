@@ -14,14 +14,13 @@ import contextlib
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -32,10 +31,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from maskdet.events.config import EVENTS_URL_VARIABLE, sqlite_url
 from maskdet.web.cameras.config import CAMERAS_VARIABLE
 from scripts.page_survey import State, survey
-from tests.browser.conftest import FLAGS
 from tests.browser.dashboard import (
+    FLAGS,
     Dashboard,
     LivePage,
+    find_chromium,
     open_page_from_sidebar,
     upload_files,
     wait_until_idle,
@@ -47,15 +47,12 @@ from tests.helpers.waiting import wait_until
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 SAMPLE_VIDEO = ROOT / "samples" / "video.mp4"
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-SIZE_WH = (1360, 940)
 QUALITY = 82
 
 LIVE_S = 6.0
 LIVE_STEP_S = 0.1  # fewer images a second, for a smaller file
 """Length of the animation of the Live page."""
 
-SIZES_WH = {"live": (1120, 780), "demo": (1120, 720)}
 LIVE_QUALITY = 60
 
 DEMO_QUALITIES = (55, 40, 25)
@@ -93,15 +90,11 @@ def main() -> int:
         _open_browser(Path(folder)) as open_page,
     ):
         for name in requested:
-            path, prepare = SCREENSHOTS[name]
-            page = open_page(path, SIZES_WH.get(name, SIZE_WH))
+            screenshot = SCREENSHOTS[name]
+            page = open_page(screenshot.path, screenshot.size_wh)
+            screenshot.prepare(page)
             target = IMAGES / f"{name}.webp"
-            if name == "demo":
-                _save_demo(page, target)
-            else:
-                prepare(page)
-                save = _save_animation if name == "live" else _save_screenshot
-                save(page, target)
+            screenshot.save(page, target)
             page.context.close()
             print(f"wrote {target.relative_to(ROOT)}: {target.stat().st_size:,} bytes")
     return 0
@@ -132,7 +125,7 @@ def _open_browser(folder: Path) -> Iterator[Callable[..., Any]]:
         dashboard.wait()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
-                executable_path=_find_chromium(), args=flags
+                executable_path=find_chromium(), args=flags
             )
 
             def open_page(
@@ -153,13 +146,6 @@ def _open_browser(folder: Path) -> Iterator[Callable[..., Any]]:
             browser.close()
     finally:
         dashboard.stop()
-
-
-def _find_chromium() -> str:
-    path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    if path is None:
-        raise SystemExit("no Chromium found; on Debian: apt-get install chromium")
-    return path
 
 
 def _record_events(database: Path) -> None:
@@ -186,31 +172,39 @@ def _save_screenshot(page: Any, target: Path) -> None:
     wait_until_idle(page)
     # Charts and images are rendered after the script has run.
     page.wait_for_timeout(2500)
-    with Image.open(io.BytesIO(page.screenshot())) as image:
-        image.convert("RGB").save(target, quality=QUALITY, method=6)
+    _take_image(page).save(target, quality=QUALITY, method=6)
 
 
-def _save_animation(page: Any, target: Path) -> None:
+def _save_live(page: Any, target: Path) -> None:
     """Write some seconds of the page as an animated image."""
-    screenshots: list[tuple[float, bytes]] = []
+    frames: list[Image.Image] = []
+    times_s: list[float] = []
     began_s = time.monotonic()
     while time.monotonic() - began_s < LIVE_S:
-        screenshots.append((time.monotonic(), page.screenshot()))
+        times_s.append(time.monotonic())
+        frames.append(_take_image(page))
         page.wait_for_timeout(1e3 * LIVE_STEP_S)
-    screenshots.append((time.monotonic(), b""))
-    frames = []
-    for _, content in screenshots[:-1]:
-        with Image.open(io.BytesIO(content)) as image:
-            frames.append(image.convert("RGB"))
-    times_s = [taken_s for taken_s, _ in screenshots]
-    durations_ms = [round(1e3 * step) for step in np.diff(times_s)]
+    durations_s = np.diff([*times_s, time.monotonic()])
+    durations_ms = [round(1e3 * float(duration_s)) for duration_s in durations_s]
+    _write_animation(target, frames, durations_ms, LIVE_QUALITY)
+
+
+def _take_image(page: Any) -> Image.Image:
+    with Image.open(io.BytesIO(page.screenshot())) as image:
+        return image.convert("RGB")
+
+
+def _write_animation(
+    target: Path, frames: list[Image.Image], durations_ms: list[int], quality: int
+) -> None:
+    """Write frames as an animated WebP image that repeats."""
     frames[0].save(
         target,
         save_all=True,
         append_images=frames[1:],
         duration=durations_ms,
         loop=0,
-        quality=LIVE_QUALITY,
+        quality=quality,
         method=6,
     )
 
@@ -229,22 +223,13 @@ class Recorder:
 
     def add_frame(self, *, hold_s: float = 0.0) -> None:
         """Take a frame, and show it longer than others by some seconds."""
-        with Image.open(io.BytesIO(self._page.screenshot())) as image:
-            self._frames.append(image.convert("RGB"))
+        self._frames.append(_take_image(self._page))
         self._durations_ms.append(DEMO_FRAME_MS + round(1e3 * hold_s))
 
     def save(self, target: Path) -> None:
         """Write the animation with the best quality that is small enough."""
         for quality in DEMO_QUALITIES:
-            self._frames[0].save(
-                target,
-                save_all=True,
-                append_images=self._frames[1:],
-                duration=self._durations_ms,
-                loop=0,
-                quality=quality,
-                method=4,
-            )
+            _write_animation(target, self._frames, self._durations_ms, quality)
             if target.stat().st_size <= DEMO_MAX_BYTES:
                 return
         raise SystemExit(f"{target} is larger than {DEMO_MAX_BYTES:,} bytes")
@@ -253,9 +238,6 @@ class Recorder:
 def _save_demo(page: Any, target: Path) -> None:
     """Record Live, then a selected face on Image, then a slider on Tune."""
     recorder = Recorder(page)
-    LivePage(page).button("Start").wait_for()
-    page.get_by_test_id("stSkeleton").first.wait_for(state="detached")
-    wait_until_idle(page)
     recorder.add_frame(hold_s=1)
     _start_live(page)
     page.wait_for_timeout(2000)
@@ -286,6 +268,12 @@ def _save_demo(page: Any, target: Path) -> None:
         recorder.add_frame()
     recorder.add_frame(hold_s=1.5)
     recorder.save(target)
+
+
+def _prepare_demo(page: Any) -> None:
+    LivePage(page).button("Start").wait_for()
+    page.get_by_test_id("stSkeleton").first.wait_for(state="detached")
+    wait_until_idle(page)
 
 
 def _prepare_live(page: Any) -> None:
@@ -354,17 +342,33 @@ def _start_live(page: Any) -> None:
     wait_until(lambda: live.read_stats() != "", "the counts beside the video")
 
 
-SCREENSHOTS: dict[str, tuple[str, PreparePage]] = {
-    "live": ("", _prepare_live),
-    "image": ("image", _prepare_image),
-    "video": ("video", _prepare_video),
-    "tune": ("tune", _prepare_tune),
-    "models": ("models", _prepare_models),
-    "events": ("events", _prepare_events),
-    "about": ("about", _prepare_about),
-    "demo": ("", _prepare_about),
+class Screenshot(NamedTuple):
+    """An image of the documentation.
+
+    Attributes:
+        path: address of the page.
+        prepare: brings the page into the state of the image.
+        save: writes the page to a file.
+        size_wh: of the window.
+    """
+
+    path: str
+    prepare: PreparePage
+    save: Callable[[Any, Path], None] = _save_screenshot
+    size_wh: tuple[int, int] = (1360, 940)
+
+
+SCREENSHOTS = {
+    "live": Screenshot("", _prepare_live, _save_live, (1120, 780)),
+    "image": Screenshot("image", _prepare_image),
+    "video": Screenshot("video", _prepare_video),
+    "tune": Screenshot("tune", _prepare_tune),
+    "models": Screenshot("models", _prepare_models),
+    "events": Screenshot("events", _prepare_events),
+    "about": Screenshot("about", _prepare_about),
+    "demo": Screenshot("", _prepare_demo, _save_demo, (1120, 720)),
 }
-"""Page address and preparation by name of the image."""
+"""By name of the image."""
 
 SURVEY: dict[str, State] = {
     "live": ("", _prepare_about),

@@ -20,6 +20,7 @@ import numpy as np
 from annotated_types import Interval
 from numpy.typing import NDArray
 
+from maskdet.analyzers.recent_checks import ClassAndFaceProbs, RecentChecks
 from maskdet.boxes import (
     Boxes,
     clip_boxes,
@@ -314,7 +315,12 @@ class Refiner:
         check_fields(self)
 
     def refine(
-        self, image: Image, faces: Faces, probs: Probs, min_score: float
+        self,
+        image: Image,
+        faces: Faces,
+        probs: Probs,
+        min_score: float,
+        checks: RecentChecks | None = None,
     ) -> tuple[Faces, Probs]:
         """Return the detections with refined scores and probabilities.
 
@@ -326,6 +332,7 @@ class Refiner:
             faces: all detections.
             probs: `(n, 3)` their class probabilities.
             min_score: detections with a lower score are not checked.
+            checks: results of the last frame of a stream, to be reused.
         """
         is_eligible = faces.scores >= max(min_score, self.min_score)
         is_uncertain = self._limit_rows(
@@ -342,22 +349,31 @@ class Refiner:
         rows = np.flatnonzero(is_uncertain | is_doubtful)
         if not len(rows):
             return faces, probs
-        scores = faces.scores.copy()
-        if isinstance(classifier, Verifier):
-            refined_probs, face_probs = classifier.verify(image, faces.boxes[rows])
-            lowered_scores = scores[rows] * face_probs**self.verify_power
-            # Faces that are blurred for privacy must stay blurred.
-            lowered_scores = np.maximum(
-                lowered_scores, np.minimum(scores[rows], BLUR_MIN_SCORE)
-            )
-            scores[rows] = np.where(is_doubtful[rows], lowered_scores, scores[rows])
+        boxes = faces.boxes[rows]
+        if checks is None:
+            refined_probs, face_probs = self._verify(image, boxes)
         else:
-            refined_probs = classifier.predict(image, faces.boxes[rows])
+            refined_probs, face_probs = checks.check(
+                boxes, lambda unknown: self._verify(image, unknown)
+            )
+        scores = faces.scores.copy()
+        lowered_scores = scores[rows] * face_probs**self.verify_power
+        # Faces that are blurred for privacy must stay blurred.
+        lowered_scores = np.maximum(
+            lowered_scores, np.minimum(scores[rows], BLUR_MIN_SCORE)
+        )
+        scores[rows] = np.where(is_doubtful[rows], lowered_scores, scores[rows])
         probs = probs.copy()
         blended = (1 - self.weight) * probs[rows] + self.weight * refined_probs
         probs[rows] = np.where(is_uncertain[rows, None], blended, probs[rows])
         order = np.argsort(-scores, kind="stable")
         return Faces(faces.boxes[order], scores[order]), probs[order]
+
+    def _verify(self, image: Image, boxes: Boxes) -> ClassAndFaceProbs:
+        if isinstance(self.classifier, Verifier):
+            return self.classifier.verify(image, boxes)
+        probs = self.classifier.predict(image, boxes)
+        return probs, np.ones(len(boxes), np.float32)
 
     def _limit_rows(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Limit a mask to its first `max_faces` rows, which have the best scores."""
@@ -392,8 +408,19 @@ class SingleStage:
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Detect, classify and refine; see `Analyzer.analyze`."""
-        image = check_image(image)
         settings = Settings() if settings is None else settings
+        return self._analyze(image, settings, None)
+
+    def analyze_frame(
+        self, image: Image, settings: Settings, checks: RecentChecks
+    ) -> Scene:
+        """Likewise, for a frame of a stream; see `StreamAnalyzer.analyze_frame`."""
+        return self._analyze(image, settings, checks)
+
+    def _analyze(
+        self, image: Image, settings: Settings, checks: RecentChecks | None
+    ) -> Scene:
+        image = check_image(image)
         times = [perf_counter()]
         resized = self.resize.apply(image)
         times.append(perf_counter())
@@ -408,8 +435,9 @@ class SingleStage:
         )
         times.append(perf_counter())
         if self.refiner is not None:
-            min_score = settings.min_score
-            faces, probs = self.refiner.refine(image, faces, probs, min_score)
+            faces, probs = self.refiner.refine(
+                image, faces, probs, settings.min_score, checks
+            )
         times.append(perf_counter())
         names = ("resize", "detect", "decode", "classify")
         stage_ms = dict(zip(names, np.diff(times) * 1e3, strict=True))

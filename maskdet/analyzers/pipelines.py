@@ -364,18 +364,29 @@ def classifies_every_face(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bo
 
 
 def describe_pipeline(
-    name: str, classifier: str = DEFAULT_CLASSIFIER, *, refine: bool = True
+    name: str,
+    classifier: str = DEFAULT_CLASSIFIER,
+    *,
+    refine: bool = True,
+    with_title: bool = False,
 ) -> str:
-    """Return one line on what detects and what classifies; see `load_analyzer`.
+    """Return one line on what detects and what classifies.
+
+    Args:
+        name: see `load_analyzer`.
+        classifier: see `load_analyzer`.
+        refine: see `load_analyzer`.
+        with_title: whether the analyzer has its title, as in the dashboard.
 
     Examples:
         >>> from maskdet.analyzers.pipelines import describe_pipeline
         >>> describe_pipeline("onepass", "tutorial")
         'onepass detects, classifier tutorial classifies every face'
     """
+    shown_name = get_analyzer_title(name) if with_title else name
     if classifies_every_face(name, classifier):
-        return f"{name} detects, classifier {classifier} classifies every face"
-    description = f"{name} detects and classifies"
+        return f"{shown_name} detects, classifier {classifier} classifies every face"
+    description = f"{shown_name} detects and classifies"
     if refine and has_refinement(name, classifier):
         description += f", classifier {classifier} re-checks low-confidence faces"
     return description

@@ -138,6 +138,11 @@ class TiledAnalyzer:
         return _VISIBLE_RATIO * long_side_px
 
 
+def apply_tiling(analyzer: Analyzer, tiling: Tiling | None) -> Analyzer:
+    """Return the analyzer, with tiling if `tiling` is given."""
+    return analyzer if tiling is None else TiledAnalyzer(analyzer, tiling)
+
+
 def _shift_to_image(scene: Scene, tile: Tile, size_wh: tuple[int, int]) -> Scene:
     """Return the scene of a tile in pixels of the image, without cut faces.
 

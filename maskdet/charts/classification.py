@@ -368,7 +368,7 @@ def _interval_layers(
 
 
 def slices_chart(predictions: Mapping[str, Predictions]) -> VegaSpec:
-    """Return the accuracy of mask against no mask by slice, with intervals.
+    """Return the accuracy of mask against no mask by subset, with intervals.
 
     Args:
         predictions: predictions by name of the run, all on the same set.
@@ -387,7 +387,7 @@ def slices_chart(predictions: Mapping[str, Predictions]) -> VegaSpec:
         rows,
         assign_run_colours(predictions),
         x_title="Accuracy, mask against no mask",
-        title=face_count_title("Accuracy by slice", predictions.values()),
+        title=face_count_title("Accuracy by subset", predictions.values()),
     )
 
 

@@ -159,7 +159,7 @@ def _threshold_axis(title: str, x_max: float | None) -> VegaSpec:
     scale: VegaSpec = {"nice": x_max is None, "zero": True}
     if x_max is not None:
         scale["domain"] = [0, x_max]
-    axis = {"format": "%", "tickCount": 5} if x_max == 1.0 else {"format": "~g"}
+    axis = {"format": "%" if x_max == 1.0 else "~g", "tickCount": 5}
     return quantitative_field("x", title, axis=axis, scale=scale)
 
 

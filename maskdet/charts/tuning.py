@@ -51,12 +51,12 @@ def threshold_histogram(
     *,
     colours: Mapping[str, str],
     x_title: str,
+    clickable: bool = True,
 ) -> VegaSpec:
     """Return translucent histograms of a score, with lines at the thresholds.
 
     The bars are fractions of each part, so that a rare part is as visible as a common
-    one. A click or a drag selects a bin: the field `threshold` of the selection
-    `CLICK_SELECTION` is its lower edge.
+    one.
 
     Args:
         edges: `(n + 1,)` edges of the bins, ascending.
@@ -64,6 +64,8 @@ def threshold_histogram(
         lines: the thresholds.
         colours: CSS colour of each part.
         x_title: title of the score.
+        clickable: whether a click or a drag selects a bin: the field `threshold` of the
+            selection `CLICK_SELECTION` is then its lower edge.
     """
     bars: list[ChartRow] = []
     bins: list[ChartRow] = []
@@ -76,7 +78,7 @@ def threshold_histogram(
                 rate = round(count / totals[title], 5)
                 ends = {"low": low, "high": high}
                 bars.append({**ends, "part": title, "count": count, "rate": rate})
-        bins.append(_click_row(low, high, list(counts.values())))
+        bins.append(_bin_row(low, high, list(counts.values())))
     x = _score_axis(edges[0], edges[-1], x_title)
     layer = {
         "data": {"name": "bars"},
@@ -95,7 +97,11 @@ def threshold_histogram(
         for index, title in enumerate(parts)
     ]
     return layer_charts(
-        [layer, _threshold_lines(x), _click_targets(x, tooltips, x_title)],
+        [
+            layer,
+            _threshold_lines(x),
+            _bin_targets(x, tooltips, x_title, clickable=clickable),
+        ],
         {"bars": bars, "bins": bins, "lines": _line_rows(lines)},
         height=_THRESHOLD_CHART_HEIGHT_PX,
         grid=False,
@@ -132,7 +138,7 @@ def threshold_rates_chart(
     for index, at in enumerate(thresholds):
         values = [float(rate[index]) for rate in rates.values()]
         shown = [None if math.isnan(value) else round(value, 5) for value in values]
-        bins.append(_click_row(float(at) - half, float(at) + half, shown, float(at)))
+        bins.append(_bin_row(float(at) - half, float(at) + half, shown, float(at)))
     x = _score_axis(0.0, 1.0, x_title)
     dashes = dict(zip(rates, ([1, 0], [7, 3], [2, 2]), strict=True))
     lines = {
@@ -158,7 +164,7 @@ def threshold_rates_chart(
             lines,
             *_optimal_marker(x),
             _threshold_lines(x),
-            _click_targets(x, tooltips, x_title),
+            _bin_targets(x, tooltips, x_title, clickable=True),
         ],
         {
             "points": points,
@@ -170,7 +176,7 @@ def threshold_rates_chart(
                 {
                     "threshold": optimal,
                     "text": f"Optimal {optimal:.2f}",
-                    # Inside the chart at both ends.
+                    # Not beyond the chart at both ends.
                     "align": "left" if optimal < 0.5 else "right",
                 }
             ],
@@ -181,16 +187,16 @@ def threshold_rates_chart(
 
 
 def _optimal_marker(x: VegaSpec) -> list[VegaSpec]:
-    """Return a dotted line at the optimal threshold and its name."""
+    """Return a dotted line at the optimal threshold, and its name above the chart."""
     at = {**x, "field": "threshold"}
     line = {"type": "rule", "color": GREY, "strokeDash": [4, 4], "strokeWidth": 2}
     layers: list[VegaSpec] = [
         {"data": {"name": "optimal"}, "mark": line, "encoding": {"x": at}}
     ]
-    for align, dx in (("left", 6), ("right", -6)):
-        text: VegaSpec = {"type": "text", "color": GREY, "fontSize": 13}
-        text |= {"fontWeight": 600, "y": {"expr": "height - 14"}}
-        text |= {"align": align, "dx": dx}
+    for align in ("left", "right"):
+        text: VegaSpec = {"type": "text", "color": GREY, "fontSize": 12}
+        # Inside, the line of the threshold would cross it on a phone.
+        text |= {"fontWeight": 600, "y": -8, "align": align}
         layers.append(
             {
                 "data": {"name": "optimal"},
@@ -223,13 +229,13 @@ def _threshold_lines(x: VegaSpec) -> VegaSpec:
     }
 
 
-def _click_row(
+def _bin_row(
     low: float,
     high: float,
     values: Sequence[float | None],
     threshold: float | None = None,
 ) -> ChartRow:
-    """Return a row of the layer for clicks; a bin has its lower edge as threshold."""
+    """Return a row of the layer of targets; a bin has its lower edge as threshold."""
     is_bin = threshold is None
     return {
         "low": low,
@@ -240,16 +246,18 @@ def _click_row(
     }
 
 
-def _click_targets(x: VegaSpec, tooltips: Sequence[VegaSpec], x_title: str) -> VegaSpec:
-    """Return an invisible layer with clicks and tooltips over the full height."""
+def _bin_targets(
+    x: VegaSpec, tooltips: Sequence[VegaSpec], x_title: str, *, clickable: bool
+) -> VegaSpec:
+    """Return an invisible layer with tooltips, and clicks, over the full height."""
+    click = click_selection(
+        CLICK_SELECTION, ["threshold"], on=_CLICK_OR_DRAG, clear=False
+    )
+    cursor = {"cursor": "ew-resize"} if clickable else {}
     return {
         "data": {"name": "bins"},
-        "params": [
-            click_selection(
-                CLICK_SELECTION, ["threshold"], on=_CLICK_OR_DRAG, clear=False
-            )
-        ],
-        "mark": {"type": "rect", "cursor": "ew-resize", "opacity": 0, "clip": True},
+        "params": [click] if clickable else [],
+        "mark": {"type": "rect", "opacity": 0, "clip": True, **cursor},
         "encoding": {
             "x": {**x, "field": "low", "bin": "binned"},
             "x2": {"field": "high"},

@@ -42,7 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--local-admin",
         action=argparse.BooleanOptionalAction,
         help="whether visitors on this machine may delete events, send alerts to "
-        "any host and enter addresses of cameras (default: yes, unless other hosts or "
+        "any host and enter camera URLs (default: yes, unless other hosts or "
         "origins are allowed)",
     )
     _add_camera_options(parser)
@@ -61,7 +61,7 @@ def _add_camera_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="cameras",
         type=_parse_camera,
-        metavar="NAME=ADDRESS",
+        metavar="NAME=URL",
         help="network camera that visitors can watch, such as "
         "Door=rtsp://192.168.1.20/stream (may be repeated). Other users of this "
         "machine can see a password in the command line; MASKDET_CAMERAS hides it",
@@ -69,11 +69,11 @@ def _add_camera_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--any-camera",
         action=argparse.BooleanOptionalAction,
-        help="whether visitors may enter the address of another camera, to which the "
+        help="whether visitors may enter the URL of another camera, to which the "
         "server then connects (default: those with the rights of --local-admin)",
     )
     parser.add_argument(
-        "--watch-cameras",
+        "--always-analyze",
         action=argparse.BooleanOptionalAction,
         help="analyze the named cameras even if nobody watches them (default: no)",
     )
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         local_admin=args.local_admin,
         cameras=args.cameras,
         any_camera=args.any_camera,
-        watch_cameras=args.watch_cameras,
+        always_analyze=args.always_analyze,
     )
     return 0
 

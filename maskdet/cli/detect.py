@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskdet.analyzers.pipelines import Analyzer, analyze_decoded, load_analyzer
+from maskdet.analyzers.tiles import apply_tiling
 from maskdet.cli.console import (
     STDOUT,
     check_output_path,
@@ -26,7 +27,6 @@ from maskdet.cli.options import (
     add_blur_option,
     add_rotate_option,
     add_tiles_option,
-    apply_tiling,
     parse_analyzer_options,
 )
 from maskdet.drawing import draw

@@ -15,6 +15,7 @@ from maskdet.analyzers.pipelines import (
     load_analyzer,
     max_refined_faces,
 )
+from maskdet.analyzers.tiles import apply_tiling
 from maskdet.classifier import DEFAULT_CLASSIFIER, load_classifier
 from maskdet.cli.console import (
     STDOUT,
@@ -45,7 +46,6 @@ from maskdet.cli.options import (
     add_settings_options,
     add_style_option,
     add_tiles_option,
-    apply_tiling,
     parse_analyzer_options,
 )
 from maskdet.datasets import SPLITS, Example, select_split

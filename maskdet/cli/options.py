@@ -15,12 +15,11 @@ from maskdet.analyzers.pipelines import (
     ANALYZERS,
     AUTO,
     DEFAULT_ANALYZER,
-    Analyzer,
     classifies_every_face,
     describe_pipeline,
     resolve_analyzer,
 )
-from maskdet.analyzers.tiles import MIN_TILE_PX, TiledAnalyzer, Tiling
+from maskdet.analyzers.tiles import MIN_TILE_PX, Tiling
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.cli.console import print_line
 from maskdet.media import ROTATIONS
@@ -290,11 +289,6 @@ def add_rotate_option(parser: argparse.ArgumentParser, what: str) -> None:
         "camera mounted upside down or on its side; boxes and points refer to the "
         "rotated image (default: 0)",
     )
-
-
-def apply_tiling(analyzer: Analyzer, tiling: Tiling | None) -> Analyzer:
-    """Return the analyzer, with tiling if `tiling` is given."""
-    return analyzer if tiling is None else TiledAnalyzer(analyzer, tiling)
 
 
 def make_number_parser(low: int, high: int | None = None) -> Callable[[str], int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import socket
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from maskdet.cli.console import print_line
 from maskdet.cli.options import (
@@ -17,6 +17,12 @@ from maskdet.cli.options import (
     parse_analyzer_options,
 )
 from maskdet.extras import require_libraries
+from maskdet.http_api.config import (
+    KEYS_VARIABLE,
+    ApiConfig,
+    count_workers,
+    read_api_keys,
+)
 from maskdet.wording import format_count
 
 _PORT = 8502
@@ -43,18 +49,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--workers",
         type=make_number_parser(1, 256),
-        default=os.cpu_count() or 1,
         metavar="N",
         help="images that are analyzed at the same time, each with its own models "
-        "(default: one for each core)",
+        "(default: one more than half of the cores)",
     )
     parser.add_argument(
         "--max-waiting",
         type=make_number_parser(1),
-        default=200,
+        default=ApiConfig.max_waiting,
         metavar="N",
         help="images that may wait; a request beyond is refused with status 429 "
-        "(default: 200)",
+        f"(default: {ApiConfig.max_waiting})",
     )
     add_blur_option(parser, "annotated images and videos")
     add_tiles_option(parser)
@@ -74,7 +79,6 @@ def run(args: argparse.Namespace) -> int:
     import uvicorn
 
     from maskdet.http_api.application import create_application
-    from maskdet.http_api.config import KEYS_VARIABLE, ApiConfig, read_api_keys
     from maskdet.web.server.access import is_loopback
 
     options = parse_analyzer_options(args)
@@ -94,12 +98,14 @@ def run(args: argparse.Namespace) -> int:
         settings=options.settings,
         style=options.style,
         tiling=args.tiles,
-        n_workers=args.workers,
+        n_workers=args.workers or count_workers(),
         max_waiting=args.max_waiting,
         keys=keys,
     )
     application = create_application(config)
-    with _bind(address, args.port) as listener:
+    # The application closes its resources too, as a signal ends this process before the
+    # end of the context.
+    with _bind(address, args.port) as listener, closing(application.state.server):
         application.state.server.workers.warm_up(config.analyzer)
         options.print_notices()
         host = f"[{address}]" if ":" in address else address

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Final
 
 from maskdet.analyzers.pipelines import Analyzer, load_analyzer
+from maskdet.analyzers.tiles import apply_tiling
 from maskdet.cli import EXIT_INTERRUPTED
 from maskdet.cli.console import (
     STDOUT,
@@ -31,7 +32,6 @@ from maskdet.cli.options import (
     add_rotate_option,
     add_tiles_option,
     add_tracking_options,
-    apply_tiling,
     make_number_parser,
     parse_analyzer_options,
 )

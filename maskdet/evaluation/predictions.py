@@ -67,6 +67,15 @@ BUNDLED_ANALYZERS: Final = ("onepass", "onepass-fast", "mtcnn", "haar")
 
 _NAME_SEPARATOR: Final = " on "
 
+SAMPLES_NAME: Final = "scenes"
+"""Name of the bundled set whose images are included."""
+
+_DATASET_TITLES: Final = {
+    "kaggle-val": "kaggle-853",
+    "ilc-val": "ilc-2021",
+    SAMPLES_NAME: "sample scenes",
+}
+
 _NO_LABELS: Final[IntArray] = np.zeros(0, np.int64)
 
 
@@ -532,6 +541,14 @@ def split_bundled_name(name: str) -> tuple[str, str]:
     """Return the analyzer and the set of a name of `list_bundled`."""
     analyzer, _, set_name = name.partition(_NAME_SEPARATOR)
     return analyzer, set_name
+
+
+def dataset_title(set_name: str) -> str:
+    """Return the title of a bundled set, as in the documentation.
+
+    Other sets have their name as the title.
+    """
+    return _DATASET_TITLES.get(set_name, set_name)
 
 
 def load_bundled_predictions(

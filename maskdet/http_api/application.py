@@ -22,12 +22,13 @@ from maskdet.http_api.config import (
     MAX_REQUEST_MB,
     MAX_VIDEO_MB,
     ApiConfig,
+    ServerBusyError,
 )
 from maskdet.http_api.metrics import CONTENT_TYPE, RequestTimer
 from maskdet.http_api.queries import ImageQuery, VideoQuery
 from maskdet.http_api.server import ENCODERS, ApiServer
-from maskdet.http_api.videos import RETRY_AFTER_S, SubmittedVideo, TooManyVideosError
-from maskdet.http_api.workers import AnalyzerUnavailableError, QueueFullError
+from maskdet.http_api.videos import SubmittedVideo
+from maskdet.http_api.workers import AnalyzerUnavailableError
 from maskdet.media import IMAGE_FORMATS
 from maskdet.model_files.model_zoo import MODEL_FILES, model_path
 from maskdet.results_io import RESULTS_VERSION
@@ -86,8 +87,7 @@ def create_application(config: ApiConfig) -> FastAPI:
     )
     application.state.server = server
     application.add_exception_handler(RequestValidationError, _respond_invalid_query)
-    application.add_exception_handler(QueueFullError, _respond_queue_full)
-    application.add_exception_handler(TooManyVideosError, _respond_too_many_videos)
+    application.add_exception_handler(ServerBusyError, _respond_busy)
     application.add_exception_handler(AnalyzerUnavailableError, _respond_unavailable)
     _add_image_routes(application, server)
     _add_video_routes(application, server)
@@ -119,7 +119,7 @@ class _LocalAccess:
         await app(scope, receive, send)
 
 
-def _authenticate(request: Request) -> str:
+async def _authenticate(request: Request) -> str:
     """Return the ID of the caller.
 
     Raises:
@@ -169,29 +169,16 @@ def _respond_invalid_query(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": message}, 422)
 
 
-def _respond_queue_full(request: Request, error: Exception) -> Response:
-    assert isinstance(error, QueueFullError)
-    return _respond_busy(request, str(error), error.retry_after_s)
-
-
-def _respond_too_many_videos(request: Request, error: Exception) -> Response:
-    return _respond_busy(
-        request,
-        f"too many videos wait; try again in {RETRY_AFTER_S} s",
-        RETRY_AFTER_S,
-    )
-
-
 def _respond_unavailable(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, 503)
 
 
-def _respond_busy(request: Request, message: str, retry_after_s: int) -> Response:
+def _respond_busy(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServerBusyError)
     server: ApiServer = request.app.state.server
     server.metrics.refused.inc()
-    return JSONResponse(
-        {"detail": message}, 429, headers={"Retry-After": str(retry_after_s)}
-    )
+    headers = {"Retry-After": str(error.retry_after_s)}
+    return JSONResponse({"detail": str(error)}, 429, headers=headers)
 
 
 def _describe_body(media_types: list[str], *, several: bool) -> dict[str, Any]:
@@ -232,12 +219,14 @@ def _add_image_routes(application: FastAPI, server: ApiServer) -> None:
         request: Request, query: Annotated[ImageQuery, Query()], caller: Caller
     ) -> Response:
         media_type = _negotiate(request.headers.get("accept", ""))
-        files = await receive_files(
+        server.workers.check_room(1)
+        async with receive_files(
             request,
+            server.received,
             max_bytes=MAX_REQUEST_MB * 1_000_000,
             max_files=MAX_IMAGES if media_type is None else 1,
-        )
-        images = await server.analyze_images(files, query, media_type)
+        ) as files:
+            images = await server.analyze_images(files, query, media_type)
         records = [image.record for image in images]
         if len(records) == 1 and records[0]["error"]:
             raise HTTPException(422, records[0]["error"])
@@ -273,15 +262,19 @@ def _add_video_routes(application: FastAPI, server: ApiServer) -> None:
     async def submit_video(
         request: Request, query: Annotated[VideoQuery, Query()], caller: Caller
     ) -> Response:
-        files = await receive_files(
-            request, max_bytes=MAX_VIDEO_MB * 1_000_000, max_files=1
-        )
-        try:
-            video = await run_in_threadpool(
-                server.submit_video, files[0], query, caller
-            )
-        except OSError:
-            raise HTTPException(507, "this server has no room for the video") from None
+        max_bytes = MAX_VIDEO_MB * 1_000_000
+        with server.videos.reserve(caller):
+            async with receive_files(
+                request, server.received, max_bytes=max_bytes, max_files=1
+            ) as files:
+                try:
+                    video = await run_in_threadpool(
+                        server.submit_video, files[0], query, caller
+                    )
+                except OSError:
+                    raise HTTPException(
+                        507, "this server has no room for the video"
+                    ) from None
         url = f"/v1/videos/{video.video_id}"
         return JSONResponse(video.describe(), 202, headers={"Location": url})
 

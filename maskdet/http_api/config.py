@@ -29,6 +29,37 @@ MAX_REQUEST_MB: Final = 100
 MAX_VIDEO_MB: Final = 400
 """Maximum size of a video, as in the dashboard."""
 
+MAX_RECEIVED_MB: Final = 1000
+"""Maximum size of the bodies of all requests that are in memory."""
+
+
+class ServerBusyError(Exception):
+    """The server has too much to do.
+
+    Attributes:
+        retry_after_s: whole seconds after which to try again.
+    """
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        """Store the message and the time to wait."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+def count_workers() -> int:
+    """Return the default number of workers for the cores that this process may use.
+
+    It is one more than the threads of the networks need, as one decodes an image
+    meanwhile. More would only need memory, and wait for each other.
+    """
+    from maskdet.model_files.litert import N_THREADS  # slow to load
+
+    if hasattr(os, "sched_getaffinity"):
+        n_cores = len(os.sched_getaffinity(0))
+    else:
+        n_cores = os.cpu_count() or 1
+    return 1 + n_cores // N_THREADS
+
 
 @dataclass(frozen=True)
 class ApiConfig:
@@ -45,6 +76,7 @@ class ApiConfig:
         n_workers: images that are analyzed at the same time, each with its own models.
         max_waiting: images that may wait for a worker; more are refused.
         max_video_jobs: videos that may wait or be analyzed; more are refused.
+        max_videos: likewise, with those whose results are kept.
         keep_results_s: time in seconds after which the result of a video is deleted.
         keys: accepted API keys; none means that no key is asked for.
     """
@@ -56,9 +88,10 @@ class ApiConfig:
     settings: Settings = field(default_factory=Settings)
     style: Style = field(default_factory=Style)
     tiling: Tiling | None = None
-    n_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    n_workers: int = field(default_factory=count_workers)
     max_waiting: int = 200
     max_video_jobs: int = 8
+    max_videos: int = 40
     keep_results_s: float = 3600.0
     keys: tuple[str, ...] = field(default=(), repr=False)
 

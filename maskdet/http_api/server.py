@@ -9,9 +9,9 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from maskdet.analyzers.pipelines import Analyzer, analyze_decoded, load_analyzer
-from maskdet.analyzers.tiles import TiledAnalyzer, Tiling
+from maskdet.analyzers.tiles import Tiling, apply_tiling
 from maskdet.drawing import draw
-from maskdet.http_api.bodies import ReceivedFile
+from maskdet.http_api.bodies import ReceivedBytes, ReceivedFile
 from maskdet.http_api.config import ApiConfig
 from maskdet.http_api.metrics import ApiMetrics
 from maskdet.http_api.queries import ImageQuery, VideoQuery
@@ -65,6 +65,7 @@ class ApiServer:
         config: what it runs.
         workers: the threads that analyze images.
         videos: the analyses of videos.
+        received: size of the requests in memory.
         metrics: counters and times.
     """
 
@@ -74,11 +75,8 @@ class ApiServer:
         self.workers = AnalyzerWorkers(
             self._load_analyzer, config.n_workers, config.max_waiting
         )
-        self.videos = VideoRegistry(
-            self._load_for_video,
-            config.max_video_jobs,
-            config.keep_results_s,
-        )
+        self.videos = VideoRegistry(self._load_for_video, config)
+        self.received = ReceivedBytes()
         self.metrics = ApiMetrics(
             lambda: self.workers.n_waiting, lambda: self.videos.n_active
         )
@@ -94,7 +92,7 @@ class ApiServer:
             media_type: in `ENCODERS`, to draw the faces; None: only records.
 
         Raises:
-            QueueFullError: too many images wait.
+            ServerBusyError: too many images wait.
             AnalyzerUnavailableError: a model or a library is missing or broken.
             HTTPException: 422, a parameter is invalid.
         """
@@ -118,10 +116,9 @@ class ApiServer:
     def submit_video(
         self, file: ReceivedFile, query: VideoQuery, owner: str
     ) -> SubmittedVideo:
-        """Start the analysis of a video.
+        """Start the analysis of a video; `videos.reserve` comes first.
 
         Raises:
-            TooManyVideosError: too many wait.
             OSError: there is no room for the video.
             HTTPException: 422, a parameter is invalid.
         """
@@ -155,7 +152,7 @@ def _analyze_image(
         image = decode_image(file.content).rotate(options.rotate)
     except (ValueError, OSError) as error:
         return ImageResponse(error_record(path, str(error)), b"")
-    analyzer = _apply_tiling(analyzer, options.tiling)
+    analyzer = apply_tiling(analyzer, options.tiling)
     scene = analyze_decoded(analyzer, image, options.settings)
     annotated = b""
     if options.media_type is not None:
@@ -164,7 +161,3 @@ def _analyze_image(
     return ImageResponse(
         image_record(path, (image.width, image.height), scene), annotated
     )
-
-
-def _apply_tiling(analyzer: Analyzer, tiling: Tiling | None) -> Analyzer:
-    return analyzer if tiling is None else TiledAnalyzer(analyzer, tiling)

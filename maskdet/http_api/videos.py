@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import secrets
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from maskdet.analyzers.pipelines import Analyzer
+from maskdet.http_api.config import ApiConfig, ServerBusyError
 from maskdet.web.video.job import VideoAnalysisJob, VideoOptions
 
-RETRY_AFTER_S: Final = 30
+_RETRY_AFTER_S: Final = 30
 """After this time another video may be sent if too many wait."""
-
-
-class TooManyVideosError(Exception):
-    """Too many videos wait or are analyzed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,55 +55,68 @@ class VideoRegistry:
     """The videos of all callers; results are deleted some time after the end."""
 
     def __init__(
-        self,
-        load: Callable[[VideoOptions], Analyzer],
-        max_active: int,
-        keep_s: float,
-        *,
-        clock: Callable[[], float] = time.monotonic,
+        self, load: Callable[[VideoOptions], Analyzer], config: ApiConfig
     ) -> None:
         """Start without videos.
 
         Args:
             load: loads an analyzer for the options; called in the thread of a job.
-            max_active: maximum number of videos that wait or are analyzed.
-            keep_s: time in seconds for which results are kept.
-            clock: monotonic time in seconds.
+            config: how many videos there may be, and how long results are kept.
         """
-        self._load, self._max_active, self._keep_s = load, max_active, keep_s
-        self._clock = clock
+        self._load, self._config = load, config
         self._lock = threading.Lock()
         self._videos: dict[str, SubmittedVideo] = {}
+        self._n_reserved = 0
 
     @property
     def n_active(self) -> int:
-        """Number of videos that wait or are analyzed."""
+        """Number of videos that are received, wait or are analyzed."""
         with self._lock:
-            return sum(video.job.busy for video in self._videos.values())
+            return self._count_active()
+
+    @contextmanager
+    def reserve(self, owner: str) -> Iterator[None]:
+        """Reserve a place for a video that is received and submitted in the context.
+
+        Raises:
+            ServerBusyError: too many wait, or so many results are kept for others that
+                there is no room even without those of this caller.
+        """
+        with self._lock:
+            self._remove_closed()
+            if self._count_active() >= self._config.max_video_jobs:
+                raise _make_busy_error("wait")
+            n_kept_for_others = len(self._videos) - len(self._list_ended(owner))
+            if n_kept_for_others + self._n_reserved >= self._config.max_videos:
+                raise _make_busy_error("are kept")
+            self._n_reserved += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_reserved -= 1
 
     def submit(
         self, name: str, content: bytes, options: VideoOptions, owner: str
     ) -> SubmittedVideo:
-        """Start the analysis of a video.
+        """Start the analysis of a video; `reserve` comes first.
+
+        If as many are kept as may be, the oldest result of this caller is deleted.
 
         Raises:
-            TooManyVideosError: too many wait.
             OSError: there is no room for the video.
         """
+        job = VideoAnalysisJob(
+            name, content, options, self._load, keep_s=self._config.keep_results_s
+        )
+        video = SubmittedVideo(secrets.token_urlsafe(18), owner, job)
         with self._lock:
-            self._remove_closed()
-            if sum(video.job.busy for video in self._videos.values()) >= (
-                self._max_active
-            ):
-                raise TooManyVideosError
-            retention = _Retention(self._keep_s, self._clock)
-            job = VideoAnalysisJob(
-                name, content, options, self._load, is_present=retention.is_wanted
-            )
-            retention.job = job
-            video = SubmittedVideo(secrets.token_urlsafe(18), owner, job)
+            is_full = len(self._videos) >= self._config.max_videos
+            ended = self._list_ended(owner)[: int(is_full)]
             self._videos[video.video_id] = video
-        job.start()
+            job.start()
+        for oldest in ended:
+            self.delete(oldest)
         return video
 
     def find(self, video_id: str, owner: str) -> SubmittedVideo | None:
@@ -136,21 +146,21 @@ class VideoRegistry:
             if video.job.state == "closed":
                 del self._videos[video_id]
 
+    def _list_ended(self, owner: str) -> list[SubmittedVideo]:
+        """Return the videos of a caller whose analysis has ended, oldest first."""
+        return [
+            video
+            for video in self._videos.values()
+            if video.owner == owner and not video.job.busy
+        ]
 
-class _Retention:
-    """Tells a job whether its result is still wanted; the job asks every few seconds.
+    def _count_active(self) -> int:
+        n_busy = sum(video.job.busy for video in self._videos.values())
+        return n_busy + self._n_reserved
 
-    Attributes:
-        job: the job; set after it is made.
-    """
 
-    def __init__(self, keep_s: float, clock: Callable[[], float]) -> None:
-        self.job: VideoAnalysisJob | None = None
-        self._keep_s, self._clock = keep_s, clock
-        self._last_busy_s = clock()
-
-    def is_wanted(self) -> bool:
-        """Return whether the analysis goes on or has ended recently."""
-        if self.job is None or self.job.busy:
-            self._last_busy_s = self._clock()
-        return self._clock() - self._last_busy_s < self._keep_s
+def _make_busy_error(what_videos_do: str) -> ServerBusyError:
+    return ServerBusyError(
+        f"too many videos {what_videos_do}; try again in {_RETRY_AFTER_S} s",
+        _RETRY_AFTER_S,
+    )

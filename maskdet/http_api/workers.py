@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from maskdet.analyzers.pipelines import Analyzer
+from maskdet.http_api.config import ServerBusyError
 
 logger = logging.getLogger(__name__)
 
@@ -24,19 +25,6 @@ MAX_ANALYZERS_PER_WORKER: Final = 3
 
 _MEAN_WEIGHT: Final = 0.1
 """Weight of the newest time in the exponential mean of the times of an image."""
-
-
-class QueueFullError(Exception):
-    """Too many images wait.
-
-    Attributes:
-        retry_after_s: whole seconds after which about half of them are analyzed.
-    """
-
-    def __init__(self, retry_after_s: int) -> None:
-        """Store the time to wait."""
-        super().__init__(f"too many images wait; try again in {retry_after_s} s")
-        self.retry_after_s = retry_after_s
 
 
 class AnalyzerUnavailableError(ValueError):
@@ -97,17 +85,29 @@ class AnalyzerWorkers:
         for future in [self._executor.submit(load) for _ in range(self._n_workers)]:
             future.result()
 
+    def check_room(self, n_images: int) -> None:
+        """Raise an error if there is no room for images.
+
+        Raises:
+            ServerBusyError: too many wait. A request that is larger than the queue is
+                accepted if nothing waits.
+        """
+        if self._n_waiting and self._n_waiting + n_images > self._max_waiting:
+            # After about half of them.
+            wait_s = self._n_waiting * self._mean_s / self._n_workers / 2
+            retry_after_s = max(1, math.ceil(wait_s))
+            raise ServerBusyError(
+                f"too many images wait; try again in {retry_after_s} s", retry_after_s
+            )
+
     def reserve(self, n_images: int) -> None:
         """Reserve places for images; each `run` gives one back.
 
         Raises:
-            QueueFullError: too many wait. A request that is larger than the queue is
-                accepted if nothing waits.
+            ServerBusyError: as `check_room` does.
         """
         with self._lock:
-            if self._n_waiting and self._n_waiting + n_images > self._max_waiting:
-                wait_s = self._n_waiting * self._mean_s / self._n_workers / 2
-                raise QueueFullError(max(1, math.ceil(wait_s)))
+            self.check_room(n_images)
             self._n_waiting += n_images
 
     async def run(self, name: str, work: Callable[[Analyzer], _Result]) -> _Result:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ _STDERR: Final = 2
 
 N_THREADS: Final = 2
 """CPU threads of one call of a network, by default."""
+
+_n_threads: Final = ContextVar("maskdet_litert_threads", default=N_THREADS)
 
 _lock = threading.Lock()
 _is_message_printed = False
@@ -38,13 +41,27 @@ class QuietInterpreter(Interpreter):  # type: ignore[misc]  # LiteRT has no type
             _is_message_printed = True
 
 
-def open_interpreter(path: Path, kind: str, *, threads: int = N_THREADS) -> Any:
+@contextlib.contextmanager
+def use_threads(n_threads: int) -> Iterator[None]:
+    """Open interpreters with this number of threads inside of the context.
+
+    The threads of a call wait for each other actively. So for many streams at a time,
+    one thread a stream is faster.
+    """
+    token = _n_threads.set(n_threads)
+    try:
+        yield
+    finally:
+        _n_threads.reset(token)
+
+
+def open_interpreter(path: Path, kind: str, *, threads: int | None = None) -> Any:
     """Return the interpreter of a LiteRT file.
 
     Args:
         path: the file.
         kind: kind of model for error messages: `classifier` or `network`.
-        threads: CPU threads of one call.
+        threads: CPU threads of one call; by default those of `use_threads`.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -52,8 +69,9 @@ def open_interpreter(path: Path, kind: str, *, threads: int = N_THREADS) -> Any:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{kind} file {path} does not exist")
+    n_threads = _n_threads.get() if threads is None else threads
     try:
-        return QuietInterpreter(model_path=str(path), num_threads=threads)
+        return QuietInterpreter(model_path=str(path), num_threads=n_threads)
     except (ValueError, RuntimeError):
         raise RuntimeError(f"{kind} file {path} is not a LiteRT model") from None
 

@@ -92,13 +92,14 @@ class Timeline:
     Memory is bounded, as a camera can run without end.
     """
 
-    def __init__(self, max_bins: int = _MAX_BINS) -> None:
+    def __init__(self, max_bins: int = _MAX_BINS, *, keep_spans: bool = True) -> None:
         """Start with bins of one second; they are doubled when there are too many.
 
         Args:
             max_bins: maximum number of bins.
+            keep_spans: whether to keep when who had a label, for `get_spans`.
         """
-        self._max_bins = max_bins
+        self._max_bins, self._keep_spans = max_bins, keep_spans
         self._length_s = 1.0
         self._bins: dict[int, _Bin] = {}
         self._spans: dict[int, list[_Span]] = {}
@@ -121,8 +122,9 @@ class Timeline:
         ):
             if track_id != UNTRACKED:
                 time_bin.people_s[label] += weight_s
-                end_s = scene.time_s + weight_s
-                self._add_span(int(track_id), _Span(scene.time_s, end_s, label))
+                if self._keep_spans:
+                    end_s = scene.time_s + weight_s
+                    self._add_span(int(track_id), _Span(scene.time_s, end_s, label))
         time_bin.n_contacts = max(
             time_bin.n_contacts, sum(pair.in_contact for pair in scene.pairs)
         )
@@ -149,7 +151,10 @@ class Timeline:
         )
 
     def get_spans(self) -> dict[int, tuple[LabelSpan, ...]]:
-        """Return when each person had which label, by track ID, in order of time."""
+        """Return when each person had which label, by track ID, in order of time.
+
+        It is empty unless spans are kept.
+        """
         return {
             track_id: tuple(
                 LabelSpan(span.start_s, span.end_s, span.label) for span in spans

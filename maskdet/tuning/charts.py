@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -26,12 +27,14 @@ from maskdet.charts.tuning import (
     threshold_rates_chart,
 )
 from maskdet.evaluation.operating_point import NO_FACE, EvaluationResult
+from maskdet.metrics.matching import BoolArray, Float32Array
 from maskdet.style import Style
-from maskdet.tuning import curves
 from maskdet.tuning.calibration import CalibrationFit
 from maskdet.tuning.class_metrics import SliceMetrics
 from maskdet.tuning.curves import ThresholdRates, TuningCurve
 from maskdet.types import CLASSES, Label
+
+_HISTOGRAM_EDGES: Final = np.linspace(0, 1, 51)
 
 
 def actual_titles(style: Style) -> tuple[str, ...]:
@@ -44,36 +47,43 @@ def predicted_titles(style: Style) -> tuple[str, ...]:
     return (*map(style.title, CLASSES), style.title(Label.UNKNOWN), "Missed")
 
 
-def score_histogram_chart(outcome: EvaluationResult) -> VegaSpec:
-    """Return histograms of faces and of false positives, with the threshold."""
-    score_counts = curves.compute_histogram(outcome, "score")
+def score_histogram_chart(
+    outcome: EvaluationResult, *, clickable: bool = True
+) -> VegaSpec:
+    """Return histograms of faces and of false positives, with the threshold.
+
+    Args:
+        outcome: the result.
+        clickable: see `threshold_histogram`.
+    """
+    # Scores below the threshold are shown too, so that it can be lowered.
+    swept = outcome.change_settings(min_score=0)
     parts = {
-        FACES_TITLE: score_counts.counts[: len(CLASSES)].sum(axis=0),
-        NO_FACE_TITLE: score_counts.counts[NO_FACE],
+        FACES_TITLE: swept.scores[_is_face(swept)],
+        NO_FACE_TITLE: swept.scores[swept.actual == NO_FACE],
     }
     return threshold_histogram(
-        score_counts.edges.tolist(),
-        {title: counts.tolist() for title, counts in parts.items()},
-        [score_counts.threshold],
+        _HISTOGRAM_EDGES.tolist(),
+        {title: count_in_bins(scores) for title, scores in parts.items()},
+        [outcome.settings.min_score],
         colours={FACES_TITLE: "#1f83d6", NO_FACE_TITLE: GREY},
         x_title="Detection score",
+        clickable=clickable,
     )
 
 
 def confidence_histogram_chart(outcome: EvaluationResult) -> VegaSpec:
     """Return histograms of the confidence of right and wrong classes of faces."""
-    edges = np.linspace(0, 1, 51)
-    is_face = (outcome.actual >= 0) & (outcome.actual != NO_FACE)
+    is_face = _is_face(outcome)
     is_right = outcome.probs.argmax(axis=1) == outcome.actual
     colours = {"Correct class": "#1f83d6", "Wrong class": "#c77700"}
     masks = (is_face & is_right, is_face & ~is_right)
-    parts = {
-        title: np.histogram(outcome.confidences[mask], edges)[0].tolist()
-        for title, mask in zip(colours, masks, strict=True)
-    }
     return threshold_histogram(
-        edges.tolist(),
-        parts,
+        _HISTOGRAM_EDGES.tolist(),
+        {
+            title: count_in_bins(outcome.confidences[mask])
+            for title, mask in zip(colours, masks, strict=True)
+        },
         [outcome.settings.min_confidence],
         colours=colours,
         x_title="Confidence",
@@ -85,7 +95,6 @@ def no_mask_histogram_chart(
 ) -> VegaSpec:
     """Return histograms of the "no mask" probability, with the abstention band."""
     no_mask = style.title(Label.NO_MASK)
-    edges = np.linspace(0, 1, 51)
     no_mask_probs = outcome.probs[:, Label.NO_MASK]
     is_no_mask = outcome.actual == Label.NO_MASK
     is_masked = np.isin(outcome.actual, (Label.MASK, Label.INCORRECT))
@@ -94,17 +103,34 @@ def no_mask_histogram_chart(
         no_mask: style.colour_css(Label.NO_MASK),
         masked: style.colour_css(Label.MASK),
     }
-    parts = {
-        title: np.histogram(no_mask_probs[mask], edges)[0].tolist()
-        for title, mask in zip(colours, (is_no_mask, is_masked), strict=True)
-    }
     return threshold_histogram(
-        edges.tolist(),
-        parts,
+        _HISTOGRAM_EDGES.tolist(),
+        {
+            title: count_in_bins(no_mask_probs[mask])
+            for title, mask in zip(colours, (is_no_mask, is_masked), strict=True)
+        },
         [low, high],
         colours=colours,
         x_title=f"Probability of “{no_mask}”",
+        clickable=False,
     )
+
+
+def count_in_bins(values: Float32Array) -> list[int]:
+    """Count scores or probabilities in bins of equal width from 0 to 1.
+
+    A bin includes its lower edge, because a score equal to a threshold passes it; the
+    last one includes both.
+    """
+    # Scores are float32, so the edges are compared as float32.
+    counts, _ = np.histogram(values, _HISTOGRAM_EDGES.astype(np.float32))
+    return [int(count) for count in counts]
+
+
+def _is_face(outcome: EvaluationResult) -> BoolArray:
+    """Return which detections are true faces."""
+    is_face: BoolArray = (outcome.actual >= 0) & (outcome.actual != NO_FACE)
+    return is_face
 
 
 def detection_rates_chart(rates: ThresholdRates, min_score: float) -> VegaSpec:

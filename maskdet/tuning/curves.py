@@ -1,16 +1,15 @@
-"""Threshold curves with the current operating point, and score histograms."""
+"""Threshold curves with the current operating point, and rates by threshold."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from maskdet.evaluation.operating_point import ACTUAL_KEYS, NO_FACE, EvaluationResult
+from maskdet.evaluation.operating_point import NO_FACE, EvaluationResult
 from maskdet.metrics.classification import (
     BinaryTask,
     find_threshold_ends,
@@ -41,9 +40,6 @@ _RESAMPLE_CHUNK = 50
 
 CurveKind: TypeAlias = Literal["precision_recall", "roc"]
 """See `compute_curve`."""
-
-HistogramQuantity: TypeAlias = Literal["score", "confidence"]
-"""Quantity on the x axis of a histogram."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,59 +213,6 @@ def _class_roc_curve(
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreHistogram:
-    """Number of faces by detection score or confidence and by actual class.
-
-    Attributes:
-        quantity: detection score, or confidence of the label.
-        edges: `(bins + 1,)` from 0 to 1; a bin includes its lower edge, the last both.
-        counts: `(4, bins)` int64, rows as in `operating_point.ACTUAL_KEYS`.
-        threshold: the current threshold on the quantity.
-    """
-
-    quantity: HistogramQuantity
-    edges: Floats
-    counts: NDArray[np.int64]
-    threshold: float
-
-
-def compute_histogram(
-    result: EvaluationResult, quantity: HistogramQuantity = "score", bins: int = 50
-) -> ScoreHistogram:
-    """Count the faces by detection score or confidence and by actual class.
-
-    By score, all detected faces count that pass the other settings, also those below
-    the current threshold; by confidence, the shown faces.
-
-    Args:
-        result: the result at the current settings.
-        quantity: `score` or `confidence`.
-        bins: number of bins of equal width from 0 to 1.
-
-    Raises:
-        ValueError: `quantity` is not known, or `bins` is below 1.
-    """
-    if quantity not in get_args(HistogramQuantity):
-        raise ValueError(f"quantity must be score or confidence, not {quantity!r}")
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, not {bins}")
-    settings = result.settings
-    if quantity == "score":
-        result = result.change_settings(min_score=0)
-        values, threshold = result.scores, settings.min_score
-    else:
-        values, threshold = result.confidences, settings.min_confidence
-    # A value equal to the threshold counts as above, so a bin includes its lower edge.
-    edges = np.linspace(0, 1, bins + 1)
-    bin_indices = np.searchsorted(edges.astype(np.float32), values, side="right") - 1
-    counts = np.zeros((len(ACTUAL_KEYS), bins), np.int64)
-    counted_faces = result.actual >= 0
-    columns = np.clip(bin_indices[counted_faces], 0, bins - 1)
-    np.add.at(counts, (result.actual[counted_faces], columns), 1)
-    return ScoreHistogram(quantity, edges, counts, threshold)
-
-
-@dataclass(frozen=True, eq=False)
 class ThresholdRates:
     """Precision, recall and F1 at each step of the detection threshold.
 
@@ -284,24 +227,6 @@ class ThresholdRates:
     precisions: Floats
     recalls: Floats
     f1s: Floats
-
-    @classmethod
-    def from_curve(cls, curve: TuningCurve) -> ThresholdRates:
-        """Read the rates from a precision-recall curve."""
-        thresholds = np.arange(2, 101) / 100
-        # Scores are float32, so thresholds are compared as float32.
-        scores = np.sort(curve.thresholds.astype(np.float32))
-        n_above = len(scores) - np.searchsorted(scores, thresholds.astype(np.float32))
-        has_any = n_above > 0
-        precisions, recalls = np.full((2, len(thresholds)), math.nan)
-        precisions[has_any] = curve.y[n_above[has_any] - 1]
-        recalls[has_any] = curve.x[n_above[has_any] - 1]
-        if len(curve.x):
-            recalls[~has_any] = 0.0
-        total = precisions + recalls
-        f1s = safe_divide(2 * precisions * recalls, total)
-        f1s[np.isnan(total)] = math.nan
-        return cls(thresholds, precisions, recalls, f1s)
 
     @property
     def best_threshold(self) -> float | None:
@@ -318,3 +243,29 @@ class ThresholdRates:
     def f1_at(self, threshold: float) -> float:
         """Return F1 at the step nearest to a threshold."""
         return float(self.f1s[int(np.abs(self.thresholds - threshold).argmin())])
+
+
+def compute_threshold_rates(
+    result: EvaluationResult, label: Label | None = None
+) -> ThresholdRates:
+    """Compute the rates of a class, or of faces of any class, by detection threshold.
+
+    All other settings are fixed, as on the precision-recall curve of `compute_curve`.
+    """
+    matches = _rank_detections(result.change_settings(min_score=0), label)
+    curve = precision_recall_curve(matches)
+    thresholds = np.arange(2, 101) / 100
+    # Scores are float32, so thresholds are compared as float32.
+    n_above = len(curve.scores) - np.searchsorted(
+        curve.scores[::-1], thresholds.astype(np.float32)
+    )
+    has_any = n_above > 0
+    precisions, recalls = np.full((2, len(thresholds)), math.nan)
+    precisions[has_any] = curve.precisions[n_above[has_any] - 1]
+    recalls[has_any] = curve.recalls[n_above[has_any] - 1]
+    if len(curve.scores):
+        recalls[~has_any] = 0.0
+    total = precisions + recalls
+    f1s = safe_divide(2 * precisions * recalls, total)
+    f1s[np.isnan(total)] = math.nan
+    return ThresholdRates(thresholds, precisions, recalls, f1s)

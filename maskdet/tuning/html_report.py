@@ -127,7 +127,7 @@ def render_html_report(
         confusion=_draw(tuning_confusion_chart(result, style), _WIDE_PX),
         no_face=NO_FACE_TITLE,
         curves=[_describe_curves(result, panel, style) for panel in _CURVE_PANELS],
-        histogram=_draw(score_histogram_chart(result), _WIDE_PX),
+        histogram=_draw(score_histogram_chart(result, clickable=False), _WIDE_PX),
         slices=_slices_table(result),
         comparison=None if comparison is None else _describe_comparison(comparison),
     )

@@ -26,7 +26,7 @@ one: with a mask, without a mask, or with an incorrectly worn mask.
 **Features**
 
 - Detects many faces in one image and shows a label and confidence for each.
-- Shows "Unsure" when the confidence is below your threshold.
+- Shows “Unsure” when the confidence is below your threshold.
 - Tracks people in a stream or video, also while they turn away for a moment, and
   combines several frames into one label per person.
 - Estimates distances between people.
@@ -71,7 +71,7 @@ _SCORES = """
   does not depend on the mask, and its scale differs between detectors.
 - The thresholds for both are in the sidebar of Live, Image and Video. A higher
   detection threshold shows fewer faces; a higher minimum confidence shows more of them
-  as "Unsure".
+  as “Unsure”.
 """
 
 _LIBRARIES = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from importlib.resources import files
 from typing import Any
@@ -26,6 +27,17 @@ def load_component(folder: str, name: str) -> Any:
         source.read_text("utf-8") if source.is_file() else None for source in sources
     )
     return st.components.v2.component(f"maskdet_{name}", html=html, css=css, js=js)
+
+
+@functools.cache
+def read_css(folder: str, name: str) -> str:
+    """Return a CSS file.
+
+    Args:
+        folder: package of the file, such as `maskdet.web.live`.
+        name: of the file, without suffix.
+    """
+    return (files(folder) / f"{name}.css").read_text("utf-8")
 
 
 def to_media_url(jpeg: bytes) -> str:

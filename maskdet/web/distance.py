@@ -29,6 +29,7 @@ from maskdet.style import Style, format_face_caption, format_pair_caption
 from maskdet.types import Image, Scene
 from maskdet.web import session
 from maskdet.web.components import load_component, to_media_url
+from maskdet.web.theme import is_dark_theme
 from maskdet.web.widgets import STATS_CSS, stat_html
 
 if TYPE_CHECKING:
@@ -291,7 +292,7 @@ def render_birds_eye(
         positions,
         style=style,
         corners_m=None if ground_plane is None else ground_plane.corners_m,
-        dark=st.context.theme.type == "dark",
+        dark=is_dark_theme(),
     )
 
 

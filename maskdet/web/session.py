@@ -27,6 +27,7 @@ from maskdet.analyzers.pipelines import (
     load_analyzer,
     resolve_analyzer,
 )
+from maskdet.analyzers.recent_checks import RecentChecks, StreamAnalyzer
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.detectors import describe_missing_detector_library
 from maskdet.model_files.model_zoo import MODEL_FILES, model_folders, model_path
@@ -124,6 +125,15 @@ class PooledAnalyzer:
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Wait for other callers, then analyze; see `Analyzer.analyze`."""
         with self._lock:
+            return self.analyzer.analyze(image, settings)
+
+    def analyze_frame(
+        self, image: Image, settings: Settings, checks: RecentChecks
+    ) -> Scene:
+        """Likewise, for a stream; see `StreamAnalyzer.analyze_frame`."""
+        with self._lock:
+            if isinstance(self.analyzer, StreamAnalyzer):
+                return self.analyzer.analyze_frame(image, settings, checks)
             return self.analyzer.analyze(image, settings)
 
 
@@ -350,7 +360,8 @@ def load_private_analyzer(name: str, preferences: Preferences) -> Analyzer:
         FileNotFoundError: a model is missing; the message says how to get it.
         RuntimeError: a model is broken.
     """
-    return load_analyzer(name, preferences.classifier, refine=preferences.refine)
+    key = AnalyzerKey(name, preferences.classifier, preferences.refine)
+    return _load_analyzer(key)
 
 
 @functools.cache
@@ -479,6 +490,12 @@ class _SessionAnalyzer:
         """Wait for other callers, then analyze; see `Analyzer.analyze`."""
         return self.pooled.analyze(image, settings)
 
+    def analyze_frame(
+        self, image: Image, settings: Settings, checks: RecentChecks
+    ) -> Scene:
+        """Likewise, for a stream; see `StreamAnalyzer.analyze_frame`."""
+        return self.pooled.analyze_frame(image, settings, checks)
+
 
 @st.cache_resource(show_spinner=False)
 def _get_pool() -> AnalyzerPool:
@@ -486,9 +503,19 @@ def _get_pool() -> AnalyzerPool:
         is_visible = get_script_run_ctx(suppress_warning=True) is not None
         spinner = st.spinner("Loading the models …")
         with spinner if is_visible else contextlib.nullcontext():
-            return load_analyzer(key.name, key.classifier, refine=key.refine)
+            return _load_analyzer(key)
 
     return AnalyzerPool(load, streamlit_patches.is_session_active)
+
+
+def _load_analyzer(key: AnalyzerKey) -> Analyzer:
+    # Imported late: it takes longer than the rest of a page.
+    from maskdet.model_files.litert import use_threads
+
+    # A server has several streams; with one thread each, it analyzes more frames.
+    is_live = key.name == resolve_analyzer(AUTO, live=True)
+    with use_threads(1) if is_live else contextlib.nullcontext():
+        return load_analyzer(key.name, key.classifier, refine=key.refine)
 
 
 def _set_current(preferences: Preferences) -> None:

@@ -388,7 +388,9 @@ def _render_classifier_options(sections: Sequence[Section], *, live: bool) -> No
         refine and has_refinement(resolved_name, classifier)
     ):
         st.caption(":gray[Not used: this analyzer classifies faces itself.]")
-    pipeline = describe_pipeline(resolved_name, classifier, refine=refine)
+    pipeline = describe_pipeline(
+        resolved_name, classifier, refine=refine, with_title=True
+    )
     st.caption(f"Pipeline: {escape_markdown(pipeline)}.")
     problems = list_own_model_problems()
     if problems:

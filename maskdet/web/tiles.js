@@ -14,7 +14,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
 
   const build = () => {
     const parts = {
-      image: element('span', 'image'), img: element('img', ''), title: element('span', 'title'),
+      image: element('span', 'image'), img: element('img', ''),
+      missing: element('span', 'missing', 'No image'), title: element('span', 'title'),
       counts: element('span', 'counts'), facts: element('span', 'text'),
     };
     parts.img.alt = '';
@@ -30,11 +31,11 @@ export default function ({ parentElement, data, setTriggerValue }) {
   data.items.forEach((item, i) => {
     if (!list.children[i]) list.append(build());
     const button = list.children[i].firstElementChild;
-    const { image, img, title, counts, facts } = button.parts;
+    const { image, img, missing, title, counts, facts } = button.parts;
     title.textContent = item.title;
     if (item.image && img.src !== item.image) img.src = item.image;
-    if (item.image && !img.parentElement) image.append(img);
-    if (!item.image) img.remove();
+    const shown = item.image ? img : missing;
+    if (image.firstChild !== shown) image.replaceChildren(shown);
     counts.replaceChildren(...item.counts.map(({ title: name, n, colour, ink }) => {
       const badge = element('b', '', n);
       badge.title = `${n} ${name}`;
@@ -46,7 +47,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
       element('span', j === 0 && item.phase ? `phase ${item.phase}` : '', fact)));
     facts.hidden = !item.facts.length;
     const numbers = item.counts.map(({ title: name, n }) => `${n} ${name}`);
-    button.setAttribute('aria-label', [item.title, ...item.facts, ...numbers].join(', '));
+    const about = item.image ? [] : [missing.textContent];
+    button.setAttribute('aria-label', [item.title, ...item.facts, ...numbers, ...about].join(', '));
     button.onclick = () => setTriggerValue('opened', item.title);
   });
 }

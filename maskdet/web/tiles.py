@@ -16,10 +16,10 @@ class Tile:
 
     Attributes:
         title: identifies the tile, and is shown below the image.
-        image: URL of the image; empty for none yet.
+        image: URL of the image; without one the tile says so.
         facts: lines below the title.
         counts: `title`, `n`, `colour` and `ink` of the classes.
-        phase: style of the first fact: `live`, `waiting`, or an empty string.
+        phase: style of the first fact: that of a phase of a feed, or an empty string.
     """
 
     title: str

@@ -5,29 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.dashboard import Dashboard, run_dashboard
+from tests.browser.dashboard import FLAGS, Dashboard, find_chromium, run_dashboard
 from tests.helpers.waiting import WAIT_MS
 
 BROWSER_FOLDER = Path(__file__).resolve().parent
-# The camera plays a file, permission is granted, and media are sent over 127.0.0.1,
-# so that no network is needed.
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-    "--allow-loopback-in-peer-connection",
-    "--autoplay-policy=no-user-gesture-required",
-    "--disable-background-networking",
-    "--disable-component-update",
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,14 +26,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of the browser; without one, tests are skipped, or fail if required."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        reason = "Chromium is not installed; on Debian: apt-get install chromium"
+    try:
+        return find_chromium()
+    except FileNotFoundError as error:
         if os.environ.get("MASKDET_REQUIRE_BROWSER"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

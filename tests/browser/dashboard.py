@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +24,19 @@ BROWSER_FOLDER = Path(__file__).resolve().parent
 STREAMER = 'iframe[title="streamlit_webrtc.component.webrtc_streamer"]'
 _STATS_SELECTOR = ".maskdet-readouts"
 
+# The camera plays a file, permission is granted, and media are sent over 127.0.0.1,
+# so that no network is needed.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    "--allow-loopback-in-peer-connection",
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-background-networking",
+    "--disable-component-update",
+)
+
 # The stream's <video> as PNG; null while it has no image.
 VIDEO_AS_PNG_SCRIPT = """() => {
   const video = document.querySelector('video');
@@ -32,6 +46,21 @@ VIDEO_AS_PNG_SCRIPT = """() => {
   canvas.getContext('2d').drawImage(video, 0, 0);
   return canvas.toDataURL('image/png');
 }"""
+
+
+def find_chromium() -> str:
+    """Return the path of the browser.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+    """
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        raise FileNotFoundError(
+            "Chromium is not installed; on Debian: apt-get install chromium"
+        )
+    return path
 
 
 class Dashboard:

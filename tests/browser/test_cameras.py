@@ -46,9 +46,9 @@ def cameras_dashboard(
     chromium: str, camera: MjpegCamera, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
     """A dashboard with a camera, and one that does not answer."""
-    addresses = {"Door": camera.url, "Attic": f"rtsp://me:{SECRET}@127.0.0.1:9/none"}
+    urls = {"Door": camera.url, "Attic": f"rtsp://me:{SECRET}@127.0.0.1:9/none"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(CAMERAS_VARIABLE, json.dumps(addresses))
+        patch.setenv(CAMERAS_VARIABLE, json.dumps(urls))
         with run_dashboard(tmp_path_factory.mktemp("cameras"), "--fake") as running:
             yield running
 
@@ -134,8 +134,12 @@ def test_the_cameras_page_shows_all_and_opens_one(
     wait_until(lambda: "1 Mask" in door.get_attribute("aria-label"), "a person")
     assert "Live" in door.get_attribute("aria-label")
     door.locator("img").wait_for()
-    page.get_by_role("button", name="Attic, Not available").wait_for()
+    attic = page.get_by_role("button", name="Attic, Not available")
+    attic.get_by_text("No image", exact=True).wait_for()
+    assert attic.get_attribute("aria-label").endswith("No image")
+    assert not door.get_by_text("No image").count()
     assert SECRET not in page.content()
+    wait_until_idle(page)  # elements of a run that is not over are pale
     check_page(page, "Cameras")
     door.click()
     page.get_by_role("heading", name="Live", level=1).wait_for()
@@ -144,19 +148,19 @@ def test_the_cameras_page_shows_all_and_opens_one(
     assert "camera=Door" in page.url
 
 
-def test_an_address_is_entered_once_and_never_shown(
+def test_a_url_is_entered_once_and_never_shown(
     open_page: Callable[..., Any], cameras_dashboard: Dashboard, camera: MjpegCamera
 ) -> None:
     live = LivePage(open_page(cameras_dashboard.url))
     choose_source(live, "Network camera")
-    select_option(live.page, "Network camera", "Other address …")
-    address = live.page.get_by_role("textbox", name="Address of the camera")
-    address.fill("/etc/passwd")
+    select_option(live.page, "Network camera", "Other camera …")
+    box = live.page.get_by_role("textbox", name="Camera URL")
+    box.fill("/etc/passwd")
     connect = live.page.get_by_role("button", name="Connect")
     connect.click()
-    live.page.get_by_text("Not connected: the address must begin with").wait_for()
+    live.page.get_by_text("Not connected: the camera URL must begin with").wait_for()
     with run_mjpeg_camera([make_image(masked=False)]) as other:
-        address.fill(other.url)
+        box.fill(other.url)
         connect.click()
         wait_for_video(live)
         wait_until(lambda: live.read_stat("No mask") == "1", "one person")

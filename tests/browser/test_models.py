@@ -169,7 +169,7 @@ def test_an_analyzer_is_applied(live: LivePage) -> None:
     use = page.get_by_role("button", name="Use this analyzer")
     wait_until(use.is_enabled, "the button to be enabled")
     use.click()
-    page.get_by_test_id("stToast").get_by_text("Now using haar").wait_for()
+    page.get_by_test_id("stToast").get_by_text("Now using Haar (classic)").wait_for()
     page.get_by_text("Active on all pages").wait_for()
     open_page_from_sidebar(page, "Image")
     chosen = page.get_by_role("combobox", name="Analyzer")

@@ -85,8 +85,13 @@ def test_a_click_beside_a_step_selects_the_step():
 
 
 @pytest.mark.parametrize(("optimal", "align"), [(0.2, "left"), (0.9, "right")])
-def test_the_optimal_threshold_is_named_inside_the_chart(optimal, align):
-    [row] = rates_chart(optimal=optimal)["datasets"]["optimal"]
+def test_the_optimal_threshold_is_named_above_the_lines(optimal, align):
+    drawn = rates_chart(optimal=optimal)
+    marks = [layer["mark"] for layer in drawn["layer"]]
+    names = [mark for mark in marks if mark["type"] == "text"]
+    assert {mark["align"] for mark in names} == {"left", "right"}
+    assert all(mark["y"] < 0 for mark in names)
+    [row] = drawn["datasets"]["optimal"]
     assert row == {
         "threshold": optimal,
         "text": f"Optimal {optimal:.2f}",

@@ -1,4 +1,4 @@
-"""Start the dashboard as a separate process for tests."""
+"""Start the dashboard or the HTTP API as a separate process for tests."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def find_free_port() -> int:
     raise OSError("none of 100 ports is free")
 
 
-def is_healthy(port: int) -> bool:
-    """Return whether a dashboard responds at this port."""
-    address = f"http://localhost:{port}/_stcore/health"
+def is_healthy(port: int, path: str = "/_stcore/health") -> bool:
+    """Return whether a server responds at this port, by default a dashboard."""
+    address = f"http://localhost:{port}{path}"
     with (
         contextlib.suppress(OSError),
         urllib.request.urlopen(address, timeout=10) as response,
@@ -120,3 +120,26 @@ def serve_dashboard(
         finally:
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def serve_api(*options: str) -> Iterator[str]:
+    """Run `maskdet serve` until the context ends; yield its URL."""
+    port = find_free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "maskdet", "serve", "--port", str(port), *options],
+        cwd=ROOT,
+        env=os.environ | {"MASKDET_API_KEYS": ""},
+    )
+    try:
+        wait_until(
+            lambda: process.poll() is not None or is_healthy(port, "/healthz"),
+            "the server",
+        )
+        assert process.poll() is None, "the server did not start"
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        status = process.wait(WAIT_S)
+    # After its own shutdown, uvicorn ends with the signal it received.
+    assert status in (0, -signal.SIGTERM)

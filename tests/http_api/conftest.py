@@ -15,6 +15,7 @@ from maskdet.http_api.application import create_application
 from maskdet.http_api.config import ApiConfig
 from maskdet.types import Image, Scene
 from tests.helpers.fakes import FakeClassifier, FakeDetector
+from tests.helpers.waiting import WAIT_S
 
 BOXES = [[5, 5, 45, 55], [60, 10, 90, 50]]
 SCORES = [0.9, 0.3]
@@ -32,13 +33,13 @@ class GatedAnalyzer:
         )
 
     def analyze(self, image: Image, settings=None) -> Scene:
-        assert self._gate.wait(30)
+        assert self._gate.wait(WAIT_S)
         return self._inner.analyze(image, settings)
 
 
 @pytest.fixture
 def gate() -> threading.Event:
-    """Closed: images wait; open by default."""
+    """Images wait while it is clear; at first it is set."""
     event = threading.Event()
     event.set()
     return event

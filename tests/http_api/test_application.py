@@ -38,9 +38,10 @@ def test_pages_of_other_sites_have_no_access(client, serve):
         assert post(protected, headers=foreign).status_code == 200
 
 
-def test_with_keys_everything_but_the_health_needs_one(serve):
+def test_with_keys_everything_but_health_and_schema_needs_one(serve):
     with serve(keys=(KEY, OTHER_KEY)) as client:
-        assert client.get("/healthz").status_code == 200
+        for path in ("/healthz", "/openapi.json"):
+            assert client.get(path).status_code == 200
         for path in ("/v1/models", "/metrics", "/v1/videos/x"):
             assert client.get(path).status_code == 401
             assert client.get(path, headers=authorize("x" * 20)).status_code == 401
@@ -76,6 +77,18 @@ def test_other_machines_need_keys(capsys, monkeypatch):
     assert "set API keys in MASKDET_API_KEYS" in line
 
 
+@pytest.mark.parametrize(("n_cores", "n_workers"), [(1, 1), (2, 2), (4, 3), (16, 9)])
+def test_the_number_of_workers_respects_the_cores_of_the_process(
+    monkeypatch, n_cores, n_workers
+):
+    def get_affinity(process_id):
+        return {*range(n_cores)}
+
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", get_affinity, raising=False)
+    assert ApiConfig().n_workers == n_workers
+
+
 @pytest.fixture
 def port():
     with socket.socket() as taken:
@@ -96,9 +109,14 @@ def test_a_missing_model_is_one_line(capsys, monkeypatch):
     def fail(*_, **__):
         raise FileNotFoundError("model file ssd is missing")
 
+    closed = []
     monkeypatch.setattr(server_module, "load_analyzer", fail)
+    monkeypatch.setattr(
+        server_module.ApiServer, "close", lambda server: closed.append(server)
+    )
     assert main(["serve", "--port", str(find_free_port())]) == 1
     assert capsys.readouterr().err == "maskdet: model file ssd is missing\n"
+    assert len(closed) == 1
 
 
 @pytest.mark.parametrize(
@@ -137,7 +155,7 @@ def test_models_are_listed(client):
 
 
 def test_metrics_count_images_faces_and_requests(client):
-    post(client)
+    assert post(client, headers={"Accept": "image/png"}).status_code == 200
     post(client, b"no image")
     client.get("/v1/videos/secret-id")
     client.request("INVENTED", "/v1/images")

@@ -15,6 +15,7 @@ from maskdet.http_api import bodies
 from maskdet.http_api import server as server_module
 from maskdet.media import IMAGE_FORMATS, encode_jpeg, encode_png
 from tests.helpers.fakes import make_grey_image
+from tests.helpers.waiting import wait_until
 from tests.http_api.conftest import GatedAnalyzer
 from tests.media.image_files import make_broken_files
 
@@ -145,6 +146,19 @@ def test_an_upload_that_is_broken_off_is_no_error_of_the_server(client, monkeypa
     assert post(client).status_code == 400
 
 
+def test_all_requests_share_a_limited_memory(client, monkeypatch):
+    received = client.app.state.server.received
+    monkeypatch.setattr(bodies, "MAX_RECEIVED_MB", 0.01)
+    for send in (post, lambda client: post_files(client, [("a.jpg", JPEG)])):
+        received.n += 10_000 - len(JPEG) + 1
+        refused = send(client)
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) >= 1
+        received.n -= 10_000 - len(JPEG) + 1
+        assert send(client).status_code == 200
+        assert received.n == 0
+
+
 def test_an_empty_request_says_what_to_send(client):
     answer = post(client, b"")
     assert (answer.status_code, answer.json()["detail"][:7]) == (422, "no file")
@@ -184,6 +198,11 @@ def test_an_analyzer_that_cannot_be_loaded_is_one_line(client, monkeypatch, capl
     assert post(client).status_code == 200
 
 
+def unread():
+    raise AssertionError("the body is not received if there is no room")
+    yield b""
+
+
 def test_a_full_queue_is_answered_at_once(serve, gate):
     with serve(max_waiting=2) as client:
         gate.clear()
@@ -196,7 +215,7 @@ def test_a_full_queue_is_answered_at_once(serve, gate):
             thread.start()
         workers = client.app.state.server.workers
         wait_until(lambda: workers.n_waiting == 2)
-        refused = post(client)
+        refused = client.post("/v1/images", content=unread())
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) >= 1
         gate.set()
@@ -212,12 +231,3 @@ def test_each_worker_has_models_of_its_own(serve, loaded_names):
         assert loaded_names == ["onepass"] * 3
         post(client, analyzer="onepass-fast")
         assert loaded_names[3:] == ["onepass-fast"]
-
-
-def wait_until(condition):
-    deadline = threading.Event()
-    for _ in range(3000):
-        if condition():
-            return
-        deadline.wait(0.01)
-    raise AssertionError("the condition did not become true")

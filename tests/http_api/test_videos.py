@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,8 +12,9 @@ from maskdet.http_api import server as server_module
 from maskdet.http_api.videos import SubmittedVideo
 from maskdet.resources import resource_path
 from maskdet.video import VideoProgress
+from tests.helpers.servers import serve_api
+from tests.helpers.waiting import WAIT_S, wait_until
 from tests.http_api.test_application import KEY, OTHER_KEY, authorize
-from tests.http_api.test_images import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 VIDEO = resource_path("samples/video.mp4").read_bytes()
@@ -103,11 +100,19 @@ def test_a_video_that_ends_meanwhile_is_not_done_without_a_report():
 
 
 def test_a_video_can_be_stopped(client, gate):
-    url = submit(client, every=1).headers["location"]
     gate.clear()
+    url = submit(client, every=1).headers["location"]
     assert client.post(f"{url}/stop").status_code == 200
     gate.set()
-    assert wait_for_end(client, url)["state"] in ("done", "failed")
+    result = wait_for_end(client, url)
+    assert result["state"] == "failed" or not result["report"]["is_complete"]
+
+
+def test_the_file_name_of_a_form_replaces_the_name(client):
+    files = [("files", ("lobby.mp4", VIDEO))]
+    sent = client.post("/v1/videos", files=files, params={"name": "a", "every": 100})
+    assert sent.json()["name"] == "lobby.mp4"
+    assert submit(client, name="a" * 201).status_code == 422
 
 
 def test_another_caller_does_not_see_a_video(serve):
@@ -130,12 +135,55 @@ def test_too_many_videos_are_refused(serve, gate):
         assert submit(client).status_code == 202
 
 
-def test_results_are_deleted_some_time_after_the_end(serve, monkeypatch):
+def test_results_are_deleted_some_time_after_the_end(serve, monkeypatch, gate):
     monkeypatch.setattr("maskdet.web.video.job._PRESENCE_INTERVAL_S", 0.01)
-    monkeypatch.setattr("maskdet.web.video.job.ABANDONED_AFTER_S", 0.02)
     with serve(keep_results_s=0.0) as client:
+        gate.clear()
         url = submit(client, every=100).headers["location"]
+        video = client.app.state.server.videos.find(url.rpartition("/")[2], "")
+        n_asked = []
+        monkeypatch.setattr(video.job, "_is_present", lambda: n_asked.append(1) or True)
+        wait_until(lambda: len(n_asked) > 3)
+        assert not video.job._closed.is_set()  # it is still analyzed
+        gate.set()
         wait_until(lambda: client.get(url).status_code == 404)
+
+
+def test_the_oldest_result_of_a_caller_makes_room_for_a_new_one(serve):
+    def send(client, key):
+        return submit(client, every=100, headers=authorize(key))
+
+    with serve(keys=(KEY, OTHER_KEY), max_videos=2) as client:
+        urls = []
+        for _ in range(3):
+            urls.append(send(client, KEY).headers["location"])
+            wait_for_end(client, urls[-1], headers=authorize(KEY))
+        statuses = [client.get(url, headers=authorize(KEY)).status_code for url in urls]
+        assert statuses == [404, 200, 200]
+        refused = send(client, OTHER_KEY)
+        assert refused.status_code == 429
+        assert refused.json()["detail"].startswith("too many videos are kept")
+        assert client.delete(urls[1], headers=authorize(KEY)).status_code == 204
+        assert send(client, OTHER_KEY).status_code == 202
+
+
+def test_a_video_that_is_received_has_a_place(serve, monkeypatch):
+    with serve(max_video_jobs=1) as client:
+        videos = client.app.state.server.videos
+        with videos.reserve(""):
+            assert submit(client).status_code == 429
+        # A video that is refused gives its place back.
+        assert submit(client, b"").status_code == 422
+        assert videos.n_active == 0
+
+
+def test_an_uploaded_video_is_deleted_at_the_end(client):
+    url = submit(client).headers["location"]
+    wait_for_end(client, url)
+    video = client.app.state.server.videos.find(url.rpartition("/")[2], "")
+    assert video.job.join(WAIT_S)
+    assert not video.job.video_path.exists()
+    assert client.get(f"{url}/annotated").status_code == 200
 
 
 def test_the_end_of_the_server_deletes_videos(serve):
@@ -150,33 +198,12 @@ def test_the_end_of_the_server_deletes_videos(serve):
 
 @pytest.mark.slow
 def test_real_models_answer_over_a_real_connection():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "maskdet", "serve", "--port", str(port)],
-        env=os.environ,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        for _ in range(600):
-            try:
-                if requests.get(f"{url}/healthz", timeout=5).ok:
-                    break
-            except requests.ConnectionError:
-                assert process.poll() is None
-                time.sleep(0.1)
+    with serve_api() as url:
         image = resource_path("samples/group.jpg").read_bytes()
-        answer = requests.post(f"{url}/v1/images", data=image, timeout=60).json()
+        answer = requests.post(f"{url}/v1/images", data=image, timeout=WAIT_S).json()
         labels = sorted(face["label"] for face in answer["images"][0]["faces"])
         assert labels == ["incorrect"] * 2 + ["mask"] * 3 + ["no_mask"] * 2
         client = ROOT / "docs" / "examples" / "http_client.py"
         words = [sys.executable, client, url, resource_path("samples/group.jpg")]
         shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
         assert sorted(line.split()[0] for line in shown.splitlines()) == labels
-    finally:
-        process.terminate()
-        # After its own shutdown, uvicorn ends with the signal it received.
-        assert process.wait(60) in (0, -signal.SIGTERM)

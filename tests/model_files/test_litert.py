@@ -82,3 +82,17 @@ def test_a_file_that_is_not_a_model_is_rejected(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(RuntimeError, match=r"a\.tflite is not a LiteRT model"):
         litert.open_interpreter(path, "network", threads=1)
+
+
+def test_interpreters_have_the_threads_of_the_context(monkeypatch) -> None:
+    n_threads = []
+    monkeypatch.setattr(
+        litert,
+        "QuietInterpreter",
+        lambda model_path, num_threads: n_threads.append(num_threads),
+    )
+    with litert.use_threads(5):
+        litert.open_interpreter(MODEL, "network")
+        litert.open_interpreter(MODEL, "network", threads=3)
+    litert.open_interpreter(MODEL, "network")
+    assert n_threads == [5, 3, litert.N_THREADS]

@@ -123,6 +123,13 @@ def test_people_without_a_track_id_have_no_spans() -> None:
     assert list(timeline.get_spans()) == [4]
 
 
+def test_spans_are_kept_only_where_they_are_wanted() -> None:
+    timeline = Timeline(keep_spans=False)
+    add_labels(timeline, "MMNN")
+    assert timeline.get_spans() == {}
+    assert timeline.get_bins()[0].counts[MASK] == pytest.approx(0.5)
+
+
 def test_the_number_of_spans_is_limited(monkeypatch) -> None:
     monkeypatch.setattr(timeline_module, "_MAX_SPANS", 5)
     timeline = Timeline()

@@ -120,7 +120,7 @@ def test_an_import_loads_no_library_that_can_wait(module: str) -> None:
     assert run_python(code).split() == []
 
 
-def test_importing_maskdet_takes_little_longer_than_numpy_and_opencv() -> None:
+def test_importing_maskdet_takes_at_most_three_times_as_long_as_its_libraries() -> None:
     # Processor time beside that of two libraries which it needs, so that a slow or busy
     # machine does not matter; the best of three, as the first reads files.
     code = (

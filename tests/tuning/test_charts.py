@@ -7,17 +7,19 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from maskdet.evaluation.operating_point import NO_FACE, Evaluator
+from maskdet.evaluation.operating_point import MISSED, NO_FACE, Evaluator
 from maskdet.metrics.intervals import Estimate
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.tuning.charts import (
     confidence_histogram_chart,
+    count_in_bins,
+    no_mask_histogram_chart,
     score_histogram_chart,
     tuning_confusion_chart,
     tuning_curves_chart,
 )
-from maskdet.tuning.curves import TuningCurve, compute_histogram
+from maskdet.tuning.curves import TuningCurve
 from maskdet.types import Label
 from tests.tuning.goals_fakes import make_crowded_set
 
@@ -32,14 +34,25 @@ def make_curve(label, x, point=(np.nan, np.nan)):
     return TuningCurve(label, x, np.linspace(0, 1, len(x)), x[::-1], area, point=point)
 
 
-def test_histogram_bars_count_every_face(result):
-    histogram = compute_histogram(result, "score")
-    bars = score_histogram_chart(result)["datasets"]["bars"]
-    counts = Counter()
-    for bar in bars:
+def test_histograms_of_scores_agree_with_the_confusion_matrix(result):
+    counts, above = Counter(), Counter()
+    drawn = score_histogram_chart(result)["datasets"]
+    for bar in drawn["bars"]:
         counts[bar["part"]] += bar["count"]
-    assert counts["Faces"] == histogram.counts[:3].sum()
-    assert counts["No face"] == histogram.counts[3].sum()
+        if bar["low"] >= result.settings.min_score:
+            above[bar["part"]] += bar["count"]
+    detected = result.confusion[:, :MISSED].sum(axis=1)
+    assert above["Faces"] == detected[:NO_FACE].sum() < counts["Faces"]
+    assert above["No face"] == detected[NO_FACE] < counts["No face"]
+    assert drawn["lines"] == [{"threshold": result.settings.min_score}]
+
+
+def test_a_bin_has_its_lower_edge_and_the_last_both():
+    # As float32, most of the edges are a little below or above themselves.
+    edges = np.arange(50) / 50
+    for values in (edges, np.nextafter(edges + 0.02, 0, dtype=np.float32)):
+        assert count_in_bins(values.astype(np.float32)) == [1] * 50
+    assert count_in_bins(np.ones(2, np.float32)) == [0] * 49 + [2]
 
 
 def test_confidences_are_split_by_whether_the_class_is_right(result):
@@ -52,6 +65,21 @@ def test_confidences_are_split_by_whether_the_class_is_right(result):
     assert counts["Correct class"] == right.sum() > 0
     assert counts["Wrong class"] == (is_face & ~right).sum()
     assert drawn["lines"] == [{"threshold": result.settings.min_confidence}]
+
+
+def test_the_abstention_band_is_not_moved_in_the_chart(result):
+    charts = {
+        True: [score_histogram_chart(result), confidence_histogram_chart(result)],
+        False: [
+            score_histogram_chart(result, clickable=False),
+            no_mask_histogram_chart(result, 0.3, 0.7, Style()),
+        ],
+    }
+    for is_clickable, specs in charts.items():
+        for spec in specs:
+            targets = spec["layer"][-1]
+            assert bool(targets.get("params")) == is_clickable
+            assert ("cursor" in targets["mark"]) == is_clickable
 
 
 def test_cells_have_the_counts_of_the_result(result):

@@ -12,14 +12,14 @@ from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import precision_score, recall_score, roc_auc_score, roc_curve
 
 from maskdet.evaluation.operating_point import ACTUAL_KEYS, MISSED, NO_FACE, Evaluator
-from maskdet.metrics.intervals import Estimate
 from maskdet.settings import Settings
 from maskdet.tuning.class_metrics import compute_class_metrics
-from maskdet.tuning.curves import ThresholdRates, TuningCurve, compute_curve
+from maskdet.tuning.curves import compute_curve, compute_threshold_rates
 from maskdet.types import CLASSES, Label
 from tests.helpers.counting_fakes import (
     ELSEWHERE,
     A,
+    B,
     DetectedFace,
     TrueFace,
     make_counted_predictions,
@@ -238,8 +238,7 @@ def test_rates_by_threshold_are_those_of_the_evaluator():
     evaluator = Evaluator(make_random_predictions(8))
     settings = Settings(min_confidence=0.4, min_face_px=1)
     for label in (None, Label.MASK):
-        curve = compute_curve(evaluator(settings), "precision_recall", label)
-        rates = ThresholdRates.from_curve(curve)
+        rates = compute_threshold_rates(evaluator(settings), label)
         for threshold in (0.02, 0.3, 0.55, 0.8):
             step = int(np.abs(rates.thresholds - threshold).argmin())
             result = evaluator(dataclasses.replace(settings, min_score=threshold))
@@ -255,13 +254,16 @@ def test_rates_by_threshold_are_those_of_the_evaluator():
 
 
 def test_of_equally_good_thresholds_the_middle_one_is_optimal():
-    area = Estimate(1.0, 1.0, 1.0, 1)
-    one = np.ones(1)
-    curve = TuningCurve(None, one, one, np.array([0.8]), area)
+    def compute_rates(place):
+        predictions = make_counted_predictions(
+            [TrueFace(0, A, MASK)],
+            [DetectedFace(0, place, 0.8, make_probs(MASK, 0.9))],
+        )
+        return compute_threshold_rates(Evaluator(predictions)(Settings(min_face_px=1)))
+
     # From 0.02 to 0.80 the face is detected.
-    rates = ThresholdRates.from_curve(curve)
+    rates = compute_rates(A)
     assert rates.best_threshold == pytest.approx(0.41)
     assert rates.recalls[-1] == 0.0
     assert np.isnan(rates.f1s[-1])
-    nothing = TuningCurve(None, one, np.zeros(1), np.array([0.8]), area)
-    assert ThresholdRates.from_curve(nothing).best_threshold is None
+    assert compute_rates(B).best_threshold is None

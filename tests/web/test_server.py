@@ -25,6 +25,8 @@ from maskdet.events.config import EVENTS_URL_VARIABLE, sqlite_url
 from maskdet.events.store import EventStore
 from maskdet.types import Label
 from maskdet.web.server import uploads
+from tests.helpers.fakes import make_grey_image
+from tests.helpers.mjpeg_camera import run_mjpeg_camera
 from tests.helpers.servers import (
     LAUNCH_ARGUMENTS,
     STREAMLIT_ARGUMENTS,
@@ -242,6 +244,35 @@ def test_no_visitor_can_delete_behind_a_public_name(tmp_path, events_url) -> Non
         assert not may_delete(running)
         name = "masks.example.org"
         assert not may_delete(running, host=name, origin=f"https://{name}")
+
+
+def read_live_page(running: ServedDashboard, query: str) -> str:
+    """Return what the server sends of the Live page."""
+    texts: list[str] = []
+    with connected(running) as connection:
+        message = BackMsg()
+        message.rerun_script.query_string = query
+        connection.send(message.SerializeToString())
+        is_complete = False
+        while not is_complete:
+            received = ForwardMsg.FromString(connection.recv(timeout=WAIT_S))
+            texts.append(str(received))
+            is_complete = received.WhichOneof("type") == "script_finished"
+    return "".join(texts)
+
+
+def test_a_camera_of_the_command_line_is_analyzed_without_a_visitor(tmp_path) -> None:
+    with (
+        run_mjpeg_camera([make_grey_image(320, 240)]) as camera,
+        serve_dashboard(
+            tmp_path, "--camera", f"Door={camera.url}", "--always-analyze"
+        ) as running,
+    ):
+        wait_until(lambda: camera.n_opened, "the server to open the camera")
+        # The page shows the frame rate of the camera before anybody presses Start.
+        rate = re.compile(r"[1-9]\d* fps, [\d.]+ ms, [\d,]+ dropped")
+        query = "source=network&camera=Door"
+        wait_until(lambda: rate.search(read_live_page(running, query)), "its frames")
 
 
 def n_connected(running: ServedDashboard) -> int:

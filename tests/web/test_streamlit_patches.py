@@ -30,6 +30,8 @@ from streamlit.web.server.starlette import starlette_server, starlette_websocket
 from maskdet.web.components import to_media_url
 from maskdet.web.events import service
 from maskdet.web.live import page as live_page
+from maskdet.web.live.encoder import LiveEncoder
+from maskdet.web.live.processed_track import ProcessedTrack
 from maskdet.web.live.relay import NewestFrameRelay
 from maskdet.web.server import (
     guard,
@@ -138,6 +140,8 @@ async def use_every_hook() -> None:
     streamlit_patches.patch_streamlit()
     streamlit_patches.limit_server()
     streamlit_patches.relay_frames_with(NewestFrameRelay)
+    streamlit_patches.encode_video_with(LiveEncoder)
+    streamlit_patches.process_frames_with(ProcessedTrack)
     reader = RelayStreamTrack(MediaRelay(), Camera(), buffered=False)
     streamlit_patches.set_frame_event(reader, asyncio.Event())
     guard.guard_server()
@@ -191,7 +195,8 @@ def test_without_a_hook_all_others_work_and_the_log_has_one_line(
 REPLACED = {
     *("EXTERNAL_IP", "INTERNAL_IP", "MIDDLEWARE", "HOST_CHECK", "ORIGIN_CHECK"),
     *("ERROR_LOG", "ERROR_DISPLAY", "CALLBACK", "STOP", "SERVER_OPTIONS"),
-    *("SESSION_LOCK", "RERUN", "SPOOL_SIZE", "RELAY"),
+    *("SESSION_LOCK", "RERUN", "SPOOL_SIZE", "RELAY", "ENCODER"),
+    "PROCESSED_TRACK",
 }
 
 

@@ -7,13 +7,20 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal
 
 import cv2
 import numpy as np
 
 from maskdet.log_filter import RepeatedFailureFilter
-from maskdet.media import VideoReadError, VideoSource, rotate_image
+from maskdet.media import (
+    VideoReadError,
+    VideoSource,
+    encode_jpeg,
+    resize_image,
+    rotate_image,
+)
 from maskdet.types import Image
 from maskdet.web.live.frames import annotate_image
 from maskdet.web.live.state import LiveSession, LiveState
@@ -34,7 +41,17 @@ _MAX_SHOWN_PX: Final = 1280
 """Longer side of the images that are sent: encoding larger ones in real time would
 take more than one core for each viewer."""
 
+_STILL_WIDTH: Final = 480
+_STILL_QUALITY: Final = 75
+
 FeedPhase = Literal["stopped", "connecting", "live", "reconnecting"]
+
+_TITLES: Final[dict[FeedPhase, str]] = {
+    "stopped": "Stopped",
+    "connecting": "Connecting …",
+    "live": "Live",
+    "reconnecting": "Not available",
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +61,7 @@ class FeedStatus:
     Attributes:
         phase: `stopped` without viewers; `connecting`, up to the first frame; `live`;
             `reconnecting`, after a failure.
-        reason: one line on the failure, without the address; else empty.
+        reason: one line on the failure, without the URL; else empty.
     """
 
     phase: FeedPhase = "stopped"
@@ -52,8 +69,7 @@ class FeedStatus:
 
     def __str__(self) -> str:
         """Return the state as a line of text."""
-        title = self.phase.capitalize()
-        return f"{title}: {self.reason}" if self.reason else title
+        return f"{_TITLES[self.phase]}: {self.reason}".removesuffix(": ")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +77,16 @@ class FeedFrame:
     """An annotated frame.
 
     Attributes:
-        number: counts the frames of a feed, from 1 on.
         image: `(h, w, 3)` uint8 BGR; height and width are even, for video encoders.
     """
 
-    number: int
     image: Image
+
+    @cached_property
+    def still(self) -> bytes:
+        """A small JPEG of it, which is encoded once for all who ask for it."""
+        scale = _STILL_WIDTH / self.image.shape[1]
+        return encode_jpeg(resize_image(self.image, scale), _STILL_QUALITY)
 
 
 class CameraFeed:
@@ -242,8 +262,7 @@ class CameraFeed:
         image = rotate_image(image, self.state.preferences.rotate)
         shown = _fit(annotate_image(image, self.state, session, n_arrived))
         with self._lock:
-            number = 1 if self._frame is None else self._frame.number + 1
-            self._frame = FeedFrame(number, shown)
+            self._frame = FeedFrame(shown)
             self._status = FeedStatus("live")
             viewers = tuple(self._viewers)
         for on_frame in viewers:

@@ -13,7 +13,7 @@ from maskdet.analyzers.pipelines import Analyzer, resolve_analyzer
 from maskdet.events import EventDetector, SceneObserver, StreamInfo
 from maskdet.media import LatestFrameSource, ReconnectPolicy, VideoSource, open_video
 from maskdet.web import session
-from maskdet.web.cameras.config import Camera, are_cameras_watched
+from maskdet.web.cameras.config import Camera, are_always_analyzed
 from maskdet.web.cameras.feed import CameraFeed
 from maskdet.web.cameras.paced_video import PacedVideo
 from maskdet.web.events import service
@@ -30,8 +30,8 @@ class SharedFeed(CameraFeed):
     """The feed of a network camera; its settings are the same for all viewers.
 
     Attributes:
-        camera: name and address.
-        number: identifies the feed in the browser, in place of its address.
+        camera: name and URL.
+        number: identifies the feed in the browser, in place of its URL.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class SharedFeed(CameraFeed):
         """Create a feed that does not run yet, with the default settings.
 
         Args:
-            camera: name and address.
+            camera: name and URL.
             number: see the attribute.
             load_analyzer: see `session.load_private_analyzer`.
         """
@@ -49,7 +49,7 @@ class SharedFeed(CameraFeed):
         self._analyzer: tuple[str, Analyzer] | None = None
         super().__init__(
             camera.name,
-            functools.partial(open_camera, camera.address),
+            functools.partial(open_camera, camera.url),
             LiveState(Preferences(mirror=False), is_private=False),
             self._prepare_session,
             is_kept_running=lambda: camera.is_named and are_all_analyzed(),
@@ -87,7 +87,7 @@ class SharedFeed(CameraFeed):
 
 
 class CameraFeeds:
-    """All feeds of a server, by the address of the camera; thread-safe."""
+    """All feeds of a server, by the URL of the camera; thread-safe."""
 
     def __init__(
         self, load_analyzer: LoadAnalyzer = session.load_private_analyzer
@@ -106,16 +106,16 @@ class CameraFeeds:
     def get(self, camera: Camera) -> SharedFeed:
         """Return the feed of a camera; it does not run before it has a viewer.
 
-        That of a camera that a visitor entered is forgotten, with its address, once it
+        That of a camera that a visitor entered is forgotten, with its URL, once it
         has stopped and no session keeps it.
         """
         with self._lock:
             feeds = self._named if camera.is_named else self._entered
-            feed = feeds.get(camera.address)
+            feed = feeds.get(camera.url)
             if feed is None:
                 self._n_created += 1
                 feed = SharedFeed(camera, self._n_created, self._load_analyzer)
-                feeds[camera.address] = feed
+                feeds[camera.url] = feed
             return feed
 
     def watch(self, cameras: Sequence[Camera]) -> None:
@@ -130,7 +130,7 @@ def are_all_analyzed() -> bool:
 
     They are if the administrator chose so, or their events or alerts are wanted.
     """
-    return are_cameras_watched() or service.are_cameras_recorded()
+    return are_always_analyzed() or service.are_cameras_recorded()
 
 
 @functools.cache
@@ -139,17 +139,17 @@ def get_camera_feeds() -> CameraFeeds:
     return CameraFeeds()
 
 
-def open_camera(address: str) -> VideoSource:
+def open_camera(url: str) -> VideoSource:
     """Open a network camera; a video at a URL is played in real time, repeatedly.
 
     Raises:
         VideoReadError: the camera sends no frames.
     """
-    source = open_video(address, reconnect_policy=_NO_RECONNECT)
+    source = open_video(url, reconnect_policy=_NO_RECONNECT)
     if isinstance(source, LatestFrameSource):
         return source
     source.close()
-    return play_in_real_time(lambda: open_video(address))
+    return play_in_real_time(lambda: open_video(url))
 
 
 def play_in_real_time(open_source: Callable[[], VideoSource]) -> VideoSource:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ class PacedVideo(VideoSource):
     """A video that yields each frame at its time, and starts again at its end.
 
     Attributes:
-        info: the metadata of a camera, without a duration.
+        info: the metadata of the video.
     """
 
     def __init__(
@@ -39,9 +38,7 @@ class PacedVideo(VideoSource):
         self._stopped = threading.Event()
         self._wait = self._stopped.wait if wait is None else wait
         self._source = open_video()
-        self.info = dataclasses.replace(
-            self._source.info, duration_s=0.0, n_frames=0, has_audio=False
-        )
+        self.info = self._source.info
         self._last_s = 0.0
 
     @property

@@ -8,24 +8,19 @@ import streamlit as st
 
 from maskdet.events import describe_event
 from maskdet.html_templates import encode_data_url
-from maskdet.media import encode_jpeg, resize_image
 from maskdet.style import Style
 from maskdet.types import Label
 from maskdet.web import session
 from maskdet.web.cameras.config import list_cameras
-from maskdet.web.cameras.feed import FeedStatus
 from maskdet.web.cameras.feeds import SharedFeed, get_camera_feeds
 from maskdet.web.events import service
 from maskdet.web.image.overlay import describe_class
 from maskdet.web.live.sources import open_network_camera
+from maskdet.web.live.state import PeopleCount
 from maskdet.web.tiles import Tile, render_tiles
 
 _OPENED_KEY: Final = "maskdet.opened_camera"
-_STILL_WIDTH: Final = 480
-_STILL_QUALITY: Final = 75
 _UPDATE_S: Final = 1.0
-
-_PHASES: Final = {"live": "live", "reconnecting": "waiting"}
 
 
 def render_cameras_page() -> None:
@@ -64,34 +59,22 @@ def build_camera_tile(feed: SharedFeed, style: Style) -> Tile:
         feed: the camera.
         style: names and colours of the classes.
     """
-    frame, status = feed.frame, feed.status
-    people = feed.state.get_stats().people.current
-    is_live = status.phase == "live"
+    frame, status, snapshot = feed.frame, feed.status, feed.state.get_snapshot()
+    people = PeopleCount()
+    if snapshot is not None and status.phase == "live":
+        people = snapshot.people
     return Tile(
         title=feed.name,
         # Each still is shown once, so there is nothing that the browser could keep.
-        image=""
-        if frame is None
-        else encode_data_url(
-            encode_jpeg(
-                resize_image(frame.image, _STILL_WIDTH / frame.image.shape[1]),
-                _STILL_QUALITY,
-            )
-        ),
-        facts=(_describe_status(status), _describe_last_alert(feed.name, style)),
+        image="" if frame is None else encode_data_url(frame.still),
+        facts=(str(status), _describe_last_alert(feed.name, style)),
         counts=[
-            {**describe_class(label, style), "n": people[label]}
+            {**describe_class(label, style), "n": people.current[label]}
             for label in Label
-            if is_live and people[label]
+            if people.current[label]
         ],
-        phase=_PHASES.get(status.phase, "connecting"),
+        phase=status.phase,
     )
-
-
-def _describe_status(status: FeedStatus) -> str:
-    if status.phase == "reconnecting":
-        return f"Not available: {status.reason}"
-    return "Live" if status.phase == "live" else "Connecting …"
 
 
 def _describe_last_alert(name: str, style: Style) -> str:

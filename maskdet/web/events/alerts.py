@@ -9,7 +9,6 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import pandas as pd
 import streamlit as st
 
 from maskdet.alerts import delivery
@@ -27,10 +26,11 @@ from maskdet.alerts.webhook import validate_webhook_url
 from maskdet.events.event import Event, describe_event
 from maskdet.extras import MissingExtraError
 from maskdet.style import Style
-from maskdet.types import UNTRACKED, Label
+from maskdet.types import Label
 from maskdet.web import session
 from maskdet.web.events import service
 from maskdet.web.events.form import EventForm
+from maskdet.web.events.table import get_local_time, get_person, render_event_table
 from maskdet.web.widgets import escape_markdown
 from maskdet.wording import format_count
 
@@ -263,6 +263,7 @@ def render_alert_list() -> None:
             sorted({record.alert.camera for record in records}),
             placeholder="All",
             key="events.alert_cameras",
+            persist_state="session",
             width=320,
         )
     listed = [
@@ -275,18 +276,10 @@ def render_alert_list() -> None:
         st.info("No matching alerts. Choose fewer filters.")
         return
     style = session.get_preferences().style
-    st.dataframe(
-        pd.DataFrame(alert_table(listed, service.get_time_zone(), style)),
-        hide_index=True,
-        column_config={
-            "Time": st.column_config.DatetimeColumn(
-                format="YYYY-MM-DD HH:mm:ss", width=150, pinned=True
-            ),
-            "Person": st.column_config.NumberColumn(format="%d", width=70),
-        },
+    render_event_table(
+        alert_table(listed, service.get_time_zone(), style),
+        title="Table of the last alerts, newest first",
         height="content" if len(listed) <= _MAX_VISIBLE_ALERTS else 400,
-        placeholder="\N{EN DASH}",
-        alt="Table of the last alerts, newest first",
     )
     st.caption(
         f"{format_count(len(listed), 'alert')}, kept in memory only, at most "
@@ -300,10 +293,10 @@ def alert_table(
     """Return the rows of the list of alerts, with times in the visitor's time zone."""
     return [
         {
-            "Time": record.alert.at.astimezone(zone).replace(tzinfo=None),
+            "Time": get_local_time(record.alert, zone),
             "Rule": RULE_KINDS.get(record.alert.rule, record.alert.rule),
             "Camera": record.alert.camera,
-            "Person": _get_person_or_none(record.alert.person),
+            "Person": get_person(record.alert),
             "Description": describe_event(replace(record.alert, camera=""), style),
             "Delivery": format_deliveries(record.deliveries),
         }
@@ -317,10 +310,6 @@ def format_deliveries(deliveries: Mapping[str, DeliveryState]) -> str:
         f"{_RECEIVER_TITLES[name]} {_STATE_TITLES[state]}"
         for name, state in deliveries.items()
     )
-
-
-def _get_person_or_none(track_id: int) -> int | None:
-    return None if track_id == UNTRACKED else track_id
 
 
 def render_new_alerts() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Final
 
 import streamlit as st
 
+from maskdet.web.components import read_css
 from maskdet.web.events import service
 from maskdet.web.widgets import escape_markdown
 from maskdet.wording import format_count
@@ -20,11 +20,10 @@ def render_recording_badge() -> None:
     It always takes one place among the elements, as the browser rebuilds those that
     move.
     """
-    css = (files("maskdet.web.events") / "badge.css").read_text("utf-8")
     names = service.list_recorded_cameras()
     with st.container(key="recording_badge"):
         if names:
-            st.html(f"<style>{css}</style>")
+            st.html(f"<style>{read_css('maskdet.web.events', 'badge')}</style>")
             st.page_link(
                 "pages/events.py",
                 label=escape_markdown(f"REC {format_camera_names(names)}"),

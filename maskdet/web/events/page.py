@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
-import pandas as pd
 import streamlit as st
 
 from maskdet.charts.spec import (
@@ -41,11 +40,12 @@ from maskdet.style import (
     format_percent,
     to_display_percent,
 )
-from maskdet.types import CLASSES, UNTRACKED, Label
+from maskdet.types import CLASSES, Label
 from maskdet.web import session
 from maskdet.web.events import alerts, service
 from maskdet.web.events.form import EventForm
 from maskdet.web.events.recorders import DEFAULT_CAMERA, EventPreferences
+from maskdet.web.events.table import get_local_time, get_person, render_event_table
 from maskdet.web.widgets import (
     MetricTile,
     escape_markdown,
@@ -246,14 +246,14 @@ def event_table(
     """Return the rows of the table of events, with times in the visitor's time zone."""
     return [
         {
-            "Time": event.at.astimezone(zone).replace(tzinfo=None),
+            "Time": get_local_time(event, zone),
             "Description": describe_event(event, style),
             "Event": EVENT_KINDS[event.kind],
             "Label": style.title(event.label),
             "Confidence": to_display_percent(event.confidence)
             if event.confidence
             else None,
-            "Person": None if event.person == UNTRACKED else event.person,
+            "Person": get_person(event),
             "Camera": event.camera,
             "Stream": event.session[:4],
         }
@@ -457,7 +457,11 @@ def _select_filter(store: EventStore) -> EventFilter:
         persist_state="session",
     )
     cameras = cameras_column.multiselect(
-        "Cameras", store.list_cameras(), placeholder="All", key="events.cameras"
+        "Cameras",
+        store.list_cameras(),
+        placeholder="All",
+        key="events.cameras",
+        persist_state="session",
     )
     hours = PERIODS[period][1]
     since = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)
@@ -468,26 +472,17 @@ def _select_filter(store: EventStore) -> EventFilter:
 def _render_table(result: EventQueryResult) -> None:
     if not result.n_events:
         return
-    st.dataframe(
-        pd.DataFrame(
-            event_table(
-                result.events, service.get_time_zone(), session.get_preferences().style
-            )
-        ),
-        hide_index=True,
-        column_config={
-            "Time": st.column_config.DatetimeColumn(
-                format="YYYY-MM-DD HH:mm:ss", width=150, pinned=True
-            ),
+    style = session.get_preferences().style
+    render_event_table(
+        event_table(result.events, service.get_time_zone(), style),
+        title="Table of the events, newest first",
+        columns={
             "Description": st.column_config.TextColumn(width="large"),
             "Confidence": st.column_config.NumberColumn(format="%.0f %%", width=80),
-            "Person": st.column_config.NumberColumn(format="%d", width=70),
             "Stream": st.column_config.TextColumn(
                 width=70, help="Person IDs are only unique within a stream."
             ),
         },
-        placeholder="\N{EN DASH}",
-        alt="Table of the events, newest first",
     )
     if result.n_events > MAX_TABLE_EVENTS:
         st.caption(

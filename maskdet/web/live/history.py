@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-import cv2
 import numpy as np
 
 from maskdet.boxes import clip_boxes
 from maskdet.events import Event
-from maskdet.media import encode_jpeg
+from maskdet.media import encode_jpeg, resize_image
 from maskdet.people import TimelineBin
 from maskdet.types import Image, Label, Scene
 
@@ -51,7 +51,7 @@ class LiveHistory:
             frame. Empty before the first one.
         timeline: the whole run, with times since its first frame; at most some seconds
             old.
-        events: the last `MAX_RECENT_EVENTS` events and alerts, newest first.
+        events: the newest `MAX_RECENT_EVENTS` events and alerts by time, newest first.
         n_alerts: number of alerts since Start.
     """
 
@@ -73,7 +73,7 @@ class RunHistory:
     def __init__(self) -> None:
         """Start before the first frame."""
         self._seconds: deque[tuple[int, int, Counter[Label]]] = deque()
-        self._events: deque[RecentEvent] = deque(maxlen=MAX_RECENT_EVENTS)
+        self._events: list[RecentEvent] = []
         self.n_alerts = 0
 
     def add_counts(self, now_s: float, counts: Mapping[Label, int]) -> None:
@@ -104,12 +104,14 @@ class RunHistory:
                 earlier events.
         """
         if image is None and any(recent.crop for recent in self._events):
-            kept = [RecentEvent(recent.event) for recent in self._events]
-            self._events = deque(kept, maxlen=MAX_RECENT_EVENTS)
+            self._events = [RecentEvent(recent.event) for recent in self._events]
         self.n_alerts += sum(event.kind == "alert" for event in events)
-        for event in events[-MAX_RECENT_EVENTS:]:
+        for event in sorted(events, key=_get_time)[-MAX_RECENT_EVENTS:]:
             crop = b"" if image is None else _cut_face(event.person, scene, image)
             self._events.append(RecentEvent(event, crop))
+        # That somebody left is known later than the events after it.
+        self._events.sort(key=lambda recent: _get_time(recent.event))
+        del self._events[:-MAX_RECENT_EVENTS]
 
     def get(self, now_s: float, timeline: tuple[TimelineBin, ...] = ()) -> LiveHistory:
         """Return the history until now.
@@ -138,6 +140,10 @@ class RunHistory:
         )
 
 
+def _get_time(event: Event) -> datetime:
+    return event.at
+
+
 def _cut_face(track_id: int, scene: Scene, image: Image) -> bytes:
     """Return a small JPEG of a person's face; empty if it is not in the scene."""
     rows = np.flatnonzero(np.asarray(scene.track_ids) == track_id)
@@ -151,6 +157,4 @@ def _cut_face(track_id: int, scene: Scene, image: Image) -> bytes:
     if x2 - x1 < 2 or y2 - y1 < 2:
         return b""
     scale = min(1.0, _CROP_SIDE_PX / max(x2 - x1, y2 - y1))
-    size_wh = max(1, round(scale * (x2 - x1))), max(1, round(scale * (y2 - y1)))
-    small: Any = cv2.resize(image[y1:y2, x1:x2], size_wh, interpolation=cv2.INTER_AREA)
-    return encode_jpeg(small)
+    return encode_jpeg(resize_image(image[y1:y2, x1:x2], scale))

@@ -534,7 +534,7 @@ def _read_example() -> bytes:
     return (files("maskdet.web.live") / "example.jpg").read_bytes()
 
 
-def _render_other_ways(source: LiveSource) -> None:
+def _render_alternatives(source: LiveSource) -> None:
     """Offer what needs no camera, and credit the example."""
     if st.session_state.pop(_OPENED_SAMPLE_KEY, False):
         st.switch_page("pages/image.py")
@@ -588,7 +588,7 @@ def render_live_page() -> None:
             st.fragment(render_feed_status, run_every=1.0)(source.feed)
         render_connection_help()
         if not is_running:
-            _render_other_ways(source)
+            _render_alternatives(source)
             if not isinstance(source.feed, SharedFeed):
                 render_last_run()
         if source.name == "browser":

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import tzinfo
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
@@ -14,9 +12,10 @@ from maskdet.events import describe_event
 from maskdet.html_templates import encode_data_url, render_html
 from maskdet.style import Style, format_percent, line_style, uncapitalize
 from maskdet.types import CLASSES, Label
-from maskdet.web.components import to_media_url
+from maskdet.web.components import read_css, to_media_url
 from maskdet.web.live.history import RECENT_S, LiveHistory
 from maskdet.web.live.state import LiveStats
+from maskdet.web.video.job import format_video_time
 from maskdet.web.widgets import STATS_CSS
 from maskdet.wording import format_count, pluralize
 
@@ -105,7 +104,7 @@ def render_readouts(
         zone: time zone of the visitor, for the times of events.
         show_crops: whether to show the faces of events that have one.
     """
-    st.html(f"{STATS_CSS}<style>{_read_css()}</style>")
+    st.html(f"{STATS_CSS}<style>{read_css('maskdet.web.live', 'readouts')}</style>")
     # A part of its own, which the browser leaves alone, and a screen reader silent,
     # until the text changes.
     st.html(status_html(stats, style))
@@ -118,11 +117,6 @@ def render_performance(stats: LiveStats) -> None:
     st.caption(performance_text(stats))
     with st.expander("Performance details"):
         st.html(performance_html(stats))
-
-
-@cache
-def _read_css() -> str:
-    return (files("maskdet.web.live") / "readouts.css").read_text("utf-8")
 
 
 def status_html(stats: LiveStats, style: Style) -> Markup:
@@ -239,7 +233,7 @@ def _list_rate_values(stats: LiveStats, style: Style) -> dict[str, str]:
         if known
         else "Since Start: not known",
         "first_time": "Start" if timeline else "",
-        "last_time": _format_duration(end_s) if timeline else "",
+        "last_time": format_video_time(round(end_s)) if timeline else "",
     }
 
 
@@ -273,12 +267,6 @@ def _describe_recent(values: Iterable[float | None]) -> str:
     if not known:
         return "Last minute: not known"
     return f"Last minute: {min(known)} to {max(known)}"
-
-
-def _format_duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def events_html(

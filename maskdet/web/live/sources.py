@@ -12,10 +12,10 @@ import streamlit as st
 from maskdet.media import open_video
 from maskdet.web import session
 from maskdet.web.cameras.config import (
-    OTHER_ADDRESS,
+    OTHER_CAMERA,
     Camera,
     make_entered_camera,
-    may_enter_address,
+    may_enter_url,
     read_cameras,
 )
 from maskdet.web.cameras.feed import CameraFeed
@@ -47,7 +47,7 @@ _INTRODUCTIONS: Final[dict[LiveSourceName, str]] = {
 
 _SOURCE_KEY: Final = "live.source"
 _CAMERA_KEY: Final = "live.network"
-_ADDRESS_KEY: Final = "live.address"
+_URL_KEY: Final = "live.url"
 _ENTERED_KEY: Final = "maskdet.entered_feed"
 _PROBLEM_KEY: Final = "maskdet.camera_problem"
 _SAMPLE_KEY: Final = "maskdet.sample_feed"
@@ -93,16 +93,16 @@ class LiveSource:
 def play_sample() -> None:
     """Choose the sample video and start it; a callback."""
     _choose("sample")
-    request_start()
+    _request_start()
 
 
 def open_network_camera(name: str) -> None:
     """Choose a named camera and start it; call it before the Live page runs."""
     _choose("network", name)
-    request_start()
+    _request_start()
 
 
-def request_start() -> None:
+def _request_start() -> None:
     """Start the chosen source without a further click."""
     st.session_state[_START_KEY] = True
 
@@ -203,8 +203,8 @@ def _render_camera_choice() -> SharedFeed | None:
     except ValueError as error:
         st.error(escape_markdown(f"{error}."), icon=":material/error:")
         cameras = ()
-    may_enter = may_enter_address(is_local_admin=service.is_local_admin())
-    names = [camera.name for camera in cameras] + [OTHER_ADDRESS] * may_enter
+    may_enter = may_enter_url(is_local_admin=service.is_local_admin())
+    names = [camera.name for camera in cameras] + [OTHER_CAMERA] * may_enter
     if not names:
         st.info(
             "This server has no network cameras. Its administrator can add some with "
@@ -212,11 +212,11 @@ def _render_camera_choice() -> SharedFeed | None:
             icon=":material/videocam_off:",
         )
         return None
-    name = _select_camera(names) if cameras else OTHER_ADDRESS
-    if name != OTHER_ADDRESS:
+    name = _select_camera(names) if cameras else OTHER_CAMERA
+    if name != OTHER_CAMERA:
         camera = next(camera for camera in cameras if camera.name == name)
         return get_camera_feeds().get(camera)
-    _render_address_form(cameras)
+    _render_url_form(cameras)
     entered: SharedFeed | None = st.session_state.get(_ENTERED_KEY)
     return entered
 
@@ -242,35 +242,35 @@ def _select_camera(names: Sequence[str]) -> str:
 
 
 def _format_camera(name: str) -> str:
-    return "Other address …" if name == OTHER_ADDRESS else name
+    return "Other camera …" if name == OTHER_CAMERA else name
 
 
-def _render_address_form(cameras: Sequence[Camera]) -> None:
-    # The page never shows an address again, as it may contain a password.
-    form = st.form("live.address_form", clear_on_submit=True, border=False)
+def _render_url_form(cameras: Sequence[Camera]) -> None:
+    # The page never shows a URL again, as it may contain a password.
+    form = st.form("live.url_form", clear_on_submit=True, border=False)
     with form.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(
-            "Address of the camera",
+            "Camera URL",
             placeholder="rtsp://user:password@192.168.1.20/stream",
-            key=_ADDRESS_KEY,
+            key=_URL_KEY,
             autocomplete="off",
             help="The server connects to the camera; RTSP or HTTP (MJPEG, "
-            "snapshots). The server forgets the address some minutes after you close "
+            "snapshots). The server forgets the URL some minutes after you close "
             "the page.",
         )
         st.form_submit_button(
-            "Connect", type="primary", on_click=_enter_address, args=(cameras,)
+            "Connect", type="primary", on_click=_enter_url, args=(cameras,)
         )
     if problem := st.session_state.get(_PROBLEM_KEY):
         st.error(escape_markdown(problem), icon=":material/error:")
 
 
-def _enter_address(cameras: Sequence[Camera]) -> None:
+def _enter_url(cameras: Sequence[Camera]) -> None:
     try:
-        camera = make_entered_camera(st.session_state[_ADDRESS_KEY], cameras)
+        camera = make_entered_camera(st.session_state[_URL_KEY], cameras)
     except ValueError as error:
         st.session_state[_PROBLEM_KEY] = f"Not connected: {error}."
         return
     st.session_state[_PROBLEM_KEY] = ""
     st.session_state[_ENTERED_KEY] = get_camera_feeds().get(camera)
-    request_start()
+    _request_start()

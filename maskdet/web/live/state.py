@@ -369,7 +369,7 @@ class LiveState:
             if active is not None and active[0] == analyzer_name:
                 active[1].set_observer(observer)
                 return active[1]
-            people = PersonLog(timeline=Timeline(_MAX_BINS))
+            people = PersonLog(timeline=Timeline(_MAX_BINS, keep_spans=False))
             new_session = LiveSession(
                 Stream(analyzer, self._preferences.settings, people=people), observer
             )

@@ -24,6 +24,7 @@ from maskdet.charts.classification import interval_fields
 from maskdet.charts.spec import ChartRow
 from maskdet.evaluation import comparison
 from maskdet.evaluation.comparison import AnalyzerMetrics, read_comparison
+from maskdet.evaluation.predictions import dataset_title
 from maskdet.metrics.intervals import Estimate
 from maskdet.style import Style, uncapitalize
 from maskdet.types import CLASSES
@@ -31,7 +32,7 @@ from maskdet.web import session
 from maskdet.web.models.choice import render_use_button
 from maskdet.web.models.downloads import render_download
 from maskdet.web.models.ranking import RankedModel, rank_cells, ranking_html
-from maskdet.web.models.tables import DATASET_TITLES, Column, Heading
+from maskdet.web.models.tables import Column, Heading
 from maskdet.web.widgets import escape_markdown, select_segment
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def analyzer_table(
     }
     for set_name in results.set_names:
         rows = [by_key.get((name, set_name)) for name in results.analyzer_names]
-        set_title = DATASET_TITLES.get(set_name, set_name)
+        set_title = dataset_title(set_name)
         for measure, title in metric_titles(view, style).items():
             estimates = [
                 get_metric(row, view, measure) if row else None for row in rows
@@ -202,7 +203,7 @@ def analyzer_table(
                 _format_interval(estimate) for estimate in estimates
             ]
     for set_name in results.set_names:
-        columns[TIME_HEADING, DATASET_TITLES.get(set_name, set_name)] = [
+        columns[TIME_HEADING, dataset_title(set_name)] = [
             by_key[name, set_name].median_ms if (name, set_name) in by_key else None
             for name in results.analyzer_names
         ]
@@ -245,7 +246,7 @@ def analyzer_chart(
         kind="Analyzer",
         cost=TIME_HEADING,
         value=metric_titles(view, style)[measure],
-        title=DATASET_TITLES.get(set_name, set_name),
+        title=dataset_title(set_name),
         as_percent=view == "default_thresholds",
     )
 
@@ -331,7 +332,7 @@ def analyzer_ranking(
         style: names of the classes.
     """
     title = metric_titles(view, style)[measure]
-    titles = [DATASET_TITLES.get(name, name) for name in results.set_names]
+    titles = [dataset_title(name) for name in results.set_names]
     cells = []
     for set_title in titles:
         group = f"{set_title}: {uncapitalize(title)}"
@@ -377,7 +378,7 @@ def _column_config(results: AnalyzerComparison) -> dict[str, Any]:
         VALUE_HEADING: number_column(format="%.3f", width=60),
         INTERVAL_HEADING: text_column(alignment="right", width=115),
         **{
-            DATASET_TITLES.get(name, name): number_column(format="%.1f", width=85)
+            dataset_title(name): number_column(format="%.1f", width=85)
             for name in results.set_names
         },
         "Description": text_column(width="large"),
@@ -395,7 +396,7 @@ def _render_analyzer_charts(
         for column, set_name in zip(st.columns(2), row, strict=False):
             column.vega_lite_chart(
                 analyzer_chart(results, set_name, view, measure, style),
-                alt=f"{titles[measure]} on {DATASET_TITLES.get(set_name, set_name)} "
+                alt=f"{titles[measure]} on {dataset_title(set_name)} "
                 f"against {TIME_HEADING.lower()}",
             )
 

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from maskdet.analyzers.pipelines import describe_pipeline, resolve_analyzer
+from maskdet.analyzers.pipelines import (
+    describe_pipeline,
+    get_analyzer_title,
+    resolve_analyzer,
+)
 from maskdet.web import session
 from maskdet.web.preferences import Preferences
 from maskdet.web.widgets import escape_markdown
@@ -49,7 +53,7 @@ def render_use_button(
     )
     # A toast shown in the callback would be lost when the page is drawn.
     if st.session_state.pop(_APPLIED_KEY, "") == name:
-        text = f"Now using **{escape_markdown(name)}**."
+        text = f"Now using **{escape_markdown(get_analyzer_title(name))}**."
         st.toast(f"{text} {describe_pipelines(preferences)}", icon=":material/check:")
     st.caption(reason or f"With it: {describe_pipelines(preferences)}")
 
@@ -61,6 +65,7 @@ def describe_pipelines(preferences: Preferences) -> str:
             resolve_analyzer(preferences.analyzer, live=live),
             preferences.classifier,
             refine=preferences.refine,
+            with_title=True,
         )
         for medium, live in (("video", True), ("images", False))
     }

@@ -14,6 +14,7 @@ import streamlit as st
 from maskdet.analyzers.pipelines import list_own_model_problems
 from maskdet.classifier import BUILT_IN_CLASSIFIERS
 from maskdet.evaluation import training_runs
+from maskdet.evaluation.predictions import dataset_title
 from maskdet.evaluation.training_runs import EVALUATION_SETS, TrainingRun
 from maskdet.metrics.classification import Predictions
 from maskdet.metrics.intervals import Estimate
@@ -48,17 +49,12 @@ MEASURE_HELP: Final[Mapping[AccuracyMeasure, str]] = {
 }
 """Explanation of each metric."""
 
-DATASET_TITLES: Final[Mapping[str, str]] = {
-    "kaggle-val": "kaggle-853",
-    "ilc-val": "ilc-2021",
-}
-"""Titles of the validation sets, as in the documentation."""
-
 SET_TITLES: Final[Mapping[str, str]] = {
-    "kaggle-val/true": "kaggle-853, true boxes",
-    "ilc-val/true": "ilc-2021, true boxes",
-    "kaggle-val/found": "kaggle-853, MTCNN boxes",
-    "ilc-val/found": "ilc-2021, MTCNN boxes",
+    **{
+        f"{set_name}/{boxes}": f"{dataset_title(set_name)}, {boxes_title} boxes"
+        for boxes, boxes_title in (("true", "true"), ("found", "MTCNN"))
+        for set_name in ("kaggle-val", "ilc-val")
+    },
     "faces-test": "Faces test",
 }
 """Short titles of the `EVALUATION_SETS`, the most informative first."""

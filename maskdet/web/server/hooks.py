@@ -230,6 +230,14 @@ RELAY: Final = Hook(
     "streamlit_webrtc.relay:MediaRelay",
     "live video falls behind when the server is too slow",
 )
+PROCESSED_TRACK: Final = Hook(
+    "streamlit_webrtc.webrtc:AsyncVideoProcessTrack",
+    "live video is late by one frame, and each frame is encoded several times",
+    ("track", "processor", "stop_timeout"),
+)
+ENCODER: Final = Hook(
+    "aiortc.codecs:Vp8Encoder", "live video takes more time on the server"
+)
 FRAME_EVENT: Final = Hook(
     "aiortc.contrib.media:RelayStreamTrack._new_frame_event",
     "frames that are dropped before the analysis are not counted",

@@ -18,8 +18,8 @@ from streamlit.web import cli
 
 from maskdet.resources import resource_path
 from maskdet.web.cameras.config import (
+    ALWAYS_ANALYZE_VARIABLE,
     ANY_CAMERA_VARIABLE,
-    WATCH_CAMERAS_VARIABLE,
     Camera,
     add_cameras,
     check_camera_variables,
@@ -39,8 +39,6 @@ The Live page is not among them: streamlit-webrtc warns if it is imported by a t
 without a visitor. Most of the time goes into the import of aiortc.
 """
 
-_START_DEADLINE_S: Final = 60.0
-
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
@@ -53,7 +51,7 @@ def launch_dashboard(
     local_admin: bool | None = None,
     cameras: Sequence[Camera] = (),
     any_camera: bool | None = None,
-    watch_cameras: bool | None = None,
+    always_analyze: bool | None = None,
 ) -> None:
     """Serve the dashboard until it is stopped.
 
@@ -78,19 +76,19 @@ def launch_dashboard(
             they may unless there are names or origins for other machines.
         cameras: network cameras that visitors may watch, besides those of the variable
             `MASKDET_CAMERAS`.
-        any_camera: whether visitors may enter the address of a camera. By default
+        any_camera: whether visitors may enter a camera URL. By default
             `MASKDET_ANY_CAMERA` decides; if that is unset, those with admin rights may.
-        watch_cameras: whether the named cameras are analyzed even if nobody watches
-            them. By default `MASKDET_WATCH_CAMERAS` decides; if that is unset, no.
+        always_analyze: whether the named cameras are analyzed even if nobody watches
+            them. By default `MASKDET_ALWAYS_ANALYZE` decides; if that is unset, no.
 
     Raises:
         ValueError: an environment variable has an invalid value, or two cameras have
-            the same name or address.
+            the same name or URL.
     """
     switches = {
         access.ADMIN_VARIABLE: local_admin,
         ANY_CAMERA_VARIABLE: any_camera,
-        WATCH_CAMERAS_VARIABLE: watch_cameras,
+        ALWAYS_ANALYZE_VARIABLE: always_analyze,
     }
     for name, switch in switches.items():
         if switch is not None:
@@ -133,13 +131,10 @@ def warm_up() -> None:
     """Load the pages, their libraries and the default models, once the server runs.
 
     Otherwise the first visitor would wait for them. Cameras that are analyzed without
-    viewers start first. Components are registered with the
-    running server when a page is imported, so this waits for it.
+    viewers start first. Components are registered with the running server when a page
+    is imported, so this waits for it, however busy the machine is.
     """
-    deadline_s = time.monotonic() + _START_DEADLINE_S
-    while not _is_server_running():
-        if time.monotonic() > deadline_s:
-            return
+    while not _is_server_running():  # if it cannot start, the process ends
         time.sleep(0.05)
     from maskdet.web import session
     from maskdet.web.cameras.feeds import get_camera_feeds

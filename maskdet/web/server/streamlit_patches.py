@@ -240,6 +240,26 @@ def relay_frames_with(relay_class: type[Any]) -> None:
     hooks.RELAY.replace(relay_class)
 
 
+def encode_video_with(encoder_class: type[Any]) -> None:
+    """Replace the VP8 encoder of all live video; call it before a stream starts.
+
+    The options of aiortc's encoder cannot be set.
+
+    Args:
+        encoder_class: a subclass of aiortc's encoder.
+    """
+    hooks.ENCODER.replace(encoder_class)
+
+
+def process_frames_with(track_class: type[Any]) -> None:
+    """Replace the track of annotated live video; call it before a stream starts.
+
+    Args:
+        track_class: a track that is made with `track` and `processor`.
+    """
+    hooks.PROCESSED_TRACK.replace(track_class)
+
+
 def set_frame_event(track: object, event: asyncio.Event) -> None:
     """Set the event that aiortc's relay sets when a reader has a new frame.
 

@@ -13,6 +13,7 @@ from maskdet.analyzers.pipelines import (
     ANALYZERS,
     AUTO,
     classifies_every_face,
+    get_analyzer_title,
     has_refinement,
     resolve_analyzer,
 )
@@ -238,15 +239,16 @@ def _list_model_changes(preferences: Preferences) -> list[str]:
             resolve_analyzer(name, live=True)
             for name in (current.analyzer, preferences.analyzer)
         )
+        after_name = _format_analyzer(after)
         lines.append(
-            f"the analyzer of Live, from **{escape_markdown(before)}** to "
-            f"**{escape_markdown(after)}**{_compare_times(before, after)}"
+            f"the analyzer of Live, from **{_format_analyzer(before)}** to "
+            f"**{after_name}**{_compare_times(before, after)}"
         )
         image_analyzer = resolve_analyzer(current.analyzer, live=False)
         if image_analyzer != resolve_analyzer(preferences.analyzer, live=False):
             lines.append(
-                f"the analyzer of Image, from **{escape_markdown(image_analyzer)}** to "
-                f"**{escape_markdown(after)}**"
+                "the analyzer of Image, from "
+                f"**{_format_analyzer(image_analyzer)}** to **{after_name}**"
             )
     if preferences.classifier != current.classifier:
         lines.append(
@@ -257,6 +259,11 @@ def _list_model_changes(preferences: Preferences) -> list[str]:
         switched = "on" if preferences.refine else "off"
         lines.append(f"refinement is switched {switched}")
     return lines
+
+
+def _format_analyzer(name: str) -> str:
+    """Return the title of an analyzer as Markdown."""
+    return escape_markdown(get_analyzer_title(name))
 
 
 def _compare_times(before: str, after: str) -> str:
@@ -315,7 +322,7 @@ def _describe_apply(
     tuning_set: TuningSet, preferences: Preferences, *, in_use: bool
 ) -> str:
     analyzer = tuning_set.predictions.analyzer
-    name = escape_markdown(analyzer)
+    name = _format_analyzer(analyzer)
     if resolve_analyzer(preferences.analyzer, live=True) != analyzer:
         return (
             f"Sets the thresholds only: **{name}** is not installed. Scores of other "
@@ -335,7 +342,8 @@ def _describe_apply(
         line += " This file does not name its classifier: yours may differ."
     image_analyzer = _find_other_image_analyzer(preferences)
     if image_analyzer:
-        line += f" Image keeps **{image_analyzer}**, whose scores are not comparable."
+        image_name = _format_analyzer(image_analyzer)
+        line += f" Image keeps **{image_name}**, whose scores are not comparable."
     return line
 
 

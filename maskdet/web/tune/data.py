@@ -12,7 +12,7 @@ from typing import Final
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from maskdet.analyzers.pipelines import resolve_analyzer
+from maskdet.analyzers.pipelines import get_analyzer_title, resolve_analyzer
 from maskdet.classifier import DEFAULT_CLASSIFIER
 from maskdet.datasets.archives import FolderFiles
 from maskdet.datasets.class_names import CLASS_TARGETS, IGNORE, NO_FACE, ClassNames
@@ -47,16 +47,6 @@ _BUNDLED_CLASSIFIER = (DEFAULT_CLASSIFIER, True)
 
 _STORED, _OWN, _LABEL = "Built-in data", "My dataset", "Label images"
 
-_SAMPLES: Final = "scenes"
-"""Name of the built-in set whose images are included."""
-
-_SET_TITLES: Final = {
-    "ilc-val": "ilc-2021, validation part",
-    "kaggle-val": "kaggle-853, validation part",
-    _SAMPLES: "sample scenes",
-}
-"""Titles of the built-in sets."""
-
 _STORED_KEY = "tune.stored"
 
 _FOLLOWED_KEY = "maskdet.tuning.live_analyzer"
@@ -89,7 +79,7 @@ def _select_stored_name() -> str:
     return st.selectbox(
         "Predictions",
         names,
-        format_func=_stored_title,
+        format_func=lambda name: _predictions_title(*stored.split_bundled_name(name)),
         key=_STORED_KEY,
         persist_state="session",
         label_visibility="collapsed",
@@ -97,9 +87,8 @@ def _select_stored_name() -> str:
     )
 
 
-def _stored_title(name: str) -> str:
-    analyzer, set_name = stored.split_bundled_name(name)
-    return f"{analyzer} on {_SET_TITLES.get(set_name, set_name)}"
+def _predictions_title(analyzer: str, set_name: str) -> str:
+    return f"{get_analyzer_title(analyzer)} on {stored.dataset_title(set_name)}"
 
 
 def _follow_live_analyzer(names: Sequence[str]) -> None:
@@ -145,7 +134,7 @@ def _get_stored_set(state: TuneState, name: str) -> TuningSet:
         evaluator = _load_evaluator(name)
         ground_truth = evaluator.predictions.ground_truth
         images = None
-        if ground_truth.name == _SAMPLES:
+        if ground_truth.name == stored.SAMPLES_NAME:
             paths = tuple(f"{image_name}.jpg" for image_name in ground_truth.names)
             images = ImageStore(FolderFiles(resource_path("samples/scenes")), paths)
         state.tuning_sets[name] = TuningSet(evaluator, images, _BUNDLED_CLASSIFIER)
@@ -158,7 +147,9 @@ def find_sample_set(state: TuneState, tuning_set: TuningSet) -> TuningSet | None
     They stand in for the images of built-in data, which are not included.
     """
     names = stored.list_bundled()
-    name = stored.join_bundled_name(tuning_set.predictions.analyzer, _SAMPLES)
+    name = stored.join_bundled_name(
+        tuning_set.predictions.analyzer, stored.SAMPLES_NAME
+    )
     is_built_in = any(state.tuning_sets.get(other) is tuning_set for other in names)
     if not is_built_in or name not in names:
         return None
@@ -367,10 +358,10 @@ def _load_uploaded_scores(state: TuneState, file: UploadedFile) -> TuningSet | N
             return None
         state.add_uploaded_scores(name, TuningSet(evaluator))
     tuning_set = state.tuning_sets[name]
+    predictions = tuning_set.predictions
+    title = _predictions_title(predictions.analyzer, predictions.ground_truth.name)
     st.caption(
-        f"{escape_markdown(tuning_set.predictions.analyzer)} on "
-        f"{escape_markdown(tuning_set.predictions.ground_truth.name)}: "
-        f"{describe_dataset(tuning_set.predictions.ground_truth)}."
+        f"{escape_markdown(title)}: {describe_dataset(predictions.ground_truth)}."
     )
     return tuning_set
 

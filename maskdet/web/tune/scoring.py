@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from maskdet.analyzers.pipelines import ANALYZERS, resolve_analyzer
+from maskdet.analyzers.pipelines import ANALYZERS, get_analyzer_title, resolve_analyzer
 from maskdet.evaluation.labelled_set import ImportedDataset
 from maskdet.evaluation.operating_point import Evaluator
 from maskdet.evaluation.predictions import check_limits
@@ -64,6 +64,7 @@ def _select_analyzer(preferred: str) -> str:
         "Analyzer to run",
         names,
         index=names.index(default) if default in names else 0,
+        format_func=get_analyzer_title,
         key="tune.analyzer",
         help="Runs once on every image; afterwards the sliders are instant. Run a "
         "second analyzer to compare the two.",
@@ -89,11 +90,12 @@ def _score_dataset(
     state: TuneState, dataset: ImportedDataset, name: str, key: str, title: str
 ) -> TuningSet | None:
     preferences = session.get_preferences()
-    bar = st.progress(0.0, f"{name} analyzes the images …")
+    shown_name = escape_markdown(get_analyzer_title(name))
+    bar = st.progress(0.0, f"{shown_name} analyzes the images …")
 
     def progress(done: int, total: int) -> None:
         state.n_scored = done
-        bar.progress(done / max(1, total), f"{name}: image {done} of {total} …")
+        bar.progress(done / max(1, total), f"{shown_name}: image {done} of {total} …")
 
     try:
         # A private analyzer, so that live video does not wait for it.

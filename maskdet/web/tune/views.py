@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
+from maskdet.analyzers.pipelines import get_analyzer_title
 from maskdet.charts.spec import CLICK_SELECTION, VegaSpec
 from maskdet.evaluation.operating_point import MISSED, UNSURE, EvaluationResult, FaceRef
 from maskdet.evaluation.predictions import MIN_STORED_SCORE
@@ -26,7 +27,7 @@ from maskdet.tuning.class_metrics import (
     compute_slice_metrics,
 )
 from maskdet.tuning.comparison import Comparison, compare_results
-from maskdet.tuning.curves import CurveKind, ThresholdRates, TuningCurve
+from maskdet.tuning.curves import CurveKind, TuningCurve
 from maskdet.types import CLASSES, Label
 from maskdet.web.tune.data import find_comparable_sets
 from maskdet.web.tune.gallery import FaceCard, tune_cards_html
@@ -102,33 +103,35 @@ def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None
 
 
 def _get_curve(
-    state: TuneState,
-    tuning_set: TuningSet,
-    kind: CurveKind,
-    label: Label | None,
-    resamples: int = curves.CURVE_RESAMPLES,
+    state: TuneState, tuning_set: TuningSet, kind: CurveKind, label: Label | None
 ) -> TuningCurve:
-    """Return a curve, cached for all settings that change only its point.
+    """Return a curve, cached for all settings that change only its point."""
+    outcome = tuning_set.evaluate(state.sliders)
+    is_swept = kind == "precision_recall" or label is None
+    curve = tuning_set.get_cached(
+        _curve_key(kind, state.sliders, label, is_swept=is_swept),
+        lambda: curves.compute_curve(outcome, kind, label),
+    )
+    return curve.move_point(state.sliders.settings.min_score) if is_swept else curve
+
+
+def _curve_key(
+    kind: str, sliders: SliderValues, label: Label | None, *, is_swept: bool
+) -> tuple[object, ...]:
+    """Return the settings that change the shape of a curve.
 
     Args:
-        state: the values of the sliders.
-        tuning_set: the data.
         kind: which curve.
-        label: the class; None for faces of any class.
-        resamples: bootstrap resamples for the interval of the area.
+        sliders: the current settings.
+        label: the class; None for faces of any class, which no confidence changes.
+        is_swept: whether the curve is over the detection threshold.
     """
-    outcome, sliders = tuning_set.evaluate(state.sliders), state.sliders
     settings = sliders.settings
-    is_swept = kind == "precision_recall" or label is None
     if is_swept:
         settings = dataclasses.replace(settings, min_score=0)
     if label is None:
         settings = dataclasses.replace(settings, min_confidence=0)
-    curve = tuning_set.get_cached(
-        (kind, label, settings, sliders.min_iou, sliders.calibrated, resamples),
-        lambda: curves.compute_curve(outcome, kind, label, resamples=resamples),
-    )
-    return curve.move_point(sliders.settings.min_score) if is_swept else curve
+    return (kind, label, settings, sliders.min_iou, sliders.calibrated)
 
 
 def _render_areas(
@@ -180,7 +183,7 @@ def render_class_metrics(state: TuneState, tuning_set: TuningSet, style: Style) 
     st.markdown("**Performance by subset**")
     st.caption(
         "Fraction of the ground-truth faces that are detected and classified "
-        "correctly, by size, brightness and sharpness."
+        "correctly, by face size, light (mean brightness, 0 to 255) and sharpness."
     )
     st.vega_lite_chart(
         charts.slice_accuracy_chart(slice_rows),
@@ -335,26 +338,34 @@ def render_threshold_chart(
 
 def _select_rates_label(style: Style) -> Label | None:
     """Let the visitor choose whose rates are drawn; None for all faces."""
-    titles: dict[Label | None, str] = {
-        None: "All faces",
-        **{label: style.title(label) for label in CLASSES},
+    # Streamlit would offer to clear a choice of None, so keys are the options.
+    labels: dict[str, Label | None] = {
+        "all": None,
+        **{label.key: label for label in CLASSES},
     }
-    return st.selectbox(
+    titles = {
+        key: "All faces" if label is None else style.title(label)
+        for key, label in labels.items()
+    }
+    key = st.selectbox(
         "Rates of",
-        list(titles),
+        list(labels),
         format_func=titles.__getitem__,
         key="tune.rates_label",
         persist_state="session",
         label_visibility="collapsed",
         width=150,
     )
+    return labels[key]
 
 
 def _render_rates(state: TuneState, tuning_set: TuningSet, label: Label | None) -> None:
     """Show precision, recall and F1 by detection threshold, and the optimal one."""
-    # Its interval is not shown, and computing one would slow a slider down.
-    curve = _get_curve(state, tuning_set, "precision_recall", label, resamples=2)
-    rates = ThresholdRates.from_curve(curve)
+    outcome = tuning_set.evaluate(state.sliders)
+    rates = tuning_set.get_cached(
+        _curve_key("rates", state.sliders, label, is_swept=True),
+        lambda: curves.compute_threshold_rates(outcome, label),
+    )
     best, now = rates.best_threshold, state.sliders.settings.min_score
     if best is None:
         st.caption("No threshold gives a true positive.")
@@ -518,7 +529,7 @@ def _list_alternatives(
     }
     counts: Counter[str] = Counter()
     for name, other_set in find_comparable_sets(state, tuning_set).items():
-        analyzer = other_set.predictions.analyzer
+        analyzer = get_analyzer_title(other_set.predictions.analyzer)
         counts[analyzer] += 1
         # The same analyzer may have run with another classifier.
         number = f" ({counts[analyzer]})" if counts[analyzer] > 1 else ""
@@ -548,7 +559,7 @@ def _render_comparison_table(
 ) -> None:
     columns = {
         name: {
-            "Analyzer": outcome.predictions.analyzer,
+            "Analyzer": get_analyzer_title(outcome.predictions.analyzer),
             "Correct": _format_percent(correct_rate, ".1f"),
             "False positives per image": f"{false_positives.value:.2f}",
             "Face detection threshold": f"{outcome.settings.min_score:.2f}",

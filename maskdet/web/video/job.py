@@ -6,12 +6,14 @@ import contextlib
 import errno
 import itertools
 import logging
+import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -202,11 +204,12 @@ _NO_PROGRESS: Final = VideoProgress(0.0, None, 0.0, 0)
 
 
 def format_video_time(time_s: float) -> str:
-    """Format a time in a video, as in "1:05.2"."""
-    tenths = round(10 * time_s)
-    minutes, rest = divmod(tenths, 600)
-    seconds, tenth = divmod(rest, 10)
-    return f"{minutes}:{seconds:02d}" + (f".{tenth}" if tenth else "")
+    """Format a time in a video, as in "1:05.2" or "1:02:05"."""
+    seconds, tenth = divmod(round(10 * time_s), 10)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{text}:{seconds:02d}" + (f".{tenth}" if tenth else "")
 
 
 class VideoAnalysisJob:
@@ -234,6 +237,7 @@ class VideoAnalysisJob:
         load_for: Callable[[VideoOptions], Analyzer],
         *,
         is_present: Callable[[], bool] = lambda: True,
+        keep_s: float | None = None,
     ) -> None:
         """Store a video; `start` begins the analysis.
 
@@ -243,6 +247,9 @@ class VideoAnalysisJob:
             options: options of the analysis.
             load_for: loads a private analyzer for the options; called in the thread.
             is_present: whether the visitor is still connected; called regularly.
+            keep_s: time in seconds for which the result is kept, for a job that is not
+                repeated: the video itself is deleted at the end. None: while the
+                visitor is connected.
 
         Raises:
             OSError: there is no room for the video.
@@ -255,6 +262,7 @@ class VideoAnalysisJob:
         self.scenes: SceneStore | None = None
         self.problem = ""
         self._load, self._is_present = load_for, is_present
+        self._keep_s, self._ended_s = keep_s, math.inf
         self._closed, self._stopped = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -410,6 +418,10 @@ class VideoAnalysisJob:
             self._fail(_UNEXPECTED_MESSAGE)
         finally:
             self._reader = None
+            self._ended_s = time.monotonic()
+            if self._keep_s is not None:
+                with contextlib.suppress(OSError):
+                    self.video_path.unlink()
             with self._lock:
                 self._active = False
                 closed = self._closed.is_set()
@@ -510,11 +522,15 @@ class VideoAnalysisJob:
         self._contents = {}
 
     def _close_when_abandoned(self) -> None:
-        """Close the job when its visitor has left."""
+        """Close the job when its visitor has left, or `keep_s` after its end."""
         absent_s = 0.0
         while not self._closed.wait(_PRESENCE_INTERVAL_S):
             absent_s = 0.0 if self._is_present() else absent_s + _PRESENCE_INTERVAL_S
-            if absent_s >= ABANDONED_AFTER_S:
+            is_expired = (
+                self._keep_s is not None
+                and time.monotonic() - self._ended_s >= self._keep_s
+            )
+            if is_expired or absent_s >= ABANDONED_AFTER_S:
                 self.close()
 
 

@@ -14,8 +14,9 @@ const EPSILON_S = 0.002;
 
 const clock = (time) => {
   const tenths = Math.round(10 * time);
-  const seconds = Math.floor(tenths / 10) % 60;
-  return `${Math.floor(tenths / 600)}:${String(seconds).padStart(2, '0')}${tenths % 10 ? `.${tenths % 10}` : ''}`;
+  const [hours, minutes, seconds] = [36000, 600, 10].map((unit) => Math.floor(tenths / unit));
+  const two = (number) => String(number % 60).padStart(2, '0');
+  return `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(seconds)}${tenths % 10 ? `.${tenths % 10}` : ''}`;
 };
 
 class Player {

@@ -1,4 +1,4 @@
-"""Named cameras, addresses of visitors, and the options that set them."""
+"""Named cameras, URLs of visitors, and the options that set them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import pytest
 from maskdet.cli import main
 from maskdet.web.cameras import config
 from maskdet.web.cameras.config import (
+    ALWAYS_ANALYZE_VARIABLE,
     ANY_CAMERA_VARIABLE,
     CAMERAS_VARIABLE,
-    OTHER_ADDRESS,
-    WATCH_CAMERAS_VARIABLE,
+    OTHER_CAMERA,
     Camera,
     add_cameras,
     make_entered_camera,
-    may_enter_address,
-    parse_address,
+    may_enter_url,
     parse_camera,
+    parse_camera_url,
     read_cameras,
 )
 
-ADDRESS = "rtsp://admin:s3cret@192.168.1.20:554/stream?a=b"
+URL = "rtsp://admin:s3cret@192.168.1.20:554/stream?a=b"
 
 
-def test_a_camera_is_a_name_and_an_address() -> None:
-    camera = parse_camera(f" Front door = {ADDRESS} ")
-    assert (camera.name, camera.address) == ("Front door", ADDRESS)
+def test_a_camera_is_a_name_and_a_url() -> None:
+    camera = parse_camera(f" Front door = {URL} ")
+    assert (camera.name, camera.url) == ("Front door", URL)
     assert camera.is_named
     assert "s3cret" not in repr(camera)
 
@@ -35,21 +35,22 @@ def test_a_camera_is_a_name_and_an_address() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (ADDRESS, "must be NAME=ADDRESS"),
-        ("Door", "must be NAME=ADDRESS"),
-        (f"={ADDRESS}", "needs a name"),
-        (f"{'x' * 41}={ADDRESS}", "needs a name"),
-        (f"{OTHER_ADDRESS}={ADDRESS}", "cannot be named"),
+        (URL, "must be NAME=URL"),
+        ("Door", "must be NAME=URL"),
+        (f"={URL}", "needs a name"),
+        (f"{'x' * 41}={URL}", "needs a name"),
+        (f"{OTHER_CAMERA}={URL}", "cannot be named"),
         ("Door=/dev/video0", "must begin with rtsp://"),
         ("Door=file:///etc/passwd", "must begin with rtsp://"),
         ("Door=ftp://s3cret@host/a", "must begin with rtsp://"),
         ("Door=concat:http://s3cret@host", "must begin with rtsp://"),
         ("Door=0", "must begin with rtsp://"),
         ("Door=rtsp:///s3cret", "has no host"),
-        ("Door=http://u:s3cret@[::1/a", "not a valid URL"),
-        ("Door=http://u:s3cret@host:99999/", "not a valid URL"),
+        ("Door=http://u:s3cret@[::1/a", "URL is not valid"),
+        ("Door=http://u:s3cret@host:99999/", "URL is not valid"),
         ("Door=http://u:s3cret@host/a b", "must not contain spaces"),
-        ("Door=http://u:s3cret@host/a\x07", "invisible"),
+        ("Door=http://u:s3cret@host/a\x07", "must not contain control characters"),
+        (f"Door=http://u:s3cret@host/{'a' * 2000}", "more than 2000 characters"),
     ],
 )
 def test_an_invalid_camera_is_one_line_without_the_password(text, reason) -> None:
@@ -60,7 +61,7 @@ def test_an_invalid_camera_is_one_line_without_the_password(text, reason) -> Non
 
 
 def test_the_variable_has_cameras_in_order() -> None:
-    values = {"Hall": "http://host/hall.mjpeg", "Door": ADDRESS}
+    values = {"Hall": "http://host/hall.mjpeg", "Door": URL}
     cameras = read_cameras({CAMERAS_VARIABLE: json.dumps(values)})
     assert [camera.name for camera in cameras] == ["Hall", "Door"]
     assert read_cameras({}) == ()
@@ -88,19 +89,19 @@ def test_options_are_added_to_the_variable() -> None:
     add_cameras(
         [parse_camera("Door=rtsp://c/"), parse_camera("Gate=rtsp://d/")], environment
     )
-    addresses = {camera.name: camera.address for camera in read_cameras(environment)}
-    assert addresses == {"Door": "rtsp://c/", "Hall": "rtsp://b/", "Gate": "rtsp://d/"}
+    urls = {camera.name: camera.url for camera in read_cameras(environment)}
+    assert urls == {"Door": "rtsp://c/", "Hall": "rtsp://b/", "Gate": "rtsp://d/"}
     twice = [parse_camera("Door=rtsp://a/"), parse_camera("Door=rtsp://b/")]
     with pytest.raises(ValueError, match="two cameras have the name 'Door'"):
         add_cameras(twice, environment)
 
 
 def test_the_name_of_an_entered_camera_has_no_password() -> None:
-    entered = make_entered_camera(ADDRESS, ())
+    entered = make_entered_camera(URL, ())
     assert entered.name == "rtsp://192.168.1.20:554/stream?a=b"
     assert not entered.is_named
-    named = Camera("Door", ADDRESS)
-    assert make_entered_camera(ADDRESS, (named,)) is named
+    named = Camera("Door", URL)
+    assert make_entered_camera(URL, (named,)) is named
     with pytest.raises(ValueError, match="must begin with"):
         make_entered_camera("/etc/passwd", ())
 
@@ -109,23 +110,23 @@ def test_the_name_of_an_entered_camera_has_no_password() -> None:
     ("value", "for_admin", "for_others"),
     [("", True, False), ("on", True, True), ("off", False, False), ("x", False, False)],
 )
-def test_who_may_enter_an_address(value, for_admin, for_others) -> None:
+def test_who_may_enter_a_url(value, for_admin, for_others) -> None:
     environment = {ANY_CAMERA_VARIABLE: value}
     for is_admin, expected in ((True, for_admin), (False, for_others)):
-        allowed = may_enter_address(is_local_admin=is_admin, environment=environment)
+        allowed = may_enter_url(is_local_admin=is_admin, environment=environment)
         assert allowed is expected
 
 
 def test_the_variables_are_checked_at_the_start() -> None:
-    config.check_camera_variables({WATCH_CAMERAS_VARIABLE: "on"})
-    for name in (WATCH_CAMERAS_VARIABLE, ANY_CAMERA_VARIABLE):
+    config.check_camera_variables({ALWAYS_ANALYZE_VARIABLE: "on"})
+    for name in (ALWAYS_ANALYZE_VARIABLE, ANY_CAMERA_VARIABLE):
         with pytest.raises(ValueError, match=f"^{name} is 'perhaps'"):
             config.check_camera_variables({name: "perhaps"})
 
 
-def test_addresses_keep_what_cameras_need() -> None:
-    assert parse_address(f"  {ADDRESS}\n") == ADDRESS
-    assert parse_address("HTTPS://host/snapshot.jpg") == "HTTPS://host/snapshot.jpg"
+def test_urls_keep_what_cameras_need() -> None:
+    assert parse_camera_url(f"  {URL}\n") == URL
+    assert parse_camera_url("HTTPS://host/snapshot.jpg") == "HTTPS://host/snapshot.jpg"
 
 
 @pytest.mark.parametrize("option", ["Door", "Door=/etc/passwd"])

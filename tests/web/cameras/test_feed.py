@@ -16,10 +16,10 @@ from aiortc.mediastreams import MediaStreamError
 from maskdet.alerts.monitor import StreamMonitor
 from maskdet.analyzers.pipelines import TwoStage
 from maskdet.events import EventDetector
-from maskdet.media import VideoInfo, VideoReadError
+from maskdet.media import VideoInfo, VideoReadError, read_image
 from maskdet.web.cameras import feeds as feeds_module
-from maskdet.web.cameras.config import WATCH_CAMERAS_VARIABLE, Camera
-from maskdet.web.cameras.feed import CameraFeed
+from maskdet.web.cameras.config import ALWAYS_ANALYZE_VARIABLE, Camera
+from maskdet.web.cameras.feed import CameraFeed, FeedFrame
 from maskdet.web.cameras.feeds import CameraFeeds
 from maskdet.web.cameras.page import build_camera_tile
 from maskdet.web.cameras.track import FeedOutlet, FeedTrack
@@ -91,6 +91,17 @@ def ignore() -> None:
     pass
 
 
+def wait_for_frames(feed: CameraFeed, n_frames: int) -> None:
+    """Wait for a number of frames after the current one."""
+    seen = {feed.frame}
+
+    def has_all() -> bool:
+        seen.add(feed.frame)
+        return len(seen - {None}) > n_frames
+
+    wait_until(has_all, "more frames")
+
+
 def test_one_reading_serves_all_viewers_and_ends_with_the_last() -> None:
     source = Source()
     opener = Opener(source)
@@ -142,8 +153,7 @@ def test_a_visitor_who_comes_back_soon_finds_the_feed_running() -> None:
     feed.add_viewer(ignore)
     wait_until(lambda: feed.frame is not None, "a frame")
     feed.remove_viewer(ignore)
-    number = feed.frame.number
-    wait_until(lambda: feed.frame.number > number + 2, "frames without a viewer")
+    wait_for_frames(feed, 3)
     feed.add_viewer(ignore)
     assert opener.n_opened == 1
     feed._linger_s = 0.0
@@ -161,7 +171,7 @@ def test_looking_at_single_images_keeps_a_feed_running() -> None:
 
 
 def test_a_lost_camera_is_opened_again_and_the_run_goes_on() -> None:
-    lost = VideoReadError("no connection to this address")
+    lost = VideoReadError("no connection to this URL")
     opener = Opener(Source(3), lost, lost, Source())
     seen: list[str] = []
     feed = make_feed(opener)
@@ -170,12 +180,12 @@ def test_a_lost_camera_is_opened_again_and_the_run_goes_on() -> None:
     feed.add_viewer(ignore)
     wait_until(lambda: opener.n_opened == 4 and feed.status.phase == "live", "it")
     assert seen == [
-        "Reconnecting: the connection was lost; next attempt in 0.01 s",
-        "Reconnecting: no connection to this address; next attempt in 0.02 s",
-        "Reconnecting: no connection to this address; next attempt in 0.04 s",
+        "Not available: the connection was lost; next attempt in 0.01 s",
+        "Not available: no connection to this URL; next attempt in 0.02 s",
+        "Not available: no connection to this URL; next attempt in 0.04 s",
     ]
     session = feed.state.active_session
-    wait_until(lambda: feed.frame.number > 5, "more frames")
+    wait_for_frames(feed, 3)
     assert feed.state.active_session is session
     feed.remove_viewer(ignore)
     wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
@@ -244,11 +254,11 @@ def test_an_outlet_ends_the_previous_video_of_a_visitor() -> None:
 
 @pytest.fixture
 def camera_feeds(monkeypatch: pytest.MonkeyPatch) -> CameraFeeds:
-    monkeypatch.delenv(WATCH_CAMERAS_VARIABLE, raising=False)
+    monkeypatch.delenv(ALWAYS_ANALYZE_VARIABLE, raising=False)
     return CameraFeeds(lambda name, preferences: make_analyzer())
 
 
-def test_one_analysis_however_many_watch_the_same_address(camera_feeds) -> None:
+def test_one_analysis_however_many_watch_the_same_camera(camera_feeds) -> None:
     image = np.full((48, 64, 3), 90, np.uint8)
     with run_mjpeg_camera([image]) as camera:
         entered = Camera("http://127.0.0.1/stream", camera.url, is_named=False)
@@ -287,7 +297,7 @@ def test_an_entered_camera_is_forgotten_once_no_session_has_it(camera_feeds) -> 
 def test_only_a_named_camera_can_be_recorded(
     camera_feeds, monkeypatch, is_named
 ) -> None:
-    monkeypatch.setattr(feeds_module, "open_camera", lambda address: Source())
+    monkeypatch.setattr(feeds_module, "open_camera", lambda url: Source())
     feed = camera_feeds.get(Camera("Door", "http://127.0.0.1:1/y", is_named=is_named))
     feed.add_viewer(ignore)
     wait_until(lambda: feed.frame is not None, "a frame")
@@ -307,7 +317,7 @@ def test_another_analyzer_begins_a_new_run_and_settings_act_at_once(
         loaded.append(name)
         return make_analyzer()
 
-    monkeypatch.setattr(feeds_module, "open_camera", lambda address: Source())
+    monkeypatch.setattr(feeds_module, "open_camera", lambda url: Source())
     shared = CameraFeeds(load).get(Camera("Door", "http://127.0.0.1:1/y"))
     shared.add_viewer(ignore)
     wait_until(lambda: shared.frame is not None, "a frame")
@@ -325,22 +335,22 @@ def test_another_analyzer_begins_a_new_run_and_settings_act_at_once(
 
 
 def test_named_cameras_can_run_without_viewers(camera_feeds, monkeypatch) -> None:
-    monkeypatch.setattr(feeds_module, "open_camera", lambda address: Source())
+    monkeypatch.setattr(feeds_module, "open_camera", lambda url: Source())
     camera = Camera("Door", "http://127.0.0.1:1/y")
     camera_feeds.watch([camera])
     assert camera_feeds.get(camera).status.phase == "stopped"
-    monkeypatch.setenv(WATCH_CAMERAS_VARIABLE, "on")
+    monkeypatch.setenv(ALWAYS_ANALYZE_VARIABLE, "on")
     feed = camera_feeds.get(camera)
     feed._linger_s = 0.0
     camera_feeds.watch([camera])
-    wait_until(lambda: feed.frame is not None and feed.frame.number > 3, "frames")
-    monkeypatch.delenv(WATCH_CAMERAS_VARIABLE)
+    wait_for_frames(feed, 3)
+    monkeypatch.delenv(ALWAYS_ANALYZE_VARIABLE)
     wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
 
 
-def test_a_tile_shows_the_state_of_a_camera_and_not_its_address(camera_feeds) -> None:
-    address = f"http://admin:{SECRET}@127.0.0.1:1/y"
-    feed = camera_feeds.get(Camera("Door", address))
+def test_a_tile_shows_the_state_of_a_camera_and_not_its_url(camera_feeds) -> None:
+    url = f"http://admin:{SECRET}@127.0.0.1:1/y"
+    feed = camera_feeds.get(Camera("Door", url))
     feed._first_delay_s = WAIT_S
     feed.request()
     wait_until(lambda: feed.status.phase == "reconnecting", "an attempt")
@@ -355,13 +365,27 @@ def test_a_tile_shows_the_state_of_a_camera_and_not_its_address(camera_feeds) ->
     wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
 
 
-def test_a_tile_of_a_live_camera_counts_people(camera_feeds, monkeypatch) -> None:
-    monkeypatch.setattr(feeds_module, "open_camera", lambda address: Source())
-    feed = camera_feeds.get(Camera("Door", "http://127.0.0.1:1/y"))
+def test_a_tile_of_a_live_camera_counts_people(monkeypatch) -> None:
+    source = Source(size_wh=(640, 480))
+    monkeypatch.setattr(feeds_module, "open_camera", lambda url: source)
+    detector = FakeDetector([[200, 100, 300, 220]], [0.9])
+    feeds = CameraFeeds(lambda name, preferences: TwoStage(detector, FakeClassifier()))
+    feed, style = feeds.get(Camera("Door", "http://127.0.0.1:1/y")), Preferences().style
+    # The means of two seconds would be computed each second for each visitor.
+    monkeypatch.setattr(feed.state, "get_stats", None)
     feed.add_viewer(ignore)
-    wait_until(lambda: feed.status.phase == "live", "a frame")
-    tile = build_camera_tile(feed, Preferences().style)
+    wait_until(lambda: build_camera_tile(feed, style).counts, "a person")
+    tile = build_camera_tile(feed, style)
+    assert [(count["title"], count["n"]) for count in tile.counts] == [("Mask", 1)]
     assert tile.image.startswith("data:image/jpeg")
     assert (tile.facts[0], tile.phase) == ("Live", "live")
     feed._linger_s = 0.0
     feed.remove_viewer(ignore)
+    wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+    assert not build_camera_tile(feed, style).counts
+
+
+def test_the_small_image_of_a_frame_is_encoded_once() -> None:
+    frame = FeedFrame(np.full((480, 960, 3), 90, np.uint8))
+    assert read_image(frame.still).shape == (240, 480, 3)
+    assert frame.still is frame.still

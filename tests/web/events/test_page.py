@@ -103,6 +103,19 @@ def test_events_of_the_last_day_are_shown(store) -> None:
     assert len(app.main.get("vega_lite_chart")) == 1
 
 
+def test_the_filter_of_cameras_is_kept_while_the_camera_has_events(store) -> None:
+    app = open_events_page()
+    app.main.button_group(key="events.period").set_value("all")
+    app.main.multiselect(key="events.cameras").set_value(["Hall"])
+    assert event_rows(run_app(app)) == ["Person 1: No mask"]
+    run_app(app.switch_page("pages/about.py"))
+    run_app(app.switch_page("pages/events.py"))
+    assert event_rows(app) == ["Person 1: No mask"]
+    store.delete(datetime.now(UTC) - timedelta(days=1))
+    assert app.main.multiselect(key="events.cameras").value == ["Hall"]
+    assert len(event_rows(run_app(app))) == 4
+
+
 def test_filters_select_time_kind_label_and_camera(store) -> None:
     app = open_events_page()
     app.main.button_group(key="events.period").set_value("all")

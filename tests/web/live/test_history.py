@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -26,8 +26,9 @@ def count(n_masked: int) -> dict[Label, int]:
     return {**dict.fromkeys(Label, 0), Label.MASK: n_masked}
 
 
-def make_event(person: int, kind: str = "classified") -> Event:
-    return Event(kind, AT, "Door", "run", person, Label.NO_MASK)
+def make_event(person: int, kind: str = "classified", at_s: float = 0.0) -> Event:
+    at = AT + timedelta(seconds=at_s)
+    return Event(kind, at, "Door", "run", person, Label.NO_MASK)
 
 
 def test_the_counts_of_the_last_minute_are_means_of_each_second() -> None:
@@ -66,6 +67,18 @@ def test_the_last_events_are_kept_newest_first_and_all_alerts_are_counted() -> N
     assert (first.event.kind, first.event.person) == ("alert", 9)
     assert (second.event.kind, second.event.person) == ("classified", 9)
     assert recent.n_alerts == 10
+
+
+def test_a_person_who_left_is_listed_at_the_time_they_were_last_seen() -> None:
+    history, scene = RunHistory(), make_people_scene(0.0)
+    for number in range(5):
+        history.add_events((make_event(number, at_s=number),), scene)
+    history.add_events((make_event(9, "left", at_s=2.5),), scene)
+    people = [recent.event.person for recent in history.get(5.0).events]
+    assert people == [4, 3, 9, 2, 1, 0]
+    history.add_events((make_event(5, at_s=5), make_event(8, "left", at_s=0.5)), scene)
+    people = [recent.event.person for recent in history.get(5.0).events]
+    assert people == [5, 4, 3, 9, 2, 1]
 
 
 def test_faces_are_kept_only_with_an_image_and_dropped_without_one() -> None:
@@ -115,6 +128,8 @@ def test_the_stats_have_mask_rate_and_events_of_the_run() -> None:
     assert history.timeline[-1].mask_rate == 1.0
     assert history.n_alerts > 20
     assert not any(recent.crop for recent in history.events)
+    people = state.active_session._stream.people
+    assert people.timeline.get_spans() == {}, "only the player of a video needs them"
     run = state.get_or_create_session("fake", ScriptedAnalyzer(lambda time_s: []))
     state.end_session(run)
     last_run = state.get_last_run()

@@ -78,7 +78,7 @@ def test_without_cameras_the_page_says_who_can_add_some() -> None:
     assert [page for page in component_data(app, "tiles")["items"]]
 
 
-def test_named_cameras_can_be_chosen_and_their_addresses_stay(named_cameras) -> None:
+def test_named_cameras_can_be_chosen_and_their_urls_stay(named_cameras) -> None:
     app = open_page("live", source="network")
     box = next(one for one in app.main.selectbox if one.label == "Network camera")
     assert (box.value, box.options) == ("Door", ["Door", "Hall"])
@@ -99,7 +99,7 @@ def test_a_link_to_an_unknown_camera_shows_the_first(named_cameras) -> None:
 
 
 @pytest.mark.parametrize("is_admin", [True, False])
-def test_only_a_local_admin_may_enter_an_address(monkeypatch, is_admin) -> None:
+def test_only_a_local_admin_may_enter_a_url(monkeypatch, is_admin) -> None:
     monkeypatch.setattr(service, "is_local_admin", lambda: is_admin)
     app = open_page("live", source="network")
     assert len(app.main.text_input) == is_admin
@@ -107,12 +107,12 @@ def test_only_a_local_admin_may_enter_an_address(monkeypatch, is_admin) -> None:
     assert len(run_app(app).main.text_input) == (not is_admin)
 
 
-def test_an_entered_address_is_checked_and_not_shown(monkeypatch) -> None:
+def test_an_entered_url_is_checked_and_not_shown(monkeypatch) -> None:
     monkeypatch.setattr(service, "is_local_admin", lambda: True)
     app = open_page("live", source="network")
     enter(app, f"ftp://u:{SECRET}@host/a")
     (error,) = app.error
-    assert "the address must begin with rtsp" in error.value
+    assert "the camera URL must begin with rtsp" in error.value
     assert not streamers(app)
     enter(app, f"rtsp://u:{SECRET}@127.0.0.1:9/a")
     assert not app.error
@@ -128,8 +128,8 @@ def test_an_entered_address_is_checked_and_not_shown(monkeypatch) -> None:
     )
 
 
-def enter(app: AppTest, address: str) -> None:
-    app.main.text_input[0].set_value(address)
+def enter(app: AppTest, url: str) -> None:
+    app.main.text_input[0].set_value(url)
     next(one for one in app.button if one.label == "Connect").click()
     run_app(app)
 

@@ -117,7 +117,7 @@ def test_the_button_applies_the_analyzer() -> None:
     assert not use_button(app).disabled
     use_button(app).click()
     run_app(app)
-    assert "yunet" in app.toast[0].value
+    assert "YuNet" in app.toast[0].value
     assert app.session_state["maskdet.preferences"].analyzer == "yunet"
     assert use_button(app).disabled
     assert column(app, "", "Status")[1] == "active"

@@ -10,7 +10,12 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from maskdet.analyzers.pipelines import AUTO, TwoStage, resolve_analyzer
+from maskdet.analyzers.pipelines import (
+    AUTO,
+    TwoStage,
+    get_analyzer_title,
+    resolve_analyzer,
+)
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, ClassifierFile
 from maskdet.evaluation import training_runs
 from maskdet.settings import Settings
@@ -138,7 +143,8 @@ def test_the_charts_are_of_the_selected_dataset() -> None:
 def test_the_button_applies_the_model(loaded_models) -> None:
     app = choose(open_dashboard(), OTHER)
     assert not use_button(app).disabled
-    pipeline = f"{FIRST} detects, classifier {OTHER} classifies every face"
+    title = get_analyzer_title(FIRST)
+    pipeline = f"{title} detects, classifier {OTHER} classifies every face"
     assert f"With it: On video: {pipeline}." in texts(app, "caption")
     use_button(app).click()
     run_app(app)

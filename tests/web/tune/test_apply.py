@@ -38,7 +38,7 @@ def test_live_uses_the_sliders_only_after_use_on_live_is_pressed() -> None:
     assert applied.settings.min_score == 0.35
     assert applied.settings.smoothing == "latest"
     assert app.main.button(key="tune.use").disabled
-    assert "In use: these thresholds, with **onepass**" in page_texts(app)
+    assert "In use: these thresholds, with **Accurate**" in page_texts(app)
 
 
 def test_the_analyzer_changes_only_after_a_question() -> None:
@@ -47,7 +47,7 @@ def test_the_analyzer_changes_only_after_a_question() -> None:
     press_use(app)
     assert app.session_state["maskdet.preferences"] == before
     question = "\n".join(part.value for part in app.markdown)
-    assert "from **onepass\\-fast** to **onepass**: **slower**" in question
+    assert "from **Fast** to **Accurate**: **slower**" in question
     app.button(key="tune.cancel").click()
     run_app(app)
     assert app.session_state["maskdet.preferences"] == before
@@ -72,7 +72,7 @@ def test_live_gets_the_classifier_of_the_stored_predictions_after_a_question() -
     applied = app.session_state["maskdet.preferences"]
     assert applied.classifier == DEFAULT_CLASSIFIER
     assert applied.refine
-    assert "In use: these thresholds, with **onepass**" in page_texts(app)
+    assert "In use: these thresholds, with **Accurate**" in page_texts(app)
     assert "Image keeps" not in page_texts(app)
 
 
@@ -82,7 +82,7 @@ def test_the_toast_names_live_only_if_image_uses_another_analyzer(
     fast = make_page_predictions(analyzer="onepass-fast")
     monkeypatch.setattr(predictions, "load_bundled_predictions", lambda name: fast)
     app = move_slider(open_tune_page(), "min_score", 0.35)
-    assert "Image keeps **onepass**" in page_texts(app)
+    assert "Image keeps **Accurate**" in page_texts(app)
     press_use(app)
     assert app.session_state["maskdet.preferences"].analyzer == AUTO
     assert [toast.value for toast in app.toast] == ["Live now uses these settings."]

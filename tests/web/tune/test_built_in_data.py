@@ -37,7 +37,9 @@ def models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_page_opens_on_the_analyzer_of_live() -> None:
     app = open_tune_page()
-    assert app.main.selectbox(key="tune.stored").value == "onepass-fast on ilc-val"
+    stored = app.main.selectbox(key="tune.stored")
+    assert stored.value == "onepass-fast on ilc-val"
+    assert "Fast on ilc-2021" in stored.options
     app.main.selectbox(key="tune.stored").set_value("onepass-fast on kaggle-val")
     run_app(app)
     # A chosen set stays when the analyzer of Live changes.

@@ -44,7 +44,7 @@ def test_stored_predictions_can_be_uploaded() -> None:
     app = upload(
         open_tune_page(), "mine.npz", encode_predictions(make_page_predictions())
     )
-    assert "onepass on village: 60 images, 180 faces" in page_texts(app)
+    assert "Accurate on village: 60 images, 180 faces" in page_texts(app)
     assert app.main.button(key="tune.propose")
     assert "does not name its classifier" in page_texts(app)
     before = app.session_state["maskdet.preferences"]

@@ -296,13 +296,13 @@ def test_changed_settings_and_another_video(app: AppTest, tmp_path: Path) -> Non
     assert "Analyze sample" in buttons(app)
 
 
-def test_video_times_have_minutes_and_seconds() -> None:
-    assert [video_job.format_video_time(s) for s in (0, 7.24, 59.96, 65, 3600)] == [
+def test_video_times_have_hours_minutes_and_seconds() -> None:
+    assert [video_job.format_video_time(s) for s in (0, 7.24, 59.96, 65, 3725.5)] == [
         "0:00",
         "0:07.2",
         "1:00",
         "1:05",
-        "60:00",
+        "1:02:05.5",
     ]
 
 

@@ -1,0 +1,83 @@
+"""Reuse of a classifier's results for the same face in the next frames of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes, iou_matrix
+from maskdet.settings import Settings
+from maskdet.types import CLASSES, Image, Scene
+
+MAX_AGE_S: Final = 0.2
+"""Age in seconds up to which a result is reused. Smoothing of labels takes longer."""
+
+_MIN_IOU: Final = 0.7
+"""A box with at least this IoU shows the face of the result."""
+
+ClassAndFaceProbs: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""`(n, 3)` class probabilities and `(n,)` face probabilities, as of a `Verifier`."""
+
+
+class RecentChecks:
+    """What a classifier said of the faces in the last frame of a stream.
+
+    Attributes:
+        time_s: time of the current frame, in seconds.
+    """
+
+    def __init__(self) -> None:
+        """Start without results."""
+        self.time_s = 0.0
+        self._boxes = np.zeros((0, 4), np.float32)
+        self._probs = np.zeros((0, len(CLASSES) + 1), np.float32)
+        self._times_s = np.zeros(0)
+
+    def check(
+        self, boxes: Boxes, verify: Callable[[Boxes], ClassAndFaceProbs]
+    ) -> ClassAndFaceProbs:
+        """Return the results for boxes in the current frame; some are reused.
+
+        Args:
+            boxes: `(n, 4)` in pixels.
+            verify: returns the results for those that are not known.
+        """
+        known = self._find(boxes)
+        is_known = known >= 0
+        probs = np.empty((len(boxes), self._probs.shape[1]), np.float32)
+        times_s = np.full(len(boxes), self.time_s)
+        probs[is_known] = self._probs[known[is_known]]
+        times_s[is_known] = self._times_s[known[is_known]]
+        if not is_known.all():
+            probs[~is_known] = np.column_stack(verify(boxes[~is_known]))
+        self._boxes, self._probs, self._times_s = boxes, probs, times_s
+        return probs[:, :-1], probs[:, -1]
+
+    def _find(self, boxes: Boxes) -> NDArray[np.int64]:
+        """Return the row of the result for each box, -1 if there is none."""
+        is_recent = self.time_s - self._times_s < MAX_AGE_S
+        if not is_recent.any():
+            return np.full(len(boxes), -1)
+        ious = iou_matrix(boxes, self._boxes) * is_recent
+        rows = ious.argmax(axis=1)
+        return np.where(ious.max(axis=1) >= _MIN_IOU, rows, -1)
+
+
+@runtime_checkable
+class StreamAnalyzer(Protocol):
+    """Protocol of an analyzer that is faster for the frames of a stream."""
+
+    def analyze_frame(
+        self, image: Image, settings: Settings, checks: RecentChecks
+    ) -> Scene:
+        """Return the scene, as `Analyzer.analyze` does, with results that are reused.
+
+        Args:
+            image: `(h, w, 3)` uint8, BGR; not changed.
+            settings: thresholds.
+            checks: results of the stream; updated.
+        """
+        ...

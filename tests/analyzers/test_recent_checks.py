@@ -1,0 +1,140 @@
+"""Results of the classifier are reused for the same face within a stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from maskdet.analyzers.onepass import Refiner, SingleStage
+from maskdet.analyzers.pipelines import load_analyzer
+from maskdet.analyzers.recent_checks import MAX_AGE_S, RecentChecks, StreamAnalyzer
+from maskdet.classifier import load_classifier
+from maskdet.media import read_image
+from maskdet.resources import resource_path
+from maskdet.settings import Settings
+from maskdet.streaming import Stream
+from tests.helpers.fakes import make_grey_image
+
+BOXES = np.array([[0, 0, 40, 40], [100, 0, 140, 40], [200, 0, 240, 40]], np.float32)
+MASK, NO_MASK = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05)
+
+
+class CountingVerifier:
+    """Returns the same probabilities for all boxes, and records these."""
+
+    def __init__(self) -> None:
+        self.probs = MASK
+        self.checked: list[np.ndarray] = []
+
+    def __call__(self, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.checked.append(boxes)
+        probs = np.tile(np.float32(self.probs), (len(boxes), 1))
+        return probs, np.linspace(0.5, 1, len(boxes), dtype=np.float32)
+
+
+def test_a_result_is_reused_until_it_is_too_old() -> None:
+    checks, verify = RecentChecks(), CountingVerifier()
+    probs, face_probs = checks.check(BOXES, verify)
+    np.testing.assert_array_equal(face_probs, np.float32([0.5, 0.75, 1]))
+    verify.probs = NO_MASK
+    # The age counts from the check, not from the last use.
+    for time_s in (0.08, 0.16):
+        checks.time_s = time_s
+        again = checks.check(BOXES[::-1] + 2, verify)
+        np.testing.assert_array_equal(again[0], probs)
+        np.testing.assert_array_equal(again[1], np.float32([1, 0.75, 0.5]))
+        checks.check(BOXES, verify)
+    assert len(verify.checked) == 1
+    checks.time_s = MAX_AGE_S
+    later, _ = checks.check(BOXES, verify)
+    np.testing.assert_array_equal(later, np.tile(np.float32(NO_MASK), (3, 1)))
+
+
+def test_only_faces_that_are_new_or_have_moved_are_checked() -> None:
+    checks, verify = RecentChecks(), CountingVerifier()
+    checks.check(BOXES[:2], verify)
+    moved = BOXES + np.float32([[0], [12], [0]])
+    verify.probs = NO_MASK
+    probs, _ = checks.check(moved, verify)
+    np.testing.assert_array_equal(verify.checked[1], moved[1:])
+    np.testing.assert_array_equal(probs, np.float32([MASK, NO_MASK, NO_MASK]))
+
+
+def test_a_frame_without_faces_ends_all_reuse() -> None:
+    checks, verify = RecentChecks(), CountingVerifier()
+    checks.check(BOXES, verify)
+    checks.check(BOXES[:0], verify)
+    checks.check(BOXES, verify)
+    assert [len(boxes) for boxes in verify.checked] == [3, 3]
+
+
+class CountingClassifier:
+    """The default classifier; counts the faces that it verifies."""
+
+    def __init__(self) -> None:
+        self._classifier = load_classifier()
+        self.verifies = self._classifier.verifies
+        self.n_faces = 0
+
+    def predict(self, image, boxes):
+        return self.verify(image, boxes)[0]
+
+    def verify(self, image, boxes):
+        self.n_faces += len(boxes)
+        return self._classifier.verify(image, boxes)
+
+
+@pytest.fixture(scope="module")
+def group_image() -> np.ndarray:
+    return read_image(resource_path("samples/group.jpg"))
+
+
+@pytest.fixture
+def counting() -> tuple[SingleStage, CountingClassifier]:
+    analyzer = load_analyzer("onepass-fast")
+    assert isinstance(analyzer, SingleStage)
+    classifier = CountingClassifier()
+    # All faces are checked.
+    analyzer.refiner = Refiner(classifier, min_px=1, skip_above=1.0)
+    return analyzer, classifier
+
+
+def test_a_stream_checks_faces_five_times_a_second(counting, group_image) -> None:
+    analyzer, classifier = counting
+    n_faces = len(analyzer.analyze(group_image).faces)
+    assert n_faces == 7
+    classifier.n_faces = 0
+    stream = Stream(analyzer)
+    scenes = [stream.step(group_image, number / 15) for number in range(15)]
+    assert classifier.n_faces == 5 * n_faces
+    alone = Stream(analyzer)
+    for number, scene in enumerate(scenes[:3]):
+        # Frames that are further apart are checked each.
+        other = alone.step(group_image, number * MAX_AGE_S)
+        np.testing.assert_array_equal(scene.faces.scores, other.faces.scores)
+    assert classifier.n_faces == 8 * n_faces
+
+
+def test_an_image_is_never_analyzed_with_results_of_another(
+    counting, group_image
+) -> None:
+    analyzer, classifier = counting
+    for _ in range(2):
+        analyzer.analyze(group_image)
+    assert classifier.n_faces == 14
+
+
+def test_other_analyzers_are_no_stream_analyzers() -> None:
+    class Plain:
+        def analyze(self, image, settings=None):
+            raise NotImplementedError
+
+    assert not isinstance(Plain(), StreamAnalyzer)
+    assert isinstance(load_analyzer("onepass-fast"), StreamAnalyzer)
+
+
+def test_a_blank_frame_needs_no_check(counting) -> None:
+    analyzer, classifier = counting
+    scene = analyzer.analyze_frame(make_grey_image(), Settings(), RecentChecks())
+    assert len(scene.faces) == 0
+    assert classifier.n_faces == 0
