@@ -41,6 +41,8 @@ logger: Final = logging.getLogger(__name__)
 COLLECT_INTERVAL_S: Final = 45.0
 _FREEZE_INTERVAL_S: Final = 600.0
 
+_collector_lock: Final = threading.Lock()
+
 MAX_IDLE_ANALYZERS: Final = 2
 """Number of unused analyzers that stay loaded: one for video, one for images."""
 
@@ -364,7 +366,6 @@ def load_private_analyzer(name: str, preferences: Preferences) -> Analyzer:
     return _load_analyzer(key)
 
 
-@functools.cache
 def start_garbage_collector() -> None:
     """Remove unused analyzers and collect garbage in a thread, every 45 s.
 
@@ -372,6 +373,13 @@ def start_garbage_collector() -> None:
     a fragment: 85 ms in which no other thread runs, each second for each viewer. It is
     off in `.streamlit/config.toml`, and this thread replaces it.
     """
+    # Two visitors who come at the same time may both find the cache empty.
+    with _collector_lock:
+        _start_collector()
+
+
+@functools.cache
+def _start_collector() -> None:
     threading.Thread(
         target=_collect_periodically, name="maskdet-garbage", daemon=True
     ).start()

@@ -6,6 +6,7 @@ import gc
 import threading
 import tomllib
 import weakref
+from contextlib import suppress
 from itertools import count
 from types import SimpleNamespace
 
@@ -176,7 +177,7 @@ def test_the_garbage_timer_survives_an_error_of_the_pool(monkeypatch) -> None:
                 raise OSError("no such luck")
 
     monkeypatch.setattr(session, "_get_pool", Pool)
-    session.start_garbage_collector.cache_clear()  # the app may have run
+    session._start_collector.cache_clear()  # the app may have run
     ring = weakref.ref(Ring())
     before = n_collectors()
     session.start_garbage_collector()
@@ -184,6 +185,32 @@ def test_the_garbage_timer_survives_an_error_of_the_pool(monkeypatch) -> None:
     wait_until(lambda: len(freeze_counts) > 3, "the timer")
     assert ring() is None
     assert n_collectors() == before + 1, "only one thread after two calls"
+
+
+def test_visitors_who_come_together_start_one_garbage_timer(monkeypatch) -> None:
+    started: list[str] = []
+    meeting = threading.Barrier(2)
+
+    class SlowThread:
+        def __init__(self, *, target, name: str, daemon: bool) -> None:
+            with suppress(threading.BrokenBarrierError):
+                meeting.wait(0.2)  # only with a second one is it not broken
+            started.append(name)
+
+        def start(self) -> None:
+            pass
+
+    monkeypatch.setattr(session, "threading", SimpleNamespace(Thread=SlowThread))
+    session._start_collector.cache_clear()
+    visitors = [
+        threading.Thread(target=session.start_garbage_collector) for _ in range(2)
+    ]
+    for visitor in visitors:
+        visitor.start()
+    for visitor in visitors:
+        visitor.join()
+    session._start_collector.cache_clear()  # nothing was started
+    assert started == ["maskdet-garbage"]
 
 
 def n_collectors() -> int:
