@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -24,9 +23,10 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from maskdet.media import VideoWriter, write_image
-from tests.browser.conftest import FLAGS
 from tests.browser.dashboard import (
+    FLAGS,
     LivePage,
+    find_chromium,
     open_page_from_sidebar,
     upload_files,
     write_camera_video,
@@ -80,12 +80,10 @@ def open_browser(folder: Path, url: str) -> Iterator[Any]:
     """Open the dashboard in a browser whose camera shows the pattern."""
     from playwright.sync_api import sync_playwright
 
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)))
     camera = write_camera_video(folder / "bars.mjpeg", [make_marked_image()] * 30)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=path,
+            executable_path=find_chromium(),
             args=[*FLAGS, f"--use-file-for-fake-video-capture={camera}"],
             timeout=WAIT_MS,
         )
@@ -103,13 +101,6 @@ def count_places(pid: int) -> Counter[str]:
         if n_places := count_marked_places(content):
             places[name] += n_places
     return places
-
-
-def find_server(server: SoakedServer) -> int:
-    """Return the number of the process that is traced."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
-    (pid,) = children.read_text().split()
-    return int(pid)
 
 
 def shorten_path(path: str, folder: Path) -> str:
@@ -150,15 +141,14 @@ def main() -> int:
         own = folder / "server"
         own.mkdir()
         server = SoakedServer(own, 2, make_trace_command(prefix))
-        pid = find_server(server)
         try:
             with open_browser(folder, f"http://127.0.0.1:{server.port}/") as page:
                 use_pages(page, folder)
-                used = count_places(pid)
+                used = count_places(server.pid)
             wait_until(lambda: not count_visitors(server), "the visitor to be gone")
-            left = count_places(pid)
+            left = count_places(server.pid)
             time.sleep(SESSION_KEPT_S + GARBAGE_INTERVAL_S + 10)
-            ended = count_places(pid)
+            ended = count_places(server.pid)
         finally:
             server.stop()
         print("files that the server wrote:")

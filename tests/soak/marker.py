@@ -40,6 +40,8 @@ def make_marked_image(width: int = 640, height: int = 480) -> Image:
 
 def count_marked_places(content: bytes) -> int:
     """Return in how many places of a part of memory the bars are, also as floats."""
+    if content.count(0) == len(content):
+        return 0  # most memory has not been used
     values = np.frombuffer(content, np.uint8)
     n_rows = _count_rows(values)
     floats = np.frombuffer(content[: len(content) // 4 * 4], np.float32)

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,15 +21,21 @@ from maskdet.events.config import EVENTS_URL_VARIABLE, sqlite_url
 from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE
 from tests.helpers.servers import find_free_port, is_healthy
 from tests.helpers.waiting import wait_until
+from tests.soak.viewer import write_packets
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).resolve().parent
+
+_ENDED = "ended"
 
 SESSION_KEPT_S = 120.0
 """Streamlit keeps a session for this time after its browser has left."""
 
 GARBAGE_INTERVAL_S = 45.0
 """See `maskdet.web.session.COLLECT_INTERVAL_S`."""
+
+# A traceback ends with the first line that is not indented.
+_TRACEBACK = re.compile(r"^Traceback \(most recent.*\n(?:[ \t].*\n)*(.*)$", re.M)
 
 COMMAND_TIMEOUT_S = 90.0
 """A viewer that does not get its page or its first frames within this time failed."""
@@ -39,8 +47,9 @@ class SoakedServer:
     Attributes:
         port: its port on this machine.
         events_file: its database of events.
+        packets: what its viewers send.
         log: file of its output.
-        process: the process, or that of `wrapper`.
+        pid: its process.
     """
 
     def __init__(self, folder: Path, n_viewers: int, wrapper: Sequence[str] = ()):
@@ -54,11 +63,13 @@ class SoakedServer:
         self.port = find_free_port()
         self.events_file = folder / "events.sqlite3"
         self.log = folder / "log.txt"
+        self.packets = folder / "packets.pickle"
+        write_packets(self.packets)
         self._figures = folder / "figures.jsonl"
         self._figures.touch()
         program = [str(FOLDER / "serve.py"), str(self.port), str(self._figures)]
         with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
+            self._process = subprocess.Popen(
                 [*wrapper, sys.executable, *program],
                 cwd=ROOT,
                 stdout=output,
@@ -71,20 +82,21 @@ class SoakedServer:
                 },
             )
         wait_until(self._is_ready, "the dashboard")
+        self.pid = int(self.read_figures()["pid"])  # not that of the wrapper
 
     def _is_ready(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()
+        assert self.is_running, self.log.read_text()
         return is_healthy(self.port) and bool(self.read_figures())
 
     @property
     def is_running(self) -> bool:
         """Whether the process has not ended."""
-        return self.process.poll() is None
+        return self._process.poll() is None
 
-    @property
-    def n_tracebacks(self) -> int:
-        """Number of tracebacks in its log."""
-        return self.log.read_text(errors="replace").count("Traceback (most recent")
+    def list_errors(self) -> Counter[str]:
+        """Return the last lines of the tracebacks in its log, with their numbers."""
+        log = self.log.read_text(errors="replace")
+        return Counter(match[1][:300] for match in _TRACEBACK.finditer(log))
 
     def read_figures(self) -> dict[str, Any]:
         """Return the newest numbers that the server wrote itself."""
@@ -97,7 +109,7 @@ class SoakedServer:
 
     def measure(self) -> dict[str, float]:
         """Return the numbers of the process, seen from outside and from inside."""
-        folder = Path(f"/proc/{self.process.pid}")
+        folder = Path(f"/proc/{self.pid}")
         status = dict(
             line.split(":", 1) for line in (folder / "status").read_text().splitlines()
         )
@@ -109,22 +121,23 @@ class SoakedServer:
             **{
                 name: float(value)
                 for name, value in inner.items()
-                if isinstance(value, int)
+                if isinstance(value, int) and name != "pid"
             },
         }
 
     def kill(self) -> None:
         """Kill it, as when the power fails."""
-        self.process.kill()
-        self.process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        self._process.wait()
 
     def stop(self) -> None:
         """End it, as a supervisor would."""
-        self.process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(20)
-        self.process.kill()
-        self.process.wait()
+            self._process.wait(20)
+        self.kill()
 
 
 @dataclass
@@ -143,6 +156,10 @@ class ReceivedFrames:
         return [latency_s for latencies_s in recent for latency_s in latencies_s]
 
 
+class ViewerEndedError(Exception):
+    """The process of a viewer has ended by itself."""
+
+
 class ViewerProcess:
     """A viewer in a process of its own, see `viewer.py`."""
 
@@ -154,14 +171,16 @@ class ViewerProcess:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def open(cls, port: int, frames: ReceivedFrames) -> ViewerProcess:
+    async def open(cls, server: SoakedServer, frames: ReceivedFrames) -> ViewerProcess:
         """Start a process that opens the Live page.
 
         Raises:
             TimeoutError: the page is not complete within `COMMAND_TIMEOUT_S`.
+            ViewerEndedError: the process has ended.
         """
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(FOLDER / "viewer.py"), str(port)),
+            *(sys.executable, str(FOLDER / "viewer.py")),
+            *(str(server.port), str(server.packets)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -178,6 +197,7 @@ class ViewerProcess:
 
         Raises:
             TimeoutError: it takes longer than `COMMAND_TIMEOUT_S`.
+            ViewerEndedError: the process has ended.
         """
         assert self._process.stdin is not None
         self._process.stdin.write(f"{command}\n".encode())
@@ -186,8 +206,9 @@ class ViewerProcess:
 
     async def _wait_for(self, command: str) -> None:
         async with asyncio.timeout(COMMAND_TIMEOUT_S):
-            while await self._done.get() != command:
-                pass
+            while (done := await self._done.get()) != command:
+                if done == _ENDED:
+                    raise ViewerEndedError("the process of a viewer has ended")
 
     async def kill(self) -> None:
         """Kill the process: nothing is closed, and nobody is told."""
@@ -205,3 +226,4 @@ class ViewerProcess:
             else:
                 row = (time.monotonic(), values["n_frames"], values["latencies_s"])
                 self._frames.rows.append(row)
+        self._done.put_nowait(_ENDED)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import threading
 import time
@@ -62,6 +63,7 @@ def read_figures() -> dict[str, object]:
     except RuntimeError:  # the event loop changed the set at that moment
         n_tasks = 0
     return {
+        "pid": os.getpid(),
         "sessions": len(server._session_mgr.list_active_sessions()),
         "streams": len(workers),
         "tasks": n_tasks,

@@ -1,8 +1,9 @@
-"""A viewer of the Live page in a process that can be killed: `python viewer.py PORT`.
+"""A viewer of the Live page in a process that can be killed.
 
-It obeys the lines of its standard input: `start`, `stop`, `reload` and `leave`. Each
-line that it prints is a JSON object: `done` with the command, or once a second the
-`n_frames` that arrived and their `latencies_s`.
+`python viewer.py PORT PACKETS`, where PACKETS is the file of `write_packets`, obeys the
+lines of its standard input: `start`, `stop`, `reload` and `leave`. Each line that it
+prints is a JSON object: `done` with the command, or once a second the `n_frames` that
+arrived and their `latencies_s`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import asyncio
 import json
 import logging
 import os
+import pickle
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import aioice.ice
+import av
 import cv2
 import numpy as np
 
@@ -25,9 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks import viewers
 from maskdet.media import read_image
-from maskdet.types import Image
+from maskdet.resources import resource_path
 
-ROOT = Path(__file__).resolve().parents[2]
 REMOTE_SDP_KEY = "sdp_answer_json"  # as streamlit-webrtc calls it
 N_FIRST_FRAMES = 10
 """A stream has started when so many analyzed frames have arrived."""
@@ -36,9 +38,9 @@ N_FIRST_FRAMES = 10
 class PressingViewer(viewers.Viewer):
     """A viewer who can also press Stop, and then Start again."""
 
-    def __init__(self, port: int, image: Image) -> None:
+    def __init__(self, port: int, packets: Sequence[av.Packet[Any]]) -> None:
         """Create the viewer without opening the page."""
-        super().__init__(port, image)
+        super().__init__(port, packets)
         self._has_remote_sdp = False
 
     async def stop(self) -> None:
@@ -52,16 +54,16 @@ class PressingViewer(viewers.Viewer):
             await asyncio.sleep(0.05)
 
     async def _handle_streamer(self, streamer: Any) -> None:
-        self._has_remote_sdp = bool(json.loads(streamer.json_args)[REMOTE_SDP_KEY])
+        self._has_remote_sdp = bool(json.loads(streamer.json_args).get(REMOTE_SDP_KEY))
         await super()._handle_streamer(streamer)
 
 
-async def obey(port: int, image: Image) -> None:
+async def obey(port: int, packets: Sequence[av.Packet[Any]]) -> None:
     """Do what the lines of the standard input ask for, until there are no more."""
     commands: asyncio.Queue[str] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     threading.Thread(target=read_commands, args=[loop, commands], daemon=True).start()
-    viewer = await open_page(port, image)
+    viewer = await open_page(port, packets)
     reporting = asyncio.create_task(report_frames(lambda: viewer))
     print_object(done="open")
     while True:
@@ -77,7 +79,7 @@ async def obey(port: int, image: Image) -> None:
             await viewer.leave()
             if command == "leave":
                 break
-            viewer = await open_page(port, image)
+            viewer = await open_page(port, packets)
         print_object(done=command)
     reporting.cancel()
     print_object(done=command)
@@ -93,9 +95,9 @@ def read_commands(
     os._exit(1)
 
 
-async def open_page(port: int, image: Image) -> PressingViewer:
+async def open_page(port: int, packets: Sequence[av.Packet[Any]]) -> PressingViewer:
     """Open the Live page as a new visitor."""
-    viewer = PressingViewer(port, image)
+    viewer = PressingViewer(port, packets)
     await viewer.open()
     return viewer
 
@@ -119,15 +121,22 @@ def print_object(**values: object) -> None:
     print(json.dumps(values), flush=True)
 
 
+def write_packets(path: Path) -> None:
+    """Write the video that all viewers send, so that only one process encodes it."""
+    sample = read_image(resource_path("samples/group.jpg"))
+    image = cv2.resize(sample, viewers.SIZE_WH, interpolation=cv2.INTER_AREA)
+    packets = viewers.encode_numbered(np.asarray(image, np.uint8))
+    path.write_bytes(pickle.dumps([bytes(packet) for packet in packets]))
+
+
 def main() -> None:
     """Open the page and obey."""
     logging.basicConfig(level=logging.CRITICAL)
     # A stopped stream ends the task that receives its frames with an error.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
-    sample = read_image(ROOT / "samples" / "group.jpg")
-    image = cv2.resize(sample, viewers.SIZE_WH, interpolation=cv2.INTER_AREA)
-    asyncio.run(obey(int(sys.argv[1]), np.asarray(image, np.uint8)))
+    contents = pickle.loads(Path(sys.argv[2]).read_bytes())
+    asyncio.run(obey(int(sys.argv[1]), [av.Packet(content) for content in contents]))
 
 
 if __name__ == "__main__":
