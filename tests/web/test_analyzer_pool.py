@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import os
+import sys
 import threading
 import tomllib
 import weakref
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -164,6 +168,23 @@ def test_frozen_objects_are_collected_by_the_next_call() -> None:
     assert gone() is not None, "frozen"
     session.collect_and_freeze()
     assert gone() is None
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"),
+    reason="only glibc has malloc_trim",
+)
+def test_freed_memory_is_given_back() -> None:
+    blocks = [bytearray(16_000) for _ in range(6_000)]
+    del blocks[:-1]  # the C library frees the end of its memory at once
+    before_bytes = read_rss_bytes()
+    session.return_free_memory()
+    assert read_rss_bytes() < before_bytes - 50_000_000
+
+
+def read_rss_bytes() -> int:
+    n_pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(n_pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_the_garbage_timer_survives_an_error_of_the_pool(monkeypatch) -> None:
