@@ -36,7 +36,7 @@ types: $(VENV)/.dev  ## check types
 unit: $(VENV)/.dev  ## run the tests alone; FAST=1 and WORKERS=2 as well
 	$(PYTEST)
 
-# Reliability tests, which take half an hour each; see docs/deployment.md.
+# Reliability tests, which take half an hour each; see docs/reliability.md.
 MINUTES ?= 30
 VIEWERS ?= 4
 IMAGES ?= 2000

@@ -44,7 +44,7 @@ START_TIMEOUT_S: Final = 180.0
 TIME_LIMITS_S: Final = {
     "images": 60.0,
     "videos": 150.0,
-    "zips": 120.0,
+    "zips": 240.0,
     "settings": 60.0,
 }
 """A longer input is a hang: several times what the slowest one takes."""
