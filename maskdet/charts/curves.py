@@ -152,6 +152,8 @@ _LINE_LEGEND: Final = {
     "symbolType": "stroke",
     "symbolStrokeWidth": 2,
     "symbolSize": 400,
+    # On a phone the fourth entry would be cut off.
+    "columns": {"expr": "width < 300 ? 2 : 4"},
 }
 
 

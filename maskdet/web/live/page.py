@@ -381,7 +381,7 @@ def _render_stats() -> None:
         "you turn it off. Not available while faces are blurred, and for cameras that "
         "others can see too.",
     )
-    render_performance(stats)
+    render_performance(stats, _get_viewer_slots().count())
     if stats.n_failed and not stats.is_failing:
         st.caption(error_text)
     alerts.render_new_alerts()

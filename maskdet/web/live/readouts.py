@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _DASH: Final = "\N{EN DASH}"
 
+_FULL_RATE: Final = 0.8
+"""With a lower fraction of analyzed frames, the server is too slow."""
+
 _STAGE_TITLES: Final = {
     "read": "Decode",
     "resize": "Resize",
@@ -112,9 +115,14 @@ def render_readouts(
     st.html(events_html(stats.history, style, zone, show_crops=show_crops))
 
 
-def render_performance(stats: LiveStats) -> None:
-    """Render rates and latency in one line, with the details in an expander."""
-    st.caption(performance_text(stats))
+def render_performance(stats: LiveStats, n_viewers: int) -> None:
+    """Render rates and latency in one line, with the details in an expander.
+
+    Args:
+        stats: of this visitor's video.
+        n_viewers: number of visitors with live video.
+    """
+    st.caption(performance_text(stats, n_viewers))
     with st.expander("Performance details"):
         st.html(performance_html(stats))
 
@@ -293,15 +301,21 @@ def events_html(
     return render_html(_EVENTS_TEMPLATE, rows=rows, n_alerts=n_alerts)
 
 
-def performance_text(stats: LiveStats) -> str:
-    """Return frame rate, latency and dropped frames in one line."""
+def performance_text(stats: LiveStats, n_viewers: int = 1) -> str:
+    """Return frame rate, latency and dropped frames in one line.
+
+    If the server is too slow for all viewers, it says how many there are.
+    """
     if not stats.has_started:
         return f"{_DASH} fps"
     total_ms = sum(stats.stage_ms.values())
     parts = [f"{stats.fps_analyzed:.0f} fps"]
     if total_ms:
         parts.append(_format_ms(total_ms))
-    return ", ".join([*parts, f"{stats.n_skipped:,} dropped"])
+    text = ", ".join([*parts, f"{stats.n_skipped:,} dropped"])
+    is_slow = stats.fps_analyzed < _FULL_RATE * stats.fps_in
+    shared = f"; {n_viewers} viewers share this server"
+    return f"{text}{shared if is_slow and n_viewers > 1 else ''}"
 
 
 def performance_html(stats: LiveStats) -> Markup:

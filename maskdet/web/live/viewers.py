@@ -12,7 +12,8 @@ from maskdet.validation import parse_whole_number
 MAX_VIEWERS_VARIABLE: Final = "MASKDET_MAX_VIEWERS"
 """Environment variable with the maximum number of concurrent live viewers."""
 
-_MAX_DEFAULT_VIEWERS: Final = 6
+_VIEWERS_PER_CORE: Final = 4
+_MAX_DEFAULT_VIEWERS: Final = 16
 
 
 def get_max_viewers(
@@ -20,8 +21,8 @@ def get_max_viewers(
 ) -> int:
     """Return the maximum number of visitors with live video at a time.
 
-    The default is 2 per core, at most 6: all streams run in one Python process, which
-    hardly uses more than one core, so more cores do not serve more viewers.
+    The default is 4 per core, with several analyzed frames per second each. It is at
+    most 16: the Python code of all streams runs on one core at a time.
 
     Args:
         environment: may set another number in `MASKDET_MAX_VIEWERS`.
@@ -32,7 +33,9 @@ def get_max_viewers(
     """
     text = environment.get(MAX_VIEWERS_VARIABLE, "").strip()
     if not text:
-        return min(_MAX_DEFAULT_VIEWERS, 2 * (n_cores or os.cpu_count() or 1))
+        return min(
+            _MAX_DEFAULT_VIEWERS, _VIEWERS_PER_CORE * (n_cores or os.cpu_count() or 1)
+        )
     return parse_whole_number(text, 1, 99_999, name=MAX_VIEWERS_VARIABLE)
 
 
@@ -69,11 +72,20 @@ class ViewerSlots:
         with self._lock:
             return self._has_free_slot(limit)
 
+    def count(self) -> int:
+        """Return the number of sessions with live video."""
+        with self._lock:
+            self._remove_disconnected()
+            return len(self._sessions)
+
     def release(self, session_id: str) -> None:
         """Free the slot of a session, if it has one."""
         with self._lock:
             self._sessions.discard(session_id)
 
     def _has_free_slot(self, limit: int) -> bool:
-        self._sessions = set(filter(self._is_active, self._sessions))
+        self._remove_disconnected()
         return len(self._sessions) < limit
+
+    def _remove_disconnected(self) -> None:
+        self._sessions = set(filter(self._is_active, self._sessions))

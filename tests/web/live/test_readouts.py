@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -144,3 +145,11 @@ def test_the_performance_is_one_line() -> None:
     stats = make_stats(stage_ms={"detect": 20.0, "draw": 6.2}, n_skipped=1003)
     assert performance_text(stats) == "12 fps, 26 ms, 1,003 dropped"
     assert performance_text(LiveStats()) == "\N{EN DASH} fps"
+
+
+def test_a_slow_server_says_how_many_share_it() -> None:
+    stats = LiveStats(fps_in=15, fps_analyzed=8, has_started=True)
+    assert performance_text(stats, 4) == "8 fps, 0 dropped; 4 viewers share this server"
+    assert performance_text(stats, 1) == "8 fps, 0 dropped"
+    fast = dataclasses.replace(stats, fps_analyzed=14)
+    assert performance_text(fast, 4) == "14 fps, 0 dropped"

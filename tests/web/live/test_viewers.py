@@ -8,7 +8,7 @@ from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE, ViewerSlots, get_max_
 
 
 @pytest.mark.parametrize(
-    ("n_cores", "expected"), [(1, 2), (2, 4), (3, 6), (4, 6), (64, 6)]
+    ("n_cores", "expected"), [(1, 4), (2, 8), (3, 12), (4, 16), (64, 16)]
 )
 def test_the_default_limit_depends_on_the_cores(n_cores: int, expected: int) -> None:
     assert get_max_viewers({}, n_cores=n_cores) == expected
@@ -38,6 +38,11 @@ def test_a_slot_becomes_free_when_a_session_leaves_or_disconnects() -> None:
     assert not viewers.has_free_slot(2)
     assert not viewers.acquire("c", 2)
     assert viewers.acquire("a", 2), "a session keeps its slot"
+    assert viewers.count() == 2
+    active.remove("a")
+    assert viewers.count() == 1
+    active.add("a")
+    assert viewers.acquire("a", 2)
     viewers.release("c")
     assert not viewers.acquire("c", 2)
     viewers.release("a")
