@@ -16,10 +16,10 @@ PYTEST += -m "not browser and not slow"
 endif
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: help run test lint types unit docs lock clean
+.PHONY: help run test lint types unit docs soak hostile lock clean
 
 help:  ## list these targets
-	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run  ## start the dashboard; PORT=8501 ADDRESS=localhost
 	$(BIN)/maskdet app --address $(ADDRESS) --port $(PORT)
@@ -35,6 +35,19 @@ types: $(VENV)/.dev  ## check types
 
 unit: $(VENV)/.dev  ## run the tests alone; FAST=1 and WORKERS=2 as well
 	$(PYTEST)
+
+# Reliability tests, which take half an hour each; see docs/reliability.md.
+MINUTES ?= 30
+VIEWERS ?= 4
+IMAGES ?= 2000
+VIDEOS ?= 200
+ZIPS ?= 100
+SETTINGS ?= 100
+soak: $(VENV)/.dev  ## watch live video for long; MINUTES=30 VIEWERS=4
+	$(BIN)/python tests/soak/soak.py --minutes $(MINUTES) --viewers $(VIEWERS)
+
+hostile: $(VENV)/.dev  ## read damaged and malicious files; IMAGES=2000 VIDEOS=200
+	$(BIN)/python tests/soak/hostile.py --images $(IMAGES) --videos $(VIDEOS) --zips $(ZIPS) --settings $(SETTINGS)
 
 # Into site/; any warning, and anything that a page would load from another server, is an
 # error.

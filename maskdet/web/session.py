@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import functools
 import gc
 import logging
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +43,8 @@ logger: Final = logging.getLogger(__name__)
 
 COLLECT_INTERVAL_S: Final = 45.0
 _FREEZE_INTERVAL_S: Final = 600.0
+
+_collector_lock: Final = threading.Lock()
 
 MAX_IDLE_ANALYZERS: Final = 2
 """Number of unused analyzers that stay loaded: one for video, one for images."""
@@ -365,7 +369,6 @@ def load_private_analyzer(name: str, preferences: Preferences) -> Analyzer:
     return _load_analyzer(key)
 
 
-@functools.cache
 def start_garbage_collector() -> None:
     """Remove unused analyzers and collect garbage in a thread, every 45 s.
 
@@ -373,6 +376,13 @@ def start_garbage_collector() -> None:
     a fragment: 85 ms in which no other thread runs, each second for each viewer. It is
     off in `.streamlit/config.toml`, and this thread replaces it.
     """
+    # Two visitors who come at the same time may both find the cache empty.
+    with _collector_lock:
+        _start_collector()
+
+
+@functools.cache
+def _start_collector() -> None:
     threading.Thread(
         target=_collect_periodically, name="maskdet-garbage", daemon=True
     ).start()
@@ -391,6 +401,18 @@ def _collect_periodically() -> None:
             last_freeze_s = time.monotonic()
         else:
             gc.collect()
+        return_free_memory()
+
+
+def return_free_memory() -> None:
+    """Give freed memory back to the system, where the C library can (glibc).
+
+    It would keep most of it, with the pixels of images, for each thread.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def collect_and_freeze() -> None:

@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = sorted(
-    [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "scripts").glob("*.py")]
+    path
+    for folder in ("benchmarks", "scripts", "tests/soak")
+    for path in (ROOT / folder).glob("*.py")
+    if not path.name.startswith("test_")
 )
 
 

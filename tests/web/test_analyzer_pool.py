@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import os
+import sys
 import threading
 import tomllib
 import weakref
+from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -165,6 +170,23 @@ def test_frozen_objects_are_collected_by_the_next_call() -> None:
     assert gone() is None
 
 
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"),
+    reason="only glibc has malloc_trim",
+)
+def test_freed_memory_is_given_back() -> None:
+    blocks = [bytearray(16_000) for _ in range(6_000)]
+    del blocks[:-1]  # the C library frees the end of its memory at once
+    before_bytes = read_rss_bytes()
+    session.return_free_memory()
+    assert read_rss_bytes() < before_bytes - 50_000_000
+
+
+def read_rss_bytes() -> int:
+    n_pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(n_pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 def test_the_garbage_timer_survives_an_error_of_the_pool(monkeypatch) -> None:
     monkeypatch.setattr(session, "COLLECT_INTERVAL_S", 0.02)
     freeze_counts: list[int] = []
@@ -176,7 +198,7 @@ def test_the_garbage_timer_survives_an_error_of_the_pool(monkeypatch) -> None:
                 raise OSError("no such luck")
 
     monkeypatch.setattr(session, "_get_pool", Pool)
-    session.start_garbage_collector.cache_clear()  # the app may have run
+    session._start_collector.cache_clear()  # the app may have run
     ring = weakref.ref(Ring())
     before = n_collectors()
     session.start_garbage_collector()
@@ -184,6 +206,32 @@ def test_the_garbage_timer_survives_an_error_of_the_pool(monkeypatch) -> None:
     wait_until(lambda: len(freeze_counts) > 3, "the timer")
     assert ring() is None
     assert n_collectors() == before + 1, "only one thread after two calls"
+
+
+def test_visitors_who_come_together_start_one_garbage_timer(monkeypatch) -> None:
+    started: list[str] = []
+    meeting = threading.Barrier(2)
+
+    class SlowThread:
+        def __init__(self, *, target, name: str, daemon: bool) -> None:
+            with suppress(threading.BrokenBarrierError):
+                meeting.wait(0.2)  # only with a second one is it not broken
+            started.append(name)
+
+        def start(self) -> None:
+            pass
+
+    monkeypatch.setattr(session, "threading", SimpleNamespace(Thread=SlowThread))
+    session._start_collector.cache_clear()
+    visitors = [
+        threading.Thread(target=session.start_garbage_collector) for _ in range(2)
+    ]
+    for visitor in visitors:
+        visitor.start()
+    for visitor in visitors:
+        visitor.join()
+    session._start_collector.cache_clear()  # nothing was started
+    assert started == ["maskdet-garbage"]
 
 
 def n_collectors() -> int:

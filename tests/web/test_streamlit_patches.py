@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import inspect
 import sys
 import threading
@@ -19,6 +20,7 @@ from streamlit import error_util, net_util, runtime
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
+from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.runtime import Runtime
 from streamlit.runtime.scriptrunner import RerunException, StopException
@@ -103,6 +105,40 @@ def test_a_hook_fits_unless_its_attribute_is_gone_or_changed(
     assert (hook.find() is None) is (hook.parameters is not None)
     if hook.parameters is not None:
         assert caplog.messages == [f"{hook.target} takes other arguments: {hook.loss}"]
+
+
+class KeptSession:
+    """A session whose browser has left."""
+
+    id = "a"
+
+
+def test_a_session_is_removed_although_no_other_visitor_leaves(monkeypatch) -> None:
+    monkeypatch.setattr(streamlit_patches, "_EXPIRY_MARGIN_S", 0.01)
+    storage = MemorySessionStorage(ttl_seconds=0)
+
+    def disconnect_session(self: object, session_id: str, client: object) -> None:
+        storage.save(SimpleNamespace(session=KeptSession()))
+
+    monkeypatch.setattr(*hooks.DISCONNECT.find(), disconnect_session)
+    streamlit_patches.expire_sessions()
+    server = Runtime.__new__(Runtime)
+    server._session_mgr = SimpleNamespace(_session_storage=storage)
+
+    async def leave() -> None:
+        server.disconnect_session("a")
+        while any(isinstance(one, KeptSession) for one in gc.get_objects()):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(leave(), WAIT_S))
+
+
+def test_another_storage_of_sessions_is_logged(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(*hooks.DISCONNECT.find(), lambda self, session_id, client: None)
+    streamlit_patches.expire_sessions()
+    Runtime.__new__(Runtime).disconnect_session("a")
+    (line,) = warnings_of(caplog)
+    assert "disconnect_session keeps sessions elsewhere" in line
 
 
 class Camera(MediaStreamTrack):
@@ -195,7 +231,7 @@ def test_without_a_hook_all_others_work_and_the_log_has_one_line(
 REPLACED = {
     *("EXTERNAL_IP", "INTERNAL_IP", "MIDDLEWARE", "HOST_CHECK", "ORIGIN_CHECK"),
     *("ERROR_LOG", "ERROR_DISPLAY", "CALLBACK", "STOP", "SERVER_OPTIONS"),
-    *("SESSION_LOCK", "RERUN", "SPOOL_SIZE", "RELAY", "ENCODER"),
+    *("SESSION_LOCK", "DISCONNECT", "RERUN", "SPOOL_SIZE", "RELAY", "ENCODER"),
     "PROCESSED_TRACK",
 }
 

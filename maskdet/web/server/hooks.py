@@ -208,6 +208,11 @@ ACTIVE_SESSION: Final = Hook(
     "visitors count as present until the server stops",
     ("self", "session_id"),
 )
+DISCONNECT: Final = Hook(
+    f"{_RUNTIME}.disconnect_session",
+    "images of the last visitor stay in memory until another one leaves",
+    ("self", "session_id", "client"),
+)
 CONFIG_FILES: Final = Hook(
     "streamlit.config:get_config_files",
     "`maskdet app` does not know the server options in the files of Streamlit",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from streamlit.runtime.app_session import AppSession
     from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
     from streamlit.runtime.runtime import Runtime
+    from streamlit.runtime.session_manager import SessionClient
     from streamlit.runtime.state import SafeSessionState, SessionState
 
 logger: Final = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ _SHUTDOWN_TIMEOUT_S: Final = 5
 _CLOSE_TIMEOUT_S: Final = 3.0
 _MESSAGE_MARGIN_BYTES: Final = 64 * 1024
 _TOAST_S: Final = 20
+_EXPIRY_MARGIN_S: Final = 1.0
 
 _REFERENCE_PREFIX: Final = "reference: "
 
@@ -66,6 +68,7 @@ def patch_streamlit() -> None:
     hide_errors()
     close_streams_on_stop()
     use_one_lock_per_session()
+    expire_sessions()
     disable_upload_spooling()
 
 
@@ -181,6 +184,32 @@ def use_one_lock_per_session() -> None:
         return init_with_shared_lock
 
     hooks.SESSION_LOCK.wrap(wrap)
+
+
+def expire_sessions() -> None:
+    """Remove the session of a visitor two minutes after the browser has left.
+
+    Streamlit 1.67 does so only when another visitor leaves. On a quiet server, the
+    images of the last one would stay in memory.
+    """
+
+    def wrap(original: Callable[..., None]) -> Callable[..., None]:
+        def disconnect_for_good(
+            self: Runtime, session_id: str, *, client: SessionClient | None = None
+        ) -> None:
+            original(self, session_id, client=client)
+            try:
+                manager: Any = self._session_mgr
+                cache = manager._session_storage._cache
+                asyncio.get_running_loop().call_later(
+                    cache.ttl + _EXPIRY_MARGIN_S, cache.expire
+                )
+            except (AttributeError, RuntimeError) as error:
+                hooks.DISCONNECT.report(f"keeps sessions elsewhere ({error})")
+
+        return disconnect_for_good
+
+    hooks.DISCONNECT.wrap(wrap)
 
 
 def disable_upload_spooling() -> None:
