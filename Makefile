@@ -45,6 +45,7 @@ ZIPS ?= 100
 SETTINGS ?= 100
 soak: $(VENV)/.dev  ## watch live video for long; MINUTES=30 VIEWERS=4
 	$(BIN)/python tests/soak/soak.py --minutes $(MINUTES) --viewers $(VIEWERS)
+	$(BIN)/python tests/soak/kept_frames.py
 
 hostile: $(VENV)/.dev  ## read damaged and malicious files; IMAGES=2000 VIDEOS=200
 	$(BIN)/python tests/soak/hostile.py --images $(IMAGES) --videos $(VIDEOS) --zips $(ZIPS) --settings $(SETTINGS)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
+import numpy as np
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
@@ -126,10 +127,12 @@ class PooledAnalyzer:
     analyzer: Analyzer
     session_id: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _last_shape: tuple[int, ...] | None = None
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Wait for other callers, then analyze; see `Analyzer.analyze`."""
         with self._lock:
+            self._last_shape = image.shape
             return self.analyzer.analyze(image, settings)
 
     def analyze_frame(
@@ -137,9 +140,18 @@ class PooledAnalyzer:
     ) -> Scene:
         """Likewise, for a stream; see `StreamAnalyzer.analyze_frame`."""
         with self._lock:
+            self._last_shape = image.shape
             if isinstance(self.analyzer, StreamAnalyzer):
                 return self.analyzer.analyze_frame(image, settings, checks)
             return self.analyzer.analyze(image, settings)
+
+    def forget_image(self) -> None:
+        """Overwrite the last image, which the input of a network still holds."""
+        with self._lock:
+            if self._last_shape is not None:
+                # Of the same size, for which a network uses the same memory.
+                self.analyzer.analyze(np.zeros(self._last_shape, np.uint8))
+                self._last_shape = None
 
 
 class AnalyzerPool:
@@ -202,6 +214,13 @@ class AnalyzerPool:
             idle = [pooled for pooled in self._analyzers if self._is_idle(pooled)]
             for pooled in idle[: max(0, len(idle) - self._max_idle)]:
                 self._analyzers.remove(pooled)
+
+    def forget_images(self) -> None:
+        """Overwrite the last images of the visitors who have left."""
+        with self._lock:
+            idle = [pooled for pooled in self._analyzers if self._is_idle(pooled)]
+        for pooled in idle:
+            pooled.forget_image()
 
     def _claim(self, key: AnalyzerKey, session_id: str) -> PooledAnalyzer | None:
         matching = [pooled for pooled in self._analyzers if pooled.key == key]
@@ -394,6 +413,7 @@ def _collect_periodically() -> None:
         time.sleep(COLLECT_INTERVAL_S)
         try:
             _get_pool().evict_idle()
+            _get_pool().forget_images()
         except Exception:  # otherwise the thread would end without a message
             logger.exception("unused analyzers could not be removed")
         if time.monotonic() - last_freeze_s >= _FREEZE_INTERVAL_S:

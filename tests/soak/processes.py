@@ -125,6 +125,14 @@ class SoakedServer:
             },
         }
 
+    def list_files(self) -> Counter[str]:
+        """Return the files, sockets and pipes that it has open, without numbers."""
+        names: Counter[str] = Counter()
+        for link in Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                names[re.sub(r":\[\d+\]$", "", str(link.readlink()))] += 1
+        return names
+
     def kill(self) -> None:
         """Kill it, as when the power fails."""
         with contextlib.suppress(ProcessLookupError):

@@ -156,11 +156,13 @@ async def run_soak(soak: Soak, minutes: float, n_cycles: int) -> bool:
     await soak.watch(WARM_UP_CYCLES * soak.n_viewers, 10)
     start = await soak.rest()
     start_names = soak.server.read_figures()["thread names"]
+    start_files = soak.server.list_files()
     soak.endings.clear()
     measuring = asyncio.create_task(soak.measure(max(1.0, minutes / 6)))
     await soak.watch(n_cycles, 60 * minutes * soak.n_viewers / n_cycles)
     end = await soak.rest()
     end_names = soak.server.read_figures()["thread names"]
+    new_files = soak.server.list_files() - start_files
     measuring.cancel()
     print(format_table(soak.series, start, end))
     endings = ", ".join(f"{n} {name}" for name, n in soak.endings.most_common())
@@ -171,9 +173,12 @@ async def run_soak(soak: Soak, minutes: float, n_cycles: int) -> bool:
         print(f"  {line}")
     # A pool starts a further thread when all of its threads are busy.
     n_new_pooled = max(0, count_pooled(end_names) - count_pooled(start_names))
+    # So does the pool of connections to the database, at most five.
+    database = str(soak.server.events_file)
+    n_new_pooled_files = sum(n for name, n in new_files.items() if database in name)
     limits = {
         "threads": start["threads"] + n_new_pooled,
-        "open files": start["open files"],
+        "open files": start["open files"] + n_new_pooled_files,
         "RSS, MB": start["RSS, MB"] * (1 + MAX_MORE_RSS),
     }
     higher = [name for name, limit in limits.items() if end[name] > limit]
@@ -181,6 +186,8 @@ async def run_soak(soak: Soak, minutes: float, n_cycles: int) -> bool:
     if "threads" in higher:
         print(f"  threads at the start: {', '.join(start_names)}")
         print(f"  threads at the end: {', '.join(end_names)}")
+    if "open files" in higher:
+        print(f"  open at the end, but not at the start: {dict(new_files)}")
     errors = soak.server.list_errors()
     print(f"tracebacks in the log of the server: {errors.total()}")
     for line, count in errors.items():

@@ -14,9 +14,12 @@ from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from streamlit.config import get_config_options
 
+from maskdet.analyzers.recent_checks import RecentChecks
+from maskdet.settings import Settings
 from maskdet.types import Scene
 from maskdet.web import session
 from maskdet.web.cameras.feeds import CameraFeeds
@@ -66,6 +69,28 @@ def test_each_session_has_its_own_analyzer(fixture) -> None:
     assert second.analyzer is not first.analyzer
     assert fixture.acquire("a") is first
     assert fixture.loaded == [FAST, FAST]
+
+
+def test_the_last_image_of_a_visitor_who_left_is_overwritten(fixture) -> None:
+    seen: list[np.ndarray] = []
+
+    class Recording(EmptyAnalyzer):
+        def analyze(self, image, settings=None) -> Scene:
+            seen.append(image)
+            return super().analyze(image, settings)
+
+    fixture.pool = AnalyzerPool(lambda key: Recording(), fixture.active.__contains__)
+    pooled = fixture.acquire("a")
+    pooled.analyze(NOISE)
+    pooled.analyze_frame(NOISE[:60], Settings(), RecentChecks())
+    fixture.pool.forget_images()
+    assert len(seen) == 2, "the visitor is still there"
+    fixture.active.clear()
+    for _ in range(2):
+        fixture.pool.forget_images()
+    assert len(seen) == 3, "once is enough"
+    assert seen[-1].shape == NOISE[:60].shape
+    assert not seen[-1].any()
 
 
 def test_reloads_reuse_loaded_analyzers(fixture) -> None:
@@ -196,6 +221,9 @@ def test_the_garbage_timer_survives_an_error_of_the_pool(monkeypatch) -> None:
             freeze_counts.append(gc.get_freeze_count())
             if len(freeze_counts) < 3:  # the thread runs until the end of the tests
                 raise OSError("no such luck")
+
+        def forget_images(self) -> None:
+            pass
 
     monkeypatch.setattr(session, "_get_pool", Pool)
     session._start_collector.cache_clear()  # the app may have run
