@@ -23,7 +23,7 @@ ClassAndFaceProbs: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class RecentChecks:
-    """What a classifier said of the faces in the last frame of a stream.
+    """Results of a classifier for the faces in the last frame of a stream.
 
     Attributes:
         time_s: time of the current frame, in seconds.

@@ -321,7 +321,7 @@ def test_the_dashboard_offers_user_models_and_shows_the_pipeline(
     run_app(app)
     app.main.button(key="models.use.mine").click()
     run_app(app)
-    line = "onepass detects, classifier mine classifies every face"
+    line = "Accurate detects, classifier mine classifies every face"
     shown = [part.value.replace("\\", "") for part in app.main.markdown]
     assert any(line in text for text in shown)
     run_app(app.switch_page("pages/image.py"))

@@ -314,8 +314,8 @@ def performance_text(stats: LiveStats, n_viewers: int = 1) -> str:
         parts.append(_format_ms(total_ms))
     text = ", ".join([*parts, f"{stats.n_skipped:,} dropped"])
     is_slow = stats.fps_analyzed < _FULL_RATE * stats.fps_in
-    shared = f"; {n_viewers} viewers share this server"
-    return f"{text}{shared if is_slow and n_viewers > 1 else ''}"
+    viewers = f"; {n_viewers} viewers use this server"
+    return f"{text}{viewers if is_slow and n_viewers > 1 else ''}"
 
 
 def performance_html(stats: LiveStats) -> Markup:

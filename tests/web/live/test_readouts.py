@@ -147,9 +147,9 @@ def test_the_performance_is_one_line() -> None:
     assert performance_text(LiveStats()) == "\N{EN DASH} fps"
 
 
-def test_a_slow_server_says_how_many_share_it() -> None:
+def test_a_slow_server_says_how_many_use_it() -> None:
     stats = LiveStats(fps_in=15, fps_analyzed=8, has_started=True)
-    assert performance_text(stats, 4) == "8 fps, 0 dropped; 4 viewers share this server"
+    assert performance_text(stats, 4) == "8 fps, 0 dropped; 4 viewers use this server"
     assert performance_text(stats, 1) == "8 fps, 0 dropped"
     fast = dataclasses.replace(stats, fps_analyzed=14)
     assert performance_text(fast, 4) == "14 fps, 0 dropped"
