@@ -301,7 +301,7 @@ def test_the_address_of_a_provider_decides_the_role(monkeypatch, user, role) -> 
 
 @pytest.mark.parametrize("is_admin", [True, False])
 def test_recording_can_be_left_to_administrators(monkeypatch, is_admin) -> None:
-    monkeypatch.setattr(service, "is_local_admin", lambda: is_admin)
+    monkeypatch.setattr(service, "is_admin", lambda: is_admin)
     monkeypatch.setenv(RECORDING_VARIABLE, "off")
     recorder = Recorder()
     service.apply_event_preferences(recorder, EventPreferences(sound=True))

@@ -188,7 +188,7 @@ async def use_every_hook() -> None:
     streamlit_patches.show_toast("a", "rejected")
     assert streamlit_patches._list_live_peers() == []
     assert isinstance(live_page.get_frontend_key(), str)
-    assert not service.is_local_admin()
+    assert not service.is_admin()
     assert streamlit_patches.is_session_active("a")
     assert uploads.IncomingUpload("a").rejection_reason() == ""
     uploads.delete_abandoned_file("a", "file")

@@ -143,12 +143,12 @@ def add_cameras(
 
 
 def may_enter_url(
-    *, is_local_admin: bool, environment: Mapping[str, str] = os.environ
+    *, is_admin: bool, environment: Mapping[str, str] = os.environ
 ) -> bool:
     """Return whether a visitor may have the server connect to any camera.
 
     Args:
-        is_local_admin: whether they have the rights of the server's own machine, who
+        is_admin: whether they have the rights of the server's own machine, who
             may by default.
         environment: may set `ANY_CAMERA_VARIABLE`; an invalid value counts as `off`.
     """
@@ -156,7 +156,7 @@ def may_enter_url(
         switch = parse_switch(environment, ANY_CAMERA_VARIABLE)
     except ValueError:
         return False
-    return is_local_admin if switch is None else switch
+    return is_admin if switch is None else switch
 
 
 def are_always_analyzed(environment: Mapping[str, str] = os.environ) -> bool:

@@ -182,7 +182,7 @@ def _accept_url(url: str, parse_host: Callable[[str], str | None]) -> str:
         return ""
     try:
         reason = delivery.describe_host_rejection(
-            parse_host(url) or "", is_local=service.is_local_admin()
+            parse_host(url) or "", is_local=service.is_admin()
         )
     except (ValueError, MissingExtraError) as error:
         reason = str(error)

@@ -514,9 +514,9 @@ def _render_files(
             on_click="ignore",
             disabled=not result.n_events,
         )
-        if service.is_local_admin():
+        if service.is_admin():
             _render_delete_button(store, n_all)
-    if not service.is_local_admin():
+    if not service.is_admin():
         st.caption(
             "Events can only be deleted from the server's own machine, or by an "
             "administrator."
@@ -539,7 +539,7 @@ def _render_delete_button(store: EventStore, n_all: int) -> None:
 
 
 def _delete_all_events(store: EventStore) -> None:
-    if not service.is_local_admin():
+    if not service.is_admin():
         return
     try:
         n_deleted = store.delete()

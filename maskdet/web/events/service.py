@@ -84,7 +84,7 @@ def get_recorder() -> Recorder:
 
 def get_camera_recorder() -> Recorder | None:
     """Return the recorder of the server's network cameras; `None` if not an admin."""
-    return _camera_recorder if is_local_admin() else None
+    return _camera_recorder if is_admin() else None
 
 
 def get_event_preferences() -> EventPreferences:
@@ -117,7 +117,7 @@ def list_recorded_cameras() -> list[str]:
     preferences = get_event_preferences()
     if preferences.record:
         names.append(preferences.camera)
-    if _camera_recorder.preferences.record and is_local_admin():
+    if _camera_recorder.preferences.record and is_admin():
         with _camera_lock:
             running = {monitor.stream_info.camera for monitor in _camera_monitors}
         names += sorted(running) or ["network cameras"]
@@ -239,10 +239,10 @@ def may_record() -> bool:
         switch = access.parse_switch(os.environ, access.RECORDING_VARIABLE)
     except ValueError:  # the launcher reports it
         switch = False
-    return switch is not False or is_local_admin()
+    return switch is not False or is_admin()
 
 
-def is_local_admin() -> bool:
+def is_admin() -> bool:
     """Return whether the visitor has the rights of the server's own machine.
 
     Who has logged in as an administrator has them too. It is false for a visitor who

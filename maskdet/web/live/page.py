@@ -172,7 +172,7 @@ def _switch_source(source: LiveSource) -> None:
 def _prepare_source(preferences: Preferences, source: LiveSource) -> dict[str, Any]:
     """Prepare the analysis of a source; return its options of `webrtc_streamer`."""
     if isinstance(source.feed, SharedFeed):
-        if service.is_local_admin():
+        if service.is_admin():
             source.feed.apply_preferences(preferences)
         return _get_feed_options(source.feed)
     state = get_live_state()
@@ -597,5 +597,5 @@ def render_live_page() -> None:
         render_width_toggle(preferences)
         render_live_stats(stream_state)
     # Others neither set what a shared camera measures nor see its unblurred frames.
-    if not isinstance(source.feed, SharedFeed) or service.is_local_admin():
+    if not isinstance(source.feed, SharedFeed) or service.is_admin():
         distance.render_distance_section(stream_state)

@@ -166,7 +166,7 @@ def render_feed_status(feed: SharedFeed) -> None:
     viewers = f"{feed.n_viewers} watching" if feed.n_viewers > 1 else ""
     settings = (
         "your settings in the sidebar act for everyone who watches"
-        if service.is_local_admin()
+        if service.is_admin()
         else "its settings are those of this server; yours do not act on it"
     )
     live = "live" if status.phase == "live" else ""
@@ -204,7 +204,7 @@ def _render_camera_choice() -> SharedFeed | None:
     except ValueError as error:
         st.error(escape_markdown(f"{error}."), icon=":material/error:")
         cameras = ()
-    may_enter = may_enter_url(is_local_admin=service.is_local_admin())
+    may_enter = may_enter_url(is_admin=service.is_admin())
     names = [camera.name for camera in cameras] + [OTHER_CAMERA] * may_enter
     if not names:
         st.info(

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from maskdet.model_files.model_zoo import MODEL_FILES, fetch_model, model_path
-from maskdet.web.events.service import is_local_admin
+from maskdet.web.events.service import is_admin
 from maskdet.web.widgets import escape_markdown
 
 _REQUESTED_KEY: Final = "maskdet.models.requested"
@@ -30,7 +30,7 @@ def render_download(name: str) -> None:
     n_bytes = sum(MODEL_FILES[file].n_bytes for file in files)
     size = f"{max(n_bytes / 1e6, 0.1):.1f} MB"
     host = urlsplit(MODEL_FILES[name].url).hostname
-    if not is_local_admin():
+    if not is_admin():
         st.caption(f"It can be downloaded ({size}) on the server's own machine.")
         return
     st.button(

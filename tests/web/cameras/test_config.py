@@ -113,7 +113,7 @@ def test_the_name_of_an_entered_camera_has_no_password() -> None:
 def test_who_may_enter_a_url(value, for_admin, for_others) -> None:
     environment = {ANY_CAMERA_VARIABLE: value}
     for is_admin, expected in ((True, for_admin), (False, for_others)):
-        allowed = may_enter_url(is_local_admin=is_admin, environment=environment)
+        allowed = may_enter_url(is_admin=is_admin, environment=environment)
         assert allowed is expected
 
 

@@ -33,7 +33,7 @@ def store(file: Path) -> EventStore:
 
 
 def test_all_events_are_deleted_after_confirmation(store, monkeypatch) -> None:
-    monkeypatch.setattr("maskdet.web.events.service.is_local_admin", lambda: True)
+    monkeypatch.setattr("maskdet.web.events.service.is_admin", lambda: True)
     app = open_events_page()
     assert "all **5** events of every camera" in page_texts(app, "markdown")
     app.main.button(key="events.delete").click()
@@ -45,9 +45,9 @@ def test_all_events_are_deleted_after_confirmation(store, monkeypatch) -> None:
 
 
 def test_remote_visitors_cannot_delete_events(store, monkeypatch) -> None:
-    monkeypatch.setattr("maskdet.web.events.service.is_local_admin", lambda: True)
+    monkeypatch.setattr("maskdet.web.events.service.is_admin", lambda: True)
     app = open_events_page()
-    monkeypatch.setattr("maskdet.web.events.service.is_local_admin", lambda: False)
+    monkeypatch.setattr("maskdet.web.events.service.is_admin", lambda: False)
     # The button is still on the page of the previous run.
     app.main.button(key="events.delete").click()
     run_app(app)

@@ -180,27 +180,27 @@ def test_a_visitor_on_this_machine_is_admin(visitor, names) -> None:
     before = config.get_option("server.allowedHosts")
     config.set_option("server.allowedHosts", names)
     try:
-        assert service.is_local_admin()
+        assert service.is_admin()
     finally:
         config.set_option("server.allowedHosts", before, "<default>")
 
 
 def test_a_remote_visitor_is_not_admin(visitor) -> None:
     visitor.headers = [*visitor.headers, ("x-forwarded-for", "127.0.0.1")]
-    assert not service.is_local_admin()
+    assert not service.is_admin()
     visitor.headers, visitor.remote_ip = visitor.headers[:2], "192.168.0.7"
-    assert not service.is_local_admin()
+    assert not service.is_admin()
 
 
 def test_a_disconnected_visitor_is_not_admin(visitor) -> None:
     visitor.server.get_client = lambda session: None
-    assert not service.is_local_admin()
+    assert not service.is_admin()
 
 
 @pytest.mark.parametrize("value", ["off", "0", "neither"])
 def test_no_visitor_is_admin_if_it_is_switched_off(visitor, monkeypatch, value) -> None:
     monkeypatch.setenv(ADMIN_VARIABLE, value)
-    assert not service.is_local_admin()
+    assert not service.is_admin()
 
 
 @pytest.mark.parametrize(
@@ -219,9 +219,9 @@ def test_no_visitor_is_admin_behind_a_proxy_unless_switched_on(
     before = config.get_option(option)
     config.set_option(option, value)
     try:
-        assert not service.is_local_admin()
+        assert not service.is_admin()
         monkeypatch.setenv(ADMIN_VARIABLE, "on")
-        assert service.is_local_admin()
+        assert service.is_admin()
     finally:
         config.set_option(option, before, "<default>")
 

@@ -273,7 +273,7 @@ def test_every_page_says_that_events_are_recorded() -> None:
 
 def test_only_a_local_admin_sets_the_network_cameras(monkeypatch) -> None:
     monkeypatch.setattr(service, "_camera_recorder", Recorder())
-    is_local = "maskdet.web.events.service.is_local_admin"
+    is_local = "maskdet.web.events.service.is_admin"
     monkeypatch.setattr(is_local, lambda: False)
     assert "events.recorder" not in [
         group.key for group in open_events_page().main.button_group
@@ -335,7 +335,7 @@ def test_an_invalid_receiver_is_reported_in_one_line_and_not_used(
 def test_remote_visitors_can_only_send_to_listed_hosts(
     monkeypatch,
 ) -> None:
-    monkeypatch.setattr("maskdet.web.events.service.is_local_admin", lambda: False)
+    monkeypatch.setattr("maskdet.web.events.service.is_admin", lambda: False)
     app = enter_text(open_events_page(), "events.webhook", "https://inside.example/x")
     assert "MASKDET_ALERT_HOSTS" in page_texts(app, "warning")
     assert get_recorder(app).preferences.alert_config.webhook_url == ""

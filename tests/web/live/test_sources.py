@@ -100,7 +100,7 @@ def test_a_link_to_an_unknown_camera_shows_the_first(named_cameras) -> None:
 
 @pytest.mark.parametrize("is_admin", [True, False])
 def test_only_a_local_admin_may_enter_a_url(monkeypatch, is_admin) -> None:
-    monkeypatch.setattr(service, "is_local_admin", lambda: is_admin)
+    monkeypatch.setattr(service, "is_admin", lambda: is_admin)
     app = open_page("live", source="network")
     assert len(app.main.text_input) == is_admin
     monkeypatch.setenv(ANY_CAMERA_VARIABLE, "off" if is_admin else "on")
@@ -108,7 +108,7 @@ def test_only_a_local_admin_may_enter_a_url(monkeypatch, is_admin) -> None:
 
 
 def test_an_entered_url_is_checked_and_not_shown(monkeypatch) -> None:
-    monkeypatch.setattr(service, "is_local_admin", lambda: True)
+    monkeypatch.setattr(service, "is_admin", lambda: True)
     app = open_page("live", source="network")
     enter(app, f"ftp://u:{SECRET}@host/a")
     (error,) = app.error
@@ -139,7 +139,7 @@ def test_only_a_local_admin_measures_distances_of_a_shared_camera(
     named_cameras, monkeypatch, is_admin
 ) -> None:
     """Others would see unblurred frames, and settings without effect."""
-    monkeypatch.setattr(service, "is_local_admin", lambda: is_admin)
+    monkeypatch.setattr(service, "is_admin", lambda: is_admin)
     app = open_page("live", source="network", distance="ground_plane")
     assert ("Distance" in [header.value for header in app.header]) == is_admin
     assert ("Capture a new frame" in [one.label for one in app.button]) == is_admin
@@ -161,12 +161,12 @@ def test_an_admin_sets_a_camera_for_all_and_others_do_not(
         return state
 
     monkeypatch.setattr("maskdet.web.live.page.get_live_state", remember_state)
-    monkeypatch.setattr(service, "is_local_admin", lambda: True)
+    monkeypatch.setattr(service, "is_admin", lambda: True)
     open_page("live", source="network", camera="Hall", min_confidence="0.9")
     hall = states[-1]
     assert hall.preferences.settings.min_confidence == 0.9
     assert not hall.preferences.mirror
-    monkeypatch.setattr(service, "is_local_admin", lambda: False)
+    monkeypatch.setattr(service, "is_admin", lambda: False)
     open_page("live", source="network", camera="Hall", min_confidence="0.2")
     assert states[-1] is hall
     assert hall.preferences.settings.min_confidence == 0.9

@@ -42,7 +42,7 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> FakePublisher:
     monkeypatch.setattr(session, "model_path", fake.model_path)
     monkeypatch.setattr(downloads, "model_path", fake.model_path)
     monkeypatch.setattr(downloads, "fetch_model", fake.fetch_model)
-    monkeypatch.setattr(downloads, "is_local_admin", lambda: True)
+    monkeypatch.setattr(downloads, "is_admin", lambda: True)
     st.cache_resource.clear()  # every AppTest has the same session
     return fake
 
@@ -87,7 +87,7 @@ def test_a_failed_download_is_one_line(publisher: FakePublisher) -> None:
 def test_other_visitors_cannot_download(
     publisher: FakePublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "is_local_admin", lambda: False)
+    monkeypatch.setattr(downloads, "is_admin", lambda: False)
     app = open_analyzer("ssd")
     assert download_buttons(app) == []
     captions = " ".join(part.value for part in app.main.caption)
