@@ -389,7 +389,7 @@ def test_the_camera_does_not_restart_after_stop(live: LivePage) -> None:
     live.page.get_by_role("heading", name="Last run").wait_for()
     # A later run of the page would begin to reconnect, and say so.
     live.press_slider_key("Minimum confidence", "End")
-    wait_until(lambda: "min_confidence=" in live.page.url, "another run of the page")
+    live.page.wait_for_function("location.search.includes('min_confidence=')")
     wait_until_idle(live.page)
     assert live.button("Start").is_visible()
     assert live.image() is None

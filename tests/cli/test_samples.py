@@ -49,13 +49,16 @@ def test_the_portraits_get_their_label(done, name, label):
 def test_every_sample_has_its_record_and_its_copy(done):
     content, out = done
     assert content["version"] == 1
-    names = sorted(path.name for path in SAMPLES.glob("*.jpg"))
+    names = sorted(
+        path.relative_to(SAMPLES).as_posix() for path in SAMPLES.rglob("*.jpg")
+    )
     assert len(names) >= 4
     assert [image["path"] for image in content["images"]] == [
         f"samples/{name}" for name in names
     ]
     assert all(image["error"] is None for image in content["images"])
-    assert sorted(path.name for path in out.iterdir()) == names
+    copies = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.jpg"))
+    assert copies == names
 
 
 def test_a_group_has_several_faces(done):
