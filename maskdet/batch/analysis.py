@@ -122,7 +122,7 @@ def make_error_result(file: BatchFile, message: str) -> FileResult:
 
 
 @contextlib.contextmanager
-def use_one_core() -> Iterator[None]:
+def _use_one_core() -> Iterator[None]:
     """Give one thread to OpenCV, and to each network that is loaded meanwhile.
 
     There is a process for each core; with more threads they would wait for each other.
@@ -137,7 +137,7 @@ def use_one_core() -> Iterator[None]:
 
 
 class FileAnalyzer:
-    """Analyzes files one after the other; loads each analyzer once."""
+    """Analyzes files one after the other with one thread; loads each analyzer once."""
 
     def __init__(self, options: BatchOptions) -> None:
         """Set the options; nothing is loaded yet."""
@@ -146,6 +146,7 @@ class FileAnalyzer:
         if options.model_folder:
             os.environ[MODEL_DIR_VARIABLE] = options.model_folder
 
+    @_use_one_core()
     def load(self, kinds: Sequence[FileKind]) -> None:
         """Load the analyzers of some kinds of files.
 
@@ -155,6 +156,7 @@ class FileAnalyzer:
         for kind in kinds:
             self._get_analyzer(kind)
 
+    @_use_one_core()
     def analyze(self, files: Sequence[BatchFile]) -> list[FileResult]:
         """Return a result for each file; an error becomes part of its result."""
         return [self._analyze_file(file) for file in files]

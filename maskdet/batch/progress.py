@@ -42,7 +42,6 @@ class BatchProgress:
         self._waiting_work = _sum_work(files)
         self._done_work: Counter[FileKind] = Counter()
         self._work_s: dict[FileKind, float] = {"image": 0.0, "video": 0.0}
-        self._n_images = 0
 
     @property
     def elapsed_s(self) -> float:
@@ -54,8 +53,6 @@ class BatchProgress:
         """Estimated time of the other files, in seconds; None if it is not known."""
         work_s = 0.0
         for kind, waiting in self._waiting_work.items():
-            if waiting <= 0:
-                continue
             if not self._done_work[kind]:
                 return None
             work_s += self._work_s[kind] * waiting / self._done_work[kind]
@@ -70,7 +67,6 @@ class BatchProgress:
             self._work_s[result.file.kind] += result.elapsed_s
             self.n_done += 1
             self.n_failed += result.record["error"] is not None
-            self._n_images += result.file.kind == "image"
             if result.file.kind == "video":
                 self.video_s += result.record["analyzed_s"]
 
@@ -89,8 +85,9 @@ class BatchProgress:
         """Return images per second, and how much faster than real time videos are."""
         elapsed_s = max(self.elapsed_s, 1e-9)
         parts = []
-        if self._n_images:
-            parts.append(f"{self._n_images / elapsed_s:.1f} images/s")
+        n_images = self._done_work["image"]
+        if n_images:
+            parts.append(f"{n_images / elapsed_s:.1f} images/s")
         if self.video_s:
             parts.append(f"{self.video_s / elapsed_s:.1f} s of video/s")
         return ", ".join(parts)

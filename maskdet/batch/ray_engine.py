@@ -24,7 +24,6 @@ from maskdet.batch.analysis import (
     FileAnalyzer,
     FileResult,
     make_error_result,
-    use_one_core,
 )
 from maskdet.batch.inputs import FileKind
 from maskdet.batch.tasks import BatchTask
@@ -56,21 +55,19 @@ _MAX_DEATHS_IN_A_ROW: Final = 20
 
 
 class _Worker:
-    """An actor: a process that keeps its models; its networks use one thread."""
+    """An actor: a process that keeps its models."""
 
     def __init__(self, options: BatchOptions) -> None:
         self._analyzer = FileAnalyzer(options)
 
     def load(self, kinds: Sequence[FileKind]) -> str:
         """Load the analyzers; return the version of maskdet."""
-        with use_one_core():
-            self._analyzer.load(kinds)
+        self._analyzer.load(kinds)
         return __version__
 
     def analyze(self, task: BatchTask) -> list[FileResult]:
         """Return the results of a task."""
-        with use_one_core():
-            return self._analyzer.analyze(task.files)
+        return self._analyzer.analyze(task.files)
 
 
 class RayEngine:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Protocol
 
-from maskdet.batch.analysis import BatchOptions, FileAnalyzer, FileResult, use_one_core
+from maskdet.batch.analysis import BatchOptions, FileAnalyzer, FileResult
 from maskdet.batch.inputs import BatchFile, FileKind
 
 MAX_DEATHS: Final = 2
@@ -73,15 +73,12 @@ class InProcessEngine:
             ValueError, OSError, RuntimeError: a model or library is missing or broken.
         """
         self._analyzer = FileAnalyzer(options)
-        with use_one_core():
-            self._analyzer.load(kinds)
+        self._analyzer.load(kinds)
 
     def run(self, tasks: Sequence[BatchTask]) -> Iterator[list[FileResult]]:
         """Yield the results of each task, in order."""
         for task in tasks:
-            with use_one_core():
-                results = self._analyzer.analyze(task.files)
-            yield results
+            yield self._analyzer.analyze(task.files)
 
 
 def make_tasks(files: Sequence[BatchFile], n_workers: int) -> list[BatchTask]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from maskdet.cli import EXIT_INTERRUPTED
 from maskdet.cli.console import format_left_out, print_line, print_warning
 from maskdet.cli.options import (
     add_analyzer_options,
+    add_every_option,
     add_rotate_option,
     add_style_option,
     add_tiles_option,
@@ -88,13 +90,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="do not store or show any face",
     )
-    parser.add_argument(
-        "--every",
-        type=make_number_parser(1),
-        default=1,
-        metavar="N",
-        help="analyze only every Nth frame of a video (default: every frame)",
-    )
+    add_every_option(parser, "analyze only every Nth frame of a video")
     add_style_option(parser)
     add_tiles_option(parser)
     add_rotate_option(parser, "every image and frame")
@@ -194,7 +190,10 @@ def _analyze(
     if not pending:
         return 0
     kinds = sorted({file.kind for file in pending})
-    with _start_engine(options, kinds, args.ray, n_workers) as engine:
+    with (
+        _start_engine(options, kinds, args.ray, n_workers) as engine,
+        _treat_sigterm_as_ctrl_c(),
+    ):
         progress = BatchProgress(pending, engine.n_workers)
         with _show_batch_progress(progress) as show:
             for results in engine.run(make_tasks(pending, engine.n_workers)):
@@ -235,6 +234,16 @@ def _start_engine(
         on_notice=print_warning,
     ) as engine:
         yield engine
+
+
+@contextlib.contextmanager
+def _treat_sigterm_as_ctrl_c() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C; start Ray first, which sets a handler of its own."""
+    previous_handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous_handler)
 
 
 @contextlib.contextmanager

@@ -291,6 +291,17 @@ def add_rotate_option(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
+def add_every_option(parser: argparse.ArgumentParser, action: str) -> None:
+    """Add `--every` for videos, such as `analyze and write only every Nth frame`."""
+    parser.add_argument(
+        "--every",
+        type=make_number_parser(1),
+        default=1,
+        metavar="N",
+        help=f"{action} (default: every frame)",
+    )
+
+
 def make_number_parser(low: int, high: int | None = None) -> Callable[[str], int]:
     """Return a parser of whole numbers, for the `type` of an argument."""
 

@@ -28,11 +28,11 @@ from maskdet.cli.options import (
     AnalyzerOptions,
     add_analyzer_options,
     add_blur_option,
+    add_every_option,
     add_rotate_option,
     add_tiles_option,
     add_tracking_options,
     check_ground_points,
-    make_number_parser,
     parse_analyzer_options,
 )
 from maskdet.cli.video_events import EventOutput, add_event_options, parse_event_options
@@ -264,13 +264,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "RTSP or HTTP URL of a stream or of a camera's snapshot",
     )
     _add_output_options(parser)
-    parser.add_argument(
-        "--every",
-        type=make_number_parser(1),
-        default=1,
-        metavar="N",
-        help="analyze and write only every Nth frame (default: every frame)",
-    )
+    add_every_option(parser, "analyze and write only every Nth frame")
     add_blur_option(parser, "the video")
     add_tiles_option(parser)
     add_rotate_option(parser, "every frame")

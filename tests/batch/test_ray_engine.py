@@ -19,6 +19,7 @@ from maskdet.batch import ray_engine
 from maskdet.batch.analysis import BatchOptions
 from maskdet.batch.ray_engine import RayEngine
 from maskdet.batch.tasks import BatchTask
+from maskdet.cli import EXIT_INTERRUPTED
 from maskdet.extras import is_installed
 from tests.batch.batch_files import make_file, make_image_result, write_images
 from tests.helpers.waiting import WAIT_S, wait_until
@@ -168,6 +169,21 @@ def test_the_result_is_complete_after_a_worker_was_killed(tmp_path) -> None:
     assert len(read_paths(tmp_path / "out")) == 100
     images = json.loads((tmp_path / "out" / "images.json").read_text())["images"]
     assert len(images) == 100
+
+
+def test_sigterm_ends_a_run_with_a_line(tmp_path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(100):
+        shutil.copy(GROUP, tmp_path / "in" / f"{number:03}.jpg")
+    process = start_command("in", "--out", "out", "--workers", "2", cwd=tmp_path)
+    wait_for_part(process, tmp_path)
+    process.terminate()
+    _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == EXIT_INTERRUPTED
+    *progress, line = err.splitlines()
+    assert line == "maskdet: stopped; the same command continues"
+    assert all(" of 100 files" in text for text in progress)  # no trace of Ray
+    assert not list_ray_folders(process.pid)
 
 
 def test_a_killed_run_continues(tmp_path) -> None:

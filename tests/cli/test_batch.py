@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.dataset
@@ -173,19 +175,34 @@ def test_an_unexpected_error_costs_only_its_file(folder, monkeypatch, capsys) ->
     assert len(read_rows("images")) == 4
 
 
-def test_ctrl_c_keeps_what_is_done(folder, monkeypatch, capsys) -> None:
+@pytest.fixture
+def sigterm_handler() -> Iterator[Callable[..., None]]:
+    """A handler of SIGTERM that fails the test, instead of the end of the process."""
+
+    def fail(*_: object) -> None:
+        pytest.fail("SIGTERM was not handled")
+
+    previous_handler = signal.signal(signal.SIGTERM, fail)
+    yield fail
+    signal.signal(signal.SIGTERM, previous_handler)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_what_is_done(
+    folder, monkeypatch, capsys, sigterm_handler, signal_number
+) -> None:
     analyze = tasks.FileAnalyzer.analyze
 
     def stop(self, files):
         if files[0].path == "in/2.jpg":
-            raise KeyboardInterrupt
+            signal.raise_signal(signal_number)
         return analyze(self, files)
 
     monkeypatch.setattr(tasks.FileAnalyzer, "analyze", stop)
     assert run(folder) == 130
     assert "stopped; the same command continues" in capsys.readouterr().err
     assert sorted(read_rows("images")) == ["in/0.jpg", "in/1.jpg"]
-    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGTERM) is sigterm_handler
 
 
 def test_no_face_is_stored_without_a_contact_sheet(folder) -> None:
