@@ -97,3 +97,14 @@ class AtomicFile:
             if error.errno is None:
                 raise
             raise OSError(error.errno, error.strerror, self._name) from None
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file atomically: an interrupted run leaves no partial file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with AtomicFile(path) as file, file.report_target_errors():
+        file.stream.buffer.write(content)
+        file.commit()

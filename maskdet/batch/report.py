@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from maskdet.atomic_file import write_file
 from maskdet.batch.analysis import read_source
 from maskdet.batch.store import CONTACT_SHEET, REPORT_PAGE, BatchStore
 from maskdet.batch.summary import (
@@ -61,7 +62,7 @@ def write_batch_report(
     captions = [caption for group in cases.values() for _, caption in group]
     if images:
         grid = image_grid(images, captions, columns=_COLUMNS)
-        store.write_file(CONTACT_SHEET, encode_jpeg(grid))
+        write_file(store.folder / CONTACT_SHEET, encode_jpeg(grid))
     page = render_html_file(
         "batch/report.html.jinja",
         size=describe_size(summary.total),
@@ -82,7 +83,7 @@ def write_batch_report(
         errors=summary.errors,
         n_errors=summary.total.n_errors,
     )
-    store.write_file(REPORT_PAGE, page.encode("utf-8"))
+    write_file(store.folder / REPORT_PAGE, page.encode("utf-8"))
 
 
 def describe_size(counts: BatchCounts) -> str:

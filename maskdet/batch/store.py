@@ -234,7 +234,7 @@ class BatchStore:
         Raises:
             OSError: a file cannot be written.
         """
-        if any(self._list_parts(["image"])):
+        if self._list_parts(["image"]):
             columns = list(ImageRecord.__annotations__)
             records = (
                 {name: row[name] for name in columns}
@@ -242,24 +242,13 @@ class BatchStore:
             )
             path = self.folder / _JSON_FILES["image"]
             _write_text(path, iterate_results_json(records, left_out))
-        if any(self._list_parts(["video"])):
+        if self._list_parts(["video"]):
             reports = (
                 json.loads(row["report"])
                 for row in self.iterate_rows("video", ["report"])
             )
             path = self.folder / _JSON_FILES["video"]
             _write_text(path, iterate_reports_json(reports))
-
-    def write_file(self, name: str, content: bytes) -> None:
-        """Write another file of the results.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        with AtomicFile(self.folder / name) as file:
-            with file.report_target_errors():
-                file.stream.buffer.write(content)
-            file.commit()
 
     def _kind_folder(self, kind: FileKind) -> Path:
         return self.folder / f"{kind}s"
@@ -294,9 +283,8 @@ def _make_row(result: FileResult) -> dict[str, Any]:
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
-    with AtomicFile(path) as file:
-        with file.report_target_errors():
-            pq.write_table(table, file.stream.buffer, compression="zstd")
+    with AtomicFile(path) as file, file.report_target_errors():
+        pq.write_table(table, file.stream.buffer, compression="zstd")
         file.commit()
 
 

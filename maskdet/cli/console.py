@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO, TypeAlias, TypeVar
 
-from maskdet.atomic_file import AtomicFile
+from maskdet.atomic_file import write_file
 from maskdet.metrics.classification import Json
 from maskdet.metrics.intervals import Estimate
 from maskdet.results_io import escape_unprintable
@@ -187,14 +187,6 @@ def write_text(path_text: str, text: str) -> None:
     else:
         write_file(Path(path_text), text.encode("utf-8"))
         print_line(f"wrote {path_text}", to_stderr=True)
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file atomically: an interrupted run leaves no partial file."""
-    with AtomicFile(path) as file:
-        with file.report_target_errors():
-            file.stream.buffer.write(content)
-        file.commit()
 
 
 @contextlib.contextmanager

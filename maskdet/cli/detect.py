@@ -11,6 +11,7 @@ from pathlib import Path
 
 from maskdet.analyzers.pipelines import Analyzer, analyze_decoded, load_analyzer
 from maskdet.analyzers.tiles import apply_tiling
+from maskdet.atomic_file import write_file
 from maskdet.cli.console import (
     STDOUT,
     check_output_path,
@@ -18,7 +19,6 @@ from maskdet.cli.console import (
     iterate_with_progress_bar,
     print_line,
     print_warning,
-    write_file,
     write_text,
 )
 from maskdet.cli.options import (

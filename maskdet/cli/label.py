@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maskdet.atomic_file import write_file
 from maskdet.auto_label import AutoLabel, AutoLabelRules, auto_label_faces, to_example
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, load_classifier
 from maskdet.cli.console import (
@@ -17,7 +18,6 @@ from maskdet.cli.console import (
     check_output_path,
     iterate_with_progress_bar,
     print_line,
-    write_file,
 )
 from maskdet.cli.dataset_options import add_classes_option, read_examples_with_warnings
 from maskdet.datasets import SPLITS, Example, apply_corrections

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from maskdet.analyzers.pipelines import ANALYZERS, load_analyzer, max_refined_faces
+from maskdet.atomic_file import write_file
 from maskdet.cli.console import (
     STDOUT,
     check_output_path,
@@ -17,7 +18,6 @@ from maskdet.cli.console import (
     print_line,
     print_warning,
     show_progress,
-    write_file,
     write_json,
     write_text,
 )

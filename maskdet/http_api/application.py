@@ -111,7 +111,7 @@ class _LocalAccess:
             host, origin = headers.get("host"), headers.get("origin")
             parsed = parse_host(host)
             if parsed is None or not is_loopback(parsed.name):
-                message = "without API keys only localhost is answered"
+                message = "without API keys only localhost has access"
                 app = JSONResponse({"detail": message}, 400)
             elif origin is not None and not is_same_origin(origin, host):
                 message = "pages of other sites have no access"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from maskdet.atomic_file import write_file
 from maskdet.cli.console import (
     check_output_path,
     iterate_with_progress_bar,
-    write_file,
     write_text,
 )
 
