@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -141,13 +141,13 @@ class _Collector:
     def _add_file(self, path: Path, name: str, *, is_explicit: bool) -> None:
         """Add a file of unknown kind; one that is given explicitly is an image else."""
         if _is_image_name(path.name):
-            self._add(path, name, "image")
+            self._add(_describe_file(path, name, "image"))
         elif may_be_video(path):
-            self._add(path, name, "video")
+            self._add(_describe_file(path, name, "video"))
         elif _is_zip(path):
             self._add_zip(path, name)
         elif is_explicit or looks_like_image(path.name, _read_head(path)):
-            self._add(path, name, "image")
+            self._add(_describe_file(path, name, "image"))
         else:
             self.inputs.left_out.append(path)
 
@@ -155,32 +155,33 @@ class _Collector:
         archive = ZipFiles(path, ZIP_LIMITS)
         if archive.notes:
             self.inputs.problems[to_utf8(name)] = "; ".join(archive.notes)
+        # Once for the zip: on a network file system, this takes a while.
+        image = _describe_file(path, name, "image")
+        video = replace(image, kind="video")
         for member in archive.names:
             if _is_image_name(member):
-                self._add(path, f"{name}/{member}", "image", member)
+                file = image
             elif member.lower().endswith(VIDEO_SUFFIXES):
-                self._add(path, f"{name}/{member}", "video", member)
+                file = video
             elif looks_like_image(member, archive.read_head(member)):
-                self._add(path, f"{name}/{member}", "image", member)
+                file = image
             else:
                 self.inputs.left_out.append(Path(name, member))
+                continue
+            member_path = to_utf8(f"{name}/{member}")
+            self._add(replace(file, path=member_path, member=member))
 
-    def _add(self, path: Path, name: str, kind: FileKind, member: str = "") -> None:
-        stat = path.stat()
-        absolute_path = os.path.realpath(path)
-        if (absolute_path, member) in self._known:
-            return
-        self._known.add((absolute_path, member))
-        self.inputs.files.append(
-            BatchFile(
-                to_utf8(name),
-                kind,
-                stat.st_size,
-                stat.st_mtime_ns,
-                absolute_path,
-                member,
-            )
-        )
+    def _add(self, file: BatchFile) -> None:
+        key = file.absolute_path, file.member
+        if key not in self._known:
+            self._known.add(key)
+            self.inputs.files.append(file)
+
+
+def _describe_file(path: Path, name: str, kind: FileKind) -> BatchFile:
+    stat = path.stat()
+    absolute_path = os.path.realpath(path)
+    return BatchFile(to_utf8(name), kind, stat.st_size, stat.st_mtime_ns, absolute_path)
 
 
 def _is_image_name(name: str) -> bool:

@@ -54,6 +54,23 @@ def test_a_folder_is_searched_with_its_zips(folder: Path) -> None:
     assert in_zip.modified_ns == (folder / "z.zip").stat().st_mtime_ns
 
 
+def test_the_path_of_a_zip_is_resolved_once(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "z.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(5):
+            archive.writestr(f"{number}.jpg", JPEG)
+    resolved = []
+    realpath = os.path.realpath
+
+    def resolve(path, **options):
+        resolved.append(path)
+        return realpath(path, **options)
+
+    monkeypatch.setattr("os.path.realpath", resolve)
+    assert len(collect_files([str(path)]).files) == 5
+    assert resolved.count(path) == 1
+
+
 def test_a_list_has_a_path_on_each_line(folder: Path) -> None:
     Path("list.txt").write_text("in/a.jpg\n\n in/sub \nmissing.jpg\nother.txt\n")
     Path("other.txt").write_text("in/a.jpg\n")

@@ -30,6 +30,7 @@ from maskdet.media import (
     open_video_file,
     resize_image,
 )
+from maskdet.model_files.threads import count_cores
 from maskdet.types import Image
 from maskdet.video import (
     SceneStore,
@@ -83,7 +84,7 @@ _PREVIEW_SIDE_PX: Final = 640
 
 _FIRST_FRAME_SIDE_PX: Final = 1280
 
-_job_slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
+_job_slots = threading.BoundedSemaphore(max(2, count_cores()))
 """Slots for concurrent analyses on this server; further jobs wait."""
 
 _waiting_jobs: Final[set[VideoAnalysisJob]] = set()
