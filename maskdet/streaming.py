@@ -15,7 +15,7 @@ from time import perf_counter
 import numpy as np
 
 from maskdet.analyzers.pipelines import Analyzer
-from maskdet.analyzers.recent_checks import RecentChecks, StreamAnalyzer
+from maskdet.analyzers.recent_checks import RecentChecks, analyze_frame
 from maskdet.distance import ContactTracker
 from maskdet.people import PersonLog
 from maskdet.settings import Settings
@@ -93,15 +93,12 @@ class Stream:
             scene = self._analyzer.analyze(image, settings)
             self._time_s = time_s
             return dataclasses.replace(scene, time_s=time_s)
-        detections = self._detect(image, time_s, _tracking_settings(settings))
+        self._checks.time_s = time_s
+        detections = analyze_frame(
+            self._analyzer, image, _tracking_settings(settings), self._checks
+        )
         self._time_s = time_s
         return self._update_tracks(detections, image, settings)
-
-    def _detect(self, image: Image, time_s: float, settings: Settings) -> Scene:
-        if not isinstance(self._analyzer, StreamAnalyzer):
-            return self._analyzer.analyze(image, settings)
-        self._checks.time_s = time_s
-        return self._analyzer.analyze_frame(image, settings, self._checks)
 
     def _update_tracks(
         self, detections: Scene, image: Image, settings: Settings

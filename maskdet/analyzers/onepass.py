@@ -408,18 +408,12 @@ class SingleStage:
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Detect, classify and refine; see `Analyzer.analyze`."""
-        settings = Settings() if settings is None else settings
-        return self._analyze(image, settings, None)
+        return self.analyze_frame(image, settings or Settings(), None)
 
     def analyze_frame(
-        self, image: Image, settings: Settings, checks: RecentChecks
-    ) -> Scene:
-        """Likewise, for a frame of a stream; see `StreamAnalyzer.analyze_frame`."""
-        return self._analyze(image, settings, checks)
-
-    def _analyze(
         self, image: Image, settings: Settings, checks: RecentChecks | None
     ) -> Scene:
+        """Likewise, for a frame of a stream; see `StreamAnalyzer.analyze_frame`."""
         image = check_image(image)
         times = [perf_counter()]
         resized = self.resize.apply(image)

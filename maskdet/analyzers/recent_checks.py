@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes, iou_matrix
 from maskdet.settings import Settings
 from maskdet.types import CLASSES, Image, Scene
+
+if TYPE_CHECKING:
+    from maskdet.analyzers.pipelines import Analyzer
 
 MAX_AGE_S: Final = 0.2
 """Age in seconds up to which a result is reused. Smoothing of labels takes longer."""
@@ -71,13 +74,22 @@ class StreamAnalyzer(Protocol):
     """Protocol of an analyzer that is faster for the frames of a stream."""
 
     def analyze_frame(
-        self, image: Image, settings: Settings, checks: RecentChecks
+        self, image: Image, settings: Settings, checks: RecentChecks | None
     ) -> Scene:
         """Return the scene, as `Analyzer.analyze` does, with results that are reused.
 
         Args:
             image: `(h, w, 3)` uint8, BGR; not changed.
             settings: thresholds.
-            checks: results of the stream; updated.
+            checks: results of the stream; updated. None: nothing is reused.
         """
         ...
+
+
+def analyze_frame(
+    analyzer: Analyzer, image: Image, settings: Settings, checks: RecentChecks
+) -> Scene:
+    """Analyze a frame of a stream with any analyzer; see `StreamAnalyzer`."""
+    if isinstance(analyzer, StreamAnalyzer):
+        return analyzer.analyze_frame(image, settings, checks)
+    return analyzer.analyze(image, settings)

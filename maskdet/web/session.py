@@ -30,7 +30,7 @@ from maskdet.analyzers.pipelines import (
     load_analyzer,
     resolve_analyzer,
 )
-from maskdet.analyzers.recent_checks import RecentChecks, StreamAnalyzer
+from maskdet.analyzers.recent_checks import RecentChecks, analyze_frame
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.detectors import describe_missing_detector_library
 from maskdet.model_files.model_zoo import MODEL_FILES, model_folders, model_path
@@ -141,9 +141,7 @@ class PooledAnalyzer:
         """Likewise, for a stream; see `StreamAnalyzer.analyze_frame`."""
         with self._lock:
             self._last_shape = image.shape
-            if isinstance(self.analyzer, StreamAnalyzer):
-                return self.analyzer.analyze_frame(image, settings, checks)
-            return self.analyzer.analyze(image, settings)
+            return analyze_frame(self.analyzer, image, settings, checks)
 
     def forget_image(self) -> None:
         """Overwrite the last image, which the input of a network still holds."""

@@ -7,12 +7,13 @@ import pytest
 
 from maskdet.analyzers.onepass import Refiner, SingleStage
 from maskdet.analyzers.pipelines import load_analyzer
-from maskdet.analyzers.recent_checks import MAX_AGE_S, RecentChecks, StreamAnalyzer
+from maskdet.analyzers.recent_checks import MAX_AGE_S, RecentChecks, analyze_frame
 from maskdet.classifier import load_classifier
 from maskdet.media import read_image
 from maskdet.resources import resource_path
 from maskdet.settings import Settings
 from maskdet.streaming import Stream
+from maskdet.types import Scene
 from tests.helpers.fakes import make_grey_image
 
 BOXES = np.array([[0, 0, 40, 40], [100, 0, 140, 40], [200, 0, 240, 40]], np.float32)
@@ -124,13 +125,13 @@ def test_an_image_is_never_analyzed_with_results_of_another(
     assert classifier.n_faces == 14
 
 
-def test_other_analyzers_are_no_stream_analyzers() -> None:
+def test_other_analyzers_analyze_every_frame_alone(group_image) -> None:
     class Plain:
         def analyze(self, image, settings=None):
-            raise NotImplementedError
+            return Scene.empty()
 
-    assert not isinstance(Plain(), StreamAnalyzer)
-    assert isinstance(load_analyzer("onepass-fast"), StreamAnalyzer)
+    checks = RecentChecks()
+    assert len(analyze_frame(Plain(), group_image, Settings(), checks)) == 0
 
 
 def test_a_blank_frame_needs_no_check(counting) -> None:

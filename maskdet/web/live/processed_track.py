@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
@@ -12,7 +11,9 @@ import av
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
-_N_THREADS: Final = max(1, os.cpu_count() or 1)
+from maskdet.model_files.threads import count_cores
+
+_N_THREADS: Final = count_cores()
 """Frames that are analyzed at the same time; those of more viewers wait their turn.
 More would slow down the decoding, and frames that are not decoded yet queue up."""
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from maskdet.model_files.threads import count_cores
 from maskdet.validation import parse_whole_number
 
 MAX_VIEWERS_VARIABLE: Final = "MASKDET_MAX_VIEWERS"
@@ -27,16 +28,14 @@ def get_max_viewers(
 
     Args:
         environment: may set another number in `MASKDET_MAX_VIEWERS`.
-        n_cores: cores of this machine; by default those that the system reports.
+        n_cores: cores; by default those that this process may use.
 
     Raises:
         ValueError: the variable is not a whole number from 1 to 99999.
     """
     text = environment.get(MAX_VIEWERS_VARIABLE, "").strip()
     if not text:
-        return min(
-            _MAX_DEFAULT_VIEWERS, _VIEWERS_PER_CORE * (n_cores or os.cpu_count() or 1)
-        )
+        return min(_MAX_DEFAULT_VIEWERS, _VIEWERS_PER_CORE * (n_cores or count_cores()))
     return parse_whole_number(text, 1, 99_999, name=MAX_VIEWERS_VARIABLE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from fractions import Fraction
 
 import av
@@ -67,6 +68,17 @@ def test_each_frame_is_processed_and_sent_once_without_delay() -> None:
     assert set(bases) == {Fraction(1, 15)}
 
 
+@pytest.fixture(params=[1, 2])
+def n_threads(request, monkeypatch) -> Iterator[None]:
+    """With a free thread, the end could be reported before the last frame."""
+    monkeypatch.setattr(processed_track, "_N_THREADS", request.param)
+    processed_track._get_executor.cache_clear()
+    yield
+    processed_track._get_executor().shutdown()
+    processed_track._get_executor.cache_clear()
+
+
+@pytest.mark.usefixtures("n_threads")
 def test_the_server_goes_on_while_a_frame_is_processed_and_when_it_stops() -> None:
     async def play() -> None:
         camera = Camera()
@@ -87,14 +99,6 @@ def test_the_server_goes_on_while_a_frame_is_processed_and_when_it_stops() -> No
     processor = Processor()
     asyncio.run(play())
     wait_until(processor.has_ended.is_set, "the end to be reported")
-
-
-def test_the_end_is_reported_after_the_last_frame(monkeypatch) -> None:
-    """Also with a free thread, which could report it earlier."""
-    monkeypatch.setattr(processed_track, "_N_THREADS", 2)
-    processed_track._get_executor.cache_clear()
-    test_the_server_goes_on_while_a_frame_is_processed_and_when_it_stops()
-    processed_track._get_executor.cache_clear()
 
 
 def test_a_callback_that_waits_is_an_error() -> None:
