@@ -138,10 +138,16 @@ def are_all_analyzed() -> bool:
     return are_always_analyzed() or service.are_cameras_recorded()
 
 
-@functools.cache
+_feeds: Final = CameraFeeds()
+
+
 def get_camera_feeds() -> CameraFeeds:
-    """Return the feeds of this server."""
-    return CameraFeeds()
+    """Return the feeds of this server.
+
+    They exist from the import on: two visitors who come at the same time must not
+    create two, as each camera is read once.
+    """
+    return _feeds
 
 
 def open_camera(url: str) -> VideoSource:
