@@ -150,7 +150,7 @@ def get_camera_feeds() -> CameraFeeds:
     return _feeds
 
 
-def open_camera(url: str) -> VideoSource:
+def open_camera(url: str) -> LatestFrameSource:
     """Open a network camera; a video at a URL is played in real time, repeatedly.
 
     Raises:
@@ -163,7 +163,7 @@ def open_camera(url: str) -> VideoSource:
     return play_in_real_time(lambda: open_video(url))
 
 
-def play_in_real_time(open_source: Callable[[], VideoSource]) -> VideoSource:
+def play_in_real_time(open_source: Callable[[], VideoSource]) -> LatestFrameSource:
     """Return a video as if a camera sent it: in real time, and again from its end on.
 
     Raises:

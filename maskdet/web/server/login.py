@@ -307,7 +307,7 @@ def _redirect(target: str) -> Response:
 
 
 def _make_signer(passwords: Passwords) -> URLSafeTimedSerializer:
-    """Return what signs cookies; other passwords make another key.
+    """Return the signer of cookies; other passwords make another key.
 
     Streamlit's secret is random for each start of the server unless it is set. So a
     cookie does not help to guess the passwords.
