@@ -30,7 +30,9 @@ DEADLINE_S = 180.0
 def main() -> int:
     """Build, start, check and stop."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--engine", help="docker or podman (default: which is there)")
+    parser.add_argument(
+        "--engine", help="docker or podman (default: the one that is installed)"
+    )
     parser.add_argument("--image", help="measure this image, and build none")
     parser.add_argument("--base", help="base image (default: that of the file)")
     parser.add_argument("--build-option", action="append", default=[])

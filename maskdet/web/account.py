@@ -24,7 +24,7 @@ ADMINS_VARIABLE: Final = "MASKDET_LOGIN_ADMINS"
 
 
 def require_login() -> None:
-    """Stop the page unless the visitor may enter; call it in `app.py` before all else.
+    """Stop the page unless the visitor may enter; call it in `app.py` before content.
 
     A password is asked for before the page is delivered. This finds visitors who came
     before the server could ask: the first ones of `streamlit run app.py`.
@@ -60,7 +60,7 @@ def get_role() -> login.Role | None:
 def render_account() -> None:
     """Render the links to log in and out, in the sidebar; nothing without a login."""
     role = get_role()
-    base_path = login.get_base_path()
+    base_path = streamlit_patches.get_base_path()
     if role is not None:
         title = "an administrator" if role == "admin" else "a visitor"
         st.caption(f"You are logged in as {title}.")

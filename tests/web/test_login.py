@@ -256,6 +256,9 @@ def test_wrong_passwords_are_forgotten_after_a_while() -> None:
         limiter.record_failure(f"2001:db8:0:1::{number:x}")  # one customer has them all
     assert limiter.is_blocked("2001:db8:0:1::ffff")
     assert not limiter.is_blocked("2001:db8:0:2::1")
+    for _ in range(login.MAX_FAILURES):
+        limiter.record_failure("203.0.113.9")
+    assert limiter.is_blocked("::ffff:203.0.113.9"), "the same address, over IPv6"
     now_s = login.FAILURE_WINDOW_S
     assert not limiter.is_blocked("2001:db8:0:1::ffff")
 

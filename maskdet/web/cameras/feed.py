@@ -15,8 +15,8 @@ import numpy as np
 
 from maskdet.log_filter import RepeatedFailureFilter
 from maskdet.media import (
+    LatestFrameSource,
     VideoReadError,
-    VideoSource,
     encode_jpeg,
     resize_image,
     rotate_image,
@@ -102,7 +102,7 @@ class CameraFeed:
     def __init__(
         self,
         name: str,
-        open_source: Callable[[], VideoSource],
+        open_source: Callable[[], LatestFrameSource],
         state: LiveState,
         get_session: Callable[[], LiveSession | None],
         *,
@@ -247,16 +247,17 @@ class CameraFeed:
 
     def _read(self) -> bool:
         """Show the frames of one connection; return whether there was one."""
-        has_frames, n_before = False, 0
+        n_counted = 0
         with self._open_source() as source:
             for image, _ in source:
+                # The next frame may arrive before this one is counted.
+                n_arrived = max(1, source.n_received - n_counted)
                 session = self._get_session()
                 if session is None or not self._is_wanted():
                     break
-                n_received = getattr(source, "n_received", n_before + 1)
-                self._show(image, session, max(1, n_received - n_before))
-                has_frames, n_before = True, n_received
-        return has_frames
+                self._show(image, session, n_arrived)
+                n_counted += n_arrived
+        return n_counted > 0
 
     def _show(self, image: Image, session: LiveSession, n_arrived: int) -> None:
         image = rotate_image(image, self.state.preferences.rotate)

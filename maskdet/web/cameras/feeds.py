@@ -138,13 +138,19 @@ def are_all_analyzed() -> bool:
     return are_always_analyzed() or service.are_cameras_recorded()
 
 
-@functools.cache
+_feeds: Final = CameraFeeds()
+
+
 def get_camera_feeds() -> CameraFeeds:
-    """Return the feeds of this server."""
-    return CameraFeeds()
+    """Return the feeds of this server.
+
+    They exist from the import on: two visitors who come at the same time must not
+    create two, as each camera is read once.
+    """
+    return _feeds
 
 
-def open_camera(url: str) -> VideoSource:
+def open_camera(url: str) -> LatestFrameSource:
     """Open a network camera; a video at a URL is played in real time, repeatedly.
 
     Raises:
@@ -157,7 +163,7 @@ def open_camera(url: str) -> VideoSource:
     return play_in_real_time(lambda: open_video(url))
 
 
-def play_in_real_time(open_source: Callable[[], VideoSource]) -> VideoSource:
+def play_in_real_time(open_source: Callable[[], VideoSource]) -> LatestFrameSource:
     """Return a video as if a camera sent it: in real time, and again from its end on.
 
     Raises:

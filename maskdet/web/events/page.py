@@ -307,7 +307,7 @@ def _render_settings() -> None:
 def _select_form() -> tuple[EventForm, bool]:
     """Return the settings to render, and whether they are those of the visitor.
 
-    A local admin can choose those of the server's network cameras.
+    An administrator can choose those of the server's network cameras.
     """
     camera_recorder = service.get_camera_recorder()
     if camera_recorder is not None:
@@ -503,7 +503,8 @@ def _render_table(result: EventQueryResult) -> None:
 def _render_files(
     store: EventStore, event_filter: EventFilter, result: EventQueryResult, n_all: int
 ) -> None:
-    """Render the CSV download, and the delete button for local admins."""
+    """Render the CSV download, and the delete button for administrators."""
+    is_admin = service.is_admin()
     with st.container(horizontal=True):
         st.download_button(
             "Events (CSV)",
@@ -514,9 +515,9 @@ def _render_files(
             on_click="ignore",
             disabled=not result.n_events,
         )
-        if service.is_admin():
+        if is_admin:
             _render_delete_button(store, n_all)
-    if not service.is_admin():
+    if not is_admin:
         st.caption(
             "Events can only be deleted from the server's own machine, or by an "
             "administrator."

@@ -111,7 +111,7 @@ def apply_event_preferences(recorder: Recorder, preferences: EventPreferences) -
 def list_recorded_cameras() -> list[str]:
     """Return the names of the cameras whose events this visitor records.
 
-    For a local admin, those of the server are among them.
+    For an administrator, those of the server are among them.
     """
     names = []
     preferences = get_event_preferences()
@@ -132,7 +132,7 @@ def get_alert_monitor() -> AlertMonitor:
 def list_alerts() -> list[AlertRecord]:
     """Return the last alerts of this visitor's streams, newest first.
 
-    For a local admin, those of the server's cameras are among them.
+    For an administrator, those of the server's cameras are among them.
     """
     records = get_alert_monitor().list_alerts()
     cameras = get_camera_recorder()
@@ -157,7 +157,7 @@ def create_stream_monitor(clock_s: float) -> StreamMonitor:
 def create_camera_monitor(camera: str, clock_s: float) -> StreamMonitor:
     """Return a monitor for a network camera that the server reads itself.
 
-    It follows the event settings of the server's cameras, which only a local admin can
+    It follows the event settings of the server's cameras, which only administrators can
     change on the Events page; by default nothing is recorded or sent. Safe to call
     outside of a script run.
 
@@ -243,10 +243,10 @@ def may_record() -> bool:
 
 
 def is_admin() -> bool:
-    """Return whether the visitor has the rights of the server's own machine.
+    """Return whether the visitor has the rights of an administrator.
 
-    Who has logged in as an administrator has them too. It is false for a visitor who
-    has just disconnected.
+    These are visitors who have logged in as one, and by default those on the server's
+    own machine. It is false for a visitor who has just disconnected.
     """
     context = get_script_run_ctx()
     if context is None:

@@ -76,7 +76,7 @@ def parse_host(text: str | None) -> Host | None:
     if match is None:
         return None
     bracketed = match[1].startswith("[")
-    address = _parse_address(match[1].strip("[]"))
+    address = parse_address(match[1].strip("[]"))
     if bracketed and address is None:
         return None
     if address is None and not _HOST_NAME.fullmatch(match[1]):
@@ -88,11 +88,26 @@ def parse_host(text: str | None) -> Host | None:
     return Host(name, port)
 
 
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Parse an IP address; return `None` for anything else, also for zones.
+
+    An IPv4-mapped IPv6 address is converted to IPv4.
+    """
+    if "%" in text:
+        return None
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
 def is_loopback(name: str | None) -> bool:
     """Return whether a host name or an address is a loopback address."""
     if name is None:
         return False
-    address = _parse_address(name)
+    address = parse_address(name)
     return name == "localhost" if address is None else address.is_loopback
 
 
@@ -124,7 +139,7 @@ def is_accepted_host(host: str | None, allowed: Collection[str]) -> bool:
     if (
         not allowed
         or is_loopback(name)
-        or _parse_address(name)
+        or parse_address(name)
         or name in _get_machine_names()
     ):
         return True
@@ -198,7 +213,7 @@ def is_local_request(peer: str | None, headers: Iterable[tuple[str, str]]) -> bo
         return False
     host = parse_host(hosts[0])
     return (
-        _parse_address(peer or "") is not None
+        parse_address(peer or "") is not None
         and is_loopback(peer)
         and host is not None
         and is_loopback(host.name)
@@ -235,18 +250,6 @@ def parse_switch(environment: Mapping[str, str], name: str) -> bool | None:
             f"{name} is {text!r}; accepted are on and off, or leave it unset"
         )
     return text in _ON
-
-
-def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Parse an IP address; return `None` for anything else, also for zones."""
-    if "%" in text:
-        return None
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
 
 
 def _parse_origin(text: str | None) -> tuple[str, str, int] | None:

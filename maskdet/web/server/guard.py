@@ -97,7 +97,7 @@ async def _respond_without_app(
     host = _get_single_header(headers, "host")
     if not is_allowed_host(host):
         return PlainTextResponse(_format_unknown_host(headers), status_code=403)
-    if scope["path"] == login.get_base_path() + metrics.PATH:
+    if scope["path"] == streamlit_patches.get_base_path() + metrics.PATH:
         client = scope.get("client") or (None,)
         if metrics.may_read(headers.items(), client[0]):
             return Response(metrics.format_text(), media_type=metrics.CONTENT_TYPE)

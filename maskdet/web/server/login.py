@@ -1,8 +1,8 @@
 """Password login in front of every page, file and connection of the dashboard.
 
 `guard` passes each request to `respond_to_login` and each web socket to `is_admitted`.
-Who has sent a password gets a signed cookie with their role, which the browser also
-sends when it opens the connection of the app.
+A visitor who has sent a password gets a signed cookie with their role, which the
+browser also sends when it opens the connection of the app.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from typing import Final, Literal, cast, get_args
 from urllib.parse import parse_qs, quote
 
@@ -32,6 +32,8 @@ from starlette.types import Receive, Scope
 from streamlit import config
 
 from maskdet.html_templates import render_html
+from maskdet.web.server.access import parse_address
+from maskdet.web.server.streamlit_patches import get_base_path
 
 logger: Final = logging.getLogger(__name__)
 
@@ -57,8 +59,8 @@ Role = Literal["visitor", "admin"]
 _COOKIE_AGE_S: Final = 7 * 86_400
 _MAX_BODY_BYTES: Final = 4096
 _MAX_ADDRESSES: Final = 10_000
-_OPEN_PATHS: Final = ("/_stcore/health",)
-"""What a health check reads; it says only whether the server runs."""
+HEALTH_PATH: Final = "/_stcore/health"
+"""Open without a password: a health check reads only whether the server runs."""
 
 _PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Log in - maskdet</title>
@@ -220,7 +222,7 @@ async def respond_to_login(
         is_own_page: whether the page that sends a form is one of this server.
     """
     path, base_path = scope["path"], get_base_path()
-    if path in (base_path + open_path for open_path in _OPEN_PATHS):
+    if path == base_path + HEALTH_PATH:
         return None
     if path == base_path + LOGOUT_PATH:
         response = _redirect(f"{base_path}/")
@@ -304,14 +306,8 @@ def _redirect(target: str) -> Response:
     return RedirectResponse(target, 303, headers={"Cache-Control": "no-store"})
 
 
-def get_base_path() -> str:
-    """Return the path below which the server is; empty for its root."""
-    path = str(config.get_option("server.baseUrlPath") or "").strip("/")
-    return f"/{path}" if path else ""
-
-
 def _make_signer(passwords: Passwords) -> URLSafeTimedSerializer:
-    """Return what signs cookies; other passwords make another key.
+    """Return the signer of cookies; other passwords make another key.
 
     Streamlit's secret is random for each start of the server unless it is set. So a
     cookie does not help to guess the passwords.
@@ -324,10 +320,7 @@ def _make_signer(passwords: Passwords) -> URLSafeTimedSerializer:
 
 def _get_network(address: str) -> str:
     """Return an address, or the network of an IPv6 address that one customer has."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
+    parsed = parse_address(address)
+    if isinstance(parsed, IPv6Address):
         return parsed.exploded[:19]
-    return str(parsed)
+    return str(parsed or address)

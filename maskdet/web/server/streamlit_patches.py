@@ -388,8 +388,13 @@ def add_media_file(content: bytes, media_type: str, place: str) -> str:
     if not runtime.exists() or hooks.MEDIA_FILES.find() is None:
         return ""
     path = runtime.get_instance().media_file_mgr.add(content, media_type, place)
-    base_path = str(config.get_option("server.baseUrlPath")).strip("/")
-    return f"/{base_path}{path}" if base_path else path
+    return get_base_path() + path
+
+
+def get_base_path() -> str:
+    """Return the path below which the server is; empty for its root."""
+    path = str(config.get_option("server.baseUrlPath") or "").strip("/")
+    return f"/{path}" if path else ""
 
 
 def list_config_files() -> list[str]:

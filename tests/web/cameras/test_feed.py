@@ -8,6 +8,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -33,13 +34,19 @@ SECRET = "s3cret-word"
 
 
 class Source:
-    """Frames until it is stopped, or a number of frames."""
+    """Frames until it is stopped, or a number of frames.
+
+    Of a source in pairs, every second frame has arrived with the one before.
+    """
 
     end_s = 0.0
 
-    def __init__(self, n_frames: int | None = None, size_wh=(65, 49)) -> None:
+    def __init__(
+        self, n_frames: int | None = None, size_wh=(65, 49), *, in_pairs: bool = False
+    ) -> None:
         self.info = VideoInfo(*size_wh)
         self._n_frames, self._size_wh = n_frames, size_wh
+        self._in_pairs, self.n_received = in_pairs, 0
         self.stopped = threading.Event()
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
@@ -49,6 +56,7 @@ class Source:
             if self.stopped.wait(0.01):
                 return
             number += 1
+            self.n_received = number + number % 2 if self._in_pairs else number
             yield np.full((height, width, 3), 90, np.uint8), 0.0
 
     def __enter__(self) -> Source:
@@ -136,6 +144,18 @@ def test_one_reading_serves_all_viewers_and_ends_with_the_last() -> None:
     assert feed.state.get_last_run() is not None
 
 
+def test_a_frame_that_arrives_early_does_not_count_as_dropped(monkeypatch) -> None:
+    feed = make_feed(Opener(Source(20, in_pairs=True), VideoReadError("gone")))
+    counts: list[int] = []
+    monkeypatch.setattr(
+        feed, "_show", lambda _, __, n_arrived: counts.append(n_arrived)
+    )
+    feed.add_viewer(ignore)
+    wait_until(lambda: len(counts) == 20, "all frames")
+    feed.remove_viewer(ignore)
+    assert sum(counts) <= 21
+
+
 def test_a_feed_starts_again_for_the_next_viewer() -> None:
     opener = Opener(Source(), Source())
     feed = make_feed(opener)
@@ -219,15 +239,23 @@ def test_a_large_frame_is_sent_smaller() -> None:
 
 
 def test_a_track_sends_new_frames_and_repeats_the_last_one() -> None:
-    source = Source(2)
-    feed = make_feed(Opener(source, VideoReadError("gone")), first_delay_s=WAIT_S)
+    opener = Opener(Source(2), VideoReadError("gone"))
+    is_watched = threading.Event()
+
+    def open_when_watched() -> Source:
+        is_watched.wait(WAIT_S)
+        return opener()
+
+    feed = make_feed(open_when_watched, first_delay_s=WAIT_S)
 
     async def receive() -> None:
         track = FeedTrack(feed)
-        frames = [await track.recv() for _ in range(6)]
+        frames = [await track.recv()]
+        is_watched.set()
+        frames += [await track.recv() for _ in range(5)]
         assert [frame.pts for frame in frames] == sorted({f.pts for f in frames})
         # Up to the first frame of the camera, a dark image is sent.
-        assert frames[0].width, frames[0].height == (640, 360)
+        assert (frames[0].width, frames[0].height) == (640, 360)
         assert (frames[-1].width, frames[-1].height) == (64, 48)
         assert feed.n_viewers == 1
         track.stop()
@@ -278,6 +306,19 @@ def test_one_analysis_however_many_watch_the_same_camera(camera_feeds) -> None:
         feed.remove_viewer(ignore)
         feed.remove_viewer(ignore)
         wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+
+
+def test_visitors_who_come_at_the_same_time_share_the_feeds(monkeypatch) -> None:
+    both = threading.Barrier(2)
+
+    def create_slowly() -> CameraFeeds:
+        both.wait(WAIT_S)
+        return CameraFeeds()
+
+    monkeypatch.setattr(feeds_module, "CameraFeeds", create_slowly)
+    with ThreadPoolExecutor(2) as executor:
+        calls = [executor.submit(feeds_module.get_camera_feeds) for _ in range(2)]
+    assert calls[0].result() is calls[1].result()
 
 
 def test_an_entered_camera_is_forgotten_once_no_session_has_it(camera_feeds) -> None:
