@@ -86,7 +86,7 @@ def test_the_memory_of_another_process_is_read() -> None:
         ('symlink("../x", "/w/link")              = 0', ["/w/link"]),
     ],
 )
-def test_calls_that_write_are_told_from_others(call: str, paths: list[str]) -> None:
+def test_only_calls_that_write_have_paths(call: str, paths: list[str]) -> None:
     assert list(parse_call(call)) == paths
 
 
