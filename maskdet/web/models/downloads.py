@@ -31,7 +31,10 @@ def render_download(name: str) -> None:
     size = f"{max(n_bytes / 1e6, 0.1):.1f} MB"
     host = urlsplit(MODEL_FILES[name].url).hostname
     if not is_admin():
-        st.caption(f"It can be downloaded ({size}) on the server's own machine.")
+        st.caption(
+            f"It can be downloaded ({size}) from the server's own machine, or by an "
+            "administrator."
+        )
         return
     st.button(
         f"Download ({size})",
