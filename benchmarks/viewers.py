@@ -111,6 +111,13 @@ class DashboardServer:
         self.process.kill()
 
 
+def encode_sample() -> list[av.Packet]:
+    """Encode the video that the viewers send: a sample image with several faces."""
+    path = ROOT / "samples" / "group.jpg"
+    image = cv2.resize(cv2.imread(str(path)), SIZE_WH, interpolation=cv2.INTER_AREA)
+    return encode_numbered(image)
+
+
 def encode_numbered(image: np.ndarray) -> list[av.Packet]:
     """Encode a still image with faces and the number of each frame as a bar code.
 
@@ -439,9 +446,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
-    path = ROOT / "samples" / "group.jpg"
-    image = cv2.resize(cv2.imread(str(path)), SIZE_WH, interpolation=cv2.INTER_AREA)
-    packets = encode_numbered(image)
+    packets = encode_sample()
     roots = [root.resolve() for root in (ROOT, *options.root)]
     jobs = [
         *(("viewers", int(n)) for n in options.viewers.split(",") if n),

@@ -423,7 +423,7 @@ def slice_rates_chart(
         ),
         "tooltip": [
             *[nominal_field("run", "Run")] * (len(colours) > 1),
-            nominal_field("slice", "Slice"),
+            nominal_field("slice", "Subset"),
             *_interval_tooltips(x_title),
             nominal_field("comparison", "Compared with the rest"),
         ],

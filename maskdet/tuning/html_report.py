@@ -190,7 +190,7 @@ def _slices_table(result: EvaluationResult) -> _Table:
         )
         for part in compute_slice_metrics(result)
     ]
-    return ("Slice", "Recall", "Detected and correct", "True faces", ""), rows
+    return ("Subset", "Recall", "Detected and correct", "True faces", ""), rows
 
 
 def _describe_proposal(proposal: Proposal, style: Style) -> dict[str, object]:

@@ -54,13 +54,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif url.path == "/keys":
             self._send({"keys": [self.server.key.as_dict(private=False)]})
         else:
-            here = self.server.url
+            issuer = self.server.url
             self._send(
                 {
-                    "issuer": here,
-                    "authorization_endpoint": f"{here}/authorize",
-                    "token_endpoint": f"{here}/token",
-                    "jwks_uri": f"{here}/keys",
+                    "issuer": issuer,
+                    "authorization_endpoint": f"{issuer}/authorize",
+                    "token_endpoint": f"{issuer}/token",
+                    "jwks_uri": f"{issuer}/keys",
                     "id_token_signing_alg_values_supported": ["RS256"],
                 }
             )

@@ -207,6 +207,11 @@ def _find_traces_of_work(findings: Findings, folder: Path) -> Iterator[str]:
             yield f"left in memory: {name}"
 
 
+def split_seeds(seeds: Sequence[int], n_workers: int) -> list[Sequence[int]]:
+    """Return the seeds of each worker; fewer workers if there are not enough seeds."""
+    return [seeds[first::n_workers] for first in range(min(n_workers, len(seeds)))]
+
+
 def merge(kind: str, parts: Sequence[Findings]) -> Findings:
     """Return the findings of several workers together."""
     whole = Findings(kind)
@@ -265,11 +270,11 @@ def main() -> int:
                 executor.submit(
                     try_seeds,
                     kind,
-                    seeds[number :: options.workers],
+                    part,
                     Path(place).resolve() / str(number),
                     trace=trace,
                 )
-                for number in range(options.workers)
+                for number, part in enumerate(split_seeds(seeds, options.workers))
             ]
             findings = merge(kind, [job.result() for job in jobs])
         print(format_findings(findings), flush=True)

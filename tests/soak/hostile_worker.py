@@ -29,6 +29,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRe
 
 from maskdet.analyzers import pipelines
 from maskdet.cli import main as run_command
+from maskdet.evaluation.labelled_set import import_dataset
 from maskdet.http_api.application import create_application
 from maskdet.http_api.config import ApiConfig
 from maskdet.media import encode_jpeg
@@ -47,6 +48,7 @@ from tests.soak import mutations
 MAX_VIDEO_S = 60.0
 ANALYZER = "onepass-fast"
 _SMALL_JPEG = encode_jpeg(np.full((60, 80, 3), 90, np.uint8))
+_MESSAGE = "maskdet: "
 _MAX_ENTRIES = 8  # of a zip of the Image page, that are opened
 
 Outcome = str
@@ -68,10 +70,26 @@ def run_cli(*words: str) -> Outcome:
     text = err.getvalue()
     if "Traceback" in text + out.getvalue() or status not in (0, 1, 2):
         raise HostileError(f"{words[0]}: exit status {status}: {text[-2000:]}")
-    if status and not text.strip():
-        raise HostileError(f"{words[0]}: exit status {status} without a message")
-    check_line(text.replace("\n", " "))
+    check_messages(text, words[1], is_rejected=status != 0)
     return "rejected" if status else "read"
+
+
+def check_messages(text: str, file: str, *, is_rejected: bool) -> None:
+    """Check the messages of a command: each is one line, and a rejection has one.
+
+    Args:
+        text: the standard error of the command.
+        file: name of the input.
+        is_rejected: whether the exit status is not 0.
+    """
+    lines = text.splitlines()
+    for line in lines:
+        check_line(line)
+        # The second line of a message would begin with something else.
+        if not line.startswith((_MESSAGE, "pipeline: ", "wrote ", file)):
+            raise HostileError(f"not a message of one line: {line!r}"[:500])
+    if is_rejected and not any(line.startswith(_MESSAGE) for line in lines):
+        raise HostileError(f"rejected without a message: {text!r}"[:500])
 
 
 def check_line(line: str) -> Outcome:
@@ -171,8 +189,6 @@ def accept(read: Callable[[], object]) -> Outcome:
 
 def import_zip(content: bytes) -> Outcome:
     """Do what the Tune page does with a zip."""
-    from maskdet.evaluation.labelled_set import import_dataset
-
     return accept(lambda: import_dataset(content))
 
 

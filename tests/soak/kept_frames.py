@@ -33,12 +33,7 @@ from tests.browser.dashboard import (
 )
 from tests.helpers.waiting import WAIT_MS, wait_until
 from tests.soak.marker import count_marked_places, make_marked_image, read_memory
-from tests.soak.processes import (
-    GARBAGE_INTERVAL_S,
-    ROOT,
-    SESSION_KEPT_S,
-    SoakedServer,
-)
+from tests.soak.processes import FORGET_S, ROOT, SoakedServer
 from tests.soak.written_files import (
     find_tracer,
     make_trace_command,
@@ -145,9 +140,9 @@ def main() -> int:
             with open_browser(folder, f"http://127.0.0.1:{server.port}/") as page:
                 use_pages(page, folder)
                 used = count_places(server.pid)
-            wait_until(lambda: not count_visitors(server), "the visitor to be gone")
+            wait_until(lambda: not server.count_visitors(), "the visitor to be gone")
             left = count_places(server.pid)
-            time.sleep(SESSION_KEPT_S + GARBAGE_INTERVAL_S + 10)
+            time.sleep(FORGET_S)
             ended = count_places(server.pid)
         finally:
             server.stop()
@@ -162,12 +157,6 @@ def main() -> int:
     if not used:
         print("the search does not find the pattern even while it is shown")
     return int(n_marked > 0 or sum(ended.values()) > 0 or not used)
-
-
-def count_visitors(server: SoakedServer) -> int:
-    """Return the number of sessions and streams."""
-    figures = server.read_figures()
-    return int(figures["sessions"] + figures["streams"])
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any
 
 from maskdet.events.config import EVENTS_URL_VARIABLE, sqlite_url
 from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE
+from maskdet.web.session import COLLECT_INTERVAL_S
 from tests.helpers.servers import find_free_port, is_healthy
 from tests.helpers.waiting import wait_until
 from tests.soak.viewer import write_packets
@@ -28,11 +29,10 @@ FOLDER = Path(__file__).resolve().parent
 
 _ENDED = "ended"
 
-SESSION_KEPT_S = 120.0
-"""Streamlit keeps a session for this time after its browser has left."""
+_SESSION_KEPT_S = 120.0  # by Streamlit, after its browser has left
 
-GARBAGE_INTERVAL_S = 45.0
-"""See `maskdet.web.session.COLLECT_INTERVAL_S`."""
+FORGET_S = _SESSION_KEPT_S + COLLECT_INTERVAL_S + 10
+"""A server at rest has forgotten its visitors after this time."""
 
 # A traceback ends with the first line that is not indented.
 _TRACEBACK = re.compile(r"^Traceback \(most recent.*\n(?:[ \t].*\n)*(.*)$", re.M)
@@ -106,6 +106,11 @@ class SoakedServer:
         # The last line may be incomplete.
         figures: dict[str, Any] = json.loads(lines[-2]) if len(lines) > 1 else {}
         return figures
+
+    def count_visitors(self) -> int:
+        """Return the number of sessions and streams."""
+        figures = self.read_figures()
+        return int(figures["sessions"] + figures["streams"])
 
     def measure(self) -> dict[str, float]:
         """Return the numbers of the process, seen from outside and from inside."""
@@ -219,7 +224,7 @@ class ViewerProcess:
                     raise ViewerEndedError("the process of a viewer has ended")
 
     async def kill(self) -> None:
-        """Kill the process: nothing is closed, and nobody is told."""
+        """Kill the process: it closes nothing, and the server gets no message."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
         await self._process.wait()

@@ -15,7 +15,8 @@ from maskdet.media import encode_jpeg, read_image
 from maskdet.resources import resource_path
 from tests.soak import mutations
 from tests.soak.figures import Series, format_table, write_charts
-from tests.soak.hostile_worker import HostileError, check_line
+from tests.soak.hostile import split_seeds
+from tests.soak.hostile_worker import HostileError, check_line, check_messages
 from tests.soak.marker import count_marked_places, make_marked_image, read_memory
 from tests.soak.written_files import (
     make_trace_command,
@@ -86,7 +87,7 @@ def test_the_memory_of_another_process_is_read() -> None:
         ('symlink("../x", "/w/link")              = 0', ["/w/link"]),
     ],
 )
-def test_calls_that_write_are_told_from_others(call: str, paths: list[str]) -> None:
+def test_only_calls_that_write_have_paths(call: str, paths: list[str]) -> None:
     assert list(parse_call(call)) == paths
 
 
@@ -118,11 +119,26 @@ def test_a_seed_always_makes_the_same_input(seed: int) -> None:
         assert make(seed) != make(seed + 1)
 
 
+def test_no_worker_is_without_seeds() -> None:
+    assert split_seeds(range(7, 8), 4) == [range(7, 8, 4)]
+    assert split_seeds(range(0), 2) == []
+    parts = split_seeds(range(5), 2)
+    assert [[*part] for part in parts] == [[0, 2, 4], [1, 3]]
+
+
 def test_a_message_of_two_lines_is_a_problem() -> None:
     assert check_line("a file is damaged") == "rejected"
     for line in ("two\nlines", "\x1b[2J"):
         with pytest.raises(HostileError, match="not one printable line"):
             check_line(line)
+
+
+def test_a_command_writes_messages_of_one_line() -> None:
+    message = "maskdet: a.jpg: the image is damaged\n"
+    check_messages(f"{message}wrote out.json\n", "a.jpg", is_rejected=True)
+    for text in ("", "wrote out.json\n", f"{message}in the second row\n"):
+        with pytest.raises(HostileError, match="message"):
+            check_messages(text, "a.jpg", is_rejected=True)
 
 
 def test_the_table_has_start_maximum_and_end(tmp_path: Path) -> None:

@@ -21,14 +21,10 @@ from typing import Any
 
 import aioice.ice
 import av
-import cv2
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks import viewers
-from maskdet.media import read_image
-from maskdet.resources import resource_path
 
 REMOTE_SDP_KEY = "sdp_answer_json"  # as streamlit-webrtc calls it
 N_FIRST_FRAMES = 10
@@ -123,10 +119,8 @@ def print_object(**values: object) -> None:
 
 def write_packets(path: Path) -> None:
     """Write the video that all viewers send, so that only one process encodes it."""
-    sample = read_image(resource_path("samples/group.jpg"))
-    image = cv2.resize(sample, viewers.SIZE_WH, interpolation=cv2.INTER_AREA)
-    packets = viewers.encode_numbered(np.asarray(image, np.uint8))
-    path.write_bytes(pickle.dumps([bytes(packet) for packet in packets]))
+    packets = [bytes(packet) for packet in viewers.encode_sample()]
+    path.write_bytes(pickle.dumps(packets))
 
 
 def main() -> None:

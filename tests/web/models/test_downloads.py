@@ -91,7 +91,7 @@ def test_other_visitors_cannot_download(
     app = open_analyzer("ssd")
     assert download_buttons(app) == []
     captions = " ".join(part.value for part in app.main.caption)
-    assert "on the server's own machine" in captions
+    assert "from the server's own machine, or by an administrator" in captions
 
 
 def test_an_installed_model_and_a_missing_library_have_no_download(
