@@ -32,7 +32,7 @@ def render_download(name: str) -> None:
     host = urlsplit(MODEL_FILES[name].url).hostname
     if not is_admin():
         st.caption(
-            f"It can be downloaded ({size}) on the server's own machine, or by an "
+            f"It can be downloaded ({size}) from the server's own machine, or by an "
             "administrator."
         )
         return
