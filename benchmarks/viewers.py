@@ -30,7 +30,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import aioice.ice
 import av
 import cv2
 import numpy as np
@@ -48,7 +47,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.helpers.servers import find_free_port, is_healthy
+from tests.helpers.servers import find_free_port, is_healthy, use_loopback_for_media
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -468,7 +467,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0)
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
-    aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+    use_loopback_for_media()
     packets = encode_sample()
     roots = [root.resolve() for root in (ROOT, *options.root)]
     jobs = [

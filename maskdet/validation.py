@@ -24,6 +24,8 @@ from annotated_types import Interval
 
 _T = TypeVar("_T")
 
+_MIN_SECRET_LENGTH = 16
+
 _NOUNS: Mapping[object, str] = {int: "whole number", float: "number", str: "text"}
 
 
@@ -89,6 +91,23 @@ def parse_whole_number(
         words = f"a whole number{_describe_range(low, high)}"
         raise ValueError(f"{name} must be {words}, not {text[:40]!r}".lstrip())
     return int(text)
+
+
+def check_secret(secret: str, subject: str) -> None:
+    """Check a secret of the environment, which clients send in a header.
+
+    Args:
+        secret: the secret.
+        subject: start of the error message; the secret is not part of it.
+
+    Raises:
+        ValueError: it is too short or not ASCII.
+    """
+    if len(secret) < _MIN_SECRET_LENGTH or not secret.isascii():
+        raise ValueError(
+            f"{subject} must have at least {_MIN_SECRET_LENGTH} ASCII characters; "
+            "`openssl rand -hex 24` makes one"
+        )
 
 
 def parse_json_object(text: str | bytes, subject: str) -> dict[str, Any]:

@@ -14,11 +14,10 @@ from maskdet.classifier import DEFAULT_CLASSIFIER
 from maskdet.model_files.threads import N_THREADS, count_cores
 from maskdet.settings import Settings
 from maskdet.style import Style
+from maskdet.validation import check_secret
 
 KEYS_VARIABLE: Final = "MASKDET_API_KEYS"
 """Accepted API keys, separated by commas or spaces."""
-
-MIN_KEY_LENGTH: Final = 16
 
 MAX_IMAGES: Final = 100
 """Maximum number of images of one request."""
@@ -111,9 +110,5 @@ def read_api_keys(environment: Mapping[str, str]) -> tuple[str, ...]:
     """
     keys = environment.get(KEYS_VARIABLE, "").replace(",", " ").split()
     for number, key in enumerate(keys, start=1):
-        if len(key) < MIN_KEY_LENGTH or not key.isascii():
-            raise ValueError(
-                f"{KEYS_VARIABLE}: key {number} must have at least {MIN_KEY_LENGTH} "
-                "ASCII characters; `openssl rand -hex 24` makes one"
-            )
+        check_secret(key, f"{KEYS_VARIABLE}: key {number}")
     return tuple(keys)

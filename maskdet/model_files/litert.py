@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +35,17 @@ class QuietInterpreter(Interpreter):  # type: ignore[misc]  # LiteRT has no type
         with _lock, _suppress_delegate_message():
             super().allocate_tensors()
             _is_message_printed = True
+
+    def resize_input(self, index: int, shape: Sequence[int]) -> None:
+        """Change the shape of an input, and allocate memory.
+
+        What it held is overwritten, as the memory stays allocated if the new shape is
+        smaller.
+        """
+        with contextlib.suppress(ValueError):  # nothing is allocated yet
+            self.tensor(index)()[...] = 0
+        self.resize_tensor_input(index, shape)
+        self.allocate_tensors()
 
 
 def open_interpreter(path: Path, kind: str, *, threads: int | None = None) -> Any:

@@ -17,12 +17,11 @@ from prometheus_client import (
 )
 
 from maskdet.events import Event
+from maskdet.validation import check_secret
 from maskdet.web.server import access
 
 TOKEN_VARIABLE: Final = "MASKDET_METRICS_TOKEN"
 """With it, other machines may read the metrics."""
-
-MIN_TOKEN_LENGTH: Final = 16
 
 PATH: Final = "/metrics"
 
@@ -133,11 +132,8 @@ def read_token(environment: Mapping[str, str]) -> str:
         ValueError: it is too short or not ASCII; the message does not repeat it.
     """
     token = environment.get(TOKEN_VARIABLE, "").strip()
-    if token and (len(token) < MIN_TOKEN_LENGTH or not token.isascii()):
-        raise ValueError(
-            f"{TOKEN_VARIABLE} must have at least {MIN_TOKEN_LENGTH} ASCII characters; "
-            "`openssl rand -hex 24` makes one"
-        )
+    if token:
+        check_secret(token, TOKEN_VARIABLE)
     return token
 
 

@@ -31,7 +31,7 @@ from maskdet.analyzers.pipelines import (
     resolve_analyzer,
 )
 from maskdet.analyzers.recent_checks import RecentChecks, analyze_frame
-from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, MaskClassifier
 from maskdet.detectors import describe_missing_detector_library
 from maskdet.model_files.model_zoo import MODEL_FILES, model_folders, model_path
 from maskdet.model_files.threads import use_threads
@@ -44,6 +44,8 @@ logger: Final = logging.getLogger(__name__)
 
 COLLECT_INTERVAL_S: Final = 45.0
 _FREEZE_INTERVAL_S: Final = 600.0
+
+_M_PERTURB: Final = -6  # of mallopt, in malloc.h
 
 _collector_lock: Final = threading.Lock()
 
@@ -144,11 +146,16 @@ class PooledAnalyzer:
             return analyze_frame(self.analyzer, image, settings, checks)
 
     def forget_image(self) -> None:
-        """Overwrite the last image, which the input of a network still holds."""
+        """Overwrite the last image and faces, which inputs of networks still hold."""
         with self._lock:
             if self._last_shape is not None:
                 # Of the same size, for which a network uses the same memory.
                 self.analyzer.analyze(np.zeros(self._last_shape, np.uint8))
+                # It has no face, so that the classifier did not run.
+                owner = getattr(self.analyzer, "refiner", self.analyzer)
+                classifier = getattr(owner, "classifier", None)
+                if isinstance(classifier, MaskClassifier):
+                    classifier.forget_crops()
                 self._last_shape = None
 
 
@@ -400,6 +407,7 @@ def start_garbage_collector() -> None:
 
 @functools.cache
 def _start_collector() -> None:
+    overwrite_freed_memory()
     threading.Thread(
         target=_collect_periodically, name="maskdet-garbage", daemon=True
     ).start()
@@ -422,11 +430,22 @@ def _collect_periodically() -> None:
         return_free_memory()
 
 
-def return_free_memory() -> None:
-    """Give freed memory back to the system, where the C library can (glibc).
+def overwrite_freed_memory() -> None:
+    """Let the C library overwrite what is freed from now on, where it can (glibc).
 
-    It would keep most of it, with the pixels of images, for each thread.
+    It keeps most of it for later, with the pixels of images: parts of pages, and the
+    end of the memory of each thread, which `return_free_memory` does not reach. Blocks
+    of up to 1 KB stay as they are. It takes about 0.6 of the 17 ms of a live frame.
     """
+    if sys.platform == "linux":
+        set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+        if set_option is not None:
+            # Freed bytes become 255, and with that value new ones 0.
+            set_option(_M_PERTURB, 255)
+
+
+def return_free_memory() -> None:
+    """Give freed memory back to the system, where the C library can (glibc)."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:

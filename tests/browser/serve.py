@@ -10,7 +10,6 @@ import os
 import sys
 from pathlib import Path
 
-import aioice.ice
 import numpy as np
 from streamlit.web import cli
 
@@ -61,7 +60,9 @@ class ColourAnalyzer:
 def main() -> None:
     sys.path.insert(0, str(ROOT))
     os.chdir(ROOT)
-    aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+    from tests.helpers.servers import use_loopback_for_media
+
+    use_loopback_for_media()
     if "--fake" in sys.argv:
         from maskdet.web import session
 

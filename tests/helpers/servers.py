@@ -45,6 +45,13 @@ def is_healthy(port: int, path: str = "/_stcore/health") -> bool:
     return False
 
 
+def use_loopback_for_media() -> None:
+    """Let live video of this process use 127.0.0.1, which aioice excludes."""
+    import aioice.ice
+
+    aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+
+
 @dataclass
 class ServedDashboard:
     """A dashboard that `maskdet app` serves in a separate process.

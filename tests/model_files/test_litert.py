@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from maskdet.model_files import litert
@@ -97,3 +98,24 @@ def test_interpreters_have_the_threads_of_the_context(monkeypatch) -> None:
         litert.open_interpreter(MODEL, "network", threads=3)
     litert.open_interpreter(MODEL, "network")
     assert n_threads == [5, 3, N_THREADS]
+
+
+def test_an_input_of_another_size_keeps_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = litert.open_interpreter(MODEL, "classifier")
+    details = network.get_input_details()[0]
+    index, (_, *sides) = details["index"], details["shape"]
+    network.resize_input(index, [3, *sides])
+    network.set_tensor(index, np.full((3, *sides), 42, np.float32))
+    kept: list[float] = []
+    resize = litert.Interpreter.resize_tensor_input
+
+    def record(self: litert.Interpreter, *words: object) -> None:
+        kept.append(self.get_tensor(index).max())
+        resize(self, *words)
+
+    monkeypatch.setattr(litert.Interpreter, "resize_tensor_input", record)
+    network.resize_input(index, [2, *sides])
+    assert kept == [0]
+    assert network.get_input_details()[0]["shape"][0] == 2

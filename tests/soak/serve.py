@@ -16,8 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import aioice.ice
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from streamlit import runtime
@@ -25,6 +23,7 @@ from streamlit import runtime
 from maskdet.alerts.monitor import AlertConfig
 from maskdet.web.events import recorders, service
 from maskdet.web.server.launch import launch_dashboard
+from tests.helpers.servers import use_loopback_for_media
 
 INTERVAL_S = 1.0
 
@@ -77,7 +76,7 @@ def read_figures() -> dict[str, object]:
 def main() -> None:
     """Serve until the process is stopped."""
     port, figures = int(sys.argv[1]), Path(sys.argv[2])
-    aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+    use_loopback_for_media()
     vars(service)["Recorder"] = make_recorder
     threading.Thread(target=write_figures, args=[figures], daemon=True).start()
     launch_dashboard(port=port, address="127.0.0.1", browser=False)

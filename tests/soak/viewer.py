@@ -19,12 +19,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import aioice.ice
 import av
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks import viewers
+from tests.helpers.servers import use_loopback_for_media
 
 REMOTE_SDP_KEY = "sdp_answer_json"  # as streamlit-webrtc calls it
 N_FIRST_FRAMES = 10
@@ -128,7 +128,7 @@ def main() -> None:
     logging.basicConfig(level=logging.CRITICAL)
     # A stopped stream ends the task that receives its frames with an error.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+    use_loopback_for_media()
     contents = pickle.loads(Path(sys.argv[2]).read_bytes())
     asyncio.run(obey(int(sys.argv[1]), [av.Packet(content) for content in contents]))
 

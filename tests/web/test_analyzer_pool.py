@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import subprocess
 import sys
 import threading
 import tomllib
@@ -19,6 +20,7 @@ import pytest
 from streamlit.config import get_config_options
 
 from maskdet.analyzers.recent_checks import RecentChecks
+from maskdet.classifier import MaskClassifier
 from maskdet.settings import Settings
 from maskdet.types import Scene
 from maskdet.web import session
@@ -91,6 +93,22 @@ def test_the_last_image_of_a_visitor_who_left_is_overwritten(fixture) -> None:
     assert len(seen) == 3, "once is enough"
     assert seen[-1].shape == NOISE[:60].shape
     assert not seen[-1].any()
+
+
+@pytest.mark.parametrize("key", [FAST, OTHER])
+def test_the_last_faces_of_a_visitor_who_left_are_overwritten(key, monkeypatch) -> None:
+    forgotten: list[MaskClassifier] = []
+    forget_crops = MaskClassifier.forget_crops
+
+    def record(classifier: MaskClassifier) -> None:
+        forgotten.append(classifier)
+        forget_crops(classifier)
+
+    monkeypatch.setattr(MaskClassifier, "forget_crops", record)
+    pooled = PooledAnalyzer(key, session._load_analyzer(key))
+    pooled.analyze(NOISE)
+    pooled.forget_image()
+    assert len(forgotten) == 1
 
 
 def test_reloads_reuse_loaded_analyzers(fixture) -> None:
@@ -195,16 +213,41 @@ def test_frozen_objects_are_collected_by_the_next_call() -> None:
     assert gone() is None
 
 
-@pytest.mark.skipif(
+only_glibc = pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"),
-    reason="only glibc has malloc_trim",
+    reason="only glibc can do that",
 )
+
+
+@only_glibc
 def test_freed_memory_is_given_back() -> None:
     blocks = [bytearray(16_000) for _ in range(6_000)]
     del blocks[:-1]  # the C library frees the end of its memory at once
     before_bytes = read_rss_bytes()
     session.return_free_memory()
     assert read_rss_bytes() < before_bytes - 50_000_000
+
+
+FREE_BLOCK = """
+import ctypes
+from maskdet.web import session
+session.start_garbage_collector()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+size = 50_000
+block, next_block = (ctypes.c_void_p(libc.malloc(size)) for _ in range(2))
+ctypes.memset(block, 42, size)
+libc.free(block)
+print(ctypes.string_at(block.value, size).count(42))
+"""
+
+
+@only_glibc
+def test_freed_memory_is_overwritten() -> None:
+    # In a process of its own, as the option stays.
+    program = [sys.executable, "-c", FREE_BLOCK]
+    n_kept = subprocess.run(program, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    assert int(n_kept.stdout) < 100, "none, but for a lucky address"
 
 
 def read_rss_bytes() -> int:
