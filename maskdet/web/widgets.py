@@ -341,6 +341,7 @@ def select_segment(
         names,
         default=names[0] if default is None else default,
         required=True,
+        wrap=True,  # else options are cut off on phones in some layouts
         format_func=lambda option: titles.get(option, str(option)),
         label_visibility="visible" if show_label else "collapsed",
         key=key,

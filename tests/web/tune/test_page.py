@@ -136,6 +136,10 @@ def test_every_view_is_drawn_and_explained(view: str) -> None:
     assert words[view] in page_texts(app)
 
 
+def test_the_views_wrap_on_a_narrow_page() -> None:
+    assert open_tune_page().main.button_group(key="tune.view").proto.wrap
+
+
 def test_two_analyzers_are_compared_on_the_same_set() -> None:
     app = select_segment(open_tune_page(), "view", "Compare")
     compare_with = app.main.selectbox(key="tune.compare_with")
