@@ -451,14 +451,18 @@ class Scene:
     def labels(self) -> tuple[Label, ...]:
         """One label for each face; `UNKNOWN` below `min_confidence`."""
         return tuple(
-            winner if confidence >= self.min_confidence else Label.UNKNOWN
-            for winner, confidence in zip(self.likeliest, self.confidences, strict=True)
+            winner if is_known else Label.UNKNOWN
+            for winner, is_known in zip(
+                self.likeliest,
+                (self.confidences >= self.min_confidence).tolist(),
+                strict=True,
+            )
         )
 
     @property
     def likeliest(self) -> tuple[Label, ...]:
         """The likeliest class of each face, even if its label is `UNKNOWN`."""
-        return tuple(Label(int(winner)) for winner in self.probs.argmax(axis=1))
+        return tuple(map(Label, self.probs.argmax(axis=1).tolist()))
 
     def _take_rows(self, rows: NDArray[np.int64]) -> Scene:
         # `Faces` sorts by score, so the other arrays need the same order.

@@ -353,7 +353,7 @@ class Refiner:
             refined_probs, face_probs = self._verify(image, boxes)
         else:
             refined_probs, face_probs = checks.check(
-                boxes, lambda unknown: self._verify(image, unknown)
+                boxes, probs[rows], lambda unknown: self._verify(image, unknown)
             )
         scores = faces.scores.copy()
         lowered_scores = scores[rows] * face_probs**self.verify_power

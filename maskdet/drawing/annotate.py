@@ -324,10 +324,7 @@ def _build_captions(
         image_wh: width and height of the image.
     """
     sizes_px = _compute_text_sizes_px(style, image_wh)
-    style = style.to_drawable()
-    # The confidence of an `UNKNOWN` face has no meaning without its class name.
-    short_style = replace(style, labels=False)
-    unsure_style = replace(style, percentages=False)
+    style, short_style, unsure_style = _list_caption_styles(style)
     options = []
     for row, (label, likeliest, confidence) in enumerate(
         zip(scene.labels, scene.likeliest, scene.confidences, strict=True)
@@ -350,6 +347,16 @@ def _build_captions(
         face_px = float(outline_boxes[row, 2] - outline_boxes[row, 0])
         options.append(_list_options(full, short, track_id, sizes_px, face_px))
     return options
+
+
+@lru_cache(maxsize=16)
+def _list_caption_styles(style: Style) -> tuple[Style, Style, Style]:
+    """Return the styles of a full caption, of a short one, and of a short `UNKNOWN`.
+
+    The confidence of an `UNKNOWN` face has no meaning without its class name.
+    """
+    style = style.to_drawable()
+    return style, replace(style, labels=False), replace(style, percentages=False)
 
 
 def _compute_text_sizes_px(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,37 +77,69 @@ def place_captions(
         At most one caption per face, in the order of placement.
     """
     placed: list[PlacedCaption] = []
-    for face in np.argsort(-box_areas(boxes), kind="stable"):
-        plates = np.array([other.box for other in placed], np.float32).reshape(-1, 4)
-        candidates = list(
-            _list_candidates(boxes[face], captions[face], len(boxes), image_wh)
-        )
-        candidate_boxes = np.array(
-            [plate_box for _, plate_box, _ in candidates], np.float32
-        ).reshape(-1, 4)
-        overlap_areas = intersection_areas(
-            candidate_boxes, np.concatenate([boxes, plates])
-        )
-        overlap_areas[:, face] = 0
-        on_faces = overlap_areas[:, : len(boxes)].sum(axis=1)
-        on_plates = overlap_areas[:, len(boxes) :].sum(axis=1)
-        fits_inside = any(inside for _, _, inside in candidates)
-        best_index = _choose_candidate(on_plates, on_faces, may_cover=fits_inside)
-        if best_index is not None:
-            caption, plate_box, _ = candidates[best_index]
-            placed.append(PlacedCaption(int(face), caption, plate_box))
+    candidates = [
+        _Candidate(face, *candidate)
+        for face, box in enumerate(boxes)
+        for candidate in _list_candidates(box, captions[face], len(boxes), image_wh)
+    ]
+    candidate_boxes = np.array(
+        [candidate.box for candidate in candidates], np.float32
+    ).reshape(-1, 4)
+    faces = np.array([candidate.face for candidate in candidates], np.int64)
+    overlap_areas = intersection_areas(candidate_boxes, boxes)
+    overlap_areas[np.arange(len(faces)), faces] = 0
+    options: list[list[tuple[_Candidate, float]]] = [[] for _ in boxes]
+    for candidate, on_faces in zip(
+        candidates, overlap_areas.sum(axis=1).tolist(), strict=True
+    ):
+        options[candidate.face].append((candidate, on_faces))
+    for face in np.argsort(-box_areas(boxes), kind="stable").tolist():
+        chosen = _choose_candidate(options[face], placed)
+        if chosen is not None:
+            placed.append(PlacedCaption(face, chosen.caption, chosen.box))
     return placed
 
 
+class _Candidate(NamedTuple):
+    """A possible position of a caption.
+
+    Attributes:
+        face: row of the face.
+        caption: one of its captions.
+        box: the plate, as in `PlacedCaption`.
+        is_inside: whether it is inside its face.
+    """
+
+    face: int
+    caption: Caption
+    box: tuple[int, int, int, int]
+    is_inside: bool
+
+
 def _choose_candidate(
-    on_plates: NDArray[np.float32], on_faces: NDArray[np.float32], *, may_cover: bool
-) -> int | None:
-    """Return the first free candidate, else the one that covers least, else None."""
-    free_indices = np.flatnonzero(on_plates == 0)
-    if not len(free_indices):
-        return None
-    best = int(free_indices[on_faces[free_indices].argmin()])
-    return best if may_cover or on_faces[best] == 0 else None
+    options: Sequence[tuple[_Candidate, float]], placed: Sequence[PlacedCaption]
+) -> _Candidate | None:
+    """Return the first candidate without overlap, else the best one, if any.
+
+    Args:
+        options: the candidates of a face, and the areas of other faces they cover.
+        placed: captions that must not be covered.
+    """
+    best: _Candidate | None = None
+    least = math.inf
+    for candidate, on_faces in options:
+        if on_faces < least and not any(
+            _overlaps(candidate.box, other.box) for other in placed
+        ):
+            best, least = candidate, on_faces
+            if not least:
+                break
+    may_cover = any(candidate.is_inside for candidate, _ in options)
+    return best if may_cover or not least else None
+
+
+def _overlaps(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _list_candidates(
