@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from maskdet.batch.inputs import BatchFile, FileKind, collect_files
 from maskdet.batch.ray_engine import RayEngine
 from maskdet.batch.tasks import BatchEngine, BatchTask, InProcessEngine
 from maskdet.media import find_images
+from maskdet.model_files.threads import count_cores
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES_PER_TASK = 8
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in format_summary(summary):
         print(line)
     if args.json:
-        content = {"cores": os.cpu_count(), "rounds": rows, "median": summary}
+        content = {"cores": count_cores(), "rounds": rows, "median": summary}
         args.json.write_text(json.dumps(content, indent=2) + "\n")
     return 0
 

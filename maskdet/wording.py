@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+PERCENT: Final = "\N{NO-BREAK SPACE}%"
+"""The percent sign after a number in the running text of a page, on the same line."""
+
 
 def pluralize(n: int, singular: str, plural: str = "") -> str:
     """Return the singular or plural noun for a count.

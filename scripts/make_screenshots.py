@@ -2,9 +2,11 @@
 
 Starts the dashboard like the browser tests, opens its pages in Chromium, whose camera
 plays `samples/video.mp4`, and writes `docs/images/NAME.webp`; `demo` is the animation
-of README. With `--survey FOLDER`, each page is written to FOLDER at five widths and at
-200 % zoom, in both themes, with `index.html`; the exit status is 1 if an element is cut
-off. It needs `requirements-dev.txt` and Chromium, but no network.
+of README. `--out FOLDER` writes them there instead.
+
+With `--survey FOLDER`, each page is written to FOLDER at five widths and at 200 % zoom,
+in both themes, with `index.html`; the exit status is 1 if an element is cut off. It
+needs `requirements-dev.txt` and Chromium, but no network.
 """
 
 from __future__ import annotations
@@ -61,6 +63,13 @@ DEMO_MAX_BYTES = 3_000_000
 
 DEMO_FRAME_MS = 140
 
+_HAS_EXAMPLE_SCRIPT = """() => {
+  const areas = [...document.querySelectorAll('.MuiPaper-root')];
+  return areas.some((area) => getComputedStyle(area).backgroundImage.includes('url')
+    && area.clientHeight > 100 && window.innerHeight >= area.clientHeight);
+}"""
+"""Whether the streamer, which sets its height late, shows the example."""
+
 PreparePage = Callable[[Any], None]
 """Brings an open page into the state of the screenshot."""
 
@@ -69,6 +78,7 @@ def main() -> int:
     """Write the requested images, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="images, or states")
+    parser.add_argument("--out", type=Path, default=IMAGES, metavar="FOLDER")
     parser.add_argument("--survey", type=Path, metavar="FOLDER")
     args = parser.parse_args()
     available = list(SURVEY if args.survey else SCREENSHOTS)
@@ -84,7 +94,7 @@ def main() -> int:
             _open_browser(Path(folder)) as open_page,
         ):
             return int(survey(open_page, states, args.survey) > 0)
-    IMAGES.mkdir(parents=True, exist_ok=True)
+    args.out.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
         _open_browser(Path(folder)) as open_page,
@@ -93,10 +103,10 @@ def main() -> int:
             screenshot = SCREENSHOTS[name]
             page = open_page(screenshot.path, screenshot.size_wh)
             screenshot.prepare(page)
-            target = IMAGES / f"{name}.webp"
+            target = args.out / f"{name}.webp"
             screenshot.save(page, target)
             page.context.close()
-            print(f"wrote {target.relative_to(ROOT)}: {target.stat().st_size:,} bytes")
+            print(f"wrote {target}: {target.stat().st_size:,} bytes")
     return 0
 
 
@@ -271,8 +281,12 @@ def _save_demo(page: Any, target: Path) -> None:
 
 
 def _prepare_demo(page: Any) -> None:
-    LivePage(page).button("Start").wait_for()
-    page.get_by_test_id("stSkeleton").first.wait_for(state="detached")
+    """Wait until the page is complete: no grey bars, an image in place of the video."""
+    live = LivePage(page)
+    live.button("Start").wait_for()
+    page.get_by_role("button", name="Play the sample video").wait_for()
+    wait_until(lambda: not page.get_by_test_id("stSkeleton").count(), "no grey bars")
+    live.frame.wait_for_function(_HAS_EXAMPLE_SCRIPT)
     wait_until_idle(page)
 
 

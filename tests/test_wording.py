@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import maskdet.web
 from maskdet.wording import format_count
 
 
@@ -19,3 +23,15 @@ from maskdet.wording import format_count
 )
 def test_a_noun_agrees_with_its_number(n, words, text):
     assert format_count(n, *words) == text
+
+
+def test_a_percent_sign_in_running_text_is_on_the_line_of_its_number():
+    folder = Path(maskdet.web.__file__).parent
+    lines = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted(folder.rglob("*.py"))
+        for line in path.read_text("utf-8").splitlines()
+        if re.search(r"[\d}] %,? [a-z]", line.replace('95 % interval"', ""))
+        and '"""' not in line
+    ]
+    assert not lines, "use `maskdet.wording.PERCENT`"

@@ -47,6 +47,8 @@ def write_batch_report(
 ) -> None:
     """Write `report.html`, and `contact-sheet.jpg` if there is something to show.
 
+    Without, the contact sheet of an earlier run is deleted.
+
     Args:
         store: the results.
         summary: their summary.
@@ -63,6 +65,8 @@ def write_batch_report(
     if images:
         grid = image_grid(images, captions, columns=_COLUMNS)
         write_file(store.folder / CONTACT_SHEET, encode_jpeg(grid))
+    else:  # that of an earlier run shows faces that are not in these results
+        (store.folder / CONTACT_SHEET).unlink(missing_ok=True)
     page = render_html_file(
         "batch/report.html.jinja",
         size=describe_size(summary.total),

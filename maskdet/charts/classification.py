@@ -441,6 +441,10 @@ def slice_rates_chart(
     return layer_charts(layers, {"slices": slices}, title=title, height=height)
 
 
+_N_LEGEND_COLUMNS: Final = 2
+_LEGEND_ROW_PX: Final = 30
+
+
 def cost_chart(
     rows: Iterable[ChartRow],
     names: Iterable[str],
@@ -493,7 +497,10 @@ def cost_chart(
         "run",
         scale={"domain": names, "range": shapes},
         # Names of analyzers are longer than those of classes.
-        legend={"columns": 2},
+        legend={"columns": _N_LEGEND_COLUMNS},
     )
     layers = _interval_layers("costs", common, "y", y, size=110, shape=shape)
-    return layer_charts(layers, {"costs": rows}, title=title or None)
+    # The legend is part of the height, and must not take it from the points.
+    n_legend_rows = -(-len(names) // _N_LEGEND_COLUMNS)
+    height = CHART_HEIGHT_PX + _LEGEND_ROW_PX * n_legend_rows
+    return layer_charts(layers, {"costs": rows}, title=title or None, height=height)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from importlib import util
@@ -37,6 +36,7 @@ from maskdet.evaluation.timing import (
 )
 from maskdet.extras import MissingExtraError
 from maskdet.media import read_image
+from maskdet.model_files.threads import count_cores
 from maskdet.resources import resource_path
 from maskdet.settings import Settings
 from maskdet.types import CLASSES, Image, Scene, select_rows
@@ -181,7 +181,7 @@ def _load_tutorial_pipelines() -> dict[str, TimedFunction]:
 
 def _format_lines(timings: Mapping[str, LatencyStats], rounds: int) -> Iterator[str]:
     first = next(iter(timings))
-    yield f"640 x 480, 4 faces, {rounds} rounds, {os.cpu_count()} cores; milliseconds"
+    yield f"640 x 480, 4 faces, {rounds} rounds, {count_cores()} cores; milliseconds"
     yield f"{'':20} {'faces':>5} {'median':>8} {'p95':>8} {'ratio':>7}  stages"
     for name, timing in timings.items():
         stages = ", ".join(
@@ -216,7 +216,7 @@ def _to_json(
         "frame_wh": [640, 480],
         "rounds": rounds,
         "settings": dataclasses.asdict(settings),
-        "cores": os.cpu_count(),
+        "cores": count_cores(),
         "machine": platform.machine(),
         "ratio_to": first,
         "times": rows,

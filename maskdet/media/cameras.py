@@ -180,7 +180,11 @@ class LatestFrameSource(VideoSource):
             if self._stopped.is_set():
                 return
             if time.monotonic() - last_frame_s + delay_s > policy.timeout_s:
-                self._error = "the camera was disconnected for too long"
+                self._error = (
+                    "the camera was disconnected for too long"
+                    if policy.timeout_s > 0
+                    else "the connection was lost"
+                )
                 return
             self._on_status(
                 f"the camera is disconnected; next attempt in {delay_s:g} s"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +14,8 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from maskdet.model_files.threads import count_cores
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -51,7 +52,7 @@ def map_parallel(
         items: the arguments.
         progress: wraps the items, such as `tqdm`.
     """
-    cores = os.cpu_count() or 1
+    cores = count_cores()
     pool = ThreadPoolExecutor(cores)
     yield from _run_in_order(
         pool, function, progress(items), _WAITING_PER_WORKER * cores

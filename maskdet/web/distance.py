@@ -31,6 +31,7 @@ from maskdet.web import session
 from maskdet.web.components import load_component, to_media_url
 from maskdet.web.theme import is_dark_theme
 from maskdet.web.widgets import STATS_CSS, stat_html
+from maskdet.wording import PERCENT
 
 if TYPE_CHECKING:
     from maskdet.web.live.state import LiveSnapshot
@@ -49,9 +50,9 @@ _MODE_DESCRIPTIONS: Final = {
     "relative": "Measured in face heights; needs no camera data. Accurate across the "
     "image, rough towards the camera. No bird's-eye view.",
     "pinhole": "In metres, from the size of each face and the camera's field of view; "
-    f"typical error {100 * FACE_HEIGHT_ERROR:.0f} %, as face sizes differ.",
+    f"typical error {100 * FACE_HEIGHT_ERROR:.0f}{PERCENT}, as face sizes differ.",
     "ground_plane": "In metres, from four points on the floor at known distances. The "
-    "most accurate method: about 5 % error for standing people.",
+    f"most accurate method: about 5{PERCENT} error for standing people.",
 }
 
 _FIELDS: Final = (

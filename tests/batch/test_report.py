@@ -111,6 +111,9 @@ def test_the_contact_sheet_shows_the_faces(store: BatchStore, tmp_path: Path) ->
 
 def test_faces_can_be_left_out(store: BatchStore) -> None:
     store.add([make_video_result("v.mp4", encode_jpeg(make_grey_image()))])
-    write_batch_report(store, summarize_batch(store), sheet=False)
+    summary = summarize_batch(store)
+    write_batch_report(store, summary)
+    assert (store.folder / "contact-sheet.jpg").exists()
+    write_batch_report(store, summary, sheet=False)
     assert not (store.folder / "contact-sheet.jpg").exists()
     assert "<img" not in (store.folder / "report.html").read_text()

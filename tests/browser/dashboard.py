@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,24 @@ VIDEO_AS_PNG_SCRIPT = """() => {
   canvas.width = video.videoWidth; canvas.height = video.videoHeight;
   canvas.getContext('2d').drawImage(video, 0, 0);
   return canvas.toDataURL('image/png');
+}"""
+
+# Widgets send a change at most 200 ms after it was made, by a timer. A browser runs
+# timers in the order in which they end, so a longer one that starts now ends after
+# theirs, however busy the machine is.
+_WAIT_UNTIL_IDLE_SCRIPT = """async () => {
+  const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const find = () => document.querySelector('[data-testid=stApp]');
+  const isIdle = () => find()?.dataset.testScriptState === 'notRunning';
+  for (let n_runs = 0; n_runs < 20; n_runs++) {
+    while (!isIdle()) await after(20);
+    let hasRun = false;
+    const observer = new MutationObserver(() => { hasRun = true; });
+    observer.observe(find(), {attributeFilter: ['data-test-script-state']});
+    await after(250);
+    observer.disconnect();
+    if (!hasRun) return;
+  }
 }"""
 
 
@@ -275,16 +292,13 @@ def upload_files(page: Any, uploader: Any, files: Any, arrival: Any) -> None:
     wait_until(try_upload, "the files to arrive")
 
 
-def wait_until_idle(page: Any, quiet_s: float = 0.3, timeout_s: float = 10) -> None:
-    """Wait until no script has run for a moment, but at most `timeout_s`."""
-    app = page.get_by_test_id("stApp")
-    busy_at_s = began_at_s = time.monotonic()
-    while time.monotonic() - busy_at_s < quiet_s:
-        if app.get_attribute("data-test-script-state") != "notRunning":
-            busy_at_s = time.monotonic()
-        if busy_at_s - began_at_s > timeout_s:
-            return
-        time.sleep(0.05)
+def wait_until_idle(page: Any) -> None:
+    """Wait until the browser has sent all changes and no script runs.
+
+    A page that updates itself has times without a script; if there are none, the wait
+    ends after some runs.
+    """
+    page.evaluate(_WAIT_UNTIL_IDLE_SCRIPT)
 
 
 def write_camera_video(path: Path, images: Sequence[np.ndarray]) -> Path:

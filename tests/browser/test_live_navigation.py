@@ -25,7 +25,7 @@ def test_leaving_the_live_page_does_not_navigate_back(
     live.frame.evaluate(LEAVE, "Video")
     heading = live.page.get_by_role("heading", name="Video", exact=True)
     heading.wait_for()
-    wait_until_idle(live.page, quiet_s=1.0)
+    wait_until_idle(live.page)
     assert heading.is_visible()
 
 

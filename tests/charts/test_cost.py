@@ -57,3 +57,11 @@ def test_intervals_are_drawn_below_the_points():
     drawn = spec(row("a", 1))
     assert [layer["mark"]["type"] for layer in drawn["layer"]] == ["rule", "point"]
     assert encoding(drawn, 0)["y2"]["field"] == "high"
+
+
+def test_more_names_do_not_take_the_height_of_the_points():
+    few, many = (
+        cost_chart([row("a", 1)], names, kind="Model", cost="ms", value="Accuracy")
+        for names in (NAMES[:1], NAMES)
+    )
+    assert many["height"] - few["height"] == 3 * 30

@@ -44,11 +44,14 @@ def test_available_pipelines_are_timed_and_the_others_named(capsys):
     assert "maskdet: tutorial: left out: No module named 'keras'" in output.err
 
 
-def test_json_on_stdout_is_nothing_else(capsys):
+def test_json_on_stdout_is_nothing_else(capsys, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
     words = ["benchmark", "haar", "aizoo", "yunet-alone", "--rounds", "2"]
     assert main([*words, "--json", "-"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["ratio_to"] == "haar"
+    assert content["cores"] == 3
     times = content["times"]
     assert list(times) == ["haar", "aizoo", "yunet-alone"]
     assert list(times["haar"]["stages_ms"]) == ["detect", "classify", "draw"]

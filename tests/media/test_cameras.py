@@ -110,6 +110,13 @@ def test_reconnecting_ends_at_the_timeout() -> None:
     assert not source._thread.is_alive()
 
 
+def test_a_camera_that_is_not_reconnected_was_lost() -> None:
+    never = ReconnectPolicy(timeout_s=0)
+    source = LatestFrameSource(make_opener([FakeCamera(1)]), reconnect_policy=never)
+    with pytest.raises(VideoReadError, match="the connection was lost"):
+        list(source)
+
+
 @pytest.mark.parametrize("step", ["reading", "opening"])
 def test_an_error_of_the_reading_thread_is_raised(step, monkeypatch) -> None:
     broken = FakeCamera(1)

@@ -43,3 +43,12 @@ def test_a_url_without_a_duration_is_a_camera(tmp_path: Path) -> None:
             decoder_process.select_video_stream(opened, request).thread_type.name
             == "SLICE"
         )
+
+
+def test_the_decoder_uses_the_cores_of_the_process(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    request = {"source": "a.mp4", "live": False, "max_pixels": 10**6}
+    with av.open(write_video(tmp_path / "a.mp4")) as opened:
+        stream = decoder_process.select_video_stream(opened, request)
+        assert stream.codec_context.thread_count == 3

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from maskdet.cli import main
+from maskdet.training import workers
 from maskdet.training.classifier.batches import ClassifierSampler
 from maskdet.training.workers import map_parallel, prefetch
 from maskdet.types import CLASSES
@@ -19,7 +20,7 @@ MANY = range(100)
 
 
 def test_results_come_in_the_order_of_the_items(monkeypatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(workers, "count_cores", lambda: 2)
     second_is_done = threading.Event()
 
     def wait_for_second_item(number: int) -> int:
@@ -31,6 +32,15 @@ def test_results_come_in_the_order_of_the_items(monkeypatch) -> None:
         return number
 
     assert list(map_parallel(wait_for_second_item, MANY)) == list(MANY)
+
+
+def test_there_is_one_thread_for_each_core_that_the_process_may_use(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    threads = {*map_parallel(lambda _: threading.get_ident(), MANY)}
+    assert len(threads) == 1
 
 
 def test_progress_sees_every_item() -> None:

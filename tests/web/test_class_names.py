@@ -115,7 +115,7 @@ def test_a_goal_and_its_result_use_custom_names(tune: AppTest) -> None:
     tune.main.button(key="tune.propose").click()
     text = shown(run_app(tune))
     assert "Goal: recall of “St. Mary's” at least 85 %" in text
-    assert "with “St. Mary's”), with 95 % intervals" in text
+    assert "with “St. Mary's”), with 95\N{NO-BREAK SPACE}% intervals" in text
     tables = [frame.value for frame in tune.main.dataframe]
     (metrics,) = (table["Metric"] for table in tables if "Suggested" in table)
     assert "Hm" in set(metrics)

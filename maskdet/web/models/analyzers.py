@@ -34,6 +34,7 @@ from maskdet.web.models.downloads import render_download
 from maskdet.web.models.ranking import RankedModel, rank_cells, ranking_html
 from maskdet.web.models.tables import Column, Heading
 from maskdet.web.widgets import escape_markdown, select_segment
+from maskdet.wording import PERCENT
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -348,7 +349,7 @@ def analyzer_ranking(
         RankedModel(get_analyzer_title(name), name, status, row)
         for name, status, *row in zip(names, statuses, *cells, strict=True)
     ]
-    headings = [(set_title, "95% interval") for set_title in titles]
+    headings = [(set_title, "95 % interval") for set_title in titles]
     return ranking_html(
         f"{title}, {uncapitalize(METRIC_VIEWS[view])}",
         "Analyzer",
@@ -390,7 +391,7 @@ def _render_analyzer_charts(
 ) -> None:
     style = session.get_preferences().style
     titles = metric_titles(view, style)
-    st.caption("With 95 % intervals. Up: more accurate, left: faster.")
+    st.caption(f"With 95{PERCENT} intervals. Up: more accurate, left: faster.")
     for start in range(0, len(results.set_names), 2):
         row = results.set_names[start : start + 2]
         for column, set_name in zip(st.columns(2), row, strict=False):

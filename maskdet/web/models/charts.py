@@ -20,6 +20,7 @@ from maskdet.web.models.tables import (
     RunCatalog,
     list_run_estimates,
 )
+from maskdet.wording import PERCENT
 
 CostFact: TypeAlias = Literal["bytes", "one_face_ms"]
 
@@ -142,14 +143,14 @@ def _prediction_charts(
         ),
         CaptionedChart(
             "Reliability",
-            "On the dashed line a confidence of 80 % is correct 8 times in 10. Below "
-            "it the model is overconfident.",
+            f"On the dashed line a confidence of 80{PERCENT} is correct 8 times in 10. "
+            "Below it the model is overconfident.",
             charts.reliability_chart(predictions),
         ),
         CaptionedChart(
             "Slices",
-            "Accuracy by subset with 95 % intervals. Triangle: significantly worse "
-            "than the rest.",
+            f"Accuracy by subset with 95{PERCENT} intervals. Triangle: significantly "
+            "worse than the rest.",
             charts.slices_chart(predictions),
         ),
     ]

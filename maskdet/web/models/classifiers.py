@@ -57,6 +57,7 @@ from maskdet.web.widgets import (
     scene_cards_html,
     select_segment,
 )
+from maskdet.wording import PERCENT
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -231,7 +232,7 @@ def run_ranking(measure: AccuracyMeasure, columns: Mapping[Heading, Column]) -> 
         for name, status, *row in zip(names, statuses, *cells, strict=True)
     ]
     headings = [
-        (SET_TITLES[name].partition(",")[0], "%, 95% interval")
+        (SET_TITLES[name].partition(",")[0], "%, 95 % interval")
         for name in COMPARED_SETS
     ]
     return ranking_html(
@@ -272,8 +273,8 @@ def _render_cost_comparison(catalog: RunCatalog) -> None:
         persist_state="session",
     )
     st.caption(
-        "Mask against no mask on ground-truth boxes, with 95 % intervals. Up: more "
-        "accurate, left: cheaper."
+        f"Mask against no mask on ground-truth boxes, with 95{PERCENT} intervals. Up: "
+        "more accurate, left: cheaper."
     )
     for column, name in zip(st.columns(2), COMPARED_SETS, strict=True):
         column.vega_lite_chart(

@@ -40,7 +40,7 @@ from maskdet.web.tune.tune_state import (
     on_slider_change,
 )
 from maskdet.web.widgets import escape_markdown
-from maskdet.wording import format_count
+from maskdet.wording import PERCENT, format_count
 
 _ASK_KEY = "maskdet.tuning.ask"
 
@@ -128,8 +128,8 @@ def _render_advanced_sliders() -> None:
         key="tune.calibrated",
         on_change=on_slider_change,
         help="Temperature scaling, fitted on this set: of the faces with a confidence "
-        "of 80 %, 80 % are then correct. For inspection only: Live and the goals use "
-        "uncalibrated confidences.",
+        f"of 80{PERCENT}, 80{PERCENT} are then correct. For inspection only: "
+        "Live and the goals use uncalibrated confidences.",
     )
 
 
@@ -558,7 +558,8 @@ def _render_proposal_table(proposal: Proposal) -> None:
         "Chosen on one half of the images, measured on the other half "
         f"({format_count(proposal.performance_after.n_images, 'image')}, "
         f"{format_count(proposal.performance_after.recall.n, 'face')} with "
-        f"“{name}”), with 95 % intervals. Confidences are not calibrated, as on Live."
+        f"“{name}”), with 95{PERCENT} intervals. Confidences are not calibrated, as "
+        "on Live."
     )
 
 

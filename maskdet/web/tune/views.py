@@ -45,7 +45,7 @@ from maskdet.web.widgets import (
     metrics_html,
     select_segment,
 )
-from maskdet.wording import format_count
+from maskdet.wording import PERCENT, format_count
 
 _DASH = "\N{EN DASH}"
 
@@ -139,7 +139,7 @@ def _render_areas(
     roc_curves: dict[Label | None, TuningCurve],
     style: Style,
 ) -> None:
-    st.caption("Areas under the curves with 95 % intervals; 1 is perfect.")
+    st.caption(f"Areas under the curves with 95{PERCENT} intervals; 1 is perfect.")
     rows = [
         {
             "": "Faces" if label is None else style.title(label),
@@ -158,8 +158,8 @@ def render_class_metrics(state: TuneState, tuning_set: TuningSet, style: Style) 
     """Show the metrics of each class and the accuracy by subset."""
     outcome = tuning_set.evaluate(state.sliders)
     st.caption(
-        "With 95 % intervals. Where two intervals overlap a lot, the difference may be "
-        "chance."
+        f"With 95{PERCENT} intervals. Where two intervals overlap a lot, the "
+        "difference may be chance."
     )
     rows = [
         {
@@ -204,8 +204,8 @@ def render_calibration(state: TuneState, tuning_set: TuningSet, style: Style) ->
     st.header("Calibration of confidences", divider="gray")
     calibration_fit = tuning_set.calibration_fit
     st.caption(
-        "On the dashed line a confidence of 80 % is correct 8 times in 10. Below it "
-        "the analyzer is overconfident."
+        f"On the dashed line a confidence of 80{PERCENT} is correct 8 times in 10. "
+        "Below it the analyzer is overconfident."
     )
     st.vega_lite_chart(
         charts.calibration_comparison_chart(calibration_fit),
@@ -543,7 +543,7 @@ def _describe_difference(comparison: Comparison) -> str:
         return "A and B are correct on the same faces."
     points = comparison.difference
     difference = (
-        f"A minus B: {100 * points.value:+.1f} points (95 % interval "
+        f"A minus B: {100 * points.value:+.1f} points (95{PERCENT} interval "
         f"{100 * points.low:+.1f} to {100 * points.high:+.1f})."
     )
     p = f"p = {comparison.p_value:.3f}" if comparison.p_value >= 0.001 else "p < 0.001"

@@ -130,7 +130,7 @@ def test_every_view_is_drawn_and_explained(view: str) -> None:
     words = {
         "Curves": "Dots: the current settings",
         "Metrics": "Performance by subset",
-        "Calibration": "80 % is correct 8 times in 10",
+        "Calibration": "80\N{NO-BREAK SPACE}% is correct 8 times in 10",
         "Compare": "A face is correct if it is detected and",
     }
     assert words[view] in page_texts(app)
