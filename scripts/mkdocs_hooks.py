@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pydantic import TypeAdapter
 
 from maskdet import Settings, cli
-from maskdet.web.preferences import Preferences
+from maskdet.serving.preferences import Preferences
 
 # The tests import this file without MkDocs.
 if TYPE_CHECKING:

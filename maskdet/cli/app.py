@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _parse_host_pattern(text: str) -> str:
     # Imported here, as this module must load without Streamlit.
-    from maskdet.web.server.access import is_host_pattern
+    from maskdet.serving.access import is_host_pattern
 
     if not is_host_pattern(text):
         raise argparse.ArgumentTypeError(

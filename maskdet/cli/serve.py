@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     import uvicorn
 
     from maskdet.http_api.application import create_application
-    from maskdet.web.server.access import is_loopback
+    from maskdet.serving.access import is_loopback
 
     options = parse_analyzer_options(args)
     address = args.address or "127.0.0.1"

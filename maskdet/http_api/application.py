@@ -32,7 +32,7 @@ from maskdet.http_api.workers import AnalyzerUnavailableError
 from maskdet.media import IMAGE_FORMATS
 from maskdet.model_files.model_zoo import MODEL_FILES, model_path
 from maskdet.results_io import RESULTS_VERSION
-from maskdet.web.server.access import is_loopback, is_same_origin, parse_host
+from maskdet.serving.access import is_loopback, is_same_origin, parse_host
 
 _BINARY: Final = {"type": "string", "format": "binary"}
 

@@ -19,11 +19,11 @@ from maskdet.http_api.videos import SubmittedVideo, VideoRegistry
 from maskdet.http_api.workers import AnalyzerWorkers, hide_load_error
 from maskdet.media import decode_image, encode_jpeg, encode_png
 from maskdet.results_io import ImageRecord, error_record, image_record
+from maskdet.serving.preferences import Preferences
+from maskdet.serving.video_job import VideoOptions
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.types import Image
-from maskdet.web.preferences import Preferences
-from maskdet.web.video.job import VideoOptions
 
 ENCODERS: Final[Mapping[str, Callable[[Image], bytes]]] = {
     "image/jpeg": partial(encode_jpeg, quality=95),

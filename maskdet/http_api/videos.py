@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from maskdet.analyzers.pipelines import Analyzer
 from maskdet.http_api.config import ApiConfig, ServerBusyError
-from maskdet.web.video.job import VideoAnalysisJob, VideoOptions
+from maskdet.serving.video_job import VideoAnalysisJob, VideoOptions
 
 _RETRY_AFTER_S: Final = 30
 """After this time another video may be sent if too many wait."""

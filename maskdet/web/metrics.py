@@ -17,8 +17,8 @@ from prometheus_client import (
 )
 
 from maskdet.events import Event
+from maskdet.serving import access
 from maskdet.validation import check_secret
-from maskdet.web.server import access
 
 TOKEN_VARIABLE: Final = "MASKDET_METRICS_TOKEN"
 """With it, other machines may read the metrics."""

@@ -35,9 +35,9 @@ from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, MaskClassifier
 from maskdet.detectors import describe_missing_detector_library
 from maskdet.model_files.model_zoo import MODEL_FILES, model_folders, model_path
 from maskdet.model_files.threads import use_threads
+from maskdet.serving.preferences import Preferences
 from maskdet.settings import Settings
 from maskdet.types import Image, Scene
-from maskdet.web.preferences import Preferences
 from maskdet.web.server import streamlit_patches
 
 logger: Final = logging.getLogger(__name__)

@@ -22,6 +22,7 @@ from maskdet.analyzers.pipelines import (
 )
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.media import ROTATIONS
+from maskdet.serving.preferences import Preferences, format_rotation
 from maskdet.settings import SMOOTHING_METHODS, Settings
 from maskdet.smoothing import TRACKING_PRESETS, TrackingPreset
 from maskdet.style import PALETTES, Style
@@ -33,7 +34,6 @@ from maskdet.web.class_options import (
     render_class_weights,
 )
 from maskdet.web.distance import mirror_points
-from maskdet.web.preferences import Preferences, format_rotation
 from maskdet.web.widgets import escape_markdown
 
 Section: TypeAlias = Literal[

@@ -27,10 +27,10 @@ from maskdet.classifier import DEFAULT_CLASSIFIER
 from maskdet.cli import main
 from maskdet.detectors import DETECTORS, load_detector
 from maskdet.media import write_image
+from maskdet.serving.preferences import Preferences
 from maskdet.settings import Settings
 from maskdet.types import Image, Label
 from maskdet.web import session
-from maskdet.web.preferences import Preferences
 from tests.helpers.fake_networks.weights import (
     parametrize_kinds,
     use_stand_ins,

@@ -14,9 +14,9 @@ from maskdet.analyzers.pipelines import ANALYZERS, TwoStage
 from maskdet.atomic_file import AtomicFile
 from maskdet.cli import detect, main
 from maskdet.media import IMAGE_FORMATS, encode_jpeg, encode_png, read_image
+from maskdet.serving.preferences import Preferences
 from maskdet.settings import Settings
 from maskdet.style import Style
-from maskdet.web.preferences import Preferences
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
 from tests.media.image_files import (
     make_broken_files,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from maskdet.analyzers.pipelines import DEFAULT_ANALYZER, TwoStage
 from maskdet.cli import detect, main
 from maskdet.media import encode_png
-from maskdet.web.preferences import Preferences
+from maskdet.serving.preferences import Preferences
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
 
 

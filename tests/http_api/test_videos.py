@@ -136,7 +136,7 @@ def test_too_many_videos_are_refused(serve, gate):
 
 
 def test_results_are_deleted_some_time_after_the_end(serve, monkeypatch, gate):
-    monkeypatch.setattr("maskdet.web.video.job._PRESENCE_INTERVAL_S", 0.01)
+    monkeypatch.setattr("maskdet.serving.video_job._PRESENCE_INTERVAL_S", 0.01)
     with serve(keep_results_s=0.0) as client:
         gate.clear()
         url = submit(client, every=100).headers["location"]

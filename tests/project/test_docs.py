@@ -24,8 +24,8 @@ import maskdet
 from maskdet import cli
 from maskdet.alerts.webhook import compute_signature
 from maskdet.events import Event
+from maskdet.serving.preferences import Preferences
 from maskdet.settings import Settings
-from maskdet.web.preferences import Preferences
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

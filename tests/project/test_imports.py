@@ -35,9 +35,8 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"events", "streaming"}),
     frozenset({"evaluation", "video"}),
     frozenset({"alerts", "api", "batch", "robustness", "tuning"}),
-    frozenset({"training"}),
-    frozenset({"web"}),
-    frozenset({"http_api"}),
+    frozenset({"serving", "training"}),
+    frozenset({"http_api", "web"}),
     frozenset({"cli"}),
 )
 LEVEL = {folder: level for level, folders in enumerate(LEVELS) for folder in folders}

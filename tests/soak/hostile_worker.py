@@ -33,6 +33,7 @@ from maskdet.evaluation.labelled_set import import_dataset
 from maskdet.http_api.application import create_application
 from maskdet.http_api.config import ApiConfig
 from maskdet.media import encode_jpeg
+from maskdet.serving.preferences import Preferences
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.web.image import uploads
@@ -42,7 +43,6 @@ from maskdet.web.image.cache import (
     render_result_png,
     render_result_preview,
 )
-from maskdet.web.preferences import Preferences
 from tests.soak import mutations
 
 MAX_VIDEO_S = 60.0

@@ -22,7 +22,7 @@ import cv2
 
 from maskdet.media import decode_image, resize_image
 from maskdet.resources import resource_path
-from maskdet.web.preferences import Preferences
+from maskdet.serving.preferences import Preferences
 from tests.helpers.zipped_datasets import make_coco_json, make_jpeg, make_zip
 from tests.media.image_files import (
     encode_image,

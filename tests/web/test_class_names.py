@@ -14,12 +14,12 @@ from streamlit.testing.v1.element_tree import FileUploader
 from maskdet.evaluation import comparison, training_runs
 from maskdet.evaluation.comparison import format_comparison
 from maskdet.evaluation.operating_point import Evaluator
+from maskdet.serving.preferences import Preferences
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.tuning.annotation import Draft, DraftFace, DraftImage
 from maskdet.types import Label
 from maskdet.web import session
-from maskdet.web.preferences import Preferences
 from maskdet.web.tune.controls import _build_report
 from maskdet.web.tune.tune_state import SliderValues, TuneState, TuningSet
 from tests.helpers.analyzer_results import make_analyzer_results

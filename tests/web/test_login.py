@@ -22,12 +22,12 @@ from websockets.sync.client import connect
 from maskdet.events import Event
 from maskdet.events.config import EVENTS_URL_VARIABLE, sqlite_url
 from maskdet.events.store import EventStore
+from maskdet.serving.access import RECORDING_VARIABLE
 from maskdet.types import Label
 from maskdet.web import account, metrics
 from maskdet.web.events import service
 from maskdet.web.events.recorders import EventPreferences, Recorder
 from maskdet.web.server import login
-from maskdet.web.server.access import RECORDING_VARIABLE
 from maskdet.web.server.login import AttemptLimiter, Passwords
 from tests.helpers.app import APP
 from tests.helpers.servers import ROOT, ServedDashboard, serve_dashboard

@@ -11,13 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from maskdet.alerts.monitor import AlertConfig, AlertMonitor
 from maskdet.alerts.rules import AlertRule
 from maskdet.events import StreamInfo
+from maskdet.serving.preferences import Preferences
 from maskdet.web import metrics
 from maskdet.web.cameras.config import Camera
 from maskdet.web.cameras.feeds import CameraFeeds
 from maskdet.web.live.frames import annotate_image
 from maskdet.web.live.state import LiveState
 from maskdet.web.metrics import CameraMetrics
-from maskdet.web.preferences import Preferences
 from maskdet.web.server.logs import JsonFormatter
 from tests.helpers.fakes import ScriptedAnalyzer, ScriptedFace
 from tests.helpers.streams import LEFT, NO_MASK, NOISE

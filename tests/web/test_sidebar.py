@@ -14,9 +14,9 @@ from maskdet.analyzers.pipelines import (
     TwoStage,
     get_analyzer_title,
 )
+from maskdet.serving.preferences import Preferences
 from maskdet.settings import Settings
 from maskdet.web import session
-from maskdet.web.preferences import Preferences
 from maskdet.web.sidebar import describe_file_error
 from tests.helpers.app import APP, open_page, run_app
 from tests.helpers.fakes import FakeClassifier, FakeDetector

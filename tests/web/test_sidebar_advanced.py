@@ -7,10 +7,10 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from maskdet.analyzers.pipelines import TwoStage
+from maskdet.serving.preferences import Preferences
 from maskdet.style import Style
 from maskdet.types import Label
 from maskdet.web import session
-from maskdet.web.preferences import Preferences
 from tests.helpers.app import APP, component_data, open_page, run_app
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 

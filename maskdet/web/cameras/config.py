@@ -10,8 +10,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from maskdet.media import redact_url
+from maskdet.serving.access import parse_switch
 from maskdet.validation import parse_json_object
-from maskdet.web.server.access import parse_switch
 
 CAMERAS_VARIABLE: Final = "MASKDET_CAMERAS"
 """Named cameras, a JSON object: `{"Door": "rtsp://user:password@host/stream"}`."""

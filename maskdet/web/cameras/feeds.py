@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from maskdet.analyzers.pipelines import Analyzer, resolve_analyzer
 from maskdet.events import EventDetector, SceneObserver, StreamInfo
 from maskdet.media import LatestFrameSource, ReconnectPolicy, VideoSource, open_video
+from maskdet.serving.preferences import Preferences
 from maskdet.web import session
 from maskdet.web.cameras.config import Camera, are_always_analyzed
 from maskdet.web.cameras.feed import CameraFeed
@@ -19,7 +20,6 @@ from maskdet.web.cameras.paced_video import PacedVideo
 from maskdet.web.events import service
 from maskdet.web.live.state import LiveSession, LiveState
 from maskdet.web.metrics import ENTERED, CameraMetrics
-from maskdet.web.preferences import Preferences
 
 # The feed itself reconnects, so that it also notices when its last viewer leaves.
 _NO_RECONNECT: Final = ReconnectPolicy(timeout_s=0.0)

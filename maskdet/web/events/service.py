@@ -32,9 +32,10 @@ from maskdet.events.event import (
 )
 from maskdet.events.store import EventStore
 from maskdet.events.writer import EventWriter
+from maskdet.serving import access
 from maskdet.web import account, session
 from maskdet.web.events.recorders import EventPreferences, Recorder, RecorderRegistry
-from maskdet.web.server import access, guard, streamlit_patches
+from maskdet.web.server import guard, streamlit_patches
 
 _RECORDER_KEY: Final = "maskdet.recorder"
 _TAB_KEY: Final = "maskdet.recorder_tab"

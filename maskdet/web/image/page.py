@@ -10,6 +10,7 @@ import streamlit as st
 from maskdet.analyzers.pipelines import resolve_analyzer
 from maskdet.analyzers.tiles import TiledAnalyzer, Tiling
 from maskdet.media import IMAGE_FORMATS, MAX_JPEG_PIXELS, MAX_PIXELS
+from maskdet.serving.preferences import Preferences
 from maskdet.web import session
 from maskdet.web.image import results, uploads
 from maskdet.web.image.cache import (
@@ -21,7 +22,6 @@ from maskdet.web.image.cache import (
 from maskdet.web.image.overlay import render_overlay
 from maskdet.web.image.results import ImageResult
 from maskdet.web.image.thumbnails import render_thumbnails
-from maskdet.web.preferences import Preferences
 from maskdet.web.server.uploads import MAX_IMAGE_MB
 from maskdet.web.widgets import (
     IMAGE_SAMPLES,

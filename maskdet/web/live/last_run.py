@@ -9,12 +9,12 @@ import streamlit as st
 
 from maskdet.drawing import draw
 from maskdet.media import encode_jpeg
+from maskdet.serving.video_job import format_video_time
 from maskdet.style import Style
 from maskdet.video import VideoReport, reports_to_json
 from maskdet.web import session
 from maskdet.web.events import service
 from maskdet.web.live.state import LastRun, LiveSnapshot, get_live_state
-from maskdet.web.video.job import format_video_time
 from maskdet.web.widgets import (
     Download,
     MetricTile,

@@ -18,6 +18,7 @@ from streamlit_webrtc import (
 
 from maskdet.analyzers.pipelines import resolve_analyzer
 from maskdet.media import encode_jpeg, read_image, resize_image
+from maskdet.serving.preferences import Preferences
 from maskdet.web import session
 from maskdet.web.cameras.feed import CameraFeed
 from maskdet.web.cameras.feeds import SharedFeed
@@ -55,7 +56,6 @@ from maskdet.web.live.state import (
 )
 from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE as VIEWERS_VARIABLE
 from maskdet.web.live.viewers import ViewerSlots, get_max_viewers
-from maskdet.web.preferences import Preferences
 from maskdet.web.server import streamlit_patches
 from maskdet.web.server.uploads import MAX_IMAGE_MB, reject_large_files
 from maskdet.web.theme import make_page_columns

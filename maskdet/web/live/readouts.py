@@ -10,12 +10,12 @@ import streamlit as st
 
 from maskdet.events import describe_event
 from maskdet.html_templates import encode_data_url, render_html
+from maskdet.serving.video_job import format_video_time
 from maskdet.style import Style, format_percent, line_style, uncapitalize
 from maskdet.types import CLASSES, Label
 from maskdet.web.components import read_css, to_media_url
 from maskdet.web.live.history import RECENT_S, LiveHistory
 from maskdet.web.live.state import LiveStats
-from maskdet.web.video.job import format_video_time
 from maskdet.web.widgets import STATS_CSS
 from maskdet.wording import format_count, pluralize
 

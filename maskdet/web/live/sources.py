@@ -10,6 +10,7 @@ from typing import Final
 import streamlit as st
 
 from maskdet.media import open_video
+from maskdet.serving.preferences import LiveSourceName
 from maskdet.web import session
 from maskdet.web.cameras.config import (
     OTHER_CAMERA,
@@ -28,7 +29,6 @@ from maskdet.web.cameras.track import FeedOutlet
 from maskdet.web.events import service
 from maskdet.web.live.state import LiveState
 from maskdet.web.metrics import SAMPLE, CameraMetrics
-from maskdet.web.preferences import LiveSourceName
 from maskdet.web.widgets import VIDEO_SAMPLE, escape_markdown
 
 BROWSER_STREAMER_KEY: Final = "camera"

@@ -21,6 +21,7 @@ import streamlit as st
 from maskdet.analyzers.pipelines import Analyzer
 from maskdet.events import Event, SceneObserver, observe_safely
 from maskdet.people import PersonLog, Timeline, TimelineBin
+from maskdet.serving.preferences import Preferences
 from maskdet.settings import Settings
 from maskdet.streaming import Stream
 from maskdet.types import UNTRACKED, Image, Label, Scene
@@ -30,7 +31,6 @@ from maskdet.web import session
 from maskdet.web.distance import DistanceGuard
 from maskdet.web.live.history import LiveHistory, RunHistory
 from maskdet.web.metrics import CameraMetrics
-from maskdet.web.preferences import Preferences
 
 STATS_WINDOW_S = 2.0
 """Rates and times are averages over this many seconds."""

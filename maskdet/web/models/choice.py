@@ -11,8 +11,8 @@ from maskdet.analyzers.pipelines import (
     get_analyzer_title,
     resolve_analyzer,
 )
+from maskdet.serving.preferences import Preferences
 from maskdet.web import session
-from maskdet.web.preferences import Preferences
 from maskdet.web.widgets import escape_markdown
 
 _APPLIED_KEY = "maskdet.models.applied"

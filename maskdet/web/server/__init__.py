@@ -1,1 +1,1 @@
-"""The server of the dashboard: launch, access, uploads and patches of Streamlit."""
+"""The server of the dashboard: launch, login, uploads and patches of Streamlit."""

@@ -14,8 +14,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 
+from maskdet.serving import access
 from maskdet.web import metrics
-from maskdet.web.server import access, login, streamlit_patches, uploads
+from maskdet.web.server import login, streamlit_patches, uploads
 
 FRAME_ANCESTORS_VARIABLE: Final = "MASKDET_FRAME_ANCESTORS"
 """Origins, separated by spaces, whose pages may embed the dashboard in a frame."""

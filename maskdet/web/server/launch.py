@@ -17,6 +17,7 @@ from streamlit.runtime.runtime import RuntimeState
 from streamlit.web import cli
 
 from maskdet.resources import resource_path
+from maskdet.serving import access
 from maskdet.web import metrics
 from maskdet.web.cameras.config import (
     ALWAYS_ANALYZE_VARIABLE,
@@ -26,7 +27,7 @@ from maskdet.web.cameras.config import (
     check_camera_variables,
     list_cameras,
 )
-from maskdet.web.server import access, guard, login, logs, streamlit_patches, uploads
+from maskdet.web.server import guard, login, logs, streamlit_patches, uploads
 
 WARM_MODULES: Final = (
     "aiortc",

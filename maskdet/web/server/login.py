@@ -32,7 +32,7 @@ from starlette.types import Receive, Scope
 from streamlit import config
 
 from maskdet.html_templates import render_html
-from maskdet.web.server.access import parse_address
+from maskdet.serving.access import parse_address
 from maskdet.web.server.streamlit_patches import get_base_path
 
 logger: Final = logging.getLogger(__name__)

@@ -20,13 +20,13 @@ from maskdet.analyzers.pipelines import (
 from maskdet.evaluation.comparison import COMPARISON_FILE, read_comparison
 from maskdet.evaluation.predictions import MIN_STORED_SCORE
 from maskdet.metrics.intervals import Estimate
+from maskdet.serving.preferences import Preferences
 from maskdet.tuning.comparison import compare_results
 from maskdet.tuning.goal_search import PER_IMAGE_NOTE, Proposal, propose_settings
 from maskdet.tuning.goals import Goal, GoalKind, format_rate
 from maskdet.tuning.html_report import render_html_report
 from maskdet.types import Label
 from maskdet.web import session
-from maskdet.web.preferences import Preferences
 from maskdet.web.sidebar import render_settings_download, render_settings_link
 from maskdet.web.tune.tune_state import (
     COMPARE_KEY,

@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from maskdet.media import read_image, rotate_image
+from maskdet.serving.video_job import VideoAnalysisJob
 from maskdet.settings import Settings
 from maskdet.video import VideoReport
 from maskdet.web import distance, session
@@ -17,7 +18,6 @@ from maskdet.web.distance import (
     highest_risk_pair_html,
     render_birds_eye,
 )
-from maskdet.web.video.job import VideoAnalysisJob
 from maskdet.web.widgets import escape_markdown
 
 _DEFAULT_SIZE_WH: Final = (1280, 720)

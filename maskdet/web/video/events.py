@@ -9,9 +9,9 @@ from typing import Final
 import streamlit as st
 
 from maskdet.events.event import MAX_CAMERA_NAME_LENGTH, clean_camera_name
+from maskdet.serving.video_job import VideoAnalysisJob
 from maskdet.video import VideoReport
 from maskdet.web.events import service
-from maskdet.web.video.job import VideoAnalysisJob
 from maskdet.web.video.recording import EventRecording
 from maskdet.web.widgets import escape_markdown
 from maskdet.wording import format_count

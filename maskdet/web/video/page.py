@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from maskdet.serving.video_job import VideoAnalysisJob
 from maskdet.web import session
 from maskdet.web.video import result
-from maskdet.web.video.job import VideoAnalysisJob
 from maskdet.web.video.upload import (
     get_video_job,
     has_changed_settings,

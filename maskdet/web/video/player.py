@@ -14,13 +14,13 @@ import streamlit as st
 
 from maskdet.events import Event, describe_event
 from maskdet.people import Person
+from maskdet.serving.video_job import VideoAnalysisJob
 from maskdet.style import Style
 from maskdet.types import UNTRACKED, Label
 from maskdet.video import VideoReport
 from maskdet.web import session
 from maskdet.web.components import add_video, load_component
 from maskdet.web.image.overlay import describe_class
-from maskdet.web.video.job import VideoAnalysisJob
 from maskdet.wording import format_count
 
 MAX_LANES: Final = 200

@@ -10,6 +10,7 @@ import streamlit as st
 from maskdet.charts.video import video_charts
 from maskdet.html_templates import encode_data_url
 from maskdet.people import Person
+from maskdet.serving.video_job import VideoAnalysisJob, format_video_time
 from maskdet.style import (
     DEFAULT_STYLE,
     Style,
@@ -21,7 +22,6 @@ from maskdet.web.components import add_video
 from maskdet.web.events import service
 from maskdet.web.image import results
 from maskdet.web.video import distance, events
-from maskdet.web.video.job import VideoAnalysisJob, format_video_time
 from maskdet.web.video.player import describe_left_out, render_player
 from maskdet.web.video.upload import render_storage_note, render_video_heading
 from maskdet.web.widgets import (

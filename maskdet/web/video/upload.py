@@ -13,13 +13,8 @@ import streamlit as st
 from maskdet.analyzers.pipelines import Analyzer, resolve_analyzer
 from maskdet.html_templates import encode_data_url
 from maskdet.media import ROTATIONS, VideoInfo, encode_jpeg, rotate_image
-from maskdet.web import session
-from maskdet.web.components import to_media_url
-from maskdet.web.image import results
-from maskdet.web.preferences import Preferences, format_rotation
-from maskdet.web.server.streamlit_patches import is_session_active
-from maskdet.web.video import distance
-from maskdet.web.video.job import (
+from maskdet.serving.preferences import Preferences, format_rotation
+from maskdet.serving.video_job import (
     MAX_VIDEO_MINUTES,
     FirstFrame,
     VideoAnalysisJob,
@@ -27,6 +22,11 @@ from maskdet.web.video.job import (
     find_job_by_tab,
     format_video_time,
 )
+from maskdet.web import session
+from maskdet.web.components import to_media_url
+from maskdet.web.image import results
+from maskdet.web.server.streamlit_patches import is_session_active
+from maskdet.web.video import distance
 from maskdet.web.widgets import VIDEO_SAMPLE, escape_markdown
 
 _JOB_KEY: Final = "maskdet.video"

@@ -18,6 +18,7 @@ from maskdet.alerts.monitor import StreamMonitor
 from maskdet.analyzers.pipelines import TwoStage
 from maskdet.events import EventDetector
 from maskdet.media import VideoInfo, VideoReadError, read_image
+from maskdet.serving.preferences import Preferences
 from maskdet.web.cameras import feeds as feeds_module
 from maskdet.web.cameras.config import ALWAYS_ANALYZE_VARIABLE, Camera
 from maskdet.web.cameras.feed import CameraFeed, FeedFrame
@@ -25,7 +26,6 @@ from maskdet.web.cameras.feeds import CameraFeeds
 from maskdet.web.cameras.page import build_camera_tile
 from maskdet.web.cameras.track import FeedOutlet, FeedTrack
 from maskdet.web.live.state import LiveSession, LiveState
-from maskdet.web.preferences import Preferences
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 from tests.helpers.mjpeg_camera import run_mjpeg_camera
 from tests.helpers.waiting import WAIT_S, wait_until

@@ -17,6 +17,7 @@ from maskdet.events import Event
 from maskdet.events.config import sqlite_url
 from maskdet.events.database import DAY_MS, HOUR_MS, EventFilter
 from maskdet.events.store import EventStore
+from maskdet.serving.access import ADMIN_VARIABLE
 from maskdet.style import Style
 from maskdet.types import UNTRACKED, Label
 from maskdet.web.events import service
@@ -28,7 +29,6 @@ from maskdet.web.events.page import (
     label_chart,
     query_events,
 )
-from maskdet.web.server.access import ADMIN_VARIABLE
 from tests.events.scenes import ObservedStream, make_tracked_scene
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)

@@ -7,8 +7,8 @@ import asyncio
 import av
 import numpy as np
 
+from maskdet.serving.preferences import Preferences
 from maskdet.style import Style
-from maskdet.web.preferences import Preferences
 from tests.web.live.test_frames import (
     HEIGHT,
     TIME_BASE,

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from maskdet.analyzers.pipelines import TwoStage
+from maskdet.serving.preferences import Preferences
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.types import Label, Scene
 from maskdet.web.live.frames import make_callback
 from maskdet.web.live.readouts import live_stats_html, performance_text
 from maskdet.web.live.state import LiveState
-from maskdet.web.preferences import Preferences
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 
 WIDTH, HEIGHT = 320, 240

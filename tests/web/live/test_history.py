@@ -10,11 +10,11 @@ import pytest
 from maskdet.events import Event, StreamInfo
 from maskdet.media import read_image
 from maskdet.people import PersonLog
+from maskdet.serving.preferences import Preferences
 from maskdet.style import Style
 from maskdet.types import Label
 from maskdet.web.live.history import MAX_RECENT_EVENTS, RECENT_S, RunHistory
 from maskdet.web.live.state import LiveState
-from maskdet.web.preferences import Preferences
 from tests.helpers.fakes import ScriptedAnalyzer, ScriptedFace
 from tests.helpers.streams import LEFT, MASK, NO_MASK, NOISE
 from tests.video.scenes import make_people_scene

@@ -8,12 +8,12 @@ import threading
 import numpy as np
 import pytest
 
+from maskdet.serving.preferences import Preferences
 from maskdet.settings import Settings
 from maskdet.streaming import Stream
 from maskdet.style import Style
 from maskdet.web.live.last_run import list_tiles, people_csv
 from maskdet.web.live.state import LiveState
-from maskdet.web.preferences import Preferences
 from tests.helpers.fakes import ScriptedAnalyzer, ScriptedFace
 from tests.helpers.streams import LEFT, MASK, NO_MASK, NOISE
 from tests.helpers.waiting import WAIT_S, wait_until

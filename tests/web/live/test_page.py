@@ -12,13 +12,13 @@ from streamlit_webrtc.component import WebRtcStreamerContext, WebRtcStreamerStat
 from streamlit_webrtc.webrtc import SignallingTimeoutError
 
 from maskdet.analyzers.pipelines import AUTO, TwoStage, resolve_analyzer
+from maskdet.serving.preferences import Preferences
 from maskdet.web import session
 from maskdet.web.live import page as live_page
 from maskdet.web.live.connection import ICE_SERVERS_VARIABLE
 from maskdet.web.live.relay import NewestFrameRelay
 from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE as VIEWERS_VARIABLE
 from maskdet.web.live.viewers import ViewerSlots
-from maskdet.web.preferences import Preferences
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 from tests.helpers.waiting import WAIT_S
 

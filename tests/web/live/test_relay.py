@@ -18,6 +18,7 @@ from aiortc.mediastreams import MediaStreamError
 from streamlit_webrtc.models import CallbackAttachableProcessor
 from streamlit_webrtc.webrtc import _wrap_with_processor
 
+from maskdet.serving.preferences import Preferences
 from maskdet.types import Scene
 from maskdet.web.live.frames import make_callback
 from maskdet.web.live.relay import (
@@ -26,7 +27,6 @@ from maskdet.web.live.relay import (
     count_dropped_frames,
 )
 from maskdet.web.live.state import LiveState, LiveStats
-from maskdet.web.preferences import Preferences
 from maskdet.web.server import hooks, streamlit_patches
 from tests.helpers.waiting import WAIT_S
 

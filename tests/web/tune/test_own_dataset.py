@@ -12,8 +12,8 @@ from streamlit.testing.v1.element_tree import FileUploader
 from maskdet.analyzers.pipelines import Analyzer
 from maskdet.evaluation import predictions
 from maskdet.evaluation.predictions import encode_predictions
+from maskdet.serving.preferences import Preferences
 from maskdet.web import session
-from maskdet.web.preferences import Preferences
 from maskdet.web.tune import data
 from tests.helpers.app import run_app
 from tests.helpers.fakes import ScriptedAnalyzer, ScriptedFace

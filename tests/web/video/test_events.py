@@ -35,7 +35,7 @@ from tests.helpers.events_page import (
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 from tests.helpers.waiting import WAIT_S
 from tests.media.video_files import write_video
-from tests.web.video.test_job import BOX
+from tests.serving.test_video_job import BOX
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TOGGLE = "Record these events"

@@ -12,16 +12,16 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from maskdet.analyzers.pipelines import TwoStage
+from maskdet.serving import video_job
+from maskdet.serving.video_job import VideoAnalysisJob
 from maskdet.web import session
-from maskdet.web.video import job as video_job
 from maskdet.web.video import upload as video_upload
-from maskdet.web.video.job import VideoAnalysisJob
 from maskdet.web.widgets import Sample
 from tests.helpers.app import component_data
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 from tests.helpers.waiting import WAIT_S
 from tests.media.video_files import N_FRAMES, SIZE_WH, write_video
-from tests.web.video.test_job import BOX, Gate
+from tests.serving.test_video_job import BOX, Gate
 
 APP = Path(__file__).resolve().parents[3] / "app.py"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from maskdet.web.video import job
-from maskdet.web.video.job import ScratchFolder
+from maskdet.serving import video_job as job
+from maskdet.serving.video_job import ScratchFolder
 from tests.helpers.waiting import wait_until
 
 
@@ -36,7 +36,7 @@ def test_the_folder_is_deleted_with_its_object() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_the_folder_is_deleted_if_the_program_is_killed() -> None:
     code = (
-        "import sys, time; from maskdet.web.video.job import ScratchFolder; "
+        "import sys, time; from maskdet.serving.video_job import ScratchFolder; "
         "scratch = ScratchFolder(1); (scratch.path / 'video').write_bytes(b'video'); "
         "print(scratch.path, flush=True); time.sleep(600)"
     )

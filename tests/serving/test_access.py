@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from maskdet.web.server import access
-from maskdet.web.server.access import (
+from maskdet.serving import access
+from maskdet.serving.access import (
     ADMIN_VARIABLE,
     is_accepted_host,
     is_allowed_origin,

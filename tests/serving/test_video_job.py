@@ -11,12 +11,12 @@ import pytest
 
 from maskdet.analyzers.pipelines import Analyzer, TwoStage
 from maskdet.media import VideoLimits
+from maskdet.serving import video_job
+from maskdet.serving.preferences import Preferences
+from maskdet.serving.video_job import VideoAnalysisJob, VideoOptions, find_job_by_tab
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.types import Image, Scene
-from maskdet.web.preferences import Preferences
-from maskdet.web.video import job as video_job
-from maskdet.web.video.job import VideoAnalysisJob, VideoOptions, find_job_by_tab
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 from tests.helpers.waiting import WAIT_S, wait_until
 from tests.media.video_files import N_FRAMES, write_video

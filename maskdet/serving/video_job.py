@@ -31,6 +31,7 @@ from maskdet.media import (
     resize_image,
 )
 from maskdet.model_files.threads import count_cores
+from maskdet.serving.preferences import Preferences
 from maskdet.types import Image
 from maskdet.video import (
     SceneStore,
@@ -40,7 +41,6 @@ from maskdet.video import (
     VideoReport,
     run_video_analysis,
 )
-from maskdet.web.preferences import Preferences
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.serving.preferences import Preferences
 from maskdet.settings import Settings
 from maskdet.style import Style
 from maskdet.web.live.connection import (
@@ -18,7 +19,6 @@ from maskdet.web.live.connection import (
     TURN_URLS_VARIABLE,
     get_rtc_configuration,
 )
-from maskdet.web.preferences import Preferences
 from maskdet.web.widgets import escape_markdown
 
 CHANGED = [
