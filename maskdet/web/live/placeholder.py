@@ -19,11 +19,16 @@ _START_KEY: Final = "live.start"
 
 # Streamlit has loaded a component once its frame has a height; until then it shows a
 # grey bar. An element that leaves would move the streamer, which would stop the video.
+# The sizes are those in the streamer, so that nothing jumps.
 _TEMPLATE: Final = """<style>
 .st-key-{{ place }} [data-testid=stSkeleton] {display: none;}
 .st-key-{{ place }}:has(iframe[height]:not([height="0"])) .st-key-{{ loading }} {
   display: none;}
-.st-key-{{ loading }} {gap: 8px;}
+.st-key-{{ place }} {gap: 0;}
+.st-key-{{ place }} iframe {display: block;}
+.st-key-{{ loading }} {gap: 8px; padding-top: 8px;}
+.st-key-{{ loading }} button {min-height: 34px; padding: 0 1.2rem;}
+.st-key-{{ loading }} button p {font-size: 1rem; font-weight: 600;}
 .st-key-{{ loading }} img {display: block; width: 100%; aspect-ratio: {{ shape }};
   object-fit: cover; border-radius: 8px;}
 </style><img src="{{ example }}" alt="">"""
@@ -37,8 +42,8 @@ def get_example_url() -> str:
 def render_placeholder(shape: str, *, is_starting: bool) -> None:
     """Render the example with a Start button, which a visitor can press at once.
 
-    The streamer's own code is three times as large as that of a usual element. With
-    its own button alone, nobody could start for seconds.
+    The streamer is a page of its own with half a megabyte of code; its own button comes
+    a second later or more.
 
     Args:
         shape: width and height of the video, as in CSS.
