@@ -270,6 +270,37 @@ def test_a_track_survives_a_drop_of_the_score() -> None:
         assert scene.faces.scores[0] == pytest.approx(0.3 if 1 <= time_s < 2 else 0.9)
 
 
+def test_a_raised_detection_threshold_removes_coasting_tracks_at_once() -> None:
+    left, right = ScriptedFace(LEFT, MASK, 0.9), ScriptedFace(RIGHT, MASK, 0.6)
+    analyzer = ScriptedAnalyzer(lambda time_s: [left, right] if time_s < 1 else [left])
+    stream = Stream(analyzer)
+    for number in range(15):
+        analyzer.time_s = number / 10
+        scene = stream.step(NOISE, analyzer.time_s)
+    before = scene.track_ids.tolist()
+    assert len(before) == 2
+    removed: list[int] = []
+    for number in range(15, 20):
+        analyzer.time_s = number / 10
+        scene = stream.step(NOISE, analyzer.time_s, Settings(min_score=0.8))
+        assert scene.track_ids.tolist() == before[:1]
+        assert scene.unseen_s.tolist() == [0]
+        removed += scene.removed_ids
+    assert removed == before[1:]
+
+
+def test_a_face_below_a_raised_threshold_has_no_row_and_is_blurred() -> None:
+    stream = make_constant_stream(
+        ScriptedFace(LEFT, MASK, 0.9), ScriptedFace(RIGHT, MASK, 0.6)
+    )
+    for number in range(10):
+        assert len(stream.step(NOISE, number / 10)) == 2
+    for number in range(10, 15):
+        scene = stream.step(NOISE, number / 10, Settings(min_score=0.8))
+        assert len(scene) == 1
+        assert np.abs(scene.blur_boxes - RIGHT).max(axis=1).min() < 3
+
+
 def test_a_removed_person_is_reported_once_and_returns_with_a_new_id() -> None:
     analyzer = ScriptedAnalyzer(
         lambda time_s: [ScriptedFace(LEFT, MASK)] if time_s < 1 or time_s > 6 else []

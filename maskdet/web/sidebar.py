@@ -78,6 +78,11 @@ _SECTION_FIELDS: Final[Mapping[Section, tuple[str, ...]]] = {
 
 _VIDEO_PAGES: Final = ("Live", "Video")
 
+ADVANCED_KEY: Final = "sidebar.advanced"
+FILES_KEY: Final = "sidebar.files"
+"""Keys of the expanders. Their content is rendered only while they are open: it needs
+libraries of 2 MB in the browser, which is more than all the rest of the Live page."""
+
 _SHOWN_KEY: Final = "maskdet.sidebar_keys"
 """Session key of the keys of the widgets that the previous run showed."""
 
@@ -142,9 +147,14 @@ def render_sidebar(page: str) -> Preferences:
         page: title of the page.
     """
     sections = _PAGE_SECTIONS.get(page, ())
+    has_advanced = bool(set(sections) - set(_BASIC))
+    if not st.session_state.get(ADVANCED_KEY):
+        sections = tuple(section for section in sections if section in _BASIC)
     _fill_sidebar(session.pop_pending_preferences(), sections)
     with st.sidebar:
-        preferences = _render_sections(sections, live=page in _VIDEO_PAGES)
+        preferences = _render_sections(
+            sections, has_advanced=has_advanced, live=page in _VIDEO_PAGES
+        )
         _render_settings_files(preferences)
     session.store_preferences(preferences)
     # Reserve the place: the browser rebuilds elements that move down the page, which
@@ -199,8 +209,16 @@ def _get_widget_values(
     return values
 
 
-def _render_sections(sections: Sequence[Section], *, live: bool) -> Preferences:
-    """Render the sections of a page; return the preferences with their values."""
+def _render_sections(
+    sections: Sequence[Section], *, has_advanced: bool, live: bool
+) -> Preferences:
+    """Render some sections of a page; return the preferences with their values.
+
+    Args:
+        sections: those to render.
+        has_advanced: whether the page has Advanced sections, rendered or not.
+        live: whether the page analyzes video.
+    """
     previous = session.get_preferences()
     if "analyzer" in sections:
         _select_analyzer(live=live)
@@ -209,8 +227,11 @@ def _render_sections(sections: Sequence[Section], *, live: bool) -> Preferences:
     if "blur" in sections:
         _toggle_blur()
     chosen = previous
-    if set(sections) - set(_BASIC):
-        with st.expander("Advanced", icon=":material/settings:"):
+    if has_advanced:
+        advanced = st.expander(
+            "Advanced", key=ADVANCED_KEY, icon=":material/settings:", on_change="rerun"
+        )
+        with advanced:
             chosen = _render_advanced_sections(sections, previous, live=live)
     return _read_widgets(sections, chosen, previous)
 
@@ -541,7 +562,12 @@ def _add_current_option(options: Sequence[_Option], key: str) -> list[_Option]:
 
 
 def _render_settings_files(preferences: Preferences) -> None:
-    with st.expander("Save, load, link", icon=":material/save:"):
+    expander = st.expander(
+        "Save, load, link", key=FILES_KEY, icon=":material/save:", on_change="rerun"
+    )
+    if not expander.open:
+        return
+    with expander:
         render_settings_download(
             "Save settings",
             preferences,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +296,61 @@ def test_the_page_does_not_jump_at_start_and_the_video_can_be_wide(
     live.page.set_viewport_size({"width": 820, "height": 1000})
     toggle = live.page.get_by_text("Full-width video", exact=True)
     toggle.wait_for(state="hidden")
+
+
+@contextlib.contextmanager
+def streamer_held_back(page: Any) -> Iterator[list[Any]]:
+    """Hold back the streamer's own code until the end; yield the requests."""
+    held: list[Any] = []
+    is_over = False
+
+    def hold(route: Any) -> None:
+        if is_over:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/component/**", hold)
+    yield held
+    is_over = True
+    for route in held:
+        route.continue_()
+
+
+def test_an_example_with_start_stands_in_the_place_of_the_streamer(
+    live: LivePage,
+) -> None:
+    page = live.page
+    start = page.get_by_role("button", name="Start", exact=True)
+    place, below = page.locator(".st-key-streamer"), page.get_by_text("No camera?")
+    with streamer_held_back(page) as held:
+        page.reload()
+        start.wait_for()
+        wait_until_idle(page)
+        assert held
+        skeleton, example = place.get_by_test_id("stSkeleton"), place.locator("img")
+        assert (skeleton.count(), skeleton.is_visible()) == (1, False)
+        assert example.evaluate("image => image.complete && image.naturalWidth > 0")
+        before = example.bounding_box(), below.bounding_box()
+    live.button("Start").wait_for()
+    start.wait_for(state="hidden")
+    inside = live.frame.get_by_test_id("VideoLabelIcon").locator("..")
+
+    def stays() -> bool:
+        after = inside.bounding_box(), below.bounding_box()
+        boxes = zip(before, after, strict=True)
+        return all(abs(old[x] - new[x]) < 2 for old, new in boxes for x in old)
+
+    wait_until(stays, "the same place and size")
+
+
+def test_start_can_be_pressed_before_the_streamer_has_loaded(live: LivePage) -> None:
+    start = live.page.get_by_role("button", name="Start", exact=True)
+    with streamer_held_back(live.page):
+        live.page.reload()
+        start.click()
+        wait_until(start.is_disabled, "the press to arrive")
+    wait_until(lambda: live.image() is not None, "the first image")
 
 
 def test_faces_of_events_are_shown_only_if_allowed(live: LivePage) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
+from maskdet.web.sidebar import ADVANCED_KEY, FILES_KEY
 from tests.helpers.waiting import WAIT_S
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
@@ -34,9 +35,16 @@ def face_titles(app: AppTest) -> list[str]:
     return [face["title"] for face in component_data(app, "overlay")["faces"]]
 
 
+def open_sidebar(app: AppTest) -> AppTest:
+    """Open the expanders of the sidebar, from the next run of the page on."""
+    for key in (ADVANCED_KEY, FILES_KEY):
+        app.session_state[key] = True
+    return app
+
+
 def open_page(page: str, **query: str) -> AppTest:
     """Open a page, by the name of its file, with what its link says."""
-    app = AppTest.from_file(str(APP), default_timeout=WAIT_S)
+    app = open_sidebar(AppTest.from_file(str(APP), default_timeout=WAIT_S))
     for name, value in query.items():
         app.query_params[name] = value
     return run_app(app.switch_page(f"pages/{page}.py"))

@@ -24,7 +24,7 @@ from maskdet.events import Event
 from maskdet.events.config import EVENTS_URL_VARIABLE, sqlite_url
 from maskdet.events.store import EventStore
 from maskdet.types import Label
-from maskdet.web.server import uploads
+from maskdet.web.server import preload, uploads
 from tests.helpers.fakes import make_grey_image
 from tests.helpers.mjpeg_camera import run_mjpeg_camera
 from tests.helpers.servers import (
@@ -198,6 +198,22 @@ def test_foreign_pages_cannot_embed_it(running) -> None:
         headers = get(running, path)[1]
         assert headers["Content-Security-Policy"] == "frame-ancestors 'self'"
         assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_page_names_the_code_of_its_first_elements(running) -> None:
+    for path in ("/", "/image"):
+        links = get(running, path)[1]["Link"]
+        files = re.findall("<([^>]+)>; rel=modulepreload", links)
+        assert len(files) == links.count("<") == len(set(files))
+        for name in preload._ELEMENTS:
+            assert any(f"/{name}." in file for file in files), name
+        assert all(get(running, file)[0] == 200 for file in files[:3])
+    for path in (files[0], "/_stcore/health"):
+        assert "Link" not in get(running, path)[1]
+
+
+def test_without_the_files_of_streamlit_no_code_is_named(tmp_path) -> None:
+    assert preload.format_preload_header("", tmp_path) == ""
 
 
 def may_delete(running: ServedDashboard, **how: str | None) -> bool:

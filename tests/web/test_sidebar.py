@@ -17,8 +17,8 @@ from maskdet.analyzers.pipelines import (
 from maskdet.serving.preferences import Preferences
 from maskdet.settings import Settings
 from maskdet.web import session
-from maskdet.web.sidebar import describe_file_error
-from tests.helpers.app import APP, open_page, run_app
+from maskdet.web.sidebar import ADVANCED_KEY, FILES_KEY, describe_file_error
+from tests.helpers.app import APP, open_page, open_sidebar, run_app
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 
 THRESHOLDS = {"choice.min_score", "choice.min_confidence"}
@@ -81,6 +81,25 @@ def test_a_page_shows_what_acts_on_it(page: str, shown: set[str]) -> None:
     assert not shown or any(
         part.label == "Advanced" for part in app.sidebar.get("expander")
     )
+
+
+def test_a_closed_expander_costs_nothing_and_keeps_the_values() -> None:
+    app = open_page("live", memory_s="2.5", palette="colour-blind")
+    assert widget_keys(app) & EVERYTHING == EVERYTHING
+    assert app.sidebar.code
+    before = chosen(app)
+    for key in (ADVANCED_KEY, FILES_KEY):
+        app.session_state[key] = False
+    run_app(app)
+    basic = {"choice.analyzer", "choice.min_score", "choice.min_confidence"}
+    assert widget_keys(app) & EVERYTHING == basic | BLUR
+    # Code blocks, uploads and colour pickers need 2 MB of JavaScript.
+    for kind in ("code", "file_uploader", "color_picker", "number_input"):
+        assert not app.sidebar.get(kind), kind
+    assert chosen(app) == before
+    run_app(open_sidebar(app))
+    assert chosen(app) == before
+    assert app.sidebar.slider(key="choice.memory_s").value == 2.5
 
 
 def test_values_survive_pages_that_do_not_show_them() -> None:

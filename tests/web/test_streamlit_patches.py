@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import inspect
+import socket
 import sys
 import threading
 from importlib.metadata import version
@@ -175,6 +177,7 @@ async def use_every_hook() -> None:
     """Do what the dashboard and its server do with the hooks, outside of a page."""
     streamlit_patches.patch_streamlit()
     streamlit_patches.limit_server()
+    streamlit_patches.send_without_delay()
     streamlit_patches.relay_frames_with(NewestFrameRelay)
     streamlit_patches.encode_video_with(LiveEncoder)
     streamlit_patches.process_frames_with(ProcessedTrack)
@@ -195,6 +198,17 @@ async def use_every_hook() -> None:
     assert to_media_url(b"a").startswith(("/media/", "data:image/jpeg;base64,"))
     assert launch._read_allowed_hosts() == []
     assert not guard.is_public_server()
+
+
+def test_the_server_sends_small_parts_at_once() -> None:
+    streamlit_patches.send_without_delay()
+    with contextlib.closing(starlette_server._bind_socket("127.0.0.1", 0, 1)) as server:
+        server.setblocking(True)
+        with socket.create_connection(server.getsockname()):
+            connection, _ = server.accept()
+            with connection:
+                option = (socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                assert connection.getsockopt(*option)
 
 
 def gone(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -231,6 +245,7 @@ def test_without_a_hook_all_others_work_and_the_log_has_one_line(
 REPLACED = {
     *("EXTERNAL_IP", "INTERNAL_IP", "MIDDLEWARE", "HOST_CHECK", "ORIGIN_CHECK"),
     *("ERROR_LOG", "ERROR_DISPLAY", "CALLBACK", "STOP", "SERVER_OPTIONS"),
+    "SERVER_SOCKET",
     *("SESSION_LOCK", "DISCONNECT", "RERUN", "SPOOL_SIZE", "RELAY", "ENCODER"),
     "PROCESSED_TRACK",
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +37,11 @@ from maskdet.web.live.connection import (
 )
 from maskdet.web.live.frames import make_callback
 from maskdet.web.live.last_run import render_last_run
+from maskdet.web.live.placeholder import (
+    PLACE_KEY,
+    get_example_url,
+    render_placeholder,
+)
 from maskdet.web.live.readouts import render_performance, render_readouts
 from maskdet.web.live.sources import (
     BROWSER_STREAMER_KEY,
@@ -101,16 +105,15 @@ def render_stream(preferences: Preferences, source: LiveSource) -> WebRtcStreame
         preferences: of this visitor.
         source: what is shown; it must be ready.
     """
+    # Nothing jumps at Start: most cameras of browsers are 4:3, others are not.
+    shape = "4 / 3" if source.name == "browser" else "16 / 9"
     # Reserve the places above the video: the browser rebuilds a video that moves
     # down the page, which would stop it.
-    loading_area, warning_area, video_area = st.container(), st.empty(), st.container()
+    loading_area, warning_area = st.container(), st.empty()
+    video_area = st.container(key=PLACE_KEY)
     load_component("maskdet.web.live", "streamer_listener")(
         key=_get_button_key(),
-        data={
-            "example": to_media_url(_read_example()),
-            # Nothing jumps at Start: most cameras of browsers are 4:3, others are not.
-            "shape": "4 / 3" if source.name == "browser" else "16 / 9",
-        },
+        data={"example": get_example_url(), "shape": shape},
         default={"pressed": "", "camera_error": ""},
         on_pressed_change=lambda: None,
         on_camera_error_change=lambda: None,
@@ -132,6 +135,9 @@ def render_stream(preferences: Preferences, source: LiveSource) -> WebRtcStreame
         stream_connection.cancel()  # the visitor must press Start again
     if not stream_connection.streamer_visible:
         return _STOPPED
+    with video_area:
+        is_starting = stream_connection.phase == "starting"
+        render_placeholder(shape, is_starting=is_starting)
     with loading_area:
         options = _prepare_source(preferences, source)
     try:
@@ -526,12 +532,6 @@ def _analyze_snapshot(preferences: Preferences) -> None:
         st.html(scene_cards_html(result.scene, crops, style))
     else:
         st.info("No face detected. Move closer, with light on your face.")
-
-
-@st.cache_data(show_spinner=False)
-def _read_example() -> bytes:
-    """Return the annotated example that stands in the place of the video."""
-    return (files("maskdet.web.live") / "example.jpg").read_bytes()
 
 
 def _render_alternatives(source: LiveSource) -> None:

@@ -94,16 +94,16 @@ class LiveSource:
 def play_sample() -> None:
     """Choose the sample video and start it; a callback."""
     _choose("sample")
-    _request_start()
+    request_start()
 
 
 def open_network_camera(name: str) -> None:
     """Choose a named camera and start it; call it before the Live page runs."""
     _choose("network", name)
-    _request_start()
+    request_start()
 
 
-def _request_start() -> None:
+def request_start() -> None:
     """Start the chosen source without a further click."""
     st.session_state[_START_KEY] = True
 
@@ -274,4 +274,4 @@ def _enter_url(cameras: Sequence[Camera]) -> None:
         return
     st.session_state[_PROBLEM_KEY] = ""
     st.session_state[_ENTERED_KEY] = get_camera_feeds().get(camera)
-    _request_start()
+    request_start()

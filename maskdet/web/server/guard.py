@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from streamlit import config
 from maskdet.serving import access
 from maskdet.web import metrics
 from maskdet.web.server import login, streamlit_patches, uploads
+from maskdet.web.server.preload import format_preload_header
 
 FRAME_ANCESTORS_VARIABLE: Final = "MASKDET_FRAME_ANCESTORS"
 """Origins, separated by spaces, whose pages may embed the dashboard in a frame."""
@@ -88,7 +90,21 @@ async def _dispatch_request(
     if match and scope["method"] == "PUT":
         await _receive_file(app, scope, receive, send, *match.groups())
     else:
-        await app(scope, receive, send)
+        send_page = functools.partial(_send_with_preloads, scope["path"], send)
+        await app(scope, receive, send_page)
+
+
+async def _send_with_preloads(path: str, send: Send, message: Message) -> None:
+    """Send a part of a response; to a page of the dashboard, add what it needs soon."""
+    base_path = streamlit_patches.get_base_path()
+    if message["type"] == "http.response.start":
+        headers = MutableHeaders(scope=message)
+        is_html = headers.get("content-type", "").startswith("text/html")
+        links = format_preload_header(base_path)
+        # The pages of components, in frames, are others.
+        if is_html and links and not path.startswith(f"{base_path}/component/"):
+            headers["Link"] = links
+    await send(message)
 
 
 async def _respond_without_app(

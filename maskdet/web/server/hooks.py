@@ -167,6 +167,11 @@ SERVER_OPTIONS: Final = Hook(
     "no limit of the time to stop the server and of the size of messages",
     (),
 )
+SERVER_SOCKET: Final = Hook(
+    f"{_STARLETTE}.starlette_server:_bind_socket",
+    "each file and message of the server may come 40 ms late",
+    ("address", "port", "backlog"),
+)
 SESSION_LOCK: Final = Hook(
     "streamlit.runtime.state.safe_session_state:SafeSessionState.__init__",
     "on a busy server a page may stay incomplete",

@@ -101,6 +101,7 @@ def launch_dashboard(
     logs.configure_logging(os.environ)
     streamlit_patches.patch_streamlit()
     streamlit_patches.limit_server()
+    streamlit_patches.send_without_delay()
     guard.guard_server()
     args = ["run", str(resource_path("app.py"))]
     if address is None and not _read_server_option("address"):

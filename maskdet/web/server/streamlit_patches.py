@@ -14,6 +14,7 @@ import functools
 import logging
 import re
 import secrets
+import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable
@@ -160,6 +161,26 @@ def limit_server() -> None:
         return get_limited_options
 
     hooks.SERVER_OPTIONS.wrap(wrap)
+
+
+def send_without_delay() -> None:
+    """Send the parts of a response at once; call it before the server starts.
+
+    asyncio does so for sockets that name TCP as their protocol. That of Streamlit 1.67
+    does not, so the system holds back a second part, such as a file after its headers,
+    until the browser has acknowledged the first one: up to 40 ms for each file.
+    """
+
+    def wrap(original: Callable[..., socket.socket]) -> Callable[..., socket.socket]:
+        def bind_without_delay(address: str, port: int, backlog: int) -> socket.socket:
+            bound = original(address, port, backlog)
+            # Connections inherit it.
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return bound
+
+        return bind_without_delay
+
+    hooks.SERVER_SOCKET.wrap(wrap)
 
 
 def use_one_lock_per_session() -> None:

@@ -19,6 +19,7 @@ from maskdet.web.live.connection import ICE_SERVERS_VARIABLE
 from maskdet.web.live.relay import NewestFrameRelay
 from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE as VIEWERS_VARIABLE
 from maskdet.web.live.viewers import ViewerSlots
+from tests.helpers.app import open_sidebar
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 from tests.helpers.waiting import WAIT_S
 
@@ -48,7 +49,7 @@ def light_models(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def opened(**query: str) -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=WAIT_S)
+    app = open_sidebar(AppTest.from_file(str(APP), default_timeout=WAIT_S))
     for name, value in query.items():
         app.query_params[name] = value
     app.run()
