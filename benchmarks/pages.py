@@ -239,6 +239,30 @@ def find_start(page: Any) -> Any | None:
     return None
 
 
+def press_start(page: Any) -> float:
+    """Press Start; return the time before it, in seconds.
+
+    The first Start button is hidden as soon as the streamer has its own.
+    """
+    from playwright.sync_api import TimeoutError
+
+    began_s = 0.0
+
+    def try_click() -> bool:
+        nonlocal began_s
+        button = find_start(page)
+        if button is None:
+            return False
+        began_s = time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            button.click(timeout=1000)
+            return True
+        return False
+
+    wait_for(try_click, "an enabled Start")
+    return began_s
+
+
 def is_idle(page: Any) -> bool:
     """Return whether no script runs for this page."""
     app = page.get_by_test_id("stApp")
@@ -276,10 +300,7 @@ def measure_live(open_context: OpenContext, url: str) -> dict[str, float]:
     try:
         page = context.new_page()
         open_live(page, url)
-        button = find_start(page)
-        assert button is not None
-        began_s = time.monotonic()
-        button.click()
+        began_s = press_start(page)
         shown_s = wait_for(lambda: get_video_frame(page) is not None, "the first frame")
         times_s = {"first frame": shown_s - began_s}
         try:
