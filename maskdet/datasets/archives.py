@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import posixpath
 import re
 import stat
@@ -169,7 +170,8 @@ class FolderFiles(FileSource):
     def _read_start(self, name: str, n_bytes: int) -> bytes:
         try:
             with (self._root / name).open("rb") as file:
-                return file.read(n_bytes)
+                # Python reserves as much memory as it is asked to read.
+                return file.read(min(n_bytes, os.fstat(file.fileno()).st_size))
         except OSError as error:
             raise DatasetError(f"cannot be read: {error.strerror}") from None
 

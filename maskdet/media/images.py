@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -275,7 +276,8 @@ def _read_file_bytes(source: str | Path, max_bytes: int) -> bytes:
             # Reading a pipe or a device could block forever.
             raise ImageReadError("this is not a file that can be read")
         with path.open("rb") as file:
-            return file.read(max_bytes + 1)
+            # Python reserves as much memory as it is asked to read.
+            return file.read(min(max_bytes + 1, os.fstat(file.fileno()).st_size))
     except FileNotFoundError:
         raise FileNotFoundError("there is no such file") from None
     except ImageReadError:

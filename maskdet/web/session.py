@@ -45,8 +45,6 @@ logger: Final = logging.getLogger(__name__)
 COLLECT_INTERVAL_S: Final = 45.0
 _FREEZE_INTERVAL_S: Final = 600.0
 
-_M_PERTURB: Final = -6  # of mallopt, in malloc.h
-
 _collector_lock: Final = threading.Lock()
 
 MAX_IDLE_ANALYZERS: Final = 2
@@ -407,7 +405,6 @@ def start_garbage_collector() -> None:
 
 @functools.cache
 def _start_collector() -> None:
-    overwrite_freed_memory()
     threading.Thread(
         target=_collect_periodically, name="maskdet-garbage", daemon=True
     ).start()
@@ -428,20 +425,6 @@ def _collect_periodically() -> None:
         else:
             gc.collect()
         return_free_memory()
-
-
-def overwrite_freed_memory() -> None:
-    """Let the C library overwrite what is freed from now on, where it can (glibc).
-
-    It keeps most of it for later, with the pixels of images: parts of pages, and the
-    end of the memory of each thread, which `return_free_memory` does not reach. Blocks
-    of up to 1 KB stay as they are. It takes about 0.6 of the 17 ms of a live frame.
-    """
-    if sys.platform == "linux":
-        set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-        if set_option is not None:
-            # Freed bytes become 255, and with that value new ones 0.
-            set_option(_M_PERTURB, 255)
 
 
 def return_free_memory() -> None:

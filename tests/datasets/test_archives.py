@@ -4,6 +4,7 @@ import io
 import random
 import stat
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -249,3 +250,14 @@ def test_missing_and_too_large_files_are_reported(kind: str, tmp_path: Path) -> 
         assert not files.exists(name)
         with pytest.raises(DatasetError, match="there is no such file"):
             files.read(name, 3)
+
+
+def test_reading_a_small_file_reserves_no_more_memory_than_it_has(tmp_path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"1 2 3")
+    files = FolderFiles(tmp_path)
+    tracemalloc.start()
+    content = files.read("a.txt", 100_000_000)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert content == b"1 2 3"
+    assert peak_bytes < 10_000_000

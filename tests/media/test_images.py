@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -516,3 +517,14 @@ def test_an_image_too_large_for_a_format_is_rejected(
     assert not path.exists()
     write_image(path, np.zeros((side - 1, 1, 3), np.uint8))
     assert read_image(path).shape == (side - 1, 1, 3)
+
+
+def test_reading_a_file_reserves_no_more_memory_than_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"not an image")
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="not an image"):
+        read_image(path)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 10_000_000

@@ -88,7 +88,7 @@ def test_a_log_line_is_one_json_object_with_its_fields() -> None:
             "camera %s failed",
             ("Door",),
             (type(error), error, error.__traceback__),
-            extra={"camera": "Door", "source": object()},
+            extra={"camera": "Door", "source": object(), "_of_a_library": 1},
         )
     line = JsonFormatter().format(record)
     assert "\n" not in line

@@ -34,7 +34,9 @@ class JsonFormatter(logging.Formatter):
         fields |= {
             name: value
             for name, value in vars(record).items()
+            # Ray adds a field to the records of the whole process.
             if name not in _STANDARD_FIELDS
+            and not name.startswith("_")
             and isinstance(value, str | int | float | bool)
         }
         if record.exc_info:
