@@ -22,8 +22,8 @@ def get_max_viewers(
 ) -> int:
     """Return the maximum number of visitors with live video at a time.
 
-    The default is 4 per core: 8 viewers on two cores had 2.3 analyzed frames per second
-    each, 4 had 8 (`python benchmarks/viewers.py --viewers 4,8`). It is at most 16: the
+    The default is 4 per core: 8 viewers on two cores had 3 analyzed frames per second
+    each, 4 had 10 (`python benchmarks/viewers.py --viewers 4,8`). It is at most 16: the
     Python code of all streams runs on one core at a time.
 
     Args:
