@@ -49,7 +49,8 @@ def read_figures() -> dict[str, object]:
     """Return the numbers of visitors, streams, tasks and waiting frames and events."""
     server: Any = runtime.get_instance()
     webrtc: Any = sys.modules.get("streamlit_webrtc.webrtc")
-    workers = [] if webrtc is None else [*webrtc._live_workers]
+    # There are none until another thread has imported it completely.
+    workers = [*getattr(webrtc, "_live_workers", ())]
     tracks = [
         receiver.track
         for worker in workers
