@@ -27,7 +27,7 @@ from maskdet.batch.inputs import BatchFile, FileKind, collect_files
 from maskdet.batch.ray_engine import RayEngine
 from maskdet.batch.tasks import BatchEngine, BatchTask, InProcessEngine
 from maskdet.media import find_images
-from maskdet.model_files.threads import count_cores
+from maskdet.threads import count_cores
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES_PER_TASK = 8

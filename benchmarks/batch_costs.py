@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from maskdet.analyzers.pipelines import analyze_decoded, load_analyzer
 from maskdet.media import decode_image, open_video_file
-from maskdet.model_files.threads import use_threads
 from maskdet.settings import Settings
+from maskdet.threads import use_threads
 from maskdet.video.analysis import run_video_analysis
 
 ROOT = Path(__file__).resolve().parents[1]

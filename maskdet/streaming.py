@@ -23,12 +23,6 @@ from maskdet.smoothing import LabelSmoother, compute_observation_weights
 from maskdet.tracking import Tracker, Tracks
 from maskdet.types import Faces, Image, Scene, check_image
 
-_N_FRAMES_AFTER_RAISE = 2
-"""Frames without memory after the detection threshold was raised: in the first one the
-tracks below it get no face, before the second one they are removed."""
-
-_NO_MEMORY_S = 1e-6
-
 
 class Stream:
     """The analysis of one camera or video: tracks, classes and distances.
@@ -69,8 +63,6 @@ class Stream:
         self._tracker = Tracker(self._settings.memory_s)
         self._smoother = LabelSmoother(self._settings)
         self._time_s = -math.inf
-        self._last_min_score = math.inf
-        self._n_frames_without_memory = 0
 
     def step(
         self, image: Image, time_s: float, settings: Settings | None = None
@@ -79,8 +71,7 @@ class Stream:
 
         Detected faces come first, by falling score; coasting tracks follow, see
         `Scene`. Low-score faces without a track and lost tracks have no row; their
-        boxes are in `Scene.blur_boxes`. A raised detection threshold acts at once: a
-        track whose face is below it is neither continued nor remembered.
+        boxes are in `Scene.blur_boxes`.
 
         Args:
             image: `(h, w, 3)` uint8, BGR; not changed.
@@ -114,20 +105,14 @@ class Stream:
     ) -> Scene:
         """Update tracks, labels and distances, and return the scene."""
         started = perf_counter()
-        n_usable = len(detections.faces)
         self._tracker.memory_s = settings.memory_s
-        if self._must_forget(settings.min_score):
-            self._tracker.memory_s = _NO_MEMORY_S
-            is_usable = detections.faces.scores >= settings.min_score
-            n_usable = int(np.count_nonzero(is_usable))  # they are sorted by score
-        usable = detections.faces[:n_usable]
         tracks = self._tracker.update(
-            usable, self._time_s, image, min_score=settings.min_score
+            detections.faces, self._time_s, image, min_score=settings.min_score
         )
         self._smoother.forget(tracks.removed_ids)
         self._smoother.settings = settings
-        faces = usable[tracks.is_visible]
-        probs = detections.probs[:n_usable][tracks.is_visible]
+        faces = detections.faces[tracks.is_visible]
+        probs = detections.probs[tracks.is_visible]
         ids = tracks.ids[tracks.is_visible]
         weights = compute_observation_weights(faces, probs)
         visible_labels = self._smoother.update(ids, probs, weights, self._time_s)
@@ -159,8 +144,7 @@ class Stream:
             blur_boxes=np.concatenate(
                 [
                     detections.blur_boxes,
-                    usable.boxes[~tracks.is_visible],
-                    detections.faces.boxes[n_usable:],
+                    detections.faces.boxes[~tracks.is_visible],
                     tracks.lost_boxes,
                 ]
             ),
@@ -170,18 +154,6 @@ class Stream:
         )
         self.people.add(scene, image)
         return scene
-
-    def _must_forget(self, min_score: float) -> bool:
-        """Return whether the detection threshold was raised in one of the last frames.
-
-        Who raises it wants to see fewer faces; otherwise they would stay for seconds,
-        as those of people who have turned away do.
-        """
-        if min_score > self._last_min_score:
-            self._n_frames_without_memory = _N_FRAMES_AFTER_RAISE
-        self._last_min_score = min_score
-        self._n_frames_without_memory -= 1
-        return self._n_frames_without_memory >= 0
 
 
 @lru_cache(maxsize=16)

@@ -289,6 +289,18 @@ def test_a_raised_detection_threshold_removes_coasting_tracks_at_once() -> None:
     assert removed == before[1:]
 
 
+def test_a_raised_threshold_does_not_forget_a_head_above_it_that_turned_away() -> None:
+    face = ScriptedFace(LEFT, MASK, 0.9)
+    analyzer = ScriptedAnalyzer(lambda time_s: [face] if time_s < 1 else [])
+    stream = Stream(analyzer)
+    for number in range(20):
+        analyzer.time_s = number / 10
+        settings = Settings(min_score=0.5 if number < 15 else 0.8)
+        scene = stream.step(NOISE, analyzer.time_s, settings)
+    assert len(scene) == 1
+    assert scene.unseen_s[0] > 0.5
+
+
 def test_a_face_below_a_raised_threshold_has_no_row_and_is_blurred() -> None:
     stream = make_constant_stream(
         ScriptedFace(LEFT, MASK, 0.9), ScriptedFace(RIGHT, MASK, 0.6)

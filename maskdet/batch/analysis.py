@@ -29,10 +29,10 @@ from maskdet.classifier import BUILT_IN_CLASSIFIERS, classifier_path
 from maskdet.datasets.archives import ZipFiles
 from maskdet.media import MAX_BYTES, decode_image, open_video_file
 from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE, sha256_of
-from maskdet.model_files.threads import use_threads
 from maskdet.people import Person
 from maskdet.results_io import error_record, image_record
 from maskdet.settings import Settings
+from maskdet.threads import use_threads
 from maskdet.types import Label
 from maskdet.video import VideoOutputs, VideoReport, run_video_analysis
 from maskdet.wording import format_error_reason

@@ -27,8 +27,8 @@ from maskdet.cli.options import (
 )
 from maskdet.extras import is_installed, require_libraries
 from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE
-from maskdet.model_files.threads import count_cores
 from maskdet.style import Style
+from maskdet.threads import count_cores
 from maskdet.wording import format_count
 
 if TYPE_CHECKING:

@@ -36,9 +36,9 @@ from maskdet.evaluation.timing import (
 )
 from maskdet.extras import MissingExtraError
 from maskdet.media import read_image
-from maskdet.model_files.threads import count_cores
 from maskdet.resources import resource_path
 from maskdet.settings import Settings
+from maskdet.threads import count_cores
 from maskdet.types import CLASSES, Image, Scene, select_rows
 
 _TUTORIAL_SCRIPT = resource_path("benchmarks/tutorial_pipeline.py")

@@ -16,7 +16,7 @@ from maskdet.boxes import clip_boxes, nms, select_candidates
 from maskdet.detectors import Landmarks
 from maskdet.media import resize_image
 from maskdet.model_files.model_zoo import model_path
-from maskdet.model_files.threads import get_thread_count
+from maskdet.threads import get_thread_count
 from maskdet.types import Faces, Image, check_image
 
 _STRIDES_PX = (8, 16, 32)

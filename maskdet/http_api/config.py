@@ -11,9 +11,9 @@ from typing import Final
 from maskdet.analyzers.pipelines import DEFAULT_ANALYZER
 from maskdet.analyzers.tiles import Tiling
 from maskdet.classifier import DEFAULT_CLASSIFIER
-from maskdet.model_files.threads import N_THREADS, count_cores
 from maskdet.settings import Settings
 from maskdet.style import Style
+from maskdet.threads import N_THREADS, count_cores
 from maskdet.validation import check_secret
 
 KEYS_VARIABLE: Final = "MASKDET_API_KEYS"

@@ -108,16 +108,6 @@ def limit_resources(memory_bytes: int, cpu_s: int) -> None:
             resource.setrlimit(resource_id, (soft, hard))
 
 
-def _count_cores() -> int:
-    """Return the number of CPU cores that this process may use.
-
-    Like `maskdet.model_files.threads.count_cores`, which cannot be imported here.
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def open_input(request: dict[str, Any]) -> InputContainer:
     """Open the source: a file, or a URL if `request["live"]`."""
     import av
@@ -177,7 +167,7 @@ def select_video_stream(
     # In a raw stream only a damaged last frame shows that the rest is missing, and
     # threads may return it before they have detected the damage.
     is_raw = _is_raw_stream(container)
-    stream.codec_context.thread_count = 1 if is_raw else min(4, _count_cores())
+    stream.codec_context.thread_count = 1 if is_raw else request["threads"]
     # Frame threading adds a delay. A URL with a duration is a video, not a camera.
     has_end = (
         request["source"].lower().startswith("http") and (container.duration or 0) > 0

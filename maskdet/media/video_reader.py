@@ -17,9 +17,11 @@ from typing import Any, BinaryIO, Final, Protocol, Self
 
 from maskdet.media.decoder_client import DecoderClient, DecoderError
 from maskdet.media.images import MAX_PIXELS
+from maskdet.threads import count_cores
 from maskdet.types import Image
 
 _HEAD_BYTES: Final = 65_536
+_MAX_DECODER_THREADS: Final = 4
 _MAX_PARTS: Final = 100_000
 """Maximum number of top-level parts; a fragmented MP4 of a day has fewer."""
 
@@ -558,6 +560,7 @@ def build_decode_request(
         "every": 1,
         "from_s": 0.0,
         "rotate": validate_rotation(rotate),
+        "threads": min(_MAX_DECODER_THREADS, count_cores()),
         "max_pixels": limits.max_pixels,
         "max_s": limits.max_duration_s,
         "memory_bytes": limits.memory_bytes,

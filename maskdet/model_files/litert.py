@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ai_edge_litert.interpreter import Interpreter
 
-from maskdet.model_files.threads import get_thread_count
+from maskdet.threads import get_thread_count
 
 _DELEGATE_MESSAGE: Final = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 _STDERR: Final = 2

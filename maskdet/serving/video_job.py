@@ -30,8 +30,8 @@ from maskdet.media import (
     open_video_file,
     resize_image,
 )
-from maskdet.model_files.threads import count_cores
 from maskdet.serving.preferences import Preferences
+from maskdet.threads import count_cores
 from maskdet.types import Image
 from maskdet.video import (
     SceneStore,

@@ -126,7 +126,10 @@ class ShotMemory:
             int(track_id) for track_id in stored_tracks.ids[stored_tracks.has_id]
         )
 
-    def remove_expired(self, time_s: float, memory_s: float) -> tuple[int, ...]:
-        """Remove tracks that were not seen for too long; return their IDs."""
-        removed = self.tracks.remove_expired(time_s, memory_s)
-        return removed + self._previous_tracks.remove_expired(time_s, memory_s)
+    def remove_expired(
+        self, time_s: float, memory_s: float, min_score: float
+    ) -> tuple[int, ...]:
+        """Remove tracks; see `TrackTable.remove_expired`. Return their IDs."""
+        limits = time_s, memory_s, min_score
+        removed = self.tracks.remove_expired(*limits)
+        return removed + self._previous_tracks.remove_expired(*limits)

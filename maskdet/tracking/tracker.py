@@ -106,14 +106,15 @@ class Tracker:
             time_s: its time in seconds; not earlier than the last one.
             image: `(h, w, 3)` uint8, BGR; not changed. Without it, heads coast on
                 their last velocity only, and cuts are not detected.
-            min_score: the detection threshold; faces below it are low-score faces.
+            min_score: the detection threshold; faces below it are low-score faces. If
+                it is raised, tracks below it end at once.
         """
         self._time_s = time_s
         previous_frame = self._shots.frame
         removed_ids = self._shots.update(
             None if image is None else FrameThumbnail.from_image(image)
         )
-        removed_ids += self._shots.remove_expired(time_s, self.memory_s)
+        removed_ids += self._shots.remove_expired(time_s, self.memory_s, min_score)
         # Faces are sorted by score: high-score, then low-score, then unused ones.
         n_high_score = int(np.count_nonzero(faces.scores >= min_score))
         n_usable = int(np.count_nonzero(faces.scores >= self.low_threshold(min_score)))
@@ -121,13 +122,14 @@ class Tracker:
             faces.boxes, n_high_score, n_usable, previous_frame
         )
         table = self._shots.tracks
-        table.update(face_index, faces.boxes, n_high_score)
+        table.update(face_index, faces, n_high_score)
         self._next_id = table.assign_ids(face_index, self._next_id)
         tracks = self._build_tracks(face_index, len(faces), n_high_score, removed_ids)
         # New tracks start from left to right.
-        new_boxes = faces.boxes[_find_unassigned(0, n_high_score, face_index)]
-        if len(new_boxes):
-            table.add(new_boxes[np.argsort(new_boxes[:, 0], kind="stable")])
+        new = _find_unassigned(0, n_high_score, face_index)
+        if len(new):
+            new = new[np.argsort(faces.boxes[new, 0], kind="stable")]
+            table.add(faces.boxes[new], faces.scores[new])
         return tracks
 
     def _associate(

@@ -9,7 +9,7 @@ from maskdet.boxes import Boxes
 from maskdet.tracking import config
 from maskdet.tracking.association import UNMATCHED
 from maskdet.tracking.kalman import KalmanFilter
-from maskdet.types import UNTRACKED
+from maskdet.types import UNTRACKED, Faces
 
 TIME_EPSILON_S = 1e-6
 """Times that differ by less are equal: seconds from frame numbers are rounded."""
@@ -18,8 +18,7 @@ _LOW_SCORE_NOISE_FACTOR = 2.0
 """Noise factor of boxes of low-score faces; an assumption, not measured."""
 
 _MAX_LOW_SCORE_S = 1.0
-"""Low-score faces continue a track for at most so long after its last high-score face:
-a raised detection threshold must take effect."""
+"""Low-score faces continue a track for at most so long after a high-score one."""
 
 _MAX_FRAME_INTERVAL_S = 1.0
 """Tracks of the previous frame are matched at least once more, whatever the frame rate,
@@ -28,6 +27,11 @@ if the interval is not longer than this."""
 
 _TIME_COLUMNS = ("first_seen_s", "last_seen_s", "last_high_score_s", "last_located_s")
 """Columns of the table that are the current time for a new track."""
+
+_COLUMNS = (
+    *_TIME_COLUMNS,
+    *("high_scores", "last_boxes", "ids", "keys", "occluder_keys"),
+)
 
 
 class TrackTable:
@@ -39,6 +43,7 @@ class TrackTable:
         first_seen_s: `(n,)` time of the first detection.
         last_seen_s: `(n,)` time of the last detection.
         last_high_score_s: `(n,)` time of the last high-score detection.
+        high_scores: `(n,)` float32 its score.
         last_located_s: `(n,)` time of the last detection or optical-flow position.
         last_boxes: `(n, 4)` box at that time.
         keys: `(n,)` int64 unique keys, also of tracks without an ID.
@@ -52,6 +57,7 @@ class TrackTable:
         self.first_seen_s = np.zeros(0)
         self.last_seen_s = np.zeros(0)
         self.last_high_score_s = np.zeros(0)
+        self.high_scores = np.zeros(0, np.float32)
         self.last_located_s = np.zeros(0)
         self.last_boxes: Boxes = np.zeros((0, 4), np.float32)
         self.keys = np.zeros(0, np.int64)
@@ -112,15 +118,16 @@ class TrackTable:
         self._step_s, self._time_s = time_s - self._time_s, time_s
 
     def update(
-        self, face_index: NDArray[np.int64], boxes: Boxes, n_high_score: int
+        self, face_index: NDArray[np.int64], faces: Faces, n_high_score: int
     ) -> None:
         """Update the tracks that have a face in this frame.
 
         Args:
             face_index: `(n,)` the face of each; `UNMATCHED` for none.
-            boxes: `(m, 4)` the faces, highest score first.
+            faces: the faces.
             n_high_score: the number of high-score faces.
         """
+        boxes = faces.boxes
         rows = np.flatnonzero(face_index != UNMATCHED)
         is_high_score = face_index[rows] < n_high_score
         for subset, factor in (
@@ -130,7 +137,9 @@ class TrackTable:
             measurement_std = factor * config.MEASUREMENT_NOISE
             self.kalman.update(subset, boxes[face_index[subset]], measurement_std)
         self.last_seen_s[rows] = self._time_s
-        self.last_high_score_s[rows[is_high_score]] = self._time_s
+        high_rows = rows[is_high_score]
+        self.last_high_score_s[high_rows] = self._time_s
+        self.high_scores[high_rows] = faces.scores[face_index[high_rows]]
         self.last_located_s[rows] = self._time_s
         self.last_boxes[rows] = boxes[face_index[rows]]
         self.occluder_keys[rows] = UNMATCHED
@@ -173,12 +182,13 @@ class TrackTable:
         self.ids[is_confirmed] = np.arange(first_id, first_id + count)
         return first_id + count
 
-    def add(self, boxes: Boxes) -> None:
-        """Add new tracks."""
+    def add(self, boxes: Boxes, scores: NDArray[np.float32]) -> None:
+        """Add new tracks of high-score faces."""
         n = len(boxes)
         self.kalman.add(boxes)
         new = {
             **dict.fromkeys(_TIME_COLUMNS, np.full(n, self._time_s)),
+            "high_scores": scores,
             "last_boxes": boxes,
             "ids": np.full(n, UNTRACKED, np.int64),
             "keys": np.arange(self._next_key, self._next_key + n),
@@ -188,8 +198,13 @@ class TrackTable:
             setattr(self, name, np.concatenate([getattr(self, name), values]))
         self._next_key += n
 
-    def remove_expired(self, time_s: float, memory_s: float) -> tuple[int, ...]:
-        """Remove tracks that were not seen for too long; return their IDs."""
+    def remove_expired(
+        self, time_s: float, memory_s: float, min_score: float
+    ) -> tuple[int, ...]:
+        """Remove tracks that were not seen for too long; return their IDs.
+
+        Those below a detection threshold that was raised since are removed as well.
+        """
         tentative_s = min(memory_s, config.TENTATIVE_S)
         limits_s = np.where(self.has_id, memory_s, tentative_s) + TIME_EPSILON_S
         # Tracks of the previous frame are matched once more, whatever the frame rate
@@ -197,11 +212,11 @@ class TrackTable:
         seen_last_frame = self.last_seen_s >= self._time_s - TIME_EPSILON_S
         step_s = min(time_s - self._time_s, _MAX_FRAME_INTERVAL_S)
         limits_s[seen_last_frame] = max(memory_s, step_s) + TIME_EPSILON_S
-        keep = time_s - self.last_seen_s <= limits_s
+        keep = (time_s - self.last_seen_s <= limits_s) & (self.high_scores >= min_score)
         if keep.all():
             return ()
         removed = self.ids[~keep & self.has_id]
         self.kalman.select(keep)
-        for name in (*_TIME_COLUMNS, "last_boxes", "ids", "keys", "occluder_keys"):
+        for name in _COLUMNS:
             setattr(self, name, getattr(self, name)[keep])
         return tuple(int(track_id) for track_id in removed)

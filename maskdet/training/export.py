@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from maskdet.evaluation.training_runs import CARD_NAME, LOG_NAME
 from maskdet.model_files.own_models import FACTS_NAME
-from maskdet.model_files.threads import N_THREADS
+from maskdet.threads import N_THREADS
 from maskdet.types import CLASSES
 
 WeightFormat = Literal["float32", "float16", "int8"]

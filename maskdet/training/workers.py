@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.model_files.threads import count_cores
+from maskdet.threads import count_cores
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

@@ -34,9 +34,9 @@ from maskdet.analyzers.recent_checks import RecentChecks, analyze_frame
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, MaskClassifier
 from maskdet.detectors import describe_missing_detector_library
 from maskdet.model_files.model_zoo import MODEL_FILES, model_folders, model_path
-from maskdet.model_files.threads import use_threads
 from maskdet.serving.preferences import Preferences
 from maskdet.settings import Settings
+from maskdet.threads import use_threads
 from maskdet.types import Image, Scene
 from maskdet.web.server import streamlit_patches
 

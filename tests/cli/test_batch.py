@@ -17,8 +17,8 @@ from maskdet.analyzers.pipelines import TwoStage
 from maskdet.batch import analysis, tasks
 from maskdet.cli import batch, detect, main, video
 from maskdet.media import encode_jpeg
-from maskdet.model_files.threads import N_THREADS, get_thread_count
 from maskdet.results_io import ImageRecord
+from maskdet.threads import N_THREADS, get_thread_count
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
 from tests.media.video_files import write_video
 

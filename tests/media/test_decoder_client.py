@@ -8,6 +8,7 @@ import av
 import pytest
 
 from maskdet.media import decoder_process
+from maskdet.media.video_reader import build_decode_request
 from tests.media.video_files import write_video
 
 
@@ -23,7 +24,7 @@ from tests.media.video_files import write_video
 def test_only_cameras_use_low_latency_threading(
     tmp_path: Path, url, live, thread_type
 ) -> None:
-    request = {"source": url, "live": live, "max_pixels": 10**6}
+    request = build_decode_request(url, live=live)
     with av.open(write_video(tmp_path / "a.mp4")) as opened:
         stream = decoder_process.select_video_stream(opened, request)
         assert stream.thread_type.name == thread_type
@@ -37,7 +38,12 @@ def test_a_url_without_a_duration_is_a_camera(tmp_path: Path) -> None:
     with path.open("wb") as stream:
         for image in images:
             image.save(stream, "JPEG")
-    request = {"source": "http://a.example/", "live": True, "max_pixels": 10**6}
+    request = {
+        "source": "http://a.example/",
+        "live": True,
+        "max_pixels": 10**6,
+        "threads": 1,
+    }
     with av.open(path) as opened:
         assert (
             decoder_process.select_video_stream(opened, request).thread_type.name
@@ -48,7 +54,7 @@ def test_a_url_without_a_duration_is_a_camera(tmp_path: Path) -> None:
 def test_the_decoder_uses_the_cores_of_the_process(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 64)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
-    request = {"source": "a.mp4", "live": False, "max_pixels": 10**6}
+    request = build_decode_request("a.mp4")
     with av.open(write_video(tmp_path / "a.mp4")) as opened:
         stream = decoder_process.select_video_stream(opened, request)
         assert stream.codec_context.thread_count == 3

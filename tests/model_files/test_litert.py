@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from maskdet.model_files import litert
-from maskdet.model_files.threads import N_THREADS, use_threads
+from maskdet.threads import N_THREADS, use_threads
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "tutorial.tflite"

@@ -22,7 +22,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset(
         {
             *("atomic_file", "boxes", "extras", "html_templates", "http_session"),
-            *("log_filter", "resources", "validation", "wording"),
+            *("log_filter", "resources", "threads", "validation", "wording"),
         },
     ),
     frozenset({"settings"}),

@@ -11,7 +11,7 @@ import av
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
-from maskdet.model_files.threads import count_cores
+from maskdet.threads import count_cores
 
 _N_THREADS: Final = count_cores()
 """Frames that are analyzed at the same time; those of more viewers wait their turn.

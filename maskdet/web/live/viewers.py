@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from maskdet.model_files.threads import count_cores
+from maskdet.threads import count_cores
 from maskdet.validation import parse_whole_number
 
 MAX_VIEWERS_VARIABLE: Final = "MASKDET_MAX_VIEWERS"
