@@ -212,11 +212,6 @@ class MaskClassifier:
         """
         return split_face_probability(self._predict_batches(crops))[0]
 
-    def forget_crops(self) -> None:
-        """Overwrite the last crops, which the input of the network still holds."""
-        shape = (self._batch, self.size_px, self.size_px, 3)
-        self._predict_batch(np.zeros(shape, np.uint8))
-
     def _predict_batches(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts = [np.zeros((0, len(CLASSES) + self.verifies), np.float32)]
         for start in range(0, len(crops), _MAX_BATCH_SIZE):
@@ -227,7 +222,8 @@ class MaskClassifier:
         values = crops[..., ::-1].astype(np.float32)
         with self._lock:
             if len(crops) != self._batch:
-                self._interpreter.resize_input(self._input, values.shape)
+                self._interpreter.resize_tensor_input(self._input, values.shape)
+                self._interpreter.allocate_tensors()
                 self._batch = len(crops)
             self._interpreter.set_tensor(self._input, values)
             self._interpreter.invoke()

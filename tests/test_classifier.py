@@ -80,16 +80,6 @@ def test_crop_accepts_any_box(corners, size):
     np.testing.assert_array_equal(image, before)
 
 
-def test_crops_can_be_forgotten():
-    classifier = load_classifier()
-    boxes = np.array([[5, 5, 60, 60], [20, 5, 80, 65]], np.float32)
-    expected = classifier.predict(noise(), boxes)
-    assert classifier._interpreter.get_tensor(classifier._input).any()
-    classifier.forget_crops()
-    assert not classifier._interpreter.get_tensor(classifier._input).any()
-    np.testing.assert_array_equal(classifier.predict(noise(), boxes), expected)
-
-
 def test_no_boxes_give_no_rows(classifier):
     probs = classifier.predict(noise(), np.zeros((0, 4), np.float32))
     assert probs.shape == (0, 3)

@@ -194,7 +194,8 @@ class SingleStageNetwork:
             return
         # If this fails halfway, the next call must allocate again.
         self._size_hw = (0, 0)
-        self._interpreter.resize_input(self._input, [1, *size_hw, 3])
+        self._interpreter.resize_tensor_input(self._input, [1, *size_hw, 3])
+        self._interpreter.allocate_tensors()
         self._size_hw = size_hw
 
     def _write_input(self, image: Image) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ _is_message_printed = False
 
 
 class QuietInterpreter(Interpreter):  # type: ignore[misc]  # LiteRT has no types
-    """An interpreter that does not log which delegate it uses."""
+    """An interpreter that keeps no input, and does not log which delegate it uses."""
 
     def allocate_tensors(self) -> None:
         """Allocate memory for all tensors; the first call creates the delegate."""
@@ -36,16 +37,15 @@ class QuietInterpreter(Interpreter):  # type: ignore[misc]  # LiteRT has no type
             super().allocate_tensors()
             _is_message_printed = True
 
-    def resize_input(self, index: int, shape: Sequence[int]) -> None:
-        """Change the shape of an input, and allocate memory.
-
-        What it held is overwritten, as the memory stays allocated if the new shape is
-        smaller.
-        """
-        with contextlib.suppress(ValueError):  # nothing is allocated yet
+    def invoke(self) -> None:
+        """Run the network, and overwrite its inputs: no image stays in memory."""
+        super().invoke()
+        for index in self._input_indices:
             self.tensor(index)()[...] = 0
-        self.resize_tensor_input(index, shape)
-        self.allocate_tensors()
+
+    @functools.cached_property
+    def _input_indices(self) -> list[int]:
+        return [details["index"] for details in self.get_input_details()]
 
 
 def open_interpreter(path: Path, kind: str, *, threads: int | None = None) -> Any:

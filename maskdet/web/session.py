@@ -31,7 +31,7 @@ from maskdet.analyzers.pipelines import (
     resolve_analyzer,
 )
 from maskdet.analyzers.recent_checks import RecentChecks, analyze_frame
-from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, MaskClassifier
+from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.detectors import describe_missing_detector_library
 from maskdet.model_files.model_zoo import MODEL_FILES, model_folders, model_path
 from maskdet.serving.preferences import Preferences
@@ -144,16 +144,11 @@ class PooledAnalyzer:
             return analyze_frame(self.analyzer, image, settings, checks)
 
     def forget_image(self) -> None:
-        """Overwrite the last image and faces, which inputs of networks still hold."""
+        """Overwrite the last image, which a detector of OpenCV may still hold."""
         with self._lock:
             if self._last_shape is not None:
                 # Of the same size, for which a network uses the same memory.
                 self.analyzer.analyze(np.zeros(self._last_shape, np.uint8))
-                # It has no face, so that the classifier did not run.
-                owner = getattr(self.analyzer, "refiner", self.analyzer)
-                classifier = getattr(owner, "classifier", None)
-                if isinstance(classifier, MaskClassifier):
-                    classifier.forget_crops()
                 self._last_shape = None
 
 

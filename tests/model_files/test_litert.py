@@ -100,22 +100,16 @@ def test_interpreters_have_the_threads_of_the_context(monkeypatch) -> None:
     assert n_threads == [5, 3, N_THREADS]
 
 
-def test_an_input_of_another_size_keeps_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_input_is_overwritten_after_the_call_and_the_output_is_not() -> None:
     network = litert.open_interpreter(MODEL, "classifier")
-    details = network.get_input_details()[0]
-    index, (_, *sides) = details["index"], details["shape"]
-    network.resize_input(index, [3, *sides])
-    network.set_tensor(index, np.full((3, *sides), 42, np.float32))
-    kept: list[float] = []
-    resize = litert.Interpreter.resize_tensor_input
-
-    def record(self: litert.Interpreter, *words: object) -> None:
-        kept.append(self.get_tensor(index).max())
-        resize(self, *words)
-
-    monkeypatch.setattr(litert.Interpreter, "resize_tensor_input", record)
-    network.resize_input(index, [2, *sides])
-    assert kept == [0]
-    assert network.get_input_details()[0]["shape"][0] == 2
+    network.allocate_tensors()
+    (details,) = network.get_input_details()
+    output = network.get_output_details()[0]["index"]
+    network.set_tensor(details["index"], np.full(details["shape"], 42, np.float32))
+    plain = litert.Interpreter(str(MODEL))
+    plain.allocate_tensors()
+    plain.set_tensor(details["index"], np.full(details["shape"], 42, np.float32))
+    network.invoke()
+    plain.invoke()
+    assert not network.get_tensor(details["index"]).any()
+    np.testing.assert_array_equal(network.get_tensor(output), plain.get_tensor(output))

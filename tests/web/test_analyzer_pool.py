@@ -20,7 +20,6 @@ import pytest
 from streamlit.config import get_config_options
 
 from maskdet.analyzers.recent_checks import RecentChecks
-from maskdet.classifier import MaskClassifier
 from maskdet.settings import Settings
 from maskdet.types import Scene
 from maskdet.web import session
@@ -93,22 +92,6 @@ def test_the_last_image_of_a_visitor_who_left_is_overwritten(fixture) -> None:
     assert len(seen) == 3, "once is enough"
     assert seen[-1].shape == NOISE[:60].shape
     assert not seen[-1].any()
-
-
-@pytest.mark.parametrize("key", [FAST, OTHER])
-def test_the_last_faces_of_a_visitor_who_left_are_overwritten(key, monkeypatch) -> None:
-    forgotten: list[MaskClassifier] = []
-    forget_crops = MaskClassifier.forget_crops
-
-    def record(classifier: MaskClassifier) -> None:
-        forgotten.append(classifier)
-        forget_crops(classifier)
-
-    monkeypatch.setattr(MaskClassifier, "forget_crops", record)
-    pooled = PooledAnalyzer(key, session._load_analyzer(key))
-    pooled.analyze(NOISE)
-    pooled.forget_image()
-    assert len(forgotten) == 1
 
 
 def test_reloads_reuse_loaded_analyzers(fixture) -> None:
