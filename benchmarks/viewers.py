@@ -90,18 +90,17 @@ class DashboardServer:
 
     @property
     def rss_mb(self) -> float:
-        """Memory of the process and its children, in megabytes."""
-        return sum(map(_read_rss_mb, self._list_pids()))
+        """Memory of the process, in megabytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (line,) = (row for row in status.splitlines() if row.startswith("VmRSS:"))
+        return int(line.split()[1]) / 1024
 
     @property
     def cpu_s(self) -> float:
-        """CPU seconds used by the process and its children."""
-        return sum(map(_read_cpu_s, self._list_pids()))
-
-    def _list_pids(self) -> list[int]:
-        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        children = " ".join(path.read_text() for path in tasks)
-        return [self.process.pid, *map(int, children.split())]
+        """CPU seconds used by the process."""
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        fields = stat.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
         """End the process."""
@@ -109,18 +108,6 @@ class DashboardServer:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(20)
         self.process.kill()
-
-
-def _read_rss_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    (line,) = (row for row in status.splitlines() if row.startswith("VmRSS:"))
-    return int(line.split()[1]) / 1024
-
-
-def _read_cpu_s(pid: int) -> float:
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    fields = stat.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def encode_sample() -> list[av.Packet]:

@@ -81,7 +81,7 @@ _VIDEO_PAGES: Final = ("Live", "Video")
 ADVANCED_KEY: Final = "sidebar.advanced"
 FILES_KEY: Final = "sidebar.files"
 """Keys of the expanders. Their content is rendered only while they are open: it needs
-libraries of 2 MB in the browser, which is more than all the rest of the Live page."""
+large libraries in the browser, such as a syntax highlighter."""
 
 _SHOWN_KEY: Final = "maskdet.sidebar_keys"
 """Session key of the keys of the widgets that the previous run showed."""

@@ -42,8 +42,7 @@ def get_example_url() -> str:
 def render_placeholder(shape: str, *, is_starting: bool) -> None:
     """Render the example with a Start button, which a visitor can press at once.
 
-    The streamer is a page of its own with half a megabyte of code; its own button comes
-    a second later or more.
+    The streamer is a page of its own with much code; its own button comes later.
 
     Args:
         shape: width and height of the video, as in CSS.

@@ -107,7 +107,7 @@ def launch_dashboard(
     streamlit_patches.limit_server()
     streamlit_patches.send_without_delay()
     guard.guard_server()
-    overwrite_freed_memory()
+    _overwrite_freed_memory()
     args = ["run", str(resource_path("app.py"))]
     if address is None and not _read_server_option("address"):
         address = "localhost"  # by default Streamlit listens on all addresses
@@ -126,13 +126,13 @@ def launch_dashboard(
     cli.main(args, prog_name="streamlit", standalone_mode=False)
 
 
-def overwrite_freed_memory() -> None:
+def _overwrite_freed_memory() -> None:
     """Let the C library overwrite what is freed from now on, where it can (glibc).
 
     It keeps most of it for later, with the pixels of images: parts of pages, and the
     end of the memory of each thread, which `malloc_trim` does not reach. Blocks of up
-    to 1 KB stay as they are. It takes about 0.6 of the 17 ms of a live frame, and
-    memory that is reserved in excess is written too.
+    to 1 KB stay as they are. Memory that is reserved in excess is written too, which
+    takes time.
     """
     if sys.platform == "linux":
         set_option = getattr(ctypes.CDLL(None), "mallopt", None)
