@@ -57,7 +57,7 @@ class RecentChecks:
 
         Args:
             boxes: `(n, 4)` in pixels.
-            first_probs: `(n, 3)` what the network that detected them says.
+            first_probs: `(n, 3)` class probabilities of the network that detected them.
             verify: returns the results for those that are not known.
         """
         known = self._find(boxes, first_probs)
@@ -65,11 +65,10 @@ class RecentChecks:
         first_probs = first_probs.copy()
         probs = np.empty((len(boxes), self._probs.shape[1]), np.float32)
         times_s = np.full(len(boxes), self.time_s)
-        if is_known.any():
-            rows = known[is_known]
-            first_probs[is_known] = self._first_probs[rows]
-            probs[is_known] = self._probs[rows]
-            times_s[is_known] = self._times_s[rows]
+        rows = known[is_known]
+        first_probs[is_known] = self._first_probs[rows]
+        probs[is_known] = self._probs[rows]
+        times_s[is_known] = self._times_s[rows]
         if not is_known.all():
             probs[~is_known] = np.column_stack(verify(boxes[~is_known]))
         self._boxes, self._first_probs = boxes, first_probs

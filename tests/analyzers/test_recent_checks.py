@@ -49,7 +49,7 @@ def verify() -> CountingVerifier:
 
 
 def first_probs(n: int, mask_prob: float = 0.6) -> np.ndarray:
-    """What the network that detects the faces says."""
+    """Class probabilities of the network that detects the faces."""
     return np.tile(np.float32([mask_prob, 1 - mask_prob, 0]), (n, 1))
 
 
