@@ -170,8 +170,10 @@ class FolderFiles(FileSource):
     def _read_start(self, name: str, n_bytes: int) -> bytes:
         try:
             with (self._root / name).open("rb") as file:
-                # Python reserves as much memory as it is asked to read.
-                return file.read(min(n_bytes, os.fstat(file.fileno()).st_size))
+                # Python reserves as much memory as it is asked to read. Some file
+                # systems report no size.
+                size = os.fstat(file.fileno()).st_size
+                return file.read(min(n_bytes, size or n_bytes))
         except OSError as error:
             raise DatasetError(f"cannot be read: {error.strerror}") from None
 

@@ -276,8 +276,10 @@ def _read_file_bytes(source: str | Path, max_bytes: int) -> bytes:
             # Reading a pipe or a device could block forever.
             raise ImageReadError("this is not a file that can be read")
         with path.open("rb") as file:
-            # Python reserves as much memory as it is asked to read.
-            return file.read(min(max_bytes + 1, os.fstat(file.fileno()).st_size))
+            # Python reserves as much memory as it is asked to read. Some file systems
+            # report no size.
+            size = os.fstat(file.fileno()).st_size
+            return file.read(min(max_bytes + 1, size or max_bytes + 1))
     except FileNotFoundError:
         raise FileNotFoundError("there is no such file") from None
     except ImageReadError:

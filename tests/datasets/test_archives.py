@@ -4,6 +4,7 @@ import io
 import random
 import stat
 import struct
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -250,6 +251,13 @@ def test_missing_and_too_large_files_are_reported(kind: str, tmp_path: Path) -> 
         assert not files.exists(name)
         with pytest.raises(DatasetError, match="there is no such file"):
             files.read(name, 3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_file_whose_size_is_not_reported_is_read_whole():
+    assert Path("/proc/version").stat().st_size == 0
+    content = FolderFiles(Path("/proc")).read("version", 10_000)
+    assert content == Path("/proc/version").read_bytes()
 
 
 def test_reading_a_small_file_reserves_no_more_memory_than_it_has(tmp_path) -> None:
