@@ -2,8 +2,9 @@
 
 Run `python benchmarks/viewers.py` from the root of the project, on an idle Linux
 machine. It starts the dashboard and connects simulated viewers: each uses Streamlit's
-protocol and sends 640 x 480 pixels at 15 frames per second with aiortc. Each frame has
-its number in a bar code, which gives the latency. Three tests are available:
+protocol, reads the figures of the page once a second as a browser does, and sends
+640 x 480 pixels at 15 frames per second with aiortc. Each frame has its number in a bar
+code, which gives the latency. Three tests are available:
 
 - `--viewers 1,2,4`: analyzed frames, latency, CPU and memory by number of viewers;
 - `--reloads 20`: memory of the server while one viewer reloads the page;
@@ -32,6 +33,7 @@ from pathlib import Path
 
 import av
 import cv2
+import httpx
 import numpy as np
 import websockets
 from aiortc import (
@@ -59,6 +61,8 @@ _CELLS = 16
 _N_NUMBERS = 450
 """Longer than any latency."""
 _STREAMER = "streamlit_webrtc.component.webrtc_streamer"
+_UPDATES = "maskdet_updates"
+_POLL_S = 1.0
 _CLOCK_HZ = 90_000
 
 
@@ -209,17 +213,20 @@ class Viewer:
 
     def __init__(self, port: int, packets: Sequence[av.Packet]) -> None:
         """Create the viewer without opening the page."""
+        self._port = port
         self._address = f"ws://127.0.0.1:{port}/_stcore/stream"
         self._packets = packets
         self._message_cache: dict[str, ForwardMsg] = {}
         self._page = self._widget = ""
         self._value: dict[str, object] = _component_value()
         self._fragments: dict[str, asyncio.Task[None]] = {}
+        self._run, self._updates_url = 0, ""
         self._tasks: list[asyncio.Task[None]] = []
         self._peer: RTCPeerConnection | None = None
         self._socket: websockets.ClientConnection | None = None
         self._is_offered, self._remote_sdp = asyncio.Event(), ""
         self.received: list[ReceivedFrame] = []
+        self.n_updates = self.n_runs = 0
         self.ended = False
 
     async def open(self) -> None:
@@ -228,6 +235,7 @@ class Viewer:
             self._address, subprotocols=["streamlit"], max_size=None
         )
         self._tasks.append(asyncio.create_task(self._receive_messages()))
+        self._tasks.append(asyncio.create_task(self._poll_updates()))
         await self._rerun()
         await asyncio.wait_for(self._is_offered.wait(), START_TIMEOUT_S)
 
@@ -253,6 +261,7 @@ class Viewer:
             await self._peer.close()
 
     async def _rerun(self, fragment: str = "") -> None:
+        self.n_runs += 1
         state = ClientState(
             query_string="mirror=false",
             page_script_hash=self._page,
@@ -294,6 +303,10 @@ class Viewer:
             element = message.delta.new_element
             if element.component_instance.component_name == _STREAMER:
                 await self._handle_streamer(element.component_instance)
+            elif element.bidi_component.component_name == _UPDATES:
+                data = json.loads(element.bidi_component.json)
+                if data["poll"]:
+                    self._run, self._updates_url = data["run"], data["poll"]["url"]
 
     async def _handle_streamer(self, streamer: object) -> None:
         self._widget = streamer.id
@@ -315,6 +328,24 @@ class Viewer:
         while True:
             await asyncio.sleep(interval_s)
             await self._rerun(fragment)
+
+    async def _poll_updates(self) -> None:
+        """Read the figures, and run the page when the server asks for it."""
+        reported_run = 0
+        # One connection, as of a browser.
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}") as link:
+            while True:
+                await asyncio.sleep(_POLL_S)
+                if not self._updates_url:
+                    continue
+                with contextlib.suppress(httpx.HTTPError):
+                    response = await link.get(self._updates_url)
+                    update = response.raise_for_status().json()
+                    self.n_updates += 1
+                    must_run = update["must_run"] and update["run"] == self._run
+                    if must_run and reported_run != self._run:
+                        reported_run = self._run
+                        await self._rerun()
 
     def _stop_fragments(self) -> None:
         for task in self._fragments.values():
@@ -382,8 +413,12 @@ async def measure_viewers(
     """Return a line with the results for some viewers over some seconds."""
     async with connect_viewers(server.port, packets, n) as viewers:
         await asyncio.sleep(WARM_UP_S)
+        n_runs = sum(viewer.n_runs for viewer in viewers)
+        n_updates = sum(viewer.n_updates for viewer in viewers)
         begin_s, cpu_s = time.perf_counter(), server.cpu_s
         await asyncio.sleep(s)
+        n_runs = sum(viewer.n_runs for viewer in viewers) - n_runs
+        n_updates = sum(viewer.n_updates for viewer in viewers) - n_updates
         took_s, cpu_s = time.perf_counter() - begin_s, server.cpu_s - cpu_s
         received = [
             received_frame
@@ -409,7 +444,8 @@ async def measure_viewers(
             f"{_format_quantile(early, 0.5)} then {_format_quantile(late, 0.5)}, p95 "
             f"{_format_quantile(late, 0.95)}  {cpu_s / took_s:4.2f} cores {ms:5.1f} "
             "ms/frame "
-            f"{server.rss_mb:5.0f} MB  {n_ended} ended  load {os.getloadavg()[0]:.1f}"
+            f"{server.rss_mb:5.0f} MB  {n_runs} runs, {n_updates} reads  "
+            f"{n_ended} ended  load {os.getloadavg()[0]:.1f}"
         )
 
 

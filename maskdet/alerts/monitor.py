@@ -60,6 +60,10 @@ class AlertInbox:
         self._lock = threading.Lock()
         self._alerts: deque[tuple[float, Event]] = deque(maxlen=_MAX_INBOX)
 
+    def __len__(self) -> int:
+        """Return the number of alerts since the last `pop_all`."""
+        return len(self._alerts)
+
     def put(self, alerts: Iterable[Event]) -> None:
         """Add alerts; the oldest are dropped if there are too many."""
         with self._lock:

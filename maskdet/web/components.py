@@ -15,18 +15,21 @@ from maskdet.web.server import streamlit_patches
 
 # One component for all visitors: it holds only the code that browsers run.
 @st.cache_resource(show_spinner=False)
-def load_component(folder: str, name: str) -> Any:
+def load_component(folder: str, name: str, *, isolate_styles: bool = True) -> Any:
     """Return the component whose JavaScript, and HTML and CSS if any, have this name.
 
     Args:
         folder: package of the files, such as `maskdet.web.image`.
         name: of the files, without suffix.
+        isolate_styles: whether the styles of the page do not act on it.
     """
     sources = (files(folder) / f"{name}.{suffix}" for suffix in ("html", "css", "js"))
     html, css, js = (
         source.read_text("utf-8") if source.is_file() else None for source in sources
     )
-    return st.components.v2.component(f"maskdet_{name}", html=html, css=css, js=js)
+    return st.components.v2.component(
+        f"maskdet_{name}", html=html, css=css, js=js, isolate_styles=isolate_styles
+    )
 
 
 @functools.cache

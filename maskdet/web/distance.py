@@ -23,17 +23,18 @@ from maskdet.distance import (
 )
 from maskdet.distance.geometry import FACE_HEIGHT_ERROR
 from maskdet.drawing import blur_faces, draw_birds_eye
+from maskdet.html_templates import render_html
 from maskdet.media import encode_jpeg, resize_image
 from maskdet.settings import DISTANCE_METHODS, Settings
 from maskdet.style import Style, format_face_caption, format_pair_caption
 from maskdet.types import Image, Scene
 from maskdet.web import session
 from maskdet.web.components import load_component, to_media_url
-from maskdet.web.theme import is_dark_theme
-from maskdet.web.widgets import STATS_CSS, stat_html
 from maskdet.wording import PERCENT
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from maskdet.web.live.state import LiveSnapshot
 
 _LIMITS_M: Final = (1.0, 1.8, 2.0)
@@ -76,7 +77,24 @@ _EDITOR_MAX_SIDE_PX: Final = 960
 _POINT_DIGITS: Final = 5
 """A hundredth of a pixel; more would only make links longer."""
 
-_MAX_CONTACTS = 6
+_MAX_CONTACTS: Final = 6
+
+_DISTANCES_TEMPLATE: Final = """<div class="maskdet-live maskdet-distances">
+<section><h2>Highest-risk contact</h2>
+{% if pair %}<p><b>{{ pair.people }}</b><b>{{ pair.distance }}</b></p>
+{% if pair.duration %}<p>In contact for {{ pair.duration }}</p>{% endif %}
+{% else %}<p><span>No unmasked close contacts.</span></p>{% endif %}</section>
+{% if totals %}<section><dl class="three">
+{% for name, value in totals.items() %}
+<div><dt>{{ name }}</dt><dd>{{ value }}</dd></div>
+{% endfor %}</dl></section>{% endif %}
+{% if contacts %}<section><h2>Contacts this session</h2>
+{% for contact in contacts %}
+<p><span>{{ contact.people }}</span><span>{{ contact.times }}</span></p>
+{% endfor %}
+{% if n_more %}<small>and {{ n_more }} more pairs</small>{% endif %}
+</section>{% endif %}
+</div>"""
 
 
 def get_distance_widget_values(settings: Settings) -> dict[str, object]:
@@ -272,10 +290,10 @@ def render_birds_eye(
     settings: Settings,
     style: Style,
     size_wh: tuple[int, int],
+    *,
+    dark: bool,
 ) -> Image | None:
     """Return the bird's-eye view, or `None` if positions are not known in metres.
-
-    It is dark in the dark theme of the page.
 
     Args:
         scene: the faces.
@@ -283,6 +301,7 @@ def render_birds_eye(
         settings: the valid settings that the positions were measured with.
         style: colours, and whether tracking IDs are shown.
         size_wh: width and height of the image in pixels.
+        dark: whether it is for a dark page.
     """
     has_positions = len(positions) == len(scene)
     if settings.distance not in ("pinhole", "ground_plane") or not has_positions:
@@ -293,46 +312,49 @@ def render_birds_eye(
         positions,
         style=style,
         corners_m=None if ground_plane is None else ground_plane.corners_m,
-        dark=is_dark_theme(),
+        dark=dark,
     )
 
 
-def distances_html(snapshot: LiveSnapshot, style: Style) -> str:
+def distances_html(snapshot: LiveSnapshot, style: Style) -> Markup:
     """Return the highest-risk contact, the number of close pairs and the contact times.
 
     Args:
         snapshot: the last analyzed frame.
         style: whether tracking IDs are shown.
     """
-    contact_pairs = [pair for pair in snapshot.scene.pairs if pair.in_contact]
-    total_s = sum(contact.total_s for contact in snapshot.scene.contacts)
-    cells = "".join(
-        (
-            stat_html("Close pairs", str(len(contact_pairs))),
-            stat_html(
-                "Over the limit", str(sum(pair.exceeds_limit for pair in contact_pairs))
-            ),
-            stat_html("Contact time", format_duration(total_s)),
-        )
+    scene = snapshot.scene
+    contact_pairs = [pair for pair in scene.pairs if pair.in_contact]
+    contacts = scene.contacts if style.ids else ()
+    return render_html(
+        _DISTANCES_TEMPLATE,
+        pair=_describe_highest_risk_pair(scene, style),
+        totals={
+            "Close pairs": len(contact_pairs),
+            "Over the limit": sum(pair.exceeds_limit for pair in contact_pairs),
+            "Contact time": format_duration(sum(c.total_s for c in scene.contacts)),
+        },
+        contacts=[
+            {
+                "people": f"#{contact.first_id} and #{contact.second_id}",
+                "times": f"total {format_duration(contact.total_s)}, longest "
+                f"{format_duration(contact.longest_s)}",
+            }
+            for contact in contacts[:_MAX_CONTACTS]
+        ],
+        n_more=max(0, len(contacts) - _MAX_CONTACTS),
     )
-    totals = f'<section><dl class="three">{cells}</dl></section>'
-    contacts = _format_contacts(snapshot, style)
-    return highest_risk_pair_html(snapshot.scene, style, totals + contacts)
 
 
-def highest_risk_pair_html(scene: Scene, style: Style, more_html: str = "") -> str:
+def highest_risk_pair_html(scene: Scene, style: Style) -> Markup:
     """Return the highest-risk contact of one scene as HTML.
 
     Args:
         scene: the scene; its pairs need no contact times.
         style: whether tracking IDs are shown.
-        more_html: further sections.
     """
-    return (
-        f'{STATS_CSS}<div class="maskdet-live maskdet-distances">'
-        "<section><h2>Highest-risk contact</h2>"
-        f"{_format_highest_risk_pair(scene, style)}</section>{more_html}</div>"
-    )
+    pair = _describe_highest_risk_pair(scene, style)
+    return render_html(_DISTANCES_TEMPLATE, pair=pair, totals={}, contacts=(), n_more=0)
 
 
 def format_duration(seconds: float) -> str:
@@ -340,11 +362,11 @@ def format_duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
-def _format_highest_risk_pair(scene: Scene, style: Style) -> str:
-    """Return the highest-risk unmasked pair in contact, as HTML."""
+def _describe_highest_risk_pair(scene: Scene, style: Style) -> dict[str, str] | None:
+    """Return people, distance and duration of the highest-risk contact, if any."""
     pair = find_highest_risk_pair(scene)
     if pair is None:
-        return "<p><span>No unmasked close contacts.</span></p>"
+        return None
     people = " and ".join(
         format_face_caption(
             scene.labels[row],
@@ -354,28 +376,11 @@ def _format_highest_risk_pair(scene: Scene, style: Style) -> str:
         )
         for row in (pair.first, pair.second)
     )
-    distance_text = format_pair_caption(pair._replace(exceeds_limit=False))
-    duration_html = (
-        f"<p>In contact for {format_duration(pair.contact_s)}</p>"
-        if pair.contact_s
-        else ""
-    )
-    return f"<p><b>{people}</b><b>{distance_text}</b></p>{duration_html}"
-
-
-def _format_contacts(snapshot: LiveSnapshot, style: Style) -> str:
-    """Return the pairs with the longest contact as HTML, if IDs are shown."""
-    if not style.ids or not snapshot.scene.contacts:
-        return ""
-    rows = "".join(
-        f"<p><span>#{contact.first_id} and #{contact.second_id}</span>"
-        f"<span>total {format_duration(contact.total_s)}, longest "
-        f"{format_duration(contact.longest_s)}</span></p>"
-        for contact in snapshot.scene.contacts[:_MAX_CONTACTS]
-    )
-    n_more = len(snapshot.scene.contacts) - _MAX_CONTACTS
-    more_html = f"<small>and {n_more} more pairs</small>" if n_more > 0 else ""
-    return f"<section><h2>Contacts this session</h2>{rows}{more_html}</section>"
+    return {
+        "people": people,
+        "distance": format_pair_caption(pair._replace(exceeds_limit=False)),
+        "duration": format_duration(pair.contact_s) if pair.contact_s else "",
+    }
 
 
 def distance_error(settings: Settings, size_wh: tuple[int, int]) -> str:

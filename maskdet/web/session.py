@@ -390,8 +390,8 @@ def start_garbage_collector() -> None:
     """Remove unused analyzers and collect garbage in a thread, every 45 s.
 
     With `runner.postScriptGC`, Streamlit collects all garbage after every run, also of
-    a fragment: 85 ms in which no other thread runs, each second for each viewer. It is
-    off in `.streamlit/config.toml`, and this thread replaces it.
+    a fragment: 85 ms in which no other thread runs. It is off in
+    `.streamlit/config.toml`, and this thread replaces it.
     """
     # Two visitors who come at the same time may both find the cache empty.
     with _collector_lock:

@@ -396,9 +396,3 @@ VIDEO_SAMPLE: Final = Sample(
     f"{_PORTRAIT_CREDIT}; masks, hall and movement drawn by software",
 )
 """Twelve seconds with three people; one of them turns away for a while."""
-
-
-def stat_html(name: str, value: str, attributes: str = "", note: str = "") -> str:
-    """Return a value with its name, as HTML for a `dl` inside `.maskdet-live`."""
-    note_html = f'<dd class="note">{note}</dd>' if note else ""
-    return f"<div {attributes}><dt>{name}</dt><dd>{value}</dd>{note_html}</div>"

@@ -209,7 +209,7 @@ class LivePage:
 
     def read_status(self) -> str:
         """Return who is in view, in a few words."""
-        text = self.page.locator(".maskdet-status[role=status] span").inner_text()
+        text = self.page.locator("[role=status] .maskdet-status span").inner_text()
         return str(text)
 
 

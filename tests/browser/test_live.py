@@ -381,7 +381,7 @@ def test_failing_frames_are_reported_and_the_stream_continues(live: LivePage) ->
     live.wait_for_image(outlined(Label.MASK), "a green outline")
     open_advanced(live.page, "Detection")
     live.press_slider_key("NMS IoU threshold", "Home")
-    alert = live.page.get_by_test_id("stAlert")
+    alert = live.page.get_by_role("alert")
     alert.filter(has_text="the test asked for a failure").wait_for()
     live.wait_for_image(
         lambda image: float(image[:8, -40:, 1].mean()) < 60,

@@ -30,6 +30,15 @@ def component_data(app: AppTest, name: str) -> dict[str, Any]:
     return {}
 
 
+def live_html(app: AppTest) -> str:
+    """Return the HTML of all parts of the Live page that the browser renews."""
+    return "".join(
+        "".join(json.loads(element.proto.json)["parts"].values())
+        for element in app.main.get("bidi_component")
+        if element.proto.component_name.endswith("updates")
+    )
+
+
 def face_titles(app: AppTest) -> list[str]:
     """Return the classes of the faces that the Image page shows."""
     return [face["title"] for face in component_data(app, "overlay")["faces"]]

@@ -10,6 +10,7 @@ from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.runtime.app_session import AppSession
 
 from maskdet.web.live import page as live_page
+from maskdet.web.live.readouts import UPDATES_KEY
 from maskdet.web.server import navigation
 
 LIVE, VIDEO = "hash of live", "hash of video"
@@ -54,6 +55,13 @@ def send(visitor: Visitor, *requests: ClientState | None) -> None:
 def test_a_late_streamer_state_does_not_lead_back(reached, visitor) -> None:
     page_request = request(VIDEO, "choice.camera_fps")
     send(visitor, page_request, request(LIVE, "choice.camera_fps", STREAMER))
+    assert reached == [page_request]
+
+
+def test_a_late_report_of_the_readouts_does_not_lead_back(reached, visitor) -> None:
+    page_request = request(VIDEO, "choice.camera_fps")
+    late = f"$$STREAMLIT_INTERNAL_KEY_$$ID-0123-{UPDATES_KEY}failure__events"
+    send(visitor, page_request, request(LIVE, "choice.camera_fps", late))
     assert reached == [page_request]
 
 

@@ -317,8 +317,7 @@ def render_new_alerts() -> None:
 
     Alerts older than `_MAX_TOAST_AGE_S` are ignored, as no page was open.
 
-    Call it about once a second, in a fragment. It always takes one place on the page,
-    so that the elements below are not rebuilt.
+    It always takes one place on the page, so that the elements below are not rebuilt.
     """
     preferences = service.get_event_preferences()
     inbox = service.get_alert_monitor().inbox
@@ -344,6 +343,20 @@ def render_new_alerts() -> None:
             sound.audio(make_beep_wav(int(beep_started_s * 10)), autoplay=True)
         # Hide the controls of the player.
         st.html("<style>.st-key-alert-sound {height: 0; overflow: hidden;}</style>")
+
+
+def watch_new_alerts() -> Callable[[], bool]:
+    """Return a function that tells whether `render_new_alerts` has something to show.
+
+    It may be called in any thread, until the next run of the page.
+    """
+    preferences = service.get_event_preferences()
+    inbox = service.get_alert_monitor().inbox
+    if not (preferences.toast or preferences.sound):
+        return lambda: False
+    free_s = _TOAST_DURATION_S + st.session_state.get(_TOAST_KEY, 0.0)
+    first_s = free_s if preferences.toast else 0.0
+    return lambda: len(inbox) > 0 and time.time() >= first_s
 
 
 def _format_toast(alerts: Sequence[Event]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import hmac
 import json
 import os
@@ -168,6 +169,10 @@ class StreamConnection:
         elif not (self.restarting and now_s < self._since_s):
             self._handle_stopped(last_button, now_s)
         return state_before != self._get_visible_state()
+
+    def is_due(self, **observed: Any) -> bool:
+        """Return whether `update` would change the phase; safe in any thread."""
+        return copy.copy(self).update(**observed)
 
     def fail(self, now_s: float) -> None:
         """Record that the server could not start the stream; recreate the streamer."""

@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import streamlit as st
 
+from maskdet.html_templates import encode_data_url, render_html
+from maskdet.media import encode_jpeg
 from maskdet.web import distance, session
 from maskdet.web.distance import distance_error, distances_html, render_birds_eye
 from maskdet.web.live import state
+from maskdet.web.live.readouts import render_parts
+from maskdet.web.server.updates import PublishedRun
+from maskdet.web.theme import is_dark_theme
 from maskdet.web.widgets import escape_markdown
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 STILL_KEY: Final = "maskdet.still"
 """Where the session has the frame on which the points of the floor are set."""
 
+PART: Final = "distances"
 
-def render_distance_section(stream_state: Any) -> None:
+_TEMPLATE: Final = """<div class="maskdet-measured">
+{% if image_url %}<figure><img src="{{ image_url }}"
+alt="Bird's-eye view of where people stand"><figcaption>Bird's-eye view</figcaption>
+</figure>{% endif %}
+{{ distances }}</div>"""
+
+
+def render_distance_section(run: PublishedRun) -> None:
     """Render the section; call it below the live video, as its height changes.
 
     Args:
-        stream_state: the return value of `render_stream`.
+        run: what this run of the page has published; with `PART` unless distances are
+            off.
     """
     st.header("Distance", divider="gray")
     mode = distance.render_distance_settings().distance
     if mode == "off":
         return
-    interval_s = 1.0 if stream_state.playing else None
-    results = st.fragment(_render_distances, run_every=interval_s)
     if mode != "ground_plane":
-        results()
+        _render_distances(run)
         return
     editor_column, results_column = st.columns(2, gap="medium")
     with editor_column:
         _render_ground_calibration()
     with results_column:
-        results()
+        _render_distances(run)
 
 
 def _render_ground_calibration() -> None:
@@ -59,7 +75,7 @@ def _capture_still() -> None:
         st.session_state[STILL_KEY] = distance.StillImage(snapshot.image, face_boxes)
 
 
-def _render_distances() -> None:
+def _render_distances(run: PublishedRun) -> None:
     """Render distances of the last frame, or the reason why there are none."""
     preferences = session.get_preferences()
     snapshot = state.get_live_state().get_snapshot()
@@ -69,25 +85,34 @@ def _render_distances() -> None:
     )
     if problem:
         st.warning(escape_markdown(problem), icon=":material/square_foot:")
-        return
-    if snapshot is None or not state.get_live_state().get_stats().fps_analyzed:
+    elif snapshot is None:
         st.info("Press **Start** above to see the distances between people.")
-        return
-    birds_eye_image = render_birds_eye(
-        snapshot.scene,
-        snapshot.scene.positions,
-        snapshot.settings,
-        preferences.style,
-        snapshot.size_wh,
-    )
-    if birds_eye_image is None:
-        st.html(distances_html(snapshot, preferences.style))
-        return
-    image_column, distances_column = st.columns(2)
-    image_column.image(
-        birds_eye_image,
-        "Bird's-eye view",
-        channels="BGR",
-        alt="Bird's-eye view of where people stand",
-    )
-    distances_column.html(distances_html(snapshot, preferences.style))
+    else:
+        render_parts(run, [PART])
+
+
+def watch_distances() -> Callable[[], Markup]:
+    """Return a function for any thread: the distances of the last frame as HTML."""
+    shown, style = state.get_live_state(), session.get_preferences().style
+    dark = is_dark_theme()
+
+    def render_distances() -> Markup:
+        snapshot = shown.get_snapshot()
+        if snapshot is None or snapshot.settings.distance == "off":
+            return render_html("")
+        birds_eye_image = render_birds_eye(
+            snapshot.scene,
+            snapshot.scene.positions,
+            snapshot.settings,
+            style,
+            snapshot.size_wh,
+            dark=dark,
+        )
+        image_url = ""
+        if birds_eye_image is not None:
+            image_url = encode_data_url(encode_jpeg(birds_eye_image))
+        return render_html(
+            _TEMPLATE, image_url=image_url, distances=distances_html(snapshot, style)
+        )
+
+    return render_distances

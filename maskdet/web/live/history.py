@@ -120,15 +120,14 @@ class RunHistory:
             now_s: the time, in seconds.
             timeline: the bins of the whole run.
         """
-        means = {
-            second: {label: totals[label] / n_frames for label in Label}
-            for second, n_frames, totals in self._seconds
-        }
+        bins = {second: (n, totals) for second, n, totals in self._seconds}
         # The current second is not over, but the page should not be late.
-        seconds = range(int(now_s) - RECENT_S + 1, int(now_s) + 1) if means else ()
+        seconds = range(int(now_s) - RECENT_S + 1, int(now_s) + 1) if bins else ()
+        recent = [bins.get(second) for second in seconds]
         counts = {
             label: tuple(
-                means[second][label] if second in means else None for second in seconds
+                None if known is None else known[1][label] / known[0]
+                for known in recent
             )
             for label in Label
         }

@@ -27,16 +27,7 @@ from maskdet.wording import pluralize
 
 def render_last_run() -> None:
     """Render the summary of the last run; call it while the camera is off."""
-    # The thread of the frames ends a run a moment after the browser has stopped it.
-    is_ending = get_live_state().is_running()
-    st.fragment(_render, run_every=0.5 if is_ending else None)(is_ending=is_ending)
-
-
-def _render(*, is_ending: bool) -> None:
-    state = get_live_state()
-    if is_ending and not state.is_running():
-        st.rerun()  # and no longer every half second
-    last_run = state.get_last_run()
+    last_run = get_live_state().get_last_run()
     if last_run is None:
         return
     report, style = last_run.report, session.get_preferences().style

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,9 +24,7 @@ from maskdet.web.cameras.feed import CameraFeed
 from maskdet.web.cameras.feeds import SharedFeed
 from maskdet.web.components import load_component, to_media_url
 from maskdet.web.events import alerts, service
-from maskdet.web.image.cache import ImageCache, render_result_preview
 from maskdet.web.image.page import choose_sample
-from maskdet.web.image.results import ImageResult
 from maskdet.web.live import distance
 from maskdet.web.live.connection import (
     ICE_SERVERS_VARIABLE,
@@ -37,12 +36,20 @@ from maskdet.web.live.connection import (
 )
 from maskdet.web.live.frames import make_callback
 from maskdet.web.live.last_run import render_last_run
+from maskdet.web.live.photo import render_photo
 from maskdet.web.live.placeholder import (
     PLACE_KEY,
     get_example_url,
     render_placeholder,
 )
-from maskdet.web.live.readouts import render_performance, render_readouts
+from maskdet.web.live.readouts import (
+    PERFORMANCE,
+    PERFORMANCE_DETAILS,
+    READOUTS,
+    make_parts,
+    render_parts,
+    render_readouts_css,
+)
 from maskdet.web.live.sources import (
     BROWSER_STREAMER_KEY,
     LiveSource,
@@ -61,17 +68,17 @@ from maskdet.web.live.state import (
 from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE as VIEWERS_VARIABLE
 from maskdet.web.live.viewers import ViewerSlots, get_max_viewers
 from maskdet.web.server import streamlit_patches
-from maskdet.web.server.uploads import MAX_IMAGE_MB, reject_large_files
+from maskdet.web.server.updates import PageUpdates, PublishedRun
 from maskdet.web.theme import make_page_columns
 from maskdet.web.tiles import Tile, render_tiles
 from maskdet.web.widgets import (
     IMAGE_SAMPLES,
     VIDEO_SAMPLE,
     escape_markdown,
-    scene_cards_html,
 )
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from streamlit_webrtc.config import Translations
 
 logger = logging.getLogger(__name__)
@@ -81,6 +88,7 @@ _STREAMER_KEY = "maskdet.streamer"
 
 _CONNECTION_KEY = "maskdet.connection"
 _BUTTON_KEY = "maskdet.button"
+_UPDATES_KEY = "maskdet.updates"
 _OPENED_SAMPLE_KEY = "maskdet.opened_sample"
 _THUMBNAIL_WIDTH: Final = 320
 _CROPS_KEY = "live.crops"
@@ -228,17 +236,6 @@ def _render_streamer(
     )
 
 
-def render_live_stats(stream_state: WebRtcStreamerState) -> None:
-    """Render the metrics, the last error and new alerts, updated every second."""
-    busy = (
-        stream_state.playing
-        or stream_state.signalling
-        or get_connection().needs_updates
-    )
-    interval_s = 1.0 if busy or get_connection().server_full else None
-    st.fragment(_render_stats, run_every=interval_s)()
-
-
 def release_viewer_slot() -> None:
     """Free this session's viewer slot, if any; call it on every other page.
 
@@ -246,6 +243,7 @@ def release_viewer_slot() -> None:
     longer shows it.
     """
     close_outlet()
+    st.session_state.pop(_UPDATES_KEY, None)
     if _CONNECTION_KEY in st.session_state:
         del st.session_state[_CONNECTION_KEY]
         _get_viewer_slots().release(session.get_session_id())
@@ -261,20 +259,33 @@ def _get_stream_state() -> WebRtcStreamerState:
     return context.state
 
 
+def _watch_stream(
+    stream_state: WebRtcStreamerState,
+) -> Callable[[], dict[str, Any]]:
+    """Return a function for any thread: what `StreamConnection.update` needs now."""
+    state, last_button = get_live_state(), _get_last_button()
+    is_own_camera = st.session_state.get(_STREAMER_KEY) == BROWSER_STREAMER_KEY
+
+    def observe() -> dict[str, Any]:
+        now_s = state.clock()
+        return {
+            "playing": stream_state.playing,
+            "signalling": stream_state.signalling,
+            "last_button": last_button,
+            # The server sends the last frame again while it has no connection to a
+            # camera.
+            "last_frame_s": state.get_last_frame_s() if is_own_camera else now_s,
+            "now_s": now_s,
+        }
+
+    return observe
+
+
 def _update_connection(
     stream_connection: StreamConnection, stream_state: WebRtcStreamerState
 ) -> bool:
     """Update the connection; return whether the page must rerun to show a change."""
-    state, now_s = get_live_state(), get_live_state().clock()
-    is_own_camera = st.session_state.get(_STREAMER_KEY) == BROWSER_STREAMER_KEY
-    return stream_connection.update(
-        playing=stream_state.playing,
-        signalling=stream_state.signalling,
-        last_button=_get_last_button(),
-        # The server sends the last frame again while it has no connection to a camera.
-        last_frame_s=state.get_last_frame_s() if is_own_camera else now_s,
-        now_s=now_s,
-    )
+    return stream_connection.update(**_watch_stream(stream_state)())
 
 
 def _get_camera_error() -> str:
@@ -355,29 +366,121 @@ def _build_video_css(preferences: Preferences) -> dict[str, str]:
     return style
 
 
-def _render_stats() -> None:
+def _watch_shown(feed: CameraFeed | None, *, has_distances: bool) -> Callable[[], bool]:
+    """Return a function for any thread: whether the video has another state than now.
+
+    Args:
+        feed: what the server reads, if anything.
+        has_distances: whether distances are measured, which depends on the frame size.
+    """
     state = get_live_state()
-    has_free_slot = get_connection().server_full and _get_viewer_slots().has_free_slot(
-        _get_viewer_limit()
-    )
-    if _update_connection(get_connection(), _get_stream_state()) or has_free_slot:
-        # The related messages are outside of this fragment.
-        st.rerun()
-    stats = state.get_stats()
-    error_text = (
-        f"Frames that could not be analyzed this session: {stats.n_failed}. "
-        f"Last error: {escape_markdown(stats.last_error)}"
-    )
-    # Each part has a place of its own, or the expander would close.
-    if stats.is_failing:
-        st.error(error_text, icon=":material/error:")
-    else:
-        st.empty()
+
+    def read() -> tuple[object, ...]:
+        snapshot = state.get_snapshot() if has_distances else None
+        return (
+            state.is_private and state.is_running(),
+            None if snapshot is None else snapshot.size_wh,
+            (feed.status, feed.n_viewers) if isinstance(feed, SharedFeed) else None,
+        )
+
+    shown = read()
+    return lambda: read() != shown
+
+
+def _watch_page(is_outdated: Callable[[], bool]) -> Callable[[], bool]:
+    """Return a function for any thread: whether the page must run to show a change.
+
+    Args:
+        is_outdated: from `_watch_shown`, before this run of the page.
+    """
+    stream_connection = get_connection()
+    observe = _watch_stream(_get_stream_state())
+    slots, limit = _get_viewer_slots(), _get_viewer_limit()
+    has_new_alerts = alerts.watch_new_alerts()
+
+    def must_run() -> bool:
+        return (
+            stream_connection.is_due(**observe())
+            or (stream_connection.server_full and slots.has_free_slot(limit))
+            or is_outdated()
+            or has_new_alerts()
+        )
+
+    return must_run
+
+
+def _watch_parts(*, has_distances: bool) -> Callable[[], dict[str, Markup]]:
+    """Return a function for any thread: the current HTML of all parts."""
+    state, style = get_live_state(), session.get_preferences().style
+    zone, slots = service.get_time_zone(), _get_viewer_slots()
+    render_distances = distance.watch_distances() if has_distances else None
+
+    def render_all() -> dict[str, Markup]:
+        parts = make_parts(
+            state.get_stats(),
+            style,
+            zone,
+            n_viewers=slots.count(),
+            show_crops=state.keeps_crops,
+        )
+        if render_distances is not None:
+            parts[distance.PART] = render_distances()
+        return parts
+
+    return render_all
+
+
+def _render_stats(
+    source: LiveSource, is_outdated: Callable[[], bool], *, has_distances: bool
+) -> PublishedRun:
+    """Render the readouts, new alerts, and what renews them while video runs.
+
+    Args:
+        source: what the page shows.
+        is_outdated: from `_watch_shown`, before this run of the page.
+        has_distances: whether the page has a part for distances.
+
+    Returns:
+        What this run of the page has published.
+    """
+    state, stream_connection = get_live_state(), get_connection()
+    stream_state = _get_stream_state()
+    is_free = _get_viewer_slots().has_free_slot(_get_viewer_limit())
+    if _update_connection(stream_connection, stream_state) or (
+        stream_connection.server_full and is_free
+    ):
+        st.rerun()  # the related messages are above
     style = session.get_preferences().style
     state.keeps_crops = st.session_state.get(_CROPS_KEY, False) and not style.blur
-    zone = service.get_time_zone()
-    render_readouts(stats, style, zone, show_crops=state.keeps_crops)
-    # A disabled toggle keeps its place, so that the expander below it stays open.
+    readouts_area = st.container()
+    alerts.render_new_alerts()
+    if _UPDATES_KEY not in st.session_state:
+        st.session_state[_UPDATES_KEY] = PageUpdates(session.get_session_id())
+    updates: PageUpdates = st.session_state[_UPDATES_KEY]
+    run = updates.publish(
+        _watch_parts(has_distances=has_distances), _watch_page(is_outdated)
+    )
+    is_changing = (
+        *(stream_state.playing, stream_state.signalling),
+        *(stream_connection.needs_updates, stream_connection.server_full),
+        # The thread of the frames ends a run a moment after the browser has stopped it.
+        state.is_private and state.is_running(),
+        is_outdated(),
+    )
+    poll = {
+        "url": updates.url if any(is_changing) else "",
+        # Elsewhere the server reads the video, whether or not somebody looks.
+        "while_hidden": source.name == "browser",
+    }
+    with readouts_area:
+        _render_parts(run, poll)
+    return run
+
+
+def _render_parts(run: PublishedRun, poll: dict[str, object]) -> None:
+    state, style = get_live_state(), session.get_preferences().style
+    render_readouts_css()
+    render_parts(run, READOUTS, poll)
     st.toggle(
         "Show faces beside events",
         key=_CROPS_KEY,
@@ -387,10 +490,9 @@ def _render_stats() -> None:
         "you turn it off. Not available while faces are blurred, and for cameras that "
         "others can see too.",
     )
-    render_performance(stats, _get_viewer_slots().count())
-    if stats.n_failed and not stats.is_failing:
-        st.caption(error_text)
-    alerts.render_new_alerts()
+    render_parts(run, PERFORMANCE)
+    with st.expander("Performance details"):
+        render_parts(run, PERFORMANCE_DETAILS)
 
 
 def render_width_toggle(preferences: Preferences) -> None:
@@ -485,55 +587,6 @@ def _cancel_reconnect() -> None:
     get_connection().cancel()
 
 
-def render_snapshot(preferences: Preferences) -> None:
-    """Offer a photo from the camera, which does not need WebRTC."""
-    timed_out = get_connection().timed_out
-    expander = st.expander(
-        "Camera not working? Take a photo instead",
-        # The second key opens it after a timeout, even if it was closed before.
-        expanded=timed_out,
-        key="snapshot.late" if timed_out else "snapshot.early",
-        icon=":material/photo_camera:",
-        on_change="rerun",
-    )
-    # Request the camera only if it is open: live video may be using the camera.
-    if expander.open:
-        with expander:
-            _analyze_snapshot(preferences)
-
-
-def _analyze_snapshot(preferences: Preferences) -> None:
-    photo = st.camera_input(
-        "Take a photo",
-        resolution="720p",
-        key="snapshot.photo",
-        label_visibility="collapsed",
-    )
-    if photo is None or not reject_large_files([photo], MAX_IMAGE_MB):
-        return
-    cache: ImageCache = st.session_state.setdefault(
-        session.IMAGE_CACHE_KEY, ImageCache()
-    )
-    source = cache.add_file(photo.name, photo.getvalue(), file_id=photo.file_id)
-    # Use the accurate analyzer of the Image page, as one image may take longer.
-    name = resolve_analyzer(preferences.analyzer, live=False)
-    analyzer, settings = session.get_analyzer(name), preferences.settings
-    analyzed = cache.get_or_analyze(
-        source, analyzer, analyzer_name=name, settings=settings
-    )
-    if analyzed.error:
-        st.error(escape_markdown(f"{analyzed.error}."), icon=":material/error:")
-        return
-    result, style = ImageResult(source, analyzed, settings), preferences.style
-    view = cache.get_view(source, analyzed, blur=style.blur)
-    st.image(render_result_preview(view, analyzed, settings, style))
-    crops = result.select_crops(view)
-    if crops:
-        st.html(scene_cards_html(result.scene, crops, style))
-    else:
-        st.info("No face detected. Move closer, with light on your face.")
-
-
 def _render_alternatives(source: LiveSource) -> None:
     """Offer what needs no camera, and credit the example."""
     if st.session_state.pop(_OPENED_SAMPLE_KEY, False):
@@ -580,22 +633,25 @@ def render_live_page() -> None:
         source = render_source_choice()
         introduction.write(f"See live who is wearing a mask. {source.introduction}")
         _switch_source(source)
+        # Others neither set what a shared camera measures nor see its unblurred frames.
+        may_measure = not isinstance(source.feed, SharedFeed) or service.is_admin()
+        has_distances = may_measure and preferences.settings.distance != "off"
+        is_outdated = _watch_shown(source.feed, has_distances=has_distances)
         stream_state = _STOPPED
         if source.is_ready:
             stream_state = render_stream(preferences, source)
         is_running = stream_state.playing or stream_state.signalling
         if isinstance(source.feed, SharedFeed) and is_running:
-            st.fragment(render_feed_status, run_every=1.0)(source.feed)
+            render_feed_status(source.feed)
         render_connection_help()
         if not is_running:
             _render_alternatives(source)
             if not isinstance(source.feed, SharedFeed):
                 render_last_run()
         if source.name == "browser":
-            render_snapshot(preferences)
+            render_photo(preferences, timed_out=get_connection().timed_out)
     with stats_column:
         render_width_toggle(preferences)
-        render_live_stats(stream_state)
-    # Others neither set what a shared camera measures nor see its unblurred frames.
-    if not isinstance(source.feed, SharedFeed) or service.is_admin():
-        distance.render_distance_section(stream_state)
+        run = _render_stats(source, is_outdated, has_distances=has_distances)
+    if may_measure:
+        distance.render_distance_section(run)

@@ -1,9 +1,13 @@
-"""The readouts of live video: status, people, mask rate, events and performance."""
+"""The readouts of live video: status, people, mask rate, events and performance.
+
+They are parts of the page that the browser renews; see `maskdet.web.server.updates`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
@@ -13,9 +17,10 @@ from maskdet.html_templates import encode_data_url, render_html
 from maskdet.serving.video_job import format_video_time
 from maskdet.style import Style, format_percent, line_style, uncapitalize
 from maskdet.types import CLASSES, Label
-from maskdet.web.components import read_css, to_media_url
+from maskdet.web.components import load_component, read_css
 from maskdet.web.live.history import RECENT_S, LiveHistory
 from maskdet.web.live.state import LiveStats
+from maskdet.web.server.updates import PublishedRun
 from maskdet.web.widgets import STATS_CSS
 from maskdet.wording import format_count, pluralize
 
@@ -48,7 +53,10 @@ _ICONS: Final[dict[Label | None, str]] = {
 }
 """Names in Streamlit's icon font; None: nobody is in view."""
 
-_STATUS_TEMPLATE: Final = """<div class="maskdet-status" role="status"
+_FAILURE_TEMPLATE: Final = """{% if text %}<div class="maskdet-failure">
+<i aria-hidden="true">error</i><span>{{ text }}</span></div>{% endif %}"""
+
+_STATUS_TEMPLATE: Final = """<div class="maskdet-status"
 {%- if edge %} style="border-left-style:{{ edge }};border-left-color:{{ colour }};
 background:color-mix(in srgb, {{ colour }} 18%, transparent)"{% endif %}>
 <i aria-hidden="true">{{ icon }}</i><span>{{ text }}</span></div>"""
@@ -80,7 +88,10 @@ _EVENTS_TEMPLATE: Final = """<div class="maskdet-live maskdet-events"><section>
 {% endfor %}
 </ol></section></div>"""
 
-_PERFORMANCE_TEMPLATE: Final = """<div class="maskdet-live">
+_PERFORMANCE_TEMPLATE: Final = """<p class="maskdet-note">{{ line }}</p>
+{% if failures %}<p class="maskdet-note">{{ failures }}</p>{% endif %}"""
+
+_DETAILS_TEMPLATE: Final = """<div class="maskdet-live">
 <section><h2>Frame rate</h2><dl class="three">
 {% for name, rate in rates %}
 <div><dt>{{ name }}</dt><dd>{{ rate }}{% if has_started %}<small> /s</small>{% endif %}
@@ -94,37 +105,74 @@ _PERFORMANCE_TEMPLATE: Final = """<div class="maskdet-live">
 <p><b>Total</b><b>{{ total }}</b></p></section></div>"""
 
 
-def render_readouts(
-    stats: LiveStats, style: Style, zone: tzinfo, *, show_crops: bool = False
-) -> None:
-    """Render status, people, mask rate and events, from nothing but these arguments.
+UPDATES_KEY: Final = "live.updates."
+"""Begin of the keys of the components below, which report without the visitor."""
 
-    Call it about once a second, in a fragment.
+READOUTS: Final = ("failure", "status", "people", "events")
+
+PERFORMANCE: Final = ("performance",)
+
+PERFORMANCE_DETAILS: Final = ("details",)
+
+
+def render_readouts_css() -> None:
+    """Render the look of all parts; call it once a run, before them."""
+    st.html(f"{STATS_CSS}<style>{read_css('maskdet.web.live', 'readouts')}</style>")
+
+
+def render_parts(
+    run: PublishedRun,
+    names: Sequence[str],
+    poll: Mapping[str, object] | None = None,
+) -> None:
+    """Render some parts, one below the other.
+
+    Args:
+        run: what this run of the page has published.
+        names: the parts.
+        poll: for one component of the page: where it asks for updates of all parts, as
+            `url`, and whether also `while_hidden`; the URL is empty if nothing changes.
+    """
+    parts = {name: run.parts[name] for name in names}
+    load_component("maskdet.web.live", "updates", isolate_styles=False)(
+        key=f"{UPDATES_KEY}{names[0]}",
+        data={"run": run.number, "parts": parts, "poll": poll},
+        # The run of the page that follows shows what has changed.
+        on_must_run_change=lambda: None,
+    )
+
+
+def make_parts(
+    stats: LiveStats,
+    style: Style,
+    zone: tzinfo,
+    *,
+    n_viewers: int = 1,
+    show_crops: bool = False,
+) -> dict[str, Markup]:
+    """Return all readouts as HTML by name, from nothing but these arguments.
 
     Args:
         stats: statistics of the stream.
         style: names and colours of the classes.
         zone: time zone of the visitor, for the times of events.
+        n_viewers: number of visitors with live video.
         show_crops: whether to show the faces of events that have one.
     """
-    st.html(f"{STATS_CSS}<style>{read_css('maskdet.web.live', 'readouts')}</style>")
-    # A part of its own, which the browser leaves alone, and a screen reader silent,
-    # until the text changes.
-    st.html(status_html(stats, style))
-    st.html(live_stats_html(stats, style))
-    st.html(events_html(stats.history, style, zone, show_crops=show_crops))
+    return {
+        "failure": failure_html(stats),
+        "status": status_html(stats, style),
+        "people": live_stats_html(stats, style),
+        "events": events_html(stats.history, style, zone, show_crops=show_crops),
+        "performance": performance_html(stats, n_viewers),
+        "details": performance_details_html(stats),
+    }
 
 
-def render_performance(stats: LiveStats, n_viewers: int) -> None:
-    """Render rates and latency in one line, with the details in an expander.
-
-    Args:
-        stats: of this visitor's video.
-        n_viewers: number of visitors with live video.
-    """
-    st.caption(performance_text(stats, n_viewers))
-    with st.expander("Performance details"):
-        st.html(performance_html(stats))
+def failure_html(stats: LiveStats) -> Markup:
+    """Return why frames cannot be analyzed at the moment, if so, as HTML."""
+    text = f"Frames cannot be analyzed: {stats.last_error}" if stats.is_failing else ""
+    return render_html(_FAILURE_TEMPLATE, text=text)
 
 
 def status_html(stats: LiveStats, style: Style) -> Markup:
@@ -193,11 +241,7 @@ def live_stats_html(stats: LiveStats, style: Style) -> Markup:
             "edge": line_style(label),
             "colour": style.colour_css(label),
             "chart": _draw_steps(
-                (
-                    (number / RECENT_S, (number + 1) / RECENT_S, n and n / top)
-                    for number, n in enumerate(recent[label])
-                ),
-                style.colour_css(label),
+                _join_seconds(recent[label], top), style.colour_css(label)
             ),
             "range": _describe_recent(recent[label]),
         }
@@ -212,6 +256,17 @@ def live_stats_html(stats: LiveStats, style: Style) -> Markup:
         and f"{n_turned_away} not facing the camera (last known label)",
         **_list_rate_values(stats, style),
     )
+
+
+def _join_seconds(
+    counts: Sequence[float | None], top: float
+) -> Iterator[tuple[float, float, float | None]]:
+    """Yield the steps of `_draw_steps`; seconds with the same count are one step."""
+    first = 0
+    for n, seconds in groupby(counts):
+        last = first + len([*seconds])
+        yield first / RECENT_S, last / RECENT_S, n and n / top
+        first = last
 
 
 def _list_rate_values(stats: LiveStats, style: Style) -> dict[str, str]:
@@ -246,22 +301,25 @@ def _list_rate_values(stats: LiveStats, style: Style) -> dict[str, str]:
 
 
 def _draw_steps(steps: Iterable[tuple[float, float, float | None]], colour: str) -> str:
-    """Return a step line as the data URL of an SVG, which `st.html` shows only so.
+    """Return a step line as the data URL of an SVG.
 
     Args:
         steps: x of both ends and the height, each from 0 to 1; height None for a gap.
         colour: of the line.
     """
-    parts, end_x = [], -1.0
+    parts: list[str] = []
+    end_x, last_height = -1.0, None
     for first_x, last_x, height in steps:
-        if height is None:
-            end_x = -1.0
-            continue
-        is_joined = abs(first_x - end_x) < 1e-6
-        y = f"{100 - 100 * height:.3g}"
-        parts.append(f"V{y}" if is_joined else f"M{100 * first_x:.4g} {y}")
-        parts.append(f"H{100 * last_x:.4g}")
-        end_x = last_x
+        is_joined = last_height is not None and abs(first_x - end_x) < 1e-6
+        if not is_joined or height != last_height:
+            if last_height is not None:
+                parts.append(f"H{100 * end_x:.4g}")
+            if height is not None:
+                y = f"{100 - 100 * height:.3g}"
+                parts.append(f"V{y}" if is_joined else f"M{100 * first_x:.4g} {y}")
+        end_x, last_height = last_x, height
+    if last_height is not None:
+        parts.append(f"H{100 * end_x:.4g}")
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -6 100 112" '
         f'preserveAspectRatio="none"><path d="{"".join(parts)}" fill="none" '
@@ -293,7 +351,7 @@ def events_html(
             "time": f"{recent.event.at.astimezone(zone):%H:%M:%S}",
             "text": describe_event(recent.event, style),
             "is_alert": recent.event.kind == "alert",
-            "crop": to_media_url(recent.crop) if show_crops and recent.crop else "",
+            "crop": encode_data_url(recent.crop) if show_crops and recent.crop else "",
         }
         for recent in history.events
     ]
@@ -318,7 +376,20 @@ def performance_text(stats: LiveStats, n_viewers: int = 1) -> str:
     return f"{text}{viewers if is_slow and n_viewers > 1 else ''}"
 
 
-def performance_html(stats: LiveStats) -> Markup:
+def performance_html(stats: LiveStats, n_viewers: int = 1) -> Markup:
+    """Return `performance_text`, and the number of failed frames if any, as HTML."""
+    failures = (
+        f"Frames that could not be analyzed this session: {stats.n_failed}. "
+        f"Last error: {stats.last_error}"
+    )
+    return render_html(
+        _PERFORMANCE_TEMPLATE,
+        line=performance_text(stats, n_viewers),
+        failures=failures if stats.n_failed else "",
+    )
+
+
+def performance_details_html(stats: LiveStats) -> Markup:
     """Return frame rates, and the latency of each stage, as HTML."""
     rates = {
         "Camera": stats.fps_in,
@@ -328,7 +399,7 @@ def performance_html(stats: LiveStats) -> Markup:
     total_ms = sum(stats.stage_ms.values())
     stages = stats.stage_ms or dict.fromkeys(_DEFAULT_STAGES, 0.0)
     return render_html(
-        _PERFORMANCE_TEMPLATE,
+        _DETAILS_TEMPLATE,
         has_started=stats.has_started,
         rates=[
             (name, f"{fps:.1f}" if stats.has_started else _DASH)

@@ -487,9 +487,8 @@ class LiveState:
             # second, so that the first frame does not give a very high rate.
             span_s = min(STATS_WINDOW_S, max(0.5, now_s - self._started_s))
             stage_ms = {
-                stage: float(
-                    np.mean([record.stage_ms.get(stage, 0) for record in succeeded])
-                )
+                stage: sum(record.stage_ms.get(stage, 0.0) for record in succeeded)
+                / len(succeeded)
                 for stage in (succeeded[-1].stage_ms if succeeded else ())
             }
             return LiveStats(

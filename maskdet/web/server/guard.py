@@ -1,4 +1,4 @@
-"""Middleware of the dashboard: host check, login, upload limits, security headers."""
+"""Middleware of the dashboard: host check, login, updates, upload limits, headers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streamlit import config
 
 from maskdet.serving import access
 from maskdet.web import metrics
-from maskdet.web.server import login, streamlit_patches, uploads
+from maskdet.web.server import login, streamlit_patches, updates, uploads
 from maskdet.web.server.preload import format_preload_header
 
 FRAME_ANCESTORS_VARIABLE: Final = "MASKDET_FRAME_ANCESTORS"
@@ -110,7 +110,10 @@ async def _send_with_preloads(path: str, send: Send, message: Message) -> None:
 async def _respond_without_app(
     scope: Scope, receive: Receive, headers: Headers
 ) -> Response | None:
-    """Return the response to an unknown host, to Prometheus or to a login, if any."""
+    """Return the response to what Streamlit does not know, if it is not for the app.
+
+    That is an unknown host, Prometheus, a login, and a page that reads its updates.
+    """
     host = _get_single_header(headers, "host")
     if not is_allowed_host(host):
         return PlainTextResponse(_format_unknown_host(headers), status_code=403)
@@ -120,9 +123,10 @@ async def _respond_without_app(
             return Response(metrics.format_text(), media_type=metrics.CONTENT_TYPE)
         return PlainTextResponse(metrics.REFUSAL, 403)
     origin = _get_single_header(headers, "origin")
-    return await login.respond_to_login(
+    response = await login.respond_to_login(
         scope, receive, is_own_page=is_allowed_connection(origin, host)
     )
+    return response or await updates.respond(scope)
 
 
 def is_allowed_host(host: str | None) -> bool:

@@ -1,9 +1,10 @@
 """Page navigation: run pages through `app.py`, and ignore reruns of a page just left.
 
-A component that reports its state late, such as the WebRTC streamer after it starts or
-stops, and a fragment that refreshes every second make Streamlit 1.67 run the page that
-the browser shows. A visitor who had just clicked on another page was sent back to the
-old one, and both runs were aborted. Such requests are ignored here.
+A component that reports late, such as the WebRTC streamer after it starts or stops and
+the readouts of the Live page, and a fragment that refreshes periodically make
+Streamlit 1.67 run the page that the browser shows. A visitor who had just clicked on
+another page was sent back to the old one, and both runs were aborted. Such requests are
+ignored here.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from weakref import WeakKeyDictionary
 import streamlit as st
 
 from maskdet.web.live import page as live_page
+from maskdet.web.live.readouts import UPDATES_KEY
 from maskdet.web.server import streamlit_patches
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ def _is_stale_rerun(request: ClientState, page: str) -> bool:
         return False
     key = live_page.get_frontend_key()
     is_automatic = any(
-        state.id.endswith(key) for state in request.widget_states.widgets
+        state.id.endswith(key) or UPDATES_KEY in state.id
+        for state in request.widget_states.widgets
     )
     return is_automatic or bool(request.fragment_id)
 

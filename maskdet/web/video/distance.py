@@ -18,7 +18,8 @@ from maskdet.web.distance import (
     highest_risk_pair_html,
     render_birds_eye,
 )
-from maskdet.web.widgets import escape_markdown
+from maskdet.web.theme import is_dark_theme
+from maskdet.web.widgets import STATS_CSS, escape_markdown
 
 _DEFAULT_SIZE_WH: Final = (1280, 720)
 """Assumed frame size of the sample."""
@@ -84,8 +85,10 @@ def render_moment_distances(
     if scene is None:
         return
     size_wh = (info.width, info.height)
-    birds_eye_image = render_birds_eye(scene, scene.positions, settings, style, size_wh)
-    pair_html = highest_risk_pair_html(scene, style)
+    birds_eye_image = render_birds_eye(
+        scene, scene.positions, settings, style, size_wh, dark=is_dark_theme()
+    )
+    pair_html = f"{STATS_CSS}{highest_risk_pair_html(scene, style)}"
     if birds_eye_image is None:
         st.html(pair_html)
         return

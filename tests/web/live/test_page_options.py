@@ -14,7 +14,7 @@ from maskdet.settings import Settings
 from maskdet.smoothing import TRACKING_PRESETS
 from maskdet.web import session
 from maskdet.web.distance import DEFAULT_GROUND_POINTS
-from tests.helpers.app import open_page, run_app
+from tests.helpers.app import live_html, open_page, run_app
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 
 APP = Path(__file__).resolve().parents[3] / "app.py"
@@ -175,12 +175,11 @@ def test_distances_of_a_running_stream_are_shown() -> None:
     app = opened(distance="pinhole")
     play(app)
     run_app(app)
-    html = "".join(one.value for one in app.main if one.type == "html")
+    html = live_html(app)
     assert "#1 No mask and #2 No mask" in html
     assert "<dt>Close pairs</dt><dd>1</dd>" in html
     assert "2 in total" in html
-    (top_view,) = app.main.get("imgs") or app.main.get("image")
-    assert "s-eye view" in str(top_view.proto)
+    assert "alt=\"Bird's-eye view" in html
 
 
 def test_a_preset_sets_only_its_own_settings() -> None:

@@ -70,9 +70,7 @@ def list_paths(html: str) -> list[str]:
 def test_the_status_names_what_matters_most(counts, text, label) -> None:
     stats = make_stats(dict(zip(Label, counts, strict=True)))
     assert describe_status(stats, Style()) == (text, label)
-    html = status_html(stats, Style())
-    assert 'role="status"' in html
-    assert text in html
+    assert text in status_html(stats, Style())
 
 
 def test_the_status_is_not_about_an_old_image() -> None:
@@ -99,7 +97,7 @@ def test_each_tile_has_a_chart_of_the_last_minute_on_the_same_scale() -> None:
     # From the height of 4 down to 2, a gap of a second, then nobody.
     assert paths[MASK] == "M93.33 0H95V50H96.67M98.33 100H100"
     assert paths[NO_MASK] == "M93.33 50H95V100H96.67M98.33 50H100"
-    assert paths[UNKNOWN] == "M93.33 100H95V100H96.67M98.33 100H100"
+    assert paths[UNKNOWN] == "M93.33 100H96.67M98.33 100H100"
     assert 'alt="Last minute: 0 to 4"' in html
 
 
