@@ -59,6 +59,7 @@ from maskdet.web.live.sources import (
     pop_start_request,
     render_feed_status,
     render_source_choice,
+    watch_video_state,
 )
 from maskdet.web.live.state import (
     get_live_state,
@@ -366,32 +367,11 @@ def _build_video_css(preferences: Preferences) -> dict[str, str]:
     return style
 
 
-def _watch_shown(feed: CameraFeed | None, *, has_distances: bool) -> Callable[[], bool]:
-    """Return a function for any thread: whether the video has another state than now.
-
-    Args:
-        feed: what the server reads, if anything.
-        has_distances: whether distances are measured, which depends on the frame size.
-    """
-    state = get_live_state()
-
-    def read() -> tuple[object, ...]:
-        snapshot = state.get_snapshot() if has_distances else None
-        return (
-            state.is_private and state.is_running(),
-            None if snapshot is None else snapshot.size_wh,
-            (feed.status, feed.n_viewers) if isinstance(feed, SharedFeed) else None,
-        )
-
-    shown = read()
-    return lambda: read() != shown
-
-
 def _watch_page(is_outdated: Callable[[], bool]) -> Callable[[], bool]:
     """Return a function for any thread: whether the page must run to show a change.
 
     Args:
-        is_outdated: from `_watch_shown`, before this run of the page.
+        is_outdated: from `watch_video_state`, before this run of the page.
     """
     stream_connection = get_connection()
     observe = _watch_stream(_get_stream_state())
@@ -437,7 +417,7 @@ def _render_stats(
 
     Args:
         source: what the page shows.
-        is_outdated: from `_watch_shown`, before this run of the page.
+        is_outdated: from `watch_video_state`, before this run of the page.
         has_distances: whether the page has a part for distances.
 
     Returns:
@@ -636,7 +616,7 @@ def render_live_page() -> None:
         # Others neither set what a shared camera measures nor see its unblurred frames.
         may_measure = not isinstance(source.feed, SharedFeed) or service.is_admin()
         has_distances = may_measure and preferences.settings.distance != "off"
-        is_outdated = _watch_shown(source.feed, has_distances=has_distances)
+        is_outdated = watch_video_state(source.feed, has_distances=has_distances)
         stream_state = _STOPPED
         if source.is_ready:
             stream_state = render_stream(preferences, source)

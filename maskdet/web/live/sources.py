@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,7 +27,7 @@ from maskdet.web.cameras.feeds import (
 )
 from maskdet.web.cameras.track import FeedOutlet
 from maskdet.web.events import service
-from maskdet.web.live.state import LiveState
+from maskdet.web.live.state import LiveState, get_live_state
 from maskdet.web.metrics import SAMPLE, CameraMetrics
 from maskdet.web.widgets import VIDEO_SAMPLE, escape_markdown
 
@@ -172,6 +172,31 @@ def render_feed_status(feed: SharedFeed) -> None:
     live = "live" if status.phase == "live" else ""
     facts = [fact for fact in (live, viewers, settings) if fact]
     st.caption(f"{name}: {', '.join(facts)}.")
+
+
+def watch_video_state(
+    feed: CameraFeed | None, *, has_distances: bool
+) -> Callable[[], bool]:
+    """Return a function for any thread: whether the video has another state than now.
+
+    The page then has to show another summary, message or section.
+
+    Args:
+        feed: what the server reads, if anything.
+        has_distances: whether distances are measured, which depends on the frame size.
+    """
+    state = get_live_state()
+
+    def read() -> tuple[object, ...]:
+        snapshot = state.get_snapshot() if has_distances else None
+        return (
+            state.is_private and state.is_running(),
+            None if snapshot is None else snapshot.size_wh,
+            (feed.status, feed.n_viewers) if isinstance(feed, SharedFeed) else None,
+        )
+
+    shown = read()
+    return lambda: read() != shown
 
 
 def _choose(source: LiveSourceName, camera: str = "") -> None:
