@@ -1,4 +1,4 @@
-"""Wording of messages and pages: counts with their nouns, reasons of errors."""
+"""Wording of messages and pages: counts with nouns, durations, reasons of errors."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ def pluralize(n: int, singular: str, plural: str = "") -> str:
 def format_count(n: int, singular: str, plural: str = "") -> str:
     """Return a count with its noun, such as "1 image" or "1,200 images"."""
     return f"{n:,} {pluralize(n, singular, plural)}"
+
+
+def format_elapsed(seconds: float) -> str:
+    """Return a duration in one or two units, such as `2 min 5 s` or `3 h 20 min`."""
+    minutes, rest_s = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest_s} s"
+    hours, rest_min = divmod(minutes, 60)
+    if not hours:
+        return f"{minutes} min {rest_s} s"
+    return f"{hours:,} h {rest_min} min"
 
 
 def format_error_reason(error: Exception) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import maskdet.web
-from maskdet.wording import format_count
+from maskdet.wording import format_count, format_elapsed
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,14 @@ from maskdet.wording import format_count
 )
 def test_a_noun_agrees_with_its_number(n, words, text):
     assert format_count(n, *words) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.4, "59 s"), (125, "2 min 5 s"), (12_000, "3 h 20 min")],
+)
+def test_durations_have_two_units(seconds: float, text: str) -> None:
+    assert format_elapsed(seconds) == text
 
 
 def test_a_percent_sign_in_running_text_is_on_the_line_of_its_number():

@@ -23,7 +23,8 @@ from maskdet.media import (
 )
 from maskdet.types import Image
 from maskdet.web.live.frames import annotate_image
-from maskdet.web.live.state import LiveSession, LiveState
+from maskdet.web.live.state import STATS_WINDOW_S, LiveSession, LiveState
+from maskdet.wording import format_elapsed
 
 logger = logging.getLogger(__name__)
 logger.addFilter(RepeatedFailureFilter())
@@ -40,6 +41,9 @@ MAX_DELAY_S: Final = 30.0
 _MAX_SHOWN_PX: Final = 1280
 """Longer side of the images that are sent: encoding larger ones in real time would
 take more than one core for each viewer."""
+
+_LOST_DIVISOR: Final = 3
+"""The last frame of a lost camera is darker, so that it does not look live."""
 
 _STILL_WIDTH: Final = 480
 _STILL_QUALITY: Final = 75
@@ -152,6 +156,16 @@ class CameraFeed:
         with self._lock:
             return len(self._viewers)
 
+    def describe_old_frame(self) -> str:
+        """Return the age of the frame, as in "last frame 12 s ago".
+
+        Empty without a frame, and while it is as new as the numbers of the state.
+        """
+        age_s = self.state.clock() - self.state.get_last_frame_s()
+        if self.frame is None or age_s < STATS_WINDOW_S:
+            return ""
+        return f"last frame {format_elapsed(age_s)} ago"
+
     def add_viewer(self, on_frame: Callable[[], None]) -> None:
         """Start the feed for a viewer.
 
@@ -213,7 +227,7 @@ class CameraFeed:
                 continue
             reason = reason or "the connection was lost"
             line = f"{reason}; next attempt in {delay_s:g} s"
-            self._set_status(FeedStatus("reconnecting", line))
+            self._show_lost(line)
             self._wait(delay_s)
             delay_s = min(2 * delay_s, MAX_DELAY_S)
 
@@ -269,9 +283,12 @@ class CameraFeed:
         for on_frame in viewers:
             on_frame()
 
-    def _set_status(self, status: FeedStatus) -> None:
+    def _show_lost(self, line: str) -> None:
+        """Show why the camera is not live, and its last frame darker."""
         with self._lock:
-            self._status = status
+            if self._frame is not None and self._status.phase == "live":
+                self._frame = FeedFrame(self._frame.image // _LOST_DIVISOR)
+            self._status = FeedStatus("reconnecting", line)
 
 
 def _fit(image: Image) -> Image:

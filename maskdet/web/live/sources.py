@@ -169,8 +169,9 @@ def render_feed_status(feed: SharedFeed) -> None:
         if service.is_admin()
         else "its settings are those of this server; yours do not act on it"
     )
-    live = "live" if status.phase == "live" else ""
-    facts = [fact for fact in (live, viewers, settings) if fact]
+    # Not in the warning above, which screen readers would read again each second.
+    age = feed.describe_old_frame() or ("live" if status.phase == "live" else "")
+    facts = [fact for fact in (age, viewers, settings) if fact]
     st.caption(f"{name}: {', '.join(facts)}.")
 
 

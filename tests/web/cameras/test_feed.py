@@ -195,8 +195,8 @@ def test_a_lost_camera_is_opened_again_and_the_run_goes_on() -> None:
     opener = Opener(Source(3), lost, lost, Source())
     seen: list[str] = []
     feed = make_feed(opener)
-    set_status = feed._set_status
-    feed._set_status = lambda status: (seen.append(str(status)), set_status(status))
+    show_lost = feed._show_lost
+    feed._show_lost = lambda line: (show_lost(line), seen.append(str(feed.status)))
     feed.add_viewer(ignore)
     wait_until(lambda: opener.n_opened == 4 and feed.status.phase == "live", "it")
     assert seen == [
@@ -209,6 +209,29 @@ def test_a_lost_camera_is_opened_again_and_the_run_goes_on() -> None:
     assert feed.state.active_session is session
     feed.remove_viewer(ignore)
     wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+
+
+def test_the_last_frame_of_a_lost_camera_is_shown_as_old() -> None:
+    source = Source()
+    opener = Opener(source, VideoReadError("gone"))
+    feed = make_feed(opener)
+    feed.add_viewer(ignore)
+    wait_until(lambda: feed.frame is not None, "a frame")
+    assert feed.describe_old_frame() == ""
+    live = feed.frame.image
+    source.stopped.set()
+    wait_until(lambda: feed.status.phase == "reconnecting", "the loss")
+    feed.state.clock = lambda: feed.state.get_last_frame_s() + 72.3
+    assert feed.describe_old_frame() == "last frame 1 min 12 s ago"
+    tile = build_camera_tile(feed, Preferences().style)
+    assert tile.facts[1] == "Last frame 1 min 12 s ago"
+    dark = feed.frame
+    assert dark.image.mean() < live.mean() / 2
+    wait_until(lambda: opener.n_opened > 2, "another attempt")
+    assert feed.frame is dark
+    feed.remove_viewer(ignore)
+    wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+    assert feed.describe_old_frame() == ""
 
 
 def test_the_last_viewer_may_leave_while_the_camera_is_gone() -> None:
