@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from maskdet.media.audio_mux import AUDIO_LOST, AudioTrack
 from maskdet.media.cameras import (
+    CAMERA_REFUSED,
+    MAX_REFUSALS,
     LatestFrameSource,
     ReconnectPolicy,
     open_video,
@@ -26,6 +28,7 @@ from maskdet.media.images import (
 )
 from maskdet.media.video_reader import (
     ROTATIONS,
+    CameraLoginError,
     VideoInfo,
     VideoLimits,
     VideoReader,
@@ -39,13 +42,16 @@ from maskdet.media.video_writer import VideoWriter, validate_output_path
 
 __all__ = [
     "AUDIO_LOST",
+    "CAMERA_REFUSED",
     "IMAGE_FORMATS",
     "IMAGE_SUFFIXES",
     "MAX_BYTES",
     "MAX_JPEG_PIXELS",
     "MAX_PIXELS",
+    "MAX_REFUSALS",
     "ROTATIONS",
     "AudioTrack",
+    "CameraLoginError",
     "DecodedImage",
     "ImageReadError",
     "LatestFrameSource",

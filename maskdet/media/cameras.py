@@ -19,6 +19,7 @@ import numpy as np
 from maskdet.media.images import rotate_image
 from maskdet.media.video_reader import (
     DEFAULT_VIDEO_LIMITS,
+    CameraLoginError,
     VideoInfo,
     VideoLimits,
     VideoReader,
@@ -40,6 +41,14 @@ _SECRET_PARAMETER: Final = re.compile(
 )
 """A secret parameter in the query of a URL or, for some cameras, in its path:
 `/user=me_password=x_channel=1`."""
+
+MAX_REFUSALS: Final = 3
+"""So many refusals of user or password without a frame in between end the attempts, as
+some cameras lock an account after a few more."""
+
+CAMERA_REFUSED: Final = (
+    "the camera refused the user or the password three times; correct them in its URL"
+)
 
 _UNLIMITED_S: Final = 2**31 - 1
 
@@ -81,7 +90,8 @@ class LatestFrameSource(VideoSource):
     """A camera of which each iteration yields the newest frame; older ones are dropped.
 
     A thread reads the frames. If the connection is lost, it reconnects with increasing
-    delays. If the first connection fails, it raises an error.
+    delays, but ends after `MAX_REFUSALS`. If the first connection fails, it raises an
+    error.
 
     Attributes:
         info: the metadata.
@@ -115,7 +125,7 @@ class LatestFrameSource(VideoSource):
             self._source.info, duration_s=0.0, n_frames=0, has_audio=False
         )
         self._start_s, self._last_s = time.monotonic(), 0.0
-        self._error = ""
+        self._error, self._n_refused = "", 0
         self.n_received = 0
         self._latest_frame: tuple[Image, float] | None = None
         self._condition, self._stopped = threading.Condition(), threading.Event()
@@ -131,7 +141,8 @@ class LatestFrameSource(VideoSource):
         """Yield the newest `(h, w, 3)` BGR frame and its time of arrival, in seconds.
 
         Raises:
-            VideoReadError: the camera was disconnected for too long.
+            VideoReadError: the camera was disconnected for too long, or refused the
+                user or the password after a reconnect.
         """
         try:
             while (frame := self._take_frame()) is not None:
@@ -170,14 +181,18 @@ class LatestFrameSource(VideoSource):
             self._error = f"the camera cannot be read: {type(error).__name__}"
 
     def _read_with_reconnect(self) -> None:
-        """Read and reconnect until `stop`, or until the timeout."""
+        """Read and reconnect until `stop`, the timeout or `MAX_REFUSALS`."""
         policy = self._reconnect_policy
         last_frame_s, delay_s, is_open = time.monotonic(), policy.initial_delay_s, True
         while not self._stopped.is_set():
             is_reconnect = delay_s > policy.initial_delay_s
             if is_open and self._read_until_lost(is_reconnect=is_reconnect):
                 last_frame_s, delay_s = time.monotonic(), policy.initial_delay_s
+                self._n_refused = 0
             if self._stopped.is_set():
+                return
+            if self._n_refused >= MAX_REFUSALS:
+                self._error = CAMERA_REFUSED
                 return
             if time.monotonic() - last_frame_s + delay_s > policy.timeout_s:
                 self._error = (
@@ -212,7 +227,8 @@ class LatestFrameSource(VideoSource):
             return False
         try:
             self._source = self._open_source()
-        except (VideoReadError, OSError):
+        except (VideoReadError, OSError) as error:
+            self._n_refused += isinstance(error, CameraLoginError)
             return False
         if self._stopped.is_set():  # stopped while opening: close it here
             self._source.close()

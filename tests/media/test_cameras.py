@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from maskdet.media import (
+    CAMERA_REFUSED,
+    CameraLoginError,
     LatestFrameSource,
     ReconnectPolicy,
     VideoInfo,
@@ -108,6 +110,25 @@ def test_reconnecting_ends_at_the_timeout() -> None:
     with pytest.raises(VideoReadError, match="disconnected for too long"):
         list(source)
     assert not source._thread.is_alive()
+
+
+def test_reconnecting_ends_at_the_third_refusal_in_a_row() -> None:
+    lines: list[str] = []
+    steps = iter([FakeCamera(1), "lost", "no", "no", FakeCamera(1), "no", "no", "no"])
+
+    def open_next() -> FakeCamera:
+        step = next(steps)
+        if isinstance(step, FakeCamera):
+            return step
+        raise CameraLoginError(step) if step == "no" else VideoReadError(step)
+
+    source = LatestFrameSource(
+        open_next, reconnect_policy=QUICK, on_status=lines.append
+    )
+    with pytest.raises(VideoReadError, match=f"^{CAMERA_REFUSED}$"):
+        list(source)
+    assert next(steps, None) is None
+    assert lines.count("the camera is connected again") == 1
 
 
 def test_a_camera_that_is_not_reconnected_was_lost() -> None:
