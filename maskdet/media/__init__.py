@@ -10,6 +10,7 @@ from maskdet.media.cameras import (
     ReconnectPolicy,
     open_video,
     redact_url,
+    validate_camera_url,
 )
 from maskdet.media.image_folder import find_images
 from maskdet.media.image_formats import IMAGE_FORMATS, IMAGE_SUFFIXES, ImageReadError
@@ -73,6 +74,7 @@ __all__ = [
     "redact_url",
     "resize_image",
     "rotate_image",
+    "validate_camera_url",
     "validate_output_path",
     "validate_rotation",
     "write_image",

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -55,16 +55,50 @@ _UNLIMITED_S: Final = 2**31 - 1
 _POLL_S: Final = 0.25
 
 
+_UNENCODED: Final = re.compile(r"[^:]+://[^/?#@\[\]]*:[^/?#@\[\]]*([/?#\[\]]).*@", re.S)
+"""A URL of which the password seems to have a character that must be encoded."""
+
+
 def redact_url(name: str) -> str:
     """Return the name of a source without user, password and tokens of a URL."""
-    if "://" not in name:
+    scheme, separator, rest = name.partition("://")
+    if not separator:
         return name
-    url_parts = urlsplit(name)
-    if "@" not in url_parts.netloc and ":" in url_parts.netloc and "@" in name:
-        # A password with a character such as / that should be encoded as %2F.
-        url_parts = urlsplit(f"{url_parts.scheme}://{name.rpartition('@')[2]}")
-    url_parts = url_parts._replace(netloc=url_parts.netloc.rpartition("@")[2])
-    return _SECRET_PARAMETER.sub(r"\1***", urlunsplit(url_parts))
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    if _UNENCODED.match(name):
+        rest = rest.rpartition("@")[2]
+    else:
+        rest = host.rpartition("@")[2] + rest[len(host) :]
+    return _SECRET_PARAMETER.sub(r"\1***", f"{scheme}://{rest}")
+
+
+def validate_camera_url(url: str) -> None:
+    """Check a URL.
+
+    Raises:
+        ValueError: it is not an RTSP or HTTP URL. The message does not contain it, as
+            it may have a password.
+    """
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname)
+        _ = parts.port
+    except ValueError:
+        hint = _explain_encoding(url)
+        raise ValueError(f"the camera URL is not valid{hint}") from None
+    if parts.scheme.lower() not in _URL_SCHEMES:
+        schemes = "://, ".join(_URL_SCHEMES)
+        raise ValueError(f"the camera URL must begin with {schemes}://")
+    if not has_host:
+        raise ValueError("the camera URL has no host, as in rtsp://camera.local/stream")
+
+
+def _explain_encoding(url: str) -> str:
+    """Return how to write the password, if that may be wrong; else an empty string."""
+    match = _UNENCODED.match(url)
+    if match is None:
+        return ""
+    return f"; a {match[1]} in the password is written %{ord(match[1]):02X}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -393,12 +427,21 @@ def _make_url_opener(
     """Return a function that opens a URL, for each new connection.
 
     Raises:
-        ValueError: the scheme is not one of `_URL_SCHEMES`.
+        ValueError: see `validate_camera_url`.
     """
-    if urlsplit(url).scheme.lower() not in _URL_SCHEMES:
-        raise ValueError(f"a camera URL must begin with {', '.join(_URL_SCHEMES)}")
+    validate_camera_url(url)
     unlimited = dataclasses.replace(
         limits, max_duration_s=_UNLIMITED_S, cpu_s=_UNLIMITED_S
     )
     request = build_decode_request(url, unlimited, live=True, rotate=rotate)
-    return lambda: VideoReader({**request, "every": every}, limits.frame_timeout_s)
+
+    def open_url() -> VideoReader:
+        try:
+            return VideoReader({**request, "every": every}, limits.frame_timeout_s)
+        except CameraLoginError:
+            raise
+        except VideoReadError as error:
+            # With a password such as 12/34, the user is taken for the host.
+            raise VideoReadError(f"{error}{_explain_encoding(url)}") from None
+
+    return open_url

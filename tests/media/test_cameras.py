@@ -259,6 +259,8 @@ def test_open_video_accepts_files_and_known_url_schemes(tmp_path: Path) -> None:
         ("rtsp://me:se@cret@cam/a", "rtsp://cam/a"),
         ("rtsp://me:se/cret@cam/a", "rtsp://cam/a"),
         ("rtsp://me:se#cret@cam/a", "rtsp://cam/a"),
+        ("rtsp://me:se[cret@cam/a", "rtsp://cam/a"),
+        ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
         (
             "rtsp://cam/a?user=me&password=secret&b=1",
             "rtsp://cam/a?user=me&password=***&b=1",
@@ -274,3 +276,22 @@ def test_open_video_accepts_files_and_known_url_schemes(tmp_path: Path) -> None:
 )
 def test_passwords_are_not_shown(name, redacted) -> None:
     assert redact_url(name) == redacted
+
+
+@pytest.mark.parametrize(
+    ("password", "hint"),
+    [
+        ("se/cret", "; a / in the password is written %2F"),
+        ("12/34", "; a / in the password is written %2F"),
+        ("se#cret", "; a # in the password is written %23"),
+        ("se?cret", "; a ? in the password is written %3F"),
+        ("se[cret", "; a [ in the password is written %5B"),
+        ("se@cret", "; check its host and port"),
+        ("se%2Fcret", "; check its host and port"),
+    ],
+)
+def test_the_line_says_how_to_write_a_password(password, hint) -> None:
+    with pytest.raises(ValueError, match="URL") as error_info:
+        open_video(f"http://localhost:{password}@localhost:1/a")
+    assert str(error_info.value).endswith(hint)
+    assert "cret" not in str(error_info.value)
