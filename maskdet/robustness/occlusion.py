@@ -1,4 +1,8 @@
-"""Occlusion: unmasked faces with hands or other objects at the mouth."""
+"""Occlusion: unmasked faces with hands or other objects at the mouth.
+
+`training.classifier.crops` renders the same objects with the same code, on other faces:
+the classifier knows such drawings, so expect higher rates in photographs.
+"""
 
 from __future__ import annotations
 
