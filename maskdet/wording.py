@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 PERCENT: Final = "\N{NO-BREAK SPACE}%"
-"""The percent sign after a number in the running text of a page, on the same line."""
+"""The percent sign after a number in the text of a page, on the same line."""
+
+
+def join_percent(text: str) -> str:
+    """Return the text of a page: no line ends between a number and its percent sign.
+
+    Texts of the terminal, of files and in images have a plain space.
+    """
+    return re.sub(r"(?<=\d) %", PERCENT, text)
 
 
 def pluralize(n: int, singular: str, plural: str = "") -> str:
