@@ -26,8 +26,8 @@ from maskdet.types import Image, Label
 MIN_OCCLUDED_PX: Final = 32.0
 """Smallest shorter side of a face for occluders: below, a hand is a few pixels."""
 
-# Smallest IoU at which a detection is the labelled face.
-_SAME_FACE_IOU: Final = 0.3
+SAME_FACE_IOU: Final = 0.3
+"""Smallest IoU at which a detection is the labelled face."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def unmasked_faces(
             continue
         ious = iou_matrix(boxes, faces.boxes)
         for box, row in zip(boxes, ious, strict=True):
-            if row.max() >= _SAME_FACE_IOU:
+            if row.max() >= SAME_FACE_IOU:
                 yield image, box, landmark_sets[int(row.argmax())]
 
 
