@@ -45,7 +45,7 @@ Synthetic `no_mask` crops are the hard negatives."""
 NO_FACE_FRACTION = 0.25
 """Fraction of crops without a face, if the network has a `no_face` output."""
 
-UNDECIDABLE_FRACTION = 0.06
+UNDECIDABLE_FRACTION = 0.12
 """Fraction of `UNDECIDABLE` faces of all faces, if there are any."""
 
 

@@ -49,7 +49,7 @@ CLASS_FRACTIONS: Mapping[Label, float] = {
 """Fraction of samples for a face of each class. `no_mask` and `incorrect` are
 oversampled, because the other faces of a scene are mostly masked."""
 
-UNDECIDABLE_FRACTION = 0.05
+UNDECIDABLE_FRACTION = 0.08
 """Fraction of samples for an undecidable face, besides `CLASS_FRACTIONS`."""
 
 EMPTY_FRACTION = 0.08
