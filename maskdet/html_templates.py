@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maskdet.wording import join_percent
+
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
     from markupsafe import Markup
@@ -41,7 +43,7 @@ def _to_markup(template: Template, values: dict[str, object]) -> Markup:
     from markupsafe import Markup
 
     # Safe, because the template has escaped its values.
-    return Markup(template.render(values))
+    return Markup(join_percent(template.render(values)))
 
 
 @cache

@@ -1,11 +1,20 @@
-"""Wording of messages and pages: counts with their nouns, reasons of errors."""
+"""Wording of messages and pages: counts with nouns, durations, reasons of errors."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 PERCENT: Final = "\N{NO-BREAK SPACE}%"
-"""The percent sign after a number in the running text of a page, on the same line."""
+"""The percent sign after a number in the text of a page, on the same line."""
+
+
+def join_percent(text: str) -> str:
+    """Return the text of a page: no line ends between a number and its percent sign.
+
+    Texts of the terminal, of files and in images have a plain space.
+    """
+    return re.sub(r"(?<=\d) %", PERCENT, text)
 
 
 def pluralize(n: int, singular: str, plural: str = "") -> str:
@@ -22,6 +31,17 @@ def pluralize(n: int, singular: str, plural: str = "") -> str:
 def format_count(n: int, singular: str, plural: str = "") -> str:
     """Return a count with its noun, such as "1 image" or "1,200 images"."""
     return f"{n:,} {pluralize(n, singular, plural)}"
+
+
+def format_elapsed(seconds: float) -> str:
+    """Return a duration in one or two units, such as `2 min 5 s` or `3 h 20 min`."""
+    minutes, rest_s = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest_s} s"
+    hours, rest_min = divmod(minutes, 60)
+    if not hours:
+        return f"{minutes} min {rest_s} s"
+    return f"{hours:,} h {rest_min} min"
 
 
 def format_error_reason(error: Exception) -> str:

@@ -30,7 +30,6 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from maskdet.events.config import EVENTS_URL_VARIABLE, sqlite_url
 from maskdet.web.cameras.config import CAMERAS_VARIABLE
 from scripts.page_survey import State, survey
 from tests.browser.dashboard import (
@@ -125,9 +124,7 @@ def _open_browser(folder: Path) -> Iterator[Callable[..., Any]]:
     """Start the dashboard and a browser; yield a function that opens a page."""
     from playwright.sync_api import sync_playwright
 
-    database = folder / "events.sqlite3"
-    _record_events(database)
-    os.environ[EVENTS_URL_VARIABLE] = sqlite_url(database)
+    _record_events(folder / "events.sqlite3")
     dashboard = Dashboard(folder)
     camera = write_camera_video(folder / "camera.mjpeg", list(_read_camera_images()))
     flags = [*FLAGS, f"--use-file-for-fake-video-capture={camera}"]

@@ -20,6 +20,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+from maskdet.threads import count_cores
+
 ROOT = Path(__file__).resolve().parents[1]
 IMAGE = NAME = "maskdet-measured"
 PORT = 18_501
@@ -47,7 +49,7 @@ def main() -> int:
         return 1
     command = [engine, *options.global_option]
     image = options.image or build(command, options.base, options.build_option)
-    load = f"{os.getloadavg()[0]:.0f} on {os.cpu_count()} cores"
+    load = f"{os.getloadavg()[0]:.0f} on {count_cores()} cores"
     print(f"{'load of this machine':24} {load}")
     print(f"{'image size':24} {read_size(command, image) / 1e6:,.0f} MB")
     measure_run(command, image, options.run_option)

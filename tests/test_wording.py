@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import maskdet.web
-from maskdet.wording import format_count
+from maskdet.html_templates import render_html
+from maskdet.web.widgets import escape_markdown
+from maskdet.wording import PERCENT, format_count, format_elapsed
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,20 @@ from maskdet.wording import format_count
 )
 def test_a_noun_agrees_with_its_number(n, words, text):
     assert format_count(n, *words) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.4, "59 s"), (125, "2 min 5 s"), (12_000, "3 h 20 min")],
+)
+def test_durations_have_two_units(seconds: float, text: str) -> None:
+    assert format_elapsed(seconds) == text
+
+
+def test_values_on_pages_stay_on_the_line_of_their_percent_sign():
+    html = render_html("<td>{{ a }}</td><td>5 %</td>", a="up to 95 % (90 %)")
+    assert html == f"<td>up to 95{PERCENT} (90{PERCENT})</td><td>5{PERCENT}</td>"
+    assert escape_markdown("95 % of") == f"95{PERCENT[0]}\\% of"
 
 
 def test_a_percent_sign_in_running_text_is_on_the_line_of_its_number():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from maskdet.batch.analysis import FileResult
 from maskdet.batch.inputs import BatchFile, FileKind
-from maskdet.wording import format_count
+from maskdet.wording import format_count, format_elapsed
 
 
 class BatchProgress:
@@ -91,17 +91,6 @@ class BatchProgress:
         if self.video_s:
             parts.append(f"{self.video_s / elapsed_s:.1f} s of video/s")
         return ", ".join(parts)
-
-
-def format_elapsed(seconds: float) -> str:
-    """Return a duration in one or two units, such as `2 min 5 s` or `3 h 20 min`."""
-    minutes, rest_s = divmod(round(seconds), 60)
-    if not minutes:
-        return f"{rest_s} s"
-    hours, rest_min = divmod(minutes, 60)
-    if not hours:
-        return f"{minutes} min {rest_s} s"
-    return f"{hours:,} h {rest_min} min"
 
 
 def _sum_work(files: Iterable[BatchFile]) -> Counter[FileKind]:

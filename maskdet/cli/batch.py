@@ -29,7 +29,7 @@ from maskdet.extras import is_installed, require_libraries
 from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE
 from maskdet.style import Style
 from maskdet.threads import count_cores
-from maskdet.wording import format_count
+from maskdet.wording import format_count, format_elapsed
 
 if TYPE_CHECKING:
     from maskdet.batch.analysis import BatchOptions
@@ -184,7 +184,7 @@ def _analyze(
     n_workers: int,
 ) -> int:
     """Analyze files and store their results; return how many failed."""
-    from maskdet.batch.progress import BatchProgress, format_elapsed
+    from maskdet.batch.progress import BatchProgress
     from maskdet.batch.tasks import make_tasks
 
     if not pending:

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,13 @@ from maskdet.robustness.false_positives import (
     evaluate_false_positives,
     evaluate_negative_images,
 )
-from maskdet.robustness.lookalikes import LookalikeReport, evaluate_lookalikes
+from maskdet.robustness.lookalikes import (
+    FaceLabeller,
+    LookalikeReport,
+    evaluate_lookalikes,
+    label_by_analyzer,
+    label_by_classifier,
+)
 from maskdet.robustness.low_light import LowLightReport, evaluate_low_light
 from maskdet.robustness.occlusion import OcclusionReport, evaluate_occlusion
 from maskdet.robustness.small_faces import SmallFaceReport, evaluate_small_faces
@@ -173,21 +180,24 @@ def _run_on_labelled(
     group_reports = (
         [] if groups is None else compare_subgroups(classifier, examples, groups)
     )
-    lookalikes = evaluate_lookalikes(
-        classifier,
-        detector,
-        show_progress(),
-        min_confidence=settings.min_confidence,
-        seed=seed,
-    )
-    lines = [
-        *_format_classifier_results(occlusion, low_light, group_reports),
-        *_format_lookalikes(lookalikes),
-    ]
+    labellers: dict[str, FaceLabeller] = {
+        options.classifier: partial(
+            label_by_classifier, classifier, settings.min_confidence
+        )
+    }
+    if analyzer is not None:
+        labellers[options.analyzer] = partial(label_by_analyzer, analyzer, settings)
+    lookalikes = {
+        name: evaluate_lookalikes(label_face, detector, show_progress(), seed=seed)
+        for name, label_face in labellers.items()
+    }
+    lines = _format_classifier_results(occlusion, low_light, group_reports)
+    for name, lookalike_report in lookalikes.items():
+        lines += _format_lookalikes(lookalike_report, name, settings.min_confidence)
     numbers: Json = {
         "hard_negatives": occlusion.to_json(),
         "low_light": low_light.to_json(),
-        "lookalikes": lookalikes.to_json(),
+        "lookalikes": {name: one.to_json() for name, one in lookalikes.items()},
         "groups": [group.to_json() for group in group_reports],
         "false_positives": None,
         "small_faces": None,
@@ -272,10 +282,12 @@ def _format_lines(prefix: str, estimates: Mapping[Any, Estimate]) -> list[str]:
     ]
 
 
-def _format_lookalikes(report: LookalikeReport) -> list[str]:
+def _format_lookalikes(
+    report: LookalikeReport, name: str, min_confidence: float
+) -> list[str]:
     lines = [
         "",
-        f"predicted no mask, confidence >= {report.min_confidence:g}",
+        f"predicted no mask by {name}, confidence >= {min_confidence:g}",
         format_line("  faces without mask", report.baseline),
     ]
     for name, estimate in report.predicted_no_mask.items():

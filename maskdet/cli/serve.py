@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
     from maskdet.http_api.application import create_application
     from maskdet.serving.access import is_loopback
+    from maskdet.serving.memory import overwrite_freed_memory
 
     options = parse_analyzer_options(args)
     address = args.address or "127.0.0.1"
@@ -102,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         max_waiting=args.max_waiting,
         keys=keys,
     )
+    overwrite_freed_memory()
     application = create_application(config)
     # The application closes its resources too, as a signal ends this process before the
     # end of the context.

@@ -23,6 +23,7 @@ from maskdet.cli.training_run import (
     make_progress_bar,
     override_recipe,
     read_negatives_options,
+    trace_initial_weights,
     write_training_report,
 )
 from maskdet.training.classifier.recipes import RECIPES, ClassifierRecipe
@@ -108,7 +109,8 @@ def run(args: argparse.Namespace) -> int:
         args, data, training_data, _format_command(args, recipe, out)
     )
     if not args.resume:
-        run_facts["start"] = weights and Path(weights).name
+        initial_weights, commands = trace_initial_weights(weights)
+        run_facts |= {"start": initial_weights, "before": commands}
     probs = fit_classifier(
         training_data, out, recipe, weights, resume=args.resume, metadata=run_facts
     )

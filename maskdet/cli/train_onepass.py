@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from maskdet.cli.console import print_line, print_warning
 from maskdet.cli.training_run import (
@@ -24,10 +24,10 @@ from maskdet.cli.training_run import (
     override_recipe,
     read_negatives_options,
     recipe_option,
+    trace_initial_weights,
     write_training_report,
 )
-from maskdet.model_files.own_models import read_facts
-from maskdet.training.run_log import RECIPE_FILE, read_epochs, read_recipe_json
+from maskdet.training.run_log import read_epochs
 from maskdet.types import CLASSES
 from maskdet.wording import format_count
 
@@ -332,33 +332,9 @@ def _collect_onepass_run_facts(
         ],
     }
     if not args.resume:
-        initial_weights, commands = _trace_initial_weights(args.weights)
+        initial_weights, commands = trace_initial_weights(args.weights)
         run_facts |= {"weights": initial_weights, "before": commands}
     return run_facts
-
-
-def _trace_initial_weights(weights: str | None) -> tuple[str | None, list[str]]:
-    """Return the initial weights of the first of several runs, and their commands."""
-    if weights is None:
-        return None, []
-    recipe = _read_weights_recipe(Path(weights))
-    if recipe is None:
-        return Path(weights).name, []
-    return recipe.get("weights"), [*recipe.get("before", []), recipe["command"]]
-
-
-def _read_weights_recipe(weights: Path) -> dict[str, Any] | None:
-    """Return the recipe of the run that produced the weights, if it is available."""
-    if weights.suffix == ".tflite":
-        try:
-            facts, _ = read_facts(weights)
-        except FileNotFoundError:
-            return None
-        return facts.get("recipe")
-    recipe = weights.parent / RECIPE_FILE
-    if weights.suffix != ".h5" or not recipe.is_file():
-        return None
-    return read_recipe_json(recipe)
 
 
 def _format_onepass_command(args: argparse.Namespace, recipe: OnePassRecipe) -> str:

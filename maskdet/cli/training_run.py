@@ -23,7 +23,14 @@ from maskdet.cli.dataset_options import (
 from maskdet.cli.options import make_number_parser
 from maskdet.datasets import load_training_data
 from maskdet.extras import require_libraries
-from maskdet.training.run_log import BEST_FILE, check_run_folder, read_epochs
+from maskdet.model_files.own_models import read_facts
+from maskdet.training.run_log import (
+    BEST_FILE,
+    RECIPE_FILE,
+    check_run_folder,
+    read_epochs,
+    read_recipe_json,
+)
 
 if TYPE_CHECKING:
     from maskdet.datasets import TrainingData
@@ -249,6 +256,31 @@ def _data_set_name(path: Path) -> str:
     """Return the name of a data set, such as `faces` or `kaggle-train`."""
     path = path.resolve()
     return path.parent.name if path.name == "index.csv" else path.stem
+
+
+def trace_initial_weights(weights: str | None) -> tuple[str | None, list[str]]:
+    """Return the initial weights of the first of several runs, and their commands."""
+    if weights is None:
+        return None, []
+    recipe = _read_weights_recipe(Path(weights))
+    if recipe is None:
+        return Path(weights).name, []
+    commands = [*recipe.get("before", []), recipe["command"]]
+    return recipe.get("start", recipe.get("weights")), commands
+
+
+def _read_weights_recipe(weights: Path) -> dict[str, Any] | None:
+    """Return the recipe of the run that produced the weights, if it is available."""
+    if weights.suffix == ".tflite":
+        try:
+            facts, _ = read_facts(weights)
+        except FileNotFoundError:
+            return None
+        return facts.get("recipe")
+    recipe = weights.parent / RECIPE_FILE
+    if weights.suffix != ".h5" or not recipe.is_file():
+        return None
+    return read_recipe_json(recipe)
 
 
 def format_command(words: Sequence[str], options: Mapping[str, object]) -> str:

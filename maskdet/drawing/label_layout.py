@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, box_areas, intersection_areas
 
@@ -40,19 +39,20 @@ class Caption:
     prefix: str = ""
 
 
-@dataclass(frozen=True)
-class PlacedCaption:
-    """A caption with its position.
+class PlacedCaption(NamedTuple):
+    """A caption with a position.
 
     Attributes:
         face: row of the face.
-        caption: the chosen caption.
+        caption: one of its captions.
         box: its plate, `x1, y1, x2, y2` in pixels, inside the image.
+        is_inside: whether it is inside the face.
     """
 
     face: int
     caption: Caption
     box: tuple[int, int, int, int]
+    is_inside: bool
 
 
 def place_captions(
@@ -78,9 +78,9 @@ def place_captions(
     """
     placed: list[PlacedCaption] = []
     candidates = [
-        _Candidate(face, *candidate)
-        for face, box in enumerate(boxes)
-        for candidate in _list_candidates(box, captions[face], len(boxes), image_wh)
+        candidate
+        for face in range(len(boxes))
+        for candidate in _list_candidates(face, boxes, captions[face], image_wh)
     ]
     candidate_boxes = np.array(
         [candidate.box for candidate in candidates], np.float32
@@ -88,7 +88,7 @@ def place_captions(
     faces = np.array([candidate.face for candidate in candidates], np.int64)
     overlap_areas = intersection_areas(candidate_boxes, boxes)
     overlap_areas[np.arange(len(faces)), faces] = 0
-    options: list[list[tuple[_Candidate, float]]] = [[] for _ in boxes]
+    options: list[list[tuple[PlacedCaption, float]]] = [[] for _ in boxes]
     for candidate, on_faces in zip(
         candidates, overlap_areas.sum(axis=1).tolist(), strict=True
     ):
@@ -96,36 +96,20 @@ def place_captions(
     for face in np.argsort(-box_areas(boxes), kind="stable").tolist():
         chosen = _choose_candidate(options[face], placed)
         if chosen is not None:
-            placed.append(PlacedCaption(face, chosen.caption, chosen.box))
+            placed.append(chosen)
     return placed
 
 
-class _Candidate(NamedTuple):
-    """A possible position of a caption.
-
-    Attributes:
-        face: row of the face.
-        caption: one of its captions.
-        box: the plate, as in `PlacedCaption`.
-        is_inside: whether it is inside its face.
-    """
-
-    face: int
-    caption: Caption
-    box: tuple[int, int, int, int]
-    is_inside: bool
-
-
 def _choose_candidate(
-    options: Sequence[tuple[_Candidate, float]], placed: Sequence[PlacedCaption]
-) -> _Candidate | None:
+    options: Sequence[tuple[PlacedCaption, float]], placed: Sequence[PlacedCaption]
+) -> PlacedCaption | None:
     """Return the first candidate without overlap, else the best one, if any.
 
     Args:
         options: the candidates of a face, and the areas of other faces they cover.
         placed: captions that must not be covered.
     """
-    best: _Candidate | None = None
+    best: PlacedCaption | None = None
     least = math.inf
     for candidate, on_faces in options:
         if on_faces < least and not any(
@@ -143,18 +127,18 @@ def _overlaps(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> boo
 
 
 def _list_candidates(
-    box: NDArray[np.float32],
+    face: int,
+    boxes: Boxes,
     captions: Sequence[Caption],
-    n_faces: int,
     image_wh: tuple[int, int],
-) -> Iterator[tuple[Caption, tuple[int, int, int, int], bool]]:
-    """Yield caption, plate box, and whether it is inside its face, best first."""
-    x1, y1, x2, y2 = (int(value) for value in box)
+) -> Iterator[PlacedCaption]:
+    """Yield the possible captions and positions of a face, best first."""
+    x1, y1, x2, y2 = (int(value) for value in boxes[face])
     width, height = image_wh
     for caption in captions:
         w, h = caption.size_wh
         if w > width or (
-            n_faces >= _MIN_CROWD_FACES and w > _MAX_WIDTH_RATIO * (x2 - x1)
+            len(boxes) >= _MIN_CROWD_FACES and w > _MAX_WIDTH_RATIO * (x2 - x1)
         ):
             continue
         corners = [(x1, y1 - h), (x2 - w, y1 - h), (x1, y2), (x2 - w, y2)]
@@ -164,4 +148,5 @@ def _list_candidates(
         for corner_index, (x, y) in enumerate(corners):
             if 0 <= y <= height - h:
                 x = min(max(x, 0), width - w)
-                yield caption, (x, y, x + w, y + h), corner_index >= n_around
+                plate = (x, y, x + w, y + h)
+                yield PlacedCaption(face, caption, plate, corner_index >= n_around)

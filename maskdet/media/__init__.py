@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from maskdet.media.audio_mux import AUDIO_LOST, AudioTrack
 from maskdet.media.cameras import (
+    CAMERA_REFUSED,
+    MAX_REFUSALS,
     LatestFrameSource,
     ReconnectPolicy,
     open_video,
     redact_url,
+    validate_camera_url,
 )
 from maskdet.media.image_folder import find_images
 from maskdet.media.image_formats import IMAGE_FORMATS, IMAGE_SUFFIXES, ImageReadError
@@ -26,6 +29,7 @@ from maskdet.media.images import (
 )
 from maskdet.media.video_reader import (
     ROTATIONS,
+    CameraLoginError,
     VideoInfo,
     VideoLimits,
     VideoReader,
@@ -39,13 +43,16 @@ from maskdet.media.video_writer import VideoWriter, validate_output_path
 
 __all__ = [
     "AUDIO_LOST",
+    "CAMERA_REFUSED",
     "IMAGE_FORMATS",
     "IMAGE_SUFFIXES",
     "MAX_BYTES",
     "MAX_JPEG_PIXELS",
     "MAX_PIXELS",
+    "MAX_REFUSALS",
     "ROTATIONS",
     "AudioTrack",
+    "CameraLoginError",
     "DecodedImage",
     "ImageReadError",
     "LatestFrameSource",
@@ -67,6 +74,7 @@ __all__ = [
     "redact_url",
     "resize_image",
     "rotate_image",
+    "validate_camera_url",
     "validate_output_path",
     "validate_rotation",
     "write_image",

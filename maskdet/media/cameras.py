@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from maskdet.media.images import rotate_image
 from maskdet.media.video_reader import (
     DEFAULT_VIDEO_LIMITS,
+    CameraLoginError,
     VideoInfo,
     VideoLimits,
     VideoReader,
@@ -41,21 +42,63 @@ _SECRET_PARAMETER: Final = re.compile(
 """A secret parameter in the query of a URL or, for some cameras, in its path:
 `/user=me_password=x_channel=1`."""
 
+MAX_REFUSALS: Final = 3
+"""So many refusals of user or password without a frame in between end the attempts, as
+some cameras lock an account after a few more."""
+
+CAMERA_REFUSED: Final = (
+    "the camera refused the user or the password three times; correct them in its URL"
+)
+
 _UNLIMITED_S: Final = 2**31 - 1
 
 _POLL_S: Final = 0.25
 
 
+_UNENCODED: Final = re.compile(r"[^:]+://[^/?#@\[\]]*:[^/?#@\[\]]*([/?#\[\]]).*@", re.S)
+"""A URL of which the password seems to have a character that must be encoded."""
+
+
 def redact_url(name: str) -> str:
     """Return the name of a source without user, password and tokens of a URL."""
-    if "://" not in name:
+    scheme, separator, rest = name.partition("://")
+    if not separator:
         return name
-    url_parts = urlsplit(name)
-    if "@" not in url_parts.netloc and ":" in url_parts.netloc and "@" in name:
-        # A password with a character such as / that should be encoded as %2F.
-        url_parts = urlsplit(f"{url_parts.scheme}://{name.rpartition('@')[2]}")
-    url_parts = url_parts._replace(netloc=url_parts.netloc.rpartition("@")[2])
-    return _SECRET_PARAMETER.sub(r"\1***", urlunsplit(url_parts))
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    if _UNENCODED.match(name):
+        rest = rest.rpartition("@")[2]
+    else:
+        rest = host.rpartition("@")[2] + rest[len(host) :]
+    return _SECRET_PARAMETER.sub(r"\1***", f"{scheme}://{rest}")
+
+
+def validate_camera_url(url: str) -> None:
+    """Check a URL.
+
+    Raises:
+        ValueError: it is not an RTSP or HTTP URL. The message does not contain it, as
+            it may have a password.
+    """
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname)
+        _ = parts.port
+    except ValueError:
+        hint = _explain_encoding(url)
+        raise ValueError(f"the camera URL is not valid{hint}") from None
+    if parts.scheme.lower() not in _URL_SCHEMES:
+        schemes = "://, ".join(_URL_SCHEMES)
+        raise ValueError(f"the camera URL must begin with {schemes}://")
+    if not has_host:
+        raise ValueError("the camera URL has no host, as in rtsp://camera.local/stream")
+
+
+def _explain_encoding(url: str) -> str:
+    """Return how to write the password, if that may be wrong; else an empty string."""
+    match = _UNENCODED.match(url)
+    if match is None:
+        return ""
+    return f"; a {match[1]} in the password is written %{ord(match[1]):02X}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +124,8 @@ class LatestFrameSource(VideoSource):
     """A camera of which each iteration yields the newest frame; older ones are dropped.
 
     A thread reads the frames. If the connection is lost, it reconnects with increasing
-    delays. If the first connection fails, it raises an error.
+    delays, but ends after `MAX_REFUSALS`. If the first connection fails, it raises an
+    error.
 
     Attributes:
         info: the metadata.
@@ -115,7 +159,7 @@ class LatestFrameSource(VideoSource):
             self._source.info, duration_s=0.0, n_frames=0, has_audio=False
         )
         self._start_s, self._last_s = time.monotonic(), 0.0
-        self._error = ""
+        self._error, self._n_refused = "", 0
         self.n_received = 0
         self._latest_frame: tuple[Image, float] | None = None
         self._condition, self._stopped = threading.Condition(), threading.Event()
@@ -131,7 +175,8 @@ class LatestFrameSource(VideoSource):
         """Yield the newest `(h, w, 3)` BGR frame and its time of arrival, in seconds.
 
         Raises:
-            VideoReadError: the camera was disconnected for too long.
+            VideoReadError: the camera was disconnected for too long, or refused the
+                user or the password after a reconnect.
         """
         try:
             while (frame := self._take_frame()) is not None:
@@ -170,14 +215,18 @@ class LatestFrameSource(VideoSource):
             self._error = f"the camera cannot be read: {type(error).__name__}"
 
     def _read_with_reconnect(self) -> None:
-        """Read and reconnect until `stop`, or until the timeout."""
+        """Read and reconnect until `stop`, the timeout or `MAX_REFUSALS`."""
         policy = self._reconnect_policy
         last_frame_s, delay_s, is_open = time.monotonic(), policy.initial_delay_s, True
         while not self._stopped.is_set():
             is_reconnect = delay_s > policy.initial_delay_s
             if is_open and self._read_until_lost(is_reconnect=is_reconnect):
                 last_frame_s, delay_s = time.monotonic(), policy.initial_delay_s
+                self._n_refused = 0
             if self._stopped.is_set():
+                return
+            if self._n_refused >= MAX_REFUSALS:
+                self._error = CAMERA_REFUSED
                 return
             if time.monotonic() - last_frame_s + delay_s > policy.timeout_s:
                 self._error = (
@@ -212,7 +261,8 @@ class LatestFrameSource(VideoSource):
             return False
         try:
             self._source = self._open_source()
-        except (VideoReadError, OSError):
+        except (VideoReadError, OSError) as error:
+            self._n_refused += isinstance(error, CameraLoginError)
             return False
         if self._stopped.is_set():  # stopped while opening: close it here
             self._source.close()
@@ -377,12 +427,21 @@ def _make_url_opener(
     """Return a function that opens a URL, for each new connection.
 
     Raises:
-        ValueError: the scheme is not one of `_URL_SCHEMES`.
+        ValueError: see `validate_camera_url`.
     """
-    if urlsplit(url).scheme.lower() not in _URL_SCHEMES:
-        raise ValueError(f"a camera URL must begin with {', '.join(_URL_SCHEMES)}")
+    validate_camera_url(url)
     unlimited = dataclasses.replace(
         limits, max_duration_s=_UNLIMITED_S, cpu_s=_UNLIMITED_S
     )
     request = build_decode_request(url, unlimited, live=True, rotate=rotate)
-    return lambda: VideoReader({**request, "every": every}, limits.frame_timeout_s)
+
+    def open_url() -> VideoReader:
+        try:
+            return VideoReader({**request, "every": every}, limits.frame_timeout_s)
+        except CameraLoginError:
+            raise
+        except VideoReadError as error:
+            # With a password such as 12/34, the user is taken for the host.
+            raise VideoReadError(f"{error}{_explain_encoding(url)}") from None
+
+    return open_url

@@ -279,6 +279,10 @@ class VideoReadError(ValueError):
     """
 
 
+class CameraLoginError(VideoReadError):
+    """The camera, or the server at a URL, refused the user or the password."""
+
+
 @dataclass(frozen=True)
 class VideoLimits:
     """Resource limits of reading a video.
@@ -463,7 +467,9 @@ class VideoReader(VideoSource):
             self._decoder.close()
             if self._stopped:
                 return None
-            raise VideoReadError(self._format_error(str(stopped))) from None
+            reason = str(stopped)
+            error_class = CameraLoginError if reason == "login" else VideoReadError
+            raise error_class(self._format_error(reason)) from None
         if frame is None and self._decoder.end_info:
             self._check_complete(self._decoder.end_info)
         self._has_frames = True

@@ -1,4 +1,8 @@
-"""Occlusion: unmasked faces with hands or other objects at the mouth."""
+"""Occlusion: unmasked faces with hands or other objects at the mouth.
+
+`training.classifier.crops` renders the same objects with the same code, on other faces:
+the classifier knows such drawings, so expect higher rates in photographs.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +26,8 @@ from maskdet.types import Image, Label
 MIN_OCCLUDED_PX: Final = 32.0
 """Smallest shorter side of a face for occluders: below, a hand is a few pixels."""
 
-# Smallest IoU at which a detection is the labelled face.
-_SAME_FACE_IOU: Final = 0.3
+SAME_FACE_IOU: Final = 0.3
+"""Smallest IoU at which a detection is the labelled face."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def unmasked_faces(
             continue
         ious = iou_matrix(boxes, faces.boxes)
         for box, row in zip(boxes, ious, strict=True):
-            if row.max() >= _SAME_FACE_IOU:
+            if row.max() >= SAME_FACE_IOU:
                 yield image, box, landmark_sets[int(row.argmax())]
 
 

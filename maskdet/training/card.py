@@ -73,6 +73,13 @@ def format_card(model_export: ModelExport[Version], **texts: str) -> str:
     )
 
 
+def training_commands(metadata: Mapping[str, object]) -> list[str]:
+    """Return the commands of a run and of those whose weights it began with."""
+    before = metadata.get("before")
+    earlier = before if isinstance(before, list) else []
+    return [str(command) for command in [*earlier, metadata.get("command", "")]]
+
+
 def versions_table(
     model_export: ModelExport[Version],
     heads: Sequence[str],

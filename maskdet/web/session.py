@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import functools
 import gc
 import logging
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +32,7 @@ from maskdet.analyzers.recent_checks import RecentChecks, analyze_frame
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.detectors import describe_missing_detector_library
 from maskdet.model_files.model_zoo import MODEL_FILES, model_folders, model_path
+from maskdet.serving.memory import return_free_memory
 from maskdet.serving.preferences import Preferences
 from maskdet.settings import Settings
 from maskdet.threads import use_threads
@@ -420,14 +419,6 @@ def _collect_periodically() -> None:
         else:
             gc.collect()
         return_free_memory()
-
-
-def return_free_memory() -> None:
-    """Give freed memory back to the system, where the C library can (glibc)."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
 
 
 def collect_and_freeze() -> None:

@@ -17,7 +17,7 @@ from maskdet.style import Style, format_face_caption, format_percent, line_style
 from maskdet.types import CLASSES, Label, Scene
 from maskdet.video import VideoReport
 from maskdet.web.image.results import ImageTotals
-from maskdet.wording import pluralize
+from maskdet.wording import join_percent, pluralize
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -311,8 +311,9 @@ def escape_markdown(text: str) -> str:
 
     Links, file names and errors may contain untrusted markup, such as images or URLs.
     Only ASCII punctuation is escaped: before other characters the backslash would show.
+    A percent sign stays on the line of its number.
     """
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", join_percent(text))
 
 
 def select_segment(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from maskdet.batch.analysis import make_error_result
-from maskdet.batch.progress import BatchProgress, format_elapsed
+from maskdet.batch.progress import BatchProgress
 from tests.batch.batch_files import make_file, make_image_result
 
 
@@ -22,11 +22,3 @@ def test_the_time_left_is_known_once_each_kind_has_a_result() -> None:
     progress.add([make_error_result(video, "broken")])
     assert progress.remaining_s == pytest.approx(6 * 2.0 / 2)
     assert progress.describe() == "5 of 11 files, 1 failed, 1.0 images/s, 6 s left"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (59.4, "59 s"), (125, "2 min 5 s"), (12_000, "3 h 20 min")],
-)
-def test_durations_have_two_units(seconds: float, text: str) -> None:
-    assert format_elapsed(seconds) == text

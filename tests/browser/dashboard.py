@@ -106,7 +106,9 @@ class Dashboard:
                 command,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, EVENTS_URL_VARIABLE: self.events},
+                # No page shows a path of this machine.
+                cwd=folder,
+                env={**os.environ, EVENTS_URL_VARIABLE: "sqlite:///events.sqlite3"},
             )
 
     def wait(self) -> None:

@@ -6,7 +6,6 @@ Adds what only tests need: media over 127.0.0.1, which aioice excludes, and with
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -59,7 +58,6 @@ class ColourAnalyzer:
 
 def main() -> None:
     sys.path.insert(0, str(ROOT))
-    os.chdir(ROOT)
     from tests.helpers.servers import use_loopback_for_media
 
     use_loopback_for_media()
@@ -74,7 +72,7 @@ def main() -> None:
         "server.fileWatcherType": "none",
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
-    sys.argv = ["streamlit", "run", "app.py", *flags]
+    sys.argv = ["streamlit", "run", str(ROOT / "app.py"), *flags]
     cli.main()
 
 

@@ -118,6 +118,8 @@ def test_two_visitors_of_a_camera_share_one_reading(
     visitors[0].press_slider_key("Minimum confidence", "Home")
     camera.disconnect()
     visitors[0].page.get_by_text("Door is not available").wait_for()
+    visitors[0].page.get_by_text("Door: last frame").wait_for()
+    visitors[0].wait_for_image(lambda image: image.mean() < 60, "a darker image")
     assert SECRET not in visitors[0].page.content()
     camera.reconnect()
     wait_until(lambda: visitors[0].read_stat("Mask") == "1", "the camera to be back")

@@ -14,6 +14,7 @@ import pytest
 
 from maskdet.style import Style, colour_bgr
 from maskdet.types import Image, Label
+from maskdet.wording import PERCENT
 from tests.browser.dashboard import (
     Dashboard,
     open_advanced,
@@ -195,7 +196,7 @@ def test_several_images_one_of_them_broken(image_page, files, tmp_path) -> None:
     shown = dict(zip(names, values, strict=True))
     assert shown["Images"] == "3"
     assert shown["Mask"] == shown["No mask"] == shown["No face detected"] == "1"
-    assert shown["Mask rate (unsure excluded)"] == "50 %"
+    assert shown["Mask rate (unsure excluded)"] == f"50{PERCENT}"
 
     path = image_page.download("Download all (ZIP)", tmp_path)
     with zipfile.ZipFile(path) as archive:

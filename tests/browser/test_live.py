@@ -17,6 +17,7 @@ from maskdet.style import colour_bgr
 from maskdet.synthetic import render_mask
 from maskdet.types import CLASSES, Label
 from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE
+from maskdet.wording import PERCENT
 from tests.browser.dashboard import (
     STREAMER,
     Dashboard,
@@ -157,7 +158,7 @@ def test_each_class_gets_its_colour_and_updates_the_metrics(live: LivePage) -> N
         "(charts) => charts.some((chart) => chart.complete && chart.naturalWidth)"
     )
     wait_until(lambda: charts.evaluate_all(is_drawn), "a chart that is drawn")
-    live.page.get_by_alt_text("Since Start: 0 % to 100 %").wait_for()
+    live.page.get_by_alt_text(f"Since Start: 0{PERCENT} to 100{PERCENT}").wait_for()
     changed = live.page.get_by_role("listitem").filter(has_text="Person 1: No mask")
     changed.first.wait_for()
 

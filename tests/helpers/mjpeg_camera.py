@@ -19,11 +19,12 @@ class MjpegCamera:
     Attributes:
         port: its port on this machine; it stays the same when the camera restarts.
         n_opened: number of connections so far.
-
+        refusal: HTTP status of a refusal, such as 401; `None` if it sends images.
     """
 
     def __init__(self, images: Sequence[np.ndarray]) -> None:
         self.n_opened = 0
+        self.refusal: int | None = None
         self._jpegs = [cv2.imencode(".jpg", image)[1].tobytes() for image in images]
         self._gone = threading.Event()
         self._server = self._serve(0)
@@ -51,6 +52,9 @@ class MjpegCamera:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 camera.n_opened += 1
+                if camera.refusal is not None:
+                    self.send_error(camera.refusal)
+                    return
                 self.send_response(200)
                 kind = "multipart/x-mixed-replace; boundary=frame"
                 self.send_header("Content-Type", kind)

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from maskdet.media import (
+    CAMERA_REFUSED,
+    CameraLoginError,
     LatestFrameSource,
     ReconnectPolicy,
     VideoInfo,
@@ -108,6 +110,25 @@ def test_reconnecting_ends_at_the_timeout() -> None:
     with pytest.raises(VideoReadError, match="disconnected for too long"):
         list(source)
     assert not source._thread.is_alive()
+
+
+def test_reconnecting_ends_at_the_third_refusal_in_a_row() -> None:
+    lines: list[str] = []
+    steps = iter([FakeCamera(1), "lost", "no", "no", FakeCamera(1), "no", "no", "no"])
+
+    def open_next() -> FakeCamera:
+        step = next(steps)
+        if isinstance(step, FakeCamera):
+            return step
+        raise CameraLoginError(step) if step == "no" else VideoReadError(step)
+
+    source = LatestFrameSource(
+        open_next, reconnect_policy=QUICK, on_status=lines.append
+    )
+    with pytest.raises(VideoReadError, match=f"^{CAMERA_REFUSED}$"):
+        list(source)
+    assert next(steps, None) is None
+    assert lines.count("the camera is connected again") == 1
 
 
 def test_a_camera_that_is_not_reconnected_was_lost() -> None:
@@ -238,6 +259,8 @@ def test_open_video_accepts_files_and_known_url_schemes(tmp_path: Path) -> None:
         ("rtsp://me:se@cret@cam/a", "rtsp://cam/a"),
         ("rtsp://me:se/cret@cam/a", "rtsp://cam/a"),
         ("rtsp://me:se#cret@cam/a", "rtsp://cam/a"),
+        ("rtsp://me:se[cret@cam/a", "rtsp://cam/a"),
+        ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
         (
             "rtsp://cam/a?user=me&password=secret&b=1",
             "rtsp://cam/a?user=me&password=***&b=1",
@@ -253,3 +276,22 @@ def test_open_video_accepts_files_and_known_url_schemes(tmp_path: Path) -> None:
 )
 def test_passwords_are_not_shown(name, redacted) -> None:
     assert redact_url(name) == redacted
+
+
+@pytest.mark.parametrize(
+    ("password", "hint"),
+    [
+        ("se/cret", "; a / in the password is written %2F"),
+        ("12/34", "; a / in the password is written %2F"),
+        ("se#cret", "; a # in the password is written %23"),
+        ("se?cret", "; a ? in the password is written %3F"),
+        ("se[cret", "; a [ in the password is written %5B"),
+        ("se@cret", "; check its host and port"),
+        ("se%2Fcret", "; check its host and port"),
+    ],
+)
+def test_the_line_says_how_to_write_a_password(password, hint) -> None:
+    with pytest.raises(ValueError, match="URL") as error_info:
+        open_video(f"http://localhost:{password}@localhost:1/a")
+    assert str(error_info.value).endswith(hint)
+    assert "cret" not in str(error_info.value)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from maskdet.cli import main
-from maskdet.media import VideoReadError, open_video
+from maskdet.media import CameraLoginError, VideoReadError, open_video
 from tests.helpers.servers import find_free_port
 from tests.helpers.waiting import wait_until
 from tests.media import gstreamer_server
@@ -99,7 +99,7 @@ def test_a_wrong_password_is_one_line_without_it(python, method, capsys) -> None
     with run_camera(python, "tcp", method) as camera:
         url = camera.url(WRONG_PASSWORD)
         line = "the camera requires a user and a password, or rejects those given"
-        with pytest.raises(VideoReadError, match=f"^{line}$"):
+        with pytest.raises(CameraLoginError, match=f"^{line}$"):
             open_video(url)
         assert main(["video", url]) == 1
         output = capsys.readouterr()

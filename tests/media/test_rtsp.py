@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -14,6 +15,9 @@ import pytest
 from maskdet.analyzers.pipelines import TwoStage
 from maskdet.cli import main, video
 from maskdet.media import (
+    CAMERA_REFUSED,
+    MAX_REFUSALS,
+    CameraLoginError,
     LatestFrameSource,
     VideoLimits,
     VideoReadError,
@@ -161,7 +165,7 @@ def test_a_password_is_required_and_accepted(digest) -> None:
         assert source.info.width == 160
         source.close()
         for login in ("", "me:falsch@"):
-            with pytest.raises(VideoReadError, match="requires a user and a password"):
+            with pytest.raises(CameraLoginError, match="requires a user and"):
                 open_video(camera.url(login=login))
 
 
@@ -225,6 +229,29 @@ def test_the_command_tracks_people_until_ctrl_c(tmp_path, capsys, monkeypatch) -
     output = capsys.readouterr()
     assert "1 person in" in output.out
     assert "geheim" not in output.out + output.err + summary.read_text("utf-8")
+
+
+@pytest.mark.usefixtures("_fake_models")
+def test_the_command_ends_when_the_password_is_no_longer_accepted(
+    capsys, monkeypatch
+) -> None:
+    open_quickly = partial(open_video, reconnect_policy=QUICK)
+    monkeypatch.setattr(video, "open_video", open_quickly)
+    with run_camera(login=("me", "geheim")) as camera:
+        analyze = TwoStage.analyze
+
+        def analyze_and_change_password(self, *args, **options):
+            if camera.login != ("me", "neu"):
+                camera.login = ("me", "neu")
+                camera.close_connections()
+            return analyze(self, *args, **options)
+
+        monkeypatch.setattr(TwoStage, "analyze", analyze_and_change_password)
+        assert main(["video", camera.url(login="me:geheim@")]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert f"maskdet: {camera.url()}: {CAMERA_REFUSED}" in lines
+    attempts = [line for line in lines if "next attempt in" in line]
+    assert len(attempts) == MAX_REFUSALS
 
 
 @pytest.mark.usefixtures("_fake_models")

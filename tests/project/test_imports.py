@@ -21,11 +21,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS: tuple[frozenset[str], ...] = (
     frozenset(
         {
-            *("atomic_file", "boxes", "extras", "html_templates", "http_session"),
+            *("atomic_file", "boxes", "extras", "http_session"),
             *("log_filter", "resources", "threads", "validation", "wording"),
         },
     ),
-    frozenset({"settings"}),
+    frozenset({"html_templates", "settings"}),
     frozenset({"types"}),
     frozenset({"media", "model_files", "style", "synthetic"}),
     frozenset({"classifier", "datasets", "detectors", "metrics", "results_io"}),

@@ -147,3 +147,15 @@ def run_on_import(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 def test_a_page_of_the_dashboard_is_a_shim() -> None:
     for path in (ROOT / "pages").glob("*.py"):
         assert path.read_text(encoding="utf-8").count("\n") <= 20, path.name
+
+
+def test_cores_are_counted_in_one_place() -> None:
+    """Those of the process, as it may be in a container."""
+    counted = [
+        path.relative_to(ROOT).as_posix()
+        for folder in ("benchmarks", "maskdet", "scripts", "tests")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if "cpu_count()"
+        in path.read_text(encoding="utf-8").replace('"cpu_count()"', "")
+    ]
+    assert counted == ["maskdet/threads.py"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,12 +13,17 @@ import pytest
 
 from maskdet.cli import main
 from maskdet.datasets import Example
-from maskdet.robustness.lookalikes import evaluate_lookalikes
+from maskdet.robustness.lookalikes import (
+    evaluate_lookalikes,
+    label_by_analyzer,
+    label_by_classifier,
+)
 from maskdet.robustness.low_light import DARK_LUMINANCE, darken, evaluate_low_light
 from maskdet.robustness.occlusion import evaluate_occlusion
 from maskdet.robustness.subgroups import compare_subgroups, read_subgroups
+from maskdet.settings import Settings
 from maskdet.synthetic import LOOKALIKES, OCCLUDERS, render_lookalike
-from maskdet.types import Faces, Label
+from maskdet.types import Faces, Label, Scene
 
 BOX = np.array([60, 50, 140, 150], np.float32)
 POINTS = np.array([[82, 85], [118, 85], [100, 106], [85, 125], [115, 125]], np.float32)
@@ -226,19 +233,34 @@ class UnsureClassifier:
         return np.tile(np.array([[0.3, 0.5, 0.2]], np.float32), (len(boxes), 1))
 
 
-def test_confident_predictions_on_look_alikes_are_counted(scene):
-    sure = evaluate_lookalikes(AlwaysNoMask(), OneFace(), [scene], min_confidence=0.6)
+def test_confident_labels_of_look_alikes_are_counted(scene):
+    def evaluate(classifier):
+        label_face = partial(label_by_classifier, classifier, 0.6)
+        return evaluate_lookalikes(label_face, OneFace(), [scene])
+
+    sure = evaluate(AlwaysNoMask())
     assert sure.baseline.value == 1
     assert {one.value for one in sure.predicted_no_mask.values()} == {1.0}
     assert {one.value for one in sure.unknown.values()} == {0.0}
-    unsure = evaluate_lookalikes(
-        UnsureClassifier(), OneFace(), [scene], min_confidence=0.6
-    )
+    unsure = evaluate(UnsureClassifier())
     assert {one.value for one in unsure.predicted_no_mask.values()} == {0.0}
     assert {one.value for one in unsure.unknown.values()} == {1.0}
-    content = unsure.to_json()
-    assert content["min_confidence"] == 0.6
-    assert set(content["unknown"]) == set(LOOKALIKES)
+    assert set(unsure.to_json()["unknown"]) == set(LOOKALIKES)
+
+
+def test_the_label_of_an_analyzer_is_that_of_the_detection_at_the_face():
+    other = Faces(np.float32([BOX, BOX + 300]), np.float32([0.9, 0.8]))
+    probs = np.float32([[0, 0.9, 0.1], [1, 0, 0]])
+    analyzer = SimpleNamespace(
+        analyze=lambda image, settings: Scene(other, probs).filter(settings)
+    )
+    image = np.zeros((600, 600, 3), np.uint8)
+    label = partial(label_by_analyzer, analyzer, Settings(min_confidence=0.6), image)
+    assert label(BOX + 5) is Label.NO_MASK
+    assert label(BOX + 300) is Label.MASK
+    assert label(BOX + 150) is Label.UNKNOWN
+    unsure = Settings(min_confidence=0.95)
+    assert label_by_analyzer(analyzer, unsure, image, BOX) is Label.UNKNOWN
 
 
 @pytest.mark.parametrize("kind", LOOKALIKES)

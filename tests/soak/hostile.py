@@ -29,6 +29,7 @@ from typing import IO, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from maskdet.threads import count_cores
 from tests.soak.written_files import (
     find_tracer,
     make_trace_command,
@@ -256,7 +257,7 @@ def main() -> int:
         parser.add_argument(f"--{kind}", type=int, default=count, metavar="N")
     parser.add_argument("--first", type=int, default=0, metavar="SEED")
     parser.add_argument("--only", choices=COUNTS)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=count_cores())
     options = parser.parse_args()
     trace = find_tracer() is not None
     n_problems = 0

@@ -22,6 +22,7 @@ from maskdet.tuning.html_report import (
     render_html_report,
 )
 from maskdet.types import Label
+from maskdet.wording import PERCENT, join_percent
 from tests.tuning.goals_fakes import make_crowded_set, make_goal_predictions
 
 VOID = {"meta"}
@@ -84,7 +85,7 @@ def test_the_page_has_all_metrics_and_is_self_contained(evaluator):
     for row in compute_class_metrics(result):
         assert f"{row.f1.value:.3f}" in reader.text
     for line in (*proposal.messages, "McNemar", "fake on made-up"):
-        assert line in reader.text
+        assert join_percent(line) in reader.text
     for count in result.confusion[:3, :3].ravel():
         assert re.search(rf"\b{count}\b", reader.text)
 
@@ -121,7 +122,7 @@ def test_the_report_uses_custom_class_names_and_colours(evaluator):
     text = read(page).text
     for name in names.values():
         assert name in text
-    assert "recall of “Bare” at least 70 %" in text
+    assert f"recall of “Bare” at least 70{PERCENT}" in text
     for label in Label:
         assert not re.search(rf"\b{label.title}\b", text), label
     assert "#0072b2" in page

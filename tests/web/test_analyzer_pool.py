@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import os
-import subprocess
-import sys
 import threading
 import tomllib
 import weakref
 from contextlib import suppress
 from itertools import count
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -194,49 +189,6 @@ def test_frozen_objects_are_collected_by_the_next_call() -> None:
     assert gone() is not None, "frozen"
     session.collect_and_freeze()
     assert gone() is None
-
-
-only_glibc = pytest.mark.skipif(
-    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"),
-    reason="only glibc can do that",
-)
-
-
-@only_glibc
-def test_freed_memory_is_given_back() -> None:
-    blocks = [bytearray(16_000) for _ in range(6_000)]
-    del blocks[:-1]  # the C library frees the end of its memory at once
-    before_bytes = read_rss_bytes()
-    session.return_free_memory()
-    assert read_rss_bytes() < before_bytes - 50_000_000
-
-
-FREE_BLOCK = """
-import ctypes
-from maskdet.web.server import launch
-launch.warm_up = launch.cli.main = lambda *args, **options: None
-launch.launch_dashboard()
-libc = ctypes.CDLL(None)
-libc.malloc.restype = ctypes.c_void_p
-size = 50_000
-block, next_block = (ctypes.c_void_p(libc.malloc(size)) for _ in range(2))
-ctypes.memset(block, 42, size)
-libc.free(block)
-print(ctypes.string_at(block.value, size).count(42))
-"""
-
-
-@only_glibc
-def test_the_launched_server_overwrites_freed_memory() -> None:
-    # In a process of its own, as the option stays.
-    program = [sys.executable, "-c", FREE_BLOCK]
-    n_kept = subprocess.run(program, cwd=ROOT, stdout=subprocess.PIPE, check=True)
-    assert int(n_kept.stdout) < 100, "none, but for a lucky address"
-
-
-def read_rss_bytes() -> int:
-    n_pages = Path("/proc/self/statm").read_text().split()[1]
-    return int(n_pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_the_garbage_timer_survives_an_error_of_the_pool(monkeypatch) -> None:

@@ -22,6 +22,7 @@ from maskdet.types import Label
 from maskdet.web import session
 from maskdet.web.tune.controls import _build_report
 from maskdet.web.tune.tune_state import SliderValues, TuneState, TuningSet
+from maskdet.wording import PERCENT
 from tests.helpers.analyzer_results import make_analyzer_results
 from tests.helpers.app import APP, open_page, run_app
 from tests.helpers.training_runs import write_training_run
@@ -114,7 +115,7 @@ def test_a_goal_and_its_result_use_custom_names(tune: AppTest) -> None:
     ]
     tune.main.button(key="tune.propose").click()
     text = shown(run_app(tune))
-    assert "Goal: recall of “St. Mary's” at least 85 %" in text
+    assert f"Goal: recall of “St. Mary's” at least 85{PERCENT}" in text
     assert "with “St. Mary's”), with 95\N{NO-BREAK SPACE}% intervals" in text
     tables = [frame.value for frame in tune.main.dataframe]
     (metrics,) = (table["Metric"] for table in tables if "Suggested" in table)

@@ -16,7 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.training.classifier.augment import augment_crop
-from maskdet.training.classifier.crops import NO_FACE, Crops, PackedCrops
+from maskdet.training.classifier.crops import (
+    NO_FACE,
+    UNDECIDABLE,
+    Crops,
+    PackedCrops,
+    to_class_targets,
+)
 from maskdet.training.workers import TrainingBatch, prefetch
 from maskdet.types import CLASSES, Image, Label, Rng
 
@@ -38,6 +44,9 @@ Synthetic `no_mask` crops are the hard negatives."""
 
 NO_FACE_FRACTION = 0.25
 """Fraction of crops without a face, if the network has a `no_face` output."""
+
+UNDECIDABLE_FRACTION = 0.12
+"""Fraction of `UNDECIDABLE` faces of all faces, if there are any."""
 
 
 def compute_crop_probabilities(samples: PackedCrops) -> NDArray[np.float64]:
@@ -61,10 +70,14 @@ def compute_crop_probabilities(samples: PackedCrops) -> NDArray[np.float64]:
             if fraction:
                 crop_probability = fraction / sum(fractions) / in_kind.sum()
                 probabilities[in_kind] = CLASS_FRACTIONS[label] * crop_probability
-    no_face = samples.labels == NO_FACE
-    if no_face.any():
-        probabilities *= (1 - NO_FACE_FRACTION) / probabilities.sum()
-        probabilities[no_face] = NO_FACE_FRACTION / no_face.sum()
+    for other, fraction in (
+        (UNDECIDABLE, UNDECIDABLE_FRACTION),
+        (NO_FACE, NO_FACE_FRACTION),
+    ):
+        of_label = samples.labels == other
+        if of_label.any():
+            probabilities *= (1 - fraction) / probabilities.sum()
+            probabilities[of_label] = fraction / of_label.sum()
     result: NDArray[np.float64] = probabilities / probabilities.sum()
     return result
 
@@ -77,9 +90,9 @@ def to_network_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _to_batch(
     images: Sequence[Image], labels: NDArray[np.int64], columns: int
 ) -> TrainingBatch:
-    """Return BGR crops as a batch, RGB with one-hot targets."""
+    """Return BGR crops as a batch, RGB with the targets of their labels."""
     rgb = np.ascontiguousarray(np.stack(images)[..., ::-1])
-    return TrainingBatch(rgb, np.eye(columns, dtype=np.float32)[labels])
+    return TrainingBatch(rgb, to_class_targets(labels, columns))
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +121,7 @@ class ClassifierSampler:
         )
 
     def make_batch(self, epoch: int, step: int) -> TrainingBatch:
-        """Return the augmented crops of one step, RGB, with one-hot targets.
+        """Return the augmented crops of one step, RGB, with their targets.
 
         The columns of the targets are as in `CLASSES`, with a fourth for `NO_FACE`.
         """
@@ -116,7 +129,7 @@ class ClassifierSampler:
         crops = self.packed_crops
         rows = rng.choice(len(crops), self.batch_size, p=self._probabilities)
         images = [augment_crop(crops.images[row], self.size_px, rng) for row in rows]
-        columns = max(len(CLASSES), int(crops.labels.max()) + 1)
+        columns = len(CLASSES) + bool((crops.labels == NO_FACE).any())
         return _to_batch(images, crops.labels[rows], columns)
 
     def iter_batches(self, epoch: int, steps: int) -> Iterator[TrainingBatch]:

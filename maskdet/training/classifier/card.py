@@ -23,6 +23,7 @@ from maskdet.training.card import (
     read_class_counts,
     resumed_sentence,
     stopped_sentence,
+    training_commands,
     versions_table,
 )
 from maskdet.training.classifier.batches import CLASS_FRACTIONS
@@ -122,7 +123,7 @@ def format_classifier_card(
             columns=len(CLASSES) + recipe.verifies,
             file=_format_file(model_export),
         ),
-        commands=f"{metadata.get('command', '')}\n{command}",
+        commands="\n".join([*training_commands(metadata), command]),
         training=f"{join_sentences(training)}\n\n{join_sentences(data)}",
         logits="logits",
         credits="",
@@ -185,10 +186,14 @@ def _start_sentence(recipe: ClassifierRecipe, metadata: Mapping[str, object]) ->
         return ""
     start = metadata["start"]
     if start is None:
-        return "MobileNetV2 was initialized with random weights."
-    if start == "imagenet":
-        return "MobileNetV2 was initialized with the ImageNet weights of Keras."
-    return f"MobileNetV2 was initialized with the weights in `{start}`."
+        sentence = "MobileNetV2 was initialized with random weights."
+    elif start == "imagenet":
+        sentence = "MobileNetV2 was initialized with the ImageNet weights of Keras."
+    else:
+        sentence = f"MobileNetV2 was initialized with the weights in `{start}`."
+    if metadata.get("before"):
+        sentence += " The last run, described here, began with the weights before it."
+    return sentence
 
 
 def _stage_sentence(stage: Stage, n_done: int) -> str:

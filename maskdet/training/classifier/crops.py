@@ -22,7 +22,16 @@ from maskdet.classifier import crop_face
 from maskdet.datasets import Example
 from maskdet.detectors import Detector, LandmarkDetector
 from maskdet.media import read_image
-from maskdet.synthetic import Mask, MaskPosition, Occluder, render_mask, render_occluder
+from maskdet.synthetic import (
+    ClearCover,
+    Mask,
+    MaskPosition,
+    Occluder,
+    render_clear_cover,
+    render_mask,
+    render_occluder,
+    render_printed_mouth,
+)
 from maskdet.training.checkpoint import (
     open_arrays,
     read_cached_arrays,
@@ -49,6 +58,10 @@ _MIN_SINGLE_FACE_SCORE = 0.8
 NO_FACE = len(CLASSES)
 """Label of a crop without a face: the column after those of `CLASSES`."""
 
+UNDECIDABLE = NO_FACE + 1
+"""Label of a face whose class cannot be told, such as one behind a clear shield: its
+target is the same probability for each of `CLASSES`."""
+
 ProgressWrapper = Callable[[Iterable[Any]], Iterable[Any]]
 """Yields the items of an iterable and may show progress, such as `tqdm`."""
 
@@ -69,6 +82,17 @@ HARD_NEGATIVES: Final[Mapping[Occluder, float]] = {
 }
 """Other rendered occluders, with their fractions. Hands are reported most often."""
 
+DRAWN_COVERS: Final[Mapping[ClearCover, float]] = {
+    "visor": 0.12,
+    "mouth shield": 0.04,
+    "window": 0.05,
+    "printed face": 0.06,
+}
+"""Rendered covers that make a face `UNDECIDABLE`, with their fractions."""
+
+_PRINTED_MOUTH_FRACTION: Final = 0.08
+"""Fraction of the synthetic crops with a worn mask that has a mouth printed on it."""
+
 # A box with this score, in the middle and of the right size, is the labelled face.
 _MIN_CENTRE_FACE_SCORE: Final = 0.7
 
@@ -85,13 +109,26 @@ LabelledCrop: TypeAlias = tuple[Image, int, str]
 """A crop, its label and its source."""
 
 
+def to_class_targets(labels: NDArray[np.int64], columns: int) -> NDArray[np.float32]:
+    """Return the `(n, columns)` target probabilities of labels.
+
+    Those of `UNDECIDABLE` are equal for all of `CLASSES`, the others one-hot.
+    """
+    table = np.zeros((UNDECIDABLE + 1, columns), np.float32)
+    np.fill_diagonal(table, 1)
+    table[UNDECIDABLE] = 0
+    table[UNDECIDABLE, : len(CLASSES)] = 1 / len(CLASSES)
+    targets: NDArray[np.float32] = table[labels]
+    return targets
+
+
 @dataclass(frozen=True, eq=False)
 class Crops:
     """Labelled square face crops.
 
     Attributes:
         images: `(n, side, side, 3)` uint8 BGR.
-        labels: `(n,)` int64, columns as in `CLASSES`, or `NO_FACE`.
+        labels: `(n,)` int64, columns as in `CLASSES`, `NO_FACE` or `UNDECIDABLE`.
         sources: `(n,)` names of the collections.
     """
 
@@ -344,26 +381,40 @@ def draw_on_face(
     box: NDArray[np.float32],
     landmarks: NDArray[np.float32],
     rng: Rng,
-) -> tuple[Image, Label, str]:
-    """Draw a random mask or hard negative on a face without a mask.
+) -> tuple[Image, int, str]:
+    """Draw a random mask, hard negative or clear cover on a face without a mask.
 
     Args:
         image: `(h, w, 3)` uint8, BGR; not changed.
         box: `(4,)` box of the face.
         landmarks: `(5, 2)` landmarks of the face.
-        rng: random numbers; the frequencies are in `DRAWN_MASKS` and `HARD_NEGATIVES`.
+        rng: random numbers; the frequencies are in `DRAWN_MASKS`, `HARD_NEGATIVES` and
+            `DRAWN_COVERS`.
 
     Returns:
-        The new image, the label of the face, and the name of what was drawn.
+        The new image, the column of the face's class or `UNDECIDABLE`, and the name of
+        what was drawn.
     """
-    fractions = [fraction for _, fraction in DRAWN_MASKS.values()] + list(
-        HARD_NEGATIVES.values()
-    )
+    fractions = [
+        *(fraction for _, fraction in DRAWN_MASKS.values()),
+        *HARD_NEGATIVES.values(),
+        *DRAWN_COVERS.values(),
+        _PRINTED_MOUTH_FRACTION,
+    ]
     choice = int(rng.choice(len(fractions), p=np.array(fractions) / sum(fractions)))
     if choice < len(DRAWN_MASKS):
         position, (label, _) = list(DRAWN_MASKS.items())[choice]
         mask = Mask.random(rng, position)
         return render_mask(image, landmarks, mask, box=box, rng=rng), label, position
-    occluder = list(HARD_NEGATIVES)[choice - len(DRAWN_MASKS)]
-    drawn = render_occluder(image, landmarks, occluder, box=box, rng=rng)
-    return drawn, Label.NO_MASK, occluder
+    choice -= len(DRAWN_MASKS)
+    if choice < len(HARD_NEGATIVES):
+        occluder = list(HARD_NEGATIVES)[choice]
+        drawn = render_occluder(image, landmarks, occluder, box=box, rng=rng)
+        return drawn, Label.NO_MASK, occluder
+    choice -= len(HARD_NEGATIVES)
+    if choice < len(DRAWN_COVERS):
+        cover = list(DRAWN_COVERS)[choice]
+        drawn = render_clear_cover(image, landmarks, cover, box=box, rng=rng)
+        return drawn, UNDECIDABLE, cover
+    drawn = render_printed_mouth(image, landmarks, box=box, rng=rng)
+    return drawn, Label.MASK, "printed mouth"

@@ -283,7 +283,8 @@ def _make_sampled_data(
 
 
 def _count_classes(labels: NDArray[np.int64]) -> tuple[int, ...]:
-    return tuple(np.bincount(labels, minlength=len(CLASSES)).tolist())
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    return tuple(counts[: len(CLASSES)].tolist())
 
 
 def compute_class_weights(labels: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, box_areas, clip_boxes, intersection_areas, sizes_px
+from maskdet.training.classifier.crops import UNDECIDABLE, to_class_targets
 from maskdet.training.onepass.augment import (
     augment_photometric,
     cut_patch_around,
@@ -47,6 +48,9 @@ CLASS_FRACTIONS: Mapping[Label, float] = {
 }
 """Fraction of samples for a face of each class. `no_mask` and `incorrect` are
 oversampled, because the other faces of a scene are mostly masked."""
+
+UNDECIDABLE_FRACTION = 0.08
+"""Fraction of samples for an undecidable face, besides `CLASS_FRACTIONS`."""
 
 EMPTY_FRACTION = 0.08
 """Fraction of samples without a face."""
@@ -341,8 +345,10 @@ def make_targets(
     targets = np.zeros((len(boxes), TARGET_COLUMNS), np.float32)
     targets[:, :4] = inside
     targets[:, 4] = np.where(is_counted, FACE, IGNORED)
-    class_columns = np.maximum(training_image.labels, 0)
-    class_probs = np.eye(len(CLASSES), dtype=np.float32)[class_columns]
+    labels = np.maximum(training_image.labels, 0)
+    class_probs = to_class_targets(labels, len(CLASSES))
+    # An undecidable face has the mean weight of the classes.
+    class_weights = class_probs @ np.array(config.class_weights, np.float32)
     class_probs += config.smoothing * (1 / len(CLASSES) - class_probs)
     class_probs = _mix_ambiguous_classes(class_probs, sides_px, config)
     teacher_mix = class_probs + config.teacher_fraction * (
@@ -350,7 +356,7 @@ def make_targets(
     )
     targets[:, 5:8] = np.where(np.isnan(teacher_mix), class_probs, teacher_mix)
     size_weights = np.clip((sides_px - 5) / (config.sure_px - 5), 0.1, 1)
-    targets[:, 8] = np.array(config.class_weights)[class_columns] * size_weights
+    targets[:, 8] = class_weights * size_weights
     targets[:, 9] = dict(config.borders).get(training_image.source, 1.0)
     return targets[box_areas(inside) > 0]
 
@@ -393,7 +399,8 @@ def compute_face_probabilities(packed_images: PackedImages) -> NDArray[np.float6
         1 - packed_images.seen.astype(np.float64)
     )
     probabilities = np.zeros(len(packed_images.labels))
-    for label in CLASSES:
+    fractions = [*CLASS_FRACTIONS.items(), (UNDECIDABLE, UNDECIDABLE_FRACTION)]
+    for label, fraction in fractions:
         of_class = packed_images.labels == label
         for source in np.unique(sources[of_class]):
             rows = of_class & (sources == source)
@@ -401,9 +408,7 @@ def compute_face_probabilities(packed_images: PackedImages) -> NDArray[np.float6
                 face_weights[rows] / face_weights[rows].sum() * np.sqrt(rows.sum())
             )
         if of_class.any():
-            probabilities[of_class] *= (
-                CLASS_FRACTIONS[label] / probabilities[of_class].sum()
-            )
+            probabilities[of_class] *= fraction / probabilities[of_class].sum()
     if not probabilities.sum():
         raise ValueError("no training image has a face of a known class")
     result: NDArray[np.float64] = probabilities / probabilities.sum()

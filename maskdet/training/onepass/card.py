@@ -21,6 +21,7 @@ from maskdet.training.card import (
     notes_sentence,
     resumed_sentence,
     stopped_sentence,
+    training_commands,
     versions_table,
 )
 from maskdet.training.export import TIMES_SENTENCE
@@ -76,12 +77,6 @@ def format_onepass_card(model_export: OnePassExport, command: str) -> str:
         command: the export command.
     """
     metadata, selected = model_export.metadata, model_export.selected
-    commands = metadata.get("before")
-    earlier_commands = (
-        [str(earlier_command) for earlier_command in commands]
-        if isinstance(commands, list)
-        else []
-    )
     versions = versions_table(
         model_export,
         [f"{width}x{height}" for width, height in TIMED_WH],
@@ -104,9 +99,7 @@ def format_onepass_card(model_export: OnePassExport, command: str) -> str:
             sha256=selected.sha256,
         ),
         credits=_CREDITS.format(start=_start_clause(metadata)),
-        commands="\n".join(
-            [*earlier_commands, str(metadata.get("command", "")), command]
-        ),
+        commands="\n".join([*training_commands(metadata), command]),
         training=join_sentences(_training_sentences(model_export)),
         logits="mask logits",
         evaluation=_EVALUATION.format(

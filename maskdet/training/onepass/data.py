@@ -96,7 +96,7 @@ class TrainingImage:
     Attributes:
         image: `(h, w, 3)` BGR.
         boxes: `(n, 4)` boxes of the faces in pixels.
-        labels: `(n,)` columns as in `CLASSES`, or `NO_LABEL`.
+        labels: `(n,)` columns as in `CLASSES`, `UNDECIDABLE` or `NO_LABEL`.
         teacher_probs: `(n, 3)` probabilities from a teacher classifier, or NaN.
         source: name of the collection; `drawn` for synthetic images.
         detector_scores: `(n,)` scores from a detection teacher; None without one.
@@ -119,7 +119,7 @@ class PackedImages:
         sizes_hw: `(n, 2)` height and width of each image.
         first_face: `(n + 1,)` index of the first face of each image.
         boxes: `(m, 4)` boxes of all faces.
-        labels: `(m,)` columns as in `CLASSES`, or `NO_LABEL`.
+        labels: `(m,)` columns as in `CLASSES`, `UNDECIDABLE` or `NO_LABEL`.
         taught: `(m, 3)` probabilities from a teacher classifier, or NaN.
         sources: `(n,)` names of the collections.
         seen: `(m,)` scores from a detection teacher, 1 without one.

@@ -7,9 +7,8 @@ import os
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
 
-from maskdet.media import redact_url
+from maskdet.media import redact_url, validate_camera_url
 from maskdet.serving.access import parse_switch
 from maskdet.validation import parse_json_object
 
@@ -22,7 +21,6 @@ ANY_CAMERA_VARIABLE: Final = "MASKDET_ANY_CAMERA"
 ALWAYS_ANALYZE_VARIABLE: Final = "MASKDET_ALWAYS_ANALYZE"
 """`on`: named cameras are analyzed even if nobody watches them."""
 
-_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
 _EXAMPLE: Final = "Door=rtsp://camera.local/stream"
 OTHER_CAMERA: Final = "other camera"
 """Not a name of a camera: the choice of a camera URL that the visitor enters."""
@@ -55,16 +53,7 @@ def parse_camera_url(text: str) -> str:
             it may have a password.
     """
     url = text.strip()
-    try:
-        parts = urlsplit(url)
-        has_host = bool(parts.hostname)
-        _ = parts.port
-    except ValueError:
-        raise ValueError("the camera URL is not valid") from None
-    if parts.scheme.lower() not in _SCHEMES:
-        raise ValueError(f"the camera URL must begin with {'://, '.join(_SCHEMES)}://")
-    if not has_host:
-        raise ValueError("the camera URL has no host, as in rtsp://camera.local/stream")
+    validate_camera_url(url)
     if len(url) > _MAX_URL_LENGTH:
         raise ValueError(f"the camera URL has more than {_MAX_URL_LENGTH} characters")
     if not url.isprintable():

@@ -15,6 +15,9 @@ import numpy as np
 
 from maskdet.log_filter import RepeatedFailureFilter
 from maskdet.media import (
+    CAMERA_REFUSED,
+    MAX_REFUSALS,
+    CameraLoginError,
     LatestFrameSource,
     VideoReadError,
     encode_jpeg,
@@ -23,7 +26,8 @@ from maskdet.media import (
 )
 from maskdet.types import Image
 from maskdet.web.live.frames import annotate_image
-from maskdet.web.live.state import LiveSession, LiveState
+from maskdet.web.live.state import STATS_WINDOW_S, LiveSession, LiveState
+from maskdet.wording import format_elapsed
 
 logger = logging.getLogger(__name__)
 logger.addFilter(RepeatedFailureFilter())
@@ -41,16 +45,20 @@ _MAX_SHOWN_PX: Final = 1280
 """Longer side of the images that are sent: encoding larger ones in real time would
 take more than one core for each viewer."""
 
+_LOST_DIVISOR: Final = 3
+"""The last frame of a lost camera is darker, so that it does not look live."""
+
 _STILL_WIDTH: Final = 480
 _STILL_QUALITY: Final = 75
 
-FeedPhase = Literal["stopped", "connecting", "live", "reconnecting"]
+FeedPhase = Literal["stopped", "connecting", "live", "reconnecting", "refused"]
 
 _TITLES: Final[dict[FeedPhase, str]] = {
     "stopped": "Stopped",
     "connecting": "Connecting …",
     "live": "Live",
     "reconnecting": "Not available",
+    "refused": "Not available",
 }
 
 
@@ -60,7 +68,8 @@ class FeedStatus:
 
     Attributes:
         phase: `stopped` without viewers; `connecting`, up to the first frame; `live`;
-            `reconnecting`, after a failure.
+            `reconnecting`, after a failure; `refused`, after `MAX_REFUSALS`, until
+            `CameraFeed.retry`.
         reason: one line on the failure, without the URL; else empty.
     """
 
@@ -125,7 +134,8 @@ class CameraFeed:
         self.name, self.state = name, state
         self._open_source, self._get_session = open_source, get_session
         self._linger_s, self._is_kept_running = linger_s, is_kept_running
-        self._first_delay_s = first_delay_s
+        self._first_delay_s = self._delay_s = first_delay_s
+        self._n_refused = 0
         self._lock = threading.Lock()
         self._viewers: list[Callable[[], None]] = []
         self._wanted_until_s = 0.0
@@ -152,6 +162,16 @@ class CameraFeed:
         with self._lock:
             return len(self._viewers)
 
+    def describe_old_frame(self) -> str:
+        """Return the age of the frame, as in "last frame 12 s ago".
+
+        Empty without a frame, and while it is as new as the numbers of the state.
+        """
+        age_s = self.state.clock() - self.state.get_last_frame_s()
+        if self.frame is None or age_s < STATS_WINDOW_S:
+            return ""
+        return f"last frame {format_elapsed(age_s)} ago"
+
     def add_viewer(self, on_frame: Callable[[], None]) -> None:
         """Start the feed for a viewer.
 
@@ -177,6 +197,15 @@ class CameraFeed:
             self._wanted_until_s = time.monotonic() + self._linger_s
             self._start()
 
+    def retry(self) -> None:
+        """Connect once more to a camera that refused the user or the password."""
+        with self._lock:
+            if self._n_refused >= MAX_REFUSALS:
+                self._n_refused = MAX_REFUSALS - 1
+                if self._thread is not None:
+                    self._status = FeedStatus("connecting")
+        self._wake.set()
+
     def _start(self) -> None:
         """Start the thread unless it runs; the lock is held."""
         if self._thread is None:
@@ -193,29 +222,33 @@ class CameraFeed:
 
     def _run(self) -> None:
         """Read until nobody wants the feed, on its thread."""
-        delay_s = self._first_delay_s
         while not self._end_if_unwanted():
-            reason = ""
-            try:
-                if self._read():
-                    delay_s = self._first_delay_s
-            except (VideoReadError, FileNotFoundError, RuntimeError) as error:
-                reason = str(error)
-            except Exception as error:
-                reason = f"unexpected error, {type(error).__name__}"
-                logger.error(
-                    "camera %s failed",
-                    self.name,
-                    exc_info=error,
-                    extra={"source": self},
-                )
-            if not self._is_wanted():
+            if self._n_refused >= MAX_REFUSALS:
+                self._show_lost(FeedStatus("refused", CAMERA_REFUSED))
+                self._wake.wait(1.0)  # until `retry`, or the last viewer leaves
+                self._wake.clear()
                 continue
-            reason = reason or "the connection was lost"
-            line = f"{reason}; next attempt in {delay_s:g} s"
-            self._set_status(FeedStatus("reconnecting", line))
-            self._wait(delay_s)
-            delay_s = min(2 * delay_s, MAX_DELAY_S)
+            reason = self._read_or_explain()
+            if not self._is_wanted() or self._n_refused >= MAX_REFUSALS:
+                continue
+            line = f"{reason}; next attempt in {self._delay_s:g} s"
+            self._show_lost(FeedStatus("reconnecting", line))
+            self._wait(self._delay_s)
+            self._delay_s = min(2 * self._delay_s, MAX_DELAY_S)
+
+    def _read_or_explain(self) -> str:
+        """Read the camera; return why the connection ended."""
+        try:
+            self._read()
+        except (VideoReadError, FileNotFoundError, RuntimeError) as error:
+            self._n_refused += isinstance(error, CameraLoginError)
+            return str(error)
+        except Exception as error:
+            logger.error(
+                "camera %s failed", self.name, exc_info=error, extra={"source": self}
+            )
+            return f"unexpected error, {type(error).__name__}"
+        return "the connection was lost"
 
     def _end_if_unwanted(self) -> bool:
         """End the run if nobody wants the feed; return whether that is so."""
@@ -245,8 +278,8 @@ class CameraFeed:
             self._wake.clear()
             self._wake.wait(min(left_s, 1.0))
 
-    def _read(self) -> bool:
-        """Show the frames of one connection; return whether there was one."""
+    def _read(self) -> None:
+        """Show the frames of one connection."""
         n_counted = 0
         with self._open_source() as source:
             for image, _ in source:
@@ -257,11 +290,11 @@ class CameraFeed:
                     break
                 self._show(image, session, n_arrived)
                 n_counted += n_arrived
-        return n_counted > 0
 
     def _show(self, image: Image, session: LiveSession, n_arrived: int) -> None:
         image = rotate_image(image, self.state.preferences.rotate)
         shown = _fit(annotate_image(image, self.state, session, n_arrived))
+        self._delay_s, self._n_refused = self._first_delay_s, 0
         with self._lock:
             self._frame = FeedFrame(shown)
             self._status = FeedStatus("live")
@@ -269,8 +302,11 @@ class CameraFeed:
         for on_frame in viewers:
             on_frame()
 
-    def _set_status(self, status: FeedStatus) -> None:
+    def _show_lost(self, status: FeedStatus) -> None:
+        """Show why the camera is not live, and its last frame darker."""
         with self._lock:
+            if self._frame is not None and self._status.phase == "live":
+                self._frame = FeedFrame(self._frame.image // _LOST_DIVISOR)
             self._status = status
 
 

@@ -60,14 +60,15 @@ def build_camera_tile(feed: SharedFeed, style: Style) -> Tile:
         style: names and colours of the classes.
     """
     frame, status, snapshot = feed.frame, feed.status, feed.state.get_snapshot()
-    people = PeopleCount()
-    if snapshot is not None and status.phase == "live":
+    people, age = PeopleCount(), feed.describe_old_frame()
+    if snapshot is not None and status.phase == "live" and not age:
         people = snapshot.people
+    facts = (str(status), age.capitalize(), _describe_last_alert(feed.name, style))
     return Tile(
         title=feed.name,
         # Each still is shown once, so there is nothing that the browser could keep.
         image="" if frame is None else encode_data_url(frame.still),
-        facts=(str(status), _describe_last_alert(feed.name, style)),
+        facts=tuple(filter(None, facts)),
         counts=[
             {**describe_class(label, style), "n": people.current[label]}
             for label in Label

@@ -22,6 +22,7 @@ from maskdet.types import CLASSES, Label
 from maskdet.web.components import load_component, to_media_url
 from maskdet.web.image.cache import ImageView
 from maskdet.web.image.results import ImageResult, summarize_scene
+from maskdet.wording import join_percent
 
 
 def render_overlay(result: ImageResult, view: ImageView, style: Style) -> None:
@@ -76,18 +77,20 @@ def _build_faces(
             "box": box.tolist(),
             "key": label.key,
             "title": style.title(label),
-            "caption": format_face_caption(
-                label, float(confidence), style, likeliest=likeliest
+            "caption": join_percent(
+                format_face_caption(
+                    label, float(confidence), style, likeliest=likeliest
+                )
             ),
             "confidence": round(float(confidence), 4),
-            "confidenceText": format_percent(float(confidence)),
-            "scoreText": format_percent(float(score)),
+            "confidenceText": join_percent(format_percent(float(confidence))),
+            "scoreText": join_percent(format_percent(float(score))),
             "size": f"{box[2] - box[0]:.0f} x {box[3] - box[1]:.0f} pixels",
             "crop": to_media_url(crop),
             "probs": [
                 (
                     style.title(column),
-                    format_percent(float(prob)),
+                    join_percent(format_percent(float(prob))),
                     round(float(prob), 4),
                     style.colour_css(column),
                 )

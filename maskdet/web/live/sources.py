@@ -161,6 +161,8 @@ def render_feed_status(feed: SharedFeed) -> None:
             f"**{name} is not available.** {escape_markdown(status.reason)}",
             icon=":material/sync:",
         )
+    elif status.phase == "refused":
+        _render_refusal(feed)
     elif status.phase == "connecting":
         st.info(f"Connecting to **{name}** …", icon=":material/sync:")
     viewers = f"{feed.n_viewers} watching" if feed.n_viewers > 1 else ""
@@ -169,8 +171,9 @@ def render_feed_status(feed: SharedFeed) -> None:
         if service.is_admin()
         else "its settings are those of this server; yours do not act on it"
     )
-    live = "live" if status.phase == "live" else ""
-    facts = [fact for fact in (live, viewers, settings) if fact]
+    # Not in the warning above, which screen readers would read again each second.
+    age = feed.describe_old_frame() or ("live" if status.phase == "live" else "")
+    facts = [fact for fact in (age, viewers, settings) if fact]
     st.caption(f"{name}: {', '.join(facts)}.")
 
 
@@ -197,6 +200,19 @@ def watch_video_state(
 
     shown = read()
     return lambda: read() != shown
+
+
+def _render_refusal(feed: SharedFeed) -> None:
+    """Say why a camera is not tried again; those who may set it can retry."""
+    reason = escape_markdown(feed.status.reason)
+    may_retry = service.is_admin() or not feed.camera.is_named
+    hint = ", or press **Retry**." if may_retry else ". The administrator can do so."
+    st.error(
+        f"**{escape_markdown(feed.name)} is not available.** {reason}{hint}",
+        icon=":material/lock:",
+    )
+    if may_retry:
+        st.button("Retry", on_click=feed.retry, key="live.retry")
 
 
 def _choose(source: LiveSourceName, camera: str = "") -> None:
@@ -298,5 +314,6 @@ def _enter_url(cameras: Sequence[Camera]) -> None:
         st.session_state[_PROBLEM_KEY] = f"Not connected: {error}."
         return
     st.session_state[_PROBLEM_KEY] = ""
-    st.session_state[_ENTERED_KEY] = get_camera_feeds().get(camera)
+    feed = st.session_state[_ENTERED_KEY] = get_camera_feeds().get(camera)
+    feed.retry()  # the same URL again is an attempt
     request_start()

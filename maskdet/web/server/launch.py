@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import os
 import re
-import sys
 import threading
 import time
 import tomllib
@@ -20,6 +18,7 @@ from streamlit.web import cli
 
 from maskdet.resources import resource_path
 from maskdet.serving import access
+from maskdet.serving.memory import overwrite_freed_memory
 from maskdet.web import metrics
 from maskdet.web.cameras.config import (
     ALWAYS_ANALYZE_VARIABLE,
@@ -44,8 +43,6 @@ without a visitor. Most of the time goes into the import of aiortc.
 """
 
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
-
-_M_PERTURB: Final = -6  # of mallopt, in malloc.h
 
 
 def launch_dashboard(
@@ -107,7 +104,7 @@ def launch_dashboard(
     streamlit_patches.limit_server()
     streamlit_patches.send_without_delay()
     guard.guard_server()
-    _overwrite_freed_memory()
+    overwrite_freed_memory()
     args = ["run", str(resource_path("app.py"))]
     if address is None and not _read_server_option("address"):
         address = "localhost"  # by default Streamlit listens on all addresses
@@ -124,21 +121,6 @@ def launch_dashboard(
         args += ["--server.allowedHosts", host]
     threading.Thread(target=warm_up, name="maskdet-warm-up", daemon=True).start()
     cli.main(args, prog_name="streamlit", standalone_mode=False)
-
-
-def _overwrite_freed_memory() -> None:
-    """Let the C library overwrite what is freed from now on, where it can (glibc).
-
-    It keeps most of it for later, with the pixels of images: parts of pages, and the
-    end of the memory of each thread, which `malloc_trim` does not reach. Blocks of up
-    to 1 KB stay as they are. Memory that is reserved in excess is written too, which
-    takes time.
-    """
-    if sys.platform == "linux":
-        set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-        if set_option is not None:
-            # Freed bytes become 255, and with that value new ones 0.
-            set_option(_M_PERTURB, 255)
 
 
 def _is_server_running() -> bool:

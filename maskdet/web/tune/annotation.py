@@ -23,7 +23,7 @@ from maskdet.web.server.uploads import MAX_IMAGE_MB, reject_large_files
 from maskdet.web.tune.scoring import render_notes, render_scoring
 from maskdet.web.tune.tune_state import FaceKey, TuneState, TuningSet
 from maskdet.web.widgets import escape_markdown
-from maskdet.wording import format_count
+from maskdet.wording import format_count, join_percent
 
 _DETECT_KEY = "maskdet.tuning.detect"
 
@@ -218,7 +218,9 @@ def build_labeller_data(
         "place": f"Face {face_index + 1} of {n_faces} in {name}",
         "guess": f"Confirmed: {title}"
         if draft_face.confirmed
-        else f"Detected: {title} ({format_percent(draft_face.confidence)})",
+        else join_percent(
+            f"Detected: {title} ({format_percent(draft_face.confidence)})"
+        ),
         "classes": [
             {
                 "key": label.key,

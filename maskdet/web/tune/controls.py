@@ -40,7 +40,7 @@ from maskdet.web.tune.tune_state import (
     on_slider_change,
 )
 from maskdet.web.widgets import escape_markdown
-from maskdet.wording import PERCENT, format_count
+from maskdet.wording import PERCENT, format_count, join_percent
 
 _ASK_KEY = "maskdet.tuning.ask"
 
@@ -480,9 +480,11 @@ def render_goal_proposal(state: TuneState) -> None:
         if not proposal.reached:
             best = format_rate(proposal.selection_performance.recall.value)
             st.markdown(
-                f"**Best reachable: {best}** instead of "
-                f"{format_rate(proposal.goal.recall)}, on the half of the images that "
-                "settings are chosen on."
+                join_percent(
+                    f"**Best reachable: {best}** instead of "
+                    f"{format_rate(proposal.goal.recall)}, on the half of the images "
+                    "that settings are chosen on."
+                )
             )
         if proposal.improves:
             _render_proposal(proposal)

@@ -384,7 +384,7 @@ def _render_rates(state: TuneState, tuning_set: TuningSet, label: Label | None) 
 
 
 def _format_rate(rate: float) -> str:
-    return _DASH if math.isnan(rate) else f"{100 * rate:.1f} %"
+    return _DASH if math.isnan(rate) else f"{100 * rate:.1f}{PERCENT}"
 
 
 def _render_clickable(

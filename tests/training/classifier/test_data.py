@@ -18,17 +18,25 @@ from maskdet.training.classifier.augment import PACKED_CONTEXT, augment_crop
 from maskdet.training.classifier.batches import (
     CLASS_FRACTIONS,
     ORIGIN_FRACTIONS,
+    UNDECIDABLE_FRACTION,
     ClassifierSampler,
     compute_crop_probabilities,
     to_network_input,
 )
 from maskdet.training.classifier.crops import (
+    DRAWN_COVERS,
+    DRAWN_MASKS,
+    HARD_NEGATIVES,
     MIN_VALIDATION_PX,
+    NO_FACE,
+    UNDECIDABLE,
     PackedCrops,
     cut_crops,
+    draw_on_face,
     pack_crops,
     read_packed_crops,
     save_crops,
+    to_class_targets,
 )
 from maskdet.training.classifier.validation import (
     compute_classifier_metrics,
@@ -389,3 +397,47 @@ def test_logs_survive_a_full_disk_and_report_damage(tmp_path, full_disk):
     (tmp_path / "log.json").write_text("[{")
     with pytest.raises(ValueError, match=r"log\.json: file is damaged"):
         read_epochs(tmp_path)
+
+
+def test_undecidable_faces_have_their_fraction_and_equal_targets():
+    faces = make_samples({(Label.MASK, False): 4, (Label.NO_MASK, True): 4})
+    covered = make_samples({(Label.NO_MASK, False): 2})
+    covered.labels[:] = UNDECIDABLE
+    combined = faces.concat(covered)
+    probabilities = compute_crop_probabilities(combined)
+    assert probabilities.sum() == pytest.approx(1)
+    fraction = probabilities[combined.labels == UNDECIDABLE].sum()
+    assert fraction == pytest.approx(UNDECIDABLE_FRACTION)
+    batch = ClassifierSampler(combined, 32, 200, seed=1).make_batch(0, 0)
+    assert batch.targets.shape == (200, 3)
+    equal = np.isclose(batch.targets, 1 / 3).all(axis=1)
+    assert equal.mean() == pytest.approx(UNDECIDABLE_FRACTION, abs=0.06)
+    assert equal.any()
+    assert (batch.targets[~equal].max(axis=1) == 1).all()
+
+
+def test_targets_have_a_column_without_a_face_only_if_the_network_has():
+    labels = np.array([Label.INCORRECT, NO_FACE, UNDECIDABLE])
+    third = np.float32(1 / 3)
+    assert to_class_targets(labels, 4).tolist() == [
+        [0, 0, 1, 0],
+        [0, 0, 0, 1],
+        [third, third, third, 0],
+    ]
+    assert to_class_targets(labels[::2], 3).tolist() == [[0, 0, 1], [third] * 3]
+
+
+def test_everything_is_drawn_on_faces_with_its_label():
+    image = np.full((200, 200, 3), (150, 170, 210), np.uint8)
+    points = np.float32([[82, 85], [118, 85], [100, 106], [85, 125], [115, 125]])
+    box = np.float32([60, 50, 140, 150])
+    labels: dict[str, set[int]] = {}
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        drawn, label, name = draw_on_face(image, box, points, rng)
+        assert (drawn != image).any()
+        labels.setdefault(name, set()).add(int(label))
+    expected = {name: {int(label)} for name, (label, _) in DRAWN_MASKS.items()}
+    expected |= {name: {int(Label.NO_MASK)} for name in HARD_NEGATIVES}
+    expected |= {name: {UNDECIDABLE} for name in DRAWN_COVERS}
+    assert labels == expected | {"printed mouth": {int(Label.MASK)}}

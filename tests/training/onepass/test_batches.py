@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from maskdet.datasets import Example
+from maskdet.training.classifier.crops import UNDECIDABLE
 from maskdet.training.onepass.augment import draw_training_images
 from maskdet.training.onepass.batches import (
     CLASS_FRACTIONS,
+    UNDECIDABLE_FRACTION,
     OnePassSampler,
     compute_face_probabilities,
 )
@@ -53,6 +55,14 @@ def test_classes_have_fixed_fractions_and_sources_the_root_of_their_faces(scenes
         np.sqrt(2)
     )
     assert probabilities[5] == 0
+
+
+def test_undecidable_faces_are_sampled_besides_the_classes():
+    covered = make_packed_image([[5, 5, 29, 29], [30, 5, 54, 29]], [UNDECIDABLE, 0])
+    probabilities = compute_face_probabilities(PackedImages.pack([covered]))
+    assert probabilities[0] / probabilities[1] == pytest.approx(
+        UNDECIDABLE_FRACTION / CLASS_FRACTIONS[Label.MASK]
+    )
 
 
 def test_large_faces_are_sampled_more_often():

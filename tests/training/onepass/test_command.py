@@ -86,16 +86,16 @@ def test_a_run_initialized_from_another_records_both_commands(words, tmp_path, c
 
 
 def test_a_run_initialized_from_an_exported_file_records_its_origin(tmp_path):
-    from maskdet.cli.train_onepass import _trace_initial_weights
+    from maskdet.cli.training_run import trace_initial_weights
 
     file = tmp_path / "onepass.tflite"
     file.write_bytes(b"")
-    assert _trace_initial_weights(str(file)) == ("onepass.tflite", [])
+    assert trace_initial_weights(str(file)) == ("onepass.tflite", [])
     folder = tmp_path / "runs-onepass" / "onepass"
     folder.mkdir(parents=True)
     recipe = {"weights": "yunet.onnx", "before": ["first"], "command": "second"}
     (folder / "facts.json").write_text(json.dumps({"recipe": recipe}))
-    assert _trace_initial_weights(str(file)) == ("yunet.onnx", ["first", "second"])
+    assert trace_initial_weights(str(file)) == ("yunet.onnx", ["first", "second"])
 
 
 def test_negatives_and_box_weights_are_stored_in_the_recipe(words, tmp_path, capsys):

@@ -17,7 +17,13 @@ from aiortc.mediastreams import MediaStreamError
 from maskdet.alerts.monitor import StreamMonitor
 from maskdet.analyzers.pipelines import TwoStage
 from maskdet.events import EventDetector
-from maskdet.media import VideoInfo, VideoReadError, read_image
+from maskdet.media import (
+    CAMERA_REFUSED,
+    CameraLoginError,
+    VideoInfo,
+    VideoReadError,
+    read_image,
+)
 from maskdet.serving.preferences import Preferences
 from maskdet.web.cameras import feeds as feeds_module
 from maskdet.web.cameras.config import ALWAYS_ANALYZE_VARIABLE, Camera
@@ -34,7 +40,7 @@ SECRET = "s3cret-word"
 
 
 class Source:
-    """Frames until it is stopped, or a number of frames.
+    """Frames until it is stopped, or a number of frames until it is lost.
 
     Of a source in pairs, every second frame has arrived with the one before.
     """
@@ -58,6 +64,7 @@ class Source:
             number += 1
             self.n_received = number + number % 2 if self._in_pairs else number
             yield np.full((height, width, 3), 90, np.uint8), 0.0
+        raise VideoReadError("the connection was lost")
 
     def __enter__(self) -> Source:
         return self
@@ -192,23 +199,89 @@ def test_looking_at_single_images_keeps_a_feed_running() -> None:
 
 def test_a_lost_camera_is_opened_again_and_the_run_goes_on() -> None:
     lost = VideoReadError("no connection to this URL")
-    opener = Opener(Source(3), lost, lost, Source())
+    opener = Opener(Source(3), lost, lost, Source(3), Source())
     seen: list[str] = []
     feed = make_feed(opener)
-    set_status = feed._set_status
-    feed._set_status = lambda status: (seen.append(str(status)), set_status(status))
+    show_lost = feed._show_lost
+    feed._show_lost = lambda status: (seen.append(str(status)), show_lost(status))
     feed.add_viewer(ignore)
-    wait_until(lambda: opener.n_opened == 4 and feed.status.phase == "live", "it")
+    wait_until(lambda: opener.n_opened == 5 and feed.status.phase == "live", "it")
     assert seen == [
         "Not available: the connection was lost; next attempt in 0.01 s",
         "Not available: no connection to this URL; next attempt in 0.02 s",
         "Not available: no connection to this URL; next attempt in 0.04 s",
+        "Not available: the connection was lost; next attempt in 0.01 s",
     ]
     session = feed.state.active_session
     wait_for_frames(feed, 3)
     assert feed.state.active_session is session
     feed.remove_viewer(ignore)
     wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+
+
+def test_the_last_frame_of_a_lost_camera_is_shown_as_old() -> None:
+    source = Source()
+    opener = Opener(source, VideoReadError("gone"))
+    feed = make_feed(opener)
+    feed.add_viewer(ignore)
+    wait_until(lambda: feed.frame is not None, "a frame")
+    assert feed.describe_old_frame() == ""
+    live = feed.frame.image
+    source.stopped.set()
+    wait_until(lambda: feed.status.phase == "reconnecting", "the loss")
+    feed.state.clock = lambda: feed.state.get_last_frame_s() + 72.3
+    assert feed.describe_old_frame() == "last frame 1 min 12 s ago"
+    tile = build_camera_tile(feed, Preferences().style)
+    assert tile.facts[1] == "Last frame 1 min 12 s ago"
+    dark = feed.frame
+    assert dark.image.mean() < live.mean() / 2
+    wait_until(lambda: opener.n_opened > 2, "another attempt")
+    assert feed.frame is dark
+    feed.remove_viewer(ignore)
+    wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+    assert feed.describe_old_frame() == ""
+
+
+def test_a_camera_that_refuses_the_password_is_tried_three_times_until_retry() -> None:
+    refused, lost = CameraLoginError("no"), VideoReadError("lost")
+    opener = Opener(refused, lost, refused, refused, refused, Source(2), refused)
+    feed = make_feed(opener)
+    feed.add_viewer(ignore)
+    wait_until(lambda: feed.status.phase == "refused", "the last attempt")
+    assert str(feed.status) == f"Not available: {CAMERA_REFUSED}"
+    assert opener.n_opened == 4
+    # Nor do further viewers make attempts.
+    feed.remove_viewer(ignore)
+    wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+    feed.add_viewer(ignore)
+    wait_until(lambda: feed.status.phase == "refused", "the line")
+    assert opener.n_opened == 4
+    feed.retry()
+    wait_until(lambda: opener.n_opened == 5, "one attempt")
+    wait_until(lambda: feed.status.phase == "refused", "its refusal")
+    feed.retry()
+    wait_until(lambda: feed.frame is not None, "a frame")
+    wait_until(lambda: feed.status.phase == "refused", "three more refusals")
+    assert opener.n_opened == 9
+    feed.remove_viewer(ignore)
+    wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_http_camera_may_refuse_the_password(camera_feeds, status) -> None:
+    with run_mjpeg_camera([np.full((48, 64, 3), 90, np.uint8)]) as camera:
+        camera.refusal = status
+        feed = camera_feeds.get(Camera("x", camera.url, is_named=False))
+        feed._delay_s = 0.01
+        feed.add_viewer(ignore)
+        wait_until(lambda: feed.status.phase == "refused", "the refusals")
+        assert SECRET not in str(feed.status)
+        camera.refusal = None
+        feed.retry()
+        wait_until(lambda: feed.status.phase == "live", "the camera")
+        feed._linger_s = 0.0
+        feed.remove_viewer(ignore)
+        wait_until(lambda: feed.status.phase == "stopped", "the end of the feed")
 
 
 def test_the_last_viewer_may_leave_while_the_camera_is_gone() -> None:

@@ -29,6 +29,7 @@ from maskdet.web.events.page import (
     label_chart,
     query_events,
 )
+from maskdet.wording import PERCENT
 from tests.events.scenes import ObservedStream, make_tracked_scene
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
@@ -115,7 +116,7 @@ def test_tiles_show_counts_and_the_mask_rate() -> None:
         "Mask": 3,
         "Incorrect": 0,
         "Unsure": 1,
-        "Mask rate": "75 %",
+        "Mask rate": f"75{PERCENT}",
         "Too close": 2,
         "Alerts": 5,
     }.items():

@@ -22,6 +22,7 @@ from maskdet.events.store import EventStore
 from maskdet.types import Label
 from maskdet.web.events import alerts, service
 from maskdet.web.events.recorders import Recorder
+from maskdet.wording import PERCENT
 from tests.alerts.receivers import run_web_receiver
 from tests.events.scenes import ObservedStream, make_tracked_scene
 from tests.helpers.app import run_app
@@ -98,7 +99,7 @@ def test_events_of_the_last_day_are_shown(store) -> None:
     ]
     tiles = page_texts(app, "html")
     assert "<dt>People</dt><dd>2</dd>" in tiles
-    assert "<dt>Mask rate</dt><dd>50 %</dd>" in tiles
+    assert f"<dt>Mask rate</dt><dd>50{PERCENT}</dd>" in tiles
     assert "<dt>Alerts</dt><dd>1</dd>" in tiles
     assert len(app.main.get("vega_lite_chart")) == 1
 

@@ -20,6 +20,7 @@ from maskdet.analyzers.tiles import Tiling
 from maskdet.media import IMAGE_FORMATS, encode_jpeg, encode_png
 from maskdet.web import session
 from maskdet.web.image import uploads
+from maskdet.wording import PERCENT
 from tests.helpers.analyzed_images import BOXES, SCORES, make_ramp_image
 from tests.helpers.app import component_data, face_titles
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
@@ -351,7 +352,8 @@ def test_the_overlay_has_boxes_in_pixels_of_the_original(monkeypatch) -> None:
     assert (overlay["width"], overlay["height"]) == (2500, 1200)
     (face,) = overlay["faces"]
     assert face["box"] == BOXES[0]
-    assert [prob[1] for prob in face["probs"]] == ["70 %", "20 %", "10 %"]
+    percentages = [f"{number}{PERCENT}" for number in (70, 20, 10)]
+    assert [prob[1] for prob in face["probs"]] == percentages
     assert face["size"] == "50 x 60 pixels"
 
 

@@ -15,6 +15,7 @@ from maskdet.types import Label
 from maskdet.web.image import results
 from maskdet.web.image.cache import AnalyzedImage
 from maskdet.web.widgets import legend_html, scene_cards_html
+from maskdet.wording import PERCENT
 from tests.helpers.analyzed_images import (
     decode_image,
     make_broken_result,
@@ -175,9 +176,9 @@ def test_cards_show_a_bar_for_each_probability() -> None:
     shown = make_result(Settings(min_score=0.3))
     html = scene_cards_html(shown.scene, shown.select_crops(make_view(shown)), Style())
     assert html.count("<figure>") == 2
-    assert html.count("<span>55 %</span>") == 2
+    assert html.count(f"<span>55{PERCENT}</span>") == 2
     assert html.count('style="width:35%;background:#e60000"') == 2
-    assert "1 · Unsure (55 % " in html
+    assert f"1 · Unsure (55{PERCENT} " in html
     fewer = scene_cards_html(
         shown.scene, shown.select_crops(make_view(shown))[:1], Style()
     )

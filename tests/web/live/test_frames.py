@@ -18,6 +18,7 @@ from maskdet.types import Label, Scene
 from maskdet.web.live.frames import make_callback
 from maskdet.web.live.readouts import live_stats_html, performance_text
 from maskdet.web.live.state import LiveState
+from maskdet.wording import PERCENT
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 
 WIDTH, HEIGHT = 320, 240
@@ -280,7 +281,7 @@ def test_the_metrics_show_dashes_before_start_and_values_after() -> None:
     html = live_stats_html(state.get_stats(), Style())
     assert "<dt>Mask</dt><dd>1</dd>" in html
     assert "1 in total" in html
-    assert "<b>100 %</b>" in html
+    assert f"<b>100{PERCENT}</b>" in html
     assert "1 dropped" in performance_text(state.get_stats())
     assert "#00c800" in html
     assert "#0072b2" in live_stats_html(

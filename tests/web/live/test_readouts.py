@@ -25,6 +25,7 @@ from maskdet.web.live.readouts import (
     status_html,
 )
 from maskdet.web.live.state import LiveStats, PeopleCount
+from maskdet.wording import PERCENT
 
 MASK, NO_MASK, INCORRECT, UNKNOWN = (
     Label.MASK,
@@ -105,7 +106,7 @@ def test_a_mask_rate_of_0_differs_from_an_unknown_one() -> None:
     bins = (make_bin(0, 0, 0), make_bin(1, 0, 2), make_bin(2, 1, 1), make_bin(3, 0, 0))
     html = live_stats_html(make_stats(history=LiveHistory(timeline=bins)), Style())
     assert list_paths(html)[-1] == "M25 100H50V50H75"
-    assert 'alt="Since Start: 0 % to 50 %"' in html
+    assert f'alt="Since Start: 0{PERCENT} to 50{PERCENT}"' in html
     assert "<small>0:04</small>" in html
     no_faces = live_stats_html(
         make_stats(history=LiveHistory(timeline=bins[:1])), Style()

@@ -9,11 +9,19 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from maskdet.analyzers.pipelines import TwoStage
+from maskdet.media import CAMERA_REFUSED, MAX_REFUSALS
 from maskdet.web import session
-from maskdet.web.cameras.config import ANY_CAMERA_VARIABLE, CAMERAS_VARIABLE
+from maskdet.web.cameras.config import (
+    ANY_CAMERA_VARIABLE,
+    CAMERAS_VARIABLE,
+    read_cameras,
+)
+from maskdet.web.cameras.feed import FeedStatus
+from maskdet.web.cameras.feeds import get_camera_feeds
 from maskdet.web.events import service
 from maskdet.web.live import distance
 from maskdet.web.live.state import get_live_state
+from maskdet.web.widgets import escape_markdown
 from tests.helpers.app import APP, component_data, open_page, run_app
 from tests.helpers.fakes import FakeClassifier, FakeDetector
 
@@ -132,6 +140,32 @@ def enter(app: AppTest, url: str) -> None:
     app.main.text_input[0].set_value(url)
     next(one for one in app.button if one.label == "Connect").click()
     run_app(app)
+
+
+@pytest.mark.parametrize("is_admin", [True, False])
+def test_who_may_set_a_camera_that_refused_the_password_may_retry(
+    named_cameras, monkeypatch, is_admin
+) -> None:
+    def render_door_status() -> None:
+        from maskdet.web.cameras.config import read_cameras
+        from maskdet.web.cameras.feeds import get_camera_feeds
+        from maskdet.web.live.sources import render_feed_status
+
+        render_feed_status(get_camera_feeds().get(read_cameras()[0]))
+
+    monkeypatch.setattr(service, "is_admin", lambda: is_admin)
+    feed = get_camera_feeds().get(read_cameras()[0])
+    monkeypatch.setattr(feed, "_n_refused", MAX_REFUSALS)
+    monkeypatch.setattr(feed, "_status", FeedStatus("refused", CAMERA_REFUSED))
+    app = AppTest.from_function(render_door_status).run()
+    (error,) = app.error
+    reason = escape_markdown(CAMERA_REFUSED)
+    assert error.value.startswith(f"**Door is not available.** {reason}")
+    assert ("press **Retry**" in error.value) == is_admin == len(app.button)
+    for button in app.button:
+        button.click().run()
+        assert not app.exception
+        assert feed._n_refused == MAX_REFUSALS - 1
 
 
 @pytest.mark.parametrize("is_admin", [True, False])

@@ -19,6 +19,7 @@ from maskdet.types import Label
 from maskdet.web.tune.controls import _build_report
 from maskdet.web.tune.gallery import FaceCard, tune_cards_html
 from maskdet.web.tune.tune_state import SliderValues, TuneState, TuningSet
+from maskdet.wording import PERCENT
 from tests.helpers.app import run_app
 from tests.helpers.tune_page import (
     chart_datasets,
@@ -45,7 +46,7 @@ def test_the_first_screen_explains_the_page_and_shows_metrics() -> None:
     assert "results elsewhere may be slightly lower" in shown
     outcome = Evaluator(make_page_predictions())(Settings())
     n_detected = int((outcome.matched_detections >= 0).sum())
-    assert f"{100 * n_detected / 180:.1f} %" in shown
+    assert f"{100 * n_detected / 180:.1f}{PERCENT}" in shown
 
 
 def test_the_confusion_matrix_uses_the_settings_of_the_sliders() -> None:
@@ -190,7 +191,8 @@ def test_a_goal_that_is_out_of_reach_says_what_is_reachable_first() -> None:
     app.main.button(key="tune.propose").click()
     shown = page_texts(run_app(app)).replace("\\", "")
     best = proposal_of(app).selection_performance.recall.value
-    assert shown.index(f"Best reachable: {100 * best:.3g} %") < shown.index("Suggested")
+    reachable = f"Best reachable: {100 * best:.3g}{PERCENT}"
+    assert shown.index(reachable) < shown.index("Suggested")
 
 
 def test_settings_that_improve_nothing_are_not_offered() -> None:
