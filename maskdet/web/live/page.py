@@ -52,6 +52,7 @@ from maskdet.web.live.readouts import (
 )
 from maskdet.web.live.sources import (
     BROWSER_STREAMER_KEY,
+    FEED_PART,
     LiveSource,
     close_outlet,
     get_outlet,
@@ -59,6 +60,7 @@ from maskdet.web.live.sources import (
     pop_start_request,
     render_feed_status,
     render_source_choice,
+    watch_feed,
     watch_video_state,
 )
 from maskdet.web.live.state import (
@@ -389,11 +391,17 @@ def _watch_page(is_outdated: Callable[[], bool]) -> Callable[[], bool]:
     return must_run
 
 
-def _watch_parts(*, has_distances: bool) -> Callable[[], dict[str, Markup]]:
+def _watch_parts(
+    feed: CameraFeed | None, *, has_distances: bool
+) -> Callable[[], dict[str, Markup]]:
     """Return a function for any thread: the current HTML of all parts."""
     state, style = get_live_state(), session.get_preferences().style
     zone, slots = service.get_time_zone(), _get_viewer_slots()
-    render_distances = distance.watch_distances() if has_distances else None
+    more: dict[str, Callable[[], Markup]] = {}
+    if has_distances:
+        more[distance.PART] = distance.watch_distances()
+    if isinstance(feed, SharedFeed):
+        more[FEED_PART] = watch_feed(feed)
 
     def render_all() -> dict[str, Markup]:
         parts = make_parts(
@@ -403,9 +411,7 @@ def _watch_parts(*, has_distances: bool) -> Callable[[], dict[str, Markup]]:
             n_viewers=slots.count(),
             show_crops=state.keeps_crops,
         )
-        if render_distances is not None:
-            parts[distance.PART] = render_distances()
-        return parts
+        return parts | {name: render() for name, render in more.items()}
 
     return render_all
 
@@ -438,7 +444,7 @@ def _render_stats(
         st.session_state[_UPDATES_KEY] = PageUpdates(session.get_session_id())
     updates: PageUpdates = st.session_state[_UPDATES_KEY]
     run = updates.publish(
-        _watch_parts(has_distances=has_distances), _watch_page(is_outdated)
+        _watch_parts(source.feed, has_distances=has_distances), _watch_page(is_outdated)
     )
     is_changing = (
         *(stream_state.playing, stream_state.signalling),
@@ -617,12 +623,13 @@ def render_live_page() -> None:
         may_measure = not isinstance(source.feed, SharedFeed) or service.is_admin()
         has_distances = may_measure and preferences.settings.distance != "off"
         is_outdated = watch_video_state(source.feed, has_distances=has_distances)
-        stream_state = _STOPPED
+        stream_state, feed_area = _STOPPED, None
         if source.is_ready:
             stream_state = render_stream(preferences, source)
         is_running = stream_state.playing or stream_state.signalling
         if isinstance(source.feed, SharedFeed) and is_running:
             render_feed_status(source.feed)
+            feed_area = st.container()
         render_connection_help()
         if not is_running:
             _render_alternatives(source)
@@ -633,5 +640,8 @@ def render_live_page() -> None:
     with stats_column:
         render_width_toggle(preferences)
         run = _render_stats(source, is_outdated, has_distances=has_distances)
+    if feed_area is not None:
+        with feed_area:
+            render_parts(run, [FEED_PART])
     if may_measure:
         distance.render_distance_section(run)

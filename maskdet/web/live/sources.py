@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
+from maskdet.html_templates import render_html
 from maskdet.media import open_video
 from maskdet.serving.preferences import LiveSourceName
 from maskdet.web import session
@@ -30,6 +31,14 @@ from maskdet.web.events import service
 from maskdet.web.live.state import LiveState, get_live_state
 from maskdet.web.metrics import SAMPLE, CameraMetrics
 from maskdet.web.widgets import VIDEO_SAMPLE, escape_markdown
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+FEED_PART: Final = "feed"
+"""Name of the part of the page with the line on a network camera."""
+
+_FEED_TEMPLATE: Final = '<p class="maskdet-note">{{ name }}: {{ facts }}.</p>'
 
 BROWSER_STREAMER_KEY: Final = "camera"
 """Key of the streamer of the browser's camera; the other keys end like it."""
@@ -154,7 +163,7 @@ def close_outlet() -> None:
 
 
 def render_feed_status(feed: SharedFeed) -> None:
-    """Render whether a network camera is live, and whose settings it has."""
+    """Render why a network camera is not live, if so."""
     status, name = feed.status, escape_markdown(feed.name)
     if status.phase == "reconnecting":
         st.warning(
@@ -165,16 +174,26 @@ def render_feed_status(feed: SharedFeed) -> None:
         _render_refusal(feed)
     elif status.phase == "connecting":
         st.info(f"Connecting to **{name}** …", icon=":material/sync:")
-    viewers = f"{feed.n_viewers} watching" if feed.n_viewers > 1 else ""
+
+
+def watch_feed(feed: SharedFeed) -> Callable[[], Markup]:
+    """Return a function for any thread: a line on a network camera, as HTML.
+
+    It tells whether the camera is live, how many watch it, and whose settings it has.
+    """
     settings = (
         "your settings in the sidebar act for everyone who watches"
         if service.is_admin()
         else "its settings are those of this server; yours do not act on it"
     )
-    # Not in the warning above, which screen readers would read again each second.
-    age = feed.describe_old_frame() or ("live" if status.phase == "live" else "")
-    facts = [fact for fact in (age, viewers, settings) if fact]
-    st.caption(f"{name}: {', '.join(facts)}.")
+
+    def render_line() -> Markup:
+        live = "live" if feed.status.phase == "live" else ""
+        viewers = f"{feed.n_viewers} watching" if feed.n_viewers > 1 else ""
+        facts = filter(None, (feed.describe_old_frame() or live, viewers, settings))
+        return render_html(_FEED_TEMPLATE, name=feed.name, facts=", ".join(facts))
+
+    return render_line
 
 
 def watch_video_state(
@@ -195,7 +214,7 @@ def watch_video_state(
         return (
             state.is_private and state.is_running(),
             None if snapshot is None else snapshot.size_wh,
-            (feed.status, feed.n_viewers) if isinstance(feed, SharedFeed) else None,
+            feed.status if isinstance(feed, SharedFeed) else None,
         )
 
     shown = read()

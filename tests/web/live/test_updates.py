@@ -14,8 +14,12 @@ from maskdet.analyzers.pipelines import AUTO, TwoStage, resolve_analyzer
 from maskdet.events import Event
 from maskdet.types import Label
 from maskdet.web import session
+from maskdet.web.cameras.config import CAMERAS_VARIABLE, Camera, read_cameras
+from maskdet.web.cameras.feed import FeedStatus
+from maskdet.web.cameras.feeds import get_camera_feeds
 from maskdet.web.live import page as live_page
 from maskdet.web.live.connection import CONNECT_TIMEOUT_S
+from maskdet.web.live.sources import watch_feed
 from maskdet.web.live.state import LiveSession, LiveState
 from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE, ViewerSlots
 from tests.helpers.app import APP, component_data, live_html, open_page, run_app
@@ -105,6 +109,26 @@ def test_the_browser_asks_only_while_something_changes() -> None:
     assert component_data(run_app(app), "updates")["poll"]["url"] == ""
     sample = open_page("live", source="sample")
     assert component_data(sample, "updates")["poll"]["while_hidden"] is False
+
+
+def test_a_network_camera_has_a_line_that_follows_it(monkeypatch) -> None:
+    feed = get_camera_feeds().get(Camera("<Door>", "rtsp://127.0.0.1:9/a"))
+    read_line = watch_feed(feed)
+    assert "&lt;Door&gt;: its settings are those of this server" in read_line()
+    monkeypatch.setattr(feed, "_viewers", [lambda: None] * 2)
+    monkeypatch.setattr(feed, "_status", FeedStatus("live"))
+    assert "&lt;Door&gt;: live, 2 watching, its settings" in read_line()
+
+
+def test_a_network_camera_that_is_lost_makes_the_page_run(monkeypatch) -> None:
+    url = "rtsp://127.0.0.1:9/b"
+    monkeypatch.setenv(CAMERAS_VARIABLE, json.dumps({"Hall": url}))
+    app = open_page("live", source="network")
+    assert "Hall: " in read(app)["parts"]["feed"]
+    assert read(app)["must_run"] is False
+    feed = get_camera_feeds().get(read_cameras()[0])
+    monkeypatch.setattr(feed, "_status", FeedStatus("reconnecting", "no frame"))
+    assert read(app)["must_run"] is True
 
 
 def test_another_page_ends_the_path() -> None:
