@@ -6,6 +6,7 @@ let report = () => {};
 let reportError = () => {};
 let lastError = '';
 let look = '';
+let timer = 0;
 const listen = () => {
   const streamers = 'iframe[title="streamlit_webrtc.component.webrtc_streamer"]';
   for (const frame of document.querySelectorAll(streamers)) {
@@ -55,6 +56,8 @@ export default function ({ setStateValue, parentElement, data }) {
     .MuiPaper-root:has(> [data-testid=VideoLabelIcon]) {aspect-ratio: ${data.shape};
     border-radius: 8px; background: url(${example}) center / cover;}`;
   listen();
-  const timer = setInterval(listen, 250);
-  return () => clearInterval(timer);
+  // This runs again when the data changes, the function below only when all ends.
+  clearInterval(timer);
+  const started = timer = setInterval(listen, 250);
+  return () => clearInterval(started);
 }
