@@ -250,8 +250,8 @@ def test_a_job_that_was_not_started_is_closed_when_its_visitor_has_left(
     monkeypatch.setattr(video_job, "ABANDONED_AFTER_S", 0.1)
     monkeypatch.setattr(video_job, "_PRESENCE_INTERVAL_S", 0.05)
     job = make(is_present=lambda: False)
-    wait_until(lambda: job.state == "closed", "the job to close")
-    assert not folder(job).exists()
+    wait_until(lambda: not folder(job).exists(), "the folder to go")
+    assert job.state == "closed"
 
 
 def test_a_job_is_closed_when_its_visitor_has_left(make: Make, monkeypatch) -> None:
