@@ -30,7 +30,7 @@ from maskdet.style import Style, format_face_caption, format_pair_caption
 from maskdet.types import Image, Scene
 from maskdet.web import session
 from maskdet.web.components import load_component, to_media_url
-from maskdet.wording import PERCENT
+from maskdet.wording import PERCENT, format_elapsed
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -332,13 +332,13 @@ def distances_html(snapshot: LiveSnapshot, style: Style) -> Markup:
         totals={
             "Close pairs": len(contact_pairs),
             "Over the limit": sum(pair.exceeds_limit for pair in contact_pairs),
-            "Contact time": format_duration(sum(c.total_s for c in scene.contacts)),
+            "Contact time": format_elapsed(sum(c.total_s for c in scene.contacts)),
         },
         contacts=[
             {
                 "people": f"#{contact.first_id} and #{contact.second_id}",
-                "times": f"total {format_duration(contact.total_s)}, longest "
-                f"{format_duration(contact.longest_s)}",
+                "times": f"total {format_elapsed(contact.total_s)}, longest "
+                f"{format_elapsed(contact.longest_s)}",
             }
             for contact in contacts[:_MAX_CONTACTS]
         ],
@@ -355,11 +355,6 @@ def highest_risk_pair_html(scene: Scene, style: Style) -> Markup:
     """
     pair = _describe_highest_risk_pair(scene, style)
     return render_html(_DISTANCES_TEMPLATE, pair=pair, totals={}, contacts=(), n_more=0)
-
-
-def format_duration(seconds: float) -> str:
-    """Format a duration, as in "12 s" and "1.5 min"."""
-    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
 def _describe_highest_risk_pair(scene: Scene, style: Style) -> dict[str, str] | None:
@@ -379,7 +374,7 @@ def _describe_highest_risk_pair(scene: Scene, style: Style) -> dict[str, str] | 
     return {
         "people": people,
         "distance": format_pair_caption(pair._replace(exceeds_limit=False)),
-        "duration": format_duration(pair.contact_s) if pair.contact_s else "",
+        "duration": format_elapsed(pair.contact_s) if pair.contact_s else "",
     }
 
 
