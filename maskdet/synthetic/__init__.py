@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from maskdet.synthetic.clear_covers import (
-    CLEAR_COVERS,
-    ClearCover,
-    render_clear_cover,
-    render_printed_mouth,
-)
+from maskdet.synthetic.covers import COVERS, Cover, render_cover
 from maskdet.synthetic.lookalikes import LOOKALIKES, Lookalike, render_lookalike
 from maskdet.synthetic.masks import (
     FABRIC_PATTERNS,
@@ -22,22 +17,21 @@ from maskdet.synthetic.masks import (
 from maskdet.synthetic.occluders import OCCLUDERS, Occluder, render_occluder
 
 __all__ = [
-    "CLEAR_COVERS",
+    "COVERS",
     "FABRIC_PATTERNS",
     "LOOKALIKES",
     "MASK_KINDS",
     "MASK_POSITIONS",
     "OCCLUDERS",
-    "ClearCover",
+    "Cover",
     "FabricPattern",
     "Lookalike",
     "Mask",
     "MaskKind",
     "MaskPosition",
     "Occluder",
-    "render_clear_cover",
+    "render_cover",
     "render_lookalike",
     "render_mask",
     "render_occluder",
-    "render_printed_mouth",
 ]

@@ -6,12 +6,34 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from maskdet.analyzers.pipelines import TwoStage
+from maskdet.web import session
 from maskdet.web.sidebar import ADVANCED_KEY, FILES_KEY
+from tests.helpers.fakes import FakeClassifier, FakeDetector
 from tests.helpers.waiting import WAIT_S
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
+
+
+def use_fake_models(monkeypatch: pytest.MonkeyPatch, boxes: list[list[int]]) -> None:
+    """Let pages analyze with fakes: two faces without a mask, of scores .9 and .8."""
+    monkeypatch.setattr(
+        session,
+        "load_analyzer",
+        lambda *names, **how: TwoStage(
+            FakeDetector(boxes, [0.9, 0.8]), FakeClassifier((0.04, 0.95, 0.01))
+        ),
+    )
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
+    # streamlit-webrtc needs a session, which AppTest does not have.
+    monkeypatch.setattr(
+        "streamlit_webrtc.component.get_this_session_info", lambda: None
+    )
+    st.cache_resource.clear()  # every AppTest has the same session
 
 
 def run_app(app: AppTest) -> AppTest:

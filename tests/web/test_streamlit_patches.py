@@ -30,6 +30,7 @@ from streamlit.runtime.state import SafeSessionState, SessionState
 from streamlit.testing.v1 import AppTest
 from streamlit.web.server import server_util
 from streamlit.web.server.starlette import starlette_server, starlette_websocket
+from streamlit_webrtc import WebRtcStreamerContext, WebRtcStreamerState
 
 from maskdet.web.components import to_media_url
 from maskdet.web.events import service
@@ -51,7 +52,7 @@ from tests.helpers.waiting import WAIT_S
 
 HOOKS = {name: hook for name, hook in vars(hooks).items() if isinstance(hook, Hook)}
 # Attributes of instances, which their classes do not have.
-OF_INSTANCES = {"FILE_STORAGE", "FRAME_EVENT"}
+OF_INSTANCES = {"FILE_STORAGE", "FRAME_EVENT", "LAST_RENDERED"}
 
 
 @pytest.fixture(autouse=True)
@@ -183,6 +184,8 @@ async def use_every_hook() -> None:
     streamlit_patches.process_frames_with(ProcessedTrack)
     reader = RelayStreamTrack(MediaRelay(), Camera(), buffered=False)
     streamlit_patches.set_frame_event(reader, asyncio.Event())
+    stopped = WebRtcStreamerState(playing=False, signalling=False)
+    streamlit_patches.keep_stream(WebRtcStreamerContext(None, stopped))
     guard.guard_server()
     navigation.ignore_stale_reruns()
     streamlit_patches.switch_to_app_entry()

@@ -23,14 +23,13 @@ from maskdet.datasets import Example
 from maskdet.detectors import Detector, LandmarkDetector
 from maskdet.media import read_image
 from maskdet.synthetic import (
-    ClearCover,
+    Cover,
     Mask,
     MaskPosition,
     Occluder,
-    render_clear_cover,
+    render_cover,
     render_mask,
     render_occluder,
-    render_printed_mouth,
 )
 from maskdet.training.checkpoint import (
     open_arrays,
@@ -59,7 +58,7 @@ NO_FACE = len(CLASSES)
 """Label of a crop without a face: the column after those of `CLASSES`."""
 
 UNDECIDABLE = NO_FACE + 1
-"""Label of a face whose class cannot be told, such as one behind a clear shield: its
+"""Label of a face whose class is not certain, such as one behind a clear shield: its
 target is the same probability for each of `CLASSES`."""
 
 ProgressWrapper = Callable[[Iterable[Any]], Iterable[Any]]
@@ -82,16 +81,14 @@ HARD_NEGATIVES: Final[Mapping[Occluder, float]] = {
 }
 """Other rendered occluders, with their fractions. Hands are reported most often."""
 
-DRAWN_COVERS: Final[Mapping[ClearCover, float]] = {
-    "visor": 0.12,
-    "mouth shield": 0.04,
-    "window": 0.05,
-    "printed face": 0.06,
+DRAWN_COVERS: Final[Mapping[Cover, tuple[int, float]]] = {
+    "visor": (UNDECIDABLE, 0.12),
+    "mouth shield": (UNDECIDABLE, 0.04),
+    "window": (UNDECIDABLE, 0.05),
+    "printed face": (UNDECIDABLE, 0.06),
+    "printed mouth": (Label.MASK, 0.08),
 }
-"""Rendered covers that make a face `UNDECIDABLE`, with their fractions."""
-
-_PRINTED_MOUTH_FRACTION: Final = 0.08
-"""Fraction of the synthetic crops with a worn mask that has a mouth printed on it."""
+"""Label of each rendered cover, and its fraction."""
 
 # A box with this score, in the middle and of the right size, is the labelled face.
 _MIN_CENTRE_FACE_SCORE: Final = 0.7
@@ -382,7 +379,7 @@ def draw_on_face(
     landmarks: NDArray[np.float32],
     rng: Rng,
 ) -> tuple[Image, int, str]:
-    """Draw a random mask, hard negative or clear cover on a face without a mask.
+    """Draw a random mask, hard negative or cover on a face without a mask.
 
     Args:
         image: `(h, w, 3)` uint8, BGR; not changed.
@@ -392,29 +389,23 @@ def draw_on_face(
             `DRAWN_COVERS`.
 
     Returns:
-        The new image, the column of the face's class or `UNDECIDABLE`, and the name of
-        what was drawn.
+        The new image, the label of the face, and the name of what was drawn.
     """
     fractions = [
         *(fraction for _, fraction in DRAWN_MASKS.values()),
         *HARD_NEGATIVES.values(),
-        *DRAWN_COVERS.values(),
-        _PRINTED_MOUTH_FRACTION,
+        *(fraction for _, fraction in DRAWN_COVERS.values()),
     ]
     choice = int(rng.choice(len(fractions), p=np.array(fractions) / sum(fractions)))
     if choice < len(DRAWN_MASKS):
-        position, (label, _) = list(DRAWN_MASKS.items())[choice]
+        position, (mask_label, _) = list(DRAWN_MASKS.items())[choice]
         mask = Mask.random(rng, position)
-        return render_mask(image, landmarks, mask, box=box, rng=rng), label, position
+        drawn = render_mask(image, landmarks, mask, box=box, rng=rng)
+        return drawn, mask_label, position
     choice -= len(DRAWN_MASKS)
     if choice < len(HARD_NEGATIVES):
         occluder = list(HARD_NEGATIVES)[choice]
         drawn = render_occluder(image, landmarks, occluder, box=box, rng=rng)
         return drawn, Label.NO_MASK, occluder
-    choice -= len(HARD_NEGATIVES)
-    if choice < len(DRAWN_COVERS):
-        cover = list(DRAWN_COVERS)[choice]
-        drawn = render_clear_cover(image, landmarks, cover, box=box, rng=rng)
-        return drawn, UNDECIDABLE, cover
-    drawn = render_printed_mouth(image, landmarks, box=box, rng=rng)
-    return drawn, Label.MASK, "printed mouth"
+    cover, (label, _) = list(DRAWN_COVERS.items())[choice - len(HARD_NEGATIVES)]
+    return render_cover(image, landmarks, cover, box=box, rng=rng), label, cover

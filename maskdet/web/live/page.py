@@ -134,6 +134,7 @@ def render_stream(preferences: Preferences, source: LiveSource) -> WebRtcStreame
     if _CONNECTION_KEY in st.session_state:
         # Otherwise the visitor comes from another page, and the last stream has ended.
         _update_connection(get_connection(), _get_stream_state())
+        streamlit_patches.keep_stream(st.session_state.get(source.streamer_key))
     stream_connection = get_connection()
     if pop_start_request():
         stream_connection.start(get_live_state().clock())

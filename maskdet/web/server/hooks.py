@@ -252,6 +252,10 @@ FRAME_EVENT: Final = Hook(
     "aiortc.contrib.media:RelayStreamTrack._new_frame_event",
     "frames that are dropped before the analysis are not counted",
 )
+LAST_RENDERED: Final = Hook(
+    "streamlit_webrtc:WebRtcStreamerContext._last_rendered_run_count",
+    "on a busy server, live video may end just after Start",
+)
 STREAMER_KEY: Final = Hook(
     "streamlit_webrtc.component:generate_frontend_component_key",
     "a visitor who leaves the Live page may be sent back to it",

@@ -321,6 +321,21 @@ def set_frame_event(track: object, event: asyncio.Event) -> None:
         setattr(track, hooks.FRAME_EVENT.name, event)
 
 
+def keep_stream(context: object) -> None:
+    """Let a streamer that the previous run has rendered keep its stream in this one.
+
+    streamlit-webrtc 0.79 ends a stream if more than one run has been counted since it
+    was rendered, as the browser may show a new streamer then. Streamlit 1.67 counts a
+    run when its last message is sent, which on a busy server can be after the next run
+    has rendered the streamer. The run after that sees two more runs.
+
+    Args:
+        context: of the streamer, or None.
+    """
+    if context is not None and hooks.LAST_RENDERED.is_attribute_of(context):
+        setattr(context, hooks.LAST_RENDERED.name, None)
+
+
 def get_streamer_key(key: str) -> str:
     """Return the key under which a browser reports the state of a WebRTC streamer."""
     place = hooks.STREAMER_KEY.find()

@@ -6,37 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from maskdet.analyzers.pipelines import AUTO, TwoStage, resolve_analyzer
+from maskdet.analyzers.pipelines import AUTO, resolve_analyzer
 from maskdet.settings import Settings
 from maskdet.smoothing import TRACKING_PRESETS
 from maskdet.web import session
 from maskdet.web.distance import DEFAULT_GROUND_POINTS
-from tests.helpers.app import live_html, open_page, run_app
-from tests.helpers.fakes import FakeClassifier, FakeDetector
+from tests.helpers.app import live_html, open_page, run_app, use_fake_models
 
 APP = Path(__file__).resolve().parents[3] / "app.py"
 BOXES = [[40, 60, 100, 130], [110, 60, 170, 130]]
 
 
 @pytest.fixture(autouse=True)
-def light_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replace all models by fakes."""
-    monkeypatch.setattr(
-        session,
-        "load_analyzer",
-        lambda *names, **how: TwoStage(
-            FakeDetector(BOXES, [0.9, 0.8]), FakeClassifier((0.04, 0.95, 0.01))
-        ),
-    )
-    monkeypatch.setattr(session, "model_path", lambda name: APP)
-    # streamlit-webrtc needs a session, which AppTest does not have.
-    monkeypatch.setattr(
-        "streamlit_webrtc.component.get_this_session_info", lambda: None
-    )
-    st.cache_resource.clear()  # every AppTest has the same session
+def fake_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fake_models(monkeypatch, BOXES)
 
 
 def opened(**query: str) -> AppTest:

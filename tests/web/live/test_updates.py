@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
+from streamlit_webrtc import WebRtcStreamerState
 
-from maskdet.analyzers.pipelines import AUTO, TwoStage, resolve_analyzer
+from maskdet.analyzers.pipelines import AUTO, resolve_analyzer
 from maskdet.events import Event
 from maskdet.types import Label
 from maskdet.web import session
@@ -19,32 +21,24 @@ from maskdet.web.cameras.feed import FeedStatus
 from maskdet.web.cameras.feeds import get_camera_feeds
 from maskdet.web.live import page as live_page
 from maskdet.web.live.connection import CONNECT_TIMEOUT_S
-from maskdet.web.live.sources import watch_feed
+from maskdet.web.live.sources import BROWSER_STREAMER_KEY, watch_feed
 from maskdet.web.live.state import LiveSession, LiveState
 from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE, ViewerSlots
-from tests.helpers.app import APP, component_data, live_html, open_page, run_app
-from tests.helpers.fakes import FakeClassifier, FakeDetector
+from tests.helpers.app import (
+    component_data,
+    live_html,
+    open_page,
+    run_app,
+    use_fake_models,
+)
 from tests.helpers.streams import NOISE
 
 BOXES = [[40, 60, 100, 130], [110, 60, 170, 130]]
 
 
 @pytest.fixture(autouse=True)
-def light_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replace all models by fakes."""
-    monkeypatch.setattr(
-        session,
-        "load_analyzer",
-        lambda *names, **how: TwoStage(
-            FakeDetector(BOXES, [0.9, 0.8]), FakeClassifier((0.04, 0.95, 0.01))
-        ),
-    )
-    monkeypatch.setattr(session, "model_path", lambda name: APP)
-    # streamlit-webrtc needs a session, which AppTest does not have.
-    monkeypatch.setattr(
-        "streamlit_webrtc.component.get_this_session_info", lambda: None
-    )
-    st.cache_resource.clear()  # every AppTest has the same session
+def fake_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fake_models(monkeypatch, BOXES)
 
 
 def read(app: AppTest) -> dict[str, Any]:
@@ -213,3 +207,23 @@ def test_names_of_classes_are_shown_as_text() -> None:
     parts = read(app)["parts"]
     for name in ("status", "people", "distances"):
         assert "ans &#39;m&#39;" in parts[name], name
+
+
+def test_a_stream_continues_although_runs_are_counted_late(monkeypatch) -> None:
+    visit = SimpleNamespace(script_run_count=1)
+    monkeypatch.setattr(
+        "streamlit_webrtc.component.get_this_session_info", lambda: visit
+    )
+    app = open_page("live")
+    context = app.session_state[BROWSER_STREAMER_KEY]
+    worker = Mock(backend="aiortc", local_description=None)
+    context._set_worker(worker)
+    context._set_state(WebRtcStreamerState(playing=True, signalling=False))
+    for count in (1, 3, 4, 7):
+        visit.script_run_count = count
+        run_app(app)
+        worker.stop.assert_not_called()
+    run_app(app.switch_page("pages/about.py"))
+    visit.script_run_count = 9
+    run_app(app.switch_page("pages/live.py"))
+    worker.stop.assert_called_once()  # the browser shows a new streamer

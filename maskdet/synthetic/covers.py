@@ -1,8 +1,7 @@
 """Render clear and printed covers of an unmasked face, for training.
 
-Behind a visor, a mouth shield, or the window of a mask, and on a mask with a printed
-face, a mouth can be seen although the face is covered. `lookalikes` renders other ones,
-which are only used to measure.
+A mouth is visible behind or on each of them, although the face is covered. `lookalikes`
+renders other ones, which are only used to measure.
 """
 
 from __future__ import annotations
@@ -23,84 +22,61 @@ from maskdet.synthetic.head import MOUTH_Y, Head
 from maskdet.synthetic.masks import Mask, render_mask, sample_colour
 from maskdet.types import Image, Rng
 
-ClearCover: TypeAlias = Literal["visor", "mouth shield", "window", "printed face"]
-CLEAR_COVERS: Final[tuple[ClearCover, ...]] = get_args(ClearCover)
+Cover: TypeAlias = Literal[
+    "visor", "mouth shield", "window", "printed face", "printed mouth"
+]
+COVERS: Final[tuple[Cover, ...]] = get_args(Cover)
 
 _GLARE: Final = 248.0
 """Grey level of a reflection of a lamp or a window."""
 
 
-def render_clear_cover(
+def render_cover(
     image: Image,
     landmarks: NDArray[np.floating],
-    cover: ClearCover,
+    cover: Cover,
     *,
     box: NDArray[np.floating] | None = None,
     rng: Rng,
 ) -> Image:
-    """Render a cover through which, or on which, a mouth can be seen.
+    """Render a cover through which, or on which, a mouth is visible.
 
     Args:
         image: `(h, w, 3)` uint8 BGR; not changed.
         landmarks: `(5, 2)` as in `render_mask`.
         cover: `visor`: a transparent shield from forehead to chin; `mouth shield`: a
             small one before nose and mouth; `window`: a mask with a transparent
-            window; `printed face`: a mask with a photograph of its wearer's mouth.
+            window; `printed face`: a mask with a photograph of its wearer's mouth;
+            `printed mouth`: a mask with a drawing, such as a smile or teeth.
         box: `(4,)` `x1, y1, x2, y2` of the face, which gives the position of the chin.
         rng: random generator of shapes, colours and reflections.
 
     Raises:
         ValueError: the landmarks do not form a face, or the cover is unknown.
     """
-    if cover not in CLEAR_COVERS:
-        raise ValueError(
-            f"cover must be one of {', '.join(CLEAR_COVERS)}, got {cover!r}"
-        )
+    if cover not in COVERS:
+        raise ValueError(f"cover must be one of {', '.join(COVERS)}, got {cover!r}")
     head = Head.fit(landmarks, bottom_px=None if box is None else float(box[3]))
     canvas = create_canvas(image, head, reach=2.6)
     if canvas is None:
         return image.copy()
-    if cover in ("visor", "mouth shield"):
-        paint = _paint_visor if cover == "visor" else _paint_mouth_shield
-        paint(canvas, rng)
+    if cover == "visor":
+        _paint_visor(canvas, rng)
+        return composite(image, canvas)
+    if cover == "mouth shield":
+        _paint_mouth_shield(canvas, rng)
         return composite(image, canvas)
     masked = render_mask(image, landmarks, Mask.random(rng), box=box, rng=rng)
-    behind = image if cover == "window" else _print_photograph(image, head, rng)
+    if cover == "printed mouth":
+        _paint_drawing(canvas, rng)
+        return composite(masked, canvas)
     window = _shape_window(canvas, rng)
+    behind = image if cover == "window" else _print_photograph(image, head, rng)
     opened = _open_window(canvas, window * rng.uniform(0.8, 1.0), masked, behind)
-    if cover == "printed face":
-        return opened
-    _paint_reflections(canvas, window, 0.6, rng)
-    return composite(opened, canvas)
-
-
-def render_printed_mouth(
-    image: Image,
-    landmarks: NDArray[np.floating],
-    *,
-    box: NDArray[np.floating] | None = None,
-    rng: Rng,
-) -> Image:
-    """Render a worn mask with a drawn mouth: a smile, teeth, a moustache or a snout.
-
-    Args:
-        image: `(h, w, 3)` uint8 BGR; not changed.
-        landmarks: `(5, 2)` as in `render_mask`.
-        box: `(4,)` `x1, y1, x2, y2` of the face, which gives the position of the chin.
-        rng: random generator of the mask and the drawing.
-
-    Raises:
-        ValueError: the landmarks do not form a face.
-    """
-    masked = render_mask(image, landmarks, Mask.random(rng), box=box, rng=rng)
-    head = Head.fit(landmarks, bottom_px=None if box is None else float(box[3]))
-    canvas = create_canvas(masked, head, reach=1.8)
-    if canvas is None:
-        return masked
-    painters = (_paint_smile, _paint_mouth, _paint_teeth, _paint_moustache)
-    for index in rng.permutation(len(painters))[: rng.integers(1, 3)]:
-        painters[index](canvas, rng)
-    return composite(masked, canvas)
+    if cover == "window":
+        _paint_reflections(canvas, window, 0.6, rng)
+        return composite(opened, canvas)
+    return opened
 
 
 def _soften(canvas: Canvas, depth: FloatArray) -> FloatArray:
@@ -254,6 +230,13 @@ def _print_photograph(image: Image, head: Head, rng: Rng) -> Image:
     tone = 1 + rng.uniform(-0.15, 0.15, 3)
     result: Image = np.rint(np.clip(pale * tone, 0, 255)).astype(np.uint8)
     return result
+
+
+def _paint_drawing(canvas: Canvas, rng: Rng) -> None:
+    """Paint one or two of smile, lips, teeth and moustache."""
+    painters = (_paint_smile, _paint_mouth, _paint_teeth, _paint_moustache)
+    for index in rng.permutation(len(painters))[: rng.integers(1, 3)]:
+        painters[index](canvas, rng)
 
 
 def _paint_smile(canvas: Canvas, rng: Rng) -> None:
