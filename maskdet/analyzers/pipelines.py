@@ -149,6 +149,7 @@ ANALYZERS: Final = _AnalyzerRegistry(
         "haar-live": "one Haar cascade with a fast preset detects, our classifier "
         "classifies",
         "yunet": "YuNet detects, our classifier classifies",
+        "centerface": "CenterFace detects, our classifier classifies",
         "ssd": "ResNet-10 SSD detects, our classifier classifies",
         "aizoo": "AIZOO's single-stage network, for comparison",
     }
@@ -164,6 +165,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "haar": "Haar (classic)",
     "haar-live": "Haar for video (classic)",
     "yunet": "YuNet",
+    "centerface": "CenterFace",
     "ssd": "SSD",
     "aizoo": "AIZOO",
 }

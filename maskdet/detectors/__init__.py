@@ -16,6 +16,7 @@ Landmarks = NDArray[np.float32]
 of the mouth, as seen in the image."""
 
 DETECTORS: dict[str, str] = {
+    "centerface": "maskdet.detectors.centerface:CenterFace",
     "haar": "maskdet.detectors.haar:Haar",
     "haar-live": "maskdet.detectors.haar:haar_live",
     "mtcnn": "maskdet.detectors.mtcnn:MTCNN",

@@ -141,7 +141,7 @@ def test_the_aizoo_analyzer_is_loaded_by_its_name(kind) -> None:
     assert isinstance(analyzer, Aizoo)
 
 
-@pytest.mark.parametrize("name", ["ssd", "yunet"])
+@pytest.mark.parametrize("name", ["centerface", "ssd", "yunet"])
 def test_a_detector_with_downloaded_weights_makes_a_two_stage_analyzer(name) -> None:
     with use_stand_ins():
         analyzer = load_analyzer(name)

@@ -1,4 +1,4 @@
-"""Tests of decoding in YuNet and SSD with known network outputs.
+"""Tests of decoding in YuNet, CenterFace and SSD with known network outputs.
 
 The expected values follow from the constants of the stand-ins.
 """
@@ -10,6 +10,7 @@ import math
 import numpy as np
 import pytest
 
+from maskdet.detectors.centerface import CenterFace
 from maskdet.detectors.ssd import SSD
 from maskdet.detectors.yunet import YuNet
 from maskdet.types import Image
@@ -24,6 +25,12 @@ BLUE, GREEN, RED = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 def yunet() -> YuNet:
     with use_stand_ins():
         return YuNet(640)
+
+
+@pytest.fixture(scope="module")
+def centerface() -> CenterFace:
+    with use_stand_ins():
+        return CenterFace()
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +129,81 @@ def test_yunet_resizes_to_the_given_long_side():
 def test_boxes_of_yunet_are_clipped_to_the_image(yunet):
     faces = yunet.detect(paint_image(640, 480, ((0, 0, 8, 8), BLUE)))
     assert faces.boxes.tolist() == [[0, 0, 10, 8]]
+
+
+# Without the shift, the box is 155, 68, 171, 92.
+CENTERFACE_PATCH = (160, 80, 164, 84)
+CENTERFACE_BOX = [154.632, 70.28, 171.096, 93.32]
+
+
+def test_centerface_boxes_match_the_shifted_network_output(centerface):
+    faces = centerface.detect(paint_image(640, 480, (CENTERFACE_PATCH, BLUE)))
+    assert faces.boxes == pytest.approx(np.array([CENTERFACE_BOX]), abs=1e-3)
+
+
+@pytest.mark.parametrize("contrast", [80, 100, 150, 255])
+def test_centerface_scores_match_the_network_output(centerface, contrast):
+    faces = centerface.detect(
+        paint_image(640, 480, (CENTERFACE_PATCH, (contrast, 0, 0)))
+    )
+    assert faces.scores == pytest.approx([patch_confidence(contrast)], abs=1e-4)
+
+
+def test_centerface_drops_scores_below_the_minimum(centerface):
+    # The minimum is 0.05: the score is above it at 64, below it at 62.
+    for contrast, n_faces in (64, 1), (62, 0):
+        image = paint_image(640, 480, (CENTERFACE_PATCH, (contrast, 0, 0)))
+        assert len(centerface.detect(image)) == n_faces
+
+
+def test_centerface_nms_keeps_the_higher_score(centerface):
+    # Boxes 16 px wide: IoU 1/3 if they are 8 px apart, 1/7 if 12 px.
+    weaker = (120, 0, 0)
+    for left, n_faces in (168, 1), (172, 2):
+        patch = (left, 80, left + 4, 84)
+        faces = centerface.detect(
+            paint_image(640, 480, (CENTERFACE_PATCH, BLUE), (patch, weaker))
+        )
+        assert len(faces) == n_faces
+        assert faces.boxes[0] == pytest.approx(CENTERFACE_BOX, abs=1e-3)
+
+
+def test_centerface_detects_each_face_of_a_crowd(centerface):
+    lefts_tops = [
+        (left, top) for left in range(0, 640, 16) for top in range(0, 480, 24)
+    ]
+    patches = [((x, y, x + 4, y + 4), BLUE) for x, y in lefts_tops]
+    assert len(centerface.detect(paint_image(640, 480, *patches))) == len(lefts_tops)
+
+
+@pytest.mark.parametrize(
+    ("size_wh", "patch", "box"),
+    [
+        # Scaled by 1/2 and by 2.
+        ((1280, 960), (320, 160, 328, 168), (309.264, 140.56, 342.192, 186.64)),
+        ((320, 240), (80, 40, 82, 42), (77.316, 35.14, 85.548, 46.66)),
+        # 250 rows are stretched to 256, and 10 to 64.
+        ((640, 250), (160, 0, 164, 4), (154.632, 0, 171.096, 13.008)),
+        ((10, 640), (0, 320, 10, 324), (0, 310.28, 1.734, 333.32)),
+    ],
+)
+def test_boxes_of_centerface_are_in_pixels_of_the_image(
+    centerface, size_wh, patch, box
+):
+    faces = centerface.detect(paint_image(*size_wh, (patch, BLUE)))
+    assert faces.boxes[:1] == pytest.approx(np.array([box]), abs=1e-2)
+
+
+def test_centerface_scores_do_not_depend_on_the_images_before(centerface):
+    """OpenCV's fused layers would normalize again at each change of the size."""
+    weaker = (CENTERFACE_PATCH, (110, 0, 0))
+    for size_wh in (640, 320), (480, 640), (640, 480):
+        faces = centerface.detect(paint_image(*size_wh, weaker))
+        assert faces.scores == pytest.approx([patch_confidence(110)], abs=1e-4)
+
+
+def test_centerface_gets_rgb_images(centerface):
+    assert not len(centerface.detect(paint_image(640, 480, (CENTERFACE_PATCH, RED))))
 
 
 def test_ssd_boxes_match_the_network_output(ssd):

@@ -26,7 +26,8 @@ def astronaut():
 
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(
-        ValueError, match="haar, haar-live, mtcnn, ssd, yunet, not 'frontal'"
+        ValueError,
+        match="centerface, haar, haar-live, mtcnn, ssd, yunet, not 'frontal'",
     ):
         load_detector("frontal")
 

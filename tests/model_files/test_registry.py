@@ -84,7 +84,7 @@ def test_every_row_is_complete(name):
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("name", ["yunet", "ssd", "aizoo"])
+@pytest.mark.parametrize("name", ["yunet", "centerface", "ssd", "aizoo"])
 def test_the_published_weights_match_the_manifest(name):
     """Skipped if the file is missing; then no test runs the published weights."""
     if not is_present(name):
@@ -99,7 +99,7 @@ def test_the_published_weights_match_the_manifest(name):
 def test_all_external_weights_have_stand_ins():
     external = {name for name in MODEL_FILES if name not in BUNDLED}
     companions = {file for name in external for file in MODEL_FILES[name].requires}
-    assert external - companions == {"yunet", "ssd", "aizoo"}
+    assert external - companions == {"yunet", "centerface", "ssd", "aizoo"}
     published = {name: MODEL_FILES[name].sha256 for name in external}
     with use_stand_ins():
         for name in external:

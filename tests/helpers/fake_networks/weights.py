@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from maskdet.model_files.model_zoo import MODEL_DIR_VARIABLE, MODEL_FILES, model_path
-from tests.helpers.fake_networks import aizoo, ssd, yunet
+from tests.helpers.fake_networks import aizoo, centerface, ssd, yunet
 
 STAND_IN, PUBLISHED = "stand-in", "published"
 
@@ -66,6 +66,7 @@ def use_stand_ins() -> Iterator[None]:
     """
     contents = {
         "yunet": yunet.make_onnx(),
+        "centerface": centerface.make_onnx(),
         "ssd": ssd.make_graph_weights(),
         "ssd-graph": ssd.make_graph_text().encode(),
         "aizoo": aizoo.make_caffemodel(),
