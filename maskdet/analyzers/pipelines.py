@@ -46,12 +46,17 @@ suffix."""
 RESIZES: Final = {_ONEPASS: Resize(640, 2.0), _ONEPASS_FAST: Resize(320, 1.0)}
 """Input scaling of the two analyzers of a single-stage network."""
 
-_onepass_refiner = partial(Refiner, min_px=12, weight=0.5, verify_power=0.35)
+_onepass_refiner = partial(Refiner, weight=0.5, verify_power=0.35)
 
 _REFINERS: dict[str, partial[Refiner]] = {
-    _ONEPASS: partial(_onepass_refiner, skip_above=0.98, verify_below=0.9),
+    _ONEPASS: partial(_onepass_refiner, min_px=8, skip_above=0.995, verify_below=0.9),
     _ONEPASS_FAST: partial(
-        _onepass_refiner, skip_above=0.9, verify_below=0.85, min_score=0.4, max_faces=8
+        _onepass_refiner,
+        min_px=12,
+        skip_above=0.9,
+        verify_below=0.85,
+        min_score=0.4,
+        max_faces=8,
     ),
 }
 """The refinement of each single-stage analyzer; others have none.

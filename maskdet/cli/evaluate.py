@@ -92,12 +92,12 @@ _SCENES_DESCRIPTION = f"""Evaluate on images with ground-truth boxes (COCO, VOC 
 YOLO). Average precision at IoU {MIN_IOU}: detections by descending score, each matched
 to the unmatched face with the highest IoU, all-point interpolation, minimum score
 {MIN_STORED_SCORE} and size 1 px. A detection counts for its most likely class only,
-with its detection score. "ap_every_class" in the JSON follows the more lenient rule of
-the validation of YOLO: every detection counts for every class, with its score times the
-probability of the class. For "at least {LARGE_PX:g} px", smaller faces are ignored.
-Intervals are 95 %: Wilson for rates, widened for recall and precision where the faces
-of an image are correlated; bootstrap over images for average precision, and over faces
-for the other class metrics."""
+with its detection score. The line "as YOLO does" ("ap_every_class" in the JSON) follows
+the more lenient rule of the validation of YOLO: every detection counts for every class,
+with its score times the probability of the class. For "at least {LARGE_PX:g} px",
+smaller faces are ignored. Intervals are 95 %: Wilson for rates, widened for recall and
+precision where the faces of an image are correlated; bootstrap over images for average
+precision, and over faces for the other class metrics."""
 
 _FACES_DESCRIPTION = """Evaluate on images of one face: a folder for each class, or an
 index.csv (path, label, split, source). Mask vs no mask: an incorrectly worn mask counts

@@ -19,7 +19,7 @@ from maskdet.metrics.matching import MIN_IOU
 from maskdet.metrics.summary import ClassificationSummary
 from maskdet.settings import Settings
 from maskdet.style import Style
-from maskdet.types import CLASSES
+from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count
 
 _LARGE = f"at least {LARGE_PX:g} px"
@@ -39,6 +39,16 @@ def format_detection_table(
     for key, title in titles.items():
         cells = "".join(f"{table[key]!s:32}" for table in (report.ap, report.ap_large))
         lines.append((pad_text(title, TITLE_WIDTH) + cells).rstrip())
+    means = (report.ap_every_class["mean"], report.ap_every_class_large["mean"])
+    cells = "".join(f"{mean!s:32}" for mean in means)
+    lines.append((pad_text("  the same, as YOLO does", TITLE_WIDTH) + cells).rstrip())
+    by_threshold = [
+        format_row(
+            f"  {threshold:g}",
+            map(format_cell, (confusion.abstention_rate, confusion.predicted_accuracy)),
+        )
+        for threshold, confusion in report.confusions_by_threshold.items()
+    ]
     return [
         *lines,
         "",
@@ -48,6 +58,11 @@ def format_detection_table(
         "",
         f"classes of the detected faces, {_LARGE}",
         *format_label_metrics(report.classification, report.summary, style),
+        "",
+        format_row(
+            "by confidence threshold", (style.title(Label.UNKNOWN), "correct of others")
+        ),
+        *by_threshold,
         "",
         f"median time {report.median_ms:.1f} ms per image",
     ]

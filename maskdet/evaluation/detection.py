@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -26,7 +26,11 @@ from maskdet.analyzers.pipelines import Analyzer, get_pipeline
 from maskdet.boxes import sizes_px
 from maskdet.datasets import Example
 from maskdet.evaluation.classification import LARGE_PX, median_or_zero
-from maskdet.metrics.classification import ClassificationResult, Json
+from maskdet.metrics.classification import (
+    ClassificationResult,
+    ConfusionMatrix,
+    Json,
+)
 from maskdet.metrics.detection import DetectionMatches, mean_average_precision
 from maskdet.metrics.intervals import Estimate, clustered_proportion, estimates_to_json
 from maskdet.metrics.matching import MIN_IOU, BoolArray, BoxRows, Float32Array
@@ -38,6 +42,9 @@ from maskdet.wording import format_count
 if TYPE_CHECKING:
     from maskdet.evaluation.operating_point import EvaluationResult
     from maskdet.evaluation.scoring import FacePredictions
+
+CONFIDENCE_THRESHOLDS: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
+"""Confidence thresholds whose price a report has."""
 
 ClassRule: TypeAlias = Literal["likeliest", "every"]
 """The classes a detection counts for; see above."""
@@ -170,6 +177,14 @@ class DetectionReport:
         """Predictions for the detected large faces at the thresholds."""
         return self.face_predictions.predictions.classification
 
+    @property
+    def confusions_by_threshold(self) -> dict[float, ConfusionMatrix]:
+        """Confusion of these predictions for each of `CONFIDENCE_THRESHOLDS`."""
+        return {
+            threshold: self.classification.confusion_from(threshold)
+            for threshold in CONFIDENCE_THRESHOLDS
+        }
+
     @cached_property
     def summary(self) -> ClassificationSummary:
         """All metrics of these predictions."""
@@ -188,6 +203,13 @@ class DetectionReport:
             "recall": self.recall.to_json(),
             "precision": self.precision.to_json(),
             "labels": self.classification.to_json(),
+            "by_min_confidence": {
+                f"{threshold:g}": {
+                    "unsure": confusion.abstention_rate.to_json(),
+                    "accuracy_of_others": confusion.predicted_accuracy.to_json(),
+                }
+                for threshold, confusion in self.confusions_by_threshold.items()
+            },
             "summary": self.summary.to_json(),
             "median_ms": round(self.median_ms, 2),
         }

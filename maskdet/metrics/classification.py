@@ -111,6 +111,16 @@ class ConfusionMatrix:
         return proportion(int(self._hits.sum()), self.n)
 
     @property
+    def abstention_rate(self) -> Estimate:
+        """Fraction of the items without a prediction."""
+        return proportion(int(self.counts[:, -1].sum()), self.n)
+
+    @property
+    def predicted_accuracy(self) -> Estimate:
+        """Fraction of correct predictions among the items with one."""
+        return proportion(int(self._hits.sum()), int(self.counts[:, :-1].sum()))
+
+    @property
     def recalls(self) -> tuple[Estimate, ...]:
         """Recall of each class."""
         return _proportions(self._hits, self.counts.sum(axis=1))
@@ -242,9 +252,18 @@ class ClassificationResult:
     @property
     def class_confusion(self) -> ConfusionMatrix:
         """Confusion of the three classes by the most probable class."""
-        return ConfusionMatrix.from_labels(
-            self.ground_truth, self.probs.argmax(axis=1), len(CLASSES)
-        )
+        return self.confusion_from(0)
+
+    def confusion_from(self, min_confidence: float) -> ConfusionMatrix:
+        """Return the confusion of the three classes with a confidence threshold.
+
+        Args:
+            min_confidence: faces whose most probable class is less probable have no
+                prediction, in [0, 1].
+        """
+        is_sure = self.probs.max(axis=1, initial=0) >= min_confidence
+        predicted = np.where(is_sure, self.probs.argmax(axis=1), -1)
+        return ConfusionMatrix.from_labels(self.ground_truth, predicted, len(CLASSES))
 
     @property
     def binary_confusion(self) -> ConfusionMatrix:

@@ -106,6 +106,13 @@ def test_scenes_as_json(scenes, capsys, asked):
     assert report["ap_every_class"]["mask"]["value"] == 0.5
     assert set(report["ap_every_class_large"]) == {*report["ap"]} - {"faces"}
     assert report["labels"]["confusion"] == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    # The probability of the only large face is 0.7.
+    unsure = {
+        threshold: row["unsure"]["value"]
+        for threshold, row in report["by_min_confidence"].items()
+    }
+    assert unsure == {"0.5": 0, "0.6": 0, "0.7": 0, "0.8": 1, "0.9": 1}
+    assert report["by_min_confidence"]["0.6"]["accuracy_of_others"]["value"] == 1
     assert report["median_ms"] >= 0
 
 
@@ -119,6 +126,8 @@ def test_scenes_as_a_table(scenes, capsys):
     assert "at detection score 0.3" in table
     squeezed = " ".join(table.split())
     assert "recall, Incorrect nothing to measure" in squeezed
+    assert "the same, as YOLO does 0.250 [" in squeezed
+    assert "by confidence threshold Unsure correct of others" in squeezed
     assert "median time" in table
 
 

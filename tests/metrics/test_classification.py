@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from maskdet.metrics.classification import ConfusionMatrix, threshold_curves
+from maskdet.metrics.classification import (
+    ClassificationResult,
+    ConfusionMatrix,
+    threshold_curves,
+)
 from maskdet.metrics.intervals import (
     Estimate,
     draw_bootstrap_weights,
@@ -55,6 +59,21 @@ def test_balanced_accuracy_ignores_missing_classes():
     ).balanced_accuracy()
     assert balanced.value == pytest.approx((2 / 3 + 1) / 2)
     assert balanced.low < balanced.value <= balanced.high == 1.0
+
+
+def test_unsure_faces_have_no_prediction():
+    probs = np.array([[0.9, 0.1, 0], [0.6, 0.3, 0.1], [0.5, 0.3, 0.2]], np.float32)
+    result = ClassificationResult(np.array([0, 1, 0]), probs)
+    assert result.confusion_from(0).counts.tolist() == (
+        result.class_confusion.counts.tolist()
+    )
+    # A face exactly at the threshold is sure, as in `Settings.min_confidence`.
+    at_limit = result.confusion_from(float(probs[1, 0]))
+    assert at_limit.counts.tolist() == [[1, 0, 0, 1], [1, 0, 0, 0], [0, 0, 0, 0]]
+    assert at_limit.abstention_rate.value == pytest.approx(1 / 3)
+    assert at_limit.predicted_accuracy.value == pytest.approx(1 / 2)
+    assert at_limit.predicted_accuracy.n == 2
+    assert math.isnan(result.confusion_from(1).predicted_accuracy.value)
 
 
 def test_no_items_give_nan():
