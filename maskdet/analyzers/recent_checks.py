@@ -19,10 +19,10 @@ MIN_AGE_S: Final = 0.2
 """Age in seconds up to which a result is always reused. Smoothing of labels takes
 longer."""
 
-MAX_AGE_S: Final = 0.6
+MAX_AGE_S: Final = 1.5
 """Age up to which it is reused if the network that detects faces sees no change."""
 
-_MAX_CHANGE: Final = 0.1
+_MAX_CHANGE: Final = 0.2
 """Change of a class probability of that network which means that something happened."""
 
 _MIN_IOU: Final = 0.7
