@@ -127,7 +127,8 @@ async def _respond_without_app(
     response = await login.respond_to_login(
         scope, receive, is_own_page=is_allowed_connection(origin, host)
     )
-    return response or await updates.respond(scope) or await static_files.respond(scope)
+    response = response or await updates.respond(scope)
+    return response or await static_files.respond_with_code(scope)
 
 
 def is_allowed_host(host: str | None) -> bool:

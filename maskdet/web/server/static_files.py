@@ -34,7 +34,7 @@ _responses: Final[dict[str, Response]] = {}
 """The response to each path that was requested, at most 7 MB for all of Streamlit."""
 
 
-async def respond(scope: Scope) -> Response | None:
+async def respond_with_code(scope: Scope) -> Response | None:
     """Return a file of Streamlit's code; None if the request is for something else.
 
     Args:
