@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import requests
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
@@ -24,7 +25,7 @@ from maskdet.events import Event
 from maskdet.events.config import EVENTS_URL_VARIABLE, sqlite_url
 from maskdet.events.store import EventStore
 from maskdet.types import Label
-from maskdet.web.server import preload, uploads
+from maskdet.web.server import preload, static_files, uploads
 from tests.helpers.fakes import make_grey_image
 from tests.helpers.mjpeg_camera import run_mjpeg_camera
 from tests.helpers.servers import (
@@ -210,6 +211,24 @@ def test_a_page_names_the_code_of_its_first_elements(running) -> None:
         assert all(get(running, file)[0] == 200 for file in files[:3])
     for path in (files[0], "/_stcore/health"):
         assert "Link" not in get(running, path)[1]
+
+
+def test_browsers_get_the_code_of_streamlit_compressed(running) -> None:
+    url = f"http://localhost:{running.port}"
+    path = re.findall("<([^>]+)>; rel=modulepreload", get(running)[1]["Link"])[0]
+    code = (static_files.STREAMLIT_FOLDER / path.removeprefix("/")).read_bytes()
+    plain = requests.get(url + path, headers={"Accept-Encoding": "identity"})
+    assert plain.content == code
+    assert "Content-Encoding" not in plain.headers
+    for _ in range(2):  # from the disk, then from memory
+        response = requests.get(url + path)
+        assert response.content == code
+        assert response.headers["Content-Encoding"] == "gzip"
+        for name in ("Cache-Control", "Content-Security-Policy"):
+            assert response.headers[name] == plain.headers[name]
+    # Streamlit itself responds to all else.
+    assert "<!DOCTYPE html>" in requests.get(f"{url}/static/js/unknown.js").text
+    assert requests.post(url + path).status_code == 405
 
 
 def test_without_the_files_of_streamlit_no_code_is_named(tmp_path) -> None:

@@ -17,7 +17,7 @@ from streamlit import config
 
 from maskdet.serving import access
 from maskdet.web import metrics
-from maskdet.web.server import login, streamlit_patches, updates, uploads
+from maskdet.web.server import login, static_files, streamlit_patches, updates, uploads
 from maskdet.web.server.preload import format_preload_header
 
 FRAME_ANCESTORS_VARIABLE: Final = "MASKDET_FRAME_ANCESTORS"
@@ -112,7 +112,8 @@ async def _respond_without_app(
 ) -> Response | None:
     """Return the response to what Streamlit does not know, if it is not for the app.
 
-    That is an unknown host, Prometheus, a login, and a page that reads its updates.
+    That is an unknown host, Prometheus, a login, a page that reads its updates, and
+    Streamlit's code.
     """
     host = _get_single_header(headers, "host")
     if not is_allowed_host(host):
@@ -126,7 +127,8 @@ async def _respond_without_app(
     response = await login.respond_to_login(
         scope, receive, is_own_page=is_allowed_connection(origin, host)
     )
-    return response or await updates.respond(scope)
+    response = response or await updates.respond(scope)
+    return response or await static_files.respond_with_code(scope)
 
 
 def is_allowed_host(host: str | None) -> bool:

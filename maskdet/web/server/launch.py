@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
@@ -31,6 +32,8 @@ from maskdet.web.cameras.config import (
 from maskdet.web.server import guard, login, logs, streamlit_patches, uploads
 
 WARM_MODULES: Final = (
+    # For the icon of the page, the tracker and the settings: before Start.
+    *("streamlit.emojis", "scipy.optimize", "pydantic.type_adapter"),
     "aiortc",
     "altair",
     *(f"maskdet.web.{name}.page" for name in ("image", "video", "tune", "models")),
@@ -148,7 +151,8 @@ def warm_up() -> None:
     get_camera_feeds().watch(list_cameras())
     session.preload_analyzers()
     for name in WARM_MODULES:
-        importlib.import_module(name)
+        with contextlib.suppress(ImportError):  # in another version of a library
+            importlib.import_module(name)
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:

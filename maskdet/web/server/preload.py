@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-import streamlit as st
+from maskdet.web.server.static_files import STREAMLIT_FOLDER
 
 _ELEMENTS: Final = (
     *("Html", "Button", "Slider", "Selectbox", "Checkbox", "ButtonGroup"),
@@ -20,12 +20,11 @@ _ELEMENTS: Final = (
 )
 """Files, without hash and suffix, of the elements at the top of the Live page."""
 
-_STATIC_FOLDER: Final = Path(st.__file__).parent / "static"
 _IMPORT: Final = re.compile(r'(?:from|import)"\./([\w.-]+\.js)"')
 
 
 @functools.cache
-def format_preload_header(base_path: str, folder: Path = _STATIC_FOLDER) -> str:
+def format_preload_header(base_path: str, folder: Path = STREAMLIT_FOLDER) -> str:
     """Return the `Link` header of the start page.
 
     The files have a low priority: Streamlit's own come first.
