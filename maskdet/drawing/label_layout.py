@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from maskdet.boxes import Boxes, box_areas, intersection_areas
+from maskdet.boxes import Boxes, box_areas
 
 _MIN_CROWD_FACES = 5
 """Number of faces from which the width of captions is limited, so that it stays clear
@@ -20,6 +20,10 @@ _MAX_WIDTH_RATIO = 2.5
 
 _MAX_HEIGHT_RATIO = 0.25
 """Maximum height of a caption inside its face, in heights of the face."""
+
+
+_Corners: TypeAlias = Sequence[float]
+"""`x1, y1, x2, y2` in pixels; scalars, as arrays are slow for a few boxes."""
 
 
 @dataclass(frozen=True)
@@ -77,52 +81,63 @@ def place_captions(
         At most one caption per face, in the order of placement.
     """
     placed: list[PlacedCaption] = []
-    candidates = [
-        candidate
-        for face in range(len(boxes))
-        for candidate in _list_candidates(face, boxes, captions[face], image_wh)
-    ]
-    candidate_boxes = np.array(
-        [candidate.box for candidate in candidates], np.float32
-    ).reshape(-1, 4)
-    faces = np.array([candidate.face for candidate in candidates], np.int64)
-    overlap_areas = intersection_areas(candidate_boxes, boxes)
-    overlap_areas[np.arange(len(faces)), faces] = 0
-    options: list[list[tuple[PlacedCaption, float]]] = [[] for _ in boxes]
-    for candidate, on_faces in zip(
-        candidates, overlap_areas.sum(axis=1).tolist(), strict=True
-    ):
-        options[candidate.face].append((candidate, on_faces))
+    corners: list[_Corners] = boxes.tolist()
     for face in np.argsort(-box_areas(boxes), kind="stable").tolist():
-        chosen = _choose_candidate(options[face], placed)
+        x1, y1, x2, y2 = corners[face]
+        sizes = [caption.size_wh for caption in captions[face]]
+        w, h = (max(lengths) for lengths in zip((0, 0), *sizes, strict=True))
+        # Plates start at whole pixels.
+        around = (x1 - w - 1, y1 - h - 1, x2 + w + 1, y2 + h + 1)
+        others = corners[:face] + corners[face + 1 :]
+        chosen = _choose_candidate(
+            _list_candidates(face, boxes, captions[face], image_wh),
+            [other for other in others if _overlaps(around, other)],
+            [other for other in placed if _overlaps(around, other.box)],
+        )
         if chosen is not None:
             placed.append(chosen)
     return placed
 
 
 def _choose_candidate(
-    options: Sequence[tuple[PlacedCaption, float]], placed: Sequence[PlacedCaption]
+    candidates: Iterable[PlacedCaption],
+    others: Sequence[_Corners],
+    placed: Sequence[PlacedCaption],
 ) -> PlacedCaption | None:
     """Return the first candidate without overlap, else the best one, if any.
 
     Args:
-        options: the candidates of a face, and the areas of other faces they cover.
-        placed: captions that must not be covered.
+        candidates: those of a face, best first. Most faces take one of the first, so
+            they are made one by one.
+        others: the faces around it.
+        placed: captions around it, which must not be covered.
     """
     best: PlacedCaption | None = None
     least = math.inf
-    for candidate, on_faces in options:
-        if on_faces < least and not any(
+    may_cover = False
+    for candidate in candidates:
+        may_cover |= candidate.is_inside
+        covered_px2 = 0.0
+        for other in others:
+            if _overlaps(candidate.box, other):
+                covered_px2 += _get_overlap_area(candidate.box, other)
+                if covered_px2 >= least:
+                    break
+        if covered_px2 < least and not any(
             _overlaps(candidate.box, other.box) for other in placed
         ):
-            best, least = candidate, on_faces
+            best, least = candidate, covered_px2
             if not least:
-                break
-    may_cover = any(candidate.is_inside for candidate, _ in options)
-    return best if may_cover or not least else None
+                return best
+    return best if may_cover else None
 
 
-def _overlaps(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+def _get_overlap_area(a: _Corners, b: _Corners) -> float:
+    """Return the area in square pixels that two boxes have in common; they overlap."""
+    return (min(a[2], b[2]) - max(a[0], b[0])) * (min(a[3], b[3]) - max(a[1], b[1]))
+
+
+def _overlaps(a: _Corners, b: _Corners) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
