@@ -55,8 +55,9 @@ _UNLIMITED_S: Final = 2**31 - 1
 _POLL_S: Final = 0.25
 
 
-_UNENCODED: Final = re.compile(r"[^:]+://[^/?#@\[\]]*:[^/?#@\[\]]*([/?#\[\]]).*@", re.S)
-"""A URL of which the password seems to have a character that must be encoded."""
+_UNENCODED: Final = re.compile(r"[^:]+://[^/?#@\[\]]*:[^/?#\[\]]*([/?#\[\]]).*@", re.S)
+"""A URL of which the password seems to have a character that must be encoded. A path
+with @ after a password looks the same; no host is better than a part of a password."""
 
 
 def redact_url(name: str) -> str:

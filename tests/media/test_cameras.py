@@ -260,6 +260,8 @@ def test_open_video_accepts_files_and_known_url_schemes(tmp_path: Path) -> None:
         ("rtsp://me:se/cret@cam/a", "rtsp://cam/a"),
         ("rtsp://me:se#cret@cam/a", "rtsp://cam/a"),
         ("rtsp://me:se[cret@cam/a", "rtsp://cam/a"),
+        ("rtsp://me:s@e/cret@cam/a", "rtsp://cam/a"),
+        ("rtsp://me:secret@[::1]:80/a", "rtsp://[::1]:80/a"),
         ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
         (
             "rtsp://cam/a?user=me&password=secret&b=1",
@@ -287,6 +289,7 @@ def test_passwords_are_not_shown(name, redacted) -> None:
         ("se?cret", "; a ? in the password is written %3F"),
         ("se[cret", "; a [ in the password is written %5B"),
         ("se@cret", "; check its host and port"),
+        ("s@e/cret", "; a / in the password is written %2F"),
         ("se%2Fcret", "; check its host and port"),
     ],
 )
