@@ -478,12 +478,8 @@ def _render_parts(run: PublishedRun, poll: dict[str, object]) -> None:
         "others can see too.",
     )
     render_parts(run, PERFORMANCE)
-    details = st.expander(
-        "Performance details", key="live.performance", on_change="rerun"
-    )
-    if details.open:
-        with details:
-            render_parts(run, PERFORMANCE_DETAILS)
+    with st.expander("Performance details"):
+        render_parts(run, PERFORMANCE_DETAILS)
 
 
 def render_width_toggle(preferences: Preferences) -> None:
