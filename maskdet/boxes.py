@@ -9,8 +9,8 @@ Boxes = NDArray[np.float32]
 """`(n, 4)` float32, `x1, y1, x2, y2` in pixels; empty where a side is not positive."""
 
 _MAX_CANDIDATES = 1000
-"""Number of candidates before NMS, best first. A face has several: with 500 of them,
-crowds lose faces of low score (AP .939 instead of .941 on kaggle-853)."""
+"""Number of candidates before NMS, best first. A face has several, so this is more than
+the faces of a crowd."""
 
 
 def box_areas(boxes: Boxes) -> NDArray[np.float32]:

@@ -92,7 +92,7 @@ _SCENES_DESCRIPTION = f"""Evaluate on images with ground-truth boxes (COCO, VOC 
 YOLO). Average precision at IoU {MIN_IOU}: detections by descending score, each matched
 to the unmatched face with the highest IoU, all-point interpolation, minimum score
 {MIN_STORED_SCORE} and size 1 px. A detection counts for its most likely class only,
-with its detection score. The line "as YOLO does" ("ap_every_class" in the JSON) follows
+with its detection score. The line "YOLO's rule" ("ap_every_class" in the JSON) follows
 the more lenient rule of the validation of YOLO: every detection counts for every class,
 with its score times the probability of the class. For "at least {LARGE_PX:g} px",
 smaller faces are ignored. Intervals are 95 %: Wilson for rates, widened for recall and

@@ -41,7 +41,7 @@ def format_detection_table(
         lines.append((pad_text(title, TITLE_WIDTH) + cells).rstrip())
     means = (report.ap_every_class["mean"], report.ap_every_class_large["mean"])
     cells = "".join(f"{mean!s:32}" for mean in means)
-    lines.append((pad_text("  the same, as YOLO does", TITLE_WIDTH) + cells).rstrip())
+    lines.append((pad_text("  mean, YOLO's rule", TITLE_WIDTH) + cells).rstrip())
     by_threshold = [
         format_row(
             f"  {threshold:g}",
@@ -60,7 +60,8 @@ def format_detection_table(
         *format_label_metrics(report.classification, report.summary, style),
         "",
         format_row(
-            "by confidence threshold", (style.title(Label.UNKNOWN), "correct of others")
+            "by confidence threshold",
+            (style.title(Label.UNKNOWN), "accuracy of others"),
         ),
         *by_threshold,
         "",

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from maskdet.evaluation.scoring import FacePredictions
 
 CONFIDENCE_THRESHOLDS: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
-"""Confidence thresholds whose price a report has."""
+"""Confidence thresholds that a report evaluates."""
 
 ClassRule: TypeAlias = Literal["likeliest", "every"]
 """The classes a detection counts for; see above."""

@@ -57,7 +57,7 @@ _POLL_S: Final = 0.25
 
 _UNENCODED: Final = re.compile(r"[^:]+://[^/?#@\[\]]*:[^/?#\[\]]*([/?#\[\]]).*@", re.S)
 """A URL of which the password seems to have a character that must be encoded. A path
-with @ after a password looks the same; no host is better than a part of a password."""
+with @ after a password looks the same, so its host is not shown either."""
 
 
 def redact_url(name: str) -> str:

@@ -261,8 +261,8 @@ class ClassificationResult:
             min_confidence: faces whose most probable class is less probable have no
                 prediction, in [0, 1].
         """
-        is_sure = self.probs.max(axis=1, initial=0) >= min_confidence
-        predicted = np.where(is_sure, self.probs.argmax(axis=1), -1)
+        is_confident = self.probs.max(axis=1, initial=0) >= min_confidence
+        predicted = np.where(is_confident, self.probs.argmax(axis=1), -1)
         return ConfusionMatrix.from_labels(self.ground_truth, predicted, len(CLASSES))
 
     @property

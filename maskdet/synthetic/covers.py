@@ -56,7 +56,7 @@ def render_cover(
     """
     if cover not in COVERS:
         raise ValueError(f"cover must be one of {', '.join(COVERS)}, got {cover!r}")
-    head = Head.fit(landmarks, bottom_px=None if box is None else float(box[3]))
+    head = Head.fit(landmarks, box)
     canvas = create_canvas(image, head, reach=2.6)
     if canvas is None:
         return image.copy()

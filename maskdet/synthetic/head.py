@@ -73,13 +73,13 @@ class Head:
 
     @classmethod
     def fit(
-        cls, landmarks: NDArray[np.floating], *, bottom_px: float | None = None
+        cls, landmarks: NDArray[np.floating], box: NDArray[np.floating] | None = None
     ) -> Head:
         """Fit a head to landmarks.
 
         Args:
             landmarks: `(5, 2)` in pixels, the image's left first, as from YuNet.
-            bottom_px: lower end of the face, if known.
+            box: `(4,)` `x1, y1, x2, y2` of the face, for the chin, if known.
 
         Raises:
             ValueError: the shape is wrong, or the points do not form a face.
@@ -101,7 +101,7 @@ class Head:
         rotation = np.stack([rows[0], rows[1], np.cross(rows[0], rows[1])])
         origin = centre - eyes_px * rows @ MEAN_FACE.mean(axis=0)
         head = cls(points, rotation, eyes_px, origin)
-        return head if bottom_px is None else head._with_bottom(bottom_px)
+        return head if box is None else head._with_bottom(float(box[3]))
 
     def _with_bottom(self, bottom_px: float) -> Head:
         """Return the head with the height of its chin from the face box."""

@@ -57,7 +57,7 @@ def render_lookalike(
     """
     if kind not in LOOKALIKES:
         raise ValueError(f"kind must be one of {', '.join(LOOKALIKES)}, got {kind!r}")
-    head = Head.fit(landmarks, bottom_px=None if box is None else float(box[3]))
+    head = Head.fit(landmarks, box)
     if kind == "printed face":
         return _render_printed_face(image, landmarks, head, box, rng)
     base_image = image

@@ -273,7 +273,7 @@ def render_mask(
         ValueError: the landmarks do not form a face.
     """
     rng = np.random.default_rng(0) if rng is None else rng
-    head = Head.fit(landmarks, bottom_px=None if box is None else float(box[3]))
+    head = Head.fit(landmarks, box)
     canvas = create_canvas(image, head, _WINDOW_REACH)
     if canvas is None:
         return image.copy()

@@ -74,7 +74,7 @@ def render_occluder(
         raise ValueError(
             f"occluder must be one of {', '.join(OCCLUDERS)}, got {occluder!r}"
         )
-    head = Head.fit(landmarks, bottom_px=None if box is None else float(box[3]))
+    head = Head.fit(landmarks, box)
     canvas = create_canvas(image, head, reach=3.0 if occluder == "headscarf" else 2.2)
     if canvas is None:
         return image.copy()

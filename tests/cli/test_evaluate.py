@@ -126,8 +126,8 @@ def test_scenes_as_a_table(scenes, capsys):
     assert "at detection score 0.3" in table
     squeezed = " ".join(table.split())
     assert "recall, Incorrect nothing to measure" in squeezed
-    assert "the same, as YOLO does 0.250 [" in squeezed
-    assert "by confidence threshold Unsure correct of others" in squeezed
+    assert "mean, YOLO's rule 0.250 [" in squeezed
+    assert "by confidence threshold Unsure accuracy of others" in squeezed
     assert "median time" in table
 
 

@@ -67,7 +67,7 @@ def test_unsure_faces_have_no_prediction():
     assert result.confusion_from(0).counts.tolist() == (
         result.class_confusion.counts.tolist()
     )
-    # A face exactly at the threshold is sure, as in `Settings.min_confidence`.
+    # A face exactly at the threshold has a class, as in `Settings.min_confidence`.
     at_limit = result.confusion_from(float(probs[1, 0]))
     assert at_limit.counts.tolist() == [[1, 0, 0, 1], [1, 0, 0, 0], [0, 0, 0, 0]]
     assert at_limit.abstention_rate.value == pytest.approx(1 / 3)

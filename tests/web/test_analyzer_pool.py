@@ -273,22 +273,17 @@ def test_a_missing_model_does_not_stop_the_preloading(
 
 def test_the_server_warms_up_once_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
-    answers = iter([False, True, True])
+    results = iter([False, True, True])
 
     def exists() -> bool:
         steps.append("asked")
-        return next(answers)
+        return next(results)
 
     # The instance is there before its constructor has ended.
     instances = iter([SimpleNamespace(), SimpleNamespace(state="running")])
     monkeypatch.setattr(launch.runtime, "exists", exists)
     monkeypatch.setattr(launch.runtime, "get_instance", lambda: next(instances))
-
-    def import_module(name: str) -> None:
-        steps.append(name)
-        raise ImportError(name)  # as in another version of a library
-
-    monkeypatch.setattr(launch.importlib, "import_module", import_module)
+    monkeypatch.setattr(launch.importlib, "import_module", steps.append)
     monkeypatch.setattr(session, "preload_analyzers", lambda: steps.append("models"))
     monkeypatch.setattr(
         CameraFeeds, "watch", lambda feeds, cameras: steps.append("cameras")

@@ -176,6 +176,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def use_every_hook() -> None:
     """Do what the dashboard and its server do with the hooks, outside of a page."""
+    hooks.EMOJIS.find()
     streamlit_patches.patch_streamlit()
     streamlit_patches.limit_server()
     streamlit_patches.send_without_delay()

@@ -252,6 +252,10 @@ FRAME_EVENT: Final = Hook(
     "aiortc.contrib.media:RelayStreamTrack._new_frame_event",
     "frames that are dropped before the analysis are not counted",
 )
+EMOJIS: Final = Hook(
+    "streamlit.emojis:ALL_EMOJIS",
+    "the first visitor waits for the code of the page's icon",
+)
 LAST_RENDERED: Final = Hook(
     "streamlit_webrtc:WebRtcStreamerContext._last_rendered_run_count",
     "on a busy server, live video may end just after Start",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import re
@@ -29,11 +28,11 @@ from maskdet.web.cameras.config import (
     check_camera_variables,
     list_cameras,
 )
-from maskdet.web.server import guard, login, logs, streamlit_patches, uploads
+from maskdet.web.server import guard, hooks, login, logs, streamlit_patches, uploads
 
 WARM_MODULES: Final = (
-    # For the icon of the page, the tracker and the settings: before Start.
-    *("streamlit.emojis", "scipy.optimize", "pydantic.type_adapter"),
+    # For the tracker and the settings: before Start.
+    *("scipy.optimize", "pydantic.type_adapter"),
     "aiortc",
     "altair",
     *(f"maskdet.web.{name}.page" for name in ("image", "video", "tune", "models")),
@@ -150,9 +149,9 @@ def warm_up() -> None:
 
     get_camera_feeds().watch(list_cameras())
     session.preload_analyzers()
+    hooks.EMOJIS.find()
     for name in WARM_MODULES:
-        with contextlib.suppress(ImportError):  # in another version of a library
-            importlib.import_module(name)
+        importlib.import_module(name)
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:
