@@ -202,14 +202,12 @@ def test_foreign_pages_cannot_embed_it(running) -> None:
 
 
 def test_a_page_names_the_code_of_its_first_elements(running) -> None:
-    for path in ("/", "/image", "/tune"):
+    for path in ("/", "/image"):
         links = get(running, path)[1]["Link"]
         files = re.findall("<([^>]+)>; rel=modulepreload", links)
         assert len(files) == links.count("<") == len(set(files))
-        charts = preload._CHARTS if path == "/tune" else ()
-        for name in (*preload._ELEMENTS, *charts):
+        for name in preload._ELEMENTS:
             assert any(f"/{name}." in file for file in files), name
-        assert any("/loadVegaEmbed." in file for file in files) == bool(charts)
         assert all(get(running, file)[0] == 200 for file in files[:3])
     for path in (files[0], "/_stcore/health"):
         assert "Link" not in get(running, path)[1]
@@ -234,7 +232,7 @@ def test_browsers_get_the_code_of_streamlit_compressed(running) -> None:
 
 
 def test_without_the_files_of_streamlit_no_code_is_named(tmp_path) -> None:
-    assert preload.format_preload_header("", folder=tmp_path) == ""
+    assert preload.format_preload_header("", tmp_path) == ""
 
 
 def may_delete(running: ServedDashboard, **how: str | None) -> bool:

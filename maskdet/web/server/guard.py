@@ -18,7 +18,7 @@ from streamlit import config
 from maskdet.serving import access
 from maskdet.web import metrics
 from maskdet.web.server import login, static_files, streamlit_patches, updates, uploads
-from maskdet.web.server.preload import PAGES_WITH_CHARTS, format_preload_header
+from maskdet.web.server.preload import format_preload_header
 
 FRAME_ANCESTORS_VARIABLE: Final = "MASKDET_FRAME_ANCESTORS"
 """Origins, separated by spaces, whose pages may embed the dashboard in a frame."""
@@ -100,8 +100,7 @@ async def _send_with_preloads(path: str, send: Send, message: Message) -> None:
     if message["type"] == "http.response.start":
         headers = MutableHeaders(scope=message)
         is_html = headers.get("content-type", "").startswith("text/html")
-        has_charts = path.rpartition("/")[2] in PAGES_WITH_CHARTS
-        links = format_preload_header(base_path, has_charts=has_charts)
+        links = format_preload_header(base_path)
         # The pages of components, in frames, are others.
         if is_html and links and not path.startswith(f"{base_path}/component/"):
             headers["Link"] = links

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,40 +20,29 @@ _ELEMENTS: Final = (
 )
 """Files, without hash and suffix, of the elements at the top of the Live page."""
 
-_CHARTS: Final = ("ArrowVegaLiteChart", "loadVegaEmbed")
-"""Those of a chart, the largest part of Streamlit."""
-
-PAGES_WITH_CHARTS: Final = ("tune",)
-"""Last part of the path of the pages that begin with a chart."""
-
 _IMPORT: Final = re.compile(r'(?:from|import)"\./([\w.-]+\.js)"')
 
 
 @functools.cache
-def format_preload_header(
-    base_path: str, *, has_charts: bool = False, folder: Path = STREAMLIT_FOLDER
-) -> str:
+def format_preload_header(base_path: str, folder: Path = STREAMLIT_FOLDER) -> str:
     """Return the `Link` header of the start page.
 
     The files have a low priority: Streamlit's own come first.
 
     Args:
         base_path: path of the server; empty for its root.
-        has_charts: whether the page begins with a chart.
         folder: Streamlit's static files.
 
     Returns:
         Empty if this version of Streamlit has no such files.
     """
     options = "rel=modulepreload; crossorigin; fetchpriority=low"
-    elements = (*_ELEMENTS, *(_CHARTS if has_charts else ()))
     return ", ".join(
-        f"<{base_path}/static/js/{name}>; {options}"
-        for name in _list_modules(elements, folder)
+        f"<{base_path}/static/js/{name}>; {options}" for name in _list_modules(folder)
     )
 
 
-def _list_modules(elements: Sequence[str], folder: Path) -> list[str]:
+def _list_modules(folder: Path) -> list[str]:
     """Return the files of the elements, with what they import, in this order."""
     start_page = folder / "index.html"
     scripts = folder / "static" / "js"
@@ -63,7 +51,7 @@ def _list_modules(elements: Sequence[str], folder: Path) -> list[str]:
     known = set(re.findall(r"static/js/([\w.-]+\.js)", start_page.read_text("utf-8")))
     pending = [
         file.name
-        for name in reversed(elements)
+        for name in reversed(_ELEMENTS)
         for file in scripts.glob(f"{name}.*.js")
     ]
     modules: dict[str, None] = {}
